@@ -1,0 +1,94 @@
+"""One tree of errors, each able to explain itself to a person.
+
+The rule: an error that reaches a user says what was being done and with which file or URL
+(``what``), what that may mean (``meaning``) and what to do next (``remedy``). The exit code is
+part of the type, so that no caller has to decide it.
+"""
+
+from __future__ import annotations
+
+
+class SecurepipError(Exception):
+    """Something that a person is told about, without a traceback.
+
+    Args:
+        what: What happened: the thing that was fetched or read, from where, and what is wrong.
+        meaning: What that may mean. May be empty.
+        remedy: What to do next. May be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, meaning: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.meaning = meaning
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.meaning, self.remedy) if part)
+
+
+class UsageError(SecurepipError):
+    """The command line asks for something that has no meaning (exit code 2)."""
+
+    exit_code = 2
+
+
+class VerificationError(SecurepipError):
+    """Somebody or something served what was not signed (exit code 3). Nothing is installed."""
+
+    exit_code = 3
+
+
+class UntrustedError(SecurepipError):
+    """Nobody whom this machine believes speaks for what is asked."""
+
+
+class TransportError(SecurepipError):
+    """A file could not be fetched.
+
+    Args:
+        url: The address, without user name and password.
+        status: The HTTP status, or None when there was no answer.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        url: str,
+        status: int | None = None,
+        meaning: str = "",
+        remedy: str = "",
+    ) -> None:
+        super().__init__(what, meaning=meaning, remedy=remedy)
+        self.url = url
+        self.status = status
+
+
+class TooLargeError(TransportError):
+    """An answer was longer than what was announced or allowed: it was dropped unread.
+
+    Whether that is a failed verification depends on who announced the length; the caller knows.
+    """
+
+
+class FormatError(SecurepipError):
+    """A page, a file name, a path or a metadata file is not of the form its specification asks."""
+
+
+class RepositoryUnavailableError(SecurepipError):
+    """A trusted repository did not answer, or what it answers has expired."""
+
+
+class ResolutionError(SecurepipError):
+    """No set of distributions satisfies the requirements."""
+
+
+class InstallationError(SecurepipError):
+    """pip, or the interpreter it installs for, failed after everything had been verified."""
+
+
+class RepositoryStateError(SecurepipError):
+    """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""
