@@ -1,0 +1,174 @@
+"""Core metadata (METADATA, PKG-INFO): read from a distribution, and parsed without surprises.
+
+Rule: nothing in an archive is extracted to disk or executed here; members are read into memory,
+each at most ``MAX_METADATA_BYTES``, and only the one that holds the metadata.
+
+Sources: core metadata specification 1.0 to 2.5, PEP 643 (Dynamic), wheel and sdist formats.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from email.errors import MessageError
+from pathlib import Path
+from typing import IO
+
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from securepip.errors import FormatError
+from securepip.formats.distribution import WHEEL_SUFFIX
+
+MAX_METADATA_BYTES = 10_000_000
+"""The largest metadata file that is read (DESIGN §3)."""
+
+_MAX_MEMBERS = 1_000_000
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class CoreMetadata:
+    """What a resolver and a publisher need to know of a distribution.
+
+    Attributes:
+        name: The project's name as its authors write it.
+        version: The version.
+        requires_dist: The requirements, markers and extras included.
+        requires_python: The specifier as written, perhaps not valid, or None.
+        extras: The extras it provides, normalized.
+        dynamic: The fields (lower case) that may differ in a wheel built from it (PEP 643).
+        metadata_version: For example ``(2, 2)``; ``(1, 0)`` when absent.
+    """
+
+    name: str
+    version: Version
+    requires_dist: tuple[Requirement, ...]
+    requires_python: str | None
+    extras: frozenset[NormalizedName]
+    dynamic: frozenset[str]
+    metadata_version: tuple[int, ...]
+
+    @property
+    def project(self) -> NormalizedName:
+        """The normalized name."""
+        return canonicalize_name(self.name)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether an sdist's wheel will have the same requirements without a build (PEP 643)."""
+        binding = {"requires-dist", "requires-python", "provides-extra", "version"}
+        return self.metadata_version >= (2, 2) and not binding & self.dynamic
+
+
+def parse_core_metadata(data: bytes) -> CoreMetadata:
+    """What ``data`` (a METADATA or PKG-INFO file) says.
+
+    Unknown fields and odd descriptions do not matter; the fields that decide what is installed
+    must be right.
+
+    Raises:
+        FormatError: Name, version or a requirement is missing or invalid.
+    """
+    try:
+        raw, unparsed = parse_email(data)
+    except (MessageError, ValueError, LookupError) as error:
+        raise FormatError(f"not core metadata: {error!r:.200}") from None
+    for decisive in ("name", "version", "requires-dist", "requires-python"):
+        if decisive in unparsed:
+            raise FormatError(f"core metadata with an unreadable field {decisive!r}")
+    name, version = raw.get("name"), raw.get("version")
+    if not name or not version:
+        raise FormatError("core metadata without a name or a version")
+    try:
+        parsed_version = Version(version)
+        requirements = tuple(Requirement(line) for line in raw.get("requires_dist", ()))
+    except (InvalidVersion, InvalidRequirement) as error:
+        raise FormatError(f"core metadata of {name} {version}: {error}") from None
+    return CoreMetadata(
+        name=name,
+        version=parsed_version,
+        requires_dist=requirements,
+        requires_python=raw.get("requires_python"),
+        extras=frozenset(canonicalize_name(extra) for extra in raw.get("provides_extra", ())),
+        dynamic=frozenset(line.strip().lower() for line in raw.get("dynamic", ())),
+        metadata_version=_parse_metadata_version(raw.get("metadata_version", "1.0")),
+    )
+
+
+def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
+    """The metadata file inside the distribution at ``path``.
+
+    Args:
+        path: The wheel or sdist on disk.
+        filename: Its distribution name, where ``path`` has another (a store's).
+
+    Raises:
+        FormatError: It is not a readable wheel or sdist, or has not exactly one metadata file.
+    """
+    filename = filename or path.name
+    try:
+        if filename.endswith(WHEEL_SUFFIX):
+            return _read_wheel(path, filename)
+        return _read_sdist(path, filename)
+    except _ARCHIVE_ERRORS as error:
+        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+
+
+def _read_wheel(path: Path, filename: str) -> bytes:
+    # The wheel specification: the .dist-info folder is named after the file name's first two
+    # parts. Two folders that normalize to the same name would let pip read another than we do.
+    project = canonicalize_name(filename.split("-", 1)[0])
+    with zipfile.ZipFile(path) as archive:
+        names = [
+            name
+            for name in archive.namelist()
+            if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+        ]
+        names = [n for n in names if canonicalize_name(n.split("-", 1)[0]) == project]
+        if len(names) != 1:
+            raise FormatError(f"{filename} has {len(names)} METADATA files of its own, not one")
+        with archive.open(names[0]) as member:
+            return _read_bounded(member, filename)
+
+
+def _read_sdist(path: Path, filename: str) -> bytes:
+    if filename.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if _is_pkg_info(name):
+                    with archive.open(name) as member:
+                        return _read_bounded(member, filename)
+    else:
+        with tarfile.open(path, "r|*") as tar:
+            for count, info in enumerate(tar):
+                if count > _MAX_MEMBERS:
+                    break
+                if info.isfile() and _is_pkg_info(info.name):
+                    stream = tar.extractfile(info)
+                    if stream is not None:
+                        return _read_bounded(stream, filename)
+    raise FormatError(f"{filename} has no PKG-INFO in its top folder")
+
+
+def _is_pkg_info(name: str) -> bool:
+    parts = name.removeprefix("./").split("/")
+    return len(parts) == 2 and parts[1] == "PKG-INFO"
+
+
+def _read_bounded(member: IO[bytes], filename: str) -> bytes:
+    data = member.read(MAX_METADATA_BYTES + 1)
+    if len(data) > MAX_METADATA_BYTES:
+        raise FormatError(f"the metadata of {filename} is larger than {MAX_METADATA_BYTES} bytes")
+    return data
+
+
+def _parse_metadata_version(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split("."))
+    except ValueError:
+        return (1, 0)

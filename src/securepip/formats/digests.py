@@ -1,0 +1,41 @@
+"""SHA-256 digests as a type, and bounded hashing of files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import BinaryIO, NewType
+
+from securepip.errors import FormatError
+
+Sha256 = NewType("Sha256", str)
+"""A SHA-256 digest: 64 lower-case hexadecimal digits."""
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+CHUNK = 1 << 18
+"""Bytes read at a time from files and sockets."""
+
+
+def parse_sha256(text: object) -> Sha256:
+    """The digest that ``text`` spells.
+
+    Raises:
+        FormatError: ``text`` is not 64 hexadecimal digits.
+    """
+    if isinstance(text, str) and _HEX.fullmatch(text.lower()):
+        return Sha256(text.lower())
+    raise FormatError(f"not a sha256 digest: {text!r:.80}")
+
+
+def sha256_of(data: bytes) -> Sha256:
+    """The digest of ``data``."""
+    return Sha256(hashlib.sha256(data).hexdigest())
+
+
+def sha256_of_stream(stream: BinaryIO) -> tuple[Sha256, int]:
+    """Digest and length (bytes) of what is left in ``stream``."""
+    digest, length = hashlib.sha256(), 0
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+        length += len(chunk)
+    return Sha256(digest.hexdigest()), length

@@ -1,0 +1,78 @@
+"""Distribution file names: which project and version a file says it belongs to.
+
+Sources: binary and source distribution file name specifications; for old sdists, whose version
+may contain a dash, the longest prefix that normalizes to the project's name, as pip does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from packaging.tags import Tag
+from packaging.utils import (
+    BuildTag,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+WHEEL_SUFFIX = ".whl"
+SDIST_SUFFIXES = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar", ".tbz")
+
+
+class Kind(Enum):
+    """What kind of distribution a file is."""
+
+    WHEEL = "wheel"
+    SDIST = "sdist"
+
+
+@dataclass(frozen=True)
+class DistributionName:
+    """What a file name says: project, version, and for a wheel its build number and tags."""
+
+    project: NormalizedName
+    version: Version
+    kind: Kind
+    build: BuildTag = ()
+    tags: frozenset[Tag] = frozenset()
+
+
+def is_distribution(filename: str) -> bool:
+    """Whether the suffix is that of a wheel or an sdist."""
+    return filename.endswith((WHEEL_SUFFIX, *SDIST_SUFFIXES))
+
+
+def parse_distribution(filename: str, project: NormalizedName) -> DistributionName | None:
+    """What ``filename`` says, or None when it is no distribution of ``project``.
+
+    Real pages hold eggs, installers, invalid versions and names from before the specifications;
+    none of these can be chosen, and none of them is an error.
+    """
+    if filename.endswith(WHEEL_SUFFIX):
+        try:
+            name, version, build, tags = parse_wheel_filename(filename)
+        except (InvalidWheelFilename, InvalidVersion):
+            return None
+        if name != project:
+            return None
+        return DistributionName(project, version, Kind.WHEEL, build, tags)
+    for suffix in SDIST_SUFFIXES:
+        if filename.endswith(suffix):
+            return _parse_sdist(filename.removesuffix(suffix), project)
+    return None
+
+
+def _parse_sdist(stem: str, project: NormalizedName) -> DistributionName | None:
+    """Split ``name-version`` where the name is the project's; the last such dash wins."""
+    at = len(stem)
+    while (at := stem.rfind("-", 0, at)) > 0:
+        if canonicalize_name(stem[:at]) == project:
+            try:
+                return DistributionName(project, Version(stem[at + 1 :]), Kind.SDIST)
+            except InvalidVersion:
+                return None
+    return None

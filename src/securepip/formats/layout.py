@@ -1,0 +1,90 @@
+"""Where things are in a repository: target paths, and the files they stand for.
+
+Rule: a target path is built from a normalized project name and a checked file name alone, never
+taken from a page. Grouping by project is what lets a PEP 480 role be delegated ``simple/<p>/*``
+and ``packages/<p>/*``.
+
+Sources: PEP 458 (targets), PEP 503 (normalized names), TUF specification 3 (consistent snapshots).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from packaging.utils import NormalizedName, canonicalize_name, is_normalized_name
+
+from securepip.errors import FormatError
+from securepip.formats.digests import Sha256
+
+METADATA_DIR = "metadata"
+SIMPLE_DIR = "simple"
+PACKAGES_DIR = "packages"
+PAGE_NAME = "index.json"
+METADATA_SUFFIX = ".metadata"
+
+BINS_ROLE = "bins"
+CLAIMED_ROLE = "claimed"
+RECENTLY_CLAIMED_ROLE = "recently-claimed"
+
+# What a distribution's file name may consist of (wheel and sdist specifications, and the `!`, `+`
+# and space seen in old releases). No separator of any system, no drive, no leading dot or dash,
+# so that a name from the network can neither leave its folder nor become an option of a command.
+_FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+ -]*")
+_MAX_FILENAME = 240
+
+
+def parse_project(name: str) -> NormalizedName:
+    """``name`` in its normalized form (PEP 503).
+
+    Raises:
+        FormatError: It is not the name of a project.
+    """
+    try:
+        normalized = canonicalize_name(name, validate=True)
+    except ValueError:
+        raise FormatError(f"not a project name: {name!r:.80}") from None
+    if not is_normalized_name(normalized):
+        raise FormatError(f"not a project name: {name!r:.80}")
+    return normalized
+
+
+def check_filename(filename: object) -> str:
+    """``filename``, once it is known to be a plain name of one file.
+
+    Raises:
+        FormatError: It could name another folder, a device, an option or a hidden file.
+    """
+    if (
+        not isinstance(filename, str)
+        or len(filename) > _MAX_FILENAME
+        or not _FILENAME.fullmatch(filename)
+        or filename.endswith((" ", "."))
+    ):
+        raise FormatError(f"not the name of a distribution file: {filename!r:.80}")
+    return filename
+
+
+def page_target(project: NormalizedName) -> str:
+    """The target path of a project's page."""
+    return f"{SIMPLE_DIR}/{project}/{PAGE_NAME}"
+
+
+def file_target(project: NormalizedName, filename: str) -> str:
+    """The target path of a distribution.
+
+    Raises:
+        FormatError: ``filename`` is not a plain file name.
+    """
+    return f"{PACKAGES_DIR}/{project}/{check_filename(filename)}"
+
+
+def consistent_path(target_path: str, sha256: Sha256) -> str:
+    """Where consistent snapshots keep the target: its name, prefixed with its digest."""
+    folder, _, name = target_path.rpartition("/")
+    return f"{folder}/{sha256}.{name}"
+
+
+def relative_file_url(project: NormalizedName, filename: str) -> str:
+    """The URL of a repository's own distribution, relative to its project page."""
+    return f"../../{PACKAGES_DIR}/{project}/{quote(check_filename(filename))}"

@@ -1,0 +1,216 @@
+"""A project's page: the files that a project offers, as signed and as served.
+
+The JSON form (PEP 691, with the fields of PEP 700, 714 and 792) is the signed target. The HTML
+form (PEP 503) says the same to clients that do not verify. Parsing is strict: a page is signed,
+so one that does not fit its form is a defect of the signer or an attack, never to be guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from html import escape
+from typing import Any
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.distribution import parse_distribution
+from securepip.formats.layout import check_filename
+
+API_VERSION = "1.4"
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+HTML_TYPE = "application/vnd.pypi.simple.v1+html"
+MAX_PAGE_BYTES = 64 << 20
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """One file of a project's page.
+
+    Attributes:
+        filename: Its plain name.
+        url: Where it is: absolute, or relative to the page. Without user name and password.
+        sha256: Its digest.
+        size: Its length in bytes.
+        requires_python: The ``Requires-Python`` specifier as published, perhaps not valid.
+        upload_time: When it was uploaded (UTC).
+        yanked: Why it was yanked (perhaps ""), or None when it was not (PEP 592).
+        core_metadata: Digest of its ``.metadata`` file, when there is one (PEP 714).
+    """
+
+    filename: str
+    url: str
+    sha256: Sha256
+    size: int
+    requires_python: str | None = None
+    upload_time: datetime | None = None
+    yanked: str | None = None
+    core_metadata: Sha256 | None = None
+
+
+@dataclass(frozen=True)
+class ProjectPage:
+    """All files that a project offers.
+
+    Attributes:
+        project: The normalized name.
+        files: In the order of the page.
+        status: ``active``, ``archived``, ``deprecated`` or ``quarantined`` (PEP 792).
+        status_reason: Why, for people.
+    """
+
+    project: NormalizedName
+    files: tuple[PageFile, ...] = ()
+    status: str = "active"
+    status_reason: str | None = None
+    _by_name: dict[str, PageFile] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {file.filename: file for file in self.files}
+        if len(by_name) != len(self.files):
+            raise FormatError(f"the page of {self.project} names one file twice")
+        object.__setattr__(self, "_by_name", by_name)
+
+    def file(self, filename: str) -> PageFile | None:
+        """The file of that name, if the page has it."""
+        return self._by_name.get(filename)
+
+    def to_json(self) -> bytes:
+        """The PEP 691 form, the same bytes for the same page: this is what is signed."""
+        versions = {
+            name.version
+            for file in self.files
+            if (name := parse_distribution(file.filename, self.project))
+        }
+        document: dict[str, Any] = {
+            "meta": {"api-version": API_VERSION},
+            "name": self.project,
+            "project-status": {"status": self.status},
+            "versions": [str(version) for version in sorted(versions)],
+            "files": [_file_to_json(file) for file in self.files],
+        }
+        if self.status_reason is not None:
+            document["project-status"]["reason"] = self.status_reason
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
+
+    def to_html(self) -> bytes:
+        """The PEP 503 form, for clients that do not verify."""
+        name = escape(self.project)
+        status = f'<meta name="pypi:project-status" content="{escape(self.status)}">\n'
+        if self.status_reason is not None:
+            reason = escape(self.status_reason)
+            status += f'<meta name="pypi:project-status-reason" content="{reason}">\n'
+        links = "".join(_file_to_html(file) for file in self.files)
+        return (
+            f"<!DOCTYPE html>\n<html>\n<head>\n"
+            f'<meta name="pypi:repository-version" content="{API_VERSION}">\n{status}'
+            f"<title>Links for {name}</title>\n</head>\n<body>\n<h1>Links for {name}</h1>\n"
+            f"{links}</body>\n</html>\n"
+        ).encode()
+
+
+def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
+    """The page in ``data``, which must be that of ``project``.
+
+    Raises:
+        FormatError: It is not a PEP 691 page of that project in the form that we sign.
+    """
+    try:
+        document = json.loads(data)
+        if document["name"] != project:
+            raise FormatError(f"the page of {project} says that it is of {document['name']!r:.80}")
+        if not str(document["meta"]["api-version"]).startswith("1."):
+            raise FormatError(f"the page of {project} is of an unknown version of the simple API")
+        status = document.get("project-status") or {}
+        return ProjectPage(
+            project,
+            tuple(_parse_file(entry) for entry in document["files"]),
+            status=_text(status.get("status", "active")),
+            status_reason=_optional_text(status.get("reason")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FormatError(f"the page of {project} is not a project page: {error!r:.200}") from None
+
+
+def format_time(moment: datetime) -> str:
+    """``moment`` as PEP 700 writes it: UTC, with microseconds, ending in Z."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that a PEP 700 ``upload-time`` names.
+
+    Raises:
+        ValueError: It is not of the form ``yyyy-mm-ddThh:mm:ss.ffffffZ``.
+    """
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"not an upload time: {text!r:.80}")
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    moment = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+
+
+def _file_to_json(file: PageFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "url": file.url,
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+    }
+    if file.requires_python is not None:
+        entry["requires-python"] = file.requires_python
+    if file.upload_time is not None:
+        entry["upload-time"] = format_time(file.upload_time)
+    if file.yanked is not None:
+        entry["yanked"] = file.yanked or True
+    if file.core_metadata is not None:
+        entry["core-metadata"] = {"sha256": file.core_metadata}
+    return entry
+
+
+def _file_to_html(file: PageFile) -> str:
+    attributes = [("href", f"{file.url}#sha256={file.sha256}")]
+    if file.requires_python is not None:
+        attributes.append(("data-requires-python", file.requires_python))
+    if file.yanked is not None:
+        attributes.append(("data-yanked", file.yanked))
+    if file.core_metadata is not None:
+        value = f"sha256={file.core_metadata}"
+        # PEP 714: old clients read only the first name.
+        attributes += [("data-dist-info-metadata", value), ("data-core-metadata", value)]
+    written = " ".join(f'{name}="{escape(value)}"' for name, value in attributes)
+    return f"<a {written}>{escape(file.filename)}</a><br>\n"
+
+
+def _parse_file(entry: dict[str, Any]) -> PageFile:
+    size = entry["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise FormatError(f"not a size: {size!r:.80}")
+    yanked = entry.get("yanked")
+    upload_time = entry.get("upload-time")
+    core_metadata = entry.get("core-metadata")
+    return PageFile(
+        filename=check_filename(entry["filename"]),
+        url=_text(entry["url"]),
+        sha256=parse_sha256(entry["hashes"]["sha256"]),
+        size=size,
+        requires_python=_optional_text(entry.get("requires-python")),
+        upload_time=None if upload_time is None else parse_time(upload_time),
+        yanked="" if yanked is True else _text(yanked) if yanked else None,
+        core_metadata=parse_sha256(core_metadata["sha256"]) if core_metadata else None,
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise FormatError(f"text expected, not {value!r:.80}")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,96 @@
+"""The nouns of the verified index: what a page, a candidate's file and a verified file are.
+
+Rule: ``VerifiedFile`` says that bytes were checked along timestamp → snapshot → bins → bin-n →
+target. Only this room makes one; the seal is how a slip elsewhere shows itself at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from securepip.formats.digests import Sha256
+from securepip.formats.page import PageFile, ProjectPage
+
+_SEAL = object()
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """A distribution in the local store whose bytes are those that a trusted repository signed.
+
+    Attributes:
+        project: The project it belongs to, by the target path it was signed under.
+        version: The version its name says.
+        filename: Its distribution name.
+        path: Where the store keeps it (under its digest, not its name). Hashed again when copied.
+        sha256: Digest of its signed target.
+        size: Bytes.
+        repository: Name of the trusted repository that signed it.
+        url: Where it was, or would be, fetched from. Without credentials.
+    """
+
+    project: NormalizedName
+    version: Version
+    filename: str
+    path: Path
+    sha256: Sha256
+    size: int
+    repository: str
+    url: str
+    seal: object = field(repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError("only the index makes a VerifiedFile")
+
+
+class Index(Protocol):
+    """What a resolver and an installer may ask of the verified index.
+
+    Every answer was verified before it is returned. Calls are made from one thread; the index
+    itself fetches in parallel.
+    """
+
+    def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
+        """Start to fetch what ``page`` of each project will need. A hint: raises nothing."""
+
+    def page(self, project: NormalizedName) -> ProjectPage | None:
+        """The project's verified page, or None when no trusted repository knows the project.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            RepositoryUnavailableError: The repository did not answer, or is expired.
+            UntrustedError: This machine believes nobody yet.
+        """
+
+    def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
+        """Start to fetch what ``core_metadata`` of each file will need. A hint: raises nothing."""
+
+    def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
+        """The METADATA (wheel) or PKG-INFO (sdist) of one file of the project's verified page.
+
+        From the ``.metadata`` file whose digest the page signs where there is one, else from the
+        verified distribution.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            FormatError: The verified distribution holds no readable metadata.
+            TransportError: It could not be fetched.
+        """
+
+    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
+        """Fetch distributions, in parallel, and verify each against its own signed target.
+
+        Raises:
+            VerificationError: What was served is not what was signed; nothing is returned.
+            TransportError: One could not be fetched.
+        """
+
+    def origin(self, project: NormalizedName) -> str:
+        """Name and location of the repository that answers for the project, for messages."""

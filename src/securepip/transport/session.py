@@ -1,0 +1,462 @@
+"""One HTTP session for a whole run: parallel, bounded in bytes and time, configured as pip is.
+
+Two rules. Every answer has a limit in bytes, known before the request, and a time budget derived
+from it; both are enforced while the bytes arrive. And what cannot be fetched is a
+``TransportError`` that names the URL.
+
+A slow server is not an attack (a four-second limit gives false alarms), an endless one is: the
+budget is a generous floor plus the time that the allowed bytes take at a rate that any network
+reaches (TUF specification, slow retrieval attacks).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, TypeVar
+
+import requests
+import truststore
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Retry
+
+from securepip import __version__
+from securepip.errors import TooLargeError, TransportError
+from securepip.formats.digests import CHUNK
+from securepip.transport.urls import file_url_to_path, is_local, redact
+
+GRACE_SECONDS = 120.0
+MIN_BYTES_PER_SECOND = 20_000
+HEADER_SECONDS = 60.0
+PARALLEL = 16
+_BROKEN_BODY_RETRIES = 2
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """pip's network options, with pip's meaning.
+
+    Attributes:
+        timeout: Seconds that connecting, or waiting for the next bytes, may take.
+        retries: How often a failed connection or a 429/5xx answer is tried again.
+        cert: A PEM file of certificate authorities, instead of the system's.
+        client_cert: A PEM file with a client certificate and its key.
+        proxy: ``scheme://[user:password@]host:port`` for every request.
+        trusted_hosts: ``host`` or ``host:port`` whose TLS certificates are not checked.
+    """
+
+    timeout: float = 15.0
+    retries: int = 5
+    cert: str | None = None
+    client_cert: str | None = None
+    proxy: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, held in memory.
+
+    Attributes:
+        url: Where it came from in the end, redirects followed.
+        status: The HTTP status; 200 for a file.
+        headers: Names without regard to case; empty for a file.
+        body: The bytes, decoded if they were compressed on the way.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Traffic:
+    """What a transport has moved so far: requests sent, body bytes received."""
+
+    requests: int = 0
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, requests: int = 0, received: int = 0) -> None:
+        """Count, from any thread."""
+        with self._lock:
+            self.requests += requests
+            self.bytes += received
+
+
+class Transport:
+    """Fetches URLs (http, https, file) over one ``requests`` session. Safe to share by threads."""
+
+    def __init__(self, options: TransportOptions | None = None) -> None:
+        self.options = options or TransportOptions()
+        self.traffic = Traffic()
+        self._session: requests.Session | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        accept: Iterable[int] = (200,),
+    ) -> Answer:
+        """The whole answer to a GET of ``url``.
+
+        Args:
+            url: An http, https or file URL.
+            max_bytes: The longest body that is read.
+            headers: Sent with the request.
+            accept: The statuses that are answers and not errors.
+
+        Raises:
+            TooLargeError: The body is longer than ``max_bytes``.
+            TransportError: There was no answer, or one with another status.
+        """
+        for attempt in range(_BROKEN_BODY_RETRIES + 1):
+            try:
+                with self._open("GET", url, max_bytes, headers, accept) as (answer, chunks):
+                    body = b"".join(chunks)
+                return Answer(answer.url, answer.status, answer.headers, body)
+            except _BrokenBodyError as error:
+                if attempt == _BROKEN_BODY_RETRIES:
+                    raise error.as_transport_error() from None
+        raise AssertionError("unreachable")
+
+    def head(self, url: str) -> Answer:
+        """The answer to a HEAD of ``url``, without compression, so that its length is the file's.
+
+        Raises:
+            TransportError: There was no answer, or not a 200.
+        """
+        with self._open("HEAD", url, 0, {"Accept-Encoding": "identity"}, (200,)) as (answer, _):
+            return answer
+
+    def download(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        max_bytes: int,
+        progress: Callable[[int], None] = lambda received: None,
+    ) -> None:
+        """Write the body of ``url`` into ``into``, an empty seekable file, as it arrives.
+
+        Args:
+            url: An http, https or file URL.
+            into: Where the bytes go. What it holds after an error is not to be used.
+            max_bytes: The longest body that is read.
+            progress: Called with the number of bytes of each piece; negative when a broken
+                download starts again.
+
+        Raises:
+            TooLargeError: The body is longer than ``max_bytes``.
+            TransportError: There was no answer, or not a 200.
+        """
+        for attempt in range(_BROKEN_BODY_RETRIES + 1):
+            # As pip: what is compressed already is not compressed again on the way.
+            headers = {"Accept-Encoding": "identity"}
+            try:
+                with self._open("GET", url, max_bytes, headers, (200,)) as (_, chunks):
+                    for chunk in chunks:
+                        into.write(chunk)
+                        progress(len(chunk))
+                return
+            except _BrokenBodyError as error:
+                if attempt == _BROKEN_BODY_RETRIES:
+                    raise error.as_transport_error() from None
+                progress(-into.tell())
+                into.seek(0)
+                into.truncate()
+
+    def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
+        """Run ``function(item)`` in one of the session's threads."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="transport")
+        return self._pool.submit(function, item)
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """``function`` of each item, in parallel, the results in order.
+
+        The first error is raised when its turn comes, after what had not begun was cancelled.
+        """
+        futures = [self.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def close(self) -> None:
+        """Close all connections. Downloads still under way fail."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._session is not None:
+            self._session.close()
+
+    @contextmanager
+    def _open(
+        self,
+        method: str,
+        url: str,
+        max_bytes: int,
+        headers: Mapping[str, str] | None,
+        accept: Iterable[int],
+    ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        if is_local(url):
+            with _open_file(url, max_bytes) as opened:
+                yield opened
+            return
+        deadline = time.monotonic() + GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND
+        shown = redact(url)
+        self.traffic.add(requests=1)
+        try:
+            response = self._http().request(
+                method,
+                url,
+                headers=dict(headers or {}),
+                stream=True,
+                timeout=self.options.timeout,
+                allow_redirects=True,
+            )
+        except requests.RequestException as error:
+            raise TransportError(
+                f"{shown} could not be fetched: {_reason(error)}",
+                url=shown,
+                remedy="Check the address, your network and your proxy settings, then try again.",
+            ) from None
+        with response:
+            if response.status_code not in accept:
+                raise TransportError(
+                    f"{shown} could not be fetched: the server answers "
+                    f"{response.status_code} {response.reason or ''}".rstrip(),
+                    url=shown,
+                    status=response.status_code,
+                )
+            answer = Answer(response.url, response.status_code, response.headers, b"")
+            yield answer, self._chunks(response, shown, max_bytes, deadline)
+
+    def _chunks(
+        self, response: requests.Response, shown: str, max_bytes: int, deadline: float
+    ) -> Iterator[bytes]:
+        announced = response.headers.get("Content-Length", "")
+        plain = "Content-Encoding" not in response.headers and announced.isdecimal()
+        if plain and response.request.method == "GET" and int(announced) > max_bytes:
+            raise _too_large(shown, max_bytes)
+        received = 0
+        raw = response.raw
+        while True:
+            try:
+                # read1 returns what has arrived; read would wait for a whole chunk, and a server
+                # that sends a byte now and then could hold it for ever.
+                chunk = raw.read1(CHUNK, decode_content=True)
+            except (urllib3.exceptions.HTTPError, OSError, ssl.SSLError) as error:
+                raise _BrokenBodyError(shown, error) from None
+            if not chunk:
+                # read1 does not notice an early end.
+                if plain and response.request.method == "GET" and received < int(announced):
+                    raise _BrokenBodyError(shown, EOFError("the connection was closed"))
+                return
+            received += len(chunk)
+            self.traffic.add(received=len(chunk))
+            if received > max_bytes:
+                raise _too_large(shown, max_bytes)
+            if time.monotonic() > deadline:
+                raise TransportError(
+                    f"{shown} arrives too slowly: {received} bytes so far",
+                    url=shown,
+                    meaning="A broken network, or a server that wants to keep you waiting.",
+                )
+            yield chunk
+
+    def _http(self) -> requests.Session:
+        with self._lock:
+            if self._session is None:
+                self._session = _new_session(self.options)
+            return self._session
+
+
+class _BrokenBodyError(Exception):
+    """The connection ended in the middle of a body: worth another try."""
+
+    def __init__(self, shown: str, cause: Exception) -> None:
+        super().__init__(shown)
+        self.shown = shown
+        self.cause = cause
+
+    def as_transport_error(self) -> TransportError:
+        return TransportError(
+            f"{self.shown} broke off while it was fetched: {_reason(self.cause)}",
+            url=self.shown,
+            remedy="Try again.",
+        )
+
+
+def _too_large(shown: str, max_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        f"{shown} is longer than the {max_bytes} bytes that it may have; the rest was not read",
+        url=shown,
+    )
+
+
+@contextmanager
+def _open_file(url: str, max_bytes: int) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+    path = file_url_to_path(url)
+    try:
+        # Not opened before it is known to be a plain file: a FIFO would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TransportError(f"{path} is not a file", url=url)
+        stream = path.open("rb")
+    except FileNotFoundError:
+        raise TransportError(f"{path} does not exist", url=url, status=404) from None
+    except OSError as error:
+        raise TransportError(f"{path} cannot be read: {error.strerror}", url=url) from None
+    with stream:
+        yield Answer(url, 200, {}, b""), _file_chunks(stream, url, max_bytes)
+
+
+def _file_chunks(stream: BinaryIO, url: str, max_bytes: int) -> Iterator[bytes]:
+    left = max_bytes
+    while chunk := stream.read(CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            raise _too_large(url, max_bytes)
+        yield chunk
+
+
+def _new_session(options: TransportOptions) -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = f"securepip/{__version__}"
+    retry = Retry(
+        total=options.retries,
+        backoff_factor=0.25,
+        status_forcelist=(429, 500, 502, 503, 504, 520, 524),
+        allowed_methods=("GET", "HEAD"),
+        raise_on_status=False,
+    )
+    adapter = _Adapter(_system_trust(options), retry)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if options.cert:
+        session.verify = options.cert
+    if options.client_cert:
+        session.cert = options.client_cert
+    if options.proxy:
+        session.proxies = {"http": options.proxy, "https": options.proxy}
+        session.trust_env = False
+    if options.trusted_hosts:
+        insecure = _InsecureAdapter(None, retry)
+        for host in options.trusted_hosts:
+            session.mount(f"https://{host}/", insecure)
+            if ":" not in host:
+                session.mount(f"https://{host}:", insecure)
+    return session
+
+
+def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
+    """The operating system's certificate authorities, as pip uses them; None where one is given."""
+    if options.cert:
+        return None
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _Adapter(HTTPAdapter):
+    """pip's certificates and retries, and connections whose headers have a time budget."""
+
+    def __init__(self, context: ssl.SSLContext | None, retry: Retry) -> None:
+        self._context = context
+        super().__init__(
+            pool_connections=PARALLEL, pool_maxsize=PARALLEL, max_retries=retry, pool_block=False
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _InsecureAdapter(_Adapter):
+    """For the hosts that the user declared trusted: TLS without a check of the certificate."""
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        super().cert_verify(conn, url, False, cert)  # type: ignore[no-untyped-call] # requests
+
+
+@contextmanager
+def _watched(connection: HTTPConnection) -> Iterator[None]:
+    """Break the connection when the status line and headers do not arrive in time.
+
+    A socket timeout starts again with every byte; a server that sends one now and then would
+    never reach it.
+    """
+
+    def give_up() -> None:
+        if connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(HEADER_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _HTTPConnection(HTTPConnection):
+    def getresponse(self) -> Any:
+        with _watched(self):
+            return super().getresponse()
+
+
+class _HTTPSConnection(HTTPSConnection):
+    def getresponse(self) -> Any:
+        with _watched(self):
+            return super().getresponse()
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, in one line, without the wrapping of four libraries."""
+    seen: BaseException = error
+    while True:
+        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException):
+            return str(seen) or type(seen).__name__
+        seen = inner

@@ -1,0 +1,76 @@
+"""URLs as they come from people, pages and configurations: joined, shown and turned into paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from securepip.errors import FormatError
+
+SCHEMES = ("https", "http", "file")
+
+
+def join_url(base: str, url: str) -> str:
+    """``url``, seen from ``base``; of a scheme that can be fetched.
+
+    Raises:
+        FormatError: The result is no http, https or file URL, or a file URL of another machine.
+    """
+    try:
+        joined = urljoin(base, url)
+        parts = urlsplit(joined)
+        _ = parts.port
+    except ValueError as error:
+        raise FormatError(f"not a URL: {url!r:.200} ({error})") from None
+    if parts.scheme not in SCHEMES:
+        raise FormatError(f"not an http, https or file URL: {redact(joined)!r:.200}")
+    if parts.scheme == "file":
+        file_url_to_path(joined)
+    elif not parts.hostname:
+        raise FormatError(f"a URL without a host: {joined!r:.200}")
+    return joined
+
+
+def is_local(url: str) -> bool:
+    """Whether ``url`` names a file of this machine."""
+    return urlsplit(url).scheme == "file"
+
+
+def path_to_url(path: Path) -> str:
+    """The ``file`` URL of ``path``; of a folder with a slash at its end."""
+    path = path.resolve()
+    url = path.as_uri()
+    return f"{url}/" if path.is_dir() else url
+
+
+def file_url_to_path(url: str) -> Path:
+    """The path that a ``file`` URL names.
+
+    Raises:
+        FormatError: It names a file on another host (which on Windows would send credentials
+            there), or no path at all.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise FormatError(f"not the URL of a file on this machine: {url!r:.200}")
+    path = url2pathname(parts.path)
+    if not path or "\0" in path or path.startswith("\\\\"):
+        raise FormatError(f"not the URL of a file on this machine: {url!r:.200}")
+    return Path(path)
+
+
+def without_credentials(url: str) -> str:
+    """``url`` without user name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def redact(url: str) -> str:
+    """``url`` as it may be shown: no credentials, no query (which may hold a token)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an unreadable URL"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else "", fragment=""))
