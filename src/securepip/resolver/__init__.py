@@ -1,0 +1,1 @@
+"""Requirements → plan: `packaging` and `resolvelib` over the verified index."""
