@@ -1,0 +1,15 @@
+"""Whom this machine believes: roots, locations, and which projects each may speak for (TAP 4)."""
+
+from securepip.trust.bootstrap import find_root, parse_root
+from securepip.trust.location import parse_location
+from securepip.trust.store import Assignment, Trust, TrustedRepository, TrustStore
+
+__all__ = [
+    "Assignment",
+    "Trust",
+    "TrustStore",
+    "TrustedRepository",
+    "find_root",
+    "parse_location",
+    "parse_root",
+]

@@ -1,0 +1,72 @@
+"""The root that a person starts from: read from a file, or found by its fingerprint.
+
+Rule: the fingerprint comes from the person, by another way than the repository. A root, or its
+fingerprint, taken from the repository itself proves nothing and is never shown: it would only be
+pasted back.
+"""
+
+from __future__ import annotations
+
+from securepip.errors import FormatError, TransportError, VerificationError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import METADATA_DIR
+from securepip.transport import Transport, redact
+
+MAX_ROOT_BYTES = 512_000
+MAX_ROOT_VERSIONS = 1024
+
+
+def parse_root(data: bytes) -> int:
+    """The version of the root metadata in ``data``, signed by its own threshold of keys.
+
+    Raises:
+        FormatError: It is not root metadata, or not signed by the keys that it names.
+    """
+    from tuf.api.exceptions import RepositoryError
+    from tuf.api.metadata import Metadata, Root
+
+    try:
+        root = Metadata[Root].from_bytes(data)
+        if not isinstance(root.signed, Root):
+            raise FormatError(f"this is {root.signed.type} metadata, not root metadata")
+        root.signed.verify_delegate(Root.type, root.signed_bytes, root.signatures)
+    except (RepositoryError, ValueError) as error:
+        raise FormatError(f"not signed root metadata: {error}") from None
+    return root.signed.version
+
+
+def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes:
+    """The root metadata of the repository at ``location`` whose bytes have the fingerprint.
+
+    The fingerprint may be that of any version: an operator's web page need not change at each
+    rotation of keys.
+
+    Raises:
+        VerificationError: The repository has no root of that fingerprint.
+        TransportError: The repository did not answer.
+    """
+    last = 0
+    for version in range(1, MAX_ROOT_VERSIONS + 1):
+        url = f"{location}{METADATA_DIR}/{version}.root.json"
+        try:
+            data = transport.get(url, max_bytes=MAX_ROOT_BYTES).body
+        except TransportError as error:
+            if error.status in (403, 404) and version > 1:
+                break
+            if error.status in (403, 404):
+                raise TransportError(
+                    f"{redact(location)} is not a signed repository: there is no {redact(url)}",
+                    url=redact(url),
+                    status=error.status,
+                    remedy="Check the address: it is the folder that holds `metadata`.",
+                ) from None
+            raise
+        if sha256_of(data) == fingerprint:
+            return data
+        last = version
+    raise VerificationError(
+        f"none of the {last} root files of {redact(location)} has the sha256 {fingerprint}",
+        meaning="The fingerprint is of another repository or was mistyped, or somebody answers in "
+        "the repository's place.",
+        remedy="Compare it with what the operator publishes elsewhere; nothing was added.",
+    )

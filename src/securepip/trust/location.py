@@ -1,0 +1,40 @@
+"""Where a repository is: an http(s) URL, a ``file`` URL or a folder, kept as one kind of URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from securepip.errors import FormatError, UsageError
+from securepip.formats.layout import METADATA_DIR
+from securepip.transport import file_url_to_path, path_to_url
+from securepip.transport.urls import SCHEMES
+
+
+def parse_location(text: str) -> str:
+    """The base URL of a repository, ending in a slash, for what a person typed.
+
+    Args:
+        text: An http, https or file URL, or the path of a folder that holds a repository.
+
+    Raises:
+        UsageError: It is neither, or the folder holds no repository.
+    """
+    scheme = urlsplit(text).scheme.lower()
+    # A one-letter scheme is a drive of Windows.
+    if scheme in SCHEMES and scheme != "file":
+        if not urlsplit(text).hostname or urlsplit(text).query or urlsplit(text).fragment:
+            raise UsageError(f"{text!r} is not the address of a repository")
+        return text.rstrip("/") + "/"
+    if len(scheme) > 1 and scheme != "file":
+        raise UsageError(f"a repository is at an http, https or file URL, or in a folder: {text!r}")
+    try:
+        folder = file_url_to_path(text) if scheme == "file" else Path(text).expanduser()
+    except FormatError as error:
+        raise UsageError(error.what) from None
+    if not (folder / METADATA_DIR).is_dir():
+        raise UsageError(
+            f"{folder} holds no repository: it has no folder {METADATA_DIR!r}",
+            remedy="Make one with `securepip repo init`, or name the folder that has it.",
+        )
+    return path_to_url(folder)

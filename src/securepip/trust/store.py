@@ -1,0 +1,254 @@
+"""The repositories that this machine believes, on disk.
+
+``<data>/trust/map.json`` is a TAP 4 map file: the repositories' locations, and in which order they
+are asked for which projects. ``<data>/trust/<name>/root.json`` is the pinned root, the bootstrap of
+every run. ``<data>/trust/<name>/metadata/`` is the TUF client's own state, which protects against
+rollback and is therefore data, not cache.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError, UsageError
+from securepip.formats.layout import METADATA_DIR, page_target
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class TrustedRepository:
+    """One repository whose signatures this machine believes.
+
+    Attributes:
+        name: What the user calls it.
+        location: Its base URL, ending in a slash. May hold credentials: show it redacted.
+        root: The pinned root metadata, as bytes: the bootstrap of every run.
+        state: The folder of the TUF client's own state.
+        index_urls: The index URLs that stand for it.
+    """
+
+    name: str
+    location: str
+    root: bytes
+    state: Path
+    index_urls: tuple[str, ...] = ()
+
+    @property
+    def metadata_url(self) -> str:
+        """Where its metadata is."""
+        return f"{self.location}{METADATA_DIR}/"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One entry of the TAP 4 mapping: who may speak for which target paths.
+
+    Attributes:
+        paths: Shell patterns of target paths.
+        repositories: Names, all of which must agree.
+        terminating: Whether the search ends here even where they do not know the target.
+    """
+
+    paths: tuple[str, ...]
+    repositories: tuple[str, ...]
+    terminating: bool = False
+
+    def covers(self, project: NormalizedName) -> bool:
+        """Whether the project's page is among the paths."""
+        target = page_target(project)
+        return any(fnmatch.fnmatchcase(target, pattern) for pattern in self.paths)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """All that this machine believes, as read at one moment.
+
+    Attributes:
+        repositories: In the order in which they were added.
+        mapping: The TAP 4 mapping, the first entry first.
+    """
+
+    repositories: tuple[TrustedRepository, ...] = ()
+    mapping: tuple[Assignment, ...] = ()
+
+    def named(self, name: str) -> TrustedRepository:
+        """The repository of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        for repository in self.repositories:
+            if repository.name == name:
+                return repository
+        known = ", ".join(repository.name for repository in self.repositories) or "none"
+        raise UsageError(f"no trusted repository is called {name!r} (there are: {known})")
+
+    def only(self, name: str) -> Trust:
+        """The same, with nobody but the repository of that name, which may speak for all.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return Trust((self.named(name),), (Assignment(("*",), (name,), terminating=True),))
+
+    def assigned(self, project: NormalizedName) -> Iterator[TrustedRepository]:
+        """Who may speak for the project, in the order in which they are asked (TAP 4)."""
+        for assignment in self.mapping:
+            if assignment.covers(project):
+                yield self.named(assignment.repositories[0])
+                if assignment.terminating:
+                    return
+
+
+class TrustStore:
+    """Reads and changes what is believed, one change at a time, each whole or not at all.
+
+    Args:
+        folder: ``<data>/trust``; made when the first repository is added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._map_path = folder / "map.json"
+
+    def read(self) -> Trust:
+        """What is believed now.
+
+        Raises:
+            SecurepipError: The folder does not hold what it should. Nothing is believed then.
+        """
+        try:
+            document = json.loads(self._map_path.read_bytes())
+            index_urls = document.get("x-index-urls", {})
+            repositories = tuple(
+                self._load(name, str(urls[0]), tuple(index_urls.get(name, ())))
+                for name, urls in document["repositories"].items()
+            )
+            names = [repository.name for repository in repositories]
+            mapping = tuple(_parse_assignment(entry, names) for entry in document["mapping"])
+        except FileNotFoundError:
+            return Trust()
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise SecurepipError(
+                f"the trust configuration {self._map_path} cannot be read: {error!r}",
+                meaning="Without it nothing is believed, so nothing is installed.",
+                remedy="Repair it, or move it away and add the repositories again.",
+            ) from None
+        return Trust(repositories, mapping)
+
+    def add(
+        self, name: str, location: str, root: bytes, index_urls: tuple[str, ...] = ()
+    ) -> TrustedRepository:
+        """Believe one more repository, asked after those that are believed already.
+
+        Raises:
+            UsageError: The name is taken or not a good one.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is not a name for a repository",
+                remedy="Use lower-case letters, digits, dots, dashes and underscores.",
+            )
+        with self._changing():
+            trust = self.read()
+            if name in (repository.name for repository in trust.repositories):
+                raise UsageError(
+                    f"a trusted repository is called {name!r} already",
+                    remedy=f"Remove it first: `securepip trust remove {name}`.",
+                )
+            # A folder without an entry in the map is what a killed `remove` or `add` leaves.
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+            (self._folder / name).mkdir(mode=0o700)
+            _write(self._folder / name / "root.json", root)
+            added = self._load(name, location, index_urls)
+            everything = Assignment(("*",), (name,))
+            self._write(Trust((*trust.repositories, added), (*trust.mapping, everything)))
+        return added
+
+    def remove(self, name: str) -> None:
+        """Stop believing a repository, and forget its state.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        with self._changing():
+            trust = self.read()
+            gone = trust.named(name)
+            left = tuple(repository for repository in trust.repositories if repository != gone)
+            mapping = tuple(entry for entry in trust.mapping if name not in entry.repositories)
+            self._write(Trust(left, mapping))
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _changing(self) -> FileLock:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(self._folder / "lock", timeout=60)
+
+    def _load(self, name: str, location: str, index_urls: tuple[str, ...]) -> TrustedRepository:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"not a name for a repository: {name!r}")
+        folder = self._folder / name
+        try:
+            root = (folder / "root.json").read_bytes()
+        except OSError as error:
+            raise SecurepipError(
+                f"the pinned root of the trusted repository {name!r} cannot be read: {error}",
+                remedy=f"Put the root back in {folder}, or remove and add the repository again.",
+            ) from None
+        return TrustedRepository(name, location, root, folder / "metadata", index_urls)
+
+    def _write(self, trust: Trust) -> None:
+        document = {
+            "repositories": {
+                repository.name: [repository.location] for repository in trust.repositories
+            },
+            "mapping": [
+                {
+                    "paths": list(entry.paths),
+                    "repositories": list(entry.repositories),
+                    "terminating": entry.terminating,
+                    "threshold": 1,
+                }
+                for entry in trust.mapping
+            ],
+            "x-index-urls": {
+                repository.name: list(repository.index_urls)
+                for repository in trust.repositories
+                if repository.index_urls
+            },
+        }
+        _write(self._map_path, json.dumps(document, indent=2).encode())
+
+
+def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:
+    names = tuple(entry["repositories"])
+    if len(names) != 1 or names[0] not in known or entry.get("threshold", 1) != 1:
+        raise ValueError("each mapping names one repository of the list, with threshold 1")
+    paths = tuple(str(path) for path in entry["paths"])
+    return Assignment(paths, names, bool(entry.get("terminating", False)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file of the user's as a whole; readable by nobody else (mkstemp: mode 0600)."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

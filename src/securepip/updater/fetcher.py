@@ -1,0 +1,86 @@
+"""The seam through which python-tuf gets its bytes: our transport, and downloads begun early.
+
+python-tuf asks for one metadata file after the other and verifies each before the next. ``warm``
+begins downloads that it will ask for, in parallel; it still asks for, checks and stores each one
+itself. A warmed answer is bytes like any other: nothing is trusted for having been here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
+from tuf.ngclient import FetcherInterface
+
+from securepip.errors import TooLargeError, TransportError
+from securepip.transport import Transport
+
+MAX_METADATA_BYTES = 128 << 20
+"""The longest metadata file that is read, whatever length is announced for it."""
+
+
+class Fetcher(FetcherInterface):
+    """python-tuf's ``FetcherInterface`` over a ``Transport``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._warm: dict[str, Future[bytes]] = {}
+        self.last_url = ""
+        """The URL that python-tuf asked for last: the one that its next complaint is about."""
+        self.last_error: TransportError | None = None
+
+    def warm(self, url: str, max_bytes: int) -> None:
+        """Begin to fetch ``url``, at most ``max_bytes``, for when python-tuf asks for it."""
+        if url not in self._warm:
+            limit = min(max_bytes, MAX_METADATA_BYTES)
+            self._warm[url] = self._transport.submit(lambda u: self._get(u, limit), url)
+
+    def warmed(self, url: str) -> bytes | None:
+        """What was fetched early from ``url``, unverified; waits for it. None if it failed."""
+        future = self._warm.get(url)
+        if future is None:
+            return None
+        try:
+            return future.result()
+        except TransportError:
+            return None
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """The bytes of ``url``.
+
+        Raises:
+            DownloadHTTPError: The server answers with another status than 200.
+            DownloadLengthMismatchError: There are more than ``max_length`` bytes.
+            DownloadError: There was no answer.
+        """
+        self.last_url, self.last_error = url, None
+        future = self._warm.pop(url, None)
+        try:
+            if future is not None:
+                data = future.result()
+            else:
+                data = self._get(url, min(max_length, MAX_METADATA_BYTES))
+        except TransportError as error:
+            self.last_error = error
+            raise _translate(error) from error
+        if len(data) > max_length:
+            raise DownloadLengthMismatchError(
+                f"{len(data)} bytes, where at most {max_length} are allowed"
+            )
+        return data
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        # Only for `download_file`, which python-tuf uses for targets.
+        yield self.download_bytes(url, MAX_METADATA_BYTES)
+
+    def _get(self, url: str, max_bytes: int) -> bytes:
+        return self._transport.get(url, max_bytes=max_bytes).body
+
+
+def _translate(error: TransportError) -> DownloadError:
+    if isinstance(error, TooLargeError):
+        return DownloadLengthMismatchError(str(error))
+    if error.status is not None:
+        return DownloadHTTPError(str(error), error.status)
+    return DownloadError(str(error))

@@ -1,0 +1,256 @@
+"""One TUF session with one repository: refresh once, then look targets up.
+
+The rules:
+
+* python-tuf's ``Updater`` decides what is trusted, in one thread. What this class adds is which
+  bytes are fetched early and in parallel, a lock, and errors for people.
+* Hints are read from metadata on disk or from warmed answers, perhaps not verified yet. They
+  decide only which URLs below the repository's ``metadata/`` are asked for early, and of those
+  only the ones whose role the verified snapshot lists.
+* The state folder protects against rollback: it is locked during ``refresh`` (python-tuf is
+  single-instance), and never emptied to get out of trouble.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, Snapshot, SuccinctRoles, TargetFile, Targets
+from tuf.ngclient import Updater, UpdaterConfig
+
+from securepip.errors import RepositoryUnavailableError, SecurepipError, VerificationError
+from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.transport import Transport, redact
+from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
+
+LOCK_SECONDS = 300.0
+MAX_TARGETS_BYTES = 32 << 20
+"""The longest targets metadata that is read where the snapshot announces no length."""
+
+_ROOT_FILE = re.compile(r"(\d{1,9})\.root\.json")
+T = TypeVar("T")
+
+
+class Session:
+    """What one repository has signed, as of one moment.
+
+    Args:
+        name: What the user calls the repository, for messages.
+        metadata_url: Where its metadata is, ending in a slash.
+        state: The folder of trusted metadata; made if it is not there.
+        transport: Fetches everything.
+        root: The pinned root, or None to start from the ``root.json`` that is in ``state``.
+    """
+
+    def __init__(
+        self, name: str, metadata_url: str, state: Path, transport: Transport, root: bytes | None
+    ) -> None:
+        self.name = name
+        self.metadata_url = metadata_url
+        self._state = state
+        self._root = root
+        self._fetcher = Fetcher(transport)
+        self._updater: Updater | None = None
+        self._snapshot: dict[str, int] = {}
+        self._found: dict[str, TargetFile | None] = {}
+
+    def refresh(self) -> None:
+        """Bring root, timestamp, snapshot and targets up to date. Does so once; later calls rest.
+
+        Raises:
+            VerificationError: What the repository serves is not signed as it must be, is older
+                than what was seen before, or has expired.
+            RepositoryUnavailableError: It did not answer.
+        """
+        if self._updater is not None:
+            return
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with FileLock(self._state / ".lock", timeout=LOCK_SECONDS):
+                updater = self._explained(self._refresh)
+        except Timeout:
+            raise RepositoryUnavailableError(
+                f"another process has been refreshing the repository {self.name!r} for "
+                f"{LOCK_SECONDS:.0f} seconds",
+                remedy=f"Wait for it, or end it; the lock is {self._state / '.lock'}.",
+            ) from None
+        self._snapshot = self._read_snapshot()
+        self._updater = updater
+
+    def prefetch(self, target_paths: Iterable[str], *, wait: bool = True) -> None:
+        """Begin to fetch the metadata that look-ups of these targets will need.
+
+        Args:
+            target_paths: Target paths, known to the repository or not.
+            wait: Whether the roles between the top and the bins may be waited for. Without it
+                nothing is done before they are known.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError: As ``refresh``.
+        """
+        self.refresh()
+        bins = self._bins(wait)
+        for path in target_paths:
+            if bins is not None and path not in self._found:
+                self._warm(bins.get_role_for_target(path))
+
+    def target(self, target_path: str) -> TargetFile | None:
+        """Length and digest that the repository signed for a target; None if it knows it not.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError: As ``refresh``.
+        """
+        self.refresh()
+        if target_path not in self._found:
+            updater = self._updater
+            assert updater is not None
+            self._found[target_path] = self._explained(lambda: updater.get_targetinfo(target_path))
+        return self._found[target_path]
+
+    def _refresh(self) -> Updater:
+        config = UpdaterConfig(
+            snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
+        )
+        # The two requests of a run in which nothing is new, side by side.
+        self._fetcher.warm(f"{self.metadata_url}timestamp.json", config.timestamp_max_length)
+        next_root = self._newest_local_root() + 1
+        if next_root > 1:
+            self._fetcher.warm(f"{self.metadata_url}{next_root}.root.json", config.root_max_length)
+        self._fetcher.last_url = "the pinned root"
+        updater = Updater(
+            str(self._state),
+            self.metadata_url,
+            fetcher=self._fetcher,
+            config=config,
+            bootstrap=self._root,
+        )
+        updater.refresh()
+        return updater
+
+    def _newest_local_root(self) -> int:
+        versions = [0]
+        with suppress(OSError):
+            for path in (self._state / "root_history").iterdir():
+                if match := _ROOT_FILE.fullmatch(path.name):
+                    versions.append(int(match[1]))
+        return max(versions)
+
+    def _read_snapshot(self) -> dict[str, int]:
+        """Role versions by file name, from the snapshot that python-tuf has just verified."""
+        snapshot = Metadata[Snapshot].from_file(str(self._state / "snapshot.json"))
+        return {name: meta.version for name, meta in snapshot.signed.meta.items()}
+
+    def _bins(self, wait: bool) -> SuccinctRoles | None:
+        """How the bins divide the targets, as a hint."""
+        for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
+            self._warm(role)
+        if not wait and not self._is_current(BINS_ROLE):
+            return None
+        with suppress(OSError, RepositoryError, ValueError, AttributeError):
+            data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
+                self._role_path(BINS_ROLE).read_bytes()
+            )
+            delegations = Metadata[Targets].from_bytes(data).signed.delegations
+            return None if delegations is None else delegations.succinct_roles
+        return None
+
+    def _warm(self, role: str) -> None:
+        if f"{role}.json" in self._snapshot and not self._is_current(role):
+            self._fetcher.warm(self._role_url(role), MAX_TARGETS_BYTES)
+
+    def _is_current(self, role: str) -> bool:
+        """Whether the state folder has the version of the role that the snapshot asks for."""
+        try:
+            document: Any = json.loads(self._role_path(role).read_bytes())
+            return bool(document["signed"]["version"] == self._snapshot.get(f"{role}.json"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _role_path(self, role: str) -> Path:
+        return self._state / f"{quote(role, '')}.json"
+
+    def _role_url(self, role: str) -> str:
+        return f"{self.metadata_url}{self._snapshot.get(f'{role}.json')}.{quote(role, '')}.json"
+
+    def _explained(self, action: Callable[[], T]) -> T:
+        """Run ``action`` of python-tuf, its errors made understandable."""
+        try:
+            return action()
+        except ExpiredMetadataError as error:
+            raise self._expired(error) from error
+        except (RepositoryError, DownloadLengthMismatchError, LengthOrHashMismatchError) as error:
+            raise self._not_verified(error) from error
+        except DownloadError as error:
+            raise self._unavailable(error) from error
+        except OSError as error:
+            raise SecurepipError(
+                f"the trusted state of the repository {self.name!r} cannot be kept: {error}",
+                remedy=f"See to it that {self._state} can be written.",
+            ) from error
+
+    def _not_verified(self, error: Exception) -> VerificationError:
+        return VerificationError(
+            f"{redact(self._fetcher.last_url)} is not what the repository {self.name!r} signed: "
+            f"{error}",
+            meaning="The repository, its mirror, or somebody between it and this machine serves "
+            "changed or outdated data. It can also be a broken copy of the repository.",
+            remedy="Nothing was installed. Try again from another network; if it stays, tell the "
+            "people who run the repository.",
+        )
+
+    def _expired(self, error: Exception) -> VerificationError:
+        return VerificationError(
+            f"{redact(self._fetcher.last_url)} of the repository {self.name!r} has expired: "
+            f"{error}{self._last_good()}",
+            meaning="Either nobody has renewed its signatures, or somebody holds newer ones back. "
+            "A wrong clock on this machine looks the same.",
+            remedy="Check the date of this machine; then ask the operator, who renews signatures "
+            "with `securepip repo refresh`.",
+        )
+
+    def _unavailable(self, error: DownloadError) -> SecurepipError:
+        cause = self._fetcher.last_error
+        reason = cause.what if cause is not None else f"{redact(self._fetcher.last_url)}: {error}"
+        if isinstance(error, DownloadHTTPError) and error.status_code in (403, 404):
+            meaning = "The repository's metadata names a file that is not there: a broken or "
+            meaning += "incomplete copy, or another address than the repository's."
+        else:
+            meaning = "The repository cannot be reached. Nothing is installed without it."
+        return RepositoryUnavailableError(
+            f"the repository {self.name!r} did not answer: {reason}{self._last_good()}",
+            meaning=meaning,
+            remedy="Check your network and the address "
+            f"({redact(self.metadata_url)}), then try again.",
+        )
+
+    def _last_good(self) -> str:
+        """When this machine last saw good metadata, as the end of a sentence."""
+        try:
+            changed = (self._state / "timestamp.json").stat().st_mtime
+        except OSError:
+            return ". This machine has never seen good metadata of it"
+        age = datetime.now(timezone.utc) - datetime.fromtimestamp(changed, timezone.utc)
+        return f". The last new metadata that was good arrived {_words(age.total_seconds())} ago"
+
+
+def _words(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} seconds"
