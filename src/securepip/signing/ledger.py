@@ -1,0 +1,196 @@
+"""The repository's memory: which file names were ever signed, with which bytes, and what was revoked.
+
+Rule: a row is written before the signature that it is about becomes current. A row too many is
+harmless; a missing one would let a published file name get other bytes, which is how a stolen
+account replaces a release that people have pinned.
+
+One SQLite file in the repository's ``state`` folder, never served. Use from one thread, with the
+repository's lock held when writing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256
+from securepip.formats.distribution import parse_distribution
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS signed (
+    id INTEGER PRIMARY KEY,
+    project TEXT NOT NULL, filename TEXT NOT NULL, sha256 TEXT NOT NULL,
+    UNIQUE (project, filename, sha256)
+);
+CREATE TABLE IF NOT EXISTS refused (
+    project TEXT NOT NULL, filename TEXT NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (project, filename)
+);
+CREATE INDEX IF NOT EXISTS refused_by_filename ON refused (filename);
+CREATE TABLE IF NOT EXISTS withdrawn (
+    project TEXT NOT NULL, version TEXT NOT NULL, filename TEXT NOT NULL,
+    PRIMARY KEY (project, version, filename)
+);
+CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
+"""
+
+
+class Ledger:
+    """The memory of one repository.
+
+    Attributes:
+        connection: The SQLite connection, for rooms that keep tables of their own beside these.
+            It commits by itself; use ``with connection:`` for a transaction.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger at ``path``, or make it.
+
+        Raises:
+            RepositoryStateError: The file is not a ledger.
+        """
+        try:
+            self.connection = sqlite3.connect(path, timeout=60)
+            self.connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise RepositoryStateError(
+                f"{path} cannot be opened: {error}",
+                remedy="Restore it from a backup: without it, published files could be replaced.",
+            ) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def known(self, project: NormalizedName) -> dict[str, Sha256]:
+        """For each file name of ``project`` ever signed, the sha256 that it has to keep."""
+        rows = self.connection.execute(
+            "SELECT filename, sha256 FROM signed WHERE project = ? ORDER BY id", (project,)
+        )
+        return {filename: Sha256(sha256) for filename, sha256 in rows}
+
+    def known_sha256(self, project: NormalizedName, filename: str) -> Sha256 | None:
+        """The sha256 that ``filename`` has to keep, or None when it was never signed."""
+        row = self.connection.execute(
+            "SELECT sha256 FROM signed WHERE project = ? AND filename = ? ORDER BY id DESC",
+            (project, filename),
+        ).fetchone()
+        return Sha256(row[0]) if row else None
+
+    def record(self, files: Iterable[tuple[NormalizedName, str, Sha256]]) -> None:
+        """Remember that these (project, file name, sha256) are about to be signed."""
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO signed (project, filename, sha256) VALUES (?, ?, ?)", files
+            )
+
+    def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
+        """Remember that ``filename`` came with other bytes than before, so that it can be accepted.
+
+        A person who then accepts the change accepts these bytes, not whatever comes next.
+        """
+        with self.connection:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (project, filename, sha256)
+            )
+
+    def accept_change(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
+        """From now on ``filename`` has to have the bytes that were refused last.
+
+        Returns:
+            The project and sha256 of each file of that name that was refused.
+
+        Raises:
+            RepositoryStateError: No file of that name was refused.
+        """
+        rows = self.connection.execute(
+            "SELECT project, sha256 FROM refused WHERE filename = ?", (filename,)
+        ).fetchall()
+        if not rows:
+            raise RepositoryStateError(
+                f"no change of {filename} was refused",
+                remedy="Only a change that `repo sync` or `repo add` reported can be accepted.",
+            )
+        with self.connection:
+            for project, sha256 in rows:
+                # Deleted first, so that it becomes the last one even if it was signed before.
+                key = (project, filename, sha256)
+                self.connection.execute(
+                    "DELETE FROM signed WHERE project = ? AND filename = ? AND sha256 = ?", key
+                )
+                self.connection.execute(
+                    "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)", key
+                )
+            self.connection.execute("DELETE FROM refused WHERE filename = ?", (filename,))
+        return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
+
+    def withdraw(
+        self,
+        project: NormalizedName,
+        *,
+        version: Version | None = None,
+        filename: str | None = None,
+    ) -> None:
+        """Remember that a file, a version or (with neither) a whole project was revoked."""
+        with self.connection:
+            self.connection.execute(
+                "INSERT OR IGNORE INTO withdrawn VALUES (?, ?, ?)",
+                (project, "" if version is None else str(version), filename or ""),
+            )
+
+    def is_withdrawn(self, project: NormalizedName, filename: str | None = None) -> bool:
+        """Whether ``filename``, its version, or its whole project was revoked.
+
+        Without ``filename``: whether the whole project was.
+        """
+        marks = self._withdrawn(project)
+        if ("", "") in marks:
+            return True
+        if filename is None or not marks:
+            return False
+        name = parse_distribution(filename, project)
+        return ("", filename) in marks or (name is not None and (str(name.version), "") in marks)
+
+    def restore(self, project: NormalizedName, filename: str | None = None) -> None:
+        """Forget that ``project`` was revoked, in part or whole; with ``filename``, for that file.
+
+        A file that was revoked with its version or project is freed together with these.
+        """
+        marks = self._withdrawn(project)
+        if filename is not None:
+            name = parse_distribution(filename, project)
+            version = "" if name is None else str(name.version)
+            marks &= {("", ""), ("", filename), (version, "")}
+        with self.connection:
+            self.connection.executemany(
+                "DELETE FROM withdrawn WHERE project = ? AND version = ? AND filename = ?",
+                [(project, *mark) for mark in marks],
+            )
+
+    def begin(self, projects: Iterable[NormalizedName]) -> None:
+        """Remember that what plain clients see of ``projects`` is about to change."""
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO unfinished VALUES (?)", [(project,) for project in projects]
+            )
+
+    def unfinished(self) -> list[NormalizedName]:
+        """The projects of which ``finish`` was not reached: a run ended before its work did."""
+        rows = self.connection.execute("SELECT project FROM unfinished ORDER BY project")
+        return [NormalizedName(project) for (project,) in rows]
+
+    def finish(self) -> None:
+        """What plain clients see is what is signed, for every project."""
+        with self.connection:
+            self.connection.execute("DELETE FROM unfinished")
+
+    def _withdrawn(self, project: NormalizedName) -> set[tuple[str, str]]:
+        rows = self.connection.execute(
+            "SELECT version, filename FROM withdrawn WHERE project = ?", (project,)
+        )
+        return {(version, filename) for version, filename in rows}

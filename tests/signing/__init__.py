@@ -1,0 +1,1 @@
+"""Tests of the signing side: keys, publishing, crash safety, serving."""
