@@ -69,6 +69,8 @@ class Session:
         self._updater: Updater | None = None
         self._snapshot: dict[str, int] = {}
         self._found: dict[str, TargetFile | None] = {}
+        self._division: SuccinctRoles | None = None
+        self._asked: set[str] = set()
 
     def refresh(self) -> None:
         """Bring root, timestamp, snapshot and targets up to date. Does so once; later calls rest.
@@ -78,8 +80,11 @@ class Session:
                 than what was seen before, or has expired.
             RepositoryUnavailableError: It did not answer.
         """
+        self._refreshed()
+
+    def _refreshed(self) -> Updater:
         if self._updater is not None:
-            return
+            return self._updater
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with FileLock(self._state / ".lock", timeout=LOCK_SECONDS):
@@ -92,6 +97,7 @@ class Session:
             ) from None
         self._snapshot = self._read_snapshot()
         self._updater = updater
+        return updater
 
     def prefetch(self, target_paths: Iterable[str], *, wait: bool = True) -> None:
         """Begin to fetch the metadata that look-ups of these targets will need.
@@ -116,10 +122,8 @@ class Session:
         Raises:
             VerificationError, RepositoryUnavailableError: As ``refresh``.
         """
-        self.refresh()
+        updater = self._refreshed()
         if target_path not in self._found:
-            updater = self._updater
-            assert updater is not None
             self._found[target_path] = self._explained(lambda: updater.get_targetinfo(target_path))
         return self._found[target_path]
 
@@ -144,12 +148,12 @@ class Session:
         return updater
 
     def _newest_local_root(self) -> int:
-        versions = [0]
-        with suppress(OSError):
-            for path in (self._state / "root_history").iterdir():
-                if match := _ROOT_FILE.fullmatch(path.name):
-                    versions.append(int(match[1]))
-        return max(versions)
+        try:
+            names = [path.name for path in (self._state / "root_history").iterdir()]
+        except OSError:
+            return 0
+        found = (_ROOT_FILE.fullmatch(name) for name in names)
+        return max((int(match[1]) for match in found if match), default=0)
 
     def _read_snapshot(self) -> dict[str, int]:
         """Role versions by file name, from the snapshot that python-tuf has just verified."""
@@ -158,19 +162,23 @@ class Session:
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
         """How the bins divide the targets, as a hint."""
-        for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
-            self._warm(role)
-        if not wait and not self._is_current(BINS_ROLE):
-            return None
-        with suppress(OSError, RepositoryError, ValueError, AttributeError):
-            data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
-                self._role_path(BINS_ROLE).read_bytes()
-            )
-            delegations = Metadata[Targets].from_bytes(data).signed.delegations
-            return None if delegations is None else delegations.succinct_roles
-        return None
+        if self._division is None:
+            for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
+                self._warm(role)
+            if not wait and not self._is_current(BINS_ROLE):
+                return None
+            with suppress(OSError, RepositoryError, ValueError, AttributeError):
+                data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
+                    self._role_path(BINS_ROLE).read_bytes()
+                )
+                delegations = Metadata[Targets].from_bytes(data).signed.delegations
+                self._division = None if delegations is None else delegations.succinct_roles
+        return self._division
 
     def _warm(self, role: str) -> None:
+        if role in self._asked:
+            return
+        self._asked.add(role)
         if f"{role}.json" in self._snapshot and not self._is_current(role):
             self._fetcher.warm(self._role_url(role), MAX_TARGETS_BYTES)
 
