@@ -1,0 +1,181 @@
+"""Private keys: made, kept in folders of their own, and loaded by URI when something is signed.
+
+Rule: keys never lie in the repository's folder, and the repository remembers only URIs. Files are
+PKCS#8 in PEM, mode 0600, in folders of mode 0700; ``securesystemslib`` signs. A URI of any scheme
+that ``securesystemslib`` knows (a hardware or cloud key) works in place of a file's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from securesystemslib.exceptions import Error as SecuresystemslibError
+from securesystemslib.signer import (
+    SIGNER_FOR_URI_SCHEME,
+    CryptoSigner,
+    Key,
+    SecretsHandler,
+    Signer,
+    SSlibKey,
+)
+
+from securepip.dirs import data_dir
+from securepip.errors import RepositoryStateError
+
+ONLINE, OFFLINE = "online", "offline"
+_SUFFIX = ".pem"
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+_UNQUOTABLE = set("?#;")
+
+Passphrase = Callable[[], bytes]
+"""Asked for the passphrase when a key turns out to be encrypted, at most once."""
+
+
+class EncryptedFileSigner(CryptoSigner):
+    """``encrypted-file:<path>``: what securesystemslib's ``file2:`` is for keys in the clear."""
+
+    SCHEME: ClassVar[str] = "encrypted-file"
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> CryptoSigner:
+        """Load the key; ``secrets_handler`` is asked for the passphrase."""
+        path = Path(priv_key_uri.removeprefix(f"{cls.SCHEME}:"))
+        if secrets_handler is None or not isinstance(public_key, SSlibKey):
+            raise ValueError(f"{path} needs a passphrase")
+        secret = secrets_handler("passphrase").encode("utf-8", "surrogateescape")
+        return CryptoSigner(load_pem_private_key(path.read_bytes(), secret), public_key)
+
+
+SIGNER_FOR_URI_SCHEME[EncryptedFileSigner.SCHEME] = EncryptedFileSigner
+
+
+def default_folder(repository_id: str, kind: str) -> Path:
+    """Where the ``online`` or ``offline`` keys of a repository are unless the operator says."""
+    return data_dir() / "keys" / repository_id / kind
+
+
+def generate(folder: Path, count: int, passphrase: bytes | None) -> list[CryptoSigner]:
+    """Make ``count`` ed25519 keys and store them in ``folder``, encrypted with ``passphrase``.
+
+    Raises:
+        RepositoryStateError: The folder cannot be made or written, or its name cannot be a URI.
+    """
+    folder = folder.absolute()
+    if _UNQUOTABLE & set(str(folder)):
+        raise RepositoryStateError(
+            f"keys cannot be kept in {folder}: a folder's name without any of {'?#;'!r} is needed"
+        )
+    signers = [CryptoSigner.generate_ed25519() for _ in range(count)]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for signer in signers:
+            _write_private(folder / f"{signer.public_key.keyid}{_SUFFIX}", _pem(signer, passphrase))
+    except OSError as error:
+        raise RepositoryStateError(f"keys cannot be written to {folder}: {error}") from None
+    return signers
+
+
+def file_uri(folder: Path, keyid: str) -> str | None:
+    """The URI of the key with that id in ``folder``, or None when it is not there."""
+    path = folder.absolute() / f"{keyid}{_SUFFIX}"
+    try:
+        with path.open("rb") as stream:
+            encrypted = stream.read(len(_ENCRYPTED)) == _ENCRYPTED
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
+    scheme = EncryptedFileSigner.SCHEME if encrypted else CryptoSigner.SCHEME
+    return f"{scheme}:{path}"
+
+
+class KeyRing:
+    """Finds the signers of keys by their id, and loads each when it is first asked for.
+
+    Args:
+        folders: Searched first, in order (what the operator names with ``--keys``).
+        uris: Where keys are by default, by key id.
+        passphrase: Asked once, when an encrypted key is met.
+    """
+
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        uris: Mapping[str, str],
+        passphrase: Passphrase,
+    ) -> None:
+        self._folders = tuple(folders)
+        self._uris = dict(uris)
+        self._passphrase = passphrase
+        self._secret: str | None = None
+        self._signers: dict[str, Signer] = {}
+
+    def add(self, signer: Signer) -> None:
+        """Hold a signer that is loaded already."""
+        self._signers[signer.public_key.keyid] = signer
+
+    def uri(self, keyid: str) -> str | None:
+        """Where the private key with that id is, when that is known."""
+        for folder in self._folders:
+            if found := file_uri(folder, keyid):
+                return found
+        return self._uris.get(keyid)
+
+    def find(self, key: Key) -> Signer | None:
+        """The signer of the public ``key``, or None when its private key is not here.
+
+        Raises:
+            RepositoryStateError: It is here and cannot be loaded: wrong passphrase, another key,
+                an unreadable file.
+        """
+        if key.keyid in self._signers:
+            return self._signers[key.keyid]
+        uri = self.uri(key.keyid)
+        if uri is None:
+            return None
+        try:
+            signer = Signer.from_priv_key_uri(uri, key, self._answer)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SecuresystemslibError) as e:
+            raise RepositoryStateError(
+                f"the key {uri} cannot be loaded: {e}",
+                remedy="Is the passphrase right? --passphrase-file FILE names the file it is in.",
+            ) from None
+        self._signers[key.keyid] = signer
+        return signer
+
+    def _answer(self, _secret: str) -> str:
+        if self._secret is None:
+            self._secret = self._passphrase().decode("utf-8", "surrogateescape")
+        return self._secret
+
+
+def _pem(signer: CryptoSigner, passphrase: bytes | None) -> bytes:
+    clear = signer.private_bytes
+    if not passphrase:
+        return clear
+    key = load_pem_private_key(clear, None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    # O_EXCL: never over another key, and never through a link that somebody laid there.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
