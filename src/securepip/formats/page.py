@@ -151,7 +151,7 @@ def parse_time(text: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise ValueError(f"not an upload time: {text!r:.80}")
     seconds, _, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    moment = datetime.fromisoformat(seconds).replace(tzinfo=timezone.utc)
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
 
 
