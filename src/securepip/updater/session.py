@@ -14,7 +14,6 @@ The rules:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -43,7 +42,6 @@ LOCK_SECONDS = 300.0
 MAX_TARGETS_BYTES = 32 << 20
 """The longest targets metadata that is read where the snapshot announces no length."""
 
-_ROOT_FILE = re.compile(r"(\d{1,9})\.root\.json")
 T = TypeVar("T")
 
 
@@ -127,16 +125,31 @@ class Session:
             self._found[target_path] = self._explained(lambda: updater.get_targetinfo(target_path))
         return self._found[target_path]
 
+    def download(self, target_path: str, base_url: str, folder: Path) -> Path:
+        """Fetch one target as any TUF client does; not fetched again where it is there already.
+
+        Args:
+            target_path: The target.
+            base_url: Where the repository's targets are.
+            folder: Where it goes, under its path in URL encoding.
+
+        Raises:
+            VerificationError: The repository signed no such target, or serves another.
+            RepositoryUnavailableError: As ``refresh``.
+        """
+        target = self.target(target_path)
+        if target is None:
+            raise VerificationError(f"the repository {self.name!r} has signed no {target_path!r}")
+        path = folder / quote(target_path, "")
+        updater = self._refreshed()
+        if updater.find_cached_target(target, str(path)) is None:
+            self._explained(lambda: updater.download_target(target, str(path), base_url))
+        return path
+
     def _refresh(self) -> Updater:
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
-        # The two requests of a run in which nothing is new, side by side.
-        self._fetcher.warm(f"{self.metadata_url}timestamp.json", config.timestamp_max_length)
-        next_root = self._newest_local_root() + 1
-        if next_root > 1:
-            self._fetcher.warm(f"{self.metadata_url}{next_root}.root.json", config.root_max_length)
-        self._fetcher.last_url = "the pinned root"
         updater = Updater(
             str(self._state),
             self.metadata_url,
@@ -146,14 +159,6 @@ class Session:
         )
         updater.refresh()
         return updater
-
-    def _newest_local_root(self) -> int:
-        try:
-            names = [path.name for path in (self._state / "root_history").iterdir()]
-        except OSError:
-            return 0
-        found = (_ROOT_FILE.fullmatch(name) for name in names)
-        return max((int(match[1]) for match in found if match), default=0)
 
     def _read_snapshot(self) -> dict[str, int]:
         """Role versions by file name, from the snapshot that python-tuf has just verified."""
@@ -198,6 +203,7 @@ class Session:
 
     def _explained(self, action: Callable[[], T]) -> T:
         """Run ``action`` of python-tuf, its errors made understandable."""
+        self._fetcher.last_url = self.metadata_url
         try:
             return action()
         except ExpiredMetadataError as error:
