@@ -1,0 +1,199 @@
+"""The nouns of an index that does not sign: the files it offers, and those that cannot be taken.
+
+Rule: ``judge`` is the only maker of an ``UpstreamFile``. What it lets through is a distribution of
+the project, under a plain name, at a URL that can be published for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.distribution import DistributionName, parse_distribution
+from securepip.formats.layout import check_filename
+from securepip.transport import is_local, join_url, without_credentials
+
+# Parts of the names that object stores and CDNs give to query parameters which stop to work, or
+# which are a secret (S3, Google, Azure, Akamai, CloudFront and homes of their own making).
+_SECRET_PART = re.compile(
+    r"sign|expir|token|hmac|auth|credential|secret|passw|session|key-?pair|policy|jwt|api_?key|^hdn"
+)
+_SECRET_KEYS = {"sig", "exp", "key", "ttl", "nonce", "se", "sp", "spr", "sr", "st", "sv", "sid"}
+
+MAX_FILE_BYTES = 1 << 40
+"""A length beyond it is none: no distribution is as large as a terabyte."""
+
+
+class Reason(Enum):
+    """Why a file that an index offers is not signed, in words that follow "3 files"."""
+
+    NOT_A_DISTRIBUTION = "are no wheels or sdists of the project"
+    BAD_URL = "have a URL that cannot be fetched"
+    SIGNED_URL = "have a URL with a signature or an expiry, which would not last"
+    NO_SHA256 = "come without a sha256"
+    NO_LENGTH = "come without a length"
+    NO_UPLOAD_TIME = "come without an upload time, which --min-age needs"
+    MISSING = "are listed but not there"
+    WRONG_SHA256 = "are not what the index says (sha256)"
+    TOO_YOUNG = "are younger than --min-age"
+    WITHDRAWN = "were taken out with `repo remove`"
+    CHANGED = "have other bytes than those signed before"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not signed."""
+
+    filename: str
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class UpstreamFile:
+    """One file that an index offers, as far as the index says.
+
+    Attributes:
+        filename: Its plain name.
+        name: What the name says.
+        url: Absolute, without credentials and fragment: what will be published.
+        sha256: Its digest.
+        size: Bytes, or None when the page does not say.
+        requires_python: As written.
+        upload_time: UTC, or None when the page does not say.
+        yanked: Why it was yanked (perhaps ""), or None.
+        has_metadata: Whether there is a ``.metadata`` file; None when the page does not say.
+        core_metadata: The digest of that file, when the page has it.
+    """
+
+    filename: str
+    name: DistributionName
+    url: str
+    sha256: Sha256
+    size: int | None = None
+    requires_python: str | None = None
+    upload_time: datetime | None = None
+    yanked: str | None = None
+    has_metadata: bool | None = None
+    core_metadata: Sha256 | None = None
+
+
+@dataclass(frozen=True)
+class UpstreamPage:
+    """What one index, or several united, say of a project.
+
+    Attributes:
+        project: The normalized name.
+        files: In the order of the page, each name once.
+        left_out: What the index offers and cannot be taken.
+        status: PEP 792.
+        status_reason: Why, for people.
+        remarks: What people should know, a sentence each.
+    """
+
+    project: NormalizedName
+    files: tuple[UpstreamFile, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    status: str = "active"
+    status_reason: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A link of a page before it was judged: every field as the page has it."""
+
+    filename: str
+    url: str
+    sha256: str | None
+    size: int | None = None
+    requires_python: str | None = None
+    upload_time: datetime | None = None
+    yanked: str | None = None
+    has_metadata: bool | None = None
+    core_metadata: str | None = None
+
+
+def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | LeftOut:
+    """``offer``, found on a page at ``base``, if it can be published for ``project``."""
+
+    def left_out(reason: Reason) -> LeftOut:
+        return LeftOut(offer.filename[:200], reason)
+
+    try:
+        name = parse_distribution(check_filename(offer.filename), project)
+    except FormatError:
+        name = None
+    if name is None:
+        return left_out(Reason.NOT_A_DISTRIBUTION)
+    try:
+        url = join_url(base, offer.url.strip())
+        if "@" in url or "#" in url:
+            url = without_credentials(urldefrag(url).url)
+        url.encode()
+    except (FormatError, ValueError):
+        return left_out(Reason.BAD_URL)
+    # A page from the network that points into this machine would have its files read and hashed.
+    if is_local(url) and not is_local(base):
+        return left_out(Reason.BAD_URL)
+    if has_secret_query(url):
+        return left_out(Reason.SIGNED_URL)
+    try:
+        sha256 = parse_sha256(offer.sha256)
+    except FormatError:
+        return left_out(Reason.NO_SHA256)
+    return UpstreamFile(
+        filename=offer.filename,
+        name=name,
+        url=url,
+        sha256=sha256,
+        size=offer.size if offer.size is not None and 0 <= offer.size <= MAX_FILE_BYTES else None,
+        requires_python=clean(offer.requires_python),
+        upload_time=_utc(offer.upload_time),
+        yanked=clean(offer.yanked),
+        has_metadata=offer.has_metadata,
+        core_metadata=_optional_sha256(offer.core_metadata),
+    )
+
+
+def has_secret_query(url: str) -> bool:
+    """Whether the query of ``url`` looks like a permission, which expires or is a secret."""
+    if "?" not in url:
+        return False
+    for key, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        lowered = key.lower()
+        if lowered in _SECRET_KEYS or _SECRET_PART.search(lowered):
+            return True
+    return False
+
+
+def filename_of(url: str) -> str:
+    """The last part of the path of ``url``: what pip takes for the file's name."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _optional_sha256(text: str | None) -> Sha256 | None:
+    try:
+        return parse_sha256(text) if text is not None else None
+    except FormatError:
+        return None
+
+
+def clean(text: str | None) -> str | None:
+    """``text`` as it can be written: JSON may hold halves of characters that UTF-8 has not."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """``moment`` in UTC, or None when no index can have been there at that time."""
+    if moment is None or not 1990 < moment.year < 9000:
+        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc)
