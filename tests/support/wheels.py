@@ -150,7 +150,7 @@ def make_sdist(
 
 
 # A PEP 517 backend: METADATA is PKG-INFO, every package folder beside it is copied.
-_BACKEND = '''\
+_BACKEND = """\
 import base64, email, hashlib, pathlib, re, zipfile
 
 def get_requires_for_build_wheel(config_settings=None):
@@ -183,7 +183,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         for name, data in members.items():
             archive.writestr(name, data)
     return filename
-'''
+"""
 
 
 def _expand(tag: str) -> list[str]:

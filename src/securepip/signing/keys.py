@@ -7,10 +7,10 @@ that ``securesystemslib`` knows (a hardware or cloud key) works in place of a fi
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -41,10 +41,22 @@ Passphrase = Callable[[], bytes]
 """Asked for the passphrase when a key turns out to be encrypted, at most once."""
 
 
+def no_passphrase() -> bytes:
+    """For those who have none to give.
+
+    Raises:
+        RepositoryStateError: Always.
+    """
+    raise RepositoryStateError(
+        "the key is encrypted, and there is no passphrase",
+        remedy="--passphrase-file FILE names the file it is in.",
+    )
+
+
 class EncryptedFileSigner(CryptoSigner):
     """``encrypted-file:<path>``: what securesystemslib's ``file2:`` is for keys in the clear."""
 
-    SCHEME: ClassVar[str] = "encrypted-file"
+    SCHEME = "encrypted-file"
 
     @classmethod
     def from_priv_key_uri(
@@ -66,8 +78,13 @@ def default_folder(repository_id: str, kind: str) -> Path:
     return data_dir() / "keys" / repository_id / kind
 
 
-def generate(folder: Path, count: int, passphrase: bytes | None) -> list[CryptoSigner]:
-    """Make ``count`` ed25519 keys and store them in ``folder``, encrypted with ``passphrase``.
+def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> list[CryptoSigner]:
+    """Make an ed25519 key for each of ``roles`` and store it as ``<role>.<key id>.pem``.
+
+    Args:
+        folder: Where to; made with mode 0700.
+        roles: What the keys are for, for people: only the key id is looked at later.
+        passphrase: Encrypts the files; None leaves them in the clear.
 
     Raises:
         RepositoryStateError: The folder cannot be made or written, or its name cannot be a URI.
@@ -77,12 +94,15 @@ def generate(folder: Path, count: int, passphrase: bytes | None) -> list[CryptoS
         raise RepositoryStateError(
             f"keys cannot be kept in {folder}: a folder's name without any of {'?#;'!r} is needed"
         )
-    signers = [CryptoSigner.generate_ed25519() for _ in range(count)]
+    signers = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for signer in signers:
-            _write_private(folder / f"{signer.public_key.keyid}{_SUFFIX}", _pem(signer, passphrase))
+        for role in roles:
+            signer = CryptoSigner.generate_ed25519()
+            path = folder / f"{role}.{signer.public_key.keyid}{_SUFFIX}"
+            _write_private(path, _pem(signer, passphrase))
+            signers.append(signer)
     except OSError as error:
         raise RepositoryStateError(f"keys cannot be written to {folder}: {error}") from None
     return signers
@@ -90,12 +110,12 @@ def generate(folder: Path, count: int, passphrase: bytes | None) -> list[CryptoS
 
 def file_uri(folder: Path, keyid: str) -> str | None:
     """The URI of the key with that id in ``folder``, or None when it is not there."""
-    path = folder.absolute() / f"{keyid}{_SUFFIX}"
+    path = next(folder.absolute().glob(f"*.{glob.escape(keyid)}{_SUFFIX}"), None)
+    if path is None:
+        return None
     try:
         with path.open("rb") as stream:
             encrypted = stream.read(len(_ENCRYPTED)) == _ENCRYPTED
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
     scheme = EncryptedFileSigner.SCHEME if encrypted else CryptoSigner.SCHEME
@@ -109,6 +129,7 @@ class KeyRing:
         folders: Searched first, in order (what the operator names with ``--keys``).
         uris: Where keys are by default, by key id.
         passphrase: Asked once, when an encrypted key is met.
+        loaded: Signers that need not be looked for.
     """
 
     def __init__(
@@ -116,16 +137,13 @@ class KeyRing:
         folders: Iterable[Path],
         uris: Mapping[str, str],
         passphrase: Passphrase,
+        loaded: Iterable[Signer] = (),
     ) -> None:
         self._folders = tuple(folders)
         self._uris = dict(uris)
         self._passphrase = passphrase
         self._secret: str | None = None
-        self._signers: dict[str, Signer] = {}
-
-    def add(self, signer: Signer) -> None:
-        """Hold a signer that is loaded already."""
-        self._signers[signer.public_key.keyid] = signer
+        self._signers: dict[str, Signer] = {each.public_key.keyid: each for each in loaded}
 
     def uri(self, keyid: str) -> str | None:
         """Where the private key with that id is, when that is known."""

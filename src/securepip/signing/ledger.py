@@ -1,4 +1,4 @@
-"""The repository's memory: which file names were ever signed, with which bytes, and what was revoked.
+"""The repository's memory: what was ever signed, with which bytes, and what was revoked.
 
 Rule: a row is written before the signature that it is about becomes current. A row too many is
 harmless; a missing one would let a published file name get other bytes, which is how a stolen

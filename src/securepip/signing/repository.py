@@ -1,21 +1,53 @@
 """A repository on disk, as those who sign see it: opened with its online key, read, and changed.
 
-Rule: ``publish`` is the only way that anything becomes current. It writes files, pages, bins, the
-snapshot, and last the timestamp, which is the one step that clients notice. A run that is killed
-before it leaves the repository as it was; after it, the next run finishes what plain clients see.
+Rule: ``publish`` is the only way that a page or file becomes current. It writes files, pages,
+bins, the snapshot, and last the timestamp, which is the one step that clients notice. A run that
+is killed before it leaves the repository as it was; after it, the next run finishes what plain
+clients see (``index.html``, ``index.json``, and that revoked files are gone).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
-from securepip.formats.page import ProjectPage
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.layout import (
+    METADATA_DIR,
+    METADATA_SUFFIX,
+    PACKAGES_DIR,
+    PAGE_NAME,
+    SIMPLE_DIR,
+    consistent_path,
+    file_target,
+    page_target,
+    relative_file_url,
+)
+from securepip.formats.page import PageFile, ProjectPage, parse_page
+from securepip.signing import listing
+from securepip.signing.commit import Committer
+from securepip.signing.config import (
+    LEDGER_NAME,
+    LOCK_NAME,
+    STATE_DIR,
+    UNFINISHED_DIR,
+    Config,
+    load_config,
+)
+from securepip.signing.files import Writer, has_sha256
+from securepip.signing.keys import KeyRing, Passphrase, no_passphrase
 from securepip.signing.ledger import Ledger
+from securepip.signing.roles import TIMESTAMP_NAME, Roles
+
+HTML_NAME = "index.html"
+_LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -48,49 +80,100 @@ class Published:
             empty when nothing had changed.
     """
 
-    projects: tuple[NormalizedName, ...]
-    signed: tuple[str, ...]
+    projects: tuple[NormalizedName, ...] = ()
+    signed: tuple[str, ...] = ()
 
 
 class Repository:
-    """A repository whose everyday roles can be signed here.
+    """A repository whose roles can be signed here, as far as keys are at hand.
 
     Attributes:
         folder: Where it is (DESIGN §3).
+        config: Its settings.
         ledger: Its memory.
+        keys: Where its signers come from.
     """
 
-    folder: Path
-    ledger: Ledger
+    def __init__(self, folder: Path, config: Config, ledger: Ledger, keys: KeyRing) -> None:
+        self.folder = folder
+        self.config = config
+        self.ledger = ledger
+        self.keys = keys
+        self._lock = FileLock(folder / STATE_DIR / LOCK_NAME, timeout=_LOCK_SECONDS)
+        self._writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
+        self.committer = Committer(folder / METADATA_DIR, self._writer, config.expiry, keys)
+        self._roles: tuple[bytes, Roles] | None = None
 
     @classmethod
     def open(
-        cls, folder: Path, *, keys: Path | None = None, passphrase: bytes | None = None
+        cls,
+        folder: Path,
+        *,
+        keys: Iterable[Path] = (),
+        passphrase: Passphrase = no_passphrase,
     ) -> Repository:
         """The repository in ``folder``.
 
         Args:
-            folder: Made by ``init``.
-            keys: Where the online key is; None for where ``init`` put it.
-            passphrase: Of the online key, when it is encrypted. None asks on the terminal.
+            folder: Made by ``create``.
+            keys: Folders to look for keys in before the places where ``create`` put them.
+            passphrase: Called when an encrypted key is to be used.
 
         Raises:
             RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
         """
-        raise NotImplementedError
+        folder = folder.absolute()
+        config = load_config(folder)
+        ledger = Ledger(folder / STATE_DIR / LEDGER_NAME)
+        return cls(folder, config, ledger, KeyRing(keys, config.signers, passphrase))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Let no other process change the repository meanwhile. May be nested.
 
+        What a killed run left unfinished is finished first.
+
         Raises:
             RepositoryStateError: Another process holds it for more than a minute.
         """
-        raise NotImplementedError
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RepositoryStateError(
+                f"another process is changing {self.folder}", remedy="Try again when it is done."
+            ) from None
+        try:
+            if self._lock.lock_counter == 1:
+                self._writer.clear()
+                self._finish()
+            yield
+        finally:
+            self._lock.release()
+
+    def roles(self) -> Roles:
+        """The current signed roles, verified; read again when the timestamp has changed.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        try:
+            timestamp = (self.folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
+        except OSError as error:
+            raise RepositoryStateError(
+                f"{self.folder} has no {TIMESTAMP_NAME}: {error.strerror}"
+            ) from None
+        if self._roles is None or self._roles[0] != timestamp:
+            roles = Roles(self.folder / METADATA_DIR, self.config.root_sha256)
+            self._roles = timestamp, roles
+        return self._roles[1]
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
-        raise NotImplementedError
+        return sorted(
+            NormalizedName(entry.name)
+            for entry in (self.folder / SIMPLE_DIR).iterdir()
+            if (entry / PAGE_NAME).exists()
+        )
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
         """The signed page of ``project``, verified, or None when there is none.
@@ -98,7 +181,22 @@ class Repository:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        raise NotImplementedError
+        target = self.roles().target(page_target(project))
+        if target is None:
+            return None
+        sha256 = parse_sha256(target.hashes["sha256"])
+        path = self.folder / consistent_path(page_target(project), sha256)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
+        if sha256_of(data) != sha256:
+            raise RepositoryStateError(
+                f"{path} is not the page that was signed",
+                meaning="Somebody or something changed the repository's files.",
+                remedy="Find out who, and restore the file from a backup.",
+            )
+        return parse_page(data, project)
 
     def publish(
         self,
@@ -114,5 +212,219 @@ class Repository:
             RepositoryStateError: A page offers a file name that was signed before with another
                 sha256 (the ledger now holds the refusal), a file that was revoked, or a file of
                 this repository that is neither in ``files`` nor there already. Nothing changed.
+            FormatError: A page offers a file whose name is none of a distribution.
         """
-        raise NotImplementedError
+        with self.lock():
+            current = {project: self.page(project) for project in pages}
+            for project, page in pages.items():
+                if page is not None:
+                    self._check(project, page, current[project], files)
+            for file in files:
+                self._place(file, pages.get(file.project))
+            changed = [project for project in pages if pages[project] != current[project]]
+            if not changed:
+                return Published()
+            edits = self._edits({p: current[p] for p in changed}, {p: pages[p] for p in changed})
+            self._remember(changed, pages)
+            signed = self.sign(self._apply(edits))
+            self._finish()
+            return Published(tuple(changed), signed)
+
+    def sign(self, changed: Mapping[str, Metadata[Targets]]) -> tuple[str, ...]:
+        """Sign ``changed`` roles anew, then snapshot and timestamp; the lock must be held.
+
+        Returns:
+            The names of the roles that were signed.
+
+        Raises:
+            RepositoryStateError: A key is not here. What was current still is.
+        """
+        roles = self.roles()
+        try:
+            return self.committer.commit(
+                roles.root.signed, roles.timestamp, roles.snapshot, changed, roles.delegator
+            )
+        finally:
+            # Signing changes these objects: they are read anew, whatever happened.
+            self._roles = None
+
+    def sign_root(self) -> None:
+        """Sign the next version of root with the keys of the current one; the lock must be held.
+
+        Raises:
+            RepositoryStateError: Fewer root keys than its threshold are here.
+        """
+        root: Metadata[Root] = self.roles().root
+        try:
+            root.signed.version += 1
+            self.committer.sign_root(root, root.signed)
+        finally:
+            self._roles = None
+
+    def _check(
+        self,
+        project: NormalizedName,
+        page: ProjectPage,
+        current: ProjectPage | None,
+        files: Sequence[NewFile],
+    ) -> None:
+        if page.project != project:
+            raise RepositoryStateError(f"the page of {page.project} cannot be that of {project}")
+        known = self.ledger.known(project)
+        coming = {file.filename for file in files if file.project == project}
+        for file in page.files:
+            # Published files are immutable: who pinned a release must never get another one.
+            if known.get(file.filename, file.sha256) != file.sha256:
+                self.ledger.refuse(project, file.filename, file.sha256)
+                raise RepositoryStateError(
+                    f"{file.filename} was signed before with other bytes",
+                    meaning=f"sha256 then: {known[file.filename]}\nsha256 now:  {file.sha256}",
+                    remedy="Give the new build a new version or build number. If you know better: "
+                    f"securepip repo accept-change {self.folder} {file.filename}",
+                )
+            if self.ledger.is_withdrawn(project, file.filename):
+                raise RepositoryStateError(
+                    f"{file.filename} was removed from this repository",
+                    remedy="With --restore it can be published again.",
+                )
+            if file.url == relative_file_url(project, file.filename):
+                before = current.file(file.filename) if current else None
+                if before and before.sha256 != file.sha256 and before.url == file.url:
+                    raise RepositoryStateError(
+                        f"{file.filename} is here with other bytes",
+                        remedy=f"securepip repo remove {self.folder} {file.filename}",
+                    )
+                if file.filename not in coming and not self._twin(project, file).exists():
+                    raise RepositoryStateError(f"{file.filename} is not in this repository")
+
+    def _place(self, new: NewFile, page: ProjectPage | None) -> None:
+        """Copy a distribution in, under names that nothing current mentions yet."""
+        file = page.file(new.filename) if page else None
+        if file is None or file.url != relative_file_url(new.project, new.filename):
+            raise RepositoryStateError(f"no page offers {new.filename}")
+        if new.path.stat().st_size != file.size:
+            raise RepositoryStateError(f"{new.path} is not of {file.size} bytes, as its page says")
+        twin = self._twin(new.project, file)
+        if not has_sha256(twin, file.sha256):
+            self._writer.copy(new.path, twin, file.sha256)
+        self._show_plainly(twin, twin.with_name(new.filename), file.sha256)
+        metadata = new.core_metadata
+        if (None if metadata is None else sha256_of(metadata)) != file.core_metadata:
+            raise RepositoryStateError(f"the metadata of {new.filename} is not that of its page")
+        if metadata is None or file.core_metadata is None:
+            return
+        name = new.filename + METADATA_SUFFIX
+        twin = twin.with_name(f"{file.core_metadata}.{name}")
+        if not has_sha256(twin, file.core_metadata):
+            self._writer.write(twin, metadata)
+        self._show_plainly(twin, twin.with_name(name), file.core_metadata)
+
+    def _show_plainly(self, twin: Path, plain: Path, sha256: Sha256) -> None:
+        """Give ``twin`` its name without digest too."""
+        if not (plain.exists() and plain.samefile(twin)) and not has_sha256(plain, sha256):
+            self._writer.link(twin, plain, sha256)
+
+    def _twin(self, project: NormalizedName, file: PageFile) -> Path:
+        return self.folder / consistent_path(file_target(project, file.filename), file.sha256)
+
+    def _edits(
+        self,
+        before: Mapping[NormalizedName, ProjectPage | None],
+        after: Mapping[NormalizedName, ProjectPage | None],
+    ) -> dict[str, TargetFile | None]:
+        """Write the new pages and say which target paths change; None takes one away."""
+        edits: dict[str, TargetFile | None] = {}
+        for project, page in after.items():
+            old = before[project]
+            if old is not None:
+                edits[page_target(project)] = None
+                edits |= {file_target(project, file.filename): None for file in old.files}
+            if page is not None:
+                data = page.to_json()
+                sha256 = sha256_of(data)
+                path = self.folder / consistent_path(page_target(project), sha256)
+                if not has_sha256(path, sha256):
+                    self._writer.write(path, data)
+                edits[page_target(project)] = _target(page_target(project), len(data), sha256)
+                for file in page.files:
+                    target_path = file_target(project, file.filename)
+                    edits[target_path] = _target(target_path, file.size, file.sha256)
+        return edits
+
+    def _remember(
+        self,
+        changed: Sequence[NormalizedName],
+        pages: Mapping[NormalizedName, ProjectPage | None],
+    ) -> None:
+        self.ledger.record(
+            (project, file.filename, file.sha256)
+            for project in changed
+            for file in _files_of(pages[project])
+        )
+        self.ledger.begin(changed)
+
+    def _apply(self, edits: Mapping[str, TargetFile | None]) -> dict[str, Metadata[Targets]]:
+        """The bins with ``edits`` made, those only in which something did change."""
+        roles = self.roles()
+        changed: dict[str, Metadata[Targets]] = {}
+        for target_path, target in edits.items():
+            name = roles.bin_of(target_path)
+            targets = roles.role(name).signed.targets
+            if targets.get(target_path) == target:
+                continue
+            changed[name] = roles.role(name)
+            if target is None:
+                del targets[target_path]
+            else:
+                targets[target_path] = target
+        return changed
+
+    def _finish(self) -> None:
+        """Make what plain clients see what is signed, where a run has begun to change it."""
+        unfinished = self.ledger.unfinished()
+        if not unfinished and (self.folder / SIMPLE_DIR / HTML_NAME).exists():
+            return
+        for project in unfinished:
+            self._show(project, self.page(project))
+        projects = self.projects()
+        simple = self.folder / SIMPLE_DIR
+        self._write_changed(simple / HTML_NAME, listing.to_html(projects))
+        self._write_changed(simple / PAGE_NAME, listing.to_json(projects))
+        self.ledger.finish()
+
+    def _show(self, project: NormalizedName, page: ProjectPage | None) -> None:
+        folder = self.folder / SIMPLE_DIR / project
+        if page is None:
+            (folder / PAGE_NAME).unlink(missing_ok=True)
+            (folder / HTML_NAME).unlink(missing_ok=True)
+        else:
+            self._write_changed(folder / PAGE_NAME, page.to_json())
+            self._write_changed(folder / HTML_NAME, page.to_html())
+        self._sweep(project, page)
+
+    def _sweep(self, project: NormalizedName, page: ProjectPage | None) -> None:
+        """Delete the distributions that the page does not offer: a revoked one is for nobody."""
+        folder = self.folder / PACKAGES_DIR / project
+        if not folder.is_dir():
+            return
+        offered: set[str] = set()
+        for file in _files_of(page):
+            offered |= {file.filename, f"{file.sha256}.{file.filename}"}
+            if file.core_metadata:
+                name = file.filename + METADATA_SUFFIX
+                offered |= {name, f"{file.core_metadata}.{name}"}
+        for path in folder.iterdir():
+            if path.name not in offered:
+                path.unlink()
+
+    def _write_changed(self, path: Path, data: bytes) -> None:
+        if not has_sha256(path, sha256_of(data)):
+            self._writer.write(path, data)
+
+
+def _files_of(page: ProjectPage | None) -> Sequence[PageFile]:
+    return page.files if page else ()
+
+
+def _target(path: str, length: int, sha256: Sha256) -> TargetFile:
+    return TargetFile(length, {"sha256": sha256}, path)

@@ -1,0 +1,127 @@
+"""What a repository remembers about itself, apart from what it signs: ``state/config.json``.
+
+Rule: the folder ``state`` is the operator's alone (mode 0700) and is never served.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from securepip.errors import RepositoryStateError, UsageError
+from securepip.formats.digests import Sha256, parse_sha256
+
+STATE_DIR = "state"
+CONFIG_NAME = "config.json"
+LEDGER_NAME = "ledger.sqlite3"
+LOCK_NAME = "lock"
+UNFINISHED_DIR = "unfinished"
+PEP458 = "pep458"
+_FORMAT = 1
+_MAX_DAYS = 3650
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """How long signatures are valid, in days, for each role (DESIGN §3).
+
+    One key signs timestamp, snapshot and bins: bins that live as short as the timestamp would add
+    no freshness, and renewing them daily would change every bin's version and so spoil every
+    client's cache. ``recently-claimed`` lives as long as the bins, for it is signed with their
+    key. ``claimed`` is what an attacker with that key would want to freeze.
+    """
+
+    timestamp: int = 7
+    snapshot: int = 7
+    bin_n: int = 90
+    recently_claimed: int = 90
+    claimed: int = 35
+    targets: int = 365
+    bins: int = 365
+    root: int = 365
+
+    def of(self, role: str) -> timedelta:
+        """How long a new signature of ``role`` (by its name, ``bin-3f`` say) is valid."""
+        days: dict[str, int] = asdict(self)
+        return timedelta(days=days.get(role.replace("-", "_"), self.bin_n))
+
+
+def parse_expiry(settings: Iterable[str]) -> Expiry:
+    """The expiry that ``settings`` ask for: ``pep458``, or ``ROLE=DAYS`` each, the last one wins.
+
+    Raises:
+        UsageError: Another word, an unknown role, or not a number of days.
+    """
+    expiry = Expiry()
+    roles = asdict(expiry)
+    for setting in settings:
+        if setting == PEP458:
+            expiry = replace(expiry, timestamp=1, snapshot=1, bin_n=1)
+            continue
+        role, _, days = setting.partition("=")
+        role = role.replace("-", "_")
+        if role not in roles or not days.isdecimal() or not 1 <= int(days) <= _MAX_DAYS:
+            names = ", ".join(name.replace("_", "-") for name in roles)
+            raise UsageError(
+                f"not an expiry: {setting!r:.80}",
+                remedy=f"Say {PEP458}, or ROLE=DAYS with a role of: {names}.",
+            )
+        expiry = replace(expiry, **{role: int(days)})
+    return expiry
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one repository.
+
+    Attributes:
+        repository_id: Names its folders of keys.
+        root_sha256: Of its first root, where the signing side's own trust begins: what lies in the
+            served folders is believed only as far as it is signed.
+        expiry: How long new signatures are valid.
+        signers: The URI of each private key, by key id. Offline keys are gone when all is well.
+    """
+
+    repository_id: str
+    root_sha256: Sha256
+    expiry: Expiry
+    signers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """The file's contents."""
+        document = {"format": _FORMAT, **asdict(self)}
+        return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def load_config(folder: Path) -> Config:
+    """The settings of the repository in ``folder``.
+
+    Raises:
+        RepositoryStateError: There is none, or the file is damaged.
+    """
+    path = folder / STATE_DIR / CONFIG_NAME
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RepositoryStateError(
+            f"{folder} is not a repository (there is no {path})",
+            remedy=f"`securepip repo init {folder}` makes one.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RepositoryStateError(f"{path} cannot be read: {error}") from None
+    try:
+        if document["format"] != _FORMAT:
+            raise ValueError(f"format {document['format']!r}")
+        return Config(
+            repository_id=str(document["repository_id"]),
+            root_sha256=parse_sha256(document["root_sha256"]),
+            expiry=Expiry(**document["expiry"]),
+            signers={str(keyid): str(uri) for keyid, uri in document["signers"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RepositoryStateError(
+            f"{path} is not the state of a repository that this securepip knows: {error!r:.200}"
+        ) from None

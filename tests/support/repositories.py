@@ -1,0 +1,73 @@
+"""A signed repository from made distributions, in a line; served when asked.
+
+made = make_repository(tmp_path / "repository", make_wheel(tmp_path, "flask", "3.0"))
+made.add(make_wheel(tmp_path, "flask", "3.1"))
+with serve(made.folder) as url: ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from securepip.formats.digests import Sha256
+from securepip.signing.add import add
+from securepip.signing.config import Expiry
+from securepip.signing.create import create
+from securepip.signing.repository import Published, Repository
+
+
+@dataclass(frozen=True)
+class MadeRepository:
+    """A repository for a test.
+
+    Attributes:
+        folder: The repository itself; also a LOCATION for clients.
+        repository: Its signing side. Offline keys are there, in ``offline_keys``.
+        root: Its first root file.
+        root_sha256: What clients pin.
+        online_keys: The folder of the online key.
+        offline_keys: The folder of the offline keys.
+    """
+
+    folder: Path
+    repository: Repository
+    root: Path
+    root_sha256: Sha256
+    online_keys: Path
+    offline_keys: Path
+
+    def add(self, *distributions: Path) -> Published:
+        """Publish more."""
+        return add(self.repository, distributions)
+
+
+def make_repository(
+    folder: Path,
+    *distributions: Path,
+    expected_files: int = 10,
+    expiry: Expiry | None = None,
+) -> MadeRepository:
+    """Make a repository in ``folder`` that publishes ``distributions``.
+
+    Its keys are beside it, in ``<folder>.keys``.
+    """
+    keys = folder.with_name(f"{folder.name}.keys")
+    created = create(
+        folder,
+        expected_files=expected_files,
+        expiry=expiry,
+        online_keys=keys / "online",
+        offline_keys=keys / "offline",
+    )
+    made = MadeRepository(
+        folder,
+        created.repository,
+        created.root,
+        created.root_sha256,
+        created.online_keys,
+        created.offline_keys,
+    )
+    if distributions:
+        made.add(*distributions)
+    return made
