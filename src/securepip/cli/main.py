@@ -13,51 +13,54 @@ import sys
 from collections.abc import Sequence
 
 from securepip import __version__
-from securepip.cli import console, repo
+from securepip.cli import console, install, repo, trust
 from securepip.errors import SecurepipError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed, 2 usage, 3 not verified."""
-    arguments = build_parser().parse_args(argv)
-    console.configure(
-        verbosity=arguments.verbose - arguments.quiet, colour=not arguments.no_color
-    )
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = None
     try:
+        arguments = build_parser(words).parse_args(words)
+        arguments.words = words
+        console.configure(
+            verbosity=arguments.verbose - arguments.quiet, colour=not arguments.no_color
+        )
         return int(arguments.run(arguments))
     except SecurepipError as error:
-        if arguments.debug:
+        if arguments is not None and arguments.debug:
             raise
         console.show_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Operation cancelled by user", file=sys.stderr)
-        return 130
+        print("ERROR: Operation cancelled by user", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader (`| head`) went away; nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the whole command line.
+
+    Args:
+        words: The command line; a command takes its defaults from pip's configuration, which is
+            read only for the command that is named.
+    """
     parser = argparse.ArgumentParser(
         prog="securepip",
         description="pip install, with every byte checked against what was signed.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"securepip {__version__}")
+    parser.add_argument(
+        "--python", metavar="PYTHON", help="the interpreter, or environment, to install for"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (repo,):
+    for command in (install, trust, repo):
         command.add_to(commands)
+    if "install" in words:
+        install.configure(commands.choices["install"])
     return parser
-
-
-def add_general_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every command takes, with pip's meaning."""
-    general = parser.add_argument_group("general options")
-    general.add_argument("-v", "--verbose", action="count", default=0, help="say more")
-    general.add_argument("-q", "--quiet", action="count", default=0, help="say less")
-    general.add_argument("--no-color", action="store_true", help="no colour")
-    general.add_argument("--no-input", action="store_true", help="never ask")
-    general.add_argument("--debug", action="store_true", help="show tracebacks")

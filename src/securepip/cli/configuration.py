@@ -1,0 +1,134 @@
+"""pip's configuration files and ``PIP_*`` variables, as defaults of our own options.
+
+People have configured certificates, proxies, time limits and constraints for pip once; they must
+not have to do it again. Precedence, files and forms are pip's (pip documentation,
+"Configuration"): global, user, site and ``PIP_CONFIG_FILE``, then the environment; in each file
+the section ``[global]``, then that of the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import locale
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from securepip.errors import SecurepipError, UsageError
+
+_TRUE = {"y", "yes", "t", "true", "on", "1"}
+_FALSE = {"n", "no", "f", "false", "off", "0"}
+# `PIP_CONFIG_FILE` and these are no options of a command.
+_NO_OPTIONS = {"version", "help", "config-file"}
+
+
+def read_pip_configuration(
+    command: str, *, prefix: str = sys.prefix, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """What pip would take as the defaults of ``command``'s options.
+
+    Args:
+        command: For example ``install``.
+        prefix: The environment whose own configuration counts.
+        environ: The environment variables.
+
+    Returns:
+        Values by the option's long name without dashes in front, as written.
+
+    Raises:
+        SecurepipError: A configuration file cannot be read, as with pip.
+    """
+    merged: dict[str, dict[str, str]] = {}
+    for path in configuration_files(prefix, environ):
+        parser = configparser.RawConfigParser()
+        try:
+            with path.open(encoding=locale.getpreferredencoding(False)) as stream:
+                parser.read_file(stream)
+        except FileNotFoundError:
+            continue
+        except (OSError, configparser.Error, UnicodeDecodeError) as error:
+            raise SecurepipError(
+                f"pip's configuration file {path} cannot be read: {error}"
+            ) from None
+        for section in parser.sections():
+            values = {_normalize(key): value for key, value in parser.items(section)}
+            merged.setdefault(section, {}).update(values)
+    variables = {
+        _normalize(name[len("PIP_") :]): value
+        for name, value in environ.items()
+        if name.startswith("PIP_") and value
+    }
+    chosen = {**merged.get("global", {}), **merged.get(command, {}), **variables}
+    return {name: value for name, value in chosen.items() if name not in _NO_OPTIONS and value}
+
+
+def configuration_files(prefix: str, environ: Mapping[str, str]) -> list[Path]:
+    """The files that pip reads, the weakest first, whether they are there or not."""
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return []
+    name = "pip.ini" if os.name == "nt" else "pip.conf"
+    files = [folder / name for folder in _global_folders()]
+    home = Path.home()
+    files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
+    files.append(_user_folder(home) / name)
+    files.append(Path(prefix) / name)
+    if named:
+        files.append(Path(named))
+    return files
+
+
+def apply_configuration(parser: argparse.ArgumentParser, values: Mapping[str, str]) -> None:
+    """Make configured values the defaults of the parser's options; others are ignored, as by pip.
+
+    Raises:
+        UsageError: A value does not fit its option.
+    """
+    for action in parser._actions:  # argparse has no other way to list them
+        for option in action.option_strings:
+            value = values.get(option.removeprefix("--")) if option.startswith("--") else None
+            if value is not None:
+                action.default = _convert(action, option, value)
+
+
+def _convert(action: argparse.Action, option: str, value: str) -> object:
+    kind = type(action).__name__
+    if kind in ("_StoreTrueAction", "_StoreFalseAction"):
+        return _flag(option, value) == (kind == "_StoreTrueAction")
+    if kind == "_CountAction":
+        return int(value) if value.isdecimal() else int(_flag(option, value))
+    if kind == "_AppendAction":
+        return [os.path.expandvars(word) for word in value.split()]
+    try:
+        return action.type(value) if callable(action.type) else value
+    except (ValueError, argparse.ArgumentTypeError):
+        raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
+
+
+def _flag(option: str, value: str) -> bool:
+    word = value.strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}")
+
+
+def _normalize(name: str) -> str:
+    return name.lower().replace("_", "-").removeprefix("--")
+
+
+def _global_folders() -> list[Path]:
+    if os.name == "nt" or sys.platform == "darwin":
+        return [platformdirs.site_config_path("pip", appauthor=False)]
+    folders = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
+    return [*(Path(folder) for folder in folders.split(os.pathsep)), Path("/etc")]
+
+
+def _user_folder(home: Path) -> Path:
+    folder = platformdirs.user_config_path("pip", appauthor=False, roaming=True)
+    if sys.platform == "darwin" and not folder.is_dir():
+        return home / ".config" / "pip"
+    return folder
