@@ -415,7 +415,10 @@ def _watched(connection: HTTPConnection) -> Iterator[None]:
     never reach it.
     """
 
+    expired = threading.Event()
+
     def give_up() -> None:
+        expired.set()
         if connection.sock is not None:
             with suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
@@ -427,6 +430,9 @@ def _watched(connection: HTTPConnection) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+    if expired.is_set():
+        # The HTTP library takes a broken connection for the end of the headers.
+        raise TimeoutError(f"no complete headers within {HEADER_SECONDS:.0f} seconds")
 
 
 class _HTTPConnection(HTTPConnection):

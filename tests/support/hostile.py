@@ -1,0 +1,104 @@
+"""A web server over a folder that does what a test tells it: alters, delays, withholds, records."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+Alteration = Callable[[bytes], "bytes | int"]
+"""What is served instead of a file's bytes; a number is an HTTP status."""
+
+
+@dataclass
+class HostileServer:
+    """Serves ``folder`` at ``url``, changed as told.
+
+    Attributes:
+        folder: What is served.
+        url: Its address, ending in a slash.
+        seen: Paths of all requests, in order, without the leading slash.
+        delay: Seconds before each answer, as a round trip would take.
+    """
+
+    folder: Path
+    url: str = ""
+    seen: list[str] = field(default_factory=list)
+    delay: float = 0.0
+    _alterations: list[tuple[re.Pattern[str], Alteration]] = field(default_factory=list)
+
+    def alter(self, pattern: str, alteration: Alteration) -> None:
+        """Change every answer whose path matches the regular expression as a whole."""
+        self._alterations.append((re.compile(pattern), alteration))
+
+    def withhold(self, pattern: str, status: int = 404) -> None:
+        """Answer matching paths with a status."""
+        self.alter(pattern, lambda data: status)
+
+    def honest(self) -> None:
+        """Serve everything as it is again."""
+        self._alterations.clear()
+
+    def answer(self, path: str) -> bytes | int:
+        """Body or status for a path below the folder."""
+        file = self.folder / path
+        if file.is_dir():
+            file /= "index.html"
+        body: bytes | int = file.read_bytes() if file.is_file() else 404
+        for pattern, alteration in self._alterations:
+            if pattern.fullmatch(path):
+                body = alteration(body if isinstance(body, bytes) else b"")
+        return body
+
+
+@contextmanager
+def serve_hostile(folder: Path) -> Iterator[HostileServer]:
+    """Run a ``HostileServer`` on loopback for as long as the ``with`` lasts."""
+    state = HostileServer(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path).lstrip("/")
+            state.seen.append(path)
+            if state.delay:
+                time.sleep(state.delay)
+            body = state.answer(path)
+            status, data = (body, b"") if isinstance(body, int) else (200, body)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            kind = "text/html" if path.endswith(("/", ".html")) else "application/octet-stream"
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        state.url = f"http://127.0.0.1:{server.server_address[1]}/"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def flip_byte(data: bytes, at: int | None = None) -> bytes:
+    """``data`` with one byte changed, in the middle unless told where."""
+    at = len(data) // 2 if at is None else at
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

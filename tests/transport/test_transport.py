@@ -1,0 +1,241 @@
+"""Every download is bounded in bytes and time, and what cannot be fetched is named."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import FormatError, TooLargeError, TransportError
+from securepip.transport import (
+    Transport,
+    TransportOptions,
+    file_url_to_path,
+    join_url,
+    path_to_url,
+    redact,
+    session,
+)
+from tests.support.hostile import serve_hostile
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    made = Transport(TransportOptions(timeout=2, retries=0))
+    yield made
+    made.close()
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that reads one request a connection and then does what ``talk`` does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(10)
+                try:
+                    connection.recv(65536)
+                    talk(connection)
+                except OSError:
+                    pass
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/file"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(15)
+
+
+def test_a_body_is_read_up_to_its_limit_and_not_a_byte_further(
+    tmp_path: Path, transport: Transport
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    with serve_hostile(tmp_path) as server:
+        for url in (f"{server.url}file", path_to_url(tmp_path / "file")):
+            assert transport.get(url, max_bytes=1000).body == b"x" * 1000
+            with pytest.raises(TooLargeError, match="file"):
+                transport.get(url, max_bytes=999)
+            with pytest.raises(TooLargeError):
+                transport.download(url, io.BytesIO(), max_bytes=999)
+
+
+def test_a_body_without_an_announced_length_is_bounded_too(transport: Transport) -> None:
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(10_000):
+            connection.sendall(b"x" * 65536)
+
+    with raw_server(endless) as url, pytest.raises(TooLargeError):
+        transport.get(url, max_bytes=100_000)
+
+
+def test_a_compressed_bomb_is_bounded_by_what_it_unpacks_to(transport: Transport) -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+
+    def talk(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+        connection.sendall(head.encode() + bomb)
+
+    with raw_server(talk) as url, pytest.raises(TooLargeError):
+        transport.get(url, max_bytes=1_000_000)
+
+
+def test_compressed_answers_are_unpacked_whole(transport: Transport) -> None:
+    text = os.urandom(300_000).hex().encode()
+    packed = gzip.compress(text)
+
+    def talk(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        connection.sendall(head.encode() + packed)
+
+    with raw_server(talk) as url:
+        assert transport.get(url, max_bytes=len(text)).body == text
+
+
+def test_a_body_that_drips_ends_with_its_time_budget(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
+    stopped = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            if stopped.wait(0.1):
+                return
+            connection.sendall(b"x")
+
+    with raw_server(drip) as url:
+        with pytest.raises(TransportError, match="too slowly"):
+            transport.get(url, max_bytes=1000)
+        stopped.set()
+
+
+def test_headers_that_drip_end_with_their_time_budget(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "HEADER_SECONDS", 0.5)
+    stopped = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(100):
+            if stopped.wait(0.1):
+                return
+            connection.sendall(b"x")
+
+    with raw_server(drip) as url:
+        with pytest.raises(TransportError):
+            transport.get(url, max_bytes=1000)
+        stopped.set()
+
+
+def test_a_connection_that_breaks_is_tried_again_and_then_named(transport: Transport) -> None:
+    served: list[int] = []
+
+    def breaks(connection: socket.socket) -> None:
+        served.append(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+    def mends(connection: socket.socket) -> None:
+        breaks(connection)
+        if len(served) > 1:
+            connection.sendall(b"defghij")
+
+    with raw_server(breaks) as url:
+        with pytest.raises(TransportError, match="broke off"):
+            transport.get(url, max_bytes=10)
+        assert len(served) == 3
+    served.clear()
+    into = io.BytesIO()
+    with raw_server(mends) as url:
+        transport.download(url, into, max_bytes=10)
+    assert into.getvalue() == b"abcdefghij"
+
+
+def test_a_redirect_to_a_file_of_this_machine_is_not_followed(
+    tmp_path: Path, transport: Transport
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    location = path_to_url(tmp_path / "secret")
+
+    def talk(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+
+    with raw_server(talk) as url, pytest.raises(TransportError):
+        transport.get(url, max_bytes=1000)
+
+
+def test_an_error_names_the_url_without_its_secrets(transport: Transport) -> None:
+    with pytest.raises(TransportError) as caught:
+        transport.get("http://user:word@127.0.0.1:9/file?token=abc", max_bytes=1)
+    assert "127.0.0.1:9/file" in str(caught.value)
+    assert "word" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+    assert redact("https://user:word@packages.example.org/x?k=v#f") == (
+        "https://packages.example.org/x?…"
+    )
+
+
+def test_only_plain_files_of_this_machine_are_read(tmp_path: Path, transport: Transport) -> None:
+    with pytest.raises(TransportError) as caught:
+        transport.get(path_to_url(tmp_path) + "missing", max_bytes=1)
+    assert caught.value.status == 404
+    with pytest.raises(TransportError, match="not a file"):
+        transport.get(path_to_url(tmp_path), max_bytes=1)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo")
+        with pytest.raises(TransportError, match="not a file"):
+            transport.get(path_to_url(tmp_path / "fifo"), max_bytes=1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file://server/share/file.whl",
+        "ftp://packages.example.org/x",
+        "javascript:alert(1)",
+        "http:///nohost",
+        "https://[::1/x",
+        "http://packages.example.org:port/",
+    ],
+)
+def test_urls_that_cannot_or_must_not_be_fetched_are_refused(url: str) -> None:
+    with pytest.raises(FormatError):
+        join_url("https://packages.example.org/simple/x/", url)
+
+
+def test_paths_survive_the_way_through_a_url(tmp_path: Path) -> None:
+    odd = tmp_path / "a b%20c+d#e.whl"
+    odd.write_text("")
+    assert file_url_to_path(path_to_url(odd)) == odd
+
+
+def test_results_come_in_order_and_the_first_error_stops_the_rest(transport: Transport) -> None:
+    assert list(transport.map(lambda n: n * n, range(50))) == [n * n for n in range(50)]
+
+    def fail_at_three(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    with pytest.raises(ValueError, match="three"):
+        list(transport.map(fail_at_three, range(5)))
