@@ -51,10 +51,6 @@ class Committer:
         self._expiry = expiry
         self._keys = keys
 
-    def can_sign(self, delegator: Delegator, name: str) -> bool:
-        """Whether enough keys of the role are here."""
-        return len(self._signers(delegator, name)) >= delegator.get_delegated_role(name).threshold
-
     def sign_root(self, root: Metadata[Root], signed_by: Root) -> bytes:
         """Sign ``root`` with the root keys that ``signed_by`` names, and write it.
 
@@ -97,14 +93,22 @@ class Committer:
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
         self._writer.write(self._folder / f"{snapshot.signed.version}.snapshot.json", data)
-        timestamp.signed.version += 1
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]
         )
+        self.renew_timestamp(root, timestamp)
+        return (*changed, "snapshot", "timestamp")
+
+    def renew_timestamp(self, root: Root, timestamp: Metadata[Timestamp]) -> None:
+        """Sign ``timestamp`` with its next version and make it current.
+
+        Raises:
+            RepositoryStateError: Its key is not here.
+        """
+        timestamp.signed.version += 1
         data = self._sign(timestamp, root, "timestamp")
         flush()
         self._writer.write(self._folder / TIMESTAMP_NAME, data)
-        return (*changed, "snapshot", "timestamp")
 
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
         metadata.signed.expires = now() + self._expiry.of(name)

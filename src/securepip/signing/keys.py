@@ -63,7 +63,7 @@ class EncryptedFileSigner(CryptoSigner):
         cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
     ) -> CryptoSigner:
         """Load the key; ``secrets_handler`` is asked for the passphrase."""
-        path = Path(priv_key_uri.removeprefix(f"{cls.SCHEME}:"))
+        path = _path(priv_key_uri)
         if secrets_handler is None or not isinstance(public_key, SSlibKey):
             raise ValueError(f"{path} needs a passphrase")
         secret = secrets_handler("passphrase").encode("utf-8", "surrogateescape")
@@ -71,6 +71,7 @@ class EncryptedFileSigner(CryptoSigner):
 
 
 SIGNER_FOR_URI_SCHEME[EncryptedFileSigner.SCHEME] = EncryptedFileSigner
+_FILE_SCHEMES = (f"{CryptoSigner.SCHEME}:", f"{EncryptedFileSigner.SCHEME}:")
 
 
 def default_folder(repository_id: str, kind: str) -> Path:
@@ -146,11 +147,14 @@ class KeyRing:
         self._signers: dict[str, Signer] = {each.public_key.keyid: each for each in loaded}
 
     def uri(self, keyid: str) -> str | None:
-        """Where the private key with that id is, when that is known."""
+        """Where the private key with that id is; None when it is not known, or not there."""
         for folder in self._folders:
             if found := file_uri(folder, keyid):
                 return found
-        return self._uris.get(keyid)
+        uri = self._uris.get(keyid)
+        if uri is not None and uri.startswith(_FILE_SCHEMES) and not _path(uri).exists():
+            return None
+        return uri
 
     def find(self, key: Key) -> Signer | None:
         """The signer of the public ``key``, or None when its private key is not here.
@@ -166,8 +170,6 @@ class KeyRing:
             return None
         try:
             signer = Signer.from_priv_key_uri(uri, key, self._answer)
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SecuresystemslibError) as e:
             raise RepositoryStateError(
                 f"the key {uri} cannot be loaded: {e}",
@@ -180,6 +182,10 @@ class KeyRing:
         if self._secret is None:
             self._secret = self._passphrase().decode("utf-8", "surrogateescape")
         return self._secret
+
+
+def _path(uri: str) -> Path:
+    return Path(uri.partition(":")[2])
 
 
 def _pem(signer: CryptoSigner, passphrase: bytes | None) -> bytes:

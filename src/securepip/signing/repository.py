@@ -87,6 +87,8 @@ class Published:
 class Repository:
     """A repository whose roles can be signed here, as far as keys are at hand.
 
+    A context manager: leaving it closes the ledger.
+
     Attributes:
         folder: Where it is (DESIGN §3).
         config: Its settings.
@@ -101,7 +103,7 @@ class Repository:
         self.keys = keys
         self._lock = FileLock(folder / STATE_DIR / LOCK_NAME, timeout=_LOCK_SECONDS)
         self._writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
-        self.committer = Committer(folder / METADATA_DIR, self._writer, config.expiry, keys)
+        self._committer = Committer(folder / METADATA_DIR, self._writer, config.expiry, keys)
         self._roles: tuple[bytes, Roles] | None = None
 
     @classmethod
@@ -126,6 +128,12 @@ class Repository:
         config = load_config(folder)
         ledger = Ledger(folder / STATE_DIR / LEDGER_NAME)
         return cls(folder, config, ledger, KeyRing(keys, config.signers, passphrase))
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.ledger.close()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -241,12 +249,25 @@ class Repository:
         """
         roles = self.roles()
         try:
-            return self.committer.commit(
+            return self._committer.commit(
                 roles.root.signed, roles.timestamp, roles.snapshot, changed, roles.delegator
             )
         finally:
             # Signing changes these objects: they are read anew, whatever happened.
             self._roles = None
+
+    def renew_timestamp(self) -> tuple[str, ...]:
+        """Sign the timestamp anew, which says that nothing has changed; the lock must be held.
+
+        Raises:
+            RepositoryStateError: Its key is not here.
+        """
+        roles = self.roles()
+        try:
+            self._committer.renew_timestamp(roles.root.signed, roles.timestamp)
+        finally:
+            self._roles = None
+        return ("timestamp",)
 
     def sign_root(self) -> None:
         """Sign the next version of root with the keys of the current one; the lock must be held.
@@ -257,7 +278,7 @@ class Repository:
         root: Metadata[Root] = self.roles().root
         try:
             root.signed.version += 1
-            self.committer.sign_root(root, root.signed)
+            self._committer.sign_root(root, root.signed)
         finally:
             self._roles = None
 

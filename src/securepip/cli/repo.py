@@ -1,0 +1,232 @@
+"""``securepip repo``: the signing side."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console, repo_sync
+from securepip.cli.options import add_general_options
+from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository
+from securepip.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_to(commands: Commands) -> None:
+    """Add ``repo`` and its own commands."""
+    repo = commands.add_parser("repo", help="make and keep a signed repository", allow_abbrev=False)
+    inner = repo.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_init(inner)
+    _add_add(inner)
+    _add_remove(inner)
+    _add_refresh(inner)
+    _add_status(inner)
+    _add_serve(inner)
+    repo_sync.add_to(inner)
+
+
+def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    parser = inner.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    add_general_options(parser)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    return parser
+
+
+def _add_init(inner: Commands) -> None:
+    parser = _new(inner, "init", "make an empty repository, and its keys")
+    parser.add_argument(
+        "--expected-files", type=int, default=10_000, metavar="N",
+        help="about how many files it will hold; decides into how many parts its list is cut",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expiry", action="append", default=[], metavar="ROLE=DAYS",
+        help="how long signatures of a role are valid, or `pep458` for one day; may be repeated",
+    )  # fmt: skip
+    add_key_options(parser)
+    parser.add_argument(
+        "--offline-keys", type=Path, metavar="DIR", help="where the offline keys are put"
+    )
+    parser.set_defaults(run=_init)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from securepip.signing.config import parse_expiry
+    from securepip.signing.create import create
+
+    if arguments.expected_files < 1:
+        raise UsageError("--expected-files: at least 1")
+    expiry = parse_expiry(arguments.expiry)
+    made = create(
+        arguments.folder,
+        expected_files=arguments.expected_files,
+        expiry=expiry,
+        online_keys=arguments.keys,
+        offline_keys=arguments.offline_keys,
+        passphrase=new_passphrase(arguments),
+    )
+    folder = made.repository.folder
+    console.say(f"Made a repository with {made.bins} bins in {folder}")
+    console.say(f"  root:         {made.root}")
+    console.say(f"  root sha256:  {made.root_sha256}")
+    console.say(f"  online key:   {made.online_keys}")
+    console.say(f"  offline keys: {made.offline_keys}")
+    console.say(
+        "Take the offline keys away now, to a place that is not on a network: adding, syncing,\n"
+        "removing and refreshing do not need them. Without two of the three root keys, nobody can\n"
+        "replace a key that was lost or stolen."
+    )
+    console.say("Publish the root's sha256 where your users look. They type:")
+    location = shlex.quote(str(folder))
+    console.say(f"  securepip trust add NAME {location} --root-sha256 {made.root_sha256}")
+    return 0
+
+
+def _add_add(inner: Commands) -> None:
+    parser = _new(inner, "add", "publish wheels and source distributions")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument(
+        "--restore", action="store_true", help="also what was removed from the repository before"
+    )
+    add_key_options(parser)
+    parser.set_defaults(run=_add)
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from securepip.signing.add import add
+
+    with open_repository(arguments) as repository:
+        published = add(repository, arguments.files, restore=arguments.restore)
+    if published.projects:
+        console.say(f"Published: {' '.join(published.projects)}")
+        _say_signed(published.signed)
+    else:
+        console.say("Nothing to do: all of it is published already.")
+    return 0
+
+
+def _add_remove(inner: Commands) -> None:
+    parser = _new(inner, "remove", "revoke a project, a version or a file, for good")
+    parser.add_argument("what", metavar="PROJECT|PROJECT==VERSION|FILENAME")
+    add_key_options(parser)
+    parser.set_defaults(run=_remove)
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from securepip.signing.remove import remove
+
+    with open_repository(arguments) as repository:
+        removed = remove(repository, arguments.what)
+    for filename in removed.filenames:
+        console.say(f"Removed {filename}")
+    if removed.whole_project:
+        console.say(f"Removed the project {removed.project}")
+    return 0
+
+
+def _add_refresh(inner: Commands) -> None:
+    parser = _new(inner, "refresh", "sign again what is about to expire; for cron")
+    add_key_options(parser)
+    parser.add_argument(
+        "--offline-keys", type=Path, metavar="DIR",
+        help="sign what needs the offline keys too, which are in this folder",
+    )  # fmt: skip
+    parser.set_defaults(run=_refresh)
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    from securepip.signing.refresh import refresh
+
+    with open_repository(arguments, (arguments.offline_keys,)) as repository:
+        done = refresh(repository, offline=arguments.offline_keys is not None)
+    if done.signed:
+        _say_signed(done.signed)
+    else:
+        console.say("Nothing to do: everything is valid for long enough.")
+    return 1 if _warn_of(done.waiting, arguments.folder) else 0
+
+
+def _add_status(inner: Commands) -> None:
+    parser = _new(inner, "status", "show size, versions, expiry and keys")
+    add_key_options(parser)
+    parser.set_defaults(run=_status)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from securepip.signing.status import OFFLINE_ROLES, status
+
+    with open_repository(arguments) as repository:
+        shown = status(repository)
+    console.say(f"{shown.projects} projects, {shown.files} files, {shown.bins} bins")
+    for role in shown.roles:
+        keys = ", ".join(role.keys) or "not here"
+        console.say(
+            f"{role.name:17} version {role.version:<6} {_until(role.expires)}; "
+            f"{role.threshold} of {role.key_count} keys: {keys}"
+        )
+    if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
+        console.warn("Offline keys are still on this machine. Take them away.")
+    return 1 if _warn_of(shown.waiting, arguments.folder) else 0
+
+
+def _add_serve(inner: Commands) -> None:
+    parser = _new(inner, "serve", "serve the repository over HTTP")
+    parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from securepip.signing.serve import RepositoryServer
+
+    server = RepositoryServer(
+        arguments.folder,
+        arguments.host,
+        arguments.port,
+        log=lambda line: console.say(line, level=1),
+    )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Not from this thread: it is the one that serves, and shutdown waits for it.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    console.say(f"Serving {arguments.folder} at {server.url}")
+    with server:
+        server.serve_forever(poll_interval=0.1)
+    return 0
+
+
+def _say_signed(names: Sequence[str]) -> None:
+    bins = sum(name.startswith("bin-") for name in names)
+    others = [name for name in names if not name.startswith("bin-")]
+    console.say("Signed: " + ", ".join([*([f"{bins} bins"] if bins else []), *others]))
+
+
+def _warn_of(waiting: Sequence[tuple[str, datetime]], folder: Path) -> bool:
+    for name, expires in waiting:
+        console.warn(f"The role {name} {_until(expires)}, and only its offline key can renew it.")
+    if waiting:
+        console.warn(
+            "When one of these expires, no client can install anything. Bring the offline keys:\n"
+            f"securepip repo refresh {shlex.quote(str(folder))} --offline-keys DIR"
+        )
+    return bool(waiting)
+
+
+def _until(expires: datetime) -> str:
+    days = (expires - datetime.now(timezone.utc)).total_seconds() / 86400
+    moment = f"{expires:%Y-%m-%d %H:%M} UTC"
+    if days < 0:
+        return f"EXPIRED on {moment}"
+    return f"expires on {moment} (in {days:.0f} days)"

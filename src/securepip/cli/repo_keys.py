@@ -1,0 +1,91 @@
+"""How the commands of the signing side find keys and passphrases."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.errors import RepositoryStateError, UsageError
+
+if TYPE_CHECKING:
+    from securepip.signing.repository import Repository
+
+_MAX_PASSPHRASE_BYTES = 4096
+
+
+def add_key_options(parser: argparse.ArgumentParser) -> None:
+    """Where the online key and its passphrase are."""
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the online key (default: as at init)",
+    )
+    parser.add_argument(
+        "--passphrase-file", type=Path, metavar="FILE", help="the first line encrypts the keys"
+    )
+
+
+def open_repository(
+    arguments: argparse.Namespace, folders: tuple[Path | None, ...] = ()
+) -> Repository:
+    """The repository in ``arguments.folder``, with its keys; ``folders`` may hold further ones.
+
+    Raises:
+        RepositoryStateError: No repository there.
+    """
+    from securepip.signing.repository import Repository
+
+    named = [folder for folder in (arguments.keys, *folders) if folder is not None]
+    for folder in named:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder of keys")
+    return Repository.open(arguments.folder, keys=named, passphrase=lambda: _passphrase(arguments))
+
+
+def new_passphrase(arguments: argparse.Namespace) -> bytes | None:
+    """What new keys are to be encrypted with; None leaves them in the clear, with a warning.
+
+    Raises:
+        UsageError: Two different passphrases were typed.
+    """
+    if arguments.passphrase_file is not None:
+        return _read(arguments.passphrase_file)
+    secret = ""
+    if _may_ask(arguments):
+        secret = getpass.getpass("Passphrase for the new keys (empty for none): ")
+        if secret and secret != getpass.getpass("The same again: "):
+            raise UsageError("the two passphrases differ")
+    if not secret:
+        console.warn("The keys are stored unencrypted: whoever reads the files can sign.")
+    return secret.encode() or None
+
+
+def _passphrase(arguments: argparse.Namespace) -> bytes:
+    if arguments.passphrase_file is not None:
+        return _read(arguments.passphrase_file)
+    if _may_ask(arguments):
+        return getpass.getpass("Passphrase of the keys: ").encode()
+    raise RepositoryStateError(
+        "the key is encrypted, and there is nobody to ask for its passphrase",
+        remedy="--passphrase-file FILE names the file it is in.",
+    )
+
+
+def _may_ask(arguments: argparse.Namespace) -> bool:
+    return not arguments.no_input and sys.stdin is not None and sys.stdin.isatty()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            secret = stream.readline(_MAX_PASSPHRASE_BYTES).rstrip(b"\r\n")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if not secret:
+        raise UsageError(f"{path} holds no passphrase in its first line")
+    return secret
