@@ -7,6 +7,9 @@ with serve(made.folder) as url: ...
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from securepip.signing.add import add
 from securepip.signing.config import Expiry
 from securepip.signing.create import create
 from securepip.signing.repository import Published, Repository
+from securepip.signing.serve import RepositoryServer
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,22 @@ def make_repository(
     if distributions:
         made.add(*distributions)
     return made
+
+
+@contextmanager
+def serve(folder: Path, requests: list[str] | None = None) -> Iterator[str]:
+    """Serve a repository on loopback and yield its URL, with a slash at the end.
+
+    Args:
+        folder: The repository.
+        requests: Gets a line for each request, such as ``200 GET '/metadata/timestamp.json'``.
+    """
+    log = requests.append if requests is not None else lambda line: None
+    with RepositoryServer(folder, log=log) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()

@@ -144,8 +144,6 @@ class _Found:
 class _Handler(BaseHTTPRequestHandler):
     server: RepositoryServer
     protocol_version = "HTTP/1.1"
-    server_version = f"securepip/{__version__}"
-    sys_version = ""
     timeout = _IDLE_SECONDS
     # Headers and a small body leave in one packet, and at once: with Nagle's algorithm, every
     # answer that takes two waits for the client's delayed acknowledgement.
@@ -176,6 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer_empty(HTTPStatus.NOT_FOUND)
 
     do_HEAD = do_GET  # noqa: N815 # the library's name
+
+    def version_string(self) -> str:
+        """Not which Python it is."""
+        return f"securepip/{__version__}"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """One line, without the control characters that a request may hold."""

@@ -80,7 +80,8 @@ def status(repository: Repository) -> Status:
         signed_name = first_bin if name == "bin-n" else name
         role = (root if in_root else roles.delegator(signed_name)).get_delegated_role(signed_name)
         uris = (repository.keys.uri(keyid) for keyid in role.keyids)
-        return RoleStatus(name, version, expires, tuple(uri for uri in uris if uri), role.threshold)
+        found = tuple(uri for uri in uris if uri)
+        return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
 
     return Status(
         projects=len(repository.projects()),
