@@ -1,0 +1,1 @@
+"""The verified index, against real repositories over real HTTP."""

@@ -1,0 +1,244 @@
+"""What the index returns was signed; what was not signed it refuses, by name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from securepip.errors import (
+    RepositoryUnavailableError,
+    TransportError,
+    UntrustedError,
+    VerificationError,
+)
+from securepip.formats.core_metadata import parse_core_metadata
+from securepip.formats.digests import sha256_of
+from securepip.formats.page import PageFile
+from securepip.index import Store, VerifiedFile, VerifiedIndex
+from securepip.transport import Transport
+from securepip.trust import Trust, TrustStore
+from tests.index.conftest import Served
+from tests.support.hostile import flip_byte
+from tests.support.repositories import make_repository
+from tests.support.wheels import make_wheel
+
+ALPHA, BETA, GAMMA = (canonicalize_name(name) for name in ("alpha", "beta", "gamma"))
+Client = Callable[[], VerifiedIndex]
+
+
+def page_file(index: VerifiedIndex, project: str, filename: str) -> PageFile:
+    page = index.page(canonicalize_name(project))
+    assert page is not None
+    found = page.file(filename)
+    assert found is not None
+    return found
+
+
+def test_pages_metadata_and_files_arrive_as_they_were_signed(client: Client) -> None:
+    index = client()
+    page = index.page(ALPHA)
+    assert page is not None
+    assert [file.filename for file in page.files] == [
+        "alpha-1.0-py3-none-any.whl",
+        "alpha-2.0-py3-none-any.whl",
+    ]
+    metadata = parse_core_metadata(index.core_metadata(ALPHA, page.files[1]))
+    assert [str(requirement) for requirement in metadata.requires_dist] == ["gamma"]
+    sdist = page_file(index, "beta", "beta-1.0.tar.gz")
+    assert parse_core_metadata(index.core_metadata(BETA, sdist)).name == "beta"
+    fetched = index.fetch([(ALPHA, page.files[0]), (BETA, sdist)])
+    assert [file.filename for file in fetched] == ["alpha-1.0-py3-none-any.whl", "beta-1.0.tar.gz"]
+    for file in fetched:
+        assert sha256_of(file.path.read_bytes()) == file.sha256
+        assert file.repository == "made"
+
+
+def test_a_project_that_nobody_signed_is_unknown(client: Client) -> None:
+    assert client().page(canonicalize_name("delta")) is None
+
+
+def test_who_trusts_nobody_gets_nothing(tmp_path: Path) -> None:
+    index = VerifiedIndex(Trust(), Transport(), Store(tmp_path / "store"))
+    with pytest.raises(UntrustedError, match="trusts no package repository"):
+        index.page(ALPHA)
+
+
+def test_only_the_index_makes_a_verified_file(tmp_path: Path, client: Client) -> None:
+    index = client()
+    (genuine,) = index.fetch([(ALPHA, page_file(index, "alpha", "alpha-1.0-py3-none-any.whl"))])
+    values = {name: getattr(genuine, name) for name in VerifiedFile.__dataclass_fields__}
+    with pytest.raises(TypeError, match="only the index"):
+        VerifiedFile(**{**values, "seal": None})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"metadata/timestamp\.json",
+        r"metadata/\d+\.snapshot\.json",
+        r"metadata/\d+\.targets\.json",
+        r"metadata/\d+\.claimed\.json",
+        r"metadata/\d+\.recently-claimed\.json",
+        r"metadata/\d+\.bins\.json",
+        r"metadata/\d+\.bin-.*\.json",
+        r"simple/alpha/.*\.json",
+        r".*\.metadata",
+        r".*/[^/]*alpha-2.*\.whl",
+    ],
+)
+def test_one_changed_byte_anywhere_on_the_chain_is_refused_and_the_file_is_named(
+    served: Served, client: Client, pattern: str
+) -> None:
+    served.server.alter(pattern, flip_byte)
+    index = client()
+    with pytest.raises(VerificationError) as caught:
+        file = page_file(index, "alpha", "alpha-2.0-py3-none-any.whl")
+        index.core_metadata(ALPHA, file)
+        index.fetch([(ALPHA, file)])
+    assert served.server.url in str(caught.value)
+    served.server.honest()
+    file = page_file(client(), "alpha", "alpha-2.0-py3-none-any.whl")
+    assert client().fetch([(ALPHA, file)])[0].sha256 == file.sha256
+
+
+@pytest.mark.parametrize("longer", [True, False])
+def test_a_file_of_another_length_is_refused(served: Served, client: Client, longer: bool) -> None:
+    served.server.alter(r".*\.whl", lambda data: data + b"more" if longer else data[:-1])
+    index = client()
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    with pytest.raises(VerificationError, match=r"alpha-1\.0"):
+        index.fetch([(ALPHA, file)])
+
+
+def test_a_page_cannot_hand_out_the_file_of_another_project(served: Served, client: Client) -> None:
+    """Even a page that was signed: each file needs a target of its own under the project."""
+    index = client()
+    foreign = page_file(index, "gamma", "gamma-1.0-py3-none-any.whl")
+    with pytest.raises(VerificationError, match="has signed no such file for alpha"):
+        index.fetch([(ALPHA, foreign)])
+
+
+def test_a_page_and_the_signed_target_of_its_file_must_agree(client: Client) -> None:
+    index = client()
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    other = page_file(index, "alpha", "alpha-2.0-py3-none-any.whl")
+    lying = PageFile(file.filename, other.url, other.sha256, other.size)
+    with pytest.raises(VerificationError, match="do not agree"):
+        index.fetch([(ALPHA, lying)])
+
+
+def test_an_older_state_of_the_repository_is_refused_once_a_newer_was_seen(
+    served: Served, client: Client, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(served.made.folder, old)
+    served.made.add(make_wheel(tmp_path / "built", "alpha", "3.0"))
+    assert page_file(client(), "alpha", "alpha-3.0-py3-none-any.whl")
+    served.server.folder = old
+    with pytest.raises(VerificationError, match=r"timestamp\.json"):
+        client().page(ALPHA)
+
+
+def test_an_unchanged_repository_costs_two_requests_and_no_page(
+    served: Served, client: Client
+) -> None:
+    first = client()
+    first.prefetch_pages([ALPHA, GAMMA])
+    assert first.page(ALPHA)
+    assert first.page(GAMMA)
+    served.server.seen.clear()
+    second = client()
+    second.prefetch_pages([ALPHA, GAMMA])
+    assert second.page(ALPHA) == first.page(ALPHA)
+    assert second.page(GAMMA) == first.page(GAMMA)
+    assert served.server.seen == ["metadata/2.root.json", "metadata/timestamp.json"]
+
+
+def test_after_a_change_only_what_the_snapshot_says_is_fetched_again(
+    served: Served, client: Client, tmp_path: Path
+) -> None:
+    index = client()
+    assert index.page(ALPHA)
+    assert index.page(GAMMA)
+    served.made.add(make_wheel(tmp_path / "built", "alpha", "3.0"))
+    served.server.seen.clear()
+    index = client()
+    assert page_file(index, "alpha", "alpha-3.0-py3-none-any.whl")
+    assert index.page(GAMMA)
+    assert not [path for path in served.server.seen if "gamma" in path]
+    assert not [path for path in served.server.seen if "claimed" in path or "bins" in path]
+
+
+def test_a_damaged_store_is_mended_not_believed(
+    served: Served, client: Client, tmp_path: Path
+) -> None:
+    index = client()
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    (fetched,) = index.fetch([(ALPHA, file)])
+    for damage in (b"", fetched.path.read_bytes()[:-1], b"x" * file.size):
+        fetched.path.write_bytes(damage)
+        (again,) = client().fetch([(ALPHA, file)])
+        assert sha256_of(again.path.read_bytes()) == file.sha256
+    for kept in (tmp_path / "store" / "sha256").rglob("*"):
+        if kept.is_file():
+            kept.write_bytes(b"")
+    assert client().page(ALPHA) == index.page(ALPHA)
+
+
+def test_metadata_that_the_mirror_does_not_carry_is_read_from_the_verified_file(
+    served: Served, client: Client
+) -> None:
+    served.server.withhold(r".*\.metadata")
+    index = client()
+    file = page_file(index, "alpha", "alpha-2.0-py3-none-any.whl")
+    assert parse_core_metadata(index.core_metadata(ALPHA, file)).name == "alpha"
+
+
+def test_a_repository_that_does_not_answer_is_named_with_the_age_of_what_was_seen(
+    served: Served, client: Client
+) -> None:
+    assert client().page(ALPHA)
+    served.server.withhold(".*", status=503)
+    with pytest.raises(RepositoryUnavailableError) as caught:
+        client().page(ALPHA)
+    assert served.server.url in str(caught.value)
+    assert "seconds ago" in str(caught.value)
+
+
+def test_a_page_that_is_signed_but_gone_is_an_error_and_not_an_unknown_project(
+    served: Served, client: Client
+) -> None:
+    served.server.withhold(r"simple/.*")
+    with pytest.raises(TransportError, match=r"index\.json"):
+        client().page(ALPHA)
+
+
+def test_the_first_repository_that_knows_a_project_is_the_only_one_asked_for_it(
+    served: Served, tmp_path: Path
+) -> None:
+    from securepip.trust import TrustStore
+    from tests.support.repositories import make_repository
+
+    built = tmp_path / "other-built"
+    other = make_repository(
+        tmp_path / "other",
+        make_wheel(built, "alpha", "9.0"),
+        make_wheel(built, "delta", "1.0"),
+    )
+    trust = TrustStore(tmp_path / "two")
+    trust.add("made", served.server.url, served.made.root.read_bytes())
+    trust.add("other", other.folder.as_uri() + "/", other.root.read_bytes())
+    index = VerifiedIndex(trust.read(), Transport(), Store(tmp_path / "store"))
+    page = index.page(ALPHA)
+    assert page is not None
+    assert page.file("alpha-9.0-py3-none-any.whl") is None
+    assert index.page(canonicalize_name("delta")) is not None
+    assert index.origin(canonicalize_name("delta")).startswith("other ")
+    served.server.withhold(".*", status=503)
+    fresh = VerifiedIndex(trust.read(), Transport(), Store(tmp_path / "store"))
+    with pytest.raises(RepositoryUnavailableError):
+        fresh.page(canonicalize_name("delta"))

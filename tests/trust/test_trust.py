@@ -1,0 +1,151 @@
+"""Trust starts from what the user was told elsewhere, and is kept whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from securepip.errors import (
+    FormatError,
+    SecurepipError,
+    TransportError,
+    UsageError,
+    VerificationError,
+)
+from securepip.formats.digests import Sha256
+from securepip.transport import Transport, TransportOptions
+from securepip.trust import TrustStore, find_root, parse_location, parse_root
+from tests.support.hostile import serve_hostile
+from tests.support.repositories import make_repository
+
+ALPHA = canonicalize_name("alpha")
+
+
+def test_a_root_is_found_by_the_fingerprint_of_its_bytes(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "repository")
+    with serve_hostile(made.folder) as server:
+        found = find_root(server.url, made.root_sha256, Transport())
+    assert found == made.root.read_bytes()
+    assert parse_root(found) == 1
+
+
+def test_a_wrong_fingerprint_is_refused_without_telling_the_right_one(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "repository")
+    with serve_hostile(made.folder) as server, pytest.raises(VerificationError) as caught:
+        find_root(server.url, Sha256("0" * 64), Transport())
+    assert made.root_sha256 not in str(caught.value)
+
+
+def test_an_address_without_a_repository_says_so(tmp_path: Path) -> None:
+    with (
+        serve_hostile(tmp_path) as server,
+        pytest.raises(TransportError, match="not a signed repository"),
+    ):
+        find_root(server.url, Sha256("0" * 64), Transport(TransportOptions(retries=0)))
+
+
+def test_what_is_not_a_root_signed_by_its_own_keys_is_no_start(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "repository")
+    document = json.loads(made.root.read_bytes())
+    document["signed"]["version"] = 7
+    timestamp = (made.folder / "metadata" / "timestamp.json").read_bytes()
+    for data in (b"", b"{}", b"\xff", json.dumps(document).encode(), timestamp):
+        with pytest.raises(FormatError):
+            parse_root(data)
+
+
+def test_locations_are_urls_or_folders_that_hold_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    as_url = tmp_path.as_uri() + "/"
+    assert parse_location(str(tmp_path)) == as_url
+    assert parse_location(tmp_path.as_uri()) == as_url
+    assert parse_location("https://packages.example.org") == "https://packages.example.org/"
+    for wrong in (
+        str(tmp_path / "metadata"),
+        "ftp://packages.example.org/",
+        "https://",
+        "https://packages.example.org/?x=1",
+        "file://other-host/share",
+    ):
+        with pytest.raises(UsageError):
+            parse_location(wrong)
+
+
+def test_what_is_added_is_kept_private_and_removed_whole(tmp_path: Path) -> None:
+    store = TrustStore(tmp_path / "trust")
+    added = store.add("one", "https://packages.example.org/", b"root")
+    added.state.mkdir()
+    if os.name != "nt":
+        assert (tmp_path / "trust").stat().st_mode & 0o077 == 0
+        assert (tmp_path / "trust" / "map.json").stat().st_mode & 0o077 == 0
+    assert store.read().named("one").root == b"root"
+    with pytest.raises(UsageError, match="already"):
+        store.add("one", "https://packages.example.org/", b"root")
+    store.remove("one")
+    assert store.read().repositories == ()
+    assert not added.state.exists()
+    with pytest.raises(UsageError, match="no trusted repository"):
+        store.remove("one")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A", "a/b", ".x", "a b", "x" * 65, "map.json/.."])
+def test_names_that_could_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        TrustStore(tmp_path / "trust").add(name, "https://packages.example.org/", b"root")
+
+
+def test_repositories_are_asked_in_the_order_of_the_map_until_one_ends_the_search(
+    tmp_path: Path,
+) -> None:
+    store = TrustStore(tmp_path / "trust")
+    for name in ("one", "two", "three"):
+        store.add(name, f"https://{name}.example.org/", b"root")
+    assert [found.name for found in store.read().assigned(ALPHA)] == ["one", "two", "three"]
+    path = tmp_path / "trust" / "map.json"
+    document = json.loads(path.read_bytes())
+    document["mapping"] = [
+        {"paths": ["simple/al*/*"], "repositories": ["two"], "terminating": True, "threshold": 1},
+        {"paths": ["*"], "repositories": ["one"], "terminating": False, "threshold": 1},
+    ]
+    path.write_text(json.dumps(document))
+    assert [found.name for found in store.read().assigned(ALPHA)] == ["two"]
+    beta = canonicalize_name("beta")
+    assert [found.name for found in store.read().assigned(beta)] == ["one"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "[]",
+        '{"repositories": {"one": []}, "mapping": []}',
+        '{"repositories": {"../one": ["https://x.example.org/"]}, "mapping": []}',
+        '{"repositories": {}, "mapping": [{"paths": ["*"], "repositories": ["gone"]}]}',
+        '{"repositories": {"one": ["https://x.example.org/"]},'
+        ' "mapping": [{"paths": ["*"], "repositories": ["one"], "threshold": 2}]}',
+    ],
+)
+def test_a_map_that_cannot_be_read_believes_nobody(tmp_path: Path, damage: str) -> None:
+    store = TrustStore(tmp_path / "trust")
+    store.add("one", "https://packages.example.org/", b"root")
+    (tmp_path / "trust" / "map.json").write_text(damage)
+    with pytest.raises(SecurepipError, match="cannot be read"):
+        store.read()
+
+
+def test_two_that_add_at_the_same_time_are_both_believed(tmp_path: Path) -> None:
+    def add(number: int) -> None:
+        store = TrustStore(tmp_path / "trust")
+        store.add(f"r{number}", "https://packages.example.org/", b"root")
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(TrustStore(tmp_path / "trust").read().repositories) == 8
