@@ -220,8 +220,6 @@ def test_a_page_that_is_signed_but_gone_is_an_error_and_not_an_unknown_project(
 def test_the_first_repository_that_knows_a_project_is_the_only_one_asked_for_it(
     served: Served, tmp_path: Path
 ) -> None:
-    from securepip.trust import TrustStore
-    from tests.support.repositories import make_repository
 
     built = tmp_path / "other-built"
     other = make_repository(
