@@ -43,7 +43,9 @@ class SatisfiedRequirement:
         project: The normalized name.
         version: What is installed.
         location: The folder it is installed in.
-        required_by: The projects it comes from; empty when the user named it.
+        required_by: The projects it comes from; empty when only the user wants it.
+        comes_from: Who asked first, as pip prints it: ``flask>=2->-r FILE (line 1)``; "" for the
+            command line.
     """
 
     requirement: str
@@ -51,6 +53,7 @@ class SatisfiedRequirement:
     version: Version
     location: str
     required_by: tuple[NormalizedName, ...] = ()
+    comes_from: str = ""
 
 
 @dataclass(frozen=True)

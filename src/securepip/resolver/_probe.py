@@ -1,0 +1,56 @@
+"""What a Python says of itself: version, markers, wheel tags, and where it looks for distributions.
+
+Rule: this file is also run as text by interpreters that have nothing of ours, from Python 3.9 on,
+so it imports the standard library alone, plus the `packaging` folder that it is handed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import sysconfig
+
+
+def facts() -> dict[str, object]:
+    """What the interpreter that runs this says of itself, in types that JSON has."""
+    from packaging.markers import default_environment
+
+    return {
+        "version": list(sys.version_info[:3]),
+        "markers": dict(default_environment()),
+        "tags": compatible_tags(),
+        "path": [entry for entry in sys.path if entry],
+        "purelib": sysconfig.get_path("purelib"),
+        "platlib": sysconfig.get_path("platlib"),
+    }
+
+
+def compatible_tags() -> list[str]:
+    """The wheel tags that pip would accept here, best first.
+
+    Not ``packaging.tags.sys_tags``: for other interpreters than CPython pip names the interpreter
+    with its version (``pp310``) where that function does not (``pp3``).
+    """
+    from packaging import tags
+
+    own = tags.cpython_tags if tags.interpreter_name() == "cp" else tags.generic_tags
+    interpreter = tags.interpreter_name() + tags.interpreter_version()
+    return [str(tag) for tag in (*own(), *tags.compatible_tags(interpreter=interpreter))]
+
+
+def main(packaging_folder: str) -> None:
+    """Print the facts, with the `packaging` of that folder whatever else is installed here."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "packaging"]:
+        del sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        "packaging",
+        packaging_folder + "/__init__.py",
+        submodule_search_locations=[packaging_folder],
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(packaging_folder)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["packaging"] = module
+    spec.loader.exec_module(module)
+    print(json.dumps(facts()))

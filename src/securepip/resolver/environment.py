@@ -1,0 +1,291 @@
+"""The environment that is installed into: its markers, wheel tags, and what it holds already.
+
+Rule: everything is true of the *target* interpreter, not of the one that runs securepip. What pip
+would compute or find there is what is computed and found here; the target needs no pip for it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import TypedDict, cast
+
+import packaging
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from securepip.errors import ResolutionError, UsageError
+from securepip.resolver import _probe
+
+_log = logging.getLogger(__name__)
+_PROBE_SECONDS = 60
+_OLDEST_PYTHON = (3, 9)
+# Readable by any Python. With -c the current folder comes first on the path: it goes before
+# anything is imported, so that what lies there neither runs nor counts as installed.
+_PROGRAM = f"""
+import sys
+del sys.path[0]
+if sys.version_info >= {_OLDEST_PYTHON}:
+    exec(sys.argv[1])
+    main(sys.argv[2])
+else:
+    print('{{"version": [%d, %d, %d]}}' % sys.version_info[:3])
+"""
+# The user's own settings that decide where a Python looks; every other PYTHON* variable is about
+# the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
+_KEPT_VARIABLES = frozenset({"PYTHONNOUSERSITE", "PYTHONUSERBASE"})
+
+
+class _Facts(TypedDict):
+    version: list[int]
+    markers: dict[str, str]
+    tags: list[str]
+    path: list[str]
+    purelib: str
+    platlib: str
+
+
+@dataclass(frozen=True, eq=False)
+class InstalledDistribution:
+    """A distribution that is installed in the target. Its metadata is read when it is asked for.
+
+    Attributes:
+        project: The normalized name.
+        location: The folder it is installed in.
+    """
+
+    project: NormalizedName
+    location: str
+    _source: importlib.metadata.Distribution
+
+    @cached_property
+    def version(self) -> Version:
+        """Its version.
+
+        Raises:
+            ResolutionError: It has none, or one that is not valid.
+        """
+        text = _version_in_folder_name(self._source) or self._metadata_field("Version") or ""
+        try:
+            return Version(text)
+        except InvalidVersion:
+            raise self._unusable(f"has an invalid version: {text!r}") from None
+
+    @cached_property
+    def requires_dist(self) -> tuple[Requirement, ...]:
+        """Its requirements, markers and extras included.
+
+        Raises:
+            ResolutionError: One is not valid.
+        """
+        try:
+            return tuple(Requirement(line.strip()) for line in self._source.requires or ())
+        except InvalidRequirement as error:
+            raise self._unusable(f"has an invalid requirement: {error}") from None
+
+    @cached_property
+    def extras(self) -> frozenset[NormalizedName]:
+        """The extras it provides."""
+        lines = self._source.metadata.get_all("Provides-Extra") or ()
+        return frozenset(canonicalize_name(str(line)) for line in lines)
+
+    @cached_property
+    def editable(self) -> bool:
+        """Whether it is an editable install (PEP 610)."""
+        try:
+            direct_url = json.loads(self._source.read_text("direct_url.json") or "{}")
+            return bool(direct_url["dir_info"]["editable"])
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    @cached_property
+    def installer(self) -> str:
+        """Who installed it, as INSTALLER says; "" when it does not."""
+        return (self._source.read_text("INSTALLER") or "").strip()
+
+    def _metadata_field(self, name: str) -> str | None:
+        values = self._source.metadata.get_all(name)
+        return str(values[0]) if values else None
+
+    def _unusable(self, why: str) -> ResolutionError:
+        return ResolutionError(
+            f"The installed distribution {self.project} in {self.location} {why}.",
+            remedy=f"Uninstall it: pip uninstall {self.project}",
+        )
+
+
+@dataclass(frozen=True)
+class TargetEnvironment:
+    """A Python environment that distributions are chosen for.
+
+    Attributes:
+        python: The interpreter.
+        version: Its full version, three numbers.
+        markers: The PEP 508 environment, without ``extra``.
+        tags: The wheel tags it accepts, best first.
+        path: Where it looks for installed distributions, in that order.
+        purelib: Where pure Python distributions are installed.
+        platlib: Where others are.
+    """
+
+    python: Path
+    version: Version
+    markers: Mapping[str, str]
+    tags: tuple[Tag, ...]
+    path: tuple[str, ...]
+    purelib: Path
+    platlib: Path
+
+    @cached_property
+    def installed(self) -> Mapping[NormalizedName, InstalledDistribution]:
+        """What is installed; of two distributions of one project, the one found first."""
+        found: dict[NormalizedName, InstalledDistribution] = {}
+        for location in self.path:
+            if location.endswith(".whl"):
+                continue  # A wheel on the path holds a distribution that is not installed.
+            for distribution in _distributions_in(location):
+                found.setdefault(distribution.project, distribution)
+        return found
+
+    def accepts_python(self, specifier: str | None) -> bool:
+        """Whether a ``Requires-Python`` admits this environment. As in pip, nonsense does."""
+        if not specifier:
+            return True
+        try:
+            return SpecifierSet(specifier).contains(self.version, prereleases=True)
+        except InvalidSpecifier:
+            return True
+
+
+def probe(python: str | None = None) -> TargetEnvironment:
+    """The environment of ``python``, or the one that runs this.
+
+    Args:
+        python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
+
+    Raises:
+        UsageError: It is neither, does not run, or is older than Python 3.9.
+    """
+    if python is None:
+        return _environment(sys.executable, _own_facts())
+    interpreter = find_interpreter(python)
+    return _environment(interpreter, _ask(interpreter))
+
+
+def find_interpreter(python: str) -> str:
+    """The interpreter that ``--python`` names.
+
+    Raises:
+        UsageError: There is none.
+    """
+    path = Path(python)
+    candidates = [path]
+    if path.is_dir():
+        candidates = [path / "bin" / "python", path / "Scripts" / "python.exe"]
+    for candidate in candidates:
+        if candidate.exists():
+            return str(candidate)
+    raise UsageError(
+        f"Could not locate Python interpreter {python}",
+        remedy="--python takes an interpreter, or the folder of a virtual environment.",
+    )
+
+
+def _own_facts() -> _Facts:
+    facts = cast(_Facts, _probe.facts())
+    # `python -m securepip` puts the current folder first; what lies there is not installed.
+    here = os.path.realpath(Path.cwd())
+    facts["path"] = [entry for entry in facts["path"] if os.path.realpath(entry) != here]
+    return facts
+
+
+def _ask(interpreter: str) -> _Facts:
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_VARIABLES or not name.startswith(("PYTHON", "__PYVENV"))
+    }
+    source = Path(_probe.__file__).read_text(encoding="utf-8")
+    try:
+        answer = subprocess.run(
+            [interpreter, "-B", "-c", _PROGRAM, source, str(Path(packaging.__file__).parent)],
+            env=variables,
+            capture_output=True,
+            check=True,
+            timeout=_PROBE_SECONDS,
+        )
+        facts = json.loads(answer.stdout.decode().splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        said = getattr(error, "stderr", None) or b""
+        raise UsageError(
+            f"{interpreter} does not run as a Python interpreter: {error}",
+            meaning=said.decode(errors="replace").strip()[-500:],
+        ) from None
+    if "tags" not in facts:
+        version = ".".join(map(str, facts["version"]))
+        oldest = ".".join(map(str, _OLDEST_PYTHON))
+        raise UsageError(
+            f"{interpreter} is Python {version}: securepip installs for {oldest} and newer."
+        )
+    return cast(_Facts, facts)
+
+
+def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
+    return TargetEnvironment(
+        python=Path(interpreter),
+        version=Version(".".join(map(str, facts["version"]))),
+        markers=facts["markers"],
+        tags=tuple(Tag(*tag.split("-")) for tag in facts["tags"]),
+        path=tuple(facts["path"]),
+        purelib=Path(facts["purelib"]),
+        platlib=Path(facts["platlib"]),
+    )
+
+
+def _distributions_in(location: str) -> Iterator[InstalledDistribution]:
+    for source in importlib.metadata.distributions(path=[location]):
+        folder = _metadata_folder(source)
+        try:
+            name = _name_in_folder_name(source) or source.metadata["Name"]
+            project = canonicalize_name(name)
+        except (TypeError, AttributeError, KeyError, OSError, ValueError):
+            _log.warning("Skipping %s due to invalid metadata entry 'name'", folder)
+            continue
+        yield InstalledDistribution(project, str(folder.parent) if folder else location, source)
+
+
+def _metadata_folder(source: importlib.metadata.Distribution) -> PurePath | None:
+    # Not public, but the only way to learn where a distribution was found; pip does so too.
+    return getattr(source, "_path", None)
+
+
+def _split_folder_name(source: importlib.metadata.Distribution) -> Sequence[str]:
+    folder = _metadata_folder(source)
+    if folder is None:
+        return ()
+    stem, _, suffix = folder.name.rpartition(".")
+    return stem.split("-") if suffix in ("dist-info", "egg-info") else ()
+
+
+def _name_in_folder_name(source: importlib.metadata.Distribution) -> str | None:
+    # Much faster than reading the metadata of everything that is installed.
+    parts = _split_folder_name(source)
+    return parts[0] if parts else None
+
+
+def _version_in_folder_name(source: importlib.metadata.Distribution) -> str | None:
+    folder, parts = _metadata_folder(source), _split_folder_name(source)
+    if folder is None or not folder.name.endswith(".dist-info") or len(parts) != 2:
+        return None
+    return parts[1]

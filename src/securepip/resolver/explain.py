@@ -1,0 +1,234 @@
+"""Says why there is no solution, in pip's phrases, which people know and search for.
+
+Rule: the reason that a person can act on comes first: another Python, a project that the
+repository does not have, a single requirement that nothing meets, and only then a conflict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName
+from resolvelib.structs import RequirementInformation
+
+from securepip.errors import ResolutionError
+from securepip.resolver.finder import CandidateFinder
+from securepip.resolver.graph import (
+    AnyRequirement,
+    Candidate,
+    IndexCandidate,
+    PythonCandidate,
+    PythonRequirement,
+    UnsignedRequirement,
+)
+
+Cause = RequirementInformation[AnyRequirement, Candidate]
+
+
+class UnknownProjectError(ResolutionError):
+    """A project is asked for that no trusted repository has.
+
+    Attributes:
+        project: The normalized name.
+        required_by: The projects that want it, normalized; empty when only the user does.
+    """
+
+    def __init__(
+        self, what: str, *, project: NormalizedName, required_by: tuple[NormalizedName, ...]
+    ) -> None:
+        wanted = f"It is required by {_join(required_by)}. " if required_by else ""
+        super().__init__(
+            what,
+            meaning=f"{wanted}No trusted repository has signed anything of {project}.",
+            remedy="If the name is right, the operator of the repository can add it: "
+            f"securepip repo sync DIR {project}",
+        )
+        self.project = project
+        self.required_by = required_by
+
+
+def explain_conflict(
+    causes: Sequence[Cause],
+    finder: CandidateFinder,
+    constraints: Mapping[NormalizedName, SpecifierSet],
+    python: PythonCandidate,
+) -> ResolutionError:
+    """The error to raise when resolvelib gave up for these causes."""
+    wrong_python = [
+        (cause.requirement, cause.parent)
+        for cause in causes
+        if isinstance(cause.requirement, PythonRequirement)
+        and not cause.requirement.is_satisfied_by(python)
+    ]
+    if wrong_python:
+        return _another_python(wrong_python, python)
+    for cause in causes:
+        if not isinstance(cause.requirement, PythonRequirement) and _is_unknown(cause, finder):
+            return _unknown_project(cause, causes, finder)
+    single = causes[0].requirement
+    if len(causes) == 1 and single.project not in constraints:
+        return _nothing_matches(causes[0], finder)
+    return _conflict(causes, finder, constraints)
+
+
+def explain_too_deep(rounds: int) -> ResolutionError:
+    """The error to raise when resolvelib tried for too long."""
+    return ResolutionError(
+        f"Dependency resolution exceeded its maximum depth ({rounds} rounds).",
+        meaning="There may be a solution, but it is too far away from the newest versions.",
+        remedy="Pin some of the requirements to versions that you know to work together.",
+    )
+
+
+def _is_unknown(cause: Cause, finder: CandidateFinder) -> bool:
+    project = cause.requirement.project
+    if isinstance(cause.requirement, UnsignedRequirement):
+        return False
+    return finder.installed_distribution(project) is None and not finder.knows(project)
+
+
+def _another_python(
+    causes: Sequence[tuple[PythonRequirement, Candidate | None]], python: PythonCandidate
+) -> ResolutionError:
+    if len(causes) == 1:
+        requirement, parent = causes[0]
+        name = "" if parent is None else parent.identifier
+        return ResolutionError(
+            f"Package {name!r} requires a different Python: "
+            f"{python.version} not in {str(requirement.specifier)!r}"
+        )
+    lines = [
+        f"{str(requirement.specifier)!r} (required by {parent.describe() if parent else ''})"
+        for requirement, parent in causes
+    ]
+    return ResolutionError(
+        "\n".join([f"Packages require a different Python. {python.version} not in:", *lines])
+    )
+
+
+def _unknown_project(
+    cause: Cause, causes: Sequence[Cause], finder: CandidateFinder
+) -> UnknownProjectError:
+    project = cause.requirement.project
+    parents = {
+        one.parent.project
+        for one in causes
+        if one.parent is not None and one.requirement.project == project
+    }
+    return UnknownProjectError(
+        _could_not_find(cause, finder), project=project, required_by=tuple(sorted(parents))
+    )
+
+
+def _nothing_matches(cause: Cause, finder: CandidateFinder) -> ResolutionError:
+    requirement = cause.requirement
+    if isinstance(requirement, UnsignedRequirement):
+        return ResolutionError(
+            f"No matching distribution found for {requirement.text}",
+            meaning="It names an address. No trusted repository signs that, so nothing could "
+            "prove that it is what its authors made.",
+            remedy=_exclude(cause.parent),
+        )
+    offers = finder.offers(requirement.project)
+    notes = []
+    yanked = sorted({o.version for o in offers.files if o.file.yanked is not None})
+    if yanked:
+        notes.append(f"Ignored the following yanked versions: {', '.join(map(str, yanked))}")
+    if offers.python_mismatches:
+        notes.append(
+            "Ignored the following versions that require a different python version: "
+            + "; ".join(offers.python_mismatches)
+        )
+    hint = ""
+    if requirement.text == "requirements.txt":
+        hint = (
+            "HINT: You are attempting to install a package literally named "
+            '"requirements.txt". Consider using the "-r" option to install what it lists.'
+        )
+    return ResolutionError(_could_not_find(cause, finder), meaning="\n".join(notes), remedy=hint)
+
+
+def _could_not_find(cause: Cause, finder: CandidateFinder) -> str:
+    requirement = cause.requirement
+    by = "" if cause.parent is None else f" (from {cause.parent.identifier})"
+    versions = {
+        o.version for o in finder.offers(requirement.project).files if o.file.yanked is None
+    }
+    listed = ", ".join(map(str, sorted(versions))) or "none"
+    return (
+        f"Could not find a version that satisfies the requirement {requirement.text}{by} "
+        f"(from versions: {listed})\nNo matching distribution found for {requirement.text}"
+    )
+
+
+def _conflict(
+    causes: Sequence[Cause],
+    finder: CandidateFinder,
+    constraints: Mapping[NormalizedName, SpecifierSet],
+) -> ResolutionError:
+    triggers = sorted({_trigger(cause) for cause in causes})
+    lines = []
+    for requirement, parent in causes:
+        who = "The user requested" if parent is None else f"{_named(parent)} depends on"
+        lines.append(f"    {who} {requirement.describe()}")
+    constrained = {cause.requirement.project for cause in causes} & set(constraints)
+    lines += [
+        f"    The user requested (constraint) {project}{constraints[project]}"
+        for project in sorted(constrained)
+    ]
+    without = sorted({c.requirement.identifier for c in causes if not _has_candidates(c, finder)})
+    if without:
+        lines += [
+            "",
+            "Additionally, some packages in these conflicts have no matching distributions "
+            "available for your environment:",
+            *(f"    {identifier}" for identifier in without),
+        ]
+    return ResolutionError(
+        f"Cannot install {_join(triggers)} because these package versions have conflicting "
+        "dependencies.",
+        meaning="\n".join(["The conflict is caused by:", *lines]),
+        remedy="To fix this you could try to:\n"
+        "1. loosen the range of package versions you've specified\n"
+        "2. remove package versions to allow securepip to attempt to solve the dependency conflict",
+    )
+
+
+def _has_candidates(cause: Cause, finder: CandidateFinder) -> bool:
+    requirement = cause.requirement
+    if isinstance(requirement, PythonRequirement):
+        return True
+    if finder.installed_distribution(requirement.project) is not None:
+        return True
+    return any(offered.file.yanked is None for offered in finder.offers(requirement.project).files)
+
+
+def _trigger(cause: Cause) -> str:
+    """Who is to blame for a requirement, in the words of the command line where possible."""
+    requirement, parent = cause
+    if parent is None:
+        return requirement.describe()
+    if isinstance(parent, IndexCandidate) and parent.asked_by.comes_from:
+        first = parent.asked_by.comes_from.split("->", 1)[0]
+        return first if first.startswith(("-r ", "-c ")) else _bare_name(first)
+    return f"{parent.identifier}=={parent.version}"
+
+
+def _bare_name(text: str) -> str:
+    found = re.match(r"[\w.-]+", text)
+    return found[0] if found else text
+
+
+def _named(candidate: Candidate) -> str:
+    return f"{candidate.identifier} {candidate.version}"
+
+
+def _exclude(parent: Candidate | None) -> str:
+    return "" if parent is None else f"Exclude what asks for it: {parent.project}!={parent.version}"
+
+
+def _join(parts: Iterable[str]) -> str:
+    parts = list(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)

@@ -1,0 +1,321 @@
+"""What the resolver reasons about: requirements and candidates.
+
+Rule: two of these are the same only when they are one object (``eq=False``); whoever makes them
+makes one for each file, each installed distribution, each set of extras. That makes comparing and
+remembering cheap, and is how a candidate that was ruled out is recognized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from securepip.formats.core_metadata import CoreMetadata
+from securepip.resolver.candidates import OfferedFile
+from securepip.resolver.environment import InstalledDistribution
+
+PYTHON = "<Python from Requires-Python>"
+"""The identifier of the interpreter; no project can have that name."""
+
+
+def identifier_of(project: NormalizedName, extras: frozenset[NormalizedName]) -> str:
+    """How the resolver calls a project with extras: ``name[a,b]``."""
+    return f"{project}[{','.join(sorted(extras))}]" if extras else project
+
+
+def project_of(identifier: str) -> NormalizedName:
+    """The project of an identifier."""
+    return NormalizedName(identifier.partition("[")[0])
+
+
+@dataclass(frozen=True, eq=False)
+class SpecifierRequirement:
+    """A project, perhaps with extras, in one of the versions that a specifier admits.
+
+    Attributes:
+        project: The normalized name.
+        extras: The extras that are asked for.
+        specifier: The versions.
+        text: As it reads in messages.
+        comes_from: Who asks, as pip says it: ``flask>=2->-r FILE (line 1)``; "" is the user.
+        by_user: Whether the user wrote it.
+    """
+
+    project: NormalizedName
+    extras: frozenset[NormalizedName]
+    specifier: SpecifierSet
+    text: str
+    comes_from: str = ""
+    by_user: bool = False
+
+    @cached_property
+    def identifier(self) -> str:
+        """What it is about."""
+        return identifier_of(self.project, self.extras)
+
+    @property
+    def chain(self) -> str:
+        """It, and who asks for it: what a dependency of it comes from."""
+        return f"{self.text}->{self.comes_from}" if self.comes_from else self.text
+
+    def is_satisfied_by(self, candidate: Candidate) -> bool:
+        """Whether that version will do. Pre-releases were judged when candidates were found."""
+        return self.specifier.contains(candidate.version, prereleases=True)
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        parts = [part.strip() for part in self.text.split(",")]
+        return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else self.text
+
+
+@dataclass(frozen=True, eq=False)
+class ExactRequirement:
+    """That very candidate: what extras ask of the project they belong to."""
+
+    candidate: BaseCandidate
+
+    @property
+    def identifier(self) -> str:
+        """What it is about."""
+        return self.candidate.identifier
+
+    @property
+    def project(self) -> NormalizedName:
+        """The normalized name."""
+        return self.candidate.project
+
+    @property
+    def text(self) -> str:
+        """As it reads in messages."""
+        return f"{self.candidate.identifier} {self.candidate.version}"
+
+    def is_satisfied_by(self, candidate: Candidate) -> bool:
+        """Whether it is that one."""
+        return candidate is self.candidate
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return self.candidate.describe()
+
+
+@dataclass(frozen=True, eq=False)
+class PythonRequirement:
+    """A ``Requires-Python``."""
+
+    specifier: SpecifierSet
+
+    identifier = PYTHON
+    project = NormalizedName(PYTHON)
+
+    @property
+    def text(self) -> str:
+        """As it reads in messages."""
+        return f"Python {self.specifier}"
+
+    def is_satisfied_by(self, candidate: Candidate) -> bool:
+        """Whether the interpreter has such a version."""
+        return self.specifier.contains(candidate.version, prereleases=True)
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return self.text
+
+
+@dataclass(frozen=True, eq=False)
+class UnsignedRequirement:
+    """A dependency on an address (``name @ url``): no signature covers it, so nothing meets it."""
+
+    project: NormalizedName
+    text: str
+
+    @property
+    def identifier(self) -> str:
+        """What it is about."""
+        return self.project
+
+    def is_satisfied_by(self, candidate: Candidate) -> bool:
+        """Never."""
+        return False
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return f"{self.text} (an address, which no trusted repository signs)"
+
+
+ProjectRequirement = SpecifierRequirement | ExactRequirement | UnsignedRequirement
+AnyRequirement = ProjectRequirement | PythonRequirement
+
+
+@dataclass(frozen=True, eq=False)
+class IndexCandidate:
+    """A file of a verified page, with its metadata.
+
+    Attributes:
+        project: The normalized name.
+        offered: The file.
+        raw_metadata: The METADATA as verified.
+        metadata: What it says.
+        asked_by: The requirement it was made for first.
+    """
+
+    project: NormalizedName
+    offered: OfferedFile
+    raw_metadata: bytes
+    metadata: CoreMetadata
+    asked_by: SpecifierRequirement
+
+    @property
+    def identifier(self) -> str:
+        """What it is a candidate for."""
+        return self.project
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        return self.offered.version
+
+    @property
+    def requires_dist(self) -> Sequence[Requirement]:
+        """Its requirements, of all extras and markers."""
+        return self.metadata.requires_dist
+
+    @property
+    def provided_extras(self) -> frozenset[NormalizedName]:
+        """The extras it has."""
+        return self.metadata.extras
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return f"{self.project} {self.version} (from {self.offered.file.filename})"
+
+
+@dataclass(frozen=True, eq=False)
+class InstalledCandidate:
+    """What is installed already.
+
+    Attributes:
+        distribution: The installed distribution.
+        asked_by: The requirement it was made for first.
+    """
+
+    distribution: InstalledDistribution
+    asked_by: SpecifierRequirement
+
+    @property
+    def project(self) -> NormalizedName:
+        """The normalized name."""
+        return self.distribution.project
+
+    @property
+    def identifier(self) -> str:
+        """What it is a candidate for."""
+        return self.distribution.project
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        return self.distribution.version
+
+    @property
+    def requires_dist(self) -> Sequence[Requirement]:
+        """Its requirements, of all extras and markers."""
+        return self.distribution.requires_dist
+
+    @property
+    def provided_extras(self) -> frozenset[NormalizedName]:
+        """The extras it has."""
+        return self.distribution.extras
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return f"{self.project} {self.version} (Installed)"
+
+
+BaseCandidate = IndexCandidate | InstalledCandidate
+
+
+@dataclass(frozen=True, eq=False)
+class ExtrasCandidate:
+    """A candidate with extras: depends on the candidate without, and on what the extras add.
+
+    Attributes:
+        base: The candidate without extras.
+        extras: The extras.
+        asked_by: The requirement it was made for first.
+    """
+
+    base: BaseCandidate
+    extras: frozenset[NormalizedName]
+    asked_by: SpecifierRequirement
+
+    @property
+    def project(self) -> NormalizedName:
+        """The normalized name."""
+        return self.base.project
+
+    @cached_property
+    def identifier(self) -> str:
+        """What it is a candidate for."""
+        return identifier_of(self.base.project, self.extras)
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        return self.base.version
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return f"{self.base.describe()} [{', '.join(sorted(self.extras))}]"
+
+
+@dataclass(frozen=True, eq=False)
+class PythonCandidate:
+    """The target interpreter."""
+
+    version: Version
+
+    identifier = PYTHON
+    project = NormalizedName(PYTHON)
+
+    def describe(self) -> str:
+        """It, in a sentence about a conflict."""
+        return f"Python {self.version}"
+
+
+Candidate = BaseCandidate | ExtrasCandidate | PythonCandidate
+
+
+def requirements_from(
+    written: Requirement, comes_from: str, *, by_user: bool = False
+) -> list[SpecifierRequirement]:
+    """What is written, in one or two requirements; its marker has been judged already.
+
+    With extras and versions both, the versions are also asked of the project itself. They then
+    rule out its candidates before any is tried with the extras.
+    """
+    requirement = _requirement_from(written, written.extras, comes_from, by_user=by_user)
+    if written.extras and written.specifier:
+        return [_requirement_from(written, (), comes_from, by_user=by_user), requirement]
+    return [requirement]
+
+
+def _requirement_from(
+    written: Requirement, extras: Iterable[str], comes_from: str, *, by_user: bool
+) -> SpecifierRequirement:
+    bracketed = f"[{','.join(sorted(extras))}]" if extras else ""
+    # As in pip, a dependency is quoted with its marker, what the user wrote without.
+    marker = f"; {written.marker}" if written.marker and not by_user else ""
+    return SpecifierRequirement(
+        project=canonicalize_name(written.name),
+        extras=frozenset(canonicalize_name(extra) for extra in extras),
+        specifier=written.specifier,
+        text=f"{written.name}{bracketed}{written.specifier}{marker}",
+        comes_from=comes_from,
+        by_user=by_user,
+    )

@@ -1,0 +1,165 @@
+"""Fetches ahead: walks the dependencies breadth-first, a level at a time, before they are decided.
+
+Rule: this only asks the index early for what the resolver will probably ask for, and decides
+nothing. resolvelib settles one project at a time; asked one at a time, each page and each metadata
+file would cost a round trip. A level of the tree here costs two: its pages, then its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError
+from securepip.formats.distribution import Kind
+from securepip.resolver.candidates import OfferedFile
+from securepip.resolver.environment import InstalledDistribution
+from securepip.resolver.finder import CandidateFinder, InvalidMetadataError, is_cheap
+from securepip.resolver.graph import (
+    AnyRequirement,
+    SpecifierRequirement,
+    requirements_from,
+)
+from securepip.resolver.markers import MarkerRules
+
+# How many candidates of a project are looked at ahead: the first may be ruled out by what a later
+# level asks; more than two point to a conflict, which is the resolver's to solve.
+_GUESSES = 3
+
+
+class LookAhead:
+    """What will probably be needed next.
+
+    Args:
+        finder: Gives pages and metadata, and announces them to the index.
+        markers: Judges the markers of dependencies.
+        constraints: The versions that constraints admit.
+        prefers_installed: Whether what is installed of a project is to be kept.
+        with_dependencies: False with ``--no-deps``.
+    """
+
+    def __init__(
+        self,
+        finder: CandidateFinder,
+        markers: MarkerRules,
+        constraints: Mapping[NormalizedName, SpecifierSet],
+        prefers_installed: Callable[[str], bool],
+        *,
+        with_dependencies: bool,
+    ) -> None:
+        self._finder = finder
+        self._markers = markers
+        self._constraints = constraints
+        self._prefers_installed = prefers_installed
+        self._with_dependencies = with_dependencies
+        self._known: dict[NormalizedName, _Known] = {}
+        self._walked: set[tuple[NormalizedName, str, int]] = set()
+
+    def __call__(self, requirements: Sequence[AnyRequirement]) -> None:
+        """Fetch what these requirements, and what they lead to, will need."""
+        level = self._note(requirements)
+        while level:
+            level = self._note(self._walk(level))
+
+    def _note(self, requirements: Iterable[AnyRequirement]) -> list[NormalizedName]:
+        """Take note of requirements, and return the projects of which something new is asked."""
+        changed: dict[NormalizedName, None] = {}
+        for one in requirements:
+            if not isinstance(one, SpecifierRequirement):
+                continue
+            known = self._known.setdefault(one.project, _Known(one))
+            if known.add(one):
+                changed[one.project] = None
+        return list(changed)
+
+    def _walk(self, level: Sequence[NormalizedName]) -> list[AnyRequirement]:
+        kept = {project: self._installed(project) for project in level}
+        missing = [project for project in level if kept[project] is None]
+        self._finder.announce_pages(missing)
+        guesses = {project: self._guess(project) for project in missing}
+        for project, guess in guesses.items():
+            if guess is not None:
+                self._finder.announce_metadata(project, [guess])
+        found: list[AnyRequirement] = []
+        for project in level:
+            found += self._dependencies(project, kept[project], guesses.get(project))
+        return found
+
+    def _installed(self, project: NormalizedName) -> InstalledDistribution | None:
+        """What is installed, if it will be kept."""
+        known = self._known[project]
+        installed = self._finder.installed_distribution(project)
+        if installed is None or not self._prefers_installed(known.first.identifier):
+            return None
+        specifier = self._constrained(project, known.specifier)
+        with suppress(SecurepipError):
+            if specifier.contains(installed.version, prereleases=True):
+                return installed
+        return None
+
+    def _guess(self, project: NormalizedName) -> OfferedFile | None:
+        """The file that will probably be chosen, if looking at it is cheap."""
+        known = self._known[project]
+        with suppress(SecurepipError):
+            for specifier in (known.specifier, known.latest.specifier):
+                files = self._finder.matching(project, self._constrained(project, specifier))
+                if files:
+                    known.specifier = specifier
+                    known.guesses.add(files[0].file.filename)
+                    useful = files[0].kind is Kind.WHEEL and is_cheap(files[0])
+                    return files[0] if useful and len(known.guesses) <= _GUESSES else None
+        return None
+
+    def _dependencies(
+        self,
+        project: NormalizedName,
+        installed: InstalledDistribution | None,
+        guess: OfferedFile | None,
+    ) -> list[AnyRequirement]:
+        extras = self._known[project].extras
+        source = "" if guess is None else guess.file.filename
+        if not self._with_dependencies or (project, source, len(extras)) in self._walked:
+            return []
+        self._walked.add((project, source, len(extras)))
+        written: Sequence[Requirement] = ()
+        with suppress(SecurepipError, InvalidMetadataError):
+            if installed is not None:
+                written = installed.requires_dist
+            elif guess is not None:
+                written = self._finder.metadata(project, guess)[1].requires_dist
+        return [
+            requirement
+            for one in written
+            if not one.url
+            and (self._markers.apply(one.marker) or self._markers.apply(one.marker, extras))
+            for requirement in requirements_from(one, "")
+        ]
+
+    def _constrained(self, project: NormalizedName, specifier: SpecifierSet) -> SpecifierSet:
+        return self._constraints.get(project, SpecifierSet()) & specifier
+
+
+class _Known:
+    """What has been asked of one project so far."""
+
+    def __init__(self, first: SpecifierRequirement) -> None:
+        self.first = self.latest = first
+        self.specifier = SpecifierSet()
+        self.extras: set[NormalizedName] = set()
+        self.guesses: set[str] = set()
+        self._seen: set[tuple[SpecifierSet, frozenset[NormalizedName]]] = set()
+
+    def add(self, asked: SpecifierRequirement) -> bool:
+        """Take note, and say whether that is new."""
+        key = (asked.specifier, asked.extras)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        self.latest = asked
+        self.specifier &= asked.specifier
+        self.extras |= asked.extras
+        return True

@@ -1,0 +1,37 @@
+"""Environment markers, judged in the target environment, each once.
+
+Source: PEP 508; the values that ``extra`` may have, as in pip: "" without extras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from packaging.markers import Marker
+
+from securepip.resolver.environment import TargetEnvironment
+
+
+class MarkerRules:
+    """Judges markers in the target environment.
+
+    Args:
+        environment: The target.
+    """
+
+    def __init__(self, environment: TargetEnvironment) -> None:
+        self._environment = dict(environment.markers)
+        self._judged: dict[tuple[str, str], bool] = {}
+
+    def apply(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
+        """Whether what carries the marker is meant, when these extras are asked for."""
+        if marker is None:
+            return True
+        text = str(marker)
+        return any(self._judge(marker, text, extra) for extra in extras or ("",))
+
+    def _judge(self, marker: Marker, text: str, extra: str) -> bool:
+        key = (text, extra)
+        if key not in self._judged:
+            self._judged[key] = marker.evaluate({**self._environment, "extra": extra})
+        return self._judged[key]

@@ -1,0 +1,350 @@
+"""Answers resolvelib's questions as pip answers them, so that it finds what pip finds.
+
+Rule: order matters everywhere. The order in which projects are decided, in which a project's
+candidates are tried, and in which dependencies are listed decides *which* of several solutions is
+found; each is pip's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from resolvelib import AbstractProvider
+from resolvelib.structs import RequirementInformation
+
+from securepip.resolver.candidates import is_pin, specifier_set
+from securepip.resolver.finder import CandidateFinder, InvalidMetadataError
+from securepip.resolver.graph import (
+    PYTHON,
+    AnyRequirement,
+    BaseCandidate,
+    Candidate,
+    ExactRequirement,
+    ExtrasCandidate,
+    IndexCandidate,
+    InstalledCandidate,
+    PythonCandidate,
+    PythonRequirement,
+    SpecifierRequirement,
+    UnsignedRequirement,
+    project_of,
+    requirements_from,
+)
+from securepip.resolver.markers import MarkerRules
+
+if TYPE_CHECKING:
+    from resolvelib.providers import Preference
+
+_log = logging.getLogger(__name__)
+# After so many conflicts over a project that is not decided yet, it is decided before others.
+_CONFLICTS_TO_PROMOTE = 5
+
+Information = RequirementInformation[AnyRequirement, Candidate]
+
+
+class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
+    """resolvelib's view of the projects, their candidates and what these require.
+
+    Args:
+        finder: Makes candidates.
+        markers: Judges markers in the target.
+        python: The target interpreter.
+        constraints: The versions that constraints admit.
+        requested: The identifiers that the user named, with their order.
+        prefers_installed: Whether what is installed for an identifier comes before newer versions.
+        look_ahead: Told of requirements as soon as they are known, so that what they need can be
+            fetched in parallel.
+        with_dependencies: False with ``--no-deps``.
+    """
+
+    def __init__(
+        self,
+        finder: CandidateFinder,
+        markers: MarkerRules,
+        python: PythonCandidate,
+        constraints: Mapping[NormalizedName, SpecifierSet],
+        requested: Mapping[str, int],
+        prefers_installed: Callable[[str], bool],
+        look_ahead: Callable[[Sequence[AnyRequirement]], None],
+        *,
+        with_dependencies: bool,
+    ) -> None:
+        self._finder = finder
+        self._markers = markers
+        self._python = python
+        self._constraints = constraints
+        self._requested = requested
+        self._prefers_installed = prefers_installed
+        self._look_ahead = look_ahead
+        self._with_dependencies = with_dependencies
+        self._dependencies: dict[Candidate, Sequence[AnyRequirement]] = {}
+        self._conflicts: Counter[str] = Counter()
+        self._satisfies = cache(_satisfies)
+
+    def identify(self, requirement_or_candidate: AnyRequirement | Candidate) -> str:
+        """The project with its extras; the interpreter has an identifier of its own."""
+        return requirement_or_candidate.identifier
+
+    def is_satisfied_by(self, requirement: AnyRequirement, candidate: Candidate) -> bool:
+        """Whether the candidate will do."""
+        return self._satisfies(requirement, candidate)
+
+    def narrow_requirement_selection(
+        self,
+        identifiers: Iterable[str],
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[Information]],
+        backtrack_causes: Sequence[Information],
+    ) -> Iterable[str]:
+        """What to decide next: the interpreter, else what conflicted last, or conflicts often."""
+        causes = set()
+        for cause in backtrack_causes:
+            names = [cause.requirement.identifier]
+            names += [cause.parent.identifier] if cause.parent is not None else []
+            causes.update(names)
+            self._conflicts.update(name for name in names if name not in resolutions)
+        identifiers = list(identifiers)
+        if PYTHON in identifiers:
+            return [PYTHON]
+        return (
+            [name for name in identifiers if name in causes]
+            or [name for name in identifiers if self._is_promoted(name)]
+            or identifiers
+        )
+
+    def get_preference(
+        self,
+        identifier: str,
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[Information]],
+        backtrack_causes: Sequence[Information],
+    ) -> Preference:
+        """Decide first, as smaller keys say, what leaves the fewest choices."""
+        exact = False
+        operators: list[str] = []
+        for requirement, _ in information[identifier]:
+            exact = exact or isinstance(requirement, ExactRequirement)
+            if isinstance(requirement, SpecifierRequirement):
+                operators += map(_operator, map(str, requirement.specifier))
+        return (
+            not self._is_promoted(identifier),
+            not exact,
+            "==" not in operators,
+            not any(operator in ("<", "<=", "~=", "==*") for operator in operators),
+            self._requested.get(identifier, math.inf),
+            not operators,
+            identifier,
+        )
+
+    def find_matches(
+        self,
+        identifier: str,
+        requirements: Mapping[str, Iterator[AnyRequirement]],
+        incompatibilities: Mapping[str, Iterator[Candidate]],
+    ) -> Sequence[Candidate] | Callable[[], Iterator[Candidate]]:
+        """The candidates that meet all requirements, best first; found when they are asked for."""
+        asked = list(requirements[identifier])
+        excluded = set(incompatibilities.get(identifier, ()))
+        if identifier == PYTHON:
+            return self._only_if_satisfying([self._python], asked, excluded)
+        exact, specifiers = self._exact_and_specifiers(identifier, asked, requirements)
+        constraint = self._constraints.get(project_of(identifier), SpecifierSet())
+        if exact:
+            admitted = [c for c in exact if constraint.contains(c.version, prereleases=True)]
+            return self._only_if_satisfying(admitted, asked, excluded)
+        if not specifiers or any(isinstance(one, UnsignedRequirement) for one in asked):
+            return ()
+        return lambda: self._found(identifier, specifiers, constraint, excluded)
+
+    def get_dependencies(self, candidate: Candidate) -> Sequence[AnyRequirement]:
+        """What the candidate requires here, in the order in which it says so."""
+        if candidate not in self._dependencies:
+            self._dependencies[candidate] = dependencies = list(self._dependencies_of(candidate))
+            self._look_ahead(dependencies)
+        return self._dependencies[candidate]
+
+    def _is_promoted(self, identifier: str) -> bool:
+        return self._conflicts[identifier] >= _CONFLICTS_TO_PROMOTE
+
+    def _only_if_satisfying(
+        self,
+        candidates: Iterable[Candidate],
+        asked: Sequence[AnyRequirement],
+        excluded: set[Candidate],
+    ) -> Sequence[Candidate]:
+        return [
+            candidate
+            for candidate in candidates
+            if candidate not in excluded
+            and all(self.is_satisfied_by(one, candidate) for one in asked)
+        ]
+
+    def _exact_and_specifiers(
+        self,
+        identifier: str,
+        asked: Sequence[AnyRequirement],
+        requirements: Mapping[str, Iterator[AnyRequirement]],
+    ) -> tuple[list[Candidate], list[SpecifierRequirement]]:
+        """The candidates that are asked for as such, and what else limits the choice.
+
+        What is asked of the project without extras also holds for the project with extras.
+        """
+        exact: dict[Candidate, None] = {
+            one.candidate: None for one in asked if isinstance(one, ExactRequirement)
+        }
+        specifiers = [one for one in asked if isinstance(one, SpecifierRequirement)]
+        project = project_of(identifier)
+        if project != identifier and specifiers:
+            for one in requirements.get(project, ()):
+                if isinstance(one, SpecifierRequirement):
+                    specifiers.append(one)
+                elif isinstance(one, ExactRequirement):
+                    candidate = self._finder.with_extras(
+                        one.candidate, specifiers[0].extras, specifiers[0]
+                    )
+                    exact[candidate] = None
+        return list(exact), specifiers
+
+    def _found(
+        self,
+        identifier: str,
+        specifiers: Sequence[SpecifierRequirement],
+        constraint: SpecifierSet,
+        excluded: set[Candidate],
+    ) -> Iterator[Candidate]:
+        template, specifier = specifiers[0], constraint
+        for one in specifiers:
+            specifier &= one.specifier
+        for base in self._bases(identifier, template, specifier, excluded):
+            candidate: Candidate = base
+            if template.extras:
+                candidate = self._finder.with_extras(base, template.extras, template)
+            if candidate not in excluded:
+                yield candidate
+
+    def _bases(
+        self,
+        identifier: str,
+        template: SpecifierRequirement,
+        specifier: SpecifierSet,
+        excluded: set[Candidate],
+    ) -> Iterator[BaseCandidate]:
+        installed = self._usable_installed(template, specifier, excluded)
+        if installed is None:
+            yield from self._from_index(template, specifier)
+        elif self._prefers_installed(identifier):
+            yield installed
+            yield from self._from_index(template, specifier, without=installed)
+        else:
+            # An upgrade: newer versions first, then what is installed, then older ones.
+            waiting = True
+            for candidate in self._from_index(template, specifier, without=installed):
+                if waiting and installed.version > candidate.version:
+                    waiting = False
+                    yield installed
+                yield candidate
+            if waiting:
+                yield installed
+
+    def _usable_installed(
+        self, template: SpecifierRequirement, specifier: SpecifierSet, excluded: set[Candidate]
+    ) -> InstalledCandidate | None:
+        installed = self._finder.installed_candidate(template)
+        if installed is None or not specifier.contains(installed.version, prereleases=True):
+            return None
+        candidate: Candidate = installed
+        if template.extras:
+            candidate = self._finder.with_extras(installed, template.extras, template)
+        return None if candidate in excluded else installed
+
+    def _from_index(
+        self,
+        template: SpecifierRequirement,
+        specifier: SpecifierSet,
+        without: InstalledCandidate | None = None,
+    ) -> Iterator[IndexCandidate]:
+        done = set() if without is None else {without.version}
+        files = self._finder.matching(template.project, specifier)
+        for at, offered in enumerate(files):
+            if offered.version in done:
+                continue
+            done.add(offered.version)
+            try:
+                yield self._finder.index_candidate(files, at, template)
+            except InvalidMetadataError as error:
+                _log.warning(
+                    "Ignoring version %s of %s since it has invalid metadata:\n%s",
+                    offered.version,
+                    template.project,
+                    error,
+                )
+
+    def _dependencies_of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
+        if isinstance(candidate, PythonCandidate):
+            return
+        if isinstance(candidate, IndexCandidate):
+            # First, so that what does not fit this Python is ruled out before its dependencies.
+            specifier = specifier_set(candidate.metadata.requires_python)
+            if str(specifier):
+                yield PythonRequirement(specifier)
+        if isinstance(candidate, ExtrasCandidate):
+            yield ExactRequirement(candidate.base)
+        if self._with_dependencies:
+            yield from self._written_dependencies(candidate)
+
+    def _written_dependencies(
+        self, candidate: BaseCandidate | ExtrasCandidate
+    ) -> Iterator[AnyRequirement]:
+        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+        extras = frozenset[NormalizedName]()
+        if isinstance(candidate, ExtrasCandidate):
+            for missing in sorted(candidate.extras - base.provided_extras):
+                _log.warning(
+                    "%s %s does not provide the extra '%s'", base.project, base.version, missing
+                )
+            extras = candidate.extras & base.provided_extras
+        for written in base.requires_dist:
+            if self._markers.apply(written.marker, extras):
+                yield from self._requirements(written, candidate)
+
+    def _requirements(
+        self, written: Requirement, candidate: BaseCandidate | ExtrasCandidate
+    ) -> Iterator[AnyRequirement]:
+        if not written.url:
+            yield from requirements_from(written, candidate.asked_by.chain)
+            return
+        # Nobody signs an address. What an installed distribution asked for that way and got is
+        # there already; it is kept, and never replaced by something of the same name.
+        project = canonicalize_name(written.name)
+        installed = None
+        if isinstance(candidate, InstalledCandidate):
+            named = SpecifierRequirement(
+                project, frozenset(), SpecifierSet(), str(written), candidate.asked_by.chain
+            )
+            installed = self._finder.installed_candidate(named)
+        yield (
+            UnsignedRequirement(project, str(written))
+            if installed is None
+            else ExactRequirement(installed)
+        )
+
+
+def _satisfies(requirement: AnyRequirement, candidate: Candidate) -> bool:
+    return requirement.is_satisfied_by(candidate)
+
+
+def _operator(specifier: str) -> str:
+    """The operator of one specifier; exact ones are ``==``, those with a wildcard ``==*``."""
+    if specifier.startswith("=="):
+        return "==" if is_pin([specifier]) else "==*"
+    return specifier[:2] if specifier[1] in "=" else specifier[:1]

@@ -1,0 +1,1 @@
+"""The resolver: what pip would choose, from what the verified index offers."""

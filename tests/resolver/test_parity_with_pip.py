@@ -1,0 +1,171 @@
+"""Real pip, over real wheels, is the judge: the same choice, or no solution for both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from securepip.errors import ResolutionError
+from securepip.resolver import ResolveOptions, read_requirements, resolve
+from tests.resolver.fakes import FakeIndex, environment, install, pins
+from tests.support.wheels import make_wheel
+
+PROJECTS = ("apple", "beet", "corn", "dill", "egg")
+VERSIONS = ("1.0", "1.5", "2.0", "3.0b1")
+SPECIFIERS = ("", "", ">=1.5", "<2", "==1.0", "==2.0", "!=2.0", "~=1.0", ">2", "==1.*", ">=3.0b1")
+
+
+class Pip(Protocol):
+    def __call__(self, *arguments: str, site: Path) -> tuple[list[str] | None, str]: ...
+
+
+@pytest.fixture(scope="module")
+def pip() -> Iterator[Pip]:
+    """What pip would install, in its order, or None when it fails; and what it said."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.resolver._pip_worker"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdin and worker.stdout
+    questions, answers = worker.stdin, worker.stdout
+
+    def ask(*arguments: str, site: Path) -> tuple[list[str] | None, str]:
+        report = site / "report.json"
+        common = ("--isolated", "--disable-pip-version-check", "--no-cache-dir", "--no-index")
+        line = ["install", "--dry-run", "--report", str(report), *common, *arguments]
+        questions.write(json.dumps({"site": str(site), "arguments": line}) + "\n")
+        questions.flush()
+        answer = json.loads(answers.readline())
+        if answer["status"]:
+            return None, answer["said"]
+        chosen = [one["metadata"] for one in json.loads(report.read_text())["install"]]
+        return [f"{one['name']}=={one['version']}" for one in chosen], answer["said"]
+
+    with worker:
+        yield ask
+        questions.close()
+
+
+@dataclass(frozen=True)
+class Release:
+    project: str
+    version: str
+    requires: tuple[str, ...]
+    requires_python: str | None
+
+    def make(self, folder: Path) -> None:
+        make_wheel(
+            folder,
+            self.project,
+            self.version,
+            self.requires,
+            self.requires_python,
+            extras=("x", "y"),
+        )
+
+
+@dataclass(frozen=True)
+class Scenario:
+    releases: tuple[Release, ...]
+    installed: tuple[Release, ...]
+    asked: tuple[str, ...]
+    constraints: tuple[str, ...]
+    upgrade: bool
+    prereleases: bool
+    no_deps: bool
+
+
+def _requirements(marked: bool) -> st.SearchStrategy[str]:
+    markers = ["", "", "; extra == 'x'", "; extra == 'y'", "; python_version < '3'"]
+    return st.builds(
+        "{}{}{}{}".format,
+        st.sampled_from(PROJECTS),
+        st.sampled_from(["", "", "", "[x]", "[x,y]", "[z]"]),
+        st.sampled_from(SPECIFIERS),
+        st.sampled_from(markers if marked else [""]),
+    )
+
+
+def _releases(draw: st.DrawFn, versions: Sequence[str]) -> tuple[Release, ...]:
+    return tuple(
+        Release(
+            project,
+            version,
+            tuple(draw(st.lists(_requirements(marked=True), max_size=3))),
+            draw(st.sampled_from([None, None, None, ">=3.8", "<3.8"])),
+        )
+        for project in PROJECTS
+        for version in draw(st.lists(st.sampled_from(versions), unique=True, max_size=3))
+    )
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    installed = {one.project: one for one in _releases(draw, VERSIONS)}
+    return Scenario(
+        releases=_releases(draw, VERSIONS),
+        installed=tuple(installed.values()) if draw(st.booleans()) else (),
+        asked=tuple(draw(st.lists(_requirements(marked=False), min_size=1, max_size=3))),
+        constraints=tuple(
+            f"{draw(st.sampled_from(PROJECTS))}{draw(st.sampled_from(SPECIFIERS))}"
+            for _ in range(draw(st.sampled_from([0, 0, 1, 2])))
+        ),
+        upgrade=draw(st.booleans()),
+        prereleases=draw(st.sampled_from([False, False, True])),
+        no_deps=draw(st.sampled_from([False, False, False, True])),
+    )
+
+
+@given(scenario=scenarios())
+@settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scenario) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        wheels, site = Path(scratch) / "wheels", Path(scratch) / "site"
+        wheels.mkdir()
+        site.mkdir()
+        for release in scenario.releases:
+            release.make(wheels)
+        for release in scenario.installed:
+            install(site, release.project, release.version, release.requires, ("x", "y"))
+        limits = Path(scratch) / "limits.txt"
+        limits.write_text("\n".join(scenario.constraints))
+        flags = [
+            *(["--upgrade"] if scenario.upgrade else []),
+            *(["--pre"] if scenario.prereleases else []),
+            *(["--no-deps"] if scenario.no_deps else []),
+        ]
+        theirs, said = pip(
+            "--find-links", str(wheels), "-c", str(limits), *flags, *scenario.asked, site=site
+        )
+        index = FakeIndex()
+        index.add_folder(wheels)
+        options = ResolveOptions(
+            upgrade=scenario.upgrade,
+            prereleases=scenario.prereleases,
+            no_deps=scenario.no_deps,
+        )
+        asked = read_requirements(scenario.asked, constraint_files=[str(limits)])
+        try:
+            ours = pins(resolve(asked, environment(site), index, options))
+        except ResolutionError as error:
+            assert theirs is None, f"pip finds {theirs}, but: {error}"
+        else:
+            assert ours == theirs, said
