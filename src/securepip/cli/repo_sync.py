@@ -1,13 +1,182 @@
-"""``securepip repo sync`` and ``repo accept-change``."""
+"""``repo sync`` and ``repo accept-change``: signing for an index that does not sign."""
 
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from securepip.cli import console
+from securepip.cli.options import add_general_options
+from securepip.cli.repo_keys import add_key_options, open_repository
+from securepip.errors import UsageError
+
 if TYPE_CHECKING:
+    from securepip.signing.sync import SyncOptions, SyncReport
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_SHOWN_NAMES = 8
 
 
 def add_to(commands: Commands) -> None:
     """Add the commands to those of ``repo``."""
+    _add_sync(commands)
+    _add_accept_change(commands)
+
+
+def _add_sync(commands: Commands) -> None:
+    summary = "sign what an index offers that does not sign; its files stay where they are"
+    parser = commands.add_parser("sync", help=summary, description=summary, allow_abbrev=False)
+    add_general_options(parser)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument(
+        "projects", nargs="*", metavar="PROJECT",
+        help="requirements; of none, everything that was signed before is brought up to date",
+    )  # fmt: skip
+    parser.add_argument(
+        "-r", "--requirement", action="append", default=[], metavar="FILE",
+        help="a requirements file; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--upstream", action="append", default=[], metavar="URL",
+        help="the index; may be repeated (default: those that pip here is configured for)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--find-links", action="store_true", help="read pip's find-links setting as well"
+    )
+    parser.add_argument(
+        "--with-dependencies", action="store_true",
+        help="sign all projects that these can require, on any platform",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dependency-versions", type=_parse_count, default=5, metavar="N",
+        help="how many of the newest releases are read for requirements (default: 5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-age", type=_parse_age, metavar="AGE",
+        help="leave out files younger than this: 12h, 7d, 2w",
+    )  # fmt: skip
+    parser.add_argument(
+        "--restore", action="store_true", help="also what was removed from the repository before"
+    )
+    parser.add_argument(
+        "--accept-loss", action="append", default=[], metavar="PROJECT",
+        help="let this project lose most of its files, as its index did; may be repeated",
+    )  # fmt: skip
+    add_key_options(parser)
+    parser.set_defaults(run=_sync)
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    from securepip.signing.sync import sync
+    from securepip.signing.upstream.index import open_sources
+    from securepip.signing.upstream.pip_configuration import read_pip_configuration
+    from securepip.transport import Transport
+
+    pip = read_pip_configuration(arguments.upstream)
+    options = _options(arguments, pip.constraints)
+    find_links = pip.find_links if arguments.find_links else ()
+    with open_repository(arguments) as repository, closing(Transport(pip.transport)) as transport:
+        sources = open_sources(pip.indexes, find_links, transport)
+        with console.progress("Projects") as progress:
+            report = sync(repository, sources, transport, options, progress=progress)
+    _show(report, arguments.folder)
+    return 1 if report.problems else 0
+
+
+def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -> SyncOptions:
+    from securepip.formats.layout import parse_project
+    from securepip.resolver import read_requirements
+    from securepip.signing.sync import SyncOptions
+
+    asked = read_requirements(arguments.projects, arguments.requirement, constraint_files)
+    if arguments.requirement and not asked.requirements:
+        raise UsageError("the requirements file names no project")
+    return SyncOptions(
+        requirements=[each.requirement for each in asked.requirements],
+        constraints=[each.requirement for each in asked.constraints],
+        with_dependencies=arguments.with_dependencies,
+        dependency_versions=arguments.dependency_versions,
+        min_age=arguments.min_age,
+        restore=arguments.restore,
+        accept_loss=frozenset(map(parse_project, arguments.accept_loss)),
+    )
+
+
+def _show(report: SyncReport, folder: Path) -> None:
+    """Say what a sync did, in a few lines."""
+    from securepip.signing.upstream.page import Reason
+
+    for remark in report.remarks:
+        console.say(f"Note: {remark}", level=1)
+    hidden = {Reason.NOT_A_DISTRIBUTION}
+    for project in report.left_out:
+        for reason, count in report.left_out_by_reason(project).items():
+            console.say(
+                f"{project}: {count} file{'s' if count > 1 else ''} left out: {reason.value}",
+                level=1 if reason in hidden else 0,
+            )
+        for each in report.left_out[project]:
+            console.say(f"  {each.filename}: {each.reason.value}", level=2)
+    if report.signed:
+        console.say(f"Signed {_names(report.signed)}")
+    if report.removed:
+        console.say(f"Took out {_names(report.removed)}")
+    projects = len(report.signed) + report.unchanged
+    console.say(
+        f"{projects} projects with {report.files} files, {report.unchanged} of them unchanged "
+        f"({report.requests} requests, {report.received / 1e6:.1f} MB)"
+    )
+    if not report.roles:
+        console.say("Nothing had to be signed.")
+    for problem in report.problems:
+        console.warn(str(problem).replace(" DIR", f" {shlex.quote(str(folder))}"))
+
+
+def _names(projects: Sequence[str]) -> str:
+    shown = " ".join(projects[:_SHOWN_NAMES])
+    more = len(projects) - _SHOWN_NAMES
+    return f"{len(projects)} projects: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _add_accept_change(commands: Commands) -> None:
+    summary = "accept that a published file has got other bytes"
+    parser = commands.add_parser(
+        "accept-change", help=summary, description=summary, allow_abbrev=False
+    )
+    add_general_options(parser)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument("filename", metavar="FILENAME", help="a file that was reported as changed")
+    add_key_options(parser)
+    parser.set_defaults(run=_accept_change)
+
+
+def _accept_change(arguments: argparse.Namespace) -> int:
+    with open_repository(arguments) as repository, repository.lock():
+        accepted = repository.ledger.accept_change(arguments.filename)
+    for project, sha256 in accepted:
+        console.say(f"Accepted {arguments.filename} of {project} with sha256 {sha256}")
+    folder = shlex.quote(str(arguments.folder))
+    projects = " ".join(sorted({project for project, _ in accepted}))
+    console.say(f"It is signed by the next `securepip repo sync {folder} {projects}`.")
+    return 0
+
+
+def _parse_age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"not a number of hours, days or weeks (7d): {text!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"not a number from 1 to 1000: {text!r}")
+    return int(text)

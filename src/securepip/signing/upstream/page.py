@@ -32,19 +32,19 @@ MAX_FILE_BYTES = 1 << 40
 
 
 class Reason(Enum):
-    """Why a file that an index offers is not signed, in words that follow "3 files"."""
+    """Why a file that an index offers is not signed, in words for people."""
 
-    NOT_A_DISTRIBUTION = "are no wheels or sdists of the project"
-    BAD_URL = "have a URL that cannot be fetched"
-    SIGNED_URL = "have a URL with a signature or an expiry, which would not last"
-    NO_SHA256 = "come without a sha256"
-    NO_LENGTH = "come without a length"
-    NO_UPLOAD_TIME = "come without an upload time, which --min-age needs"
-    MISSING = "are listed but not there"
-    WRONG_SHA256 = "are not what the index says (sha256)"
-    TOO_YOUNG = "are younger than --min-age"
-    WITHDRAWN = "were taken out with `repo remove`"
-    CHANGED = "have other bytes than those signed before"
+    NOT_A_DISTRIBUTION = "no wheel or sdist of the project"
+    BAD_URL = "a URL that cannot be fetched"
+    SIGNED_URL = "a URL with a signature or an expiry in it, which would not last"
+    NO_SHA256 = "no sha256"
+    NO_LENGTH = "no length"
+    NO_UPLOAD_TIME = "no upload time, which --min-age needs"
+    MISSING = "listed, but not there"
+    WRONG_SHA256 = "not what the index says (sha256)"
+    TOO_YOUNG = "younger than --min-age"
+    WITHDRAWN = "taken out before with `repo remove`"
+    CHANGED = "other bytes than those signed before"
 
 
 @dataclass(frozen=True)

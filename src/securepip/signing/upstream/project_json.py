@@ -72,7 +72,11 @@ def fill(file: UpstreamFile, details: Mapping[tuple[str, Sha256], Details]) -> U
         file,
         size=file.size if file.size is not None else found.size,
         upload_time=file.upload_time or found.upload_time,
-        core_metadata=file.core_metadata or found.core_metadata,
+        core_metadata=(
+            found.core_metadata
+            if file.core_metadata is None and file.has_metadata is not False
+            else file.core_metadata
+        ),
     )
 
 

@@ -1,0 +1,139 @@
+"""Which projects a requirement can lead to, on any platform: versions, files, markers.
+
+Rule: too many rather than too few. A marker of the environment counts as true, because somebody's
+environment may be that one; only what an extra that nobody asked for would bring is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import groupby
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from securepip.formats.distribution import DistributionName, Kind, parse_distribution
+from securepip.formats.page import PageFile, ProjectPage
+
+_PYTHONS = tuple(f"3.{minor}.99" for minor in range(9, 20))
+"""Python versions of which each gets its newest release read, even if it is not among the newest.
+
+A project that drops a Python version drops dependencies with it.
+"""
+
+_MAX_METADATA_FILES = 24
+"""Distinct metadata files read of one release."""
+
+
+def choose_versions(
+    page: ProjectPage, specifier: SpecifierSet, constraint: SpecifierSet, count: int
+) -> list[Version]:
+    """The newest versions on ``page`` that ``specifier`` and ``constraint`` admit.
+
+    ``count`` of them, and the newest for each Python version. Yanked and pre-releases only where
+    pip would take them.
+    """
+    files: dict[Version, list[PageFile]] = {}
+    for file, name in _distributions(page):
+        files.setdefault(name.version, []).append(file)
+    admitted = list((specifier & constraint).filter(files))
+    if not _is_pin(specifier):
+        admitted = [v for v in admitted if any(f.yanked is None for f in files[v])] or admitted
+    admitted.sort(reverse=True)
+    chosen = set(admitted[:count])
+    for python in _PYTHONS:
+        for version in admitted:
+            if any(_supports(file.requires_python, python) for file in files[version]):
+                chosen.add(version)
+                break
+    return sorted(chosen, reverse=True)
+
+
+def choose_files(page: ProjectPage, version: Version) -> list[PageFile]:
+    """The files of a release whose metadata are read: one for each distinct metadata file.
+
+    Wheels of one release may differ in their requirements. Where their metadata could only be had
+    by fetching the wheels, one a platform stands for all; an sdist only where there is no wheel.
+    """
+    release = [(file, name) for file, name in _distributions(page) if name.version == version]
+    wheels = [(file, name) for file, name in release if name.kind is Kind.WHEEL]
+    if not wheels:
+        return [file for file, _ in release][:1]
+    by_digest = {file.core_metadata: file for file, _ in wheels if file.core_metadata}
+    chosen = list(by_digest.values())[:_MAX_METADATA_FILES]
+    rest = [(_platform(name), file) for file, name in wheels if file.core_metadata is None]
+    rest.sort(key=lambda each: (each[0], each[1].size))
+    return chosen + [next(group)[1] for _, group in groupby(rest, key=lambda each: each[0])]
+
+
+def is_wheel(file: PageFile) -> bool:
+    """Whether ``file`` is a wheel."""
+    return file.filename.endswith(".whl")
+
+
+def counts(requirement: Requirement, extras: Iterable[NormalizedName]) -> bool:
+    """Whether some environment needs ``requirement`` of a project asked for with ``extras``."""
+    if requirement.marker is None:
+        return True
+    return any(_may_be_true(requirement.marker, extra) for extra in ("", *extras))
+
+
+def _may_be_true(marker: Marker, extra: str) -> bool:
+    # `packaging` offers no public view of a marker's parts; Poetry and PDM read this one too.
+    return _evaluate(marker._markers, extra)
+
+
+def _evaluate(node: object, extra: str) -> bool:
+    if isinstance(node, tuple):
+        left, operator, right = (str(getattr(part, "value", part)) for part in node)
+        if "extra" not in (left, right):
+            return True
+        value = canonicalize_name(right if left == "extra" else left)
+        if operator == "==":
+            return value == extra
+        return value != extra if operator == "!=" else True
+    if not isinstance(node, list):
+        return True
+    # `and` binds closer than `or`: groups of `and`, of which one has to be true.
+    groups: list[list[bool]] = [[]]
+    for part in node:
+        if part == "or":
+            groups.append([])
+        elif part != "and":
+            groups[-1].append(_evaluate(part, extra))
+    return any(all(group) for group in groups)
+
+
+def _distributions(page: ProjectPage) -> Iterable[tuple[PageFile, DistributionName]]:
+    for file in page.files:
+        name = parse_distribution(file.filename, page.project)
+        if name is not None:
+            yield file, name
+
+
+def _is_pin(specifier: SpecifierSet) -> bool:
+    return any(
+        each.operator == "===" or (each.operator == "==" and not each.version.endswith(".*"))
+        for each in specifier
+    )
+
+
+@lru_cache(maxsize=4096)
+def _supports(requires_python: str | None, python: str) -> bool:
+    try:
+        return requires_python is None or SpecifierSet(requires_python).contains(python)
+    except InvalidSpecifier:
+        return True
+
+
+def _platform(name: DistributionName) -> str:
+    """The family of systems that a wheel is for."""
+    platforms = {tag.platform for tag in name.tags}
+    for family in ("any", "win", "macos", "linux", "ios", "android"):
+        if any(family in platform for platform in platforms):
+            return family
+    return "other"

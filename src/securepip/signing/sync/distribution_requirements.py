@@ -1,0 +1,185 @@
+"""The requirements of one distribution of a page, from its ``.metadata`` or from its own bytes.
+
+Rule: only bytes with the sha256 that the page has are read, and no archive is unpacked. What is
+found here decides which projects are signed, not whether anything can be trusted.
+"""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from securepip.errors import FormatError, TransportError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.digests import sha256_of, sha256_of_stream
+from securepip.formats.page import PageFile
+from securepip.signing.sync.dependencies import is_wheel
+from securepip.signing.sync.offered import Reader
+from securepip.transport import Transport, file_url_to_path, is_local
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_DISTRIBUTION_BYTES = 512 << 20
+"""Larger distributions are not fetched for their requirements; few have no ``.metadata``."""
+
+_DEFAULT_BUILD = ("setuptools", "wheel")
+_MAX_PYPROJECT_BYTES = 1 << 20
+_MAX_MEMBERS = 100_000
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RecursionError,
+    NotImplementedError,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one distribution says.
+
+    Attributes:
+        requirements: Its Requires-Dist lines; of an sdist also what a build of it needs.
+        metadata_is_there: Whether the ``.metadata`` file that the page promises was served as
+            promised; None when that was not tried.
+        remark: What people should know: why there is nothing, or perhaps not everything.
+        failed: Whether another try may find more: something could not be fetched.
+    """
+
+    requirements: tuple[str, ...] = ()
+    metadata_is_there: bool | None = None
+    remark: str = ""
+    failed: bool = False
+
+
+def find_requirements(file: PageFile, reader: Reader, transport: Transport) -> Found:
+    """Read the requirements of ``file``. Called from several threads; raises nothing."""
+    there: bool | None = None
+    if file.core_metadata is not None and not is_local(file.url):
+        try:
+            data = reader.metadata(file.url)
+            there = sha256_of(data) == file.core_metadata
+        except TransportError as error:
+            # Only a server that says that it is not there says something about the next reader.
+            there = False if error.status in (403, 404, 410) else None
+            data = b""
+        if there:
+            return _parsed(data, (), file, there)
+    try:
+        data, build = _read_distribution(file, reader, transport)
+    except (FormatError, TransportError) as error:
+        remark = f"the requirements of {file.filename} are not known: {error.what}"
+        return Found((), there, remark, failed=isinstance(error, TransportError))
+    return _parsed(data, build, file, there)
+
+
+def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
+    """What ``[build-system] requires`` of a ``pyproject.toml`` asks for (PEP 518).
+
+    Raises:
+        ValueError: It is not TOML.
+    """
+    if pyproject is None:
+        return _DEFAULT_BUILD
+    system = tomllib.loads(pyproject.decode()).get("build-system", {})
+    requires = system.get("requires") if isinstance(system, dict) else None
+    if not isinstance(requires, list):
+        return _DEFAULT_BUILD
+    return tuple(line for line in requires if isinstance(line, str) and _is_requirement(line))
+
+
+def _parsed(data: bytes, build: tuple[str, ...], file: PageFile, there: bool | None) -> Found:
+    try:
+        metadata = parse_core_metadata(data)
+    except FormatError as error:
+        return Found(build, there, f"the metadata of {file.filename} is not valid: {error.what}")
+    remark = ""
+    if not is_wheel(file) and not metadata.is_static:
+        remark = f"{file.filename} may turn out to need more when it is built"
+    return Found((*map(str, metadata.requires_dist), *build), there, remark)
+
+
+def _read_distribution(
+    file: PageFile, reader: Reader, transport: Transport
+) -> tuple[bytes, tuple[str, ...]]:
+    """The metadata file inside, and what a build needs.
+
+    Raises:
+        TransportError: It did not come.
+        FormatError: It is too large, not what the page says, or not readable.
+    """
+    if is_local(file.url):
+        return _read_archive(file_url_to_path(file.url), file)
+    if file.size > MAX_DISTRIBUTION_BYTES:
+        raise FormatError(f"it is too large ({file.size} bytes) to be fetched for them")
+    with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
+        path = Path(folder) / "distribution"
+        with path.open("w+b") as stream:
+            transport.download(reader.fetch_url(file.url), stream, max_bytes=file.size)
+            stream.seek(0)
+            if sha256_of_stream(stream)[0] != file.sha256:
+                raise FormatError("its bytes are not those that the index says (sha256)")
+        return _read_archive(path, file)
+
+
+def _read_archive(path: Path, file: PageFile) -> tuple[bytes, tuple[str, ...]]:
+    data = read_core_metadata(path, file.filename)
+    if is_wheel(file):
+        return data, ()
+    try:
+        return data, build_requirements(_read_pyproject(path, file.filename))
+    except _UNREADABLE as error:
+        raise FormatError(f"its pyproject.toml cannot be read: {error!s:.200}") from None
+
+
+def _read_pyproject(path: Path, filename: str) -> bytes | None:
+    """The ``pyproject.toml`` in the top folder of an sdist, or None."""
+    if filename.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if _is_pyproject(name):
+                    with archive.open(name) as member:
+                        return _bounded(member)
+        return None
+    with tarfile.open(path, "r|*") as tar:
+        for count, info in enumerate(tar):
+            if count > _MAX_MEMBERS:
+                break
+            if info.isfile() and _is_pyproject(info.name):
+                stream = tar.extractfile(info)
+                return _bounded(stream) if stream is not None else None
+    return None
+
+
+def _is_pyproject(name: str) -> bool:
+    parts = name.removeprefix("./").split("/")
+    return len(parts) == 2 and parts[1] == "pyproject.toml"
+
+
+def _bounded(member: IO[bytes]) -> bytes:
+    data = member.read(_MAX_PYPROJECT_BYTES + 1)
+    if len(data) > _MAX_PYPROJECT_BYTES:
+        raise ValueError("it is too large")
+    return data
+
+
+def _is_requirement(line: str) -> bool:
+    try:
+        Requirement(line)
+    except InvalidRequirement:
+        return False
+    return True
