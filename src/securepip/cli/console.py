@@ -6,16 +6,13 @@ and progress only on a terminal, and not with ``NO_COLOR``, ``--quiet`` or ``--n
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from securepip.errors import SecurepipError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 _verbosity = 0
 _colour = True
@@ -26,6 +23,9 @@ def configure(*, verbosity: int, colour: bool) -> None:
     global _verbosity, _colour
     _verbosity = verbosity
     _colour = colour and not os.environ.get("NO_COLOR")
+    log = logging.getLogger("securepip")
+    log.handlers, log.propagate = [_LogHandler()], False
+    log.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
 
 
 def say(text: str, *, level: int = 0) -> None:
@@ -46,22 +46,38 @@ def show_error(error: SecurepipError) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A progress display on standard error: a real one on a terminal, else one that is silent."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, on a terminal; elsewhere nothing.
 
-    shown = sys.stderr.isatty() and _verbosity >= 0
+    Yields:
+        A function to call with what is done and what is to be done, in any unit, from any thread.
+    """
+    if not sys.stderr.isatty() or _verbosity < 0:
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeRemainingColumn(),
+        TaskProgressColumn(),
         console=Console(stderr=True, no_color=not _colour),
         transient=True,
-        disable=not shown,
     ) as display:
-        yield display
+        task = display.add_task(description)
+        yield lambda done, total: display.update(task, completed=done, total=total)
+
+
+class _LogHandler(logging.Handler):
+    """What a room says while it works, in the forms of this module."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            warn(text)
+        else:
+            say(text, level=0 if record.levelno >= logging.INFO else 1)
 
 
 def _print_error(kind: str, text: str, colour: str) -> None:

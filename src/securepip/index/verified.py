@@ -12,10 +12,11 @@ the project; and only that one. One that does not answer is an error, never pass
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -49,6 +50,27 @@ from securepip.updater import Session
 _MAX_EARLY = 64
 """The most metadata files that are fetched before anybody asks for them, per hint."""
 
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@dataclass
+class _Meter:
+    """Adds up what several threads receive."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, received: int) -> None:
+        with self._lock:
+            self.done += received
+            self.progress(self.done, self.total)
+
 
 @dataclass(frozen=True)
 class _Located:
@@ -66,8 +88,6 @@ class VerifiedIndex:
         trust: Who is believed, for what.
         transport: Fetches everything.
         store: Keeps what was verified.
-        progress: Called with (bytes received, bytes expected in all) while ``fetch`` runs; from
-            several threads.
     """
 
     def __init__(
@@ -75,12 +95,10 @@ class VerifiedIndex:
         trust: Trust,
         transport: Transport,
         store: Store,
-        progress: Callable[[int, int], None] = lambda received, expected: None,
     ) -> None:
         self._trust = trust
         self._transport = transport
         self._store = store
-        self._progress = progress
         self._sessions: dict[str, Session] = {}
         self._pages: dict[NormalizedName, _Located | None] = {}
         self._early: dict[Sha256, Future[bytes]] = {}
@@ -142,20 +160,24 @@ class VerifiedIndex:
                 ) from None
             return data
 
-    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
-        """As ``Index.fetch``."""
+    def fetch(
+        self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress = _silent
+    ) -> list[VerifiedFile]:
+        """As ``Index.fetch``.
+
+        Args:
+            wanted: Projects and files of their verified pages.
+            progress: Called with the bytes received and the bytes expected, from several threads.
+        """
         by_session: dict[str, list[str]] = {}
         for project, file in wanted:
             name = self._required(project).repository.name
             by_session.setdefault(name, []).append(file_target(project, file.filename))
         for name, paths in by_session.items():
             self._session(self._trust.named(name)).prefetch(paths)
-        targets = [self._file_target(project, file) for project, file in wanted]
-        expected = sum(file.size for _, file in wanted)
-        jobs = [
-            (project, file, target) for (project, file), target in zip(wanted, targets, strict=True)
-        ]
-        return list(self._transport.map(lambda job: self._fetch_one(*job, expected), jobs))
+        meter = _Meter(progress, sum(file.size for _, file in wanted))
+        jobs = [(project, file, self._file_target(project, file)) for project, file in wanted]
+        return list(self._transport.map(lambda job: self._fetch_one(*job, meter), jobs))
 
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""
@@ -260,7 +282,7 @@ class VerifiedIndex:
         return target
 
     def _fetch_one(
-        self, project: NormalizedName, file: PageFile, target: TargetFile, expected: int
+        self, project: NormalizedName, file: PageFile, target: TargetFile, meter: _Meter
     ) -> VerifiedFile:
         located = self._required(project)
         url = join_url(located.url, file.url)
@@ -268,9 +290,9 @@ class VerifiedIndex:
         if name is None:
             raise VerificationError(f"{file.filename} is not a distribution of {project}")
         if self._store.holds(file.sha256, file.size):
-            self._progress(file.size, expected)
+            meter.add(file.size)
         else:
-            self._download(url, file, target, expected)
+            self._download(url, file, target, meter)
         return VerifiedFile(
             project=project,
             version=name.version,
@@ -283,14 +305,11 @@ class VerifiedIndex:
             seal=_SEAL,
         )
 
-    def _download(self, url: str, file: PageFile, target: TargetFile, expected: int) -> None:
+    def _download(self, url: str, file: PageFile, target: TargetFile, meter: _Meter) -> None:
         with self._store.incoming() as incoming:
             try:
                 self._transport.download(
-                    url,
-                    incoming.stream,
-                    max_bytes=target.length,
-                    progress=lambda received: self._progress(received, expected),
+                    url, incoming.stream, max_bytes=target.length, progress=meter.add
                 )
                 incoming.stream.seek(0)
                 target.verify_length_and_hashes(incoming.stream)

@@ -204,6 +204,12 @@ class Transport:
             for future in futures:
                 future.cancel()
 
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close all connections. Downloads still under way fail."""
         if self._pool is not None:
@@ -414,7 +420,6 @@ def _watched(connection: HTTPConnection) -> Iterator[None]:
     A socket timeout starts again with every byte; a server that sends one now and then would
     never reach it.
     """
-
     expired = threading.Event()
 
     def give_up() -> None:
