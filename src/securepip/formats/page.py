@@ -107,7 +107,7 @@ class ProjectPage:
             status += f'<meta name="pypi:project-status-reason" content="{reason}">\n'
         links = "".join(_file_to_html(file) for file in self.files)
         return (
-            f"<!DOCTYPE html>\n<html>\n<head>\n"
+            f'<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="pypi:repository-version" content="{API_VERSION}">\n{status}'
             f"<title>Links for {name}</title>\n</head>\n<body>\n<h1>Links for {name}</h1>\n"
             f"{links}</body>\n</html>\n"

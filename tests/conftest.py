@@ -1,0 +1,77 @@
+"""One repository and one empty environment for a whole run, and copies of them for each test."""
+
+from __future__ import annotations
+
+import shutil
+import venv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from securepip.signing.repository import Repository
+from tests.support.hostile import HostileServer, serve_hostile
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository, make_repository
+from tests.support.wheels import make_wheel
+
+# A loaded machine is no defect: examples are counted, not timed.
+settings.register_profile("securepip", deadline=None, max_examples=50)
+settings.load_profile("securepip")
+
+
+@pytest.fixture(scope="session")
+def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing in it, not even pip. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("environment") / "empty"
+    venv.create(folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
+    """``app`` 1.0 and 2.0 (2.0 requires ``lib``), ``lib`` 1.0, ``other`` 1.0. Not to be changed."""
+    folder = tmp_path_factory.mktemp("shared")
+    built = folder / "built"
+    return make_repository(
+        folder / "repository",
+        make_wheel(built, "app", "1.0"),
+        make_wheel(built, "app", "2.0", requires=["lib"]),
+        make_wheel(built, "lib", "1.0"),
+        make_wheel(built, "other", "1.0"),
+    )
+
+
+@pytest.fixture
+def made(shared_repository: MadeRepository, tmp_path: Path) -> MadeRepository:
+    """A copy of the shared repository, to be changed."""
+    folder = tmp_path / "repository"
+    shutil.copytree(shared_repository.folder, folder)
+    return replace(
+        shared_repository,
+        folder=folder,
+        repository=Repository.open(folder),
+        root=folder / "metadata" / "1.root.json",
+    )
+
+
+@pytest.fixture
+def hostile(shared_repository: MadeRepository) -> Iterator[HostileServer]:
+    """Serves the shared repository, changed as told."""
+    with serve_hostile(shared_repository.folder) as server:
+        yield server
+
+
+@pytest.fixture
+def machine(tmp_path: Path, empty_environment: Path) -> Machine:
+    """A user's machine, which believes nobody yet."""
+    return Machine(tmp_path, empty_environment)
+
+
+@pytest.fixture
+def client(machine: Machine, shared_repository: MadeRepository, hostile: HostileServer) -> Machine:
+    """A user's machine that believes the shared repository, served by ``hostile``."""
+    machine.trust(shared_repository, hostile.url)
+    return machine

@@ -1,0 +1,118 @@
+"""Core metadata is read from archives without surprises, and parsed where it decides."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from securepip.errors import FormatError
+from securepip.formats import core_metadata
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from tests.support.wheels import make_sdist, make_wheel, metadata_text
+
+
+def test_a_wheel_and_an_sdist_give_their_metadata(tmp_path: Path) -> None:
+    for path in (
+        make_wheel(tmp_path, "Alpha.Beta", "1.0", requires=["gamma>=1"]),
+        make_sdist(tmp_path, "Alpha.Beta", "1.0", requires=["gamma>=1"]),
+    ):
+        metadata = parse_core_metadata(read_core_metadata(path))
+        assert metadata.project == "alpha-beta"
+        assert metadata.version == Version("1.0")
+        assert [str(one) for one in metadata.requires_dist] == ["gamma>=1"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "2.3", "2.4", "2.5"])
+def test_every_version_of_the_specification_is_read(version: str) -> None:
+    text = metadata_text("alpha", "1.0", ["gamma"], metadata_version=version)
+    metadata = parse_core_metadata(text.encode())
+    assert metadata.metadata_version == tuple(int(part) for part in version.split("."))
+    assert metadata.is_static == (version >= "2.2")
+
+
+def test_what_may_differ_in_a_wheel_is_not_static() -> None:
+    text = metadata_text("alpha", "1.0", dynamic=["Requires-Dist", "License"])
+    assert not parse_core_metadata(text.encode()).is_static
+    text = metadata_text("alpha", "1.0", dynamic=["License"])
+    assert parse_core_metadata(text.encode()).is_static
+
+
+def test_an_odd_description_or_unknown_field_does_not_matter() -> None:
+    text = "X-Odd: 1\n" + metadata_text("alpha", "1.0") + "\xe9\n"
+    assert parse_core_metadata(text.encode("latin-1")).name == "alpha"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Metadata-Version: 2.1\nName: alpha\n\n",
+        "Metadata-Version: 2.1\nVersion: 1\n\n",
+        "Metadata-Version: 2.1\nName: alpha\nVersion: nonsense\n\n",
+        "Metadata-Version: 2.1\nName: alpha\nName: beta\nVersion: 1\n\n",
+        "Metadata-Version: 2.1\nName: alpha\nVersion: 1\nVersion: 2\n\n",
+        "Metadata-Version: 2.1\nName: alpha\nVersion: 1\nRequires-Dist: >nonsense\n\n",
+    ],
+)
+def test_metadata_that_does_not_say_what_decides_is_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        parse_core_metadata(text.encode())
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_metadata_are_a_format_error_and_nothing_else(data: bytes) -> None:
+    with suppress(FormatError):
+        parse_core_metadata(data)
+
+
+@pytest.mark.parametrize("name", ["a-1-py3-none-any.whl", "a-1.tar.gz", "a-1.zip"])
+@given(data=st.binary(max_size=300))
+def test_bytes_that_are_no_archive_are_a_format_error_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("archive") / name
+    path.write_bytes(data)
+    with pytest.raises(FormatError):
+        read_core_metadata(path)
+
+
+def test_a_wheel_with_two_metadata_files_of_its_own_is_refused(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "alpha", "1.0")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("Alpha-2.0.dist-info/METADATA", metadata_text("alpha", "2.0"))
+    with pytest.raises(FormatError, match="2 METADATA files"):
+        read_core_metadata(path)
+
+
+def test_metadata_beyond_the_limit_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_metadata, "MAX_METADATA_BYTES", 1000)
+    long = metadata_text("alpha", "1.0") + "x" * 2000
+    for path in (
+        make_wheel(tmp_path, "alpha", "1.0", metadata=long),
+        make_sdist(tmp_path, "alpha", "1.0", metadata=long),
+    ):
+        with pytest.raises(FormatError, match="larger"):
+            read_core_metadata(path)
+
+
+def test_a_link_in_an_sdist_is_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "alpha-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        link = tarfile.TarInfo("alpha-1.0/PKG-INFO")
+        link.type = tarfile.SYMTYPE
+        link.linkname = "/etc/passwd"
+        tar.addfile(link)
+        deep = tarfile.TarInfo("alpha-1.0/alpha.egg-info/PKG-INFO")
+        tar.addfile(deep, io.BytesIO())
+    with pytest.raises(FormatError, match="no PKG-INFO"):
+        read_core_metadata(path)

@@ -1,0 +1,105 @@
+"""Names from the network: which project and version a file says, and where it may lead."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from securepip.errors import FormatError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.distribution import Kind, parse_distribution
+from securepip.formats.layout import (
+    check_filename,
+    consistent_path,
+    file_target,
+    page_target,
+    parse_project,
+    relative_file_url,
+)
+
+
+@pytest.mark.parametrize(
+    ("filename", "project", "version"),
+    [
+        ("Flask_Login-0.6.3-py3-none-any.whl", "flask-login", "0.6.3"),
+        ("foo-1.0-1-py3-none-any.whl", "foo", "1.0"),
+        ("foo-1!2.0-py2.py3-none-any.whl", "foo", "1!2.0"),
+        ("torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl", "torch", "2.13.0+cpu"),
+        ("foo-bar-1.0.tar.gz", "foo-bar", "1.0"),
+        ("foo.bar-1.0.zip", "foo-bar", "1.0"),
+        ("foo-1.0.tar.bz2", "foo", "1.0"),
+        ("foo-1.0-1.tar.gz", "foo", "1.0.post1"),
+        ("foo-2-3.0.tar.gz", "foo-2", "3.0"),
+    ],
+)
+def test_real_file_names_are_understood(filename: str, project: str, version: str) -> None:
+    name = parse_distribution(filename, canonicalize_name(project))
+    assert name is not None
+    assert name.version == Version(version)
+    assert (name.kind is Kind.WHEEL) == filename.endswith(".whl")
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "foo-1.0.egg",
+        "foo-1.0.win32.exe",
+        "foo-1.0-1.noarch.rpm",
+        "foo-nonsense.tar.gz",
+        "foo-1.0.dev-r12.tar.gz",
+        "foo-1.0.whl",
+        "foo-nonsense-py3-none-any.whl",
+        "foo.tar.gz",
+        "-1.0.tar.gz",
+        "",
+        "bar-1.0.tar.gz",
+        "bar-1.0-py3-none-any.whl",
+        "foo-bar-1.0-py3-none-any.whl",
+    ],
+)
+def test_what_is_no_distribution_of_the_project_is_passed_over(filename: str) -> None:
+    assert parse_distribution(filename, canonicalize_name("foo")) is None
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_either_understood_as_the_specification_does_or_passed_over(text: str) -> None:
+    for filename in (text, f"foo-{text}.tar.gz", f"foo-{text}.whl", f"foo-1.0-{text}.whl"):
+        name = parse_distribution(filename, canonicalize_name("foo"))
+        if name is not None and name.kind is Kind.WHEEL:
+            assert parse_wheel_filename(filename)[:2] == (name.project, name.version)
+        if name is not None and filename.endswith(".tar.gz") and text.count("-") == 0:
+            assert parse_sdist_filename(filename) == (name.project, name.version)
+
+
+@given(st.text(max_size=40))
+def test_no_name_leads_out_of_its_folder(text: str) -> None:
+    try:
+        project, filename = parse_project(text), check_filename(text)
+    except FormatError:
+        return
+    for path in (
+        page_target(project),
+        file_target(project, filename),
+        consistent_path(file_target(project, filename), Sha256("0" * 64)),
+    ):
+        parts = path.split("/")
+        assert len(parts) == 3
+        assert not {"", ".", ".."} & set(parts)
+        assert "\\" not in path
+    assert relative_file_url(project, filename).startswith(f"../../packages/{project}/")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a-", "ä", "a b", "a\n", "a\0"])
+def test_what_is_no_project_name_is_refused(name: str) -> None:
+    with pytest.raises(FormatError):
+        parse_project(name)
+
+
+def test_digests_are_64_hexadecimal_digits() -> None:
+    assert parse_sha256("AB" * 32) == "ab" * 32
+    for wrong in ("", "ab", "g" * 64, "a" * 65, None, 5, "a" * 63 + "\n"):
+        with pytest.raises(FormatError):
+            parse_sha256(wrong)
