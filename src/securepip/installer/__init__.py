@@ -1,0 +1,1 @@
+"""From verified files to an environment: the hand-off to pip, and builds of sdists."""

@@ -1,0 +1,153 @@
+"""Environments to install into, verified wheels to hand off, and plain pip to compare with."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Mapping
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from types import CodeType
+
+import pytest
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from securepip.formats.core_metadata import read_core_metadata
+from securepip.formats.digests import sha256_of
+from securepip.formats.page import PageFile
+from securepip.index.types import _SEAL, VerifiedFile
+from securepip.installer.handoff import HandOff
+from securepip.installer.process import clean_environment, pip_runner
+from securepip.resolver.plan import PlannedFile
+
+Tree = dict[str, object]
+
+
+def verified(path: Path) -> VerifiedFile:
+    """A file as the index would hand it out."""
+    project, version, _, _ = parse_wheel_filename(path.name)
+    data = path.read_bytes()
+    return VerifiedFile(
+        project,
+        version,
+        path.name,
+        path,
+        sha256_of(data),
+        len(data),
+        repository="example",
+        url=f"https://packages.example.org/{path.name}",
+        seal=_SEAL,
+    )
+
+
+def hand_off(
+    path: Path,
+    *,
+    requested: bool = True,
+    extras: tuple[str, ...] = (),
+    core_metadata: bytes | None = None,
+) -> HandOff:
+    """A wheel on disk as a planned and verified file."""
+    wheel = verified(path)
+    if core_metadata is None:
+        core_metadata = read_core_metadata(path)
+    page_file = PageFile(path.name, wheel.url, wheel.sha256, wheel.size)
+    planned = PlannedFile(
+        wheel.project,
+        wheel.version,
+        page_file,
+        requested,
+        frozenset(canonicalize_name(extra) for extra in extras),
+        (),
+        core_metadata,
+    )
+    return HandOff(planned, wheel)
+
+
+def run_pip(
+    python: Path, *arguments: str | Path, check: bool = True, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Plain pip in an environment that may have none of its own."""
+    command = [str(python), str(pip_runner()), "--disable-pip-version-check", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        env={**clean_environment(), **variables},
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def snapshot(folder: Path, *, same_paths: bool = True) -> Tree:
+    """Every file and folder under ``folder``: its mode and contents.
+
+    Byte code stands for what it means: its header without the time, and its code object; the same
+    source can be marshalled in more than one way.
+    """
+    found: Tree = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        name, mode = path.relative_to(folder).as_posix(), stat.filemode(status.st_mode)
+        if not path.is_file() or path.is_symlink():
+            found[name] = mode
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".pyc" and data.startswith(MAGIC_NUMBER):
+            code = marshal.loads(data[16:])  # noqa: S302 - compiled here, from the test's sources
+            assert isinstance(code, CodeType)
+            found[name] = (mode, data[:8], data[12:16], code, same_paths and code.co_filename)
+        else:
+            found[name] = (mode, data)
+    return found
+
+
+@pytest.fixture
+def new_environment(tmp_path: Path) -> Callable[[], Path]:
+    """Make an empty environment, always at the same path; returns its interpreter."""
+
+    def make() -> Path:
+        folder = tmp_path / "env"
+        if folder.exists():
+            shutil.rmtree(folder)
+        venv.create(folder, symlinks=True)
+        return folder / "bin" / "python"
+
+    return make
+
+
+@pytest.fixture
+def python(new_environment: Callable[[], Path]) -> Path:
+    """The interpreter of an empty environment."""
+    return new_environment()
+
+
+def site_packages(python: Path) -> Path:
+    """Where an environment keeps its packages."""
+    (folder,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    return folder
+
+
+def installed(python: Path) -> Mapping[str, str]:
+    """Names and versions, as ``pip freeze`` has them."""
+    lines = run_pip(python, "freeze", "--all").stdout.split()
+    return dict(line.split("==") for line in lines)
+
+
+@pytest.fixture(autouse=True)
+def _temporary_files_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", os.fspath(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+# The smallest of the wheels that come with this Python: what is compared takes pip some time.
+BUNDLED = sorted(
+    Path(sys.base_prefix).glob("lib/python*/ensurepip/_bundled/*.whl"),
+    key=lambda path: path.stat().st_size,
+)[:1]
