@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import groupby
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
@@ -16,7 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from securepip.formats.distribution import DistributionName, Kind, parse_distribution
+from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
 
 _PYTHONS = tuple(f"3.{minor}.99" for minor in range(9, 20))
@@ -53,21 +52,24 @@ def choose_versions(
     return sorted(chosen, reverse=True)
 
 
-def choose_files(page: ProjectPage, version: Version) -> list[PageFile]:
-    """The files of a release whose metadata are read: one for each distinct metadata file.
+def choose_files(page: ProjectPage, version: Version) -> list[tuple[PageFile, ...]]:
+    """The files of a release whose metadata are read, as groups of which any one will do.
 
-    Wheels of one release may differ in their requirements. Where their metadata could only be had
-    by fetching the wheels, one a platform stands for all; an sdist only where there is no wheel.
+    Wheels of one release may differ in their requirements; those with one metadata digest do not.
+    Where metadata could only be had by fetching wheels, one a platform stands for all. An sdist is
+    read only where there is no wheel. The smallest file of a group comes first.
     """
     release = [(file, name) for file, name in _distributions(page) if name.version == version]
-    wheels = [(file, name) for file, name in release if name.kind is Kind.WHEEL]
+    wheels = sorted((each for each in release if is_wheel(each[0])), key=lambda e: e[0].size)
     if not wheels:
-        return [file for file, _ in release][:1]
-    by_digest = {file.core_metadata: file for file, _ in wheels if file.core_metadata}
-    chosen = list(by_digest.values())[:_MAX_METADATA_FILES]
-    rest = [(_platform(name), file) for file, name in wheels if file.core_metadata is None]
-    rest.sort(key=lambda each: (each[0], each[1].size))
-    return chosen + [next(group)[1] for _, group in groupby(rest, key=lambda each: each[0])]
+        return [(file,) for file, _ in release[:1]]
+    groups: dict[str, list[PageFile]] = {}
+    for file, name in wheels:
+        groups.setdefault(file.core_metadata or _platform(name), []).append(file)
+    return [
+        tuple(group if group[0].core_metadata else group[:1])
+        for group in list(groups.values())[:_MAX_METADATA_FILES]
+    ]
 
 
 def is_wheel(file: PageFile) -> bool:

@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -36,6 +37,7 @@ MAX_DISTRIBUTION_BYTES = 512 << 20
 _DEFAULT_BUILD = ("setuptools", "wheel")
 _MAX_PYPROJECT_BYTES = 1 << 20
 _MAX_MEMBERS = 100_000
+_TRIES = 3
 _UNREADABLE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -54,37 +56,38 @@ class Found:
 
     Attributes:
         requirements: Its Requires-Dist lines; of an sdist also what a build of it needs.
-        metadata_is_there: Whether the ``.metadata`` file that the page promises was served as
-            promised; None when that was not tried.
+        wrong_metadata: Whether the ``.metadata`` that the page tells of is not that of the file.
         remark: What people should know: why there is nothing, or perhaps not everything.
         failed: Whether another try may find more: something could not be fetched.
     """
 
     requirements: tuple[str, ...] = ()
-    metadata_is_there: bool | None = None
+    wrong_metadata: bool = False
     remark: str = ""
     failed: bool = False
 
 
-def find_requirements(file: PageFile, reader: Reader, transport: Transport) -> Found:
-    """Read the requirements of ``file``. Called from several threads; raises nothing."""
-    there: bool | None = None
+def find_requirements(group: Sequence[PageFile], reader: Reader, transport: Transport) -> Found:
+    """Read the requirements of the first of ``group``; the others have the same metadata digest.
+
+    Called from several threads; raises nothing.
+    """
+    file = group[0]
     if file.core_metadata is not None and not is_local(file.url):
-        try:
-            data = reader.metadata(file.url)
-            there = sha256_of(data) == file.core_metadata
-        except TransportError as error:
-            # Only a server that says that it is not there says something about the next reader.
-            there = False if error.status in (403, 404, 410) else None
-            data = b""
-        if there:
-            return _parsed(data, (), file, there)
+        # Mirrors may have the `.metadata` of one wheel and not of its sister.
+        for each in group[:_TRIES]:
+            try:
+                data = reader.metadata(each.url)
+            except TransportError:
+                continue
+            if sha256_of(data) == file.core_metadata:
+                return _parsed(data, (), file)
     try:
         data, build = _read_distribution(file, reader, transport)
     except (FormatError, TransportError) as error:
         remark = f"the requirements of {file.filename} are not known: {error.what}"
-        return Found((), there, remark, failed=isinstance(error, TransportError))
-    return _parsed(data, build, file, there)
+        return Found((), remark=remark, failed=isinstance(error, TransportError))
+    return _parsed(data, build, file)
 
 
 def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
@@ -102,15 +105,16 @@ def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
     return tuple(line for line in requires if isinstance(line, str) and _is_requirement(line))
 
 
-def _parsed(data: bytes, build: tuple[str, ...], file: PageFile, there: bool | None) -> Found:
+def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
+    wrong = file.core_metadata not in (None, sha256_of(data))
     try:
         metadata = parse_core_metadata(data)
     except FormatError as error:
-        return Found(build, there, f"the metadata of {file.filename} is not valid: {error.what}")
+        return Found(build, wrong, f"the metadata of {file.filename} is not valid: {error.what}")
     remark = ""
     if not is_wheel(file) and not metadata.is_static:
         remark = f"{file.filename} may turn out to need more when it is built"
-    return Found((*map(str, metadata.requires_dist), *build), there, remark)
+    return Found((*map(str, metadata.requires_dist), *build), wrong, remark)
 
 
 def _read_distribution(

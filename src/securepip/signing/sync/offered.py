@@ -27,7 +27,7 @@ from securepip.signing.upstream.page import (
     UpstreamFile,
     UpstreamPage,
 )
-from securepip.signing.upstream.project_json import Details, ProjectJson, fill
+from securepip.signing.upstream.project_json import ProjectJson, fill
 from securepip.signing.upstream.union import unite
 from securepip.transport import Transport, is_local
 from securepip.transport.session import PARALLEL
@@ -166,31 +166,8 @@ class Reader:
             if api is None or reading.fingerprint == ABSENT or not _is_open(files, question):
                 continue
             details = api.read(question.project)
-            if not details:
-                continue
-            if not self._serves_metadata(files, details):
-                details = {key: replace(d, core_metadata=None) for key, d in details.items()}
             files = [fill(file, details) for file in files]
         return files
-
-    def _serves_metadata(
-        self, files: Sequence[UpstreamFile], details: Mapping[tuple[str, Sha256], Details]
-    ) -> bool:
-        """Whether the index serves the ``.metadata`` files its API tells of, by the newest one.
-
-        The API does not say so: it tells of the index it was written for, and a mirror may not
-        have them. Clients would be sent to files that are not there.
-        """
-        for file in _newest_first(files):
-            if file.core_metadata is not None:
-                return True
-            found = details.get((file.filename, file.sha256))
-            if found is not None and found.core_metadata is not None:
-                try:
-                    return sha256_of(self.metadata(file.url)) == found.core_metadata
-                except TransportError:
-                    return False
-        return False
 
     def _try_metadata(
         self, files: list[UpstreamFile], facts: Facts, learned: Facts

@@ -319,23 +319,23 @@ class _Run:
                 f"{want.project}: no release satisfies {want.specifier & constraint}"
             )
         for version in versions:
-            for file in choose_files(page, version):
-                requirements = entry.facts.requirements.get(file.sha256)
+            for group in choose_files(page, version):
+                known = (entry.facts.requirements.get(file.sha256) for file in group)
+                requirements = next((lines for lines in known if lines is not None), None)
                 if requirements is not None:
                     self._follow_all(want, requirements)
                 else:
-                    self._read_requirements(want, file)
+                    self._read_requirements(want, group)
 
-    def _read_requirements(self, want: _Want, file: PageFile) -> None:
-        key = (want.project, file.sha256)
+    def _read_requirements(self, want: _Want, group: Sequence[PageFile]) -> None:
+        key = (want.project, group[0].sha256)
         waiting = self._waiting.setdefault(key, [])
         waiting.append(want)
-        if len(waiting) > 1:
-            return
-        self._ask(
-            partial(find_requirements, file, self._reader, self._transport),
-            lambda found: self._take_requirements(file, key, found),
-        )
+        if len(waiting) == 1:
+            self._ask(
+                partial(find_requirements, group, self._reader, self._transport),
+                lambda found: self._take_requirements(group[0], key, found),
+            )
 
     def _take_requirements(
         self, file: PageFile, key: tuple[NormalizedName, str], found: Found
@@ -349,8 +349,8 @@ class _Run:
         learned = Facts()
         if found.requirements or not found.remark:
             learned.requirements[file.sha256] = found.requirements
-        if found.metadata_is_there is False and entry.settled and entry.settled.page:
-            # The index promised a file that it does not serve. Signed, it would stop installs.
+        if found.wrong_metadata and entry.settled and entry.settled.page:
+            # Signed, it would stop every install: what the wheel holds is something else.
             learned.metadata[file.sha256] = None
             page = _without_metadata(entry.settled.page, file)
             entry.settled = replace(entry.settled, page=page)

@@ -30,6 +30,7 @@ class Details:
 
     size: int | None
     upload_time: datetime | None
+    has_metadata: bool | None
     core_metadata: Sha256 | None
 
 
@@ -72,6 +73,7 @@ def fill(file: UpstreamFile, details: Mapping[tuple[str, Sha256], Details]) -> U
         file,
         size=file.size if file.size is not None else found.size,
         upload_time=file.upload_time or found.upload_time,
+        has_metadata=found.has_metadata if file.has_metadata is None else file.has_metadata,
         core_metadata=(
             found.core_metadata
             if file.core_metadata is None and file.has_metadata is not False
@@ -105,4 +107,9 @@ def _details(entry: dict[str, Any]) -> Details:
     except (KeyError, FormatError):
         core_metadata = None
     plausible = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_FILE_BYTES
-    return Details(size if plausible else None, upload_time, core_metadata)
+    return Details(
+        size if plausible else None,
+        upload_time,
+        None if metadata is None else bool(metadata),
+        core_metadata,
+    )
