@@ -21,7 +21,11 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
 
+# No flush of its own for each transaction: everything is flushed together, once, before the new
+# timestamp is written (and a power cut before that leaves the database whole, in this mode).
 _SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS signed (
     id INTEGER PRIMARY KEY,
     project TEXT NOT NULL, filename TEXT NOT NULL, sha256 TEXT NOT NULL,

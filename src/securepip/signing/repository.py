@@ -405,23 +405,24 @@ class Repository:
         unfinished = self.ledger.unfinished()
         if not unfinished and (self.folder / SIMPLE_DIR / HTML_NAME).exists():
             return
-        for project in unfinished:
-            self._show(project, self.page(project))
-        projects = self.projects()
+        # First what is new, then what names it; what is gone goes when nothing names it any more.
+        pages = {project: self.page(project) for project in unfinished}
+        gone = {project for project, page in pages.items() if page is None}
+        for project, page in pages.items():
+            if page is not None:
+                folder = self.folder / SIMPLE_DIR / project
+                self._write_changed(folder / PAGE_NAME, page.to_json())
+                self._write_changed(folder / HTML_NAME, page.to_html())
+        projects = [project for project in self.projects() if project not in gone]
         simple = self.folder / SIMPLE_DIR
         self._write_changed(simple / HTML_NAME, listing.to_html(projects))
         self._write_changed(simple / PAGE_NAME, listing.to_json(projects))
+        for project in gone:
+            (simple / project / PAGE_NAME).unlink(missing_ok=True)
+            (simple / project / HTML_NAME).unlink(missing_ok=True)
+        for project, page in pages.items():
+            self._sweep(project, page)
         self.ledger.finish()
-
-    def _show(self, project: NormalizedName, page: ProjectPage | None) -> None:
-        folder = self.folder / SIMPLE_DIR / project
-        if page is None:
-            (folder / PAGE_NAME).unlink(missing_ok=True)
-            (folder / HTML_NAME).unlink(missing_ok=True)
-        else:
-            self._write_changed(folder / PAGE_NAME, page.to_json())
-            self._write_changed(folder / HTML_NAME, page.to_html())
-        self._sweep(project, page)
 
     def _sweep(self, project: NormalizedName, page: ProjectPage | None) -> None:
         """Delete the distributions that the page does not offer: a revoked one is for nobody."""

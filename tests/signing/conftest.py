@@ -1,0 +1,13 @@
+"""What holds for all tests of the signing side."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No flush of all disks: it can take seconds, and matters only when the power fails."""
+    monkeypatch.setattr(os, "sync", lambda: None)

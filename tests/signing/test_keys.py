@@ -1,0 +1,83 @@
+"""Key files: private, encrypted when asked, found by their id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from securepip.errors import RepositoryStateError
+from securepip.signing import keys
+from securepip.signing.add import add
+from securepip.signing.create import create
+from securepip.signing.repository import Repository
+from tests.support.wheels import make_wheel
+
+
+def test_encrypted_keys_sign_with_their_passphrase_only(tmp_path: Path) -> None:
+    secret = "gräßlich geheim".encode()
+    create(
+        tmp_path / "repository",
+        expected_files=1,
+        online_keys=tmp_path / "online",
+        offline_keys=tmp_path / "offline",
+        passphrase=secret,
+    )
+    for path in (*(tmp_path / "online").iterdir(), *(tmp_path / "offline").iterdir()):
+        assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        load_pem_private_key(path.read_bytes(), secret)
+    wheel = make_wheel(tmp_path, "one", "1.0")
+    with (
+        Repository.open(tmp_path / "repository", passphrase=lambda: b"wrong") as repository,
+        pytest.raises(RepositoryStateError, match="cannot be loaded"),
+    ):
+        add(repository, [wheel])
+    with (
+        Repository.open(tmp_path / "repository") as repository,
+        pytest.raises(RepositoryStateError, match="no passphrase"),
+    ):
+        add(repository, [wheel])
+    with Repository.open(tmp_path / "repository", passphrase=lambda: secret) as repository:
+        assert add(repository, [wheel]).projects == ("one",)
+
+
+def test_keys_that_were_moved_are_found_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    create(
+        tmp_path / "repository",
+        expected_files=1,
+        online_keys=tmp_path / "online",
+        offline_keys=tmp_path / "offline",
+    ).repository.ledger.close()
+    (tmp_path / "online").rename(tmp_path / "elsewhere")
+    wheel = make_wheel(tmp_path, "one", "1.0")
+    with (
+        Repository.open(tmp_path / "repository") as repository,
+        pytest.raises(RepositoryStateError, match="0 of 1 keys are here"),
+    ):
+        add(repository, [wheel])
+    with Repository.open(tmp_path / "repository", keys=[tmp_path / "elsewhere"]) as repository:
+        assert add(repository, [wheel]).projects == ("one",)
+
+
+def test_another_key_under_the_name_of_the_online_key_signs_nothing(tmp_path: Path) -> None:
+    create(
+        tmp_path / "repository",
+        expected_files=1,
+        online_keys=tmp_path / "online",
+        offline_keys=tmp_path / "offline",
+    ).repository.ledger.close()
+    (online,) = (tmp_path / "online").iterdir()
+    keys.generate(tmp_path / "other", ["other"], None)
+    (other,) = (tmp_path / "other").iterdir()
+    online.write_bytes(other.read_bytes())
+    with (
+        Repository.open(tmp_path / "repository") as repository,
+        pytest.raises(RepositoryStateError, match="cannot be loaded"),
+    ):
+        add(repository, [make_wheel(tmp_path, "one", "1.0")])
+
+
+def test_a_folder_whose_name_cannot_be_in_a_uri_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryStateError, match="cannot be kept"):
+        keys.generate(tmp_path / "what?", ["online"], None)
