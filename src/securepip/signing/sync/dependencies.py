@@ -6,7 +6,7 @@ environment may be that one; only what an extra that nobody asked for would brin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from packaging.markers import Marker
@@ -28,38 +28,52 @@ _MAX_METADATA_FILES = 24
 """Distinct metadata files read of one release."""
 
 
+Release = Sequence[tuple[PageFile, DistributionName]]
+"""The files of one version, and what their names say."""
+
+
+def releases_of(page: ProjectPage) -> dict[Version, Release]:
+    """The distributions of ``page`` by version."""
+    releases: dict[Version, list[tuple[PageFile, DistributionName]]] = {}
+    for file in page.files:
+        name = parse_distribution(file.filename, page.project)
+        if name is not None:
+            releases.setdefault(name.version, []).append((file, name))
+    return {**releases}
+
+
 def choose_versions(
-    page: ProjectPage, specifier: SpecifierSet, constraint: SpecifierSet, count: int
+    releases: Mapping[Version, Release],
+    specifier: SpecifierSet,
+    constraint: SpecifierSet,
+    count: int,
 ) -> list[Version]:
-    """The newest versions on ``page`` that ``specifier`` and ``constraint`` admit.
+    """The newest versions that ``specifier`` and ``constraint`` admit.
 
     ``count`` of them, and the newest for each Python version. Yanked and pre-releases only where
     pip would take them.
     """
-    files: dict[Version, list[PageFile]] = {}
-    for file, name in _distributions(page):
-        files.setdefault(name.version, []).append(file)
-    admitted = list((specifier & constraint).filter(files))
+    admitted = list((specifier & constraint).filter(releases))
     if not _is_pin(specifier):
-        admitted = [v for v in admitted if any(f.yanked is None for f in files[v])] or admitted
+        kept = [v for v in admitted if any(file.yanked is None for file, _ in releases[v])]
+        admitted = kept or admitted
     admitted.sort(reverse=True)
     chosen = set(admitted[:count])
     for python in _PYTHONS:
         for version in admitted:
-            if any(_supports(file.requires_python, python) for file in files[version]):
+            if any(_supports(file.requires_python, python) for file, _ in releases[version]):
                 chosen.add(version)
                 break
     return sorted(chosen, reverse=True)
 
 
-def choose_files(page: ProjectPage, version: Version) -> list[tuple[PageFile, ...]]:
+def choose_files(release: Release) -> list[tuple[PageFile, ...]]:
     """The files of a release whose metadata are read, as groups of which any one will do.
 
     Wheels of one release may differ in their requirements; those with one metadata digest do not.
     Where metadata could only be had by fetching wheels, one a platform stands for all. An sdist is
     read only where there is no wheel. The smallest file of a group comes first.
     """
-    release = [(file, name) for file, name in _distributions(page) if name.version == version]
     wheels = sorted((each for each in release if is_wheel(each[0])), key=lambda e: e[0].size)
     if not wheels:
         return [(file,) for file, _ in release[:1]]
@@ -108,13 +122,6 @@ def _evaluate(node: object, extra: str) -> bool:
         elif part != "and":
             groups[-1].append(_evaluate(part, extra))
     return any(all(group) for group in groups)
-
-
-def _distributions(page: ProjectPage) -> Iterable[tuple[PageFile, DistributionName]]:
-    for file in page.files:
-        name = parse_distribution(file.filename, page.project)
-        if name is not None:
-            yield file, name
 
 
 def _is_pin(specifier: SpecifierSet) -> bool:

@@ -17,14 +17,20 @@ from typing import TypeVar, cast
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from securepip.errors import FormatError, UsageError
-from securepip.formats.digests import sha256_of
-from securepip.formats.layout import parse_project
+from securepip.formats.layout import page_target, parse_project
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.refresh import refresh
 from securepip.signing.repository import Repository
-from securepip.signing.sync.dependencies import choose_files, choose_versions, counts
+from securepip.signing.sync.dependencies import (
+    Release,
+    choose_files,
+    choose_versions,
+    counts,
+    releases_of,
+)
 from securepip.signing.sync.distribution_requirements import Found, find_requirements
 from securepip.signing.sync.memory import Facts, Memory, PageState
 from securepip.signing.sync.offered import Offered, Question, Reader
@@ -87,6 +93,7 @@ class _Project:
     facts: Facts
     settled: Settled | None = None
     offered: Offered | None = None
+    releases: dict[Version, Release] | None = None
     named: bool = False
     certain: bool = False
     """Whether something needs it on every platform."""
@@ -221,7 +228,7 @@ class _Run:
             self._memory.state(project),
             facts,
             self._settings(),
-            self._may_be_unchanged(project, current),
+            self._may_be_unchanged(project),
             self._options.min_age is not None,
         )
         self._ask(
@@ -236,12 +243,14 @@ class _Run:
     def _settings(self) -> str:
         return f"1 min_age={self._options.min_age}"
 
-    def _may_be_unchanged(self, project: NormalizedName, current: ProjectPage | None) -> bool:
+    def _may_be_unchanged(self, project: NormalizedName) -> bool:
         state = self._memory.state(project)
         if state is None or self._options.restore or project in self._options.accept_loss:
             return False
         due = state.review_at is not None and state.review_at <= self._rules.now.timestamp()
-        return not due and state.settings == self._settings() and state.page == _digest(current)
+        return (
+            not due and state.settings == self._settings() and state.page == self._digest(project)
+        )
 
     def _take(self, project: NormalizedName, offered: Offered) -> None:
         """What was found out about a project has arrived."""
@@ -308,18 +317,19 @@ class _Run:
     def _expand(self, want: _Want) -> None:
         """Follow what the releases that ``want`` admits require."""
         entry = self._projects[want.project]
-        page = entry.settled.page if entry.settled else None
-        if page is None:
+        if entry.settled is None or entry.settled.page is None:
             return
+        if entry.releases is None:
+            entry.releases = releases_of(entry.settled.page)
         constraint = self._constraints.get(want.project, SpecifierSet())
         count = self._options.dependency_versions
-        versions = choose_versions(page, want.specifier, constraint, count)
+        versions = choose_versions(entry.releases, want.specifier, constraint, count)
         if not versions:
             self._report.remarks.append(
                 f"{want.project}: no release satisfies {want.specifier & constraint}"
             )
         for version in versions:
-            for group in choose_files(page, version):
+            for group in choose_files(entry.releases[version]):
                 known = (entry.facts.requirements.get(file.sha256) for file in group)
                 requirements = next((lines for lines in known if lines is not None), None)
                 if requirements is not None:
@@ -392,19 +402,23 @@ class _Run:
     def _remember(self, project: NormalizedName, entry: _Project) -> None:
         """Keep what the page was made from, if nothing about it is left to do."""
         offered, settled = entry.offered, entry.settled
-        if offered is None or settled is None or offered.error is not None or settled.problems:
+        if offered is None or settled is None or offered.error is not None or offered.unchanged:
+            return
+        # Without a page there is something to say the next time too.
+        if settled.page is None or settled.problems:
+            return
+        if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
             return
         # Without `load`, which holds the whole answer.
         readings = tuple(Reading(r.source, r.fingerprint, r.validator) for r in offered.readings)
-        if offered.unchanged:
-            previous = self._memory.state(project)
-            review_at = previous.review_at if previous else None
-        else:
-            review_at = settled.review_at.timestamp() if settled.review_at else None
-        if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
-            return
-        state = PageState(self._settings(), readings, _digest(settled.page), review_at)
+        review_at = settled.review_at.timestamp() if settled.review_at else None
+        state = PageState(self._settings(), readings, self._digest(project), review_at)
         self._memory.keep_state(project, state)
+
+    def _digest(self, project: NormalizedName) -> str:
+        """Of the page that is signed now; "" for none."""
+        target = self._repository.roles().target(page_target(project))
+        return target.hashes["sha256"] if target is not None else ""
 
 
 def _want(requirement: Requirement) -> _Want:
@@ -428,7 +442,3 @@ def _without_metadata(page: ProjectPage, broken: PageFile) -> ProjectPage:
             for file in page.files
         ),
     )
-
-
-def _digest(page: ProjectPage | None) -> str:
-    return sha256_of(page.to_json()) if page is not None else ""
