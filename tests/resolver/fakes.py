@@ -165,9 +165,7 @@ def environment(site: Path | None = None, python: str | None = None) -> TargetEn
     if python is None:
         return target
     markers = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python}
-    return replace(
-        target, version=Version(python), markers={**_running().markers, **markers}
-    )
+    return replace(target, version=Version(python), markers={**_running().markers, **markers})
 
 
 def install(

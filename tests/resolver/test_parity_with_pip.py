@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from securepip.errors import ResolutionError
-from securepip.resolver import ResolveOptions, read_requirements, resolve
+from securepip.resolver import ResolveOptions, SatisfiedRequirement, read_requirements, resolve
 from tests.resolver.fakes import FakeIndex, environment, install, pins
 from tests.support.wheels import make_wheel
 
@@ -52,7 +52,7 @@ def pip() -> Iterator[Pip]:
         if answer["status"]:
             return None, answer["said"]
         chosen = [one["metadata"] for one in json.loads(report.read_text())["install"]]
-        return [f"{one['name']}=={one['version']}" for one in chosen], answer["said"]
+        return sorted(f"{one['name']}=={one['version']}" for one in chosen), answer["said"]
 
     with worker:
         yield ask
@@ -129,11 +129,21 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     )
 
 
+def _line(one: SatisfiedRequirement) -> str:
+    """As pip prints it."""
+    source = f" (from {one.comes_from})" if one.comes_from else ""
+    return (
+        f"Requirement already satisfied: {one.requirement} in {one.location}{source}"
+        f" ({one.version})"
+    )
+
+
 @given(scenario=scenarios())
 @settings(
     max_examples=60,
     derandomize=True,
     deadline=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scenario) -> None:
@@ -164,8 +174,9 @@ def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scen
         )
         asked = read_requirements(scenario.asked, constraint_files=[str(limits)])
         try:
-            ours = pins(resolve(asked, environment(site), index, options))
+            chosen = resolve(asked, environment(site), index, options)
         except ResolutionError as error:
             assert theirs is None, f"pip finds {theirs}, but: {error}"
         else:
-            assert ours == theirs, said
+            assert sorted(pins(chosen)) == theirs, said
+            assert {_line(one) for one in chosen.satisfied} <= set(said.splitlines()), said

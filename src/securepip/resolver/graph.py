@@ -7,7 +7,7 @@ remembering cheap, and is how a candidate that was ruled out is recognized.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,7 +44,6 @@ class SpecifierRequirement:
         specifier: The versions.
         text: As it reads in messages.
         comes_from: Who asks, as pip says it: ``flask>=2->-r FILE (line 1)``; "" is the user.
-        by_user: Whether the user wrote it.
     """
 
     project: NormalizedName
@@ -52,7 +51,6 @@ class SpecifierRequirement:
     specifier: SpecifierSet
     text: str
     comes_from: str = ""
-    by_user: bool = False
 
     @cached_property
     def identifier(self) -> str:
@@ -299,23 +297,26 @@ def requirements_from(
     With extras and versions both, the versions are also asked of the project itself. They then
     rule out its candidates before any is tried with the extras.
     """
-    requirement = _requirement_from(written, written.extras, comes_from, by_user=by_user)
-    if written.extras and written.specifier:
-        return [_requirement_from(written, (), comes_from, by_user=by_user), requirement]
-    return [requirement]
-
-
-def _requirement_from(
-    written: Requirement, extras: Iterable[str], comes_from: str, *, by_user: bool
-) -> SpecifierRequirement:
-    bracketed = f"[{','.join(sorted(extras))}]" if extras else ""
-    # As in pip, a dependency is quoted with its marker, what the user wrote without.
-    marker = f"; {written.marker}" if written.marker and not by_user else ""
-    return SpecifierRequirement(
+    asked = SpecifierRequirement(
         project=canonicalize_name(written.name),
-        extras=frozenset(canonicalize_name(extra) for extra in extras),
+        extras=frozenset(canonicalize_name(extra) for extra in written.extras),
         specifier=written.specifier,
-        text=f"{written.name}{bracketed}{written.specifier}{marker}",
+        # As in pip, a dependency is quoted with its marker, what the user wrote without.
+        text=str(written) if written.marker and not by_user else _without_marker(written),
         comes_from=comes_from,
-        by_user=by_user,
     )
+    if not (written.extras and written.specifier):
+        return [asked]
+    versions = SpecifierRequirement(
+        project=asked.project,
+        extras=frozenset(),
+        specifier=asked.specifier,
+        text=f"{written.name}{written.specifier}",
+        comes_from=asked.chain,
+    )
+    return [versions, asked]
+
+
+def _without_marker(written: Requirement) -> str:
+    extras = f"[{','.join(sorted(written.extras))}]" if written.extras else ""
+    return f"{written.name}{extras}{written.specifier}"

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 from resolvelib import AbstractProvider
 from resolvelib.structs import RequirementInformation
 
-from securepip.resolver.candidates import is_pin, specifier_set
+from securepip.resolver.candidates import OfferedFile, is_pin, specifier_set
 from securepip.resolver.finder import CandidateFinder, InvalidMetadataError
 from securepip.resolver.graph import (
     PYTHON,
@@ -239,22 +240,28 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         specifier: SpecifierSet,
         excluded: set[Candidate],
     ) -> Iterator[BaseCandidate]:
+        """What is installed, and a file for each version, in the order in which they are tried.
+
+        What is installed comes before files of its version or older ones, or, when it is to be
+        kept, before all. No metadata is read before the candidate's turn has come.
+        """
         installed = self._usable_installed(template, specifier, excluded)
-        if installed is None:
-            yield from self._from_index(template, specifier)
-        elif self._prefers_installed(identifier):
+        done: set[Version] = set()
+        if installed is not None and self._prefers_installed(identifier):
             yield installed
-            yield from self._from_index(template, specifier, without=installed)
-        else:
-            # An upgrade: newer versions first, then what is installed, then older ones.
-            waiting = True
-            for candidate in self._from_index(template, specifier, without=installed):
-                if waiting and installed.version > candidate.version:
-                    waiting = False
-                    yield installed
-                yield candidate
-            if waiting:
+            done.add(installed.version)
+            installed = None
+        files = self._finder.matching(template.project, specifier)
+        for at, offered in enumerate(files):
+            if offered.version in done:
+                continue
+            if installed is not None and installed.version >= offered.version:
                 yield installed
+                installed = None
+            done.add(offered.version)
+            yield from self._candidate(files, at, template)
+        if installed is not None:
+            yield installed
 
     def _usable_installed(
         self, template: SpecifierRequirement, specifier: SpecifierSet, excluded: set[Candidate]
@@ -267,27 +274,18 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
             candidate = self._finder.with_extras(installed, template.extras, template)
         return None if candidate in excluded else installed
 
-    def _from_index(
-        self,
-        template: SpecifierRequirement,
-        specifier: SpecifierSet,
-        without: InstalledCandidate | None = None,
+    def _candidate(
+        self, files: Sequence[OfferedFile], at: int, template: SpecifierRequirement
     ) -> Iterator[IndexCandidate]:
-        done = set() if without is None else {without.version}
-        files = self._finder.matching(template.project, specifier)
-        for at, offered in enumerate(files):
-            if offered.version in done:
-                continue
-            done.add(offered.version)
-            try:
-                yield self._finder.index_candidate(files, at, template)
-            except InvalidMetadataError as error:
-                _log.warning(
-                    "Ignoring version %s of %s since it has invalid metadata:\n%s",
-                    offered.version,
-                    template.project,
-                    error,
-                )
+        try:
+            yield self._finder.index_candidate(files, at, template)
+        except InvalidMetadataError as error:
+            _log.warning(
+                "Ignoring version %s of %s since it has invalid metadata:\n%s",
+                files[at].version,
+                template.project,
+                error,
+            )
 
     def _dependencies_of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
         if isinstance(candidate, PythonCandidate):
