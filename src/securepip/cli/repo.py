@@ -168,11 +168,12 @@ def _status(arguments: argparse.Namespace) -> int:
         shown = status(repository)
     console.say(f"{shown.projects} projects, {shown.files} files, {shown.bins} bins")
     for role in shown.roles:
-        keys = ", ".join(role.keys) or "not here"
         console.say(
             f"{role.name:17} version {role.version:<6} {_until(role.expires)}; "
-            f"{role.threshold} of {role.key_count} keys: {keys}"
+            f"needs {role.threshold} of {role.key_count} keys, {len(role.keys)} here"
         )
+    for uri in dict.fromkeys(uri for role in shown.roles for uri in role.keys):
+        console.say(f"key here: {uri}")
     if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
     return 1 if _warn_of(shown.waiting, arguments.folder) else 0
