@@ -7,7 +7,6 @@ install is that folder. What it has installed afterwards is compared with the pl
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import zipfile
@@ -20,10 +19,10 @@ from packaging.requirements import Requirement
 
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
-from securepip.formats.digests import CHUNK, Sha256
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.index.types import VerifiedFile
+from securepip.installer.build import BuiltWheel, copy_verified
 from securepip.installer.compile import (
     Compiler,
     Scheme,
@@ -90,10 +89,10 @@ class InstallOptions:
 
 @dataclass(frozen=True)
 class HandOff:
-    """One distribution to install: what was planned, and the verified wheel."""
+    """One distribution to install: what was planned, and the verified or built wheel."""
 
     planned: PlannedFile
-    wheel: VerifiedFile
+    wheel: VerifiedFile | BuiltWheel
 
 
 @dataclass(frozen=True)
@@ -278,39 +277,25 @@ def _copy(item: HandOff, folder: Path) -> _Wheel:
         FormatError: It is not a readable wheel.
     """
     planned, wheel = item.planned, item.wheel
+    signed = wheel.sdist if isinstance(wheel, BuiltWheel) else wheel
+    if (signed.filename, signed.sha256) != (planned.file.filename, planned.file.sha256):
+        raise VerificationError(f"{wheel.filename} is not the file that was planned.")
     filename = check_filename(wheel.filename)
-    if (filename, wheel.sha256) != (planned.file.filename, planned.file.sha256):
-        raise VerificationError(f"{filename} is not the file that was planned.")
     name = parse_distribution(filename, planned.project)
     if name is None or name.kind is not Kind.WHEEL or name.version != planned.version:
         raise VerificationError(
             f"{filename} is not a wheel of {planned.project} {planned.version}."
         )
     copy = folder / filename
-    if _copy_and_hash(wheel.path, copy) != (wheel.sha256, wheel.size):
-        raise VerificationError(
-            f"{filename} in the local store ({wheel.path}) is not what was verified a moment ago.",
-            meaning="Something on this machine has changed it since. Nothing was installed.",
-            remedy=f"Delete {wheel.path}, and find out what writes there.",
-        )
-    return _check_metadata(copy, planned)
+    copy_verified(wheel.path, copy, filename, wheel.sha256, wheel.size)
+    return _read(copy, item)
 
 
-def _copy_and_hash(source: Path, copy: Path) -> tuple[Sha256, int]:
-    digest, length = hashlib.sha256(), 0
-    # The bytes that are hashed are the bytes that are written: what the store holds afterwards
-    # does not matter. Exclusive, so that two files of one name cannot pass for each other.
-    with source.open("rb") as read, copy.open("xb") as written:
-        while chunk := read.read(CHUNK):
-            digest.update(chunk)
-            written.write(chunk)
-            length += len(chunk)
-    return Sha256(digest.hexdigest()), length
-
-
-def _check_metadata(copy: Path, planned: PlannedFile) -> _Wheel:
-    data = read_core_metadata(copy)
-    if data != planned.core_metadata:
+def _read(copy: Path, item: HandOff) -> _Wheel:
+    planned, data = item.planned, read_core_metadata(copy)
+    if isinstance(item.wheel, BuiltWheel):
+        _check_built(data, planned)
+    elif data != planned.core_metadata:
         # pip #13983: what was resolved with one METADATA must not be installed with another.
         raise VerificationError(
             f"The METADATA in {copy.name} is not the one that its project publishes beside it.",
@@ -345,6 +330,16 @@ def _check_metadata(copy: Path, planned: PlannedFile) -> _Wheel:
     )
 
 
+def _check_built(data: bytes, planned: PlannedFile) -> None:
+    """A build writes its own METADATA, but it must ask for what was resolved."""
+    built, resolved = parse_core_metadata(data), parse_core_metadata(planned.core_metadata)
+    if set(built.requires_dist) != set(resolved.requires_dist):
+        raise InstallationError(
+            f"{planned.file.filename} builds a wheel that needs something else than it says.",
+            meaning="Its requirements depend on when or where it is built.",
+        )
+
+
 def _write_requirements(
     files: Sequence[HandOff], satisfied: Sequence[SatisfiedRequirement], folder: Path
 ) -> list[str]:
@@ -353,9 +348,9 @@ def _write_requirements(
     So pip marks REQUESTED only what was named. A requirement that is satisfied stands among
     them, because something that it needs may be what is missing.
     """
-    named = [_line(item.planned) for item in files if item.planned.requested]
+    named = [_line(item) for item in files if item.planned.requested]
     named += [_satisfied_line(each) for each in satisfied if not each.required_by]
-    pins = [_line(item.planned, with_extras=False) for item in files]
+    pins = [_line(item, with_extras=False) for item in files]
     _write(folder / "named.txt", named)
     _write(folder / "pins.txt", pins)
     return [
@@ -369,10 +364,10 @@ def _write(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _line(planned: PlannedFile, *, with_extras: bool = True) -> str:
-    extras = _extras(planned.extras) if with_extras else ""
-    pin = f"{planned.project}{extras}=={planned.version}"
-    return f"{pin} --hash=sha256:{planned.file.sha256}"
+def _line(item: HandOff, *, with_extras: bool = True) -> str:
+    extras = _extras(item.planned.extras) if with_extras else ""
+    pin = f"{item.planned.project}{extras}=={item.planned.version}"
+    return f"{pin} --hash=sha256:{item.wheel.sha256}"
 
 
 def _satisfied_line(satisfied: SatisfiedRequirement) -> str:

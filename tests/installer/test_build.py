@@ -1,0 +1,218 @@
+"""Wheels from sdists: only what was verified runs, and the wheel is the release it should be."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from packaging.utils import parse_sdist_filename
+
+from securepip.errors import FormatError, InstallationError, VerificationError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.page import PageFile
+from securepip.index.types import _SEAL, VerifiedFile
+from securepip.installer.build import (
+    BuildSettings,
+    BuiltWheel,
+    build_wheel,
+    prepare_metadata,
+    unpack_sdist,
+)
+from securepip.installer.handoff import HandOff, install
+from securepip.resolver.plan import PlannedFile
+from tests.installer.conftest import hand_off, installed
+from tests.support.wheels import make_sdist, make_wheel, metadata_text
+
+
+def verified_sdist(path: Path) -> VerifiedFile:
+    project, version = parse_sdist_filename(path.name)
+    data = path.read_bytes()
+    return VerifiedFile(
+        project,
+        version,
+        path.name,
+        path,
+        sha256_of(data),
+        len(data),
+        repository="example",
+        url=f"https://packages.example.org/{path.name}",
+        seal=_SEAL,
+    )
+
+
+@dataclass
+class Installer:
+    """Installs wheels of a folder into build environments, and remembers what was asked."""
+
+    folder: Path
+    asked: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, python: Path, requirements: Sequence[str]) -> Iterator[Sha256]:
+        self.asked.append(list(requirements))
+        for name in requirements:
+            (wheel,) = self.folder.glob(f"{name}-*.whl")
+            item = hand_off(wheel)
+            install([item], python)
+            yield item.wheel.sha256
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Installer:
+    return Installer(tmp_path / "wheels")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, installer: Installer) -> BuildSettings:
+    return BuildSettings(Path(sys.executable), "cp3-none-any", installer, tmp_path / "cache")
+
+
+def test_a_built_wheel_installs_like_any_other(
+    python: Path, tmp_path: Path, settings: BuildSettings
+) -> None:
+    path = make_sdist(tmp_path / "store", "one", "1")
+    sdist = verified_sdist(path)
+    metadata = prepare_metadata(sdist, settings)
+    wheel = build_wheel(sdist, settings)
+    page_file = PageFile(sdist.filename, sdist.url, sdist.sha256, sdist.size)
+    planned = PlannedFile(sdist.project, sdist.version, page_file, True, frozenset(), (), metadata)
+    assert len(install([HandOff(planned, wheel)], python).installed) == 1
+    assert installed(python) == {"one": "1"}
+    other = metadata_text("one", "1", ["surprise"]).encode()
+    with pytest.raises(InstallationError, match="needs something else"):
+        install([HandOff(replace(planned, core_metadata=other), wheel)], python)
+    with pytest.raises(VerificationError, match="planned"):
+        replaced = replace(page_file, sha256=sha256_of(b"another"))
+        install([HandOff(replace(planned, file=replaced), wheel)], python)
+
+
+_PYPROJECT = """
+[build-system]
+requires = [{}]
+build-backend = "b"
+backend-path = ["."]
+"""
+_BACKEND = """
+import zipfile, helper, sys, os
+def get_requires_for_build_wheel(config_settings=None):
+    return ["more"]
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    import more
+    os.mkdir(folder + "/one-1.dist-info")
+    with open(folder + "/one-1.dist-info/METADATA", "w") as f:
+        f.write("Metadata-Version: 2.1\\nName: one\\nVersion: 1\\nRequires-Dist: prepared\\n")
+    return "one-1.dist-info"
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    raise SystemExit("no wheel today")
+"""
+
+
+def test_build_requirements_are_installed_and_the_hook_for_metadata_is_used(
+    tmp_path: Path, settings: BuildSettings, installer: Installer
+) -> None:
+    make_wheel(installer.folder, "helper", "1")
+    make_wheel(installer.folder, "more", "1")
+    path = make_sdist(
+        tmp_path / "store",
+        "one",
+        "1",
+        files={"b.py": _BACKEND},
+        pyproject=_PYPROJECT.format('"helper"'),
+    )
+    sdist = verified_sdist(path)
+    metadata = parse_core_metadata(prepare_metadata(sdist, settings))
+    assert [str(each) for each in metadata.requires_dist] == ["prepared"]
+    assert installer.asked == [["helper"], ["more"]]
+    with pytest.raises(InstallationError, match="one-1") as failed:
+        build_wheel(sdist, settings)
+    assert "no wheel today" in str(failed.value)
+
+
+def test_a_build_sees_nothing_of_its_surroundings(
+    tmp_path: Path, settings: BuildSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "helper.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hostile"))
+    monkeypatch.chdir(tmp_path / "hostile")
+    path = make_sdist(
+        tmp_path / "store",
+        "one",
+        "1",
+        files={"b.py": _BACKEND},
+        pyproject=_PYPROJECT.format(""),
+    )
+    with pytest.raises(InstallationError) as failed:
+        build_wheel(verified_sdist(path), settings)
+    assert "helper" in str(failed.value)
+
+
+def test_the_same_ingredients_are_built_once(
+    tmp_path: Path, settings: BuildSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    first = build_wheel(sdist, settings)
+    time = first.path.stat().st_mtime_ns
+    assert build_wheel(sdist, settings) == first
+    assert first.path.stat().st_mtime_ns == time
+    assert build_wheel(sdist, replace(settings, tag="cp4-none-any")).path != first.path
+    assert build_wheel(sdist, replace(settings, config_settings={"x": "y"})).path != first.path
+    first.path.write_bytes(b"damaged")
+    again = build_wheel(sdist, settings)
+    assert read_core_metadata(again.path)
+
+
+def test_an_sdist_that_changed_after_it_was_verified_never_runs(
+    tmp_path: Path, settings: BuildSettings
+) -> None:
+    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    make_sdist(tmp_path / "store", "one", "1", files={"setup.py": "evil()"})
+    with pytest.raises(VerificationError, match="not what was verified"):
+        build_wheel(sdist, settings)
+
+
+@pytest.mark.parametrize(("name", "version"), [("other", "1"), ("one", "2")])
+def test_a_build_that_makes_another_release_is_refused(
+    tmp_path: Path, settings: BuildSettings, name: str, version: str
+) -> None:
+    path = make_sdist(tmp_path / "store", "one", "1", metadata=metadata_text(name, version))
+    with pytest.raises(VerificationError, match="another release"):
+        build_wheel(verified_sdist(path), settings)
+
+
+@pytest.mark.parametrize("member", ["../out", "one-1/../../out", "one-1/link"])
+def test_an_sdist_that_leaves_its_folder_is_refused(tmp_path: Path, member: str) -> None:
+    path = tmp_path / "one-1.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo(member)
+        if member.endswith("link"):
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc"
+        tar.addfile(info, io.BytesIO())
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    with pytest.raises(FormatError):
+        unpack_sdist(verified_sdist(path), folder)
+    assert not list(tmp_path.rglob("out"))
+
+
+def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one-1/setup.py", "")
+        archive.writestr("../one-1/out", "")
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    top = unpack_sdist(verified_sdist(path), folder)
+    assert sorted(each.name for each in top.iterdir()) == ["out", "setup.py"]
+
+
+def test_nobody_else_makes_a_built_wheel(tmp_path: Path) -> None:
+    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    with pytest.raises(TypeError):
+        BuiltWheel("one-1-py3-none-any.whl", tmp_path, sdist.sha256, 1, sdist)
