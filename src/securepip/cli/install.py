@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
@@ -16,7 +17,7 @@ from securepip.errors import SecurepipError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from securepip.index import VerifiedFile
+    from securepip.index import VerifiedFile, VerifiedIndex
     from securepip.resolver.plan import Plan, SatisfiedRequirement
 
 UNSAFE = "--unsafely-disable-package-verification"
@@ -71,9 +72,7 @@ def _install(arguments: argparse.Namespace) -> int:
     if arguments.unsafe:
         return _plain_pip(arguments.words)
     from securepip import resolver
-    from securepip.dirs import cache_dir, data_dir
-    from securepip.index import Store, VerifiedIndex
-    from securepip.trust import TrustStore
+    from securepip.index import DeferredIndex
 
     given = resolver.read_requirements(
         arguments.requirements, arguments.requirement, arguments.constraint
@@ -81,17 +80,14 @@ def _install(arguments: argparse.Namespace) -> int:
     if not (arguments.requirements or arguments.requirement):
         raise SecurepipError("You must give at least one requirement to install")
     environment = resolver.probe(arguments.python)
-    trust = TrustStore(data_dir() / "trust").read()
-    if arguments.repository is not None:
-        trust = trust.only(arguments.repository)
     options = resolver.ResolveOptions(
         upgrade=arguments.upgrade,
         prereleases=arguments.pre,
         no_deps=arguments.no_deps,
         require_hashes=arguments.require_hashes,
     )
-    with transport_from(arguments) as transport:
-        index = VerifiedIndex(trust, transport, Store(cache_dir() / "store"))
+    with ExitStack() as stack:
+        index = DeferredIndex(lambda: _open_index(arguments, stack))
         plan = resolver.resolve(given, environment, index, options)
         for satisfied in plan.satisfied:
             console.say(_satisfied_line(satisfied))
@@ -104,6 +100,19 @@ def _install(arguments: argparse.Namespace) -> int:
             files = index.fetch([(one.project, one.file) for one in plan.install], progress)
     _say_verified(files)
     return _hand_off(arguments, plan, files, environment.python)
+
+
+def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedIndex:
+    """The index over whom this machine believes; its connections are closed with ``stack``."""
+    from securepip.dirs import cache_dir, data_dir
+    from securepip.index import Store, VerifiedIndex
+    from securepip.trust import TrustStore
+
+    trust = TrustStore(data_dir() / "trust").read()
+    if arguments.repository is not None:
+        trust = trust.only(arguments.repository)
+    transport = stack.enter_context(transport_from(arguments))
+    return VerifiedIndex(trust, transport, Store(cache_dir() / "store"))
 
 
 def _hand_off(

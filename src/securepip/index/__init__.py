@@ -1,7 +1,21 @@
 """The verified view of trusted repositories: pages, metadata and files that proved themselves."""
 
+from typing import TYPE_CHECKING
+
+from securepip.index.deferred import DeferredIndex
 from securepip.index.store import Store
 from securepip.index.types import Index, VerifiedFile
-from securepip.index.verified import VerifiedIndex, untrusted
 
-__all__ = ["Index", "Store", "VerifiedFile", "VerifiedIndex", "untrusted"]
+if TYPE_CHECKING:
+    from securepip.index.verified import VerifiedIndex, untrusted
+
+__all__ = ["DeferredIndex", "Index", "Store", "VerifiedFile", "VerifiedIndex", "untrusted"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the index itself when it is asked for: with it come network and signatures."""
+    if name in ("VerifiedIndex", "untrusted"):
+        from securepip.index import verified
+
+        return getattr(verified, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,59 @@
+"""An index that is opened when something is asked of it.
+
+Where everything is installed already nothing is asked, and then neither the trusted state is read
+nor are the libraries for network and signatures imported: that takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
+    from securepip.formats.page import PageFile, ProjectPage
+    from securepip.index.types import VerifiedFile
+    from securepip.index.verified import Progress, VerifiedIndex
+
+
+class DeferredIndex:
+    """Implements ``securepip.index.Index`` by an index that is opened for the first question.
+
+    Args:
+        open_index: Opens it; called once at most.
+    """
+
+    def __init__(self, open_index: Callable[[], VerifiedIndex]) -> None:
+        self._open_index = open_index
+
+    @cached_property
+    def _index(self) -> VerifiedIndex:
+        return self._open_index()
+
+    def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
+        """As ``Index.prefetch_pages``."""
+        self._index.prefetch_pages(projects)
+
+    def page(self, project: NormalizedName) -> ProjectPage | None:
+        """As ``Index.page``."""
+        return self._index.page(project)
+
+    def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
+        """As ``Index.prefetch_metadata``."""
+        self._index.prefetch_metadata(project, files)
+
+    def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
+        """As ``Index.core_metadata``."""
+        return self._index.core_metadata(project, file)
+
+    def fetch(
+        self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress | None = None
+    ) -> list[VerifiedFile]:
+        """As ``VerifiedIndex.fetch``."""
+        return self._index.fetch(wanted, progress) if progress else self._index.fetch(wanted)
+
+    def origin(self, project: NormalizedName) -> str:
+        """As ``Index.origin``."""
+        return self._index.origin(project)
