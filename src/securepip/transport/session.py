@@ -17,7 +17,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
@@ -33,6 +33,7 @@ from urllib3.util import Retry
 from securepip import __version__
 from securepip.errors import TooLargeError, TransportError
 from securepip.formats.digests import CHUNK
+from securepip.transport.pool import Pool
 from securepip.transport.urls import file_url_to_path, is_local, redact
 
 GRACE_SECONDS = 120.0
@@ -105,7 +106,7 @@ class Transport:
         self.options = options or TransportOptions()
         self.traffic = Traffic()
         self._session: requests.Session | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = Pool(PARALLEL)
         self._lock = threading.Lock()
 
     def get(
@@ -186,9 +187,6 @@ class Transport:
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """Run ``function(item)`` in one of the session's threads."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="transport")
         return self._pool.submit(function, item)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -211,9 +209,8 @@ class Transport:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. Downloads still under way fail."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        """Close all connections; downloads still under way are given up."""
+        self._pool.close()
         if self._session is not None:
             self._session.close()
 
