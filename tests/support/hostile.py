@@ -6,14 +6,18 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-Alteration = Callable[[bytes], "bytes | int"]
-"""What is served instead of a file's bytes; a number is an HTTP status."""
+Reply = bytes | int | str | Iterator[bytes]
+"""What is sent: a body; a number is an HTTP status; text is another server's URL, to whose file of
+the same path it redirects; an iterator is a body of unknown length, sent piece by piece."""
+
+Alteration = Callable[[bytes], Reply]
+"""What is served instead of a file's bytes."""
 
 
 @dataclass
@@ -41,16 +45,20 @@ class HostileServer:
         """Answer matching paths with a status."""
         self.alter(pattern, lambda data: status)
 
+    def redirect(self, pattern: str, base: str) -> None:
+        """Redirect matching paths to the same paths below another URL."""
+        self.alter(pattern, lambda data: base)
+
     def honest(self) -> None:
         """Serve everything as it is again."""
         self._alterations.clear()
 
-    def answer(self, path: str) -> bytes | int:
-        """Body or status for a path below the folder."""
+    def answer(self, path: str) -> Reply:
+        """What is sent for a path below the folder."""
         file = self.folder / path
         if file.is_dir():
             file /= "index.html"
-        body: bytes | int = file.read_bytes() if file.is_file() else 404
+        body: Reply = file.read_bytes() if file.is_file() else 404
         for pattern, alteration in self._alterations:
             if pattern.fullmatch(path):
                 body = alteration(body if isinstance(body, bytes) else b"")
@@ -72,14 +80,31 @@ def serve_hostile(folder: Path) -> Iterator[HostileServer]:
             if state.delay:
                 time.sleep(state.delay)
             body = state.answer(path)
-            status, data = (body, b"") if isinstance(body, int) else (200, body)
-            self.send_response(status)
+            if isinstance(body, Iterator):
+                self._send_pieces(body)
+                return
+            if isinstance(body, str):
+                self.send_response(302)
+                self.send_header("Location", body + path)
+                data = b""
+            else:
+                status, data = (body, b"") if isinstance(body, int) else (200, body)
+                self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             kind = "text/html" if path.endswith(("/", ".html")) else "application/octet-stream"
             self.send_header("Content-Type", kind)
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(data)
+
+        def _send_pieces(self, pieces: Iterator[bytes]) -> None:
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with suppress(OSError):  # the client has heard enough
+                for piece in pieces:
+                    self.wfile.write(piece)
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 

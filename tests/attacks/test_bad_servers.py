@@ -1,0 +1,90 @@
+"""Servers that do not answer as they should: with errors, slowly, or not at all."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from securepip.transport import session
+from tests.attacks.refusals import SERVED, assert_explained, assert_refused
+from tests.support.hostile import HostileServer, Reply
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+
+FALLS_BACK = {"metadata"}
+"""What an install can do without: the same bytes are in the wheel."""
+
+
+@pytest.mark.parametrize("kind", SERVED)
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_file_that_the_server_does_not_have_is_named(
+    client: Machine, hostile: HostileServer, kind: str, status: int
+) -> None:
+    hostile.withhold(SERVED[kind], status)
+    before = client.installed()
+    done = client.install("--dry-run" if kind in FALLS_BACK else "app", "app")
+    if kind in FALLS_BACK:
+        assert done.code == 0, done.err
+        assert "Would install app-2.0 lib-1.0" in done.out
+        return
+    assert done.code == 1
+    assert_explained(done)
+    assert re.search(re.escape(hostile.url) + SERVED[kind], done.err), done.err
+    assert str(status) in done.err
+    assert client.installed() == before
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "bin", "page", "metadata", "wheel"])
+def test_data_that_drips_is_given_up(
+    client: Machine, hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow server is waited for; one that wants to keep us waiting is not."""
+    monkeypatch.setattr(session, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(session, "MIN_BYTES_PER_SECOND", 1 << 40)
+
+    def drip(data: bytes) -> Reply:
+        def pieces() -> Iterator[bytes]:
+            for at in range(len(data)):
+                yield data[at : at + 1]
+                time.sleep(0.1)
+
+        return pieces()
+
+    hostile.alter(SERVED[kind], drip)
+    done = client.install("app")
+    if kind in FALLS_BACK:
+        assert done.code == 0, done.err
+        return
+    assert done.code == 1
+    assert_explained(done)
+    assert re.search(re.escape(hostile.url) + SERVED[kind], done.err), done.err
+    assert "too slowly" in done.err
+
+
+def test_a_refusal_does_not_wait_for_what_else_is_under_way(
+    client: Machine, hostile: HostileServer, shared_repository: MadeRepository
+) -> None:
+    """In a process of its own, because it is the end of a process that could wait."""
+    bin_of = shared_repository.repository.roles().bin_of
+    slow = bin_of("packages/app/app-2.0-py3-none-any.whl")
+    assert slow not in (bin_of("simple/app/index.json"), bin_of("simple/lib/index.json"))
+
+    def drip(data: bytes) -> Reply:
+        def pieces() -> Iterator[bytes]:
+            for _ in range(150):
+                yield b" "
+                time.sleep(0.2)
+
+        return pieces()
+
+    # Asked for early, needed late: the refusal comes in between.
+    hostile.alter(rf"metadata/\d+\.{slow}\.json", drip)
+    hostile.alter(SERVED["metadata"], lambda data: data + b" ")
+    began = time.monotonic()
+    done = client.process("install", "--python", client.environment, "app")
+    assert_refused(done, hostile, SERVED["metadata"])
+    assert any(slow in path for path in hostile.seen)
+    assert time.monotonic() - began < 15

@@ -1,0 +1,120 @@
+"""Old bytes that were signed once: replayed, frozen, or mixed with new ones."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from unittest import mock
+
+from securepip.signing import commit
+from tests.attacks.refusals import assert_refused
+from tests.support.hostile import serve_hostile
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+
+def expire(made: MadeRepository, tmp_path: Path) -> None:
+    """Sign everything that everyday keys sign as if it had been a month ago."""
+    then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=30)
+    with mock.patch.object(commit, "now", lambda: then):
+        made.add(make_wheel(tmp_path / "built", "other", "2.0"))
+
+
+def release(made: MadeRepository, tmp_path: Path, version: str) -> None:
+    made.add(make_wheel(tmp_path / "built", "app", version, requires=["lib"]))
+
+
+def test_an_older_state_of_the_repository_fools_pip_and_is_refused(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """A rollback: the fixed release is hidden behind a state from before it."""
+    old = tmp_path / "old"
+    shutil.copytree(made.folder, old)
+    release(made, tmp_path, "3.0")
+    with serve_hostile(made.folder) as server:
+        machine.trust(made, server.url)
+        assert "app-3.0" in machine.install("--dry-run", "app").out
+        server.folder = old
+        fooled = machine.pip_install(f"{server.url}simple/", "app")
+        assert fooled.code == 0, fooled.err
+        assert machine.version_of("app") == "2.0"
+        machine.pip("uninstall", "-y", "app", "lib")
+        assert_refused(machine.install("app"), server, r"metadata/timestamp\.json")
+        assert machine.version_of("app") is None
+        server.folder = made.folder
+        assert machine.install("app").code == 0
+        assert machine.version_of("app") == "3.0"
+
+
+def test_trusting_a_repository_once_is_enough_to_notice_a_rollback(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """Also when nothing was ever installed from it, and after `trust refresh`."""
+    old = tmp_path / "old"
+    shutil.copytree(made.folder, old)
+    release(made, tmp_path, "3.0")
+    with serve_hostile(made.folder) as server:
+        machine.trust(made, server.url)
+        assert machine.run("trust", "refresh").code == 0
+        server.folder = old
+        assert_refused(machine.run("trust", "refresh"), server, r"metadata/timestamp\.json")
+        assert_refused(machine.install("app"), server, r"metadata/timestamp\.json")
+
+
+def test_a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """A freeze: somebody serves the same good state for ever."""
+    with serve_hostile(made.folder) as server:
+        machine.trust(made, server.url)
+        assert machine.install("--dry-run", "app").code == 0
+        expire(made, tmp_path)
+        fooled = machine.pip_install(f"{server.url}simple/", "app")
+        assert fooled.code == 0, fooled.err
+        machine.pip("uninstall", "-y", "app", "lib")
+        before = machine.installed()
+        done = machine.install("app")
+        assert done.code == 3
+        assert f"{server.url}metadata/timestamp.json" in done.err
+        assert "expired" in done.err
+        assert "repo refresh" in done.err
+        assert "ago" in done.err
+        assert machine.installed() == before
+
+
+def test_an_expired_state_that_was_good_when_it_came_is_not_used_without_the_server(
+    machine: Machine, made: MadeRepository
+) -> None:
+    with serve_hostile(made.folder) as server:
+        machine.trust(made, server.url)
+        assert machine.install("--dry-run", "app").code == 0
+        server.withhold("metadata/.*", 503)
+        done = machine.install("app")
+    assert done.code == 1
+    assert machine.version_of("app") is None
+
+
+def test_old_metadata_among_new_is_refused(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """Mix and match: each file was signed, but not for the same moment."""
+    before = sorted((made.folder / "metadata").iterdir())
+    release(made, tmp_path, "3.0")
+    after = sorted(set((made.folder / "metadata").iterdir()) - set(before))
+    names = [path.name for path in after]
+    assert any(".bin-" in name for name in names)
+    assert any("snapshot" in name for name in names)
+    with serve_hostile(made.folder) as server:
+        for path in after:
+            role = path.name.partition(".")[2]
+            old = max(one for one in before if one.name.endswith(f".{role}"))
+            if "targets" in role or "claimed" in role or "bins" in role:
+                continue
+            trusting = Machine(tmp_path / path.name, machine.environment)
+            trusting.trust(made, server.url)
+            server.alter(f"metadata/{path.name}", lambda _, old=old: old.read_bytes())  # type: ignore[misc] # bound
+            done = trusting.install("app", "lib", "other")
+            assert_refused(done, server, f"metadata/{path.name}")
+            server.honest()

@@ -1,0 +1,158 @@
+"""One user's machine: a home with state and cache of its own, and an environment to install into.
+
+machine = Machine(tmp_path, empty_environment)
+machine.trust(made, url)
+machine.run("install", "app").code
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pip
+
+from securepip.cli import main
+from tests.support.repositories import MadeRepository
+
+_PIP = Path(pip.__file__).with_name("__pip-runner__.py")
+_SOURCES = Path(__file__).parents[2] / "src"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended.
+
+    Attributes:
+        code: Its exit code.
+        out: Its standard output.
+        err: Its standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+class Machine:
+    """A machine that nothing outside of ``folder`` has an influence on.
+
+    Attributes:
+        environment: The virtual environment that is installed into.
+        variables: The environment variables of every command.
+    """
+
+    def __init__(self, folder: Path, empty_environment: Path) -> None:
+        self.folder = folder
+        self.environment = folder / "environment"
+        shutil.copytree(empty_environment, self.environment, symlinks=True)
+        home = folder / "home"
+        home.mkdir()
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PIP_", "SECUREPIP_", "XDG_", "PYTHON"))
+            and not name.lower().endswith("_proxy")
+        }
+        self.variables = {
+            **inherited,
+            "HOME": str(home),
+            "SECUREPIP_DATA_DIR": str(folder / "data"),
+            "SECUREPIP_CACHE_DIR": str(folder / "cache"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_RETRIES": "0",
+            "PIP_TIMEOUT": "5",
+        }
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the environment."""
+        return self.environment / "bin" / "python"
+
+    def trust(self, made: MadeRepository, location: str, name: str = "made") -> None:
+        """Believe a repository that answers at ``location``."""
+        done = self.run("trust", "add", name, location, "--root-sha256", made.root_sha256)
+        assert done.code == 0, done.err
+
+    def install(self, *words: str | Path, **variables: str) -> Finished:
+        """``securepip install --python ENVIRONMENT …``."""
+        return self.run("install", "--python", self.environment, *words, **variables)
+
+    def run(self, *words: str | Path, **variables: str) -> Finished:
+        """Run securepip in this process, which spares the start of another."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, {**self.variables, **variables}, clear=True),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as ended:  # as argparse ends: for help, and for a wrong option
+                code = ended.code if isinstance(ended.code, int) else 1
+        return Finished(code, out.getvalue(), err.getvalue())
+
+    def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
+        """Start securepip as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "securepip", *map(str, words)],
+            env={**self.variables, "PYTHONPATH": str(_SOURCES), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def process(self, *words: str | Path, **variables: str) -> Finished:
+        """Run securepip as a process of its own."""
+        with self.start(*words, **variables) as process:
+            out, err = process.communicate(timeout=120)
+        return Finished(process.returncode, out, err)
+
+    def pip(self, *words: str | Path, **variables: str) -> Finished:
+        """Run plain pip in the environment, which needs none of its own."""
+        done = subprocess.run(
+            [str(self.python), str(_PIP), *map(str, words)],
+            env={**self.variables, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def pip_install(self, index_url: str, *words: str | Path) -> Finished:
+        """Install with plain pip from an index."""
+        options = ("--index-url", index_url, "--no-cache-dir", "--no-compile")
+        return self.pip("install", *options, *words)
+
+    def freeze(self) -> list[str]:
+        """What is installed, as ``pip freeze`` says it."""
+        return self.pip("freeze", "--all").out.split()
+
+    def installed(self) -> Mapping[str, bytes]:
+        """Every file of the environment and its bytes."""
+        return {
+            path.relative_to(self.environment).as_posix(): path.read_bytes()
+            for path in sorted(self.environment.rglob("*"))
+            if path.is_file() and not path.is_symlink()
+        }
+
+    @property
+    def site_packages(self) -> Path:
+        """Where the environment keeps its packages."""
+        (folder,) = (self.environment / "lib").glob("python*/site-packages")
+        return folder
+
+    def version_of(self, package: str) -> str | None:
+        """The ``VERSION`` that an installed test package says, without running it."""
+        module = self.site_packages / package / "__init__.py"
+        return module.read_text().split("'")[1] if module.exists() else None
