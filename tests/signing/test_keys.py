@@ -81,3 +81,13 @@ def test_another_key_under_the_name_of_the_online_key_signs_nothing(tmp_path: Pa
 def test_a_folder_whose_name_cannot_be_in_a_uri_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RepositoryStateError, match="cannot be kept"):
         keys.generate(tmp_path / "what?", ["online"], None)
+
+
+def test_keys_get_folders_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o755)
+    (tmp_path / "home" / "notes.txt").touch()
+    with pytest.raises(RepositoryStateError, match="other things than keys"):
+        keys.generate(tmp_path / "home", ["online"], None)
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(RepositoryStateError, match="a folder each"):
+        create(tmp_path / "new", online_keys=tmp_path / "keys", offline_keys=tmp_path / "keys")

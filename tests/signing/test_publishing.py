@@ -389,3 +389,31 @@ def _files(folder: Path) -> dict[Path, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and "state" not in path.parts
     }
+
+
+def test_two_processes_that_add_at_once_both_succeed(made: MadeRepository, tmp_path: Path) -> None:
+    made.repository.ledger.close()
+    wheels = [make_wheel(tmp_path, f"at-once-{number}", "1.0") for number in range(3)]
+    start = [sys.executable, "-m", "securepip", "repo", "add", str(made.folder)]
+    running = [subprocess.Popen([*start, str(wheel)]) for wheel in wheels]
+    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    paths = fetch_everything(made.folder, tmp_path / "client")
+    assert {f"packages/at-once-{n}/{wheel.name}" for n, wheel in enumerate(wheels)} <= paths
+
+
+def test_a_disk_that_fails_is_told_in_words_and_changes_nothing(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    (made.folder / "packages" / "new").write_text("in the way")
+    before = _files(made.folder / "metadata")
+    with pytest.raises(RepositoryStateError, match="cannot be changed"):
+        made.add(make_wheel(tmp_path, "new", "1.0"))
+    assert _files(made.folder / "metadata") == before
+
+
+def test_a_file_name_that_differs_in_case_alone_is_refused(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path / "b", "flask", "3.0")
+    with pytest.raises(RepositoryStateError, match="written in another way"):
+        made.add(wheel.rename(wheel.with_name("Flask-3.0-py3-none-any.whl")))

@@ -25,7 +25,7 @@ Later = Callable[[float], None]
 @pytest.fixture
 def made(tmp_path: Path) -> MadeRepository:
     wheel = make_wheel(tmp_path, "one", "1.0")
-    return make_repository(tmp_path / "repository", wheel, expected_files=100)
+    return make_repository(tmp_path / "repository", wheel, expected_files=10)
 
 
 @pytest.fixture

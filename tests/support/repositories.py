@@ -1,8 +1,7 @@
 """A signed repository from made distributions, in a line; served when asked.
 
-made = make_repository(tmp_path / "repository", make_wheel(tmp_path, "flask", "3.0"))
-made.add(make_wheel(tmp_path, "flask", "3.1"))
-with serve(made.folder) as url: ...
+``made = make_repository(tmp_path / "repository", make_wheel(tmp_path, "flask", "3.0"))``, then
+``made.add(make_wheel(tmp_path, "flask", "3.1"))``, and ``with serve(made.folder) as url:``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from securepip.cli import console, repo_sync
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository
 from securepip.errors import UsageError
+from securepip.signing.config import DEFAULT_EXPECTED_FILES
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -45,7 +46,7 @@ def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
 def _add_init(inner: Commands) -> None:
     parser = _new(inner, "init", "make an empty repository, and its keys")
     parser.add_argument(
-        "--expected-files", type=int, default=10_000, metavar="N",
+        "--expected-files", type=int, default=DEFAULT_EXPECTED_FILES, metavar="N",
         help="about how many files it will hold; decides into how many parts its list is cut",
     )  # fmt: skip
     parser.add_argument(

@@ -74,6 +74,11 @@ def _extend(
     }
     for file in coming:
         there = files.get(file.filename)
+        if there is None and file.filename.lower() in {name.lower() for name in files}:
+            # On some file systems the two would be one file.
+            raise RepositoryStateError(
+                f"{file.filename} is published already, written in another way"
+            )
         if there is None or (there.sha256, there.url) != (file.sha256, file.url):
             files[file.filename] = file
     return ProjectPage(project, tuple(files.values()), page.status, page.status_reason)

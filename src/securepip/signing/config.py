@@ -20,6 +20,7 @@ LEDGER_NAME = "ledger.sqlite3"
 LOCK_NAME = "lock"
 UNFINISHED_DIR = "unfinished"
 PEP458 = "pep458"
+DEFAULT_EXPECTED_FILES = 10_000
 _FORMAT = 1
 _MAX_DAYS = 3650
 

@@ -36,13 +36,19 @@ from securepip.formats.layout import (
 from securepip.signing import keys
 from securepip.signing.bins import bin_count, succinct_roles
 from securepip.signing.commit import Committer, Delegator
-from securepip.signing.config import CONFIG_NAME, STATE_DIR, UNFINISHED_DIR, Config, Expiry
+from securepip.signing.config import (
+    CONFIG_NAME,
+    DEFAULT_EXPECTED_FILES,
+    STATE_DIR,
+    UNFINISHED_DIR,
+    Config,
+    Expiry,
+)
 from securepip.signing.files import Writer
 from securepip.signing.repository import Repository
 
 ROOT_KEYS = 3
 ROOT_THRESHOLD = 2
-DEFAULT_EXPECTED_FILES = 10_000
 _OWN = {METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATE_DIR}
 # Every target path has three parts; a `*` does not match a slash (TUF specification 4.5).
 _ALL_TARGETS = [f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*"]
@@ -96,6 +102,8 @@ def create(
     repository_id = _new_id(folder)
     online_keys = online_keys or keys.default_folder(repository_id, keys.ONLINE)
     offline_keys = offline_keys or keys.default_folder(repository_id, keys.OFFLINE)
+    if online_keys.absolute() == offline_keys.absolute():
+        raise RepositoryStateError("online and offline keys need a folder each")
     for key_folder in (online_keys, offline_keys):
         if key_folder.absolute().is_relative_to(folder):
             raise RepositoryStateError(

@@ -98,6 +98,10 @@ def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> li
     signers = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(entry.suffix != _SUFFIX for entry in folder.iterdir()):
+            raise RepositoryStateError(
+                f"{folder} holds other things than keys", remedy="Name a folder for keys alone."
+            )
         folder.chmod(0o700)
         for role in roles:
             signer = CryptoSigner.generate_ed25519()

@@ -8,6 +8,7 @@ clients see (``index.html``, ``index.json``, and that revoked files are gone).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ class Repository:
         What a killed run left unfinished is finished first.
 
         Raises:
-            RepositoryStateError: Another process holds it for more than a minute.
+            RepositoryStateError: Another process holds it for more than a minute, or the disk or
+                database fails meanwhile.
         """
         try:
             self._lock.acquire()
@@ -155,6 +157,12 @@ class Repository:
                 self._writer.clear()
                 self._finish()
             yield
+        except (OSError, sqlite3.Error) as error:
+            raise RepositoryStateError(
+                f"{self.folder} cannot be changed: {error}",
+                meaning="The disk may be full, or somebody else's.",
+                remedy="What was current still is. Run the same command again.",
+            ) from error
         finally:
             self._lock.release()
 
@@ -232,7 +240,9 @@ class Repository:
             changed = [project for project in pages if pages[project] != current[project]]
             if not changed:
                 return Published()
-            edits = self._edits({p: current[p] for p in changed}, {p: pages[p] for p in changed})
+            edits: dict[str, TargetFile | None] = {}
+            for project in changed:
+                edits |= self._edits(current[project], pages[project])
             self._remember(changed, pages)
             signed = self.sign(self._apply(edits))
             self._finish()
@@ -349,27 +359,21 @@ class Repository:
         return self.folder / consistent_path(file_target(project, file.filename), file.sha256)
 
     def _edits(
-        self,
-        before: Mapping[NormalizedName, ProjectPage | None],
-        after: Mapping[NormalizedName, ProjectPage | None],
+        self, before: ProjectPage | None, after: ProjectPage | None
     ) -> dict[str, TargetFile | None]:
-        """Write the new pages and say which target paths change; None takes one away."""
-        edits: dict[str, TargetFile | None] = {}
-        for project, page in after.items():
-            old = before[project]
-            if old is not None:
-                edits[page_target(project)] = None
-                edits |= {file_target(project, file.filename): None for file in old.files}
-            if page is not None:
-                data = page.to_json()
-                sha256 = sha256_of(data)
-                path = self.folder / consistent_path(page_target(project), sha256)
-                if not has_sha256(path, sha256):
-                    self._writer.write(path, data)
-                edits[page_target(project)] = _target(page_target(project), len(data), sha256)
-                for file in page.files:
-                    target_path = file_target(project, file.filename)
-                    edits[target_path] = _target(target_path, file.size, file.sha256)
+        """Write the new page and say which target paths change; None takes one away."""
+        old = _targets_of(before)
+        new = _targets_of(after)
+        if after is not None:
+            path = page_target(after.project)
+            length, sha256 = new[path]
+            file = self.folder / consistent_path(path, sha256)
+            if not has_sha256(file, sha256):
+                self._writer.write(file, after.to_json())
+        edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
+        for path, (length, sha256) in new.items():
+            if old.get(path) != (length, sha256):
+                edits[path] = TargetFile(length, {"sha256": sha256}, path)
         return edits
 
     def _remember(
@@ -385,19 +389,16 @@ class Repository:
         self.ledger.begin(changed)
 
     def _apply(self, edits: Mapping[str, TargetFile | None]) -> dict[str, Metadata[Targets]]:
-        """The bins with ``edits`` made, those only in which something did change."""
+        """The bins in which something changes, with the change made."""
         roles = self.roles()
         changed: dict[str, Metadata[Targets]] = {}
-        for target_path, target in edits.items():
-            name = roles.bin_of(target_path)
-            targets = roles.role(name).signed.targets
-            if targets.get(target_path) == target:
-                continue
+        for path, target in edits.items():
+            name = roles.bin_of(path)
             changed[name] = roles.role(name)
             if target is None:
-                del targets[target_path]
+                changed[name].signed.targets.pop(path, None)
             else:
-                targets[target_path] = target
+                changed[name].signed.targets[path] = target
         return changed
 
     def _finish(self) -> None:
@@ -448,5 +449,15 @@ def _files_of(page: ProjectPage | None) -> Sequence[PageFile]:
     return page.files if page else ()
 
 
-def _target(path: str, length: int, sha256: Sha256) -> TargetFile:
-    return TargetFile(length, {"sha256": sha256}, path)
+def _targets_of(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
+    """The targets that a page stands for, itself included: length and digest by path."""
+    if page is None:
+        return {}
+    data = page.to_json()
+    return {
+        page_target(page.project): (len(data), sha256_of(data)),
+        **{
+            file_target(page.project, file.filename): (file.size, file.sha256)
+            for file in page.files
+        },
+    }
