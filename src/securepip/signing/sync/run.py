@@ -20,7 +20,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from securepip.errors import FormatError, UsageError
-from securepip.formats.layout import page_target, parse_project
+from securepip.formats.layout import (
+    file_target,
+    page_target,
+    parse_project,
+    relative_file_url,
+)
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.refresh import refresh
 from securepip.signing.repository import Repository
@@ -41,7 +46,7 @@ from securepip.signing.upstream.http_index import HttpIndex
 from securepip.signing.upstream.index import Reading, Source
 from securepip.signing.upstream.page import Reason
 from securepip.signing.upstream.project_json import ProjectJson
-from securepip.transport import Transport
+from securepip.transport import Transport, path_to_url
 from securepip.transport.session import PARALLEL
 
 T = TypeVar("T")
@@ -342,10 +347,18 @@ class _Run:
         waiting = self._waiting.setdefault(key, [])
         waiting.append(want)
         if len(waiting) == 1:
+            located = [self._locate(want.project, file) for file in group]
             self._ask(
-                partial(find_requirements, group, self._reader, self._transport),
+                partial(find_requirements, located, self._reader, self._transport),
                 lambda found: self._take_requirements(group[0], key, found),
             )
+
+    def _locate(self, project: NormalizedName, file: PageFile) -> PageFile:
+        """``file`` with an absolute URL: the repository's own files are in its folder."""
+        if file.url != relative_file_url(project, file.filename):
+            return file
+        path = self._repository.folder / file_target(project, file.filename)
+        return replace(file, url=path_to_url(path))
 
     def _take_requirements(
         self, file: PageFile, key: tuple[NormalizedName, str], found: Found

@@ -38,7 +38,7 @@ MAX_HTML_BYTES = 16 << 20
 
 _HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html")
 _STATUSES = ("active", "archived", "deprecated", "quarantined")
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 def parse_simple_page(
@@ -84,7 +84,10 @@ def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list
     """
     try:
         return _read_html(body, url, encoding)
-    except _UNREADABLE as error:
+    except FormatError:
+        raise
+    except Exception as error:
+        # Two libraries read hostile bytes there, each with errors of its own making.
         raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
 
 

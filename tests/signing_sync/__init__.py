@@ -1,0 +1,1 @@
+"""Signing for an index that does not sign."""

@@ -1,0 +1,59 @@
+"""An index, an empty repository, and a sync of one over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from securepip.signing.sync import SyncOptions, SyncReport, sync
+from securepip.signing.upstream.index import open_sources
+from securepip.transport import Transport, TransportOptions
+from tests.support.indexes import Index, serve_index
+from tests.support.repositories import MadeRepository, make_repository
+
+Sync = Callable[..., SyncReport]
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    with serve_index() as index:
+        yield index
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> MadeRepository:
+    return make_repository(tmp_path / "overlay")
+
+
+@pytest.fixture
+def run(overlay: MadeRepository, index: Index) -> Sync:
+    """Sync the overlay: ``run("flask>=2", with_dependencies=True, indexes=[…])``."""
+
+    def run(
+        *requirements: str,
+        indexes: list[str] | None = None,
+        find_links: tuple[str, ...] = (),
+        constraints: tuple[str, ...] = (),
+        **options: Any,
+    ) -> SyncReport:
+        transport = Transport(TransportOptions(timeout=5, retries=0))
+        sources = open_sources([index.url] if indexes is None else indexes, find_links, transport)
+        try:
+            return sync(
+                overlay.repository,
+                sources,
+                transport,
+                SyncOptions(
+                    [Requirement(each) for each in requirements],
+                    [Requirement(each) for each in constraints],
+                    **options,
+                ),
+            )
+        finally:
+            transport.close()
+
+    return run

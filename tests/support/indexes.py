@@ -1,0 +1,233 @@
+"""An index that does not sign, on loopback: as much or as little of the simple API as a test wants.
+
+with serve_index() as index:
+    index.offer(make_wheel(tmp_path, "flask", "3.0"))
+    index.url  # http://127.0.0.1:…/simple/
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from securepip.formats.core_metadata import read_core_metadata
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass
+class OfferedFile:
+    """A file of the index. Tests change its fields at will."""
+
+    filename: str
+    data: bytes
+    metadata: bytes | None
+    sha256: str
+    url: str
+    upload_time: str = "2020-01-01T00:00:00.000000Z"
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Index:
+    """The index.
+
+    Attributes:
+        host: ``127.0.0.1:PORT``.
+        speaks_json: Whether it has the JSON form.
+        says_sizes: Whether its JSON pages have lengths and upload times (PEP 700).
+        says_metadata: Whether its pages tell of ``.metadata`` files.
+        says_sha256: Whether its pages have digests.
+        serves_metadata: Whether ``.metadata`` files are there.
+        has_api: Whether it has PyPI's JSON API.
+        answers_head: Whether it answers HEAD requests.
+        credentials: ``user:password`` that every request needs.
+        etags: Whether it gives and honours ETags.
+        status: PEP 792 status by project.
+        raw: Whole answers (status, content type, body) by path.
+        seen: ``METHOD /path`` of all requests.
+    """
+
+    host: str = ""
+    speaks_json: bool = True
+    says_sizes: bool = True
+    says_metadata: bool = True
+    says_sha256: bool = True
+    serves_metadata: bool = True
+    has_api: bool = False
+    answers_head: bool = True
+    credentials: str = ""
+    etags: bool = False
+    status: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The URL of the simple index, with its credentials."""
+        return f"http://{self.credentials}{'@' if self.credentials else ''}{self.host}/simple/"
+
+    def offer(self, *paths: Path) -> list[OfferedFile]:
+        """Publish wheels and sdists."""
+        offered = []
+        for path in paths:
+            is_wheel = path.name.endswith(".whl")
+            stem = path.name if is_wheel else path.name.removesuffix(".tar.gz")
+            name = stem.split("-")[0] if is_wheel else stem.rpartition("-")[0]
+            data = path.read_bytes()
+            file = OfferedFile(
+                path.name,
+                data,
+                read_core_metadata(path) if is_wheel else None,
+                sha256(data).hexdigest(),
+                f"../../files/{path.name}",
+            )
+            self.projects.setdefault(canonicalize_name(name), {})[path.name] = file
+            offered.append(file)
+        return offered
+
+    def withdraw(self, project: str, *filenames: str) -> None:
+        """Take files away; without names, the project."""
+        if not filenames:
+            del self.projects[project]
+        for filename in filenames:
+            del self.projects[project][filename]
+
+    def answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
+        """Status, content type and body for a path."""
+        if path in self.raw:
+            return self.raw[path]
+        parts = path.strip("/").split("/")
+        if parts[0] == "simple" and len(parts) == 2 and parts[1] in self.projects:
+            if self.speaks_json and _JSON in accept:
+                return 200, _JSON, json.dumps(self._page(parts[1])).encode()
+            return 200, "text/html; charset=utf-8", self._html(parts[1]).encode()
+        if parts[0] == "pypi" and self.has_api and len(parts) == 3 and parts[1] in self.projects:
+            return 200, "application/json", json.dumps(self._api(parts[1])).encode()
+        if parts[0] == "files":
+            for files in self.projects.values():
+                if parts[1] in files:
+                    return 200, "application/octet-stream", files[parts[1]].data
+                file = files.get(parts[1].removesuffix(".metadata"))
+                if file is not None and file.metadata is not None and self.serves_metadata:
+                    return 200, "application/octet-stream", file.metadata
+        return 404, "text/plain", b"no"
+
+    def _page(self, project: str) -> dict[str, Any]:
+        files = []
+        for file in self.projects[project].values():
+            entry: dict[str, Any] = {"filename": file.filename, "url": file.url}
+            entry["hashes"] = {"sha256": file.sha256} if self.says_sha256 else {}
+            if self.says_sizes:
+                entry |= {"size": len(file.data), "upload-time": file.upload_time}
+            if self.says_metadata:
+                entry["core-metadata"] = _digest(file.metadata)
+            files.append(entry | file.fields)
+        return {
+            "meta": {"api-version": "1.1"},
+            "name": project,
+            "project-status": {"status": self.status.get(project, "active")},
+            "files": files,
+        }
+
+    def _html(self, project: str) -> str:
+        links = ""
+        for file in self.projects[project].values():
+            fragment = f"#sha256={file.sha256}" if self.says_sha256 else ""
+            extra = "".join(
+                f' data-{key}="{escape(str(value))}"' for key, value in file.fields.items()
+            )
+            if self.says_metadata and file.metadata is not None:
+                extra += f' data-core-metadata="sha256={sha256(file.metadata).hexdigest()}"'
+            links += f'<a href="{escape(file.url)}{fragment}"{extra}>{file.filename}</a>\n'
+        status = self.status.get(project, "active")
+        return f'<meta name="pypi:project-status" content="{status}">\n{links}'
+
+    def _api(self, project: str) -> dict[str, Any]:
+        return {
+            "releases": {
+                "any": [
+                    {
+                        "filename": file.filename,
+                        "digests": {"sha256": file.sha256},
+                        "size": len(file.data),
+                        "upload_time_iso_8601": file.upload_time,
+                        "core-metadata": _digest(file.metadata),
+                    }
+                    for file in self.projects[project].values()
+                ]
+            }
+        }
+
+
+def _digest(metadata: bytes | None) -> dict[str, str] | bool:
+    return {"sha256": sha256(metadata).hexdigest()} if metadata is not None else False
+
+
+def project(name: str) -> NormalizedName:
+    """``name``, normalized."""
+    return canonicalize_name(name)
+
+
+@contextmanager
+def serve_index() -> Iterator[Index]:
+    """Run an ``Index`` for as long as the ``with`` lasts."""
+    index = Index()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self._reply(send_body=True)
+
+        def do_HEAD(self) -> None:
+            self._reply(send_body=False)
+
+        def _reply(self, *, send_body: bool) -> None:
+            path = unquote(urlsplit(self.path).path)
+            index.seen.append(f"{self.command} {path}")
+            status, kind, body = index.answer(path, self.headers.get("Accept", ""))
+            expected = base64.b64encode(index.credentials.encode()).decode()
+            if index.credentials and self.headers.get("Authorization") != f"Basic {expected}":
+                status, body = 401, b"who are you?"
+            if not send_body and not index.answers_head:
+                status, body = 405, b""
+            etag = f'"{sha256(body).hexdigest()}"'
+            if index.etags and self.headers.get("If-None-Match") == etag:
+                status, body = 304, b""
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            if index.etags:
+                self.send_header("ETag", etag)
+            self.end_headers()
+            if send_body:
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        index.host = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield index
+        finally:
+            server.shutdown()
+            thread.join()
