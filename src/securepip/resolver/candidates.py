@@ -103,8 +103,9 @@ class Offers:
     ) -> None:
         self.files = files
         self.python_mismatches = python_mismatches
-        self._versions = list(dict.fromkeys(offered.version for offered in files))
-        self._found: dict[tuple[SpecifierSet, bool, frozenset[Sha256]], list[OfferedFile]] = {}
+        self._by_version: dict[Version, list[OfferedFile]] = {}
+        for offered in files:
+            self._by_version.setdefault(offered.version, []).append(offered)
 
     def matching(
         self, specifier: SpecifierSet, *, prereleases: bool, hashes: frozenset[Sha256]
@@ -118,16 +119,8 @@ class Offers:
             hashes: When a file has one of these, only such files; else all, so that the caller can
                 say which hash was found instead.
         """
-        key = (specifier, prereleases, hashes)
-        if key not in self._found:
-            self._found[key] = self._find(specifier, prereleases, hashes)
-        return self._found[key]
-
-    def _find(
-        self, specifier: SpecifierSet, prereleases: bool, hashes: frozenset[Sha256]
-    ) -> list[OfferedFile]:
-        admitted = set(specifier.filter(self._versions, prereleases=prereleases or None))
-        files = [offered for offered in self.files if offered.version in admitted]
+        admitted = specifier.filter(self._by_version, prereleases=prereleases or None)
+        files = [offered for version in admitted for offered in self._by_version[version]]
         allowed = [offered for offered in files if offered.file.sha256 in hashes]
         files = allowed or files
         # PEP 592: yanked files only where a pin leaves nothing else.

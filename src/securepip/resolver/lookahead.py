@@ -111,7 +111,7 @@ class LookAhead:
                     known.specifier = specifier
                     known.guesses.add(files[0].file.filename)
                     useful = files[0].kind is Kind.WHEEL and is_cheap(files[0])
-                    return files[0] if useful and len(known.guesses) <= _GUESSES else None
+                    return files[0] if useful else None
         return None
 
     def _dependencies(
@@ -151,14 +151,13 @@ class _Known:
         self.specifier = SpecifierSet()
         self.extras: set[NormalizedName] = set()
         self.guesses: set[str] = set()
-        self._seen: set[tuple[SpecifierSet, frozenset[NormalizedName]]] = set()
+        self._seen: set[str] = set()
 
     def add(self, asked: SpecifierRequirement) -> bool:
-        """Take note, and say whether that is new."""
-        key = (asked.specifier, asked.extras)
-        if key in self._seen:
+        """Take note, and say whether that is new and worth a look."""
+        if asked.text in self._seen or len(self.guesses) >= _GUESSES:
             return False
-        self._seen.add(key)
+        self._seen.add(asked.text)
         self.latest = asked
         self.specifier &= asked.specifier
         self.extras |= asked.extras
