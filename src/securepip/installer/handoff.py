@@ -197,26 +197,29 @@ class _Progress:
     ) -> None:
         self._wheels = wheels
         self._compiler = compiler
-        libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
-        self._places = [_Place(scheme, library) for library, scheme in libraries.items()]
-        self._before = {
-            (wheel, place.library): _state(place.dist_info(wheel))
-            for wheel in wheels
-            for place in self._places
-        }
         self._found: dict[_Wheel, _Place] = {}
+        libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
+        places = [_Place(scheme, library) for library, scheme in libraries.items()]
+        # Paths as text: they are looked at some ten thousand times.
+        self._waiting = {
+            path: (wheel, place, _state(path))
+            for wheel in wheels
+            for place in places
+            for path in (str(place.dist_info(wheel) / "INSTALLER"),)
+        }
 
     def look(self) -> None:
         """Find what has been installed since the last look, and start to compile it."""
-        for wheel in self._wheels:
-            if wheel in self._found:
-                continue
-            for place in self._places:
-                state = _state(place.dist_info(wheel))
-                if state and state != self._before[wheel, place.library]:
-                    self._found[wheel] = place
-                    if self._compiler:
-                        self._compiler.submit(self._paths(wheel))
+        found = [
+            path
+            for path, (_, _, before) in self._waiting.items()
+            if (state := _state(path)) and state != before
+        ]
+        for path in found:
+            wheel, place, _ = self._waiting.pop(path)
+            self._found[wheel] = place
+            if self._compiler:
+                self._compiler.submit(self._paths(wheel))
 
     def complete(self) -> None:
         """Compile the rest, and record the byte code."""
@@ -256,9 +259,9 @@ class _Progress:
         return installed_paths(wheel.sources, place.library, place.scheme)
 
 
-def _state(dist_info: Path) -> tuple[int, int] | None:
+def _state(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(dist_info / "INSTALLER")  # noqa: PTH116 - as Path.stat, but faster
+        status = os.stat(path)  # noqa: PTH116 - see above
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino

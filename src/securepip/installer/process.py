@@ -25,7 +25,7 @@ _KEPT = frozenset(
     | {"PYTHONDONTWRITEBYTECODE"}
 )
 _DROPPED = ("PYTHON", "_PYTHON", "__PYVENV", "PIP_", "_PIP", "ENSUREPIP")
-_TICK = 0.05
+_TICK = 0.1  # seconds
 
 
 def clean_environment() -> dict[str, str]:
@@ -69,7 +69,7 @@ def run(command: Sequence[str], *, while_running: Callable[[], None]) -> tuple[i
 
     Args:
         command: The program and its arguments.
-        while_running: Called about twenty times a second.
+        while_running: Called about ten times a second.
 
     Raises:
         InstallationError: It cannot be started.
