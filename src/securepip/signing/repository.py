@@ -197,10 +197,9 @@ class Repository:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        target = self.roles().target(page_target(project))
-        if target is None:
+        sha256 = self._page_sha256(project)
+        if sha256 is None:
             return None
-        sha256 = parse_sha256(target.hashes["sha256"])
         path = self.folder / consistent_path(page_target(project), sha256)
         try:
             data = path.read_bytes()
@@ -362,15 +361,18 @@ class Repository:
         self, before: ProjectPage | None, after: ProjectPage | None
     ) -> dict[str, TargetFile | None]:
         """Write the new page and say which target paths change; None takes one away."""
-        old = _targets_of(before)
-        new = _targets_of(after)
+        old, new = _files_signed_for(before), _files_signed_for(after)
         if after is not None:
             path = page_target(after.project)
-            length, sha256 = new[path]
+            data = after.to_json()
+            sha256 = sha256_of(data)
+            new[path] = len(data), sha256
             file = self.folder / consistent_path(path, sha256)
             if not has_sha256(file, sha256):
-                self._writer.write(file, after.to_json())
+                self._writer.write(file, data)
         edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
+        if before is not None and after is None:
+            edits[page_target(before.project)] = None
         for path, (length, sha256) in new.items():
             if old.get(path) != (length, sha256):
                 edits[path] = TargetFile(length, {"sha256": sha256}, path)
@@ -411,9 +413,7 @@ class Repository:
         gone = {project for project, page in pages.items() if page is None}
         for project, page in pages.items():
             if page is not None:
-                folder = self.folder / SIMPLE_DIR / project
-                self._write_changed(folder / PAGE_NAME, page.to_json())
-                self._write_changed(folder / HTML_NAME, page.to_html())
+                self._show_page(project, page)
         projects = [project for project in self.projects() if project not in gone]
         simple = self.folder / SIMPLE_DIR
         self._write_changed(simple / HTML_NAME, listing.to_html(projects))
@@ -424,6 +424,17 @@ class Repository:
         for project, page in pages.items():
             self._sweep(project, page)
         self.ledger.finish()
+
+    def _show_page(self, project: NormalizedName, page: ProjectPage) -> None:
+        plain = self.folder / page_target(project)
+        if sha256 := self._page_sha256(project):
+            twin = self.folder / consistent_path(page_target(project), sha256)
+            self._show_plainly(twin, plain, sha256)
+        self._write_changed(plain.with_name(HTML_NAME), page.to_html())
+
+    def _page_sha256(self, project: NormalizedName) -> Sha256 | None:
+        target = self.roles().target(page_target(project))
+        return None if target is None else parse_sha256(target.hashes["sha256"])
 
     def _sweep(self, project: NormalizedName, page: ProjectPage | None) -> None:
         """Delete the distributions that the page does not offer: a revoked one is for nobody."""
@@ -449,15 +460,10 @@ def _files_of(page: ProjectPage | None) -> Sequence[PageFile]:
     return page.files if page else ()
 
 
-def _targets_of(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
-    """The targets that a page stands for, itself included: length and digest by path."""
+def _files_signed_for(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
+    """Length and digest of the distributions on a page, by target path."""
     if page is None:
         return {}
-    data = page.to_json()
     return {
-        page_target(page.project): (len(data), sha256_of(data)),
-        **{
-            file_target(page.project, file.filename): (file.size, file.sha256)
-            for file in page.files
-        },
+        file_target(page.project, file.filename): (file.size, file.sha256) for file in page.files
     }
