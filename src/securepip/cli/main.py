@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from securepip import __version__
 from securepip.cli import console, install, repo, trust
+from securepip.cli.parser import Parser
 from securepip.errors import SecurepipError
 
 
@@ -49,7 +50,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         words: The command line; a command takes its defaults from pip's configuration, which is
             read only for the command that is named.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="securepip",
         description="pip install, with every byte checked against what was signed.",
         allow_abbrev=False,

@@ -1,0 +1,154 @@
+"""``repo sync`` and ``repo accept-change`` as commands, and what a client makes of the result."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from securepip.cli import main
+from securepip.signing.repository import Repository
+from securepip.signing.upstream import http_index
+from tests.signing_sync.conftest import Sync
+from tests.support.indexes import Index
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+_SOURCES = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip without any configuration: the machine that tests run on may have constraints."""
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+def test_a_person_sees_what_was_signed_and_what_was_not(
+    index: Index, overlay: MadeRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, _ = index.offer(make_wheel(tmp_path, "app", "1.0"), make_wheel(tmp_path, "app", "2.0"))
+    bad.url += "?token=1"
+    command = ["repo", "sync", str(overlay.folder), "--upstream", index.url]
+    assert main([*command, "app", "nonesuch"]) == 1
+    printed = capsys.readouterr()
+    assert "app: 1 file left out: a URL with a signature" in printed.out
+    assert "Signed 1 projects: app" in printed.out
+    assert "1 projects with 1 files" in printed.out
+    assert "WARNING: nonesuch: not known to http://127.0.0.1" in printed.err
+    assert main(command) == 0
+    assert "Nothing had to be signed." in capsys.readouterr().out
+
+
+def test_requirement_files_name_projects_and_pips_constraints_are_honoured(
+    index: Index,
+    overlay: MadeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["old"]))
+    index.offer(make_wheel(tmp_path, "app", "2.0", requires=["new"]))
+    index.offer(make_wheel(tmp_path, "old", "1.0"), make_wheel(tmp_path, "new", "1.0"))
+    wanted, constraints = tmp_path / "wanted.txt", tmp_path / "constraints.txt"
+    wanted.write_text("# ours\napp>=1 ; python_version > '3' # really\n")
+    constraints.write_text("app<2\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(constraints))
+    monkeypatch.setenv("PIP_INDEX_URL", index.url)
+    command = ["repo", "sync", str(overlay.folder), "-r", str(wanted), "--with-dependencies"]
+    assert main(command) == 0
+    assert overlay.repository.projects() == ["app", "old"]
+
+
+def test_a_changed_file_is_signed_after_the_operator_accepted_it(
+    index: Index, overlay: MadeRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.offer(make_wheel(tmp_path / "a", "app", "1.0"))
+    command = ["repo", "sync", str(overlay.folder), "--upstream", index.url, "app"]
+    assert main(command) == 0
+    (changed,) = index.offer(make_wheel(tmp_path / "b", "app", "1.0", requires=["x"]))
+    assert main(command) == 1
+    advice = f"securepip repo accept-change {overlay.folder} {changed.filename}"
+    assert advice in capsys.readouterr().err
+    assert main(advice.split()[1:]) == 0
+    assert main(command) == 0
+    assert main(advice.split()[1:]) == 1
+
+
+@pytest.mark.parametrize("age", ["7", "d", "-1d", "1y"])
+def test_an_age_that_is_none_is_a_usage_error(overlay: MadeRepository, age: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["repo", "sync", str(overlay.folder), f"--min-age={age}"])
+    assert ended.value.code == 2
+
+
+def test_what_was_synced_installs_on_a_machine_that_trusts_it(
+    index: Index, overlay: MadeRepository, run: Sync, machine: Machine, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib"]))
+    index.offer(make_wheel(tmp_path, "lib", "1.0"))
+    assert run("app", with_dependencies=True).problems == []
+    machine.trust(overlay, str(overlay.folder))
+    done = machine.install("app")
+    assert done.code == 0, done.err
+    assert "Successfully installed app-1.0 lib-1.0" in done.out
+
+
+def test_a_page_without_an_end_is_refused(
+    index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_index, "MAX_PAGE_BYTES", 100_000)
+    index.offer(make_wheel(tmp_path, "lib", "1.0"))
+    index.raw["/simple/app/"] = (200, "text/html", b"<a>" * 100_000)
+    report = run("app", "lib")
+    assert report.signed == ["lib"]
+    assert "longer than the 100000 bytes" in str(report.problems[0])
+
+
+def test_a_sync_killed_at_any_moment_leaves_a_repository_that_the_next_one_completes(
+    index: Index, overlay: MadeRepository, tmp_path: Path
+) -> None:
+    names = [f"app{number}" for number in range(12)]
+    for name in names:
+        index.offer(make_wheel(tmp_path, name, "1.0"))
+    command = [sys.executable, "-m", "securepip", "repo", "sync", str(overlay.folder)]
+    command += ["--upstream", index.url, *names]
+    environment = {**os.environ, "PYTHONPATH": str(_SOURCES)}
+    for _ in range(4):
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            deadline = time.monotonic() + 20
+            while not index.seen and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.6))
+            process.send_signal(signal.SIGKILL)
+        index.seen.clear()
+        for name in Repository.open(overlay.folder).projects():
+            Repository.open(overlay.folder).page(canonicalize_name(name))
+    assert main(command[3:]) == 0
+    for name in names:
+        assert overlay.repository.page(canonicalize_name(name)) is not None
+
+
+@pytest.mark.registry
+def test_what_pip_here_is_configured_for_can_be_signed_and_installed(
+    overlay: MadeRepository,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    assert main(["repo", "sync", str(overlay.folder), "requests", "--with-dependencies"]) == 0
+    assert {"certifi", "idna", "requests", "urllib3"} <= set(overlay.repository.projects())
+    machine.trust(overlay, str(overlay.folder))
+    done = machine.install("requests")
+    assert done.code == 0, done.err
