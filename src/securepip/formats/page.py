@@ -126,6 +126,8 @@ def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
             raise FormatError(f"the page of {project} says that it is of {document['name']!r:.80}")
         if not str(document["meta"]["api-version"]).startswith("1."):
             raise FormatError(f"the page of {project} is of an unknown version of the simple API")
+        if not isinstance(document["files"], list):
+            raise FormatError(f"the page of {project} has no list of files")
         status = document.get("project-status") or {}
         return ProjectPage(
             project,

@@ -226,8 +226,8 @@ class VerifiedIndex:
                 page = parse_page(data, project)
             except FormatError as error:
                 raise VerificationError(
-                    f"the repository {repository.name!r} has signed a page that cannot be read: "
-                    f"{error.what}",
+                    f"the page of {project}, from {redact(url)}, cannot be read, although the "
+                    f"repository {repository.name!r} has signed it: {error.what}",
                     remedy="Nothing was installed. Tell the people who run the repository.",
                 ) from None
             return _Located(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
