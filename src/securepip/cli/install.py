@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from securepip.index import VerifiedFile, VerifiedIndex
+    from securepip.installer import HandOff
     from securepip.resolver.plan import Plan, SatisfiedRequirement
 
 UNSAFE = "--unsafely-disable-package-verification"
@@ -72,7 +73,9 @@ def _install(arguments: argparse.Namespace) -> int:
     if arguments.unsafe:
         return _plain_pip(arguments.words)
     from securepip import resolver
+    from securepip.dirs import cache_dir
     from securepip.index import DeferredIndex
+    from securepip.installer import SdistBuilder
 
     given = resolver.read_requirements(
         arguments.requirements, arguments.requirement, arguments.constraint
@@ -88,7 +91,8 @@ def _install(arguments: argparse.Namespace) -> int:
     )
     with ExitStack() as stack:
         index = DeferredIndex(lambda: _open_index(arguments, stack))
-        plan = resolver.resolve(given, environment, index, options)
+        builder = SdistBuilder(index, environment, cache_dir() / "wheels")
+        plan = resolver.resolve(given, environment, index, options, builder)
         for satisfied in plan.satisfied:
             console.say(_satisfied_line(satisfied))
         if not plan.install:
@@ -98,8 +102,9 @@ def _install(arguments: argparse.Namespace) -> int:
             return 0
         with console.progress("Fetching") as progress:
             files = index.fetch([(one.project, one.file) for one in plan.install], progress)
-    _say_verified(files)
-    return _hand_off(arguments, plan, files, environment.python)
+        _say_verified(files)
+        wheels = builder.wheels(plan, files)
+    return _hand_off(arguments, plan, wheels, environment.python)
 
 
 def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedIndex:
@@ -116,20 +121,17 @@ def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedInde
 
 
 def _hand_off(
-    arguments: argparse.Namespace, plan: Plan, files: Sequence[VerifiedFile], python: Path
+    arguments: argparse.Namespace, plan: Plan, wheels: Sequence[HandOff], python: Path
 ) -> int:
-    from securepip.installer import handoff as installer
+    from securepip.installer import InstallOptions, install
 
     console.say("Installing collected packages: " + ", ".join(one.project for one in plan.install))
     pip_arguments = ("--break-system-packages",) if arguments.break_system_packages else ()
-    report = installer.install(
-        [
-            installer.HandOff(planned, file)
-            for planned, file in zip(plan.install, files, strict=True)
-        ],
+    report = install(
+        wheels,
         python,
         plan.satisfied,
-        installer.InstallOptions(
+        InstallOptions(
             compile=not arguments.no_compile,
             no_deps=arguments.no_deps,
             pip_arguments=pip_arguments,
