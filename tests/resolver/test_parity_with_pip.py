@@ -140,7 +140,7 @@ def _line(one: SatisfiedRequirement) -> str:
 
 @given(scenario=scenarios())
 @settings(
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
@@ -180,3 +180,36 @@ def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scen
         else:
             assert sorted(pins(chosen)) == theirs, said
             assert {_line(one) for one in chosen.satisfied} <= set(said.splitlines()), said
+
+
+def test_the_order_of_installation_is_that_of_pip(tmp_path: Path) -> None:
+    """Cycles, extras and ties included; pip tells it only when it really installs."""
+    wheels = tmp_path / "wheels"
+    requires = {
+        "top": ["left", "right[more]", "ring1"],
+        "left": ["deep", "bottom"],
+        "right": ["bottom", "extra; extra == 'more'"],
+        "deep": ["deeper"],
+        "deeper": ["bottom"],
+        "ring1": ["ring2"],
+        "ring2": ["ring3", "deep"],
+        "ring3": ["ring1"],
+        "extra": ["zeta", "alpha"],
+    }
+    for name in (*requires, "bottom", "zeta", "alpha", "single"):
+        make_wheel(wheels, name, "1.0", requires.get(name, ()), extras=("more",))
+    said = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--isolated", "install", "--no-index", "--no-compile"),
+            *("--find-links", wheels, "--target", tmp_path / "target", "single", "top"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    line = next(line for line in said.splitlines() if line.startswith("Installing collected"))
+    index = FakeIndex()
+    index.add_folder(wheels)
+    asked = read_requirements(["single", "top"])
+    chosen = resolve(asked, environment(), index, ResolveOptions())
+    assert [file.project for file in chosen.install] == line.partition(": ")[2].split(", ")

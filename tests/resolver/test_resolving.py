@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import ResolutionError, VerificationError
-from securepip.formats.page import PageFile
+from securepip.formats.page import PageFile, ProjectPage
 from securepip.resolver import (
     ResolveInput,
     ResolveOptions,
@@ -361,6 +361,34 @@ class TestWaves:
             index.add("base", version)
         plan(index, "web", "base<3")
         assert len(index.asked) == len(set(index.asked))
+
+
+class RefusingIndex(FakeIndex):
+    """Fails the verification of one project's page."""
+
+    refused = "base"
+
+    def page(self, project: NormalizedName) -> ProjectPage | None:
+        if project == self.refused:
+            raise VerificationError(f"the page of {project} is not what was signed")
+        return super().page(project)
+
+
+def test_a_failed_verification_of_what_is_needed_ends_the_resolution() -> None:
+    index = RefusingIndex()
+    index.add("web", "2.0", ["base"])
+    index.add("web", "1.0")
+    with pytest.raises(VerificationError, match="the page of base"):
+        plan(index, "web")
+
+
+def test_a_failed_verification_of_what_was_only_guessed_ahead_does_not() -> None:
+    index = RefusingIndex()
+    index.add("web", "2.0", ["base"])
+    index.add("web", "1.0")
+    index.add("shop", "1.0", ["web<2"])
+    assert pins(plan(index, "shop", "web")) == ["web==1.0", "shop==1.0"]
+    assert "metadata web-2.0-py3-none-any.whl" in index.asked
 
 
 def test_long_searches_are_reported(caplog: pytest.LogCaptureFixture) -> None:

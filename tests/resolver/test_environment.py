@@ -1,0 +1,153 @@
+"""What a target is, asked of real interpreters, with pip's own answers as the measure."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import UsageError
+from securepip.resolver import find_interpreter, probe
+from tests.support.wheels import metadata_text
+
+
+def _interpreters() -> list[str]:
+    """The running Python, and of each other implementation and version one, from 3.10 on."""
+    beside = sorted(Path(sys.base_prefix).parent.glob("*/bin/python"))
+    named = [shutil.which(name) for name in (*(f"python3.{n}" for n in range(10, 16)), "pypy3")]
+    ask = "import sys; v = sys.version_info; print(v >= (3, 10), sys.implementation.name, v[:2])"
+    found: dict[bytes, str] = {}
+    for path in (sys.executable, *map(str, beside), *filter(None, named)):
+        answer = subprocess.run([path, "-c", ask], capture_output=True).stdout
+        if answer.startswith(b"True"):
+            found.setdefault(answer, path)
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("target") / "env"
+    venv.create(folder, with_pip=False, symlinks=True)
+    return folder
+
+
+@pytest.mark.parametrize("interpreter", _interpreters())
+def test_tags_are_those_that_pip_computes_there(interpreter: str) -> None:
+    import pip
+
+    # Our own pip is run by that interpreter where it can be, as `pip --python` does it.
+    runner = Path(pip.__file__).parent / "__pip-runner__.py"
+    said = subprocess.run(
+        [interpreter, runner, "--isolated", "debug", "--verbose"], capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stderr
+    listed = re.findall(r"^  (\w+-\w+-\w+)$", said.stdout, re.MULTILINE)
+    count = re.search(r"Compatible tags: (\d+)", said.stdout)
+    assert count and len(listed) == int(count[1])
+    assert [str(tag) for tag in probe(interpreter).tags] == listed
+
+
+def test_the_running_environment_is_probed_without_a_subprocess(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = probe(sys.executable)
+    monkeypatch.setattr(subprocess, "run", None)
+    here = probe()
+    assert (here.tags, here.version, here.markers) == (asked.tags, asked.version, asked.markers)
+    assert (here.purelib, here.platlib) == (asked.purelib, asked.platlib)
+    assert "packaging" in here.installed
+
+
+def test_a_virtual_environment_without_pip_is_a_target(empty_environment: Path) -> None:
+    target = probe(str(empty_environment))
+    assert target.purelib.is_relative_to(empty_environment)
+    assert dict(target.installed) == {}
+    assert find_interpreter(str(empty_environment)) == str(target.python)
+
+
+def test_variables_and_the_current_folder_do_not_confuse_it(
+    empty_environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = probe(str(empty_environment))
+    (tmp_path / "json.py").write_text("raise SystemExit('the current folder was imported')")
+    (tmp_path / "stray-1.0.dist-info").mkdir()
+    (tmp_path / "stray-1.0.dist-info" / "METADATA").write_text(metadata_text("stray", "1.0"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "json.py"))
+    assert probe(str(empty_environment)) == clean
+    assert "stray" not in probe(str(empty_environment)).installed
+
+
+def test_the_users_own_site_counts_where_the_target_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path))
+    base = getattr(sys, "_base_executable", sys.executable)
+    ask = "import site; print(site.getusersitepackages())"
+    folder = subprocess.run([base, "-c", ask], capture_output=True, text=True, check=True)
+    site = Path(folder.stdout.strip())
+    (site / "mine-1.0.dist-info").mkdir(parents=True)
+    (site / "mine-1.0.dist-info" / "METADATA").write_text(metadata_text("mine", "1.0"))
+    assert "mine" in probe(base).installed
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    assert "mine" not in probe(base).installed
+
+
+def test_what_is_installed_is_read_when_asked_and_broken_things_are_passed_over(
+    empty_environment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = probe(str(empty_environment)).purelib
+    good = site / "good_one-1.2.dist-info"
+    good.mkdir()
+    (good / "METADATA").write_text(
+        metadata_text("Good.One", "1.2", ["base; extra == 'x'"], extras=["X"])
+    )
+    (good / "INSTALLER").write_text("pip\n")
+    (good / "direct_url.json").write_text(
+        json.dumps({"url": "file:///src", "dir_info": {"editable": True}})
+    )
+    (site / "old-1.0-py3.egg-info").mkdir()
+    (site / "old-1.0-py3.egg-info" / "PKG-INFO").write_text(metadata_text("old", "1.0"))
+    (site / "-1.0.dist-info").mkdir()
+    (site / "broken-1.0.dist-info").mkdir()
+    installed = probe(str(empty_environment)).installed
+    found = installed[next(name for name in installed if name == "good-one")]
+    assert str(found.version) == "1.2"
+    assert [str(one) for one in found.requires_dist] == ['base; extra == "x"']
+    assert found.extras == {"x"}
+    assert found.editable
+    assert found.installer == "pip"
+    assert found.location == str(site)
+    old = installed[next(name for name in installed if name == "old")]
+    assert (str(old.version), old.editable, old.installer) == ("1.0", False, "")
+    broken = installed[next(name for name in installed if name == "broken")]
+    assert (broken.requires_dist, broken.extras) == ((), frozenset())
+
+
+def test_what_is_no_interpreter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Could not locate Python interpreter"):
+        probe(str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="Could not locate Python interpreter"):
+        probe(str(tmp_path))
+    text = tmp_path / "python"
+    text.write_text("#!/bin/sh\necho not python\nexit 3\n")
+    text.chmod(0o755)
+    with pytest.raises(UsageError, match="does not run as a Python interpreter"):
+        probe(str(text))
+
+
+def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
+    # Stands in for an old interpreter: it answers as one does, to the same command line.
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho '{\"version\": [3, 6, 15]}'\n")
+    old.chmod(0o755)
+    with pytest.raises(UsageError, match=r"is Python 3\.6\.15"):
+        probe(str(old))
