@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from build import ProjectBuilder
     from pyproject_hooks import SubprocessRunner
 
+_log = logging.getLogger(__name__)
 _SEAL = object()
 _MAX_MEMBERS = 500_000
 _MAX_UNPACKED_BYTES = 8 << 30
@@ -259,7 +262,12 @@ def _explained(sdist: VerifiedFile) -> Iterator[None]:
     from build import BuildBackendException, BuildException
 
     try:
-        yield
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield
+        # What a backend warns of concerns the author of the sdist, not who installs it.
+        for warning in said:
+            _log.debug("%s: %s", sdist.filename, warning.message)
     except (BuildException, BuildBackendException) as error:
         cause = getattr(error, "exception", None)
         raise InstallationError(

@@ -8,6 +8,7 @@ fetch build requirements by themselves, and ``--require-hashes`` does not reach 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ from securepip.resolver import (
     probe,
     resolve,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class SdistBuilder:
@@ -79,6 +82,7 @@ class SdistBuilder:
     def _wheel(self, file: VerifiedFile) -> VerifiedFile | BuiltWheel:
         if file.filename.endswith(WHEEL_SUFFIX):
             return file
+        _log.info("Building wheel for %s (%s)", file.project, file.filename)
         with self._build_of(file):
             return build_wheel(file, self._settings)
 
