@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from securepip import __version__
@@ -22,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed, 2 usage, 3 not verified."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = None
+    # Being ended politely is being interrupted: temporary folders go, pip puts back what it can.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments = build_parser(words).parse_args(words)
         arguments.words = words
