@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 from pathlib import Path
 
@@ -158,6 +159,20 @@ def test_without_metadata_files_a_wheel_for_each_platform_is_read_once(
     index.seen.clear()
     run("app", with_dependencies=True)
     assert not [line for line in index.seen if line.endswith(".whl")]
+
+
+@pytest.mark.parametrize("serves_parts", [True, False])
+@pytest.mark.parametrize("says_metadata", [True, False])
+def test_of_a_large_wheel_without_a_metadata_file_only_the_end_is_fetched(
+    index: Index, run: Sync, tmp_path: Path, serves_parts: bool, says_metadata: bool
+) -> None:
+    index.serves_parts, index.says_metadata = serves_parts, says_metadata
+    index.serves_metadata = False
+    content = {"app/data": random.Random(0).randbytes(1_000_000)}
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib"], files=content))
+    offer(index, tmp_path, "lib")
+    assert run("app", with_dependencies=True).signed == ["app", "lib"]
+    assert (index.sent < 200_000) == serves_parts
 
 
 def test_an_sdist_tells_what_it_needs_and_what_its_build_needs(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,11 +54,13 @@ class Index:
         serves_metadata: Whether ``.metadata`` files are there.
         has_api: Whether it has PyPI's JSON API.
         answers_head: Whether it answers HEAD requests.
+        serves_parts: Whether it serves parts of files (range requests).
         credentials: ``user:password`` that every request needs.
         etags: Whether it gives and honours ETags.
         status: PEP 792 status by project.
         raw: Whole answers (status, content type, body) by path.
         seen: ``METHOD /path`` of all requests.
+        sent: Bytes of all bodies.
     """
 
     host: str = ""
@@ -68,12 +71,14 @@ class Index:
     serves_metadata: bool = True
     has_api: bool = False
     answers_head: bool = True
+    serves_parts: bool = True
     credentials: str = ""
     etags: bool = False
     status: dict[str, str] = field(default_factory=dict)
     raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
+    sent: int = 0
 
     @property
     def url(self) -> str:
@@ -209,6 +214,9 @@ def serve_index() -> Iterator[Index]:
             etag = f'"{sha256(body).hexdigest()}"'
             if index.etags and self.headers.get("If-None-Match") == etag:
                 status, body = 304, b""
+            part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            if part and status == 200 and index.serves_parts:
+                status, body = 206, body[int(part[1]) : int(part[2]) + 1]
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -216,6 +224,7 @@ def serve_index() -> Iterator[Index]:
                 self.send_header("ETag", etag)
             self.end_headers()
             if send_body:
+                index.sent += len(body)
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there

@@ -119,7 +119,19 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
         raise FormatError(f"{filename} is not a readable archive: {error}") from None
 
 
-def _read_wheel(path: Path, filename: str) -> bytes:
+def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
+    """As ``read_core_metadata`` for a wheel that may also be a seekable stream.
+
+    Raises:
+        FormatError: It is not a readable wheel, or has not exactly one metadata file.
+    """
+    try:
+        return _read_wheel(wheel, filename)
+    except _ARCHIVE_ERRORS as error:
+        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+
+
+def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
     # The wheel specification: the .dist-info folder is named after the file name's first two
     # parts. Two folders that normalize to the same name would let pip read another than we do.
     project = canonicalize_name(filename.split("-", 1)[0])

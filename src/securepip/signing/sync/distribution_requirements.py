@@ -1,7 +1,7 @@
 """The requirements of one distribution of a page, from its ``.metadata`` or from its own bytes.
 
-Rule: only bytes with the sha256 that the page has are read, and no archive is unpacked. What is
-found here decides which projects are signed, not whether anything can be trusted.
+Rule: no archive is unpacked, and of a large wheel only the end is fetched. What is found here
+decides which projects are signed, not whether anything can be trusted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from typing import IO
 from packaging.requirements import InvalidRequirement, Requirement
 
 from securepip.errors import FormatError, TransportError
-from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.core_metadata import (
+    parse_core_metadata,
+    read_core_metadata,
+    read_wheel_metadata,
+)
 from securepip.formats.digests import sha256_of, sha256_of_stream
 from securepip.formats.page import PageFile
 from securepip.signing.sync.dependencies import is_wheel
 from securepip.signing.sync.offered import Reader
+from securepip.signing.sync.remote_file import open_remote
 from securepip.transport import Transport, file_url_to_path, is_local
 
 if sys.version_info >= (3, 11):
@@ -33,6 +38,9 @@ else:
 
 MAX_DISTRIBUTION_BYTES = 512 << 20
 """Larger distributions are not fetched for their requirements; few have no ``.metadata``."""
+
+SMALL_BYTES = 1 << 18
+"""A wheel up to this length is fetched whole: one request."""
 
 _DEFAULT_BUILD = ("setuptools", "wheel")
 _MAX_PYPROJECT_BYTES = 1 << 20
@@ -82,6 +90,11 @@ def find_requirements(group: Sequence[PageFile], reader: Reader, transport: Tran
                 continue
             if sha256_of(data) == file.core_metadata:
                 return _parsed(data, (), file)
+        inside = _read_end(file, reader, transport)
+        if inside is not None and sha256_of(inside) == file.core_metadata:
+            return _parsed(inside, (), file)
+    elif (inside := _read_end(file, reader, transport)) is not None:
+        return _parsed(inside, (), file)
     try:
         data, build = _read_distribution(file, reader, transport)
     except (FormatError, TransportError) as error:
@@ -115,6 +128,17 @@ def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
     if not is_wheel(file) and not metadata.is_static:
         remark = f"{file.filename} may turn out to need more when it is built"
     return Found((*map(str, metadata.requires_dist), *build), wrong, remark)
+
+
+def _read_end(file: PageFile, reader: Reader, transport: Transport) -> bytes | None:
+    """METADATA of a large wheel from the parts of it that hold it; None where that cannot be."""
+    if not is_wheel(file) or is_local(file.url) or file.size < SMALL_BYTES:
+        return None
+    try:
+        with open_remote(reader.fetch_url(file.url), file.size, transport) as remote:
+            return read_wheel_metadata(remote, file.filename)
+    except (TransportError, FormatError):
+        return None
 
 
 def _read_distribution(
