@@ -34,9 +34,9 @@ def say(text: str, *, level: int = 0) -> None:
         print(text, flush=True)
 
 
-def warn(text: str) -> None:
-    """Print a warning on standard error; hidden by the second ``--quiet``."""
-    if _verbosity > -2:
+def warn(text: str, *, always: bool = False) -> None:
+    """Print a warning on standard error; hidden by the second ``--quiet``, unless ``always``."""
+    if always or _verbosity > -2:
         _print_error("WARNING", text, "33")
 
 

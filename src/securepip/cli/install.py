@@ -71,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _install(arguments: argparse.Namespace) -> int:
     if arguments.unsafe:
-        return _plain_pip(arguments.words)
+        return _plain_pip(arguments)
     from securepip import resolver
     from securepip.dirs import cache_dir
     from securepip.index import DeferredIndex
@@ -165,11 +165,28 @@ def _say_verified(files: Sequence[VerifiedFile]) -> None:
     console.say(f"Verified {what} ({size / 1e6:.1f} MB), signed by {signers}")
 
 
-def _plain_pip(words: Sequence[str]) -> int:
+def _plain_pip(arguments: argparse.Namespace) -> int:
     """Run pip with the same command line: what the user asks for who switches verification off."""
     console.warn(
         "package verification is switched off: nothing that is installed now was checked.\n"
-        f"Leave out {UNSAFE} to install verified packages."
+        f"Leave out {UNSAFE} to install verified packages.",
+        always=True,
     )
-    kept = [word for word in words if word not in (UNSAFE, "--debug")]
-    return subprocess.run([sys.executable, "-m", "pip", *kept], check=False).returncode
+    # pip wants it before the command.
+    python = () if arguments.python is None else ("--python", arguments.python)
+    command = [sys.executable, "-m", "pip", *python, *_words_for_pip(arguments.words)]
+    return subprocess.run(command, check=False).returncode
+
+
+def _words_for_pip(words: Sequence[str]) -> list[str]:
+    """The command line without what pip does not know, or not in that place."""
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        name, separator, _ = word.partition("=")
+        if name in ("--python", "--repository"):
+            if not separator:
+                next(rest)
+        elif word not in (UNSAFE, "--debug"):
+            kept.append(word)
+    return kept
