@@ -92,13 +92,12 @@ class CandidateFinder:
         """What is installed of the project."""
         return self._environment.installed.get(project)
 
-    def installed_candidate(self, asked_by: SpecifierRequirement) -> InstalledCandidate | None:
-        """What is installed of the project that is asked for, in whatever version."""
-        project = asked_by.project
+    def installed_candidate(
+        self, distribution: InstalledDistribution, asked_by: SpecifierRequirement
+    ) -> InstalledCandidate:
+        """The candidate that is installed."""
+        project = distribution.project
         if project not in self._of_installed:
-            distribution = self.installed_distribution(project)
-            if distribution is None:
-                return None
             self._of_installed[project] = InstalledCandidate(distribution, asked_by)
         return self._of_installed[project]
 

@@ -58,8 +58,13 @@ class SpecifierRequirement:
         return identifier_of(self.project, self.extras)
 
     @property
+    def unmarked(self) -> str:
+        """As it reads where its marker, which holds, is of no more interest."""
+        return self.text.partition(";")[0]
+
+    @property
     def chain(self) -> str:
-        """It, and who asks for it: what a dependency of it comes from."""
+        """It, and who asks for it: what is required because of it comes from that."""
         return f"{self.text}->{self.comes_from}" if self.comes_from else self.text
 
     def is_satisfied_by(self, candidate: Candidate) -> bool:

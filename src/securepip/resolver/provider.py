@@ -266,9 +266,10 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
     def _usable_installed(
         self, template: SpecifierRequirement, specifier: SpecifierSet, excluded: set[Candidate]
     ) -> InstalledCandidate | None:
-        installed = self._finder.installed_candidate(template)
-        if installed is None or not specifier.contains(installed.version, prereleases=True):
+        distribution = self._finder.installed_distribution(template.project)
+        if distribution is None or not specifier.contains(distribution.version, prereleases=True):
             return None
+        installed = self._finder.installed_candidate(distribution, template)
         candidate: Candidate = installed
         if template.extras:
             candidate = self._finder.with_extras(installed, template.extras, template)
@@ -318,18 +319,22 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
     def _requirements(
         self, written: Requirement, candidate: BaseCandidate | ExtrasCandidate
     ) -> Iterator[AnyRequirement]:
+        chain = candidate.asked_by.chain
+        if not isinstance(candidate, ExtrasCandidate):
+            # As in pip: the marker is quoted of what has extras only.
+            chain = chain.replace(candidate.asked_by.text, candidate.asked_by.unmarked, 1)
         if not written.url:
-            yield from requirements_from(written, candidate.asked_by.chain)
+            yield from requirements_from(written, chain)
             return
         # Nobody signs an address. What an installed distribution asked for that way and got is
         # there already; it is kept, and never replaced by something of the same name.
         project = canonicalize_name(written.name)
         installed = None
         if isinstance(candidate, InstalledCandidate):
-            named = SpecifierRequirement(
-                project, frozenset(), SpecifierSet(), str(written), candidate.asked_by.chain
-            )
-            installed = self._finder.installed_candidate(named)
+            named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
+            distribution = self._finder.installed_distribution(project)
+            if distribution is not None:
+                installed = self._finder.installed_candidate(distribution, named)
         yield (
             UnsignedRequirement(project, str(written))
             if installed is None

@@ -213,7 +213,7 @@ def _satisfied(
     one: InstalledCandidate, required_by: tuple[NormalizedName, ...]
 ) -> SatisfiedRequirement:
     return SatisfiedRequirement(
-        requirement=one.asked_by.text,
+        requirement=one.asked_by.unmarked,
         project=one.project,
         version=one.version,
         location=one.distribution.location,
