@@ -31,7 +31,7 @@ def describe_state(state: Path) -> list[RoleState]:
     described = []
     for name in ("root", "timestamp", "snapshot", "targets"):
         try:
-            signed = Metadata[Any].from_file(str(state / f"{name}.json")).signed
+            signed = Metadata[Any].from_bytes((state / f"{name}.json").read_bytes()).signed
         except (OSError, RepositoryError, ValueError):
             continue
         described.append(RoleState(name, signed.version, signed.expires))
