@@ -60,10 +60,13 @@ def read_pip_configuration(
     variables = {
         _normalize(name[len("PIP_") :]): value
         for name, value in environ.items()
-        if name.startswith("PIP_") and value
+        if name.startswith("PIP_")
     }
-    chosen = {**merged.get("global", {}), **merged.get(command, {}), **variables}
-    return {name: value for name, value in chosen.items() if name not in _NO_OPTIONS and value}
+    chosen: dict[str, str] = {}
+    for values in (merged.get("global", {}), merged.get(command, {}), variables):
+        # An empty value takes back what a weaker file says in the same section, and no more.
+        chosen |= {name: value for name, value in values.items() if value}
+    return {name: value for name, value in chosen.items() if name not in _NO_OPTIONS}
 
 
 def configuration_files(prefix: str, environ: Mapping[str, str]) -> list[Path]:
@@ -73,9 +76,10 @@ def configuration_files(prefix: str, environ: Mapping[str, str]) -> list[Path]:
         return []
     name = "pip.ini" if os.name == "nt" else "pip.conf"
     files = [folder / name for folder in _global_folders()]
-    home = Path.home()
-    files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
-    files.append(_user_folder(home) / name)
+    if not (named and Path(named).exists()):  # else it stands for the user's own files
+        home = Path.home()
+        files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
+        files.append(_user_folder(home) / name)
     files.append(Path(prefix) / name)
     if named:
         files.append(Path(named))
@@ -85,10 +89,15 @@ def configuration_files(prefix: str, environ: Mapping[str, str]) -> list[Path]:
 def apply_configuration(parser: argparse.ArgumentParser, values: Mapping[str, str]) -> None:
     """Make configured values the defaults of the parser's options; others are ignored, as by pip.
 
+    So too for the commands of a command.
+
     Raises:
         UsageError: A value does not fit its option.
     """
     for action in parser._actions:  # argparse has no other way to list them
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                apply_configuration(inner, values)
         for option in action.option_strings:
             value = values.get(option.removeprefix("--")) if option.startswith("--") else None
             if value is not None:

@@ -26,7 +26,7 @@ UNSAFE = "--unsafely-disable-package-verification"
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``install``."""
-    parser = commands.add_parser("install", help="install packages, verified")
+    parser = commands.add_parser("install", help="install packages, verified", allow_abbrev=False)
     parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="as pip takes it")
     parser.add_argument(
         "-r", "--requirement", action="append", default=[], metavar="FILE",

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 
 from securepip import __version__
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except SecurepipError as error:
         if arguments is not None and arguments.debug:
-            raise
+            traceback.print_exc()
         console.show_error(error)
         return error.exit_code
     except KeyboardInterrupt:
@@ -69,4 +70,6 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         command.add_to(commands)
     if "install" in words:
         install.configure(commands.choices["install"])
+    if "trust" in words:
+        trust.configure(commands.choices["trust"])
     return parser

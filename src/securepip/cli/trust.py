@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
+from securepip.cli.configuration import apply_configuration, read_pip_configuration
 from securepip.cli.options import add_general_options, add_network_options, transport_from
 from securepip.errors import FormatError, RepositoryUnavailableError, UsageError
 
@@ -22,7 +23,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     trust = commands.add_parser("trust", help="whose packages this machine believes")
     verbs = trust.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    add = verbs.add_parser("add", help="believe a repository")
+    add = verbs.add_parser("add", help="believe a repository", allow_abbrev=False)
     add.add_argument("name", metavar="NAME", help="what you want to call it")
     add.add_argument("location", metavar="LOCATION", help="its URL, or a folder")
     start = add.add_mutually_exclusive_group()
@@ -55,6 +56,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         add_general_options(parser)
     for parser in (add, refresh):
         add_network_options(parser)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take pip's configuration of the network as the defaults of the commands' options."""
+    apply_configuration(parser, read_pip_configuration("trust"))
 
 
 def _store() -> TrustStore:
