@@ -1,0 +1,158 @@
+"""What every command has in common: usage, exit codes, errors, imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.hostile import HostileServer, flip_byte
+from tests.support.machine import Machine
+
+COMMANDS = [
+    ["install"],
+    ["trust"],
+    *(["trust", verb] for verb in ("add", "list", "show", "remove", "refresh")),
+    ["repo"],
+    *(
+        ["repo", verb]
+        for verb in ("init", "add", "sync", "accept-change", "remove", "refresh", "status", "serve")
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nonsense"],
+        ["install", "--nonsense"],
+        ["install", "--timeout", "soon", "app"],
+        ["install", "--dry"],
+        ["install", "not a requirement"],
+        ["install", "-r", "no-such-file.txt"],
+        ["install", "./folder/app-1.0-py3-none-any.whl"],
+        ["install", "app @ https://packages.example.org/app-1.0-py3-none-any.whl"],
+        ["trust"],
+        ["trust", "add", "NAME"],
+        ["trust", "add", "name", "ftp://packages.example.org/", "--root", "x"],
+        ["trust", "add", "name", "/", "--root", "x", "--root-sha256", "y"],
+        ["repo"],
+        ["repo", "add"],
+        ["repo", "init", "new", "--expected-files", "0"],
+        ["repo", "init", "new", "--expiry", "timestamp"],
+        ["repo", "sync", "new", "--min-age", "soon"],
+    ],
+)
+def test_usage_errors_exit_with_2(machine: Machine, words: list[str], tmp_path: Path) -> None:
+    done = machine.run(*(str(tmp_path / word) if word == "new" else word for word in words))
+    assert done.code == 2, done
+    assert "error" in done.err.lower()
+    assert "Traceback" not in done.err
+
+
+def test_nothing_to_install_fails_as_pip_fails(machine: Machine) -> None:
+    done = machine.install()
+    assert done.code == 1
+    assert done.err == "ERROR: You must give at least one requirement to install\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(machine: Machine, command: Sequence[str]) -> None:
+    done = machine.run(*command, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"usage: securepip {' '.join(command)}")
+
+
+def test_tracebacks_are_for_those_who_ask(client: Machine, hostile: HostileServer) -> None:
+    hostile.alter("metadata/timestamp.json", flip_byte)
+    plain = client.process("install", "--python", client.environment, "app")
+    assert plain.code == 3
+    assert "Traceback" not in plain.err
+    debug = client.process("install", "--debug", "--python", client.environment, "app")
+    assert debug.code == 3
+    assert "Traceback" in debug.err
+    assert "VerificationError" in debug.err
+
+
+def test_output_to_a_file_has_no_colours_and_quiet_says_less(
+    client: Machine, hostile: HostileServer
+) -> None:
+    loud = client.install("--dry-run", "--verbose", "app")
+    assert "\033" not in loud.out + loud.err
+    assert client.install("--dry-run", "--quiet", "app").out == ""
+    hostile.alter("metadata/timestamp.json", flip_byte)
+    failed = client.install("-qqq", "-U", "app")
+    assert failed.code == 3
+    assert failed.err.startswith("ERROR: ")
+    assert "\033" not in failed.err
+
+
+def run_in_terminal(machine: Machine, *words: str, **variables: str) -> str:
+    """What securepip writes to a terminal."""
+    import os
+    import pty
+
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "securepip", *words],
+        env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    ) as process:
+        os.close(slave)
+        written = b""
+        try:
+            while piece := os.read(master, 4096):
+                written += piece
+        except OSError:  # how a terminal ends
+            pass
+    os.close(master)
+    assert process.returncode
+    return written.decode()
+
+
+def test_no_color_is_honoured_on_a_terminal(machine: Machine) -> None:
+    words = ("trust", "show", "nobody")
+    assert "\033[31mERROR:\033[0m" in run_in_terminal(machine, *words)
+    assert "\033" not in run_in_terminal(machine, *words, NO_COLOR="1")
+    assert "\033" not in run_in_terminal(machine, *words, "--no-color")
+
+
+def modules_of(machine: Machine, *words: str | Path) -> set[str]:
+    """The top-level modules that a command line has imported when it ends."""
+    code = (
+        "import sys\nfrom securepip.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+HEAVY = {"tuf", "requests", "rich", "resolvelib", "cryptography", "securesystemslib", "urllib3"}
+
+
+@pytest.mark.parametrize("words", [("--help",), ("install", "--help"), ("repo", "sync", "--help")])
+def test_help_imports_nothing_heavy(machine: Machine, words: tuple[str, ...]) -> None:
+    assert not modules_of(machine, *words) & HEAVY
+
+
+def test_an_install_with_nothing_to_do_imports_neither_network_nor_cryptography(
+    client: Machine,
+) -> None:
+    assert client.install("app").code == 0
+    imported = modules_of(client, "install", "--python", client.environment, "app", "lib>=1")
+    assert not imported & (HEAVY - {"resolvelib"})

@@ -1,0 +1,112 @@
+"""`securepip trust` from end to end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.hostile import HostileServer
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+
+def test_without_a_root_nothing_is_asked_of_the_repository_and_no_fingerprint_shown(
+    machine: Machine, shared_repository: MadeRepository, hostile: HostileServer
+) -> None:
+    done = machine.run("trust", "add", "made", hostile.url)
+    assert done.code == 2
+    assert hostile.seen == []
+    assert "publishes the fingerprint" in done.err
+    assert f"securepip trust add made {hostile.url} --root-sha256 FINGERPRINT" in done.err
+    assert not re.search("[0-9a-f]{64}", done.err + done.out)
+    assert "No repository is trusted yet" in machine.run("trust", "list").out
+
+
+@pytest.mark.parametrize("fingerprint", ["0" * 64, "f" * 64])
+def test_a_wrong_fingerprint_is_refused_and_the_right_one_not_told(
+    machine: Machine, shared_repository: MadeRepository, hostile: HostileServer, fingerprint: str
+) -> None:
+    done = machine.run("trust", "add", "made", hostile.url, "--root-sha256", fingerprint)
+    assert done.code == 3
+    assert hostile.url in done.err
+    assert shared_repository.root_sha256 not in done.err + done.out
+    assert "No repository is trusted yet" in machine.run("trust", "list").out
+    assert machine.install("app").code == 1
+
+
+@pytest.mark.parametrize("fingerprint", ["", "abc", "g" * 64, "0" * 63, "sha1:" + "0" * 40])
+def test_what_is_no_fingerprint_is_a_usage_error(machine: Machine, fingerprint: str) -> None:
+    location = "https://packages.example.org/"
+    done = machine.run("trust", "add", "made", location, "--root-sha256", fingerprint)
+    assert done.code == 2
+    assert "64 hexadecimal digits" in done.err
+
+
+def test_a_root_file_that_is_no_root_is_refused(
+    machine: Machine, made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    timestamp = made.folder / "metadata" / "timestamp.json"
+    (tmp_path / "empty").write_bytes(b"")
+    for wrong in (timestamp, tmp_path / "empty", tmp_path / "missing", tmp_path):
+        done = machine.run("trust", "add", "made", hostile.url, "--root", wrong)
+        assert done.code in (1, 2), done
+        assert done.err.startswith("ERROR: ")
+    assert "No repository is trusted yet" in machine.run("trust", "list").out
+
+
+def test_list_show_refresh_and_remove(
+    machine: Machine, made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    with_password = hostile.url.replace("http://", "http://user:hidden@")
+    added = machine.run(
+        "trust", "add", "made", with_password, "--root", made.root,
+        "--index-url", "https://user:hidden@packages.example.org/simple/",
+    )  # fmt: skip
+    assert added.code == 0, added.err
+    assert machine.run("trust", "list").out == f"made  {hostile.url}\n"
+    shown = machine.run("trust", "show", "made").out
+    assert made.root_sha256 in shown
+    before = re.search(r"timestamp:\s+version (\d+)", shown)
+    assert before is None
+    assert machine.run("trust", "refresh", "made").out == "made is up to date.\n"
+    made.add(make_wheel(tmp_path / "new", "app", "3.0"))
+    assert machine.run("trust", "refresh").code == 0
+    shown = machine.run("trust", "show", "made").out
+    assert re.search(r"timestamp:\s+version \d+, valid until 20", shown)
+    assert "https://packages.example.org/simple/" in shown
+    assert "hidden" not in shown + added.out + added.err
+    assert machine.run("trust", "remove", "made").out == "No longer trusted: made.\n"
+    assert not (tmp_path / "data" / "trust" / "made").exists()
+    for verb in ("show", "remove", "refresh"):
+        done = machine.run("trust", verb, "made")
+        assert done.code == 2
+        assert "no trusted repository is called 'made'" in done.err
+
+
+def test_a_repository_is_trusted_although_it_cannot_be_asked_yet(
+    machine: Machine, made: MadeRepository, hostile: HostileServer
+) -> None:
+    """With its root at hand the network may come later: an image is built before it runs."""
+    hostile.withhold(".*", 503)
+    done = machine.run("trust", "add", "made", hostile.url, "--root", made.root)
+    assert done.code == 0
+    assert "could not be asked yet" in done.err
+    hostile.honest()
+    assert machine.install("--dry-run", "app").code == 0
+
+
+def test_one_of_several_repositories_can_be_asked_alone(
+    client: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    made.add(make_wheel(tmp_path / "new", "app", "3.0"))
+    client.trust(made, str(made.folder), "second")
+    assert client.install("--dry-run", "app").out == "Would install app-2.0 lib-1.0\n"
+    chosen = client.install("--dry-run", "--repository", "second", "app")
+    assert chosen.out == "Would install app-3.0\n"
+    unknown = client.install("--repository", "third", "app")
+    assert unknown.code == 2
+    assert "there are: made, second" in unknown.err
