@@ -260,9 +260,15 @@ class TestWhatIsInstalled:
         assert [str(one.version) for one in chosen.satisfied] == ["3.0"]
 
     def test_what_it_got_from_an_address_is_kept(self, tmp_path: Path) -> None:
-        install(tmp_path, "web", "1.0", ["base @ https://packages.example.org/base.zip"])
+        addresses = [
+            "base @ https://packages.example.org/base.zip",
+            "fast @ https://packages.example.org/fast.zip ; extra == 'speed'",
+        ]
+        install(tmp_path, "web", "1.0", addresses, ["speed"])
         install(tmp_path, "base", "1.0")
+        install(tmp_path, "fast", "1.0")
         assert plan(UntouchableIndex(), "web", site=tmp_path).install == ()
+        assert plan(UntouchableIndex(), "web[speed]", site=tmp_path).install == ()
 
     def test_an_address_that_is_not_installed_is_not_replaced_by_a_name(
         self, tmp_path: Path

@@ -329,17 +329,13 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         # Nobody signs an address. What an installed distribution asked for that way and got is
         # there already; it is kept, and never replaced by something of the same name.
         project = canonicalize_name(written.name)
-        installed = None
-        if isinstance(candidate, InstalledCandidate):
-            named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
-            distribution = self._finder.installed_distribution(project)
-            if distribution is not None:
-                installed = self._finder.installed_candidate(distribution, named)
-        yield (
-            UnsignedRequirement(project, str(written))
-            if installed is None
-            else ExactRequirement(installed)
-        )
+        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+        there = self._finder.installed_distribution(project)
+        if there is None or not isinstance(base, InstalledCandidate):
+            yield UnsignedRequirement(project, str(written))
+            return
+        named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
+        yield ExactRequirement(self._finder.installed_candidate(there, named))
 
 
 def _satisfies(requirement: AnyRequirement, candidate: Candidate) -> bool:
