@@ -31,7 +31,7 @@ def configure(*, verbosity: int, colour: bool) -> None:
 def say(text: str, *, level: int = 0) -> None:
     """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
     if _verbosity >= level:
-        print(text, flush=True)
+        print(_harmless(text), flush=True)
 
 
 def warn(text: str, *, always: bool = False) -> None:
@@ -81,8 +81,19 @@ class _LogHandler(logging.Handler):
 
 
 def _print_error(kind: str, text: str, colour: str) -> None:
-    first, *rest = text.splitlines() or [""]
+    first, *rest = _harmless(text).splitlines() or [""]
     label = f"{kind}:"
     if _colour and sys.stderr.isatty():
         label = f"\033[{colour}m{label}\033[0m"
     print("\n".join([f"{label} {first}", *(f"  {line}" for line in rest)]), file=sys.stderr)
+
+
+def _harmless(text: str) -> str:
+    """``text`` without what a terminal obeys: names and answers of servers are part of it.
+
+    An escape sequence could hide an error, or make it look like success.
+    """
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
+        for each in text
+    )
