@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import MAX_PAGE_BYTES
 from tests.attacks.refusals import assert_explained
@@ -294,3 +295,33 @@ def test_a_page_that_was_signed_with_more_bytes_than_any_page_has_is_not_fetched
         role.signed.targets["simple/app/index.json"].length = MAX_PAGE_BYTES + 1
         repository.sign({name: role})
     assert str(MAX_PAGE_BYTES + 1) in refused(victim, "app").err
+
+
+def test_metadata_beyond_any_size_is_not_read(
+    victim: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """Beside the wheel, where its hash is right, and inside, where it is small while packed."""
+    huge = metadata_text("app", "9.0").encode() + bytes(MAX_METADATA_BYTES)
+    wheel = make_wheel(tmp_path / "x", "app", "9.0", metadata=huge.decode())
+    assert wheel.stat().st_size < 100_000
+    wheel.with_name(f"{wheel.name}.metadata").write_bytes(huge)
+    offer(made, "app", wheel, **{"core-metadata": {"sha256": sha256_of(huge)}})
+    assert wheel.name in refused(victim, "app").err
+    offer(made, "app", wheel)
+    before = victim.installed()
+    done = victim.install("app")
+    assert done.code == 1
+    assert "larger than" in done.err
+    assert victim.installed() == before
+
+
+def test_what_a_terminal_would_obey_is_shown_as_text(
+    victim: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    """Else a name could clear the screen and write "Successfully installed" itself."""
+    name = "evil\x1b[2J\x9b2J\u202egnp"
+    evil = make_wheel(tmp_path / "x", "app", "9.0", metadata=metadata_text(name, "9.0"))
+    offer(made, "app", evil)
+    done = refused(victim, "app")
+    assert "evil\\x1b[2J" in done.err
+    assert all(each.isprintable() or each == "\n" for each in done.err + done.out)
