@@ -88,3 +88,18 @@ def test_a_refusal_does_not_wait_for_what_else_is_under_way(
     assert_refused(done, hostile, SERVED["metadata"])
     assert any(slow in path for path in hostile.seen)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "bin", "page", "wheel"])
+@pytest.mark.parametrize("where", ["file:///", "ftp://packages.example.org/", "itself"])
+def test_a_redirect_to_where_nothing_can_be_fetched_is_an_error_in_words(
+    client: Machine, hostile: HostileServer, kind: str, where: str
+) -> None:
+    """To files of this machine, or round and round."""
+    hostile.redirect(SERVED[kind], hostile.url if where == "itself" else where)
+    before = client.installed()
+    done = client.install("app")
+    assert done.code == 1, done
+    assert_explained(done)
+    assert re.search(re.escape(hostile.url) + SERVED[kind], done.err), done.err
+    assert client.installed() == before
