@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from securepip.signing.sync import SyncOptions, SyncReport, sync
-from securepip.signing.upstream.index import open_sources
+from securepip.signing.upstream.sources import open_sources
 from securepip.transport import Transport, TransportOptions
 from tests.support.indexes import Index, serve_index
 from tests.support.repositories import MadeRepository, make_repository

@@ -14,8 +14,8 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.page import ProjectPage, format_time
 from securepip.signing.remove import remove
 from securepip.signing.sync import SyncReport, offered
-from securepip.signing.upstream.index import open_sources
 from securepip.signing.upstream.page import Reason
+from securepip.signing.upstream.sources import open_sources
 from securepip.transport import Transport
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index, project, serve_index

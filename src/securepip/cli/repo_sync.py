@@ -76,8 +76,8 @@ def _add_sync(commands: Commands) -> None:
 
 def _sync(arguments: argparse.Namespace) -> int:
     from securepip.signing.sync import sync
-    from securepip.signing.upstream.index import open_sources
     from securepip.signing.upstream.pip_configuration import read_pip_configuration
+    from securepip.signing.upstream.sources import open_sources
     from securepip.transport import Transport
 
     pip = read_pip_configuration(arguments.upstream)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from packaging.utils import NormalizedName
 
 from securepip.formats.digests import Sha256
-from securepip.signing.upstream.index import Reading
+from securepip.signing.upstream.interface import Reading
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS upstream_page (

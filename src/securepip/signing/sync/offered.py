@@ -19,7 +19,7 @@ from securepip.formats.layout import METADATA_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.sync.memory import Facts, PageState
 from securepip.signing.upstream.credentials import Credentials
-from securepip.signing.upstream.index import ABSENT, Reading, Source
+from securepip.signing.upstream.interface import ABSENT, Reading, Source
 from securepip.signing.upstream.page import (
     MAX_FILE_BYTES,
     LeftOut,

@@ -43,7 +43,7 @@ from securepip.signing.sync.report import Problem, SyncReport
 from securepip.signing.sync.settle import Rules, Settled, own_files, settle
 from securepip.signing.upstream.credentials import Credentials
 from securepip.signing.upstream.http_index import HttpIndex
-from securepip.signing.upstream.index import Reading, Source
+from securepip.signing.upstream.interface import Reading, Source
 from securepip.signing.upstream.page import Reason
 from securepip.signing.upstream.project_json import ProjectJson
 from securepip.transport import Transport, path_to_url

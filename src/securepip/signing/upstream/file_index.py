@@ -7,7 +7,7 @@ from dataclasses import replace
 from packaging.utils import NormalizedName
 
 from securepip.errors import TransportError
-from securepip.signing.upstream.index import ABSENT, Reading
+from securepip.signing.upstream.interface import ABSENT, Reading
 from securepip.signing.upstream.local_files import fingerprint, judge_and_measure
 from securepip.signing.upstream.page import UpstreamPage
 from securepip.signing.upstream.simple_api import MAX_HTML_BYTES, parse_html

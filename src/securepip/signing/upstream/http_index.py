@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName
 from securepip.errors import TransportError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import MAX_PAGE_BYTES
-from securepip.signing.upstream.index import ABSENT, Reading
+from securepip.signing.upstream.interface import ABSENT, Reading
 from securepip.signing.upstream.page import UpstreamPage
 from securepip.signing.upstream.simple_api import ACCEPT, parse_simple_page
 from securepip.transport import Answer, Transport, redact

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from packaging.utils import NormalizedName
 
-from securepip.signing.upstream.index import Reading
+from securepip.signing.upstream.interface import Reading
 from securepip.signing.upstream.page import LeftOut, UpstreamFile, UpstreamPage
 
 _QUARANTINED = "quarantined"

@@ -1,66 +1,20 @@
-"""What a source of files owes its reader, and how a setting becomes a source.
+"""How settings become sources: find-links before indexes, each behind the same interface.
 
-A *source* answers for one project at a time with a ``Reading``: a fingerprint that stays the same
-as long as nothing the page depends on has changed, and the page itself, which is only parsed when
-somebody asks for it.
+Rule: an address that anybody on the way could answer for is refused here, before it is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from packaging.utils import NormalizedName
-
 from securepip.errors import UsageError
-from securepip.signing.upstream.page import UpstreamPage
+from securepip.signing.upstream.file_index import FileIndex
+from securepip.signing.upstream.find_links import FindLinks
+from securepip.signing.upstream.http_index import HttpIndex
+from securepip.signing.upstream.interface import Source
 from securepip.transport import Transport, is_local, join_url, path_to_url, redact
-
-ABSENT = ""
-"""The fingerprint of a project that the source does not know."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a source answered for a project.
-
-    Attributes:
-        source: The source's ``location``.
-        fingerprint: Changes when the page or the local files it names change; ``ABSENT`` when the
-            source does not know the project.
-        validator: The ``ETag`` to ask with the next time; "" for none.
-        load: Makes the page; None when the source does not know the project. Raises
-            ``FormatError`` for what is no page, and ``TransportError``.
-    """
-
-    source: str
-    fingerprint: str
-    validator: str = ""
-    load: Callable[[], UpstreamPage | None] = lambda: None
-
-
-class Source(Protocol):
-    """An index or a place of links."""
-
-    @property
-    def location(self) -> str:
-        """Its address as it may be shown and stored: without credentials."""
-
-    def read(self, project: NormalizedName, known: Reading | None) -> Reading:
-        """What the source says of ``project`` now. Called from several threads.
-
-        Args:
-            project: Whose files are asked for.
-            known: What it answered before (without ``load``), so that an unchanged page need not
-                be sent again.
-
-        Raises:
-            TransportError: It did not answer.
-            FormatError: Its answer cannot be a page.
-        """
 
 
 def open_sources(
@@ -76,10 +30,6 @@ def open_sources(
     Raises:
         UsageError: One of them cannot be read from, or only without any protection.
     """
-    from securepip.signing.upstream.file_index import FileIndex
-    from securepip.signing.upstream.find_links import FindLinks
-    from securepip.signing.upstream.http_index import HttpIndex
-
     sources: list[Source] = []
     for location in find_links:
         url = _as_url(location)
