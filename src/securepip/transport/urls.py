@@ -21,6 +21,7 @@ def join_url(base: str, url: str) -> str:
         joined = urljoin(base, url)
         parts = urlsplit(joined)
         _ = parts.port
+        joined.encode()  # half of a surrogate pair, which JSON can hold, is no character
     except ValueError as error:
         raise FormatError(f"not a URL: {url!r:.200} ({error})") from None
     if parts.scheme not in SCHEMES:
