@@ -14,6 +14,7 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.page import MAX_PAGE_BYTES
 from tests.attacks.refusals import assert_explained
 from tests.attacks.signing import read_page, sign, sign_page
+from tests.support.hostile import serve_hostile
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel, metadata_text
@@ -234,6 +235,8 @@ def test_a_signed_page_with_an_incomplete_file_is_refused(
         "http://[::1/app.whl",
         "http://packages.example.org:port/app.whl",
         "http:///app.whl",
+        "http://packages.example.org/\ud800.whl",
+        "\ud800.whl",
         "",
     ],
 )
@@ -254,8 +257,6 @@ def test_a_page_from_a_server_cannot_make_us_read_files_of_this_machine(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
     """A file that is not what was signed is refused; it is not sent anywhere, nor shown."""
-    from tests.support.hostile import serve_hostile
-
     secret = tmp_path / "secret"
     secret.write_bytes(b"a secret of this machine")
     page = read_page(made, "app")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -93,9 +95,6 @@ def test_output_to_a_file_has_no_colours_and_quiet_says_less(
 
 def run_in_terminal(machine: Machine, *words: str, **variables: str) -> str:
     """What securepip writes to a terminal."""
-    import os
-    import pty
-
     master, slave = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "securepip", *words],
@@ -130,8 +129,6 @@ def modules_of(machine: Machine, *words: str | Path) -> set[str]:
         "try: main()\nexcept SystemExit: pass\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
-    import os
-
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
