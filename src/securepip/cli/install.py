@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from securepip.index import VerifiedFile, VerifiedIndex
-    from securepip.installer import HandOff
+    from securepip.installer import HandOff, Pip
+    from securepip.resolver import ResolveInput, TargetEnvironment
     from securepip.resolver.plan import Plan, SatisfiedRequirement
 
 UNSAFE = "--unsafely-disable-package-verification"
@@ -89,7 +90,8 @@ def _install(arguments: argparse.Namespace) -> int:
         no_deps=arguments.no_deps,
         require_hashes=arguments.require_hashes,
     )
-    with ExitStack() as stack:
+    with ExitStack() as pips, ExitStack() as stack:
+        pip = _start_pip_early(arguments, given, environment, pips)
         index = DeferredIndex(lambda: _open_index(arguments, stack))
         builder = SdistBuilder(index, environment, cache_dir() / "wheels")
         plan = resolver.resolve(given, environment, index, options, builder)
@@ -104,7 +106,26 @@ def _install(arguments: argparse.Namespace) -> int:
             files = index.fetch([(one.project, one.file) for one in plan.install], progress)
         _say_verified(files)
         wheels = builder.wheels(plan, files)
-    return _hand_off(arguments, plan, wheels, environment.python)
+        stack.close()
+        return _hand_off(arguments, plan, wheels, environment.python, pip)
+
+
+def _start_pip_early(
+    arguments: argparse.Namespace,
+    given: ResolveInput,
+    environment: TargetEnvironment,
+    stack: ExitStack,
+) -> Pip | None:
+    """Start pip for the target where it is plain by now that something has to be installed."""
+    from packaging.utils import canonicalize_name
+
+    from securepip.installer import Pip
+
+    named = [one.requirement for one in given.requirements if one.requirement.marker is None]
+    installed = environment.installed
+    if arguments.dry_run or all(canonicalize_name(one.name) in installed for one in named):
+        return None
+    return stack.enter_context(Pip(environment.python))
 
 
 def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedIndex:
@@ -121,7 +142,11 @@ def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedInde
 
 
 def _hand_off(
-    arguments: argparse.Namespace, plan: Plan, wheels: Sequence[HandOff], python: Path
+    arguments: argparse.Namespace,
+    plan: Plan,
+    wheels: Sequence[HandOff],
+    python: Path,
+    pip: Pip | None,
 ) -> int:
     from securepip.installer import InstallOptions, install
 
@@ -136,6 +161,7 @@ def _hand_off(
             no_deps=arguments.no_deps,
             pip_arguments=pip_arguments,
         ),
+        pip,
     )
     if report.warnings:
         print(report.warnings.rstrip(), file=sys.stderr)

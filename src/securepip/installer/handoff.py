@@ -30,7 +30,7 @@ from securepip.installer.compile import (
     add_to_record,
     installed_paths,
 )
-from securepip.installer.process import pip_runner, run
+from securepip.installer.process import Pip
 from securepip.resolver.plan import PlannedFile, SatisfiedRequirement
 
 _PIP = (
@@ -129,6 +129,7 @@ def install(
     python: Path,
     satisfied: Sequence[SatisfiedRequirement] = (),
     options: InstallOptions | None = None,
+    pip: Pip | None = None,
 ) -> InstallReport:
     """Install verified wheels with our own pip, and leave what pip leaves.
 
@@ -137,6 +138,7 @@ def install(
         python: The target's interpreter. It needs no pip.
         satisfied: What is installed already, of what was asked for.
         options: pip's options.
+        pip: One that was started before, for this interpreter. Used up.
 
     Raises:
         VerificationError: A wheel is not what was verified and resolved; nothing is installed.
@@ -146,15 +148,14 @@ def install(
     options = options or InstallOptions()
     with tempfile.TemporaryDirectory(prefix="securepip-") as temporary:  # mode 0700
         folder = Path(temporary)
-        runner = pip_runner()
         size = sum(item.wheel.size for item in files) if options.compile else 0
-        with Compiler(python, options.location, size) as compiler:
+        with pip or Pip(python) as pip, Compiler(python, options.location, size) as compiler:
             wheels = _copy_all(files, folder)
             schemes = compiler.schemes()
             progress = _Progress(wheels, schemes, compiler if options.compile else None)
-            command = [str(python), str(runner), *_PIP, *options.arguments()]
-            command += _write_requirements(files, satisfied, folder)
-            code, said = run(command, while_running=progress.look)
+            arguments = [*_PIP, *options.arguments()]
+            arguments += _write_requirements(files, satisfied, folder)
+            code, said = pip.run(arguments, while_running=progress.look)
             # Also when pip has failed: what it had installed by then stays, as with pip alone.
             progress.complete()
         if code:

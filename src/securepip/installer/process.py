@@ -7,16 +7,19 @@ that is installed beside securepip, wherever the caller stands.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import site
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from securepip.errors import InstallationError
+from securepip.installer import _pip_worker
 
 # Where a Python looks for the user's own packages, and what byte code it writes: the user's
 # settings for pip too. Every other PYTHON* variable could bring in code.
@@ -61,40 +64,73 @@ def pip_runner() -> Path:
     return runner
 
 
-def run(command: Sequence[str], *, while_running: Callable[[], None]) -> tuple[int, str]:
-    """Run a program to its end and return its exit code and what it wrote to standard error.
+class Pip:
+    """Our own pip on the target's interpreter, started before it is known what it is to do.
 
-    It has no terminal and no standard input. When the caller is interrupted, the program is
-    interrupted once and waited for, so that it can put back what it was about to replace.
+    Loading Python and pip takes longer than installing a small wheel; that time passes while we
+    resolve and fetch. Until ``run`` it has been told nothing, and one that is never run is ended
+    with the block.
+
+    It has no terminal and no standard input. When the caller is interrupted, pip is interrupted
+    once and waited for, so that it can put back what it was about to replace.
 
     Args:
-        command: The program and its arguments.
-        while_running: Called about ten times a second.
+        python: The target's interpreter.
 
     Raises:
         InstallationError: It cannot be started.
     """
-    with tempfile.TemporaryFile() as errors:
+
+    def __init__(self, python: Path) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
+            self._process = subprocess.Popen(
+                [str(python), _pip_worker.__file__, str(pip_runner())],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
+                stderr=self._errors,
                 env=clean_environment(),
                 # In a session of its own a Ctrl-C reaches us alone: two would break a roll-back.
                 start_new_session=True,
             )
         except OSError as error:
-            raise InstallationError(f"{command[0]} cannot be run: {error}") from None
+            self._errors.close()
+            raise InstallationError(f"{python} cannot be run: {error}") from None
+
+    def run(
+        self, arguments: Sequence[str], *, while_running: Callable[[], None]
+    ) -> tuple[int, str]:
+        """Run pip to its end; return its exit code and what it wrote to standard error.
+
+        Args:
+            arguments: pip's command line.
+            while_running: Called about ten times a second.
+        """
         try:
-            code = _wait(process, while_running)
+            self._tell(json.dumps(arguments))
+            code = _wait(self._process, while_running)
         except BaseException:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
             raise
-        errors.seek(0)
-        return code, errors.read().decode(errors="replace")
+        self._errors.seek(0)
+        return code, self._errors.read().decode(errors="replace")
+
+    def __enter__(self) -> Pip:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._tell("")
+        self._errors.close()
+
+    def _tell(self, line: str) -> None:
+        """Send the one line that the process reads."""
+        stream = self._process.stdin
+        if stream is not None and not stream.closed:
+            with suppress(BrokenPipeError), stream:  # It has ended already, and said why.
+                stream.write(line.encode())
 
 
 def _wait(process: subprocess.Popen[bytes], while_running: Callable[[], None]) -> int:
