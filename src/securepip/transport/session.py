@@ -28,6 +28,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util import Retry
 
 from securepip import __version__
@@ -39,8 +40,21 @@ from securepip.transport.urls import file_url_to_path, is_local, redact
 GRACE_SECONDS = 120.0
 MIN_BYTES_PER_SECOND = 20_000
 HEADER_SECONDS = 60.0
+RETRY_AFTER_SECONDS = 30.0
 PARALLEL = 16
+_DRAINED_BYTES = 1 << 16
+_DRAIN_SECONDS = 5.0
+_MAX_DIGITS = 18
 _BROKEN_BODY_RETRIES = 2
+
+# The libraries below let some answers through as errors of their own: an address in a redirect
+# that is none, a date that no calendar has.
+_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ValueError,
+    OverflowError,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -239,9 +253,9 @@ class Transport:
                 timeout=self.options.timeout,
                 allow_redirects=True,
             )
-        except requests.RequestException as error:
+        except _FAILURES as error:
             raise TransportError(
-                f"{shown} could not be fetched: {_reason(error)}",
+                f"{shown} could not be fetched: {_without_userinfo(_reason(error), url)}",
                 url=shown,
                 remedy="Check the address, your network and your proxy settings, then try again.",
             ) from None
@@ -260,7 +274,11 @@ class Transport:
         self, response: requests.Response, shown: str, max_bytes: int, deadline: float
     ) -> Iterator[bytes]:
         announced = response.headers.get("Content-Length", "")
-        plain = "Content-Encoding" not in response.headers and announced.isdecimal()
+        plain = (
+            "Content-Encoding" not in response.headers
+            and announced.isdecimal()
+            and len(announced) <= _MAX_DIGITS
+        )
         if plain and response.request.method == "GET" and int(announced) > max_bytes:
             raise _too_large(shown, max_bytes)
         received = 0
@@ -347,7 +365,7 @@ def _file_chunks(stream: BinaryIO, url: str, max_bytes: int) -> Iterator[bytes]:
 def _new_session(options: TransportOptions) -> requests.Session:
     session = requests.Session()
     session.headers["User-Agent"] = f"securepip/{__version__}"
-    retry = Retry(
+    retry = _Retry(
         total=options.retries,
         backoff_factor=0.25,
         status_forcelist=(429, 500, 502, 503, 504, 520, 524),
@@ -380,6 +398,17 @@ def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+class _Retry(Retry):
+    """Retries that a server can put off, but not for as long as it likes."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            seconds = super().get_retry_after(response)
+        except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
+            return None
+        return seconds and min(seconds, RETRY_AFTER_SECONDS)
+
+
 class _Adapter(HTTPAdapter):
     """pip's certificates and retries, and connections whose headers have a time budget."""
 
@@ -401,6 +430,13 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        if response.is_redirect:
+            # Or the session would read all of it, and keep it.
+            response.raw.drain_conn()
+        return response
 
 
 class _InsecureAdapter(_Adapter):
@@ -437,16 +473,36 @@ def _watched(connection: HTTPConnection) -> Iterator[None]:
         raise TimeoutError(f"no complete headers within {HEADER_SECONDS:.0f} seconds")
 
 
+def _limit_drain(response: HTTPResponse) -> HTTPResponse:
+    """Let the body of a redirect, or of an answer that is tried again, be read no longer than pays.
+
+    Reading it to its end frees the connection for the next request; but it may have no end.
+    """
+
+    def drain() -> None:
+        deadline, left = time.monotonic() + _DRAIN_SECONDS, _DRAINED_BYTES
+        with suppress(urllib3.exceptions.HTTPError, OSError):
+            while left > 0 and time.monotonic() < deadline:
+                chunk = response.read1(CHUNK, decode_content=False)
+                if not chunk:
+                    return
+                left -= len(chunk)
+        response.close()
+
+    response.drain_conn = drain  # type: ignore[method-assign] # no class of its own to derive from
+    return response
+
+
 class _HTTPConnection(HTTPConnection):
     def getresponse(self) -> Any:
         with _watched(self):
-            return super().getresponse()
+            return _limit_drain(super().getresponse())
 
 
 class _HTTPSConnection(HTTPSConnection):
     def getresponse(self) -> Any:
         with _watched(self):
-            return super().getresponse()
+            return _limit_drain(super().getresponse())
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -458,6 +514,12 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _without_userinfo(text: str, url: str) -> str:
+    """``text``, an error of a library that may quote ``url``, without user name and password."""
+    userinfo, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
+    return text.replace(f"{userinfo}@", "") if at else text
 
 
 def _reason(error: BaseException) -> str:
