@@ -1,6 +1,6 @@
 """SIGKILL at random moments: of those who sign, and of those who install.
 
-``SECUREPIP_KILLS`` is how often each is killed (default 3); ``SECUREPIP_SEED`` is another seed.
+``SECUREPIP_KILLS`` is how often each is killed (default 2); ``SECUREPIP_SEED`` is another seed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
-KILLS = int(os.environ.get("SECUREPIP_KILLS", "3"))
+KILLS = int(os.environ.get("SECUREPIP_KILLS", "2"))
 SEED = int(os.environ.get("SECUREPIP_SEED", "458"))
 
 # Start-up is two thirds of a short run, and nothing happens in it: the clock starts after it.
