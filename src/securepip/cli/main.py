@@ -47,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) went away; nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # a defect of ours; told in words unless the details are asked for
+        if arguments is not None and arguments.debug:
+            traceback.print_exc()
+        console.show_error(
+            SecurepipError(
+                f"securepip itself failed: {type(error).__name__}: {error}",
+                meaning="This is a defect of securepip; what it had not verified was not used.",
+                remedy="Run the command again with --debug, and report what it prints.",
+            )
+        )
+        return 1
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ does wrong never stops the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -47,6 +47,7 @@ from securepip.signing.upstream.interface import Reading, Source
 from securepip.signing.upstream.page import Reason
 from securepip.signing.upstream.project_json import ProjectJson
 from securepip.transport import Transport, path_to_url
+from securepip.transport.pool import Pool
 from securepip.transport.session import PARALLEL
 
 T = TypeVar("T")
@@ -166,7 +167,7 @@ class _Run:
         self._seen_wants: set[_Want] = set()
         self._waiting: dict[tuple[NormalizedName, str], list[_Want]] = {}
         self._report = SyncReport()
-        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="sync")
+        self._pool = Pool(PARALLEL)
         self._pending: dict[Future[object], Callable[[], None]] = {}
 
     def run(self) -> SyncReport:
@@ -184,7 +185,7 @@ class _Run:
         return self._report
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _start(self) -> None:
         requirements = self._options.requirements or [
@@ -242,7 +243,7 @@ class _Run:
 
     def _ask(self, work: Callable[[], T], take: Callable[[T], None]) -> None:
         """Do ``work`` in a thread of the pool, and ``take`` its result in this one."""
-        future: Future[T] = self._pool.submit(work)
+        future: Future[T] = self._pool.submit(lambda _: work(), None)
         self._pending[cast("Future[object]", future)] = lambda: take(future.result())
 
     def _settings(self) -> str:
