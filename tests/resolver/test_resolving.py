@@ -9,8 +9,10 @@ import pytest
 from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import ResolutionError, VerificationError
-from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.page import ProjectPage
+from securepip.index.types import AnyFile
 from securepip.resolver import (
+    ConfigSettings,
     ResolveInput,
     ResolveOptions,
     UnknownProjectError,
@@ -312,7 +314,9 @@ class TestSourceDistributions:
         index.add("base", "1.0")
         built: list[str] = []
 
-        def build(project: str, file: PageFile) -> bytes:
+        def build(
+            project: str | None, file: AnyFile, config_settings: ConfigSettings | None = None
+        ) -> bytes:
             built.append(file.filename)
             return metadata_text("web", "1.0", ["base"]).encode()
 
@@ -333,7 +337,7 @@ class TestSourceDistributions:
             environment(),
             index,
             ResolveOptions(),
-            lambda project, file: metadata_text("web", "2.1").encode(),
+            lambda project, file, config_settings=None: metadata_text("web", "2.1").encode(),
         )
         assert pins(chosen) == ["web==1.0"]
         assert "web-2.0.tar.gz builds web 2.1" in caplog.text

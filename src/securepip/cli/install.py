@@ -103,7 +103,7 @@ def _install(arguments: argparse.Namespace) -> int:
             console.say(f"Would install {_names(plan)}")
             return 0
         with console.progress("Fetching") as progress:
-            files = index.fetch([(one.project, one.file) for one in plan.install], progress)
+            files = index.fetch(plan.signed, progress)
         _say_verified(files)
         wheels = builder.wheels(plan, files)
         stack.close()
@@ -121,9 +121,11 @@ def _start_pip_early(
 
     from securepip.installer import Pip
 
-    named = [one.requirement for one in given.requirements if one.requirement.marker is None]
+    named = [one.requirement for one in given.requirements if one.marker is None]
     installed = environment.installed
-    if arguments.dry_run or all(canonicalize_name(one.name) in installed for one in named):
+    if arguments.dry_run or all(
+        one is not None and canonicalize_name(one.name) in installed for one in named
+    ):
         return None
     return stack.enter_context(Pip(environment.python))
 

@@ -100,8 +100,8 @@ def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -
     if arguments.requirement and not asked.requirements:
         raise UsageError("the requirements file names no project")
     return SyncOptions(
-        requirements=[each.requirement for each in asked.requirements],
-        constraints=[each.requirement for each in asked.constraints],
+        requirements=[each.requirement for each in asked.requirements if each.requirement],
+        constraints=[each.requirement for each in asked.constraints if each.requirement],
         with_dependencies=arguments.with_dependencies,
         dependency_versions=arguments.dependency_versions,
         min_age=arguments.min_age,

@@ -4,12 +4,22 @@ from typing import TYPE_CHECKING
 
 from securepip.index.deferred import DeferredIndex
 from securepip.index.store import Store
-from securepip.index.types import Index, VerifiedFile
+from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
 
 if TYPE_CHECKING:
     from securepip.index.verified import VerifiedIndex, untrusted
 
-__all__ = ["DeferredIndex", "Index", "Store", "VerifiedFile", "VerifiedIndex", "untrusted"]
+__all__ = [
+    "AnyFile",
+    "DeferredIndex",
+    "Index",
+    "Store",
+    "UserDirectory",
+    "UserFile",
+    "VerifiedFile",
+    "VerifiedIndex",
+    "untrusted",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -50,6 +50,66 @@ class VerifiedFile:
             raise TypeError("only the index makes a VerifiedFile")
 
 
+@dataclass(frozen=True)
+class UserFile:
+    """A wheel or sdist on this machine that the user named. Nobody signed it.
+
+    It is a path, a file of a ``--find-links`` folder, or what a direct URL delivered after its
+    hash was compared with the one that the user gave. Reports say "local, not signed".
+
+    Attributes:
+        path: Where it is. Hashed again when copied.
+        filename: Its distribution name; ``path`` may have another.
+        sha256: Digest of the bytes that were resolved.
+        size: Bytes.
+        url: As ``direct_url.json`` says it: ``file:`` or ``https:``, without fragment and password.
+        why: How the user named it, for reports: ``named by the user``, ``--find-links DIR``.
+        subdirectory: Where in the archive the project is (``#subdirectory=``); "" is its top.
+        url_hash: The hash in the URL's fragment, ``sha512=…``, or "" when it has none.
+        requires_python: As a page of links says it, perhaps not valid.
+        yanked: Why a page of links yanks it (perhaps ""), or None when it does not.
+    """
+
+    path: Path
+    filename: str
+    sha256: Sha256
+    size: int
+    url: str
+    why: str
+    subdirectory: str = ""
+    url_hash: str = ""
+    requires_python: str | None = None
+    yanked: str | None = None
+
+
+@dataclass(frozen=True)
+class UserDirectory:
+    """A project's folder on this machine that the user named: ``.``, ``-e src/lib``. Not signed.
+
+    Attributes:
+        path: The folder.
+        url: As ``direct_url.json`` says it, ``file:``.
+        why: How the user named it, for reports.
+        editable: ``-e``.
+        subdirectory: Where in the folder the project is (``#subdirectory=``); "" is the top.
+    """
+
+    path: Path
+    url: str
+    why: str
+    editable: bool = False
+    subdirectory: str = ""
+
+    @property
+    def filename(self) -> str:
+        """What it is called in messages: its path."""
+        return str(self.path)
+
+
+AnyFile = PageFile | UserFile | UserDirectory
+"""What a plan may install: signed, or the user's own."""
+
+
 class Index(Protocol):
     """What a resolver and an installer may ask of the verified index.
 

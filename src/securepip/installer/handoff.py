@@ -282,7 +282,8 @@ def _copy(item: HandOff, folder: Path) -> _Wheel:
     """
     planned, wheel = item.planned, item.wheel
     signed = wheel.sdist if isinstance(wheel, BuiltWheel) else wheel
-    if (signed.filename, signed.sha256) != (planned.file.filename, planned.file.sha256):
+    meant = planned.signed
+    if meant is None or (signed.filename, signed.sha256) != (meant.filename, meant.sha256):
         raise VerificationError(f"{wheel.filename} is not the file that was planned.")
     filename = check_filename(wheel.filename)
     name = parse_distribution(filename, planned.project)

@@ -19,10 +19,11 @@ from securepip.errors import InstallationError
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
-from securepip.index.types import Index, VerifiedFile
+from securepip.index.types import AnyFile, Index, VerifiedFile
 from securepip.installer import handoff
 from securepip.installer.build import BuildSettings, BuiltWheel, build_wheel, prepare_metadata
 from securepip.resolver import (
+    ConfigSettings,
     Plan,
     ResolveInput,
     ResolveOptions,
@@ -54,12 +55,19 @@ class SdistBuilder:
         )
         self._building: list[str] = []
 
-    def __call__(self, project: NormalizedName, file: PageFile) -> bytes:
+    def __call__(
+        self,
+        project: NormalizedName | None,
+        file: AnyFile,
+        config_settings: ConfigSettings | None = None,
+    ) -> bytes:
         """The METADATA of the wheel that ``file`` would become; see ``SdistMetadata``.
 
         Raises:
             SecurepipError: It could not be fetched, verified or built.
         """
+        if project is None or not isinstance(file, PageFile):
+            raise InstallationError(f"{file.filename} is the user's own and cannot be built yet.")
         (sdist,) = self._index.fetch([(project, file)])
         with self._build_of(sdist):
             return prepare_metadata(sdist, self._settings)
@@ -108,7 +116,7 @@ class SdistBuilder:
         plan = resolve(wanted, environment, self._index, ResolveOptions(), self)
         if not plan.install:
             return set()
-        files = self._index.fetch([(one.project, one.file) for one in plan.install])
+        files = self._index.fetch(plan.signed)
         handoff.install(
             self.wheels(plan, files),
             python,

@@ -31,8 +31,8 @@ class HashRules:
         self._required = required
         self._allowed: dict[NormalizedName, frozenset[Sha256]] = {}
         for one in asked:
-            project = canonicalize_name(one.requirement.name)
-            if one.hashes:
+            if one.requirement is not None and one.hashes:
+                project = canonicalize_name(one.requirement.name)
                 # Two lines that name different hashes are both to be obeyed.
                 known = self._allowed.get(project, one.hashes)
                 self._allowed[project] = known & one.hashes

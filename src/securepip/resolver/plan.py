@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from securepip.formats.page import PageFile
+from securepip.index.types import AnyFile, UserDirectory, UserFile
 
 
 @dataclass(frozen=True)
@@ -17,21 +19,43 @@ class PlannedFile:
     Attributes:
         project: The normalized name.
         version: The version.
-        file: The file of the project's verified page.
+        file: The file of the project's verified page, or the file or folder that the user named.
         requested: Whether the user named the project (pip marks these REQUESTED).
         extras: The extras that are asked of it.
         required_by: The projects that want it; empty for what only the user wants.
         core_metadata: The METADATA that was used to resolve; the wheel that is installed must hold
             the same bytes.
+        is_direct: Whether the user named it by path or URL (PEP 610); never for ``--find-links``.
+        config_settings: ``--config-settings`` of its requirement, for its build alone.
+        beats_signed: The version of the signed candidate that this file of the user's was taken
+            instead of, for a project that only dependencies ask for; None where there is none.
     """
 
     project: NormalizedName
     version: Version
-    file: PageFile
+    file: AnyFile
     requested: bool
     extras: frozenset[NormalizedName]
     required_by: tuple[NormalizedName, ...]
     core_metadata: bytes
+    is_direct: bool = False
+    config_settings: Mapping[str, str | list[str]] = field(default_factory=dict)
+    beats_signed: Version | None = None
+
+    @property
+    def is_yanked(self) -> bool:
+        """Whether its page yanks it."""
+        return not isinstance(self.file, UserDirectory) and self.file.yanked is not None
+
+    @property
+    def requested_extras(self) -> tuple[NormalizedName, ...]:
+        """The extras that the user asked for, as a report lists them."""
+        return tuple(sorted(self.extras)) if self.requested else ()
+
+    @property
+    def signed(self) -> PageFile | None:
+        """The file of a verified page; None when it is the user's own."""
+        return None if isinstance(self.file, (UserFile, UserDirectory)) else self.file
 
 
 @dataclass(frozen=True)
@@ -62,3 +86,8 @@ class Plan:
 
     install: tuple[PlannedFile, ...] = ()
     satisfied: tuple[SatisfiedRequirement, ...] = ()
+
+    @property
+    def signed(self) -> list[tuple[NormalizedName, PageFile]]:
+        """What is to be fetched from the verified index, in the order of ``install``."""
+        return [(one.project, one.signed) for one in self.install if one.signed is not None]

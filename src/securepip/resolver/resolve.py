@@ -137,15 +137,19 @@ class _Asked:
 
 
 def _collect(given: ResolveInput, markers: MarkerRules) -> _Asked:
-    wanted = [one for one in given.requirements if markers.apply(one.requirement.marker)]
-    limits = [one for one in given.constraints if markers.apply(one.requirement.marker)]
+    wanted = [one for one in given.requirements if markers.apply(one.marker)]
+    limits = [one for one in given.constraints if markers.apply(one.marker)]
     constraints: dict[NormalizedName, SpecifierSet] = {}
     for one in limits:
+        if one.requirement is None:
+            continue
         project = canonicalize_name(one.requirement.name)
         constraints[project] = constraints.get(project, SpecifierSet()) & one.requirement.specifier
     order: dict[str, int] = {}
     requirements: list[SpecifierRequirement] = []
     for at, one in enumerate(wanted):
+        if one.requirement is None:
+            continue
         made = requirements_from(one.requirement, one.source, by_user=True)
         order.setdefault(made[0].identifier, at)
         requirements += made
