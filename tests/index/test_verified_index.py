@@ -20,7 +20,7 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.transport import Transport
-from securepip.trust import Trust, TrustStore
+from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
 from tests.support.hostile import flip_byte
 from tests.support.repositories import make_repository
@@ -240,3 +240,36 @@ def test_the_first_repository_that_knows_a_project_is_the_only_one_asked_for_it(
     fresh = VerifiedIndex(trust.read(), Transport(), Store(tmp_path / "store"))
     with pytest.raises(RepositoryUnavailableError):
         fresh.page(canonicalize_name("delta"))
+
+
+def test_where_two_must_agree_only_what_both_signed_is_offered(
+    served: Served, tmp_path: Path
+) -> None:
+    built = tmp_path / "built"
+    other = make_repository(
+        tmp_path / "other",
+        built / "alpha-1.0-py3-none-any.whl",
+        # The same name, but not the same bytes, as the other repository has.
+        make_wheel(tmp_path / "forged", "alpha", "2.0", files={"alpha/__init__.py": "evil"}),
+        make_wheel(built, "alpha", "3.0"),
+    )
+    store = TrustStore(tmp_path / "two")
+    store.add("made", served.server.url, served.made.root.read_bytes())
+    store.add("other", other.folder.as_uri() + "/", other.root.read_bytes())
+    believed = store.read()
+    both = Assignment(("*",), ("made", "other"), terminating=True, threshold=2)
+    trust = Trust(believed.repositories, (both,))
+    index = VerifiedIndex(trust, Transport(), Store(tmp_path / "two-store"))
+    page = index.page(ALPHA)
+    assert page is not None
+    assert [file.filename for file in page.files] == ["alpha-1.0-py3-none-any.whl"]
+    assert index.fetch([(ALPHA, page.files[0])])
+    # Known to one of them only.
+    assert index.page(GAMMA) is None
+    forged = page_file(
+        VerifiedIndex(believed.only("made"), Transport(), Store(tmp_path / "two-store")),
+        "alpha",
+        "alpha-2.0-py3-none-any.whl",
+    )
+    with pytest.raises(VerificationError, match="signed by 1 of the 2"):
+        index.fetch([(ALPHA, forged)])

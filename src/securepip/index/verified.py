@@ -7,7 +7,9 @@ built from the project's name and the file's name; length and digest must be tho
 *and* of that target, so that a page of one project can never hand out what was signed for another.
 
 Which repository answers (TAP 4): the first, in the order of the trust configuration, that knows
-the project; and only that one. One that does not answer is an error, never passed over.
+the project; and only that one. Where the configuration asks several to agree, a file counts when
+so many of them have signed the same length and digest. One that does not answer is an error, never
+passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -74,11 +76,21 @@ class _Meter:
 
 @dataclass(frozen=True)
 class _Located:
-    """A page and who signed it."""
+    """A project's page and who signed it.
+
+    Attributes:
+        repository: Whose page it is.
+        page: Its files; where several must agree, those on which they do.
+        url: The page's folder, which relative URLs start from.
+        witnesses: The other repositories that may have signed the same files.
+        threshold: How many repositories must have signed a file.
+    """
 
     repository: TrustedRepository
     page: ProjectPage
     url: str
+    witnesses: tuple[TrustedRepository, ...] = ()
+    threshold: int = 1
 
 
 class VerifiedIndex:
@@ -109,7 +121,7 @@ class VerifiedIndex:
         for project in projects:
             first = next(self._trust.assigned(project), None)
             if project not in self._pages and first is not None:
-                wanted.setdefault(first.name, []).append(project)
+                wanted.setdefault(first.repositories[0], []).append(project)
         with suppress(SecurepipError):
             for name, names in wanted.items():
                 repository = self._trust.named(name)
@@ -171,8 +183,10 @@ class VerifiedIndex:
         """
         by_session: dict[str, list[str]] = {}
         for project, file in wanted:
-            name = self._required(project).repository.name
-            by_session.setdefault(name, []).append(file_target(project, file.filename))
+            located = self._required(project)
+            for repository in (located.repository, *located.witnesses):
+                path = file_target(project, file.filename)
+                by_session.setdefault(repository.name, []).append(path)
         for name, paths in by_session.items():
             self._session(self._trust.named(name)).prefetch(paths)
         meter = _Meter(progress, sum(file.size for _, file in wanted))
@@ -182,8 +196,12 @@ class VerifiedIndex:
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""
         located = self._pages.get(project)
-        repository = located.repository if located else next(self._trust.assigned(project), None)
-        if repository is None:
+        first = next(self._trust.assigned(project), None)
+        if located is not None:
+            repository = located.repository
+        elif first is not None:
+            repository = self._trust.named(first.repositories[0])
+        else:
             return "no trusted repository"
         return f"{repository.name} ({redact(repository.location)})"
 
@@ -212,26 +230,37 @@ class VerifiedIndex:
     def _find(self, project: NormalizedName) -> _Located | None:
         if not self._trust.repositories:
             raise untrusted()
-        for repository in self._trust.assigned(project):
-            session = self._session(repository)
-            target = session.target(page_target(project))
-            if target is None:
-                continue
-            length, sha256 = _expected(target)
-            if length > MAX_PAGE_BYTES:
-                raise VerificationError(f"the signed page of {project} has {length} bytes")
-            url = _page_url(repository, target)
-            data = self._verified_bytes(url, length, sha256, f"the page of {project}")
-            try:
-                page = parse_page(data, project)
-            except FormatError as error:
-                raise VerificationError(
-                    f"the page of {project}, from {redact(url)}, cannot be read, although the "
-                    f"repository {repository.name!r} has signed it: {error.what}",
-                    remedy="Nothing was installed. Tell the people who run the repository.",
-                ) from None
-            return _Located(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
+        for assignment in self._trust.assigned(project):
+            found: list[_Located] = []
+            for name in assignment.repositories:
+                located = self._page_of(self._trust.named(name), project)
+                if located is not None and assignment.threshold == 1:
+                    return located
+                if located is not None:
+                    found.append(located)
+            if len(found) >= assignment.threshold:
+                return _agreed(found, assignment.threshold)
         return None
+
+    def _page_of(self, repository: TrustedRepository, project: NormalizedName) -> _Located | None:
+        """The verified page that one repository signs for the project, if it knows it."""
+        target = self._session(repository).target(page_target(project))
+        if target is None:
+            return None
+        length, sha256 = _expected(target)
+        if length > MAX_PAGE_BYTES:
+            raise VerificationError(f"the signed page of {project} has {length} bytes")
+        url = _page_url(repository, target)
+        data = self._verified_bytes(url, length, sha256, f"the page of {project}")
+        try:
+            page = parse_page(data, project)
+        except FormatError as error:
+            raise VerificationError(
+                f"the page of {project}, from {redact(url)}, cannot be read, although the "
+                f"repository {repository.name!r} has signed it: {error.what}",
+                remedy="Nothing was installed. Tell the people who run the repository.",
+            ) from None
+        return _Located(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
 
     def _begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
@@ -262,7 +291,8 @@ class VerifiedIndex:
 
     def _file_target(self, project: NormalizedName, file: PageFile) -> TargetFile:
         """The signed target of one file of a page, which must say what the page says."""
-        repository = self._required(project).repository
+        located = self._required(project)
+        repository = located.repository
         path = file_target(project, file.filename)
         target = self._session(repository).target(path)
         if target is None:
@@ -278,6 +308,17 @@ class VerifiedIndex:
                 f"{file.filename}: {file.size} bytes, sha256 {file.sha256}, and "
                 f"{target.length} bytes, sha256 {target.hashes.get('sha256')}",
                 remedy="Nothing was installed. Tell the people who run the repository.",
+            )
+        others = (self._session(witness).target(path) for witness in located.witnesses)
+        agreeing = 1 + sum(
+            other is not None and _expected(other) == _expected(target) for other in others
+        )
+        if agreeing < located.threshold:
+            raise VerificationError(
+                f"{file.filename} was signed by {agreeing} of the {located.threshold} repositories "
+                f"that must agree about {project}",
+                meaning="One of them, or its signing keys, may be in the wrong hands.",
+                remedy="Nothing was installed. Tell the people who run the repositories.",
             )
         return target
 
@@ -326,6 +367,23 @@ def untrusted() -> UntrustedError:
         "repository publish its address and the fingerprint of its root:",
         remedy="  securepip trust add NAME https://packages.example.org/ --root-sha256 FINGERPRINT",
     )
+
+
+def _agreed(found: Sequence[_Located], threshold: int) -> _Located:
+    """The first page, with the files that enough of the pages name with the same bytes."""
+    first, *others = found
+
+    def votes(file: PageFile) -> int:
+        same = (other.page.file(file.filename) for other in others)
+        return 1 + sum(
+            each is not None and (each.sha256, each.size) == (file.sha256, file.size)
+            for each in same
+        )
+
+    kept = tuple(file for file in first.page.files if votes(file) >= threshold)
+    witnesses = tuple(other.repository for other in others)
+    page = replace(first.page, files=kept)
+    return _Located(first.repository, page, first.url, witnesses, threshold)
 
 
 def _page_url(repository: TrustedRepository, target: TargetFile) -> str:

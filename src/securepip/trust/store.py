@@ -58,13 +58,15 @@ class Assignment:
 
     Attributes:
         paths: Shell patterns of target paths.
-        repositories: Names, all of which must agree.
-        terminating: Whether the search ends here even where they do not know the target.
+        repositories: Names, in the order in which they are asked.
+        terminating: Whether the search ends here even where too few of them know the target.
+        threshold: How many of them must have signed the same length and digest of a file.
     """
 
     paths: tuple[str, ...]
     repositories: tuple[str, ...]
     terminating: bool = False
+    threshold: int = 1
 
     def covers(self, project: NormalizedName) -> bool:
         """Whether the project's page is among the paths."""
@@ -104,11 +106,11 @@ class Trust:
         """
         return Trust((self.named(name),), (Assignment(("*",), (name,), terminating=True),))
 
-    def assigned(self, project: NormalizedName) -> Iterator[TrustedRepository]:
+    def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
         """Who may speak for the project, in the order in which they are asked (TAP 4)."""
         for assignment in self.mapping:
             if assignment.covers(project):
-                yield self.named(assignment.repositories[0])
+                yield assignment
                 if assignment.terminating:
                     return
 
@@ -188,6 +190,7 @@ class TrustStore:
             trust = self.read()
             gone = trust.named(name)
             left = tuple(repository for repository in trust.repositories if repository != gone)
+            # An entry that needs the one that goes, goes too: it must not become a weaker one.
             mapping = tuple(entry for entry in trust.mapping if name not in entry.repositories)
             self._write(Trust(left, mapping))
             shutil.rmtree(self._folder / name, ignore_errors=True)
@@ -219,7 +222,7 @@ class TrustStore:
                     "paths": list(entry.paths),
                     "repositories": list(entry.repositories),
                     "terminating": entry.terminating,
-                    "threshold": 1,
+                    "threshold": entry.threshold,
                 }
                 for entry in trust.mapping
             ],
@@ -233,11 +236,14 @@ class TrustStore:
 
 
 def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:
-    names = tuple(entry["repositories"])
-    if len(names) != 1 or names[0] not in known or entry.get("threshold", 1) != 1:
-        raise ValueError("each mapping names one repository of the list, with threshold 1")
+    names = tuple(str(name) for name in entry["repositories"])
+    threshold = entry.get("threshold", 1)
+    if not names or len(set(names)) != len(names) or not set(names) <= set(known):
+        raise ValueError("each mapping names repositories of the list, each once")
+    if type(threshold) is not int or not 1 <= threshold <= len(names):
+        raise ValueError(f"a threshold of {threshold!r:.20} of {len(names)} repositories")
     paths = tuple(str(path) for path in entry["paths"])
-    return Assignment(paths, names, bool(entry.get("terminating", False)))
+    return Assignment(paths, names, bool(entry.get("terminating", False)), threshold)
 
 
 def _write(path: Path, data: bytes) -> None:
