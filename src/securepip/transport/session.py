@@ -46,6 +46,8 @@ _DRAINED_BYTES = 1 << 16
 _DRAIN_SECONDS = 5.0
 _MAX_DIGITS = 18
 _BROKEN_BODY_RETRIES = 2
+_ERROR_PAGE_BYTES = 64_000
+_ERROR_PAGE_SECONDS = 2.0
 
 # The libraries below let some answers through as errors of their own: an address in a redirect
 # that is none, a date that no calendar has.
@@ -261,6 +263,7 @@ class Transport:
             ) from None
         with response:
             if response.status_code not in accept:
+                self._read_error_page(response, shown)
                 raise TransportError(
                     f"{shown} could not be fetched: the server answers "
                     f"{response.status_code} {response.reason or ''}".rstrip(),
@@ -269,6 +272,17 @@ class Transport:
                 )
             answer = Answer(response.url, response.status_code, response.headers, b"")
             yield answer, self._chunks(response, shown, max_bytes, deadline)
+
+    def _read_error_page(self, response: requests.Response, shown: str) -> None:
+        """Read a short one to its end: a connection with a rest on it cannot be used again.
+
+        Every run asks for a next root that is hardly ever there; a new connection for what follows
+        would cost one to three round trips.
+        """
+        deadline = time.monotonic() + _ERROR_PAGE_SECONDS
+        with suppress(TransportError, _BrokenBodyError):
+            for _ in self._chunks(response, shown, _ERROR_PAGE_BYTES, deadline):
+                pass
 
     def _chunks(
         self, response: requests.Response, shown: str, max_bytes: int, deadline: float
