@@ -13,6 +13,7 @@ import signal
 import site
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
@@ -134,8 +135,10 @@ class Pip:
 
 
 def _wait(process: subprocess.Popen[bytes], while_running: Callable[[], None]) -> int:
-    while True:
-        try:
-            return process.wait(timeout=_TICK)
-        except subprocess.TimeoutExpired:
-            while_running()
+    # Not `wait(timeout=…)`, which looks now and then, up to 0.05 s after the end.
+    waiting = threading.Thread(target=process.wait, daemon=True)
+    waiting.start()
+    while waiting.is_alive():
+        waiting.join(_TICK)
+        while_running()
+    return process.wait()
