@@ -239,3 +239,21 @@ def test_results_come_in_order_and_the_first_error_stops_the_rest(transport: Tra
 
     with pytest.raises(ValueError, match="three"):
         list(transport.map(fail_at_three, range(5)))
+
+
+def test_an_error_page_does_not_cost_the_connection(transport: Transport) -> None:
+    connections: list[socket.socket] = []
+
+    def refuse(connection: socket.socket) -> None:
+        connections.append(connection)
+        while True:
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
+            if not connection.recv(65536):
+                return
+
+    with raw_server(refuse) as url:
+        for _ in range(3):
+            with pytest.raises(TransportError, match="404"):
+                transport.get(url, max_bytes=100)
+        transport.close()
+    assert len(connections) == 1
