@@ -382,8 +382,16 @@ def proxy(url: str, delay: float) -> Iterator[tuple[str, Wire]]:
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", wire
     finally:
+        asyncio.run_coroutine_threadsafe(cancel_others(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+async def cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def must(command: Sequence[str], environment: Mapping[str, str]) -> None:
