@@ -246,6 +246,7 @@ def test_an_error_page_does_not_cost_the_connection(transport: Transport) -> Non
 
     def refuse(connection: socket.socket) -> None:
         connections.append(connection)
+        connection.settimeout(0.5)
         while True:
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
             if not connection.recv(65536):
@@ -255,5 +256,4 @@ def test_an_error_page_does_not_cost_the_connection(transport: Transport) -> Non
         for _ in range(3):
             with pytest.raises(TransportError, match="404"):
                 transport.get(url, max_bytes=100)
-        transport.close()
     assert len(connections) == 1
