@@ -8,27 +8,75 @@ Sources: core metadata specification 1.0 to 2.5, PEP 643 (Dynamic), wheel and sd
 
 from __future__ import annotations
 
+import lzma
+import re
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.errors import MessageError
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from packaging.metadata import parse_email
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from securepip.errors import FormatError
 from securepip.formats.distribution import WHEEL_SUFFIX
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 MAX_METADATA_BYTES = 10_000_000
 """The largest metadata file that is read (DESIGN §3)."""
 
-_MAX_MEMBERS = 1_000_000
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError)
+_MAX_MEMBERS = 200_000
+_MAX_PASSED_BYTES = 2 << 30
+_MAX_HEADER_BYTES = 1 << 20
+_HEADER_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+# Reading mail, which metadata is, takes time in proportion to lines times different names.
+_MAX_FIELDS, _MAX_FIELD_NAMES = 100_000, 200
+# Python converts no number of more than 4300 digits: an error in the middle of a comparison.
+_ENDLESS_NUMBER = re.compile(rb"[0-9]{1000}")
+
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+)
+"""What reading an archive raises that is damaged, encrypted, or made to be unreadable."""
+
+
+class BoundedTarInfo(tarfile.TarInfo):
+    """For ``tarfile.open``: headers that would be read into memory whole have to be short."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As in the base class.
+
+        Raises:
+            tarfile.ReadError: The header announces more than any that is needed.
+        """
+        info = super().frombuf(buf, encoding, errors)
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a sparse file")
+        if info.type in _HEADER_TYPES and info.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {info.size} bytes")
+        return info
 
 
 @dataclass(frozen=True)
@@ -75,8 +123,8 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         FormatError: Name, version or a requirement is missing or invalid.
     """
     try:
-        raw, unparsed = parse_email(data)
-    except (MessageError, ValueError, LookupError) as error:
+        raw, unparsed = parse_email(_fields(data))
+    except (MessageError, ValueError, LookupError, RecursionError) as error:
         raise FormatError(f"not core metadata: {error!r:.200}") from None
     for decisive in ("name", "version", "requires-dist", "requires-python"):
         if decisive in unparsed:
@@ -87,7 +135,7 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
     try:
         parsed_version = Version(version)
         requirements = tuple(Requirement(line) for line in raw.get("requires_dist", ()))
-    except (InvalidVersion, InvalidRequirement) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"core metadata of {name} {version}: {error}") from None
     return CoreMetadata(
         name=name,
@@ -98,6 +146,28 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         dynamic=frozenset(line.strip().lower() for line in raw.get("dynamic", ())),
         metadata_version=_parse_metadata_version(raw.get("metadata_version", "1.0")),
     )
+
+
+def _fields(data: bytes) -> bytes:
+    """``data`` without the description after the fields, which nobody here needs.
+
+    Raises:
+        FormatError: Reading the fields would take very long, or their numbers are none.
+    """
+    names: set[bytes] = set()
+    fields: list[bytes] = []
+    for line in data.splitlines():
+        if not line:
+            break
+        fields.append(line)
+        if not line.startswith((b" ", b"\t")):
+            names.add(line.partition(b":")[0].lower())
+    if len(fields) > _MAX_FIELDS or len(names) > _MAX_FIELD_NAMES:
+        raise FormatError("core metadata with more fields than any has")
+    head = b"\n".join(fields)
+    if _ENDLESS_NUMBER.search(head):
+        raise FormatError("core metadata with a number of a thousand digits")
+    return head
 
 
 def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
@@ -115,7 +185,7 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
         if filename.endswith(WHEEL_SUFFIX):
             return _read_wheel(path, filename)
         return _read_sdist(path, filename)
-    except _ARCHIVE_ERRORS as error:
+    except ARCHIVE_ERRORS as error:
         raise FormatError(f"{filename} is not a readable archive: {error}") from None
 
 
@@ -127,7 +197,7 @@ def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
     """
     try:
         return _read_wheel(wheel, filename)
-    except _ARCHIVE_ERRORS as error:
+    except ARCHIVE_ERRORS as error:
         raise FormatError(f"{filename} is not a readable archive: {error}") from None
 
 
@@ -156,15 +226,24 @@ def _read_sdist(path: Path, filename: str) -> bytes:
                     with archive.open(name) as member:
                         return _read_bounded(member, filename)
     else:
-        with tarfile.open(path, "r|*") as tar:
-            for count, info in enumerate(tar):
-                if count > _MAX_MEMBERS:
-                    break
+        with tarfile.open(path, tarinfo=BoundedTarInfo) as tar:
+            for info in bounded_members(tar):
                 if info.isfile() and _is_pkg_info(info.name):
                     stream = tar.extractfile(info)
                     if stream is not None:
                         return _read_bounded(stream, filename)
     raise FormatError(f"{filename} has no PKG-INFO in its top folder")
+
+
+def bounded_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive, as far as it is not larger than any that is made to be used.
+
+    What is passed over is unpacked all the same: a few kilobytes can hold hours of it.
+    """
+    for count, info in enumerate(tar):
+        if count > _MAX_MEMBERS or info.offset_data + info.size > _MAX_PASSED_BYTES:
+            return
+        yield info
 
 
 def _is_pkg_info(name: str) -> bool:

@@ -10,7 +10,6 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from securepip.errors import FormatError, TransportError
 from securepip.formats.core_metadata import (
+    ARCHIVE_ERRORS,
+    BoundedTarInfo,
+    bounded_members,
     parse_core_metadata,
     read_core_metadata,
     read_wheel_metadata,
@@ -44,18 +46,7 @@ SMALL_BYTES = 1 << 18
 
 _DEFAULT_BUILD = ("setuptools", "wheel")
 _MAX_PYPROJECT_BYTES = 1 << 20
-_MAX_MEMBERS = 100_000
 _TRIES = 3
-_UNREADABLE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    RecursionError,
-    NotImplementedError,
-)
 
 
 @dataclass(frozen=True)
@@ -170,7 +161,7 @@ def _read_archive(path: Path, file: PageFile) -> tuple[bytes, tuple[str, ...]]:
         return data, ()
     try:
         return data, build_requirements(_read_pyproject(path, file.filename))
-    except _UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise FormatError(f"its pyproject.toml cannot be read: {error!s:.200}") from None
 
 
@@ -183,10 +174,8 @@ def _read_pyproject(path: Path, filename: str) -> bytes | None:
                     with archive.open(name) as member:
                         return _bounded(member)
         return None
-    with tarfile.open(path, "r|*") as tar:
-        for count, info in enumerate(tar):
-            if count > _MAX_MEMBERS:
-                break
+    with tarfile.open(path, tarinfo=BoundedTarInfo) as tar:
+        for info in bounded_members(tar):
             if info.isfile() and _is_pyproject(info.name):
                 stream = tar.extractfile(info)
                 return _bounded(stream) if stream is not None else None

@@ -1,0 +1,88 @@
+"""Distributions made to hang, fill or crash whoever only wants to know what they require."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import FormatError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+
+HEAD = b"Metadata-Version: 2.1\nName: app\nVersion: 1\n"
+DIGITS = b"1" * 5000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Name: app\nVersion: " + DIGITS,
+        HEAD + b"Requires-Dist: lib>=" + DIGITS,
+        HEAD + b"Requires-Dist: lib; python_version >= '" + DIGITS + b"'",
+        HEAD + b"Requires-Dist: lib; " + b"(" * 5000 + b"os_name == ''" + b")" * 5000,
+        HEAD + b"".join(b"X%d: 1\n" % number for number in range(20_000)),
+        HEAD + b"".join(b"X%d: 1\r" % number for number in range(20_000)),
+        HEAD + b"Requires-Dist: lib\n" * 500_000,
+    ],
+)
+def test_metadata_that_would_take_for_ever_is_refused_at_once(data: bytes) -> None:
+    began = time.monotonic()
+    with pytest.raises(FormatError):
+        parse_core_metadata(data)
+    assert time.monotonic() - began < 5
+
+
+def test_a_description_that_is_a_mail_of_mails_does_not_matter() -> None:
+    nested = b"".join(
+        b"--b%d\nContent-Type: multipart/mixed; boundary=b%d\n\n" % (level, level + 1)
+        for level in range(3000)
+    )
+    data = HEAD + b"Content-Type: multipart/mixed; boundary=b0\n\n" + nested
+    assert parse_core_metadata(data).name == "app"
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(10, 97), (10, 14), (8, 0x01)], ids=["method", "lzma", "encrypted"]
+)
+def test_a_wheel_that_cannot_be_unpacked_is_refused_in_words(
+    tmp_path: Path, offset: int, value: int
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app-1.dist-info/METADATA", HEAD)
+    data = bytearray(packed.getvalue())
+    data[data.rfind(b"PK\1\2") + offset] = value
+    data[data.find(b"PK\3\4") + offset - 2] = value
+    wheel = tmp_path / "app-1-py3-none-any.whl"
+    wheel.write_bytes(data)
+    with pytest.raises(FormatError, match=wheel.stem):
+        read_core_metadata(wheel)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE]
+)
+def test_an_sdist_of_kilobytes_does_not_unpack_to_gigabytes(tmp_path: Path, kind: bytes) -> None:
+    bomb = tarfile.TarInfo("app-1/x")
+    bomb.type, bomb.size = kind, 3 << 30
+    sdist = tmp_path / "app-1.tar.xz"
+    zeros = b"\0" * (1 << 20)
+    with lzma.open(sdist, "wb", preset=0) as stream:
+        stream.write(bomb.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(100):  # It need not even be there to be believed.
+            stream.write(zeros)
+    tracemalloc.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(FormatError, match=sdist.name):
+            read_core_metadata(sdist)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - began < 5
