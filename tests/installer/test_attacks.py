@@ -83,7 +83,7 @@ def test_a_wheel_that_leaves_its_folders_is_refused_by_pip(
     python: Path, tmp_path: Path, member: str
 ) -> None:
     wheel = make_wheel(tmp_path / "store", "one", "1", files={"one.py": "", member: "x = 1\n"})
-    with pytest.raises(InstallationError, match="ERROR"):
+    with pytest.raises(InstallationError, match="one"):
         install([hand_off(wheel)], python)
     assert not list(tmp_path.rglob("out.*"))
     assert not list(tmp_path.rglob("__pycache__"))

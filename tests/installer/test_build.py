@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from packaging.utils import parse_sdist_filename
@@ -18,14 +19,10 @@ from securepip.formats.core_metadata import parse_core_metadata, read_core_metad
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.page import PageFile
 from securepip.index.types import _SEAL, VerifiedFile
-from securepip.installer.build import (
-    BuildSettings,
-    BuiltWheel,
-    build_wheel,
-    prepare_metadata,
-    unpack_sdist,
-)
+from securepip.installer.build import Build, BuildSettings, BuiltWheel, Source
 from securepip.installer.handoff import HandOff, install
+from securepip.installer.sdists import _lacking
+from securepip.installer.unpack import unpack_sdist
 from securepip.resolver.plan import PlannedFile
 from tests.installer.conftest import hand_off, installed
 from tests.support.wheels import make_sdist, make_wheel, metadata_text
@@ -70,7 +67,22 @@ def installer(tmp_path: Path) -> Installer:
 
 @pytest.fixture
 def settings(tmp_path: Path, installer: Installer) -> BuildSettings:
-    return BuildSettings(Path(sys.executable), "cp3-none-any", installer, tmp_path / "cache")
+    return BuildSettings(
+        Path(sys.executable), "cp3-none-any", installer, _lacking, tmp_path / "cache"
+    )
+
+
+def build_of(source: Source, settings: BuildSettings, **config_settings: str) -> Build:
+    """A build in a folder of its own; that of an sdist has to be ``one``."""
+    return Build(source, None, config_settings, settings, Path(mkdtemp()))
+
+
+def build_wheel(source: Source, settings: BuildSettings, **config_settings: str) -> BuiltWheel:
+    return build_of(source, settings, **config_settings).wheel()
+
+
+def prepare_metadata(source: Source, settings: BuildSettings) -> bytes:
+    return build_of(source, settings).metadata()
 
 
 def test_a_built_wheel_installs_like_any_other(
@@ -129,7 +141,7 @@ def test_build_requirements_are_installed_and_the_hook_for_metadata_is_used(
     metadata = parse_core_metadata(prepare_metadata(sdist, settings))
     assert [str(each) for each in metadata.requires_dist] == ["prepared"]
     assert installer.asked == [["helper"], ["more"]]
-    with pytest.raises(InstallationError, match="one-1") as failed:
+    with pytest.raises(InstallationError, match="Building wheel for one") as failed:
         build_wheel(sdist, settings)
     assert "no wheel today" in str(failed.value)
 
@@ -162,7 +174,7 @@ def test_the_same_ingredients_are_built_once(
     assert build_wheel(sdist, settings) == first
     assert first.path.stat().st_mtime_ns == time
     assert build_wheel(sdist, replace(settings, tag="cp4-none-any")).path != first.path
-    assert build_wheel(sdist, replace(settings, config_settings={"x": "y"})).path != first.path
+    assert build_wheel(sdist, settings, x="y").path != first.path
     first.path.write_bytes(b"damaged")
     again = build_wheel(sdist, settings)
     assert read_core_metadata(again.path)

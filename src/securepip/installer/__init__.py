@@ -2,6 +2,7 @@
 
 from securepip.installer.handoff import HandOff, InstallOptions, InstallReport, install
 from securepip.installer.process import Pip
-from securepip.installer.sdists import SdistBuilder
+from securepip.installer.sdists import BuildOptions, SdistBuilder
+from securepip.installer.unpack import copy_verified
 
-__all__ = ["HandOff", "InstallOptions", "InstallReport", "Pip", "SdistBuilder", "install"]
+__all__ = ["BuildOptions", "HandOff", "InstallOptions", "InstallReport", "Pip", "SdistBuilder", "copy_verified", "install"]

@@ -8,17 +8,13 @@ there; here the files of one distribution are compiled while pip unpacks the nex
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import queue
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -171,32 +167,6 @@ def installed_paths(
             relative = os.path.relpath(f"{scheme[key]}/{os.path.normpath(name)}", library)
         found.append((f"{library}/{relative}", source.size))
     return found
-
-
-def add_to_record(record: Path, library: str, byte_code: Iterable[str]) -> None:
-    """Add rows for byte code to a RECORD, which is replaced at once.
-
-    As pip: rows sorted, without digest and length, lines ended by CR LF.
-    """
-
-    @cache
-    def relative(folder: str) -> str:
-        return os.path.relpath(folder, library)
-
-    with record.open(newline="", encoding="utf-8") as stream:
-        rows = [tuple(row) for row in csv.reader(stream)]
-    for path in byte_code:
-        folder, name = os.path.split(path)
-        rows.append((f"{relative(folder)}/{name}".replace(os.sep, "/"), "", ""))
-    handle, temporary = tempfile.mkstemp(dir=record.parent, prefix="RECORD")
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows(sorted(rows))
-        shutil.copymode(record, temporary)
-        Path(temporary).replace(record)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:

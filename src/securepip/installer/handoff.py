@@ -16,21 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
-from securepip.index.types import VerifiedFile
-from securepip.installer.build import BuiltWheel, copy_verified
-from securepip.installer.compile import (
-    Compiler,
-    Scheme,
-    Source,
-    add_to_record,
-    installed_paths,
-)
+from securepip.index.types import UserDirectory, UserFile, VerifiedFile
+from securepip.installer.build import BuiltWheel
+from securepip.installer.compile import Compiler, Scheme, Source, installed_paths
+from securepip.installer.direct_url import direct_url_of
 from securepip.installer.process import Pip
+from securepip.installer.record import amend_record
+from securepip.installer.unpack import copy_verified
 from securepip.resolver.plan import PlannedFile, SatisfiedRequirement
 
 _PIP = (
@@ -38,12 +36,14 @@ _PIP = (
     "--isolated",
     "--no-input",
     "--disable-pip-version-check",
-    "--quiet",
+    "--progress-bar=off",
     "--no-cache-dir",
     "--no-index",
     "--require-hashes",
     "--only-binary=:all:",
     "--no-compile",
+    # Whoever chose has looked at it, or was told not to.
+    "--ignore-requires-python",
     # A Requires-Dist may hold a URL, which pip would fetch before it refuses it for want of a
     # hash. There is no way out of here.
     "--proxy=http://127.0.0.1:9",
@@ -92,7 +92,7 @@ class HandOff:
     """One distribution to install: what was planned, and the verified or built wheel."""
 
     planned: PlannedFile
-    wheel: VerifiedFile | BuiltWheel
+    wheel: VerifiedFile | BuiltWheel | UserFile
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,13 @@ class InstallReport:
     Attributes:
         installed: In the order of the plan. With ``--target`` pip leaves out, with a warning,
             what is there already.
-        warnings: What pip had to say, for the user; perhaps "".
+        warnings: What pip had to say on standard error, for the user; perhaps "".
+        replaced: What pip says of what it uninstalls, and of where it installs, line by line.
     """
 
     installed: tuple[InstalledFile, ...]
     warnings: str
+    replaced: tuple[str, ...] = ()
 
 
 def install(
@@ -153,16 +155,53 @@ def install(
             wheels = _copy_all(files, folder)
             schemes = compiler.schemes()
             progress = _Progress(wheels, schemes, compiler if options.compile else None)
-            arguments = [*_PIP, *options.arguments()]
-            arguments += _write_requirements(files, satisfied, folder)
-            code, said = pip.run(arguments, while_running=progress.look)
+            exactly = _must_be_exact(files, satisfied, wheels, progress, options)
+            arguments = [*_PIP, *(_EXACTLY if exactly else ()), *options.arguments()]
+            arguments += _write_requirements(files, () if exactly else satisfied, folder, exactly)
+            code, said, errors = pip.run(arguments, while_running=progress.look)
             # Also when pip has failed: what it had installed by then stays, as with pip alone.
             progress.complete()
         if code:
-            raise InstallationError(said.strip() or f"pip failed with exit code {code}.")
+            errors = errors.strip().removeprefix("ERROR: ")
+            raise InstallationError(errors or f"pip failed with exit code {code}.")
         if options.target is None:
             progress.check()
-        return InstallReport(progress.installed(), said)
+        return InstallReport(progress.installed(), errors, _replaced(said))
+
+
+_EXACTLY = ("--no-deps", "--force-reinstall")
+_MARGIN = "Defaulting to user installation"
+
+
+def _must_be_exact(
+    files: Sequence[HandOff],
+    satisfied: Sequence[SatisfiedRequirement],
+    wheels: Sequence[_Wheel],
+    progress: _Progress,
+    options: InstallOptions,
+) -> bool:
+    """Whether pip must install all it is given, and look at nothing else.
+
+    Else it resolves again: it takes a version that is installed for good, where a folder of the
+    user's is installed anew each time; it refuses a dependency that names an address, although
+    the user's file is there for it; and it installs nothing that nothing named needs. It is not
+    the rule because it costs pip's order, in which dependencies come first, and its look at
+    conflicts.
+    """
+    named = any(item.planned.requested for item in files)
+    if not named and all(each.required_by for each in satisfied):
+        return True
+    known = {item.planned.project for item in files} | {each.project for each in satisfied}
+    if any(wheel.from_addresses & known for wheel in wheels):
+        return True
+    whole = {"--force-reinstall", "--ignore-installed"} & set(options.pip_arguments)
+    return not whole and options.target is None and progress.replaces_same_version
+
+
+def _replaced(said: str) -> tuple[str, ...]:
+    """What pip says between its plan and its success: what it uninstalls."""
+    lines = said.splitlines()
+    return tuple(line for line in lines if line.startswith((" ", _MARGIN)))
 
 
 @dataclass(frozen=True)
@@ -173,6 +212,9 @@ class _Wheel:
     version: str
     dist_info: str
     sources: tuple[Source, ...]
+    requested: bool
+    direct_url: bytes | None
+    from_addresses: frozenset[NormalizedName]
 
 
 @dataclass(frozen=True)
@@ -209,6 +251,11 @@ class _Progress:
             for path in (str(place.dist_info(wheel) / "INSTALLER"),)
         }
 
+    @property
+    def replaces_same_version(self) -> bool:
+        """Whether one of the versions was there before."""
+        return any(before for _, _, before in self._waiting.values())
+
     def look(self) -> None:
         """Find what has been installed since the last look, and start to compile it."""
         found = [
@@ -223,16 +270,19 @@ class _Progress:
                 self._compiler.submit(self._paths(wheel))
 
     def complete(self) -> None:
-        """Compile the rest, and record the byte code."""
+        """Compile the rest, and record the byte code and where a distribution comes from."""
         self.look()
-        if self._compiler is None:
-            return
         paths = {wheel: self._paths(wheel) for wheel in self._found}
-        compiled = self._compiler.finish([path for each in paths.values() for path in each])
+        every = [path for each in paths.values() for path in each]
+        compiled = self._compiler.finish(every) if self._compiler else {}
         for wheel, place in self._found.items():
-            byte_code = {compiled[path] for path, _ in paths[wheel] if path in compiled}
-            if byte_code:
-                add_to_record(place.dist_info(wheel) / "RECORD", place.library, byte_code)
+            amend_record(
+                place.dist_info(wheel),
+                place.library,
+                byte_code={compiled[path] for path, _ in paths[wheel] if path in compiled},
+                direct_url=wheel.direct_url,
+                requested=wheel.requested,
+            )
 
     def check(self) -> None:
         """Compare with the plan.
@@ -281,9 +331,7 @@ def _copy(item: HandOff, folder: Path) -> _Wheel:
         FormatError: It is not a readable wheel.
     """
     planned, wheel = item.planned, item.wheel
-    signed = wheel.sdist if isinstance(wheel, BuiltWheel) else wheel
-    meant = planned.signed
-    if meant is None or (signed.filename, signed.sha256) != (meant.filename, meant.sha256):
+    if not _is_planned(wheel.source if isinstance(wheel, BuiltWheel) else wheel, planned):
         raise VerificationError(f"{wheel.filename} is not the file that was planned.")
     filename = check_filename(wheel.filename)
     name = parse_distribution(filename, planned.project)
@@ -296,6 +344,16 @@ def _copy(item: HandOff, folder: Path) -> _Wheel:
     return _read(copy, item)
 
 
+def _is_planned(source: VerifiedFile | UserFile | UserDirectory, planned: PlannedFile) -> bool:
+    if not isinstance(source, VerifiedFile):
+        return source == planned.file
+    meant = planned.signed
+    return meant is not None and (source.filename, source.sha256) == (
+        meant.filename,
+        meant.sha256,
+    )
+
+
 def _read(copy: Path, item: HandOff) -> _Wheel:
     planned, data = item.planned, read_core_metadata(copy)
     if isinstance(item.wheel, BuiltWheel):
@@ -304,7 +362,7 @@ def _read(copy: Path, item: HandOff) -> _Wheel:
         # pip #13983: what was resolved with one METADATA must not be installed with another.
         raise VerificationError(
             f"The METADATA in {copy.name} is not the one that its project publishes beside it.",
-            meaning="The signed files of one release contradict each other. Nothing was installed.",
+            meaning="The files of one release contradict each other. Nothing was installed.",
             remedy=f"Tell those who run {planned.file.url}.",
         )
     metadata = parse_core_metadata(data)
@@ -332,6 +390,9 @@ def _read(copy: Path, item: HandOff) -> _Wheel:
         str(metadata.version),
         metadata_file.partition("/")[0],
         tuple(dict.fromkeys(sources)),
+        planned.requested,
+        direct_url_of(planned),
+        frozenset(canonicalize_name(each.name) for each in metadata.requires_dist if each.url),
     )
 
 
@@ -346,14 +407,17 @@ def _check_built(data: bytes, planned: PlannedFile) -> None:
 
 
 def _write_requirements(
-    files: Sequence[HandOff], satisfied: Sequence[SatisfiedRequirement], folder: Path
+    files: Sequence[HandOff],
+    satisfied: Sequence[SatisfiedRequirement],
+    folder: Path,
+    exactly: bool,
 ) -> list[str]:
     """What pip is to install: what the user named as requirements, all else as constraints.
 
     So pip marks REQUESTED only what was named. A requirement that is satisfied stands among
     them, because something that it needs may be what is missing.
     """
-    named = [_line(item) for item in files if item.planned.requested]
+    named = [_line(item) for item in files if exactly or item.planned.requested]
     named += [_satisfied_line(each) for each in satisfied if not each.required_by]
     pins = [_line(item, with_extras=False) for item in files]
     _write(folder / "named.txt", named)

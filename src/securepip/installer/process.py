@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import IO
 
 from securepip.errors import InstallationError
 from securepip.installer import _pip_worker
@@ -83,25 +84,27 @@ class Pip:
     """
 
     def __init__(self, python: Path) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         try:
             self._process = subprocess.Popen(
                 [str(python), _pip_worker.__file__, str(pip_runner())],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=self._said,
                 stderr=self._errors,
                 env=clean_environment(),
                 # In a session of its own a Ctrl-C reaches us alone: two would break a roll-back.
                 start_new_session=True,
             )
         except OSError as error:
+            self._said.close()
             self._errors.close()
             raise InstallationError(f"{python} cannot be run: {error}") from None
 
     def run(
         self, arguments: Sequence[str], *, while_running: Callable[[], None]
-    ) -> tuple[int, str]:
-        """Run pip to its end; return its exit code and what it wrote to standard error.
+    ) -> tuple[int, str, str]:
+        """Run pip to its end; return its exit code, its standard output and standard error.
 
         Args:
             arguments: pip's command line.
@@ -114,8 +117,7 @@ class Pip:
             self._process.send_signal(signal.SIGINT)
             self._process.wait()
             raise
-        self._errors.seek(0)
-        return code, self._errors.read().decode(errors="replace")
+        return code, _text(self._said), _text(self._errors)
 
     def __enter__(self) -> Pip:
         return self
@@ -124,6 +126,7 @@ class Pip:
         self._process.kill()
         self._process.wait()
         self._tell("")
+        self._said.close()
         self._errors.close()
 
     def _tell(self, line: str) -> None:
@@ -132,6 +135,11 @@ class Pip:
         if stream is not None and not stream.closed:
             with suppress(BrokenPipeError), stream:  # It has ended already, and said why.
                 stream.write(line.encode())
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def _wait(process: subprocess.Popen[bytes], while_running: Callable[[], None]) -> int:

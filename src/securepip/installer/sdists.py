@@ -1,59 +1,129 @@
-"""Source distributions as the resolver and the hand-off need them: metadata and wheels, verified.
+"""Sources as the resolver and the hand-off need them: metadata and wheels, verified.
 
 Rule: what a build needs is resolved over the same verified index and installed through the same
-hand-off as everything else, its own source distributions included. There is one way, for the
-metadata that a resolution asks for and for the wheel that is installed: pip's own builds would
-fetch build requirements by themselves, and ``--require-hashes`` does not reach them.
+hand-off as everything else, its own source distributions included. There is one way, for sdists,
+folders and editables, for the metadata that a resolution asks for and for the wheel that is
+installed: pip's own builds would fetch build requirements by themselves, and ``--require-hashes``
+does not reach them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 
-from packaging.utils import NormalizedName
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
-from securepip.errors import InstallationError
+from securepip.errors import InstallationError, SecurepipError, VerificationError
+from securepip.formats.core_metadata import parse_core_metadata
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
-from securepip.index.types import AnyFile, Index, VerifiedFile
+from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
 from securepip.installer import handoff
-from securepip.installer.build import BuildSettings, BuiltWheel, build_wheel, prepare_metadata
+from securepip.installer.backend import diagnosis
+from securepip.installer.build import Build, BuildSettings, BuiltWheel, Lacking, Source
 from securepip.resolver import (
     ConfigSettings,
     Plan,
+    PlannedFile,
     ResolveInput,
     ResolveOptions,
     TargetEnvironment,
+    UserRequirement,
     parse_requirement,
     probe,
     resolve,
 )
+from securepip.resolver.markers import MarkerRules
 
 _log = logging.getLogger(__name__)
 
 
-class SdistBuilder:
-    """Builds verified source distributions for one target.
+@dataclass(frozen=True)
+class BuildOptions:
+    """pip's options that concern builds.
 
-    Args:
-        index: Where the source distributions, and what their builds need, come from.
-        environment: The target.
-        cache: The folder of built wheels.
+    Attributes:
+        isolated: Not ``--no-build-isolation``: build in an environment made for each build.
+        check_dependencies: ``--check-build-dependencies``.
+        constraints: Of ``--build-constraint``. Those of ``--constraint`` are not for builds.
+        choosing: How the user wants distributions chosen; what concerns builds is taken from it.
     """
 
-    def __init__(self, index: Index, environment: TargetEnvironment, cache: Path) -> None:
+    isolated: bool = True
+    check_dependencies: bool = False
+    constraints: tuple[UserRequirement, ...] = ()
+    choosing: ResolveOptions = field(default_factory=ResolveOptions)
+
+    @property
+    def for_requirements(self) -> ResolveOptions:
+        """How build requirements are chosen: from where and which, but whole and into nothing."""
+        return replace(
+            self.choosing,
+            upgrade=False,
+            no_deps=False,
+            only_deps=False,
+            require_hashes=False,
+            ignore_installed=False,
+            force_reinstall=False,
+            ignore_requires_python=False,
+            config_settings={},
+        )
+
+
+class SdistBuilder:
+    """Builds for one target. What is built stays until it is closed: hand it off before.
+
+    Args:
+        index: Where source distributions, and what their builds need, come from.
+        environment: The target.
+        cache: The folder of built wheels; None to keep none.
+        options: pip's options.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        environment: TargetEnvironment,
+        cache: Path | None,
+        options: BuildOptions | None = None,
+    ) -> None:
         self._index = index
+        self._options = options or BuildOptions()
         self._settings = BuildSettings(
             python=environment.python,
             tag=str(environment.tags[0]),
             install=self._install,
+            check=_lacking,
             cache=cache,
+            isolated=self._options.isolated,
+            check_dependencies=self._options.check_dependencies,
         )
+        self._builds: dict[object, Build] = {}
         self._building: list[str] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> SdistBuilder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._builds.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def __call__(
         self,
@@ -66,61 +136,201 @@ class SdistBuilder:
         Raises:
             SecurepipError: It could not be fetched, verified or built.
         """
-        if project is None or not isinstance(file, PageFile):
-            raise InstallationError(f"{file.filename} is the user's own and cannot be built yet.")
-        (sdist,) = self._index.fetch([(project, file)])
-        with self._build_of(sdist):
-            return prepare_metadata(sdist, self._settings)
+        source: Source
+        if isinstance(file, PageFile):
+            if project is None:
+                raise InstallationError(f"{file.filename} is of no project.")
+            (source,) = self._index.fetch([(project, file)])
+        else:
+            source = file
+        with self._build_of(source, project, config_settings or {}) as build:
+            return build.metadata()
 
     def wheels(self, plan: Plan, files: Sequence[VerifiedFile]) -> list[handoff.HandOff]:
-        """What is handed to pip for the plan: its wheels, and those built from its sdists.
+        """What is handed to pip for the plan: its wheels, and those built from its sources.
 
         Args:
             plan: What is to be installed.
-            files: Its verified files, in its order.
+            files: What was fetched of ``plan.signed``, in that order.
 
         Raises:
             SecurepipError: One could not be built; nothing was installed.
         """
+        fetched = iter(files)
+        sources = [
+            (one, next(fetched) if isinstance(one.file, PageFile) else one.file)
+            for one in plan.install
+        ]
+        built = self._build_all([each for each in sources if not _is_wheel(each[1])])
         return [
-            handoff.HandOff(planned, self._wheel(file))
-            for planned, file in zip(plan.install, files, strict=True)
+            handoff.HandOff(planned, built.get(planned.project) or _as_wheel(source))
+            for planned, source in sources
         ]
 
-    def _wheel(self, file: VerifiedFile) -> VerifiedFile | BuiltWheel:
-        if file.filename.endswith(WHEEL_SUFFIX):
-            return file
-        _log.info("Building wheel for %s (%s)", file.project, file.filename)
-        with self._build_of(file):
-            return build_wheel(file, self._settings)
+    def _build_all(
+        self, sources: Sequence[tuple[PlannedFile, Source]]
+    ) -> Mapping[NormalizedName, BuiltWheel]:
+        if not sources:
+            return {}
+        names = {one.project: _display_name(one) for one, _ in sources}
+        _log.info("Building wheels for collected packages: %s", ", ".join(names.values()))
+        built: dict[NormalizedName, BuiltWheel] = {}
+        failed: dict[str, SecurepipError] = {}
+        for planned, source in sources:
+            name = names[planned.project]
+            try:
+                with self._build_of(source, planned.project, planned.config_settings) as build:
+                    wheel = build.wheel()
+            except VerificationError:
+                raise
+            except SecurepipError as error:
+                failed[name] = error
+                continue
+            built[planned.project] = wheel
+            _say_built(name, wheel)
+        if built:
+            _log.info("Successfully built %s", " ".join(names[project] for project in built))
+        if failed:
+            _log.info("Failed to build %s", " ".join(failed))
+            raise _failed(failed)
+        return built
 
     @contextmanager
-    def _build_of(self, sdist: VerifiedFile) -> Iterator[None]:
-        """Stop a project that needs itself, over any number of steps, to be built."""
-        if sdist.filename in self._building:
-            chain = " → ".join([*self._building, sdist.filename])
+    def _build_of(
+        self, source: Source, project: NormalizedName | None, settings: ConfigSettings
+    ) -> Iterator[Build]:
+        """The build of a source; one that needs itself, over any number of steps, is refused."""
+        if source.filename in self._building:
+            chain = " → ".join([*self._building, source.filename])
             raise InstallationError(
-                f"{sdist.filename} cannot be built: it needs itself ({chain})",
+                f"{source.filename} is already being built: {source.url}",
+                meaning=f"It cannot be built: it needs itself ({chain}).",
                 remedy="Choose a version that offers a wheel.",
             )
-        self._building.append(sdist.filename)
+        key = (source, json.dumps(sorted(settings.items())))
+        if key not in self._builds:
+            folder = Path(tempfile.mkdtemp(dir=self._temporary()))
+            self._builds[key] = Build(source, project, settings, self._settings, folder)
+        self._building.append(source.filename)
         try:
-            yield
+            yield self._builds[key]
         finally:
             self._building.pop()
 
+    def _temporary(self) -> str:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="securepip-build-")
+        return self._folder.name
+
     def _install(self, python: Path, requirements: Sequence[str]) -> set[Sha256]:
         """Put build requirements into a build environment; see ``InstallVerified``."""
+        for_what = self._building[-1]
+        try:
+            with _quietly():
+                return self._install_quietly(python, requirements)
+        except VerificationError:
+            raise
+        except SecurepipError as error:
+            raise InstallationError(
+                f"Failed to build {for_what!r} when installing build dependencies for {for_what}",
+                meaning=f"ERROR: {error}",
+            ) from None
+
+    def _install_quietly(self, python: Path, requirements: Sequence[str]) -> set[Sha256]:
         environment = probe(str(python))
-        wanted = ResolveInput(tuple(parse_requirement(text) for text in requirements))
-        plan = resolve(wanted, environment, self._index, ResolveOptions(), self)
+        wanted = ResolveInput(
+            tuple(_build_requirement(text) for text in requirements),
+            constraints=self._options.constraints,
+        )
+        plan = resolve(wanted, environment, self._index, self._options.for_requirements, self)
         if not plan.install:
             return set()
         files = self._index.fetch(plan.signed)
-        handoff.install(
-            self.wheels(plan, files),
-            python,
-            plan.satisfied,
-            handoff.InstallOptions(compile=False),
+        wheels = self.wheels(plan, files)
+        handoff.install(wheels, python, options=handoff.InstallOptions(compile=False))
+        return {_ingredient(item) for item in wheels}
+
+
+def _build_requirement(text: str) -> UserRequirement:
+    if Requirement(text).url:
+        raise InstallationError(
+            f"The build requirement {text!r} names an address of its own.",
+            meaning="No trusted repository signs what is there, and its author, not you, named it.",
+            remedy="Use --no-build-isolation with an environment that has what the build needs.",
         )
-        return {file.sha256 for file in files}
+    return parse_requirement(text)
+
+
+def _ingredient(item: handoff.HandOff) -> Sha256:
+    """The digest that stands for a build requirement: of what it comes from."""
+    source = item.wheel.source if isinstance(item.wheel, BuiltWheel) else item.wheel
+    return item.wheel.sha256 if isinstance(source, UserDirectory) else source.sha256
+
+
+def _lacking(python: Path, requirements: Sequence[str]) -> Lacking:
+    """What the interpreter's environment lacks of requirements; see ``CheckRequirements``."""
+    environment = probe(str(python))
+    markers = MarkerRules(environment)
+    missing: list[str] = []
+    conflicting: list[tuple[str, str]] = []
+    for text in requirements:
+        requirement = Requirement(text)
+        if not markers.apply(requirement.marker):
+            continue
+        installed = environment.installed.get(canonicalize_name(requirement.name))
+        if installed is None:
+            missing.append(text)
+        elif not requirement.specifier.contains(installed.version, prereleases=True):
+            conflicting.append((f"{requirement.name}=={installed.version}", text))
+    return Lacking(tuple(dict.fromkeys(missing)), tuple(conflicting))
+
+
+def _is_wheel(source: Source) -> bool:
+    return not isinstance(source, UserDirectory) and source.filename.endswith(WHEEL_SUFFIX)
+
+
+def _as_wheel(source: Source) -> VerifiedFile | UserFile:
+    if isinstance(source, UserDirectory):
+        raise InstallationError(f"{source.filename} was not built.")
+    return source
+
+
+def _display_name(planned: PlannedFile) -> str:
+    """The name that pip says: the metadata's, of what the user named by path or URL."""
+    if planned.is_direct:
+        return parse_core_metadata(planned.core_metadata).name
+    return planned.project
+
+
+def _say_built(name: str, wheel: BuiltWheel) -> None:
+    if not wheel.is_new:
+        _log.info("  Using cached wheel for %s: %s", name, wheel.path)
+        return
+    _log.info(
+        "  Created wheel for %s: filename=%s size=%d sha256=%s",
+        name, wheel.filename, wheel.size, wheel.sha256,
+    )  # fmt: skip
+    _log.info("  Stored in directory: %s", wheel.path.parent)
+
+
+def _failed(failed: Mapping[str, SecurepipError]) -> InstallationError:
+    said = [f"{error}\n\nERROR: Failed building wheel for {name}" for name, error in failed.items()]
+    outer = diagnosis(
+        "failed-wheel-build-for-install",
+        "Failed to build installable wheels for some pyproject.toml based projects",
+        ", ".join(failed),
+    )
+    return InstallationError("\n\n".join([*said, outer]))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Hide what is done for a build alone, as pip does, unless the user wants to hear more."""
+    log = logging.getLogger("securepip")
+    before = log.level
+    if not log.isEnabledFor(logging.DEBUG):
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,339 @@
+"""A project's build backend: what its pyproject.toml says of it, and calls of its hooks.
+
+Rule: whatever a hook runs on finds no way to the network through the configuration of pip or
+easy_install. What else the author's code does is the author's to answer for: a signature says who,
+not how good, and code that runs can open a connection of its own.
+
+What goes wrong is said in pip's words, which users and scripts know. Sources: PEP 517 (hooks), PEP
+518 (build requirements), PEP 660 (editable).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from securepip.errors import InstallationError
+from securepip.installer.process import clean_environment
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from pyproject_hooks import BuildBackendHookCaller
+
+    from securepip.resolver.options import ConfigSettings
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
+_DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
+_SUBPROCESS_NOTE = (
+    "note: This error originates from a subprocess, and is likely not a problem with securepip."
+)
+_PACKAGE_NOTE = "note: This is an issue with the package mentioned above, not securepip."
+# What setup_requires and easy_install would start: a pip, which finds no index and no way out.
+_NO_WAY_OUT = {"PIP_NO_INDEX": "1", "PIP_PROXY": "http://127.0.0.1:9", "PIP_RETRIES": "0"}
+
+
+@dataclass(frozen=True)
+class BuildSystem:
+    """What a project says of how it is built.
+
+    Attributes:
+        requires: Its build requirements.
+        backend: The object that has the hooks.
+        backend_path: Folders of the project that the backend is imported from.
+        must_have: What the environment must hold besides: no backend is named, so setuptools is.
+    """
+
+    requires: tuple[str, ...]
+    backend: str
+    backend_path: tuple[str, ...] = ()
+    must_have: tuple[str, ...] = ()
+
+
+def read_build_system(source: Path, name: str) -> BuildSystem:
+    """What the project in a folder says of how it is built.
+
+    Args:
+        source: The folder.
+        name: The project, for messages.
+
+    Raises:
+        InstallationError: It is not a project, or what it says is not valid.
+    """
+    path = source / "pyproject.toml"
+    if not path.is_file():
+        if not (source / "setup.py").is_file():
+            raise InstallationError(
+                f"{name} does not appear to be a Python project: "
+                "neither 'setup.py' nor 'pyproject.toml' found."
+            )
+        return BuildSystem(_DEFAULT_REQUIRES, _DEFAULT_BACKEND)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("build-system")
+    except (ValueError, OSError) as error:
+        raise InstallationError(f"{path.name} of {name} cannot be read: {error}") from None
+    if table is None:
+        return BuildSystem(_DEFAULT_REQUIRES, _DEFAULT_BACKEND)
+    if not isinstance(table, dict) or "requires" not in table:
+        raise InstallationError(
+            diagnosis(
+                "missing-pyproject-build-system-requires",
+                f"Can not process {name}",
+                "This package has an invalid pyproject.toml file.\n"
+                "The [build-system] table is missing the mandatory `requires` key.",
+                f"{_PACKAGE_NOTE}\nhint: See PEP 518 for the detailed specification.",
+            )
+        )
+    requires = table["requires"]
+    _check_requires(requires, name)
+    backend, backend_path = table.get("build-backend"), table.get("backend-path", [])
+    if not (isinstance(backend, str | None) and _is_list_of_text(backend_path)):
+        raise InstallationError(f"The [build-system] table of {name} is not valid.")
+    if backend is None:
+        return BuildSystem(tuple(requires), _DEFAULT_BACKEND, must_have=_DEFAULT_REQUIRES)
+    return BuildSystem(tuple(requires), backend, tuple(backend_path))
+
+
+class Backend:
+    """The hooks of one project.
+
+    Args:
+        source: The project's folder.
+        system: What it says of how it is built.
+        python: The interpreter that hooks run on.
+        isolated: Whether that interpreter's environment was made for this build alone.
+        config_settings: ``--config-settings``.
+        name: The project, for messages.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        system: BuildSystem,
+        python: Path,
+        *,
+        isolated: bool,
+        config_settings: ConfigSettings,
+        name: str,
+    ) -> None:
+        from pyproject_hooks import BuildBackendHookCaller
+
+        self._python, self._isolated, self._name = python, isolated, name
+        self._settings = dict(config_settings) or None
+        try:
+            self._hooks: BuildBackendHookCaller = BuildBackendHookCaller(
+                str(source), system.backend, system.backend_path, self._run, str(python)
+            )
+        except ValueError as error:
+            raise InstallationError(f"backend-path of {name} is not valid: {error}") from None
+
+    def supports_editable(self) -> bool:
+        """Whether it has the hook for editable installs."""
+        # pyproject_hooks offers no public way to ask; pip asks in this way too.
+        supported = self._hooks._supported_features
+        return "build_editable" in self._call("Checking if build backend supports build_editable",
+                                              supported)  # fmt: skip
+
+    def requires(self, *, editable: bool) -> Sequence[str]:
+        """What it needs for a build besides the static build requirements."""
+        kind = "editable" if editable else "wheel"
+        hook = getattr(self._hooks, f"get_requires_for_build_{kind}")
+        requires: Sequence[str] = self._call(
+            f"Getting requirements to build {kind}", lambda: hook(self._settings)
+        )
+        return requires
+
+    def prepare_metadata(self, folder: Path, *, editable: bool) -> Path:
+        """Have the metadata written into a new folder; returns its ``.dist-info`` folder."""
+        kind = "editable" if editable else "wheel"
+        hook = getattr(self._hooks, f"prepare_metadata_for_build_{kind}")
+        folder.mkdir()
+        label = "editable metadata" if editable else "metadata"
+        try:
+            made: str = self._call(
+                f"Preparing {label} (pyproject.toml)", lambda: hook(str(folder), self._settings)
+            )
+        except InstallationError as error:
+            outer = diagnosis(
+                "metadata-generation-failed",
+                "Encountered error while generating package metadata.",
+                self._name,
+                f"{_PACKAGE_NOTE}\nhint: See above for details.",
+            )
+            raise InstallationError(f"{error}\n\n{outer}") from None
+        return folder / made
+
+    def build(self, folder: Path, metadata: Path, project: str, *, editable: bool) -> Path:
+        """Build the wheel into a new folder; returns its path."""
+        from pyproject_hooks import HookMissing
+
+        kind = "editable" if editable else "wheel"
+        hook = getattr(self._hooks, f"build_{kind}")
+        folder.mkdir()
+        try:
+            made: str = self._call(
+                f"Building {kind} for {project} (pyproject.toml)",
+                lambda: hook(str(folder), self._settings, str(metadata)),
+            )
+        except HookMissing as error:
+            raise InstallationError(
+                f"Cannot build editable {project} because the build backend does not have the "
+                f"{error} hook"
+            ) from None
+        return folder / made
+
+    def _call(self, step: str, hook: Callable[[], _T]) -> _T:
+        from pyproject_hooks import BackendUnavailable
+
+        with _told(step), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                result = hook()
+            except BackendUnavailable as error:
+                raise InstallationError(
+                    diagnosis(
+                        "backend-unavailable",
+                        f"Cannot import build backend {error.backend_name!r}.",
+                        (error.traceback.strip() or str(error)).splitlines()[-1],
+                        "note: This is likely not a problem with securepip.",
+                    )
+                ) from None
+            except _HookFailedError as error:
+                raise InstallationError(
+                    _subprocess_failed(step, error.code, error.output)
+                ) from None
+        # What a backend warns of concerns the project's author, not who installs it.
+        for warning in said:
+            _log.debug("%s: %s", self._name, warning.message)
+        return result
+
+    def _run(
+        self,
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        extra = {**_NO_WAY_OUT, **(extra_environ or {})}
+        if self._isolated:
+            folder = self._python.parent
+            path = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
+            extra |= {"PATH": path, "VIRTUAL_ENV": str(folder.parent)}
+        run(cmd, cwd, extra)
+
+
+def diagnosis(reference: str, message: str, context: str, note: str = "") -> str:
+    """An error in the form of pip's."""
+    shown = context.replace("\n", "\n    ")
+    cross = "\N{MULTIPLICATION SIGN}"
+    ending = ["", note] if note else []
+    return "\n".join([reference, "", f"{cross} {message}", f"╰─> {shown}", *ending])
+
+
+class _HookFailedError(Exception):
+    def __init__(self, code: int, output: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.output = output
+
+
+def run(command: Sequence[str], cwd: str | None, extra: Mapping[str, str]) -> None:
+    """Run a program of a build to its end.
+
+    Raises:
+        _HookFailedError: It failed.
+        InstallationError: It cannot be started.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**clean_environment(), **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise InstallationError(f"{command[0]} cannot be run: {error}") from None
+    output = done.stdout.decode(errors="backslashreplace")
+    for line in output.splitlines():
+        _log.debug("  %s", line)
+    if done.returncode:
+        raise _HookFailedError(done.returncode, output)
+
+
+def make_environment(python: Path, folder: Path) -> Path:
+    """Make an empty environment; returns its interpreter.
+
+    Raises:
+        InstallationError: The interpreter cannot make one.
+    """
+    try:
+        run([str(python), "-I", "-m", "venv", "--without-pip", str(folder)], None, {})
+    except _HookFailedError as error:
+        raise InstallationError(
+            f"{python} cannot make an environment to build in.",
+            meaning=error.output[-4000:].strip(),
+        ) from None
+    return folder / "bin" / "python"
+
+
+def _subprocess_failed(step: str, code: int, output: str) -> str:
+    lines = output.splitlines()
+    shown = "\n".join([f"[{len(lines)} lines of output]", *lines, "[end of output]"])
+    # The exit code stands in a line of its own, between what and why.
+    message = f"{step} did not run successfully.\n│ exit code: {code}"
+    return diagnosis("subprocess-exited-with-error", message, shown, _SUBPROCESS_NOTE)
+
+
+@contextmanager
+def _told(step: str) -> Iterator[None]:
+    """Say when a step starts and how it ends, as pip does where there is no terminal."""
+    _log.info("  %s: started", step)
+    status = "error"
+    try:
+        yield
+        status = "done"
+    finally:
+        _log.info("  %s: finished with status '%s'", step, status)
+
+
+def _check_requires(requires: object, name: str) -> None:
+    reason = ""
+    if not _is_list_of_text(requires):
+        reason = "It is not a list of strings."
+    else:
+        for text in requires:
+            try:
+                Requirement(text)
+            except InvalidRequirement:
+                reason = f"It contains an invalid requirement: {text!r}"
+                break
+    if reason:
+        raise InstallationError(
+            diagnosis(
+                "invalid-pyproject-build-system-requires",
+                f"Can not process {name}",
+                "This package has an invalid `build-system.requires` key in pyproject.toml.\n"
+                f"{reason}",
+                f"{_PACKAGE_NOTE}\nhint: See PEP 518 for the detailed specification.",
+            )
+        )
+
+
+def _is_list_of_text(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
