@@ -27,14 +27,19 @@ _NO_OPTIONS = {"version", "help", "config-file"}
 
 
 def read_pip_configuration(
-    command: str, *, prefix: str = sys.prefix, environ: Mapping[str, str] = os.environ
+    command: str,
+    *,
+    prefix: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    isolated: bool = False,
 ) -> dict[str, str]:
     """What pip would take as the defaults of ``command``'s options.
 
     Args:
         command: For example ``install``.
-        prefix: The environment whose own configuration counts.
+        prefix: The environment whose own configuration counts; securepip's own by default.
         environ: The environment variables.
+        isolated: Leave out variables and the user's own files (``--isolated``).
 
     Returns:
         Values by the option's long name without dashes in front, as written.
@@ -43,7 +48,7 @@ def read_pip_configuration(
         SecurepipError: A configuration file cannot be read, as with pip.
     """
     merged: dict[str, dict[str, str]] = {}
-    for path in configuration_files(prefix, environ):
+    for path in configuration_files(prefix or sys.prefix, environ, isolated=isolated):
         parser = configparser.RawConfigParser()
         try:
             with path.open(encoding=locale.getpreferredencoding(False)) as stream:
@@ -60,7 +65,7 @@ def read_pip_configuration(
     variables = {
         _normalize(name[len("PIP_") :]): value
         for name, value in environ.items()
-        if name.startswith("PIP_")
+        if name.startswith("PIP_") and not isolated
     }
     chosen: dict[str, str] = {}
     for values in (merged.get("global", {}), merged.get(command, {}), variables):
@@ -69,14 +74,17 @@ def read_pip_configuration(
     return {name: value for name, value in chosen.items() if name not in _NO_OPTIONS}
 
 
-def configuration_files(prefix: str, environ: Mapping[str, str]) -> list[Path]:
+def configuration_files(
+    prefix: str, environ: Mapping[str, str], *, isolated: bool = False
+) -> list[Path]:
     """The files that pip reads, the weakest first, whether they are there or not."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []
     name = "pip.ini" if os.name == "nt" else "pip.conf"
     files = [folder / name for folder in _global_folders()]
-    if not (named and Path(named).exists()):  # else it stands for the user's own files
+    # The named one stands for the user's own files.
+    if not isolated and not (named and Path(named).exists()):
         home = Path.home()
         files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
         files.append(_user_folder(home) / name)
@@ -118,11 +126,25 @@ def _convert(action: argparse.Action, option: str, value: str) -> object:
         raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
 
 
-def _flag(option: str, value: str) -> bool:
+def to_flag(value: str) -> bool:
+    """Yes or no, in the words that pip knows.
+
+    Raises:
+        ValueError: It is neither.
+    """
     word = value.strip().lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}")
+    raise ValueError(
+        f"{value} is not a valid value: specify a boolean value like yes/no, true/false or 1/0"
+    )
+
+
+def _flag(option: str, value: str) -> bool:
+    try:
+        return to_flag(value)
+    except ValueError:
+        raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
 
 
 def _normalize(name: str) -> str:

@@ -1,0 +1,299 @@
+"""Reads the command lines of ``install`` and ``download`` as pip reads them.
+
+Rule: everything it knows comes from ``pip_options``. It is an ``optparse`` parser, because pip's
+is one, and the two libraries differ where people notice: abbreviated options, values that begin
+with a dash (``-C --build-option=x``), options between arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import optparse
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePath
+from typing import Any, NoReturn
+
+from securepip.cli.configuration import read_pip_configuration, to_flag
+from securepip.cli.pip_options import COMMANDS, GENERAL, Group, Handler, Option
+from securepip.errors import UsageError
+
+
+def split_command(words: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The command of a line, and all its other words; None when it is not one of pip's.
+
+    General options may stand before the command, as in pip.
+    """
+    parser = _make_parser("securepip", (Group("General Options", GENERAL),))
+    parser.disable_interspersed_args()
+    if {"-h", "--help"} & set(words[:1]):
+        return None
+    try:
+        _, rest = parser.parse_args(list(words))
+    except UsageError:
+        return None
+    if not rest or rest[0] not in COMMANDS:
+        return None
+    others = list(words)
+    others.remove(rest[0])
+    return rest[0], others
+
+
+def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line, with pip's configuration as defaults.
+
+    Args:
+        command: ``install`` or ``download``.
+        words: All words but the command.
+
+    Returns:
+        The values by the options' ``dest``, and ``arguments``, the words that are no options.
+
+    Raises:
+        UsageError: The command line, or the configuration, is not valid, or asks for something
+            that cannot be honoured.
+        SystemExit: ``--help`` was asked for, and given.
+    """
+    parser = _make_parser(f"securepip {command}", COMMANDS[command])
+    first, _ = parser.parse_args([word for word in words if word not in ("-h", "--help")])
+    configured = read_pip_configuration(
+        command, prefix=_prefix_of(first.python), isolated=first.isolated_mode
+    )
+    parser = _make_parser(f"securepip {command}", COMMANDS[command])
+    parser.set_defaults(**_defaults(parser, configured))
+    values, arguments = parser.parse_args(list(words))
+    _refuse(command, values)
+    return argparse.Namespace(**vars(values), arguments=arguments, debug=values.debug_mode)
+
+
+def _refuse(command: str, values: optparse.Values) -> None:
+    """Options that cannot be honoured are an error, wherever they come from."""
+    for group in COMMANDS[command]:
+        for it in group.options:
+            if it.handler is Handler.REFUSED and getattr(values, it.dest) != it.default:
+                raise UsageError(f"{it.names[-1]} cannot be honoured", meaning=f"{it.why}.")
+
+
+class _Parser(optparse.OptionParser):
+    def error(self, msg: str) -> NoReturn:
+        raise UsageError(msg, remedy=f"See `{self.get_prog_name()} --help`.")
+
+
+class _Formatter(optparse.IndentedHelpFormatter):
+    """pip's form: only the first names, and values in angle brackets."""
+
+    def __init__(self) -> None:
+        super().__init__(indent_increment=1, max_help_position=30)
+
+    def format_option_strings(self, option: optparse.Option) -> str:
+        names = [*option._short_opts[:1], *option._long_opts[:1]]
+        value = f" <{option.metavar or option.dest}>" if option.takes_value() else ""
+        return ", ".join(names) + value
+
+    def format_usage(self, usage: str) -> str:
+        return f"\nUsage:\n  {usage}\n"
+
+    def format_heading(self, heading: str) -> str:
+        return f"{heading}:\n"
+
+
+def _make_parser(program: str, groups: Iterable[Group]) -> _Parser:
+    parser = _Parser(
+        prog=program,
+        usage=f"{program} [options] <requirement> ...\n"
+        f"  {program} [options] -r <requirements file> ...",
+        formatter=_Formatter(),
+        add_help_option=False,
+    )
+    for group in groups:
+        made = optparse.OptionGroup(parser, group.title)
+        for option in group.options:
+            made.add_option(_make_option(option))
+        parser.add_option_group(made)
+    return parser
+
+
+def _make_option(option: Option) -> optparse.Option:
+    settings: dict[str, Any] = {"dest": option.dest, "default": option.default}
+    settings["help"] = option.help or optparse.SUPPRESS_HELP
+    if option.action == "help":
+        return optparse.Option(*option.names, action="help", help=option.help)
+    if option.action in ("store_true", "store_false", "count"):
+        return optparse.Option(*option.names, action=option.action, **settings)
+    takes_value = option.action != "no_cache_dir"
+    if takes_value:
+        settings |= {"metavar": option.metavar, "nargs": 1, "type": "string"}
+    return optparse.Option(
+        *option.names,
+        action="callback",
+        callback=_take,
+        callback_args=(option,),
+        **settings,
+    )
+
+
+def _take(
+    made: optparse.Option, name: str, value: str | None, parser: optparse.OptionParser, it: Option
+) -> None:
+    """Store one value of an option, in the form that belongs to it."""
+    old = getattr(parser.values, it.dest)
+    try:
+        new = _value(it, name, "" if value is None else value, old)
+    except ValueError as error:
+        parser.error(f"option {name}: {error}")
+    setattr(parser.values, it.dest, new)
+
+
+def _value(it: Option, name: str, value: str, old: Any) -> object:
+    """What the option's value becomes when it is given once more.
+
+    Raises:
+        ValueError: It is not valid; the message ends the sentence "option --x: …".
+        UsageError: It cannot be honoured.
+    """
+    if it.action in _FORMS:
+        return _FORMS[it.action](name, value, old)
+    one = _convert(it, value)
+    return [*(old or ()), one] if it.action == "append" else one
+
+
+def _convert(it: Option, value: str) -> object:
+    if it.choices and value not in it.choices:
+        choices = ", ".join(map(repr, it.choices))
+        raise ValueError(f"invalid choice: {value!r} (choose from {choices})")
+    if it.type == "int":
+        try:
+            return int(value)
+        except ValueError:
+            raise ValueError(f"invalid integer value: {value!r}") from None
+    if it.type == "float":
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"invalid floating-point value: {value!r}") from None
+    return os.path.expanduser(value) if it.type == "path" else value  # noqa: PTH111 - may be ~x
+
+
+def _defaults(parser: optparse.OptionParser, configured: Mapping[str, str]) -> dict[str, object]:
+    """What pip's configuration makes the defaults of the options; unknown names are not ours.
+
+    Raises:
+        UsageError: A value does not fit its option.
+    """
+    changed: dict[str, object] = {}
+    known = {name: it for group in _groups_of(parser) for it in group.options for name in it.names}
+    for key, value in configured.items():
+        it = known.get(f"--{key}")
+        if it is None:
+            continue
+        try:
+            changed[it.dest] = _configured(it, value, changed.get(it.dest))
+        except ValueError as error:
+            parser.error(f"pip's configuration of --{key}: {error}")
+    return changed
+
+
+def _configured(it: Option, value: str, old: object) -> object:
+    if it.action in ("store_true", "store_false"):
+        # As pip has it: what is written is the value, and not whether the option is given.
+        return to_flag(value)
+    if it.action == "count":
+        return int(value) if value.isdecimal() else int(to_flag(value))
+    if it.action == "append":
+        return [_convert(it, word) for word in value.split()]
+    if it.action == "no_cache_dir":
+        to_flag(value)
+    return _value(
+        it, f"--{it.names[-1].lstrip('-')}", value, old if old is not None else it.default
+    )
+
+
+def _groups_of(parser: optparse.OptionParser) -> tuple[Group, ...]:
+    return COMMANDS[parser.get_prog_name().rpartition(" ")[2]]
+
+
+def _prefix_of(python: str | None) -> str | None:
+    """The environment that ``--python`` names, by its path alone; None for securepip's own."""
+    if python is None:
+        return None
+    path = Path(python)
+    return str(path if path.is_dir() else path.absolute().parent.parent)
+
+
+def _add_pair(name: str, value: str, old: tuple[tuple[str, str], ...]) -> object:
+    """``--no-binary`` and the like: each value with its option, in their order."""
+    if value.startswith("-"):
+        raise UsageError(f"{name} option requires 1 argument.")
+    return (*old, (name, value))
+
+
+def _add_setting(
+    name: str, value: str, old: Mapping[str, str | list[str]] | None
+) -> dict[str, str | list[str]]:
+    key, equals, setting = value.partition("=")
+    if not equals:
+        raise UsageError(f"Arguments to {name} must be of the form KEY=VAL")
+    settings = dict(old or {})
+    before = settings.get(key)
+    if before is None:
+        settings[key] = setting
+    else:
+        settings[key] = [*(before if isinstance(before, list) else [before]), setting]
+    return settings
+
+
+def _add_group(name: str, value: str, old: Sequence[tuple[str, str]]) -> object:
+    path, colon, group = value.rpartition(":")
+    if colon and PurePath(path).name != "pyproject.toml":
+        raise UsageError("group paths use 'pyproject.toml' filenames")
+    return (*old, (path if colon else "pyproject.toml", group))
+
+
+def _python_version(name: str, value: str, old: object) -> tuple[int, ...] | None:
+    """``3``, ``37``, ``3.7`` or ``3.7.3``."""
+    if not value:
+        return None
+    parts = value.split(".")
+    if len(parts) == 1 and len(value) > 1:
+        parts = [value[0], value[1:]]
+    wrong = f"invalid --python-version value: {value!r}"
+    if len(parts) > 3:
+        raise UsageError(f"{wrong}: at most three version parts are allowed")
+    try:
+        return tuple(int(part) for part in parts)
+    except ValueError:
+        raise UsageError(f"{wrong}: each version part must be an integer") from None
+
+
+def _moment(name: str, value: str, old: object) -> datetime:
+    """A point in time: ISO 8601, in local time where it names no zone, or ``PnD``, n days ago."""
+    days = re.fullmatch(r"P(\d{1,7})D", value, re.ASCII)
+    try:
+        if days:
+            return datetime.now(timezone.utc) - timedelta(days=int(days[1]))
+        # Python 3.10 does not know the Z.
+        moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", value))
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"invalid value: {value!r}: {error}. Expected an ISO 8601 datetime string "
+            "(e.g., '2023-01-01' or '2023-01-01T00:00:00Z') or a duration in days (e.g., 'P3D')"
+        ) from None
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+def _no_cache(name: str, value: str, old: object) -> bool:
+    return False
+
+
+_FORMS: Mapping[str, Any] = {
+    "format_control": _add_pair,
+    "release_control": _add_pair,
+    "refresh_package": _add_pair,
+    "config_settings": _add_setting,
+    "group": _add_group,
+    "python_version": _python_version,
+    "uploaded_prior_to": _moment,
+    "no_cache_dir": _no_cache,
+}
