@@ -19,9 +19,14 @@ def data_dir() -> Path:
     return _private(os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME))
 
 
-def cache_dir() -> Path:
-    """The folder of what can be fetched again (``SECUREPIP_CACHE_DIR`` overrides)."""
-    return _private(os.environ.get("SECUREPIP_CACHE_DIR") or platformdirs.user_cache_dir(_NAME))
+def cache_dir(chosen: str | None = None) -> Path:
+    """The folder of what can be fetched again.
+
+    Args:
+        chosen: What the user says it is, else ``SECUREPIP_CACHE_DIR`` or the system decides.
+    """
+    folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR")
+    return _private(folder or platformdirs.user_cache_dir(_NAME))
 
 
 def _private(folder: str) -> Path:

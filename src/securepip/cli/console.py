@@ -11,33 +11,55 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TextIO
 
-from securepip.errors import SecurepipError
+from securepip.errors import SecurepipError, UsageError
 
 _verbosity = 0
 _colour = True
+_log_file: TextIO | None = None
 
 
-def configure(*, verbosity: int, colour: bool) -> None:
-    """Set how much is printed (0 is normal, below is quieter) and whether colour may be used."""
-    global _verbosity, _colour
+def configure(*, verbosity: int, colour: bool, log_file: str | None = None) -> None:
+    """Set how and where is printed.
+
+    Args:
+        verbosity: 0 is normal, below is quieter.
+        colour: Whether colour may be used.
+        log_file: A file that takes all that is said, however quiet; it is appended to.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    global _verbosity, _colour, _log_file
     _verbosity = verbosity
     _colour = colour and not os.environ.get("NO_COLOR")
+    _log_file = None if log_file is None else _open_log(Path(log_file))
     log = logging.getLogger("securepip")
     log.handlers, log.propagate = [_LogHandler()], False
-    log.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
+    log.setLevel(logging.DEBUG if verbosity > 0 or _log_file else logging.INFO)
 
 
 def say(text: str, *, level: int = 0) -> None:
     """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
+    _record(text)
     if _verbosity >= level:
         print(_harmless(text), flush=True)
+
+
+def say_machine(text: str) -> None:
+    """Print what a program reads, as it is, however quiet."""
+    print(text, flush=True)
 
 
 def warn(text: str, *, always: bool = False) -> None:
     """Print a warning on standard error; hidden by the second ``--quiet``, unless ``always``."""
     if always or _verbosity > -2:
         _print_error("WARNING", text, "33")
+    else:
+        _record(f"WARNING: {text}")
 
 
 def show_error(error: SecurepipError) -> None:
@@ -46,13 +68,21 @@ def show_error(error: SecurepipError) -> None:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str, bar: str = "auto") -> Iterator[Callable[[int, int], None]]:
     """Show how far something is, on a terminal; elsewhere nothing.
+
+    Args:
+        description: What is being done.
+        bar: As ``--progress-bar`` says: ``raw`` prints lines that a program can read, ``off``
+            nothing, ``on`` and ``auto`` a bar.
 
     Yields:
         A function to call with what is done and what is to be done, in any unit, from any thread.
     """
-    if not sys.stderr.isatty() or _verbosity < 0:
+    if bar == "raw":
+        yield lambda done, total: say_machine(f"Progress {done} of {total}")
+        return
+    if bar == "off" or not sys.stderr.isatty() or _verbosity < 0:
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -80,7 +110,23 @@ class _LogHandler(logging.Handler):
             say(text, level=0 if record.levelno >= logging.INFO else 1)
 
 
+def _open_log(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"the log file {path} cannot be written: {error.strerror}") from None
+
+
+def _record(text: str) -> None:
+    if _log_file is not None:
+        now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+        _log_file.write("".join(f"{now} {line}\n" for line in _harmless(text).splitlines()))
+        _log_file.flush()
+
+
 def _print_error(kind: str, text: str, colour: str) -> None:
+    _record(f"{kind}: {text}")
     first, *rest = _harmless(text).splitlines() or [""]
     label = f"{kind}:"
     if _colour and sys.stderr.isatty():

@@ -57,3 +57,7 @@ class DeferredIndex:
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""
         return self._index.origin(project)
+
+    def signed_by(self, project: NormalizedName, file: PageFile) -> tuple[str, str]:
+        """As ``VerifiedIndex.signed_by``."""
+        return self._index.signed_by(project, file)

@@ -46,6 +46,7 @@ from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_
 from securepip.index.store import Store
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.transport import Transport, join_url, redact
+from securepip.transport.urls import without_credentials
 from securepip.trust import Trust, TrustedRepository
 from securepip.updater import Session
 
@@ -192,6 +193,14 @@ class VerifiedIndex:
         meter = _Meter(progress, sum(file.size for _, file in wanted))
         jobs = [(project, file, self._file_target(project, file)) for project, file in wanted]
         return list(self._transport.map(lambda job: self._fetch_one(*job, meter), jobs))
+
+    def signed_by(self, project: NormalizedName, file: PageFile) -> tuple[str, str]:
+        """The name of the repository that signed a file of the project's page, and its URL.
+
+        The URL is without credentials.
+        """
+        located = self._required(project)
+        return located.repository.name, without_credentials(join_url(located.url, file.url))
 
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""

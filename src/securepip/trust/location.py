@@ -38,3 +38,19 @@ def parse_location(text: str) -> str:
             remedy="Make one with `securepip repo init`, or name the folder that has it.",
         )
     return path_to_url(folder)
+
+
+def index_address(text: str) -> str:
+    """An index URL, or the path of an index folder, in the one form by which two are compared.
+
+    Who asks (user name and password) and a slash at the end make no other index.
+    """
+    try:
+        parts = urlsplit(text)
+        if len(parts.scheme) > 1 and parts.scheme.lower() != "file":
+            host = parts.netloc.rpartition("@")[2].lower()
+            return f"{parts.scheme.lower()}://{host}{parts.path.rstrip('/')}?{parts.query}"
+        path = file_url_to_path(text) if parts.scheme else Path(text).expanduser()
+        return path_to_url(path).rstrip("/")
+    except (FormatError, ValueError, OSError):
+        return text

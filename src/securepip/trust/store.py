@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from filelock import FileLock
 from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError, UsageError
-from securepip.formats.layout import METADATA_DIR, page_target
+from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
+from securepip.trust.location import index_address
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
@@ -105,6 +106,35 @@ class Trust:
             UsageError: There is none.
         """
         return Trust((self.named(name),), (Assignment(("*",), (name,), terminating=True),))
+
+    def for_index(self, url: str) -> TrustedRepository | None:
+        """The repository that an index URL, or an index folder, stands for; None for none.
+
+        That is one of those it was trusted with, or ``simple/`` at its location.
+        """
+        wanted = index_address(url)
+        for repository in self.repositories:
+            known = (*repository.index_urls, f"{repository.location}{SIMPLE_DIR}")
+            if wanted in map(index_address, known):
+                return repository
+        return None
+
+    def limited_to(self, names: Sequence[str]) -> Trust:
+        """The same, with only these repositories, asked in this order.
+
+        A project that is bound to one repository (a terminating assignment) stays with it: an
+        option must not hand it to another.
+        """
+        kept = [
+            entry
+            for entry in self.mapping
+            if entry.terminating or set(entry.repositories) <= set(names)
+        ]
+        free = [entry for entry in kept if not entry.terminating]
+        free.sort(key=lambda entry: min(names.index(name) for name in entry.repositories))
+        ordered = iter(free)
+        mapping = tuple(entry if entry.terminating else next(ordered) for entry in kept)
+        return Trust(self.repositories, mapping)
 
     def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
         """Who may speak for the project, in the order in which they are asked (TAP 4)."""
