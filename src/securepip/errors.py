@@ -35,6 +35,12 @@ class UsageError(SecurepipError):
     exit_code = 2
 
 
+class RequirementError(UsageError):
+    """A requirement, or a requirements file, cannot be read or honoured (exit code 1, as pip's)."""
+
+    exit_code = 1
+
+
 class VerificationError(SecurepipError):
     """Somebody or something served what was not signed (exit code 3). Nothing is installed."""
 

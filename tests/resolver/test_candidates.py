@@ -32,7 +32,7 @@ def _offers(target: TargetEnvironment, *filenames: str) -> Offers:
         PageFile(name, f"https://packages.example.org/{name}", sha256_of(name.encode()), 1)
         for name in filenames
     )
-    return FileRanking(target).offers(ProjectPage(WEB, files))
+    return FileRanking(target).offers(WEB, ProjectPage(WEB, files))
 
 
 def _names(offers: Offers) -> list[str]:
@@ -91,7 +91,7 @@ def test_of_two_equal_files_the_last_on_the_page_is_taken_as_in_pip(
 def test_a_file_with_an_allowed_hash_is_the_only_one_left(target: TargetEnvironment) -> None:
     offers = _offers(target, "web-1.0.tar.gz", "web-1.0-py3-none-any.whl")
     sdist = sha256_of(b"web-1.0.tar.gz")
-    found = offers.matching(SpecifierSet(), prereleases=False, hashes=frozenset({sdist}))
+    found = offers.matching(SpecifierSet(), prereleases=None, hashes=frozenset({f"sha256:{sdist}"}))
     assert [offered.file.filename for offered in found] == ["web-1.0.tar.gz"]
 
 

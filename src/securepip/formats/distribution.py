@@ -6,6 +6,7 @@ may contain a dash, the longest prefix that normalizes to the project's name, as
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +21,8 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 WHEEL_SUFFIX = ".whl"
+# Old sdists name the Python that they are for after the version.
+_PYTHON = re.compile(r"-py[123]\.?[0-9]?$")
 SDIST_SUFFIXES = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar", ".tbz")
 
 
@@ -72,7 +75,8 @@ def _parse_sdist(stem: str, project: NormalizedName) -> DistributionName | None:
     while (at := stem.rfind("-", 0, at)) > 0:
         if canonicalize_name(stem[:at]) == project:
             try:
-                return DistributionName(project, Version(stem[at + 1 :]), Kind.SDIST)
+                version = Version(_PYTHON.sub("", stem[at + 1 :]))
+                return DistributionName(project, version, Kind.SDIST)
             except InvalidVersion:
                 return None
     return None

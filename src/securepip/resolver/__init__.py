@@ -7,8 +7,10 @@ from securepip.resolver.environment import (
     probe,
 )
 from securepip.resolver.explain import UnknownProjectError
+from securepip.resolver.links import UserLink
 from securepip.resolver.options import (
     ConfigSettings,
+    FetchDirect,
     FormatControl,
     ReleaseControl,
     ResolveOptions,
@@ -18,20 +20,22 @@ from securepip.resolver.plan import Plan, PlannedFile, SatisfiedRequirement
 from securepip.resolver.requirements import (
     FileOptions,
     ResolveInput,
-    UserLink,
     UserRequirement,
+    parse_editable,
     parse_requirement,
 )
-from securepip.resolver.requirements_file import read_requirements
+from securepip.resolver.requirements_file import ReadUrl, read_requirements
 from securepip.resolver.resolve import resolve
 
 __all__ = [
     "ConfigSettings",
+    "FetchDirect",
     "FileOptions",
     "FormatControl",
     "InstalledDistribution",
     "Plan",
     "PlannedFile",
+    "ReadUrl",
     "ReleaseControl",
     "ResolveInput",
     "ResolveOptions",
@@ -42,6 +46,7 @@ __all__ = [
     "UserLink",
     "UserRequirement",
     "find_interpreter",
+    "parse_editable",
     "parse_requirement",
     "probe",
     "read_requirements",

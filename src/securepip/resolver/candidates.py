@@ -1,4 +1,4 @@
-"""From a verified project page to the files that may be installed here, best first.
+"""From a verified page and the user's own folders to the files that may be installed, best first.
 
 Rule: the order is pip's. A file name is looked at once: its tags first, by their text (a page has
 thousands of wheels in a few dozen combinations of tags), and only a file that fits is parsed.
@@ -6,24 +6,29 @@ thousands of wheels in a few dozen combinations of tags), and only a file that f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, parse_tag
-from packaging.utils import BuildTag
+from packaging.utils import BuildTag, NormalizedName
 from packaging.version import Version
 
-from securepip.formats.digests import Sha256
+from securepip.errors import ResolutionError
 from securepip.formats.distribution import WHEEL_SUFFIX, Kind, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.links import LocalFile
+from securepip.resolver.options import ResolveOptions
+
+_PYTHON_IN_NAME = re.compile(r"-py([123]\.?[0-9]?)\.(?:tar|zip|tgz|tbz)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OfferedFile:
-    """A file of a project's page that fits the target environment.
+    """A file that fits the target environment: of a verified page, or of a place of the user's.
 
     Attributes:
         file: The file.
@@ -31,52 +36,99 @@ class OfferedFile:
         kind: Wheel or sdist.
     """
 
-    file: PageFile
+    file: PageFile | LocalFile
     version: Version
     kind: Kind
 
+    @property
+    def hash(self) -> str:
+        """The hash that is known of it before it is read, ``sha256:…``, or ""."""
+        return self.file.hash if isinstance(self.file, LocalFile) else f"sha256:{self.file.sha256}"
+
 
 class FileRanking:
-    """What fits one environment, and how well.
+    """What fits one environment and the user's choices, and how well.
 
     Args:
         environment: The target.
+        options: How to choose.
     """
 
-    def __init__(self, environment: TargetEnvironment) -> None:
+    def __init__(
+        self, environment: TargetEnvironment, options: ResolveOptions | None = None
+    ) -> None:
+        self._options = options or ResolveOptions()
         self._rank_of_tag: dict[Tag, int] = {tag: at for at, tag in enumerate(environment.tags)}
         self._worst = len(environment.tags)
         self._accepts_python = cache(environment.accepts_python)
         self._rank_of_tags: dict[str, int | None] = {}
-        self._python = environment.version
+        self._python = f"{environment.version.major}.{environment.version.minor}"
 
-    def offers(self, page: ProjectPage) -> Offers:
-        """The files of ``page`` that fit, best first."""
-        ranked: list[tuple[tuple[bool, Version, int, BuildTag], OfferedFile]] = []
+    def offers(
+        self, project: NormalizedName, page: ProjectPage | None, local: Sequence[LocalFile] = ()
+    ) -> Offers:
+        """The files that fit, best first.
+
+        Args:
+            project: The project.
+            page: Its verified page.
+            local: Its files in the places of ``--find-links``. Of equals, the signed one is better.
+
+        Raises:
+            ResolutionError: ``--uploaded-prior-to`` is given, and a page does not say when.
+        """
+        ranked: list[tuple[tuple[bool, bool, Version, int, BuildTag], OfferedFile]] = []
         too_new: set[tuple[Version, str]] = set()
-        for file in page.files:
+        wheels = self._options.formats.allows_wheel(project)
+        sdists = self._options.formats.allows_sdist(project)
+        files: list[PageFile | LocalFile] = [*local]
+        files += page.files if page is not None else ()
+        for file in files:
+            is_wheel = file.filename.endswith(WHEEL_SUFFIX)
+            if not wheels if is_wheel else not sdists:
+                continue
             rank = self._rank(file.filename)
             if rank is None:
                 continue
-            name = parse_distribution(file.filename, page.project)
-            if name is None:
+            name = parse_distribution(file.filename, project)
+            if name is None or self._is_too_late(file):
                 continue
-            if not self._accepts_python(file.requires_python):
+            if not (
+                self._options.ignore_requires_python or self._accepts_python(file.requires_python)
+            ):
                 too_new.add((name.version, file.requires_python or ""))
                 continue
-            key = (file.yanked is None, name.version, -rank, name.build)
+            prefer = self._options.prefer_binary and is_wheel
+            key = (file.yanked is None, prefer, name.version, -rank, name.build)
             ranked.append((key, OfferedFile(file, name.version, name.kind)))
         # pip sorts upwards and reverses: of equals, the last on the page is first.
         ranked.sort(key=lambda entry: entry[0])
         return Offers(
             tuple(offered for _, offered in reversed(ranked)),
             tuple(f"{version} Requires-Python {asked}" for version, asked in sorted(too_new)),
+            wheels_first=self._options.prefer_binary,
         )
+
+    def fits(self, filename: str) -> bool:
+        """Whether a wheel of that name can be installed here."""
+        return self._rank(filename) is not None
+
+    def _is_too_late(self, file: PageFile | LocalFile) -> bool:
+        limit = self._options.uploaded_prior_to
+        if limit is None or isinstance(file, LocalFile):
+            return False
+        if file.upload_time is None:
+            raise ResolutionError(
+                f"The page of {file.filename} does not provide upload-time metadata.",
+                meaning="--uploaded-prior-to cannot be honoured without it.",
+            )
+        return file.upload_time >= limit
 
     def _rank(self, filename: str) -> int | None:
         """The place of its best tag, lower is better; None when it does not fit."""
         if not filename.endswith(WHEEL_SUFFIX):
-            return self._worst
+            python = _PYTHON_IN_NAME.search(filename)
+            return self._worst if python is None or python[1] == self._python else None
         tags = "-".join(filename.removesuffix(WHEEL_SUFFIX).rsplit("-", 3)[1:])
         if tags not in self._rank_of_tags:
             self._rank_of_tags[tags] = self._best_rank(tags)
@@ -99,30 +151,40 @@ class Offers:
     """
 
     def __init__(
-        self, files: tuple[OfferedFile, ...] = (), python_mismatches: tuple[str, ...] = ()
+        self,
+        files: tuple[OfferedFile, ...] = (),
+        python_mismatches: tuple[str, ...] = (),
+        *,
+        wheels_first: bool = False,
     ) -> None:
         self.files = files
+        self._wheels_first = wheels_first
         self.python_mismatches = python_mismatches
         self._by_version: dict[Version, list[OfferedFile]] = {}
         for offered in files:
             self._by_version.setdefault(offered.version, []).append(offered)
 
     def matching(
-        self, specifier: SpecifierSet, *, prereleases: bool, hashes: frozenset[Sha256]
+        self, specifier: SpecifierSet, *, prereleases: bool | None, hashes: frozenset[str]
     ) -> list[OfferedFile]:
         """The files that ``specifier`` admits, best first.
 
         Args:
             specifier: What is asked for.
-            prereleases: Admit pre-releases; else only where the specifier names one, or where
-                nothing else is left (PEP 440).
-            hashes: When a file has one of these, only such files; else all, so that the caller can
-                say which hash was found instead.
+            prereleases: Admit pre-releases, or not; None: only where the specifier names one, or
+                where nothing else is left (PEP 440).
+            hashes: When a file has one of these, only such files, and after them those of which
+                no hash is known yet; else all, so that the caller can say which was found instead.
         """
-        admitted = specifier.filter(self._by_version, prereleases=prereleases or None)
-        files = [offered for version in admitted for offered in self._by_version[version]]
-        allowed = [offered for offered in files if offered.file.sha256 in hashes]
-        files = allowed or files
+        admitted = list(specifier.filter(self._by_version, prereleases=prereleases))
+        if self._wheels_first:
+            versions = set(admitted)
+            files = [offered for offered in self.files if offered.version in versions]
+        else:
+            files = [offered for version in admitted for offered in self._by_version[version]]
+        allowed = [offered for offered in files if offered.hash in hashes]
+        if allowed:
+            files = [*allowed, *(offered for offered in files if not offered.hash)]
         # PEP 592: yanked files only where a pin leaves nothing else.
         if is_pin(specifier) and all(offered.file.yanked is not None for offered in files):
             return files

@@ -18,7 +18,7 @@ from securepip.resolver.finder import CandidateFinder
 from securepip.resolver.graph import (
     AnyRequirement,
     Candidate,
-    IndexCandidate,
+    FileCandidate,
     PythonCandidate,
     PythonRequirement,
     UnsignedRequirement,
@@ -210,7 +210,7 @@ def _trigger(cause: Cause) -> str:
     requirement, parent = cause
     if parent is None:
         return requirement.describe()
-    if isinstance(parent, IndexCandidate) and parent.asked_by.comes_from:
+    if isinstance(parent, FileCandidate) and parent.asked_by.comes_from:
         first = parent.asked_by.comes_from.split("->", 1)[0]
         return first if first.startswith(("-r ", "-c ")) else _bare_name(first)
     return f"{parent.identifier}=={parent.version}"

@@ -1,33 +1,46 @@
-"""Makes candidates: from what is installed, and from verified pages and metadata.
+"""Makes candidates: from what is installed, from verified pages, and from what the user names.
 
 Rule: nothing is asked of the index before a candidate from it is really needed, each thing is
-parsed once, and one file is one candidate for the whole resolution.
+parsed once, and one file is one candidate for the whole resolution. A file of the user's has been
+hashed before anything of it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError, ResolutionError, VerificationError
-from securepip.formats.core_metadata import CoreMetadata, parse_core_metadata
-from securepip.formats.distribution import Kind
-from securepip.index.types import Index
+from securepip.errors import FormatError, RequirementError, ResolutionError, VerificationError
+from securepip.formats.core_metadata import (
+    CoreMetadata,
+    parse_core_metadata,
+    read_core_metadata,
+)
+from securepip.formats.digests import Sha256
+from securepip.formats.distribution import WHEEL_SUFFIX, Kind
+from securepip.formats.page import PageFile
+from securepip.index.types import AnyFile, Index, UserDirectory, UserFile
 from securepip.resolver.candidates import FileRanking, OfferedFile, Offers
 from securepip.resolver.environment import InstalledDistribution, TargetEnvironment
 from securepip.resolver.graph import (
     BaseCandidate,
     ExtrasCandidate,
-    IndexCandidate,
+    FileCandidate,
     InstalledCandidate,
     SpecifierRequirement,
 )
 from securepip.resolver.hashes import HashRules
-from securepip.resolver.options import SdistMetadata
+from securepip.resolver.links import FindLinks, LocalFile, UserLink, hashes_of, unreadable
+from securepip.resolver.options import ConfigSettings, FetchDirect, ResolveOptions, SdistMetadata
+from securepip.resolver.requirements import UserRequirement
 
+_log = logging.getLogger(__name__)
 _MAX_AHEAD = 32
 
 
@@ -42,8 +55,10 @@ class CandidateFinder:
         environment: The target.
         index: The verified index.
         hashes: What the user demands of files.
-        prereleases: Whether ``--pre`` was given.
+        options: How to choose.
         sdist_metadata: Builds the metadata of source distributions that do not say it.
+        fetch_direct: Fetches what the user named by address and hash.
+        config_settings: For the builds of the projects that have such.
     """
 
     def __init__(
@@ -51,21 +66,27 @@ class CandidateFinder:
         environment: TargetEnvironment,
         index: Index,
         hashes: HashRules,
-        *,
-        prereleases: bool,
+        options: ResolveOptions,
         sdist_metadata: SdistMetadata | None,
+        fetch_direct: FetchDirect | None,
+        config_settings: Mapping[NormalizedName, ConfigSettings],
     ) -> None:
         self._environment = environment
         self._index = index
         self._hashes = hashes
-        self._prereleases = prereleases
+        self._options = options
         self._sdist_metadata = sdist_metadata
-        self._ranking = FileRanking(environment)
+        self._fetch_direct = fetch_direct
+        self._config_settings = config_settings
+        self._ranking = FileRanking(environment, options)
+        self._find_links = FindLinks(options.find_links)
         self._offers: dict[NormalizedName, Offers | None] = {}
-        self._metadata: dict[tuple[NormalizedName, str], tuple[bytes, CoreMetadata]] = {}
+        self._metadata: dict[OfferedFile, tuple[bytes, CoreMetadata]] = {}
         self._announced: set[tuple[NormalizedName, str]] = set()
         self._ahead: dict[NormalizedName, int] = {}
-        self._of_file: dict[tuple[NormalizedName, str], IndexCandidate] = {}
+        self._of_file: dict[OfferedFile, FileCandidate] = {}
+        self._of_link: dict[tuple[str, str, bool], FileCandidate] = {}
+        self._said = ""
         self._of_installed: dict[NormalizedName, InstalledCandidate] = {}
         self._of_extras: dict[tuple[BaseCandidate, frozenset[NormalizedName]], ExtrasCandidate] = {}
 
@@ -75,7 +96,7 @@ class CandidateFinder:
         return self._of_installed.values()
 
     def knows(self, project: NormalizedName) -> bool:
-        """Whether a trusted repository has the project at all."""
+        """Whether a trusted repository, or a place of ``--find-links``, has the project at all."""
         return self._offers_of(project) is not None
 
     def offers(self, project: NormalizedName) -> Offers:
@@ -85,11 +106,18 @@ class CandidateFinder:
     def matching(self, project: NormalizedName, specifier: SpecifierSet) -> Sequence[OfferedFile]:
         """The project's files that may be installed in a version that is asked for, best first."""
         return self.offers(project).matching(
-            specifier, prereleases=self._prereleases, hashes=self._hashes.allowed(project)
+            specifier, prereleases=self.prereleases(project), hashes=self._hashes.allowed(project)
         )
 
+    def prereleases(self, project: NormalizedName) -> bool | None:
+        """Whether the user wants pre-releases of the project, or not; None as PEP 440 says."""
+        asked = self._options.releases.prereleases(project)
+        return (self._options.prereleases or None) if asked is None else asked
+
     def installed_distribution(self, project: NormalizedName) -> InstalledDistribution | None:
-        """What is installed of the project."""
+        """What is installed of the project, and may be kept."""
+        if self._options.ignore_installed or self._options.force_reinstall:
+            return None
         return self._environment.installed.get(project)
 
     def installed_candidate(
@@ -113,9 +141,9 @@ class CandidateFinder:
             self._of_extras[key] = ExtrasCandidate(base, extras, asked_by)
         return self._of_extras[key]
 
-    def index_candidate(
+    def found_candidate(
         self, files: Sequence[OfferedFile], at: int, asked_by: SpecifierRequirement
-    ) -> IndexCandidate:
+    ) -> FileCandidate:
         """The candidate that is ``files[at]``; the rest are those that would be tried after it.
 
         Raises:
@@ -123,23 +151,53 @@ class CandidateFinder:
                 ``HashRules.check`` does.
         """
         offered, project = files[at], asked_by.project
-        key = (project, offered.file.filename)
-        if key not in self._of_file:
-            self._hashes.check(project, offered, asked_by)
+        if offered not in self._of_file:
+            self._say_found(offered, asked_by)
+            file = _plannable(offered)
+            self._hashes.check(project, file, asked_by)
             self._announce_next(project, files, at)
             raw, metadata = self.metadata(project, offered)
-            self._of_file[key] = IndexCandidate(project, offered, raw, metadata, asked_by)
-        return self._of_file[key]
+            self._of_file[offered] = FileCandidate(
+                project,
+                offered.version,
+                file,
+                raw,
+                metadata,
+                asked_by,
+                config_settings=self._settings_for(project),
+            )
+        return self._of_file[offered]
+
+    def direct_candidate(self, asked: UserRequirement) -> FileCandidate:
+        """The candidate that a path or URL names.
+
+        Raises:
+            InvalidMetadataError: It is of another project than the one it is named for.
+            RequirementError: It cannot be read, or is a wheel that does not fit.
+            SecurepipError: It has another hash, could not be fetched, or could not be built.
+        """
+        link = asked.link
+        if link is None:
+            raise ValueError(asked)
+        key = (link.url, link.subdirectory, asked.editable)
+        if key not in self._of_link:
+            self._of_link[key] = self._make_direct(asked, link)
+        return self._of_link[key]
 
     def announce_pages(self, projects: Iterable[NormalizedName]) -> None:
         """Let the index fetch pages that will be needed."""
         unread = [project for project in projects if project not in self._offers]
-        if unread:
+        if unread and not self._options.no_index:
             self._index.prefetch_pages(unread)
 
     def announce_metadata(self, project: NormalizedName, files: Sequence[OfferedFile]) -> None:
         """Let the index fetch metadata that will be needed."""
-        unread = [f.file for f in files if (project, f.file.filename) not in self._announced]
+        unread = [
+            one.file
+            for one in files
+            if isinstance(one.file, PageFile)
+            and (project, one.file.filename) not in self._announced
+        ]
         if unread:
             self._announced.update((project, file.filename) for file in unread)
             self._index.prefetch_metadata(project, unread)
@@ -152,17 +210,21 @@ class CandidateFinder:
             VerificationError: A signed page offers a file whose metadata is of something else.
             ResolutionError: It takes a build, and there is no builder.
         """
-        key = (project, offered.file.filename)
-        if key not in self._metadata:
-            self._announced.add(key)
-            self._metadata[key] = self._read_metadata(project, offered)
-        return self._metadata[key]
+        if offered not in self._metadata:
+            self._announced.add((project, offered.file.filename))
+            self._metadata[offered] = self._read_metadata(project, offered)
+        return self._metadata[offered]
 
     def _offers_of(self, project: NormalizedName) -> Offers | None:
         if project not in self._offers:
-            page = self._index.page(project)
-            self._offers[project] = None if page is None else self._ranking.offers(page)
+            page = None if self._options.no_index else self._index.page(project)
+            local = self._find_links.files(project)
+            known = page is not None or local
+            self._offers[project] = self._ranking.offers(project, page, local) if known else None
         return self._offers[project]
+
+    def _settings_for(self, project: NormalizedName) -> ConfigSettings:
+        return self._config_settings.get(project, {})
 
     def _announce_next(
         self, project: NormalizedName, files: Sequence[OfferedFile], at: int
@@ -187,7 +249,7 @@ class CandidateFinder:
     def _read_metadata(
         self, project: NormalizedName, offered: OfferedFile
     ) -> tuple[bytes, CoreMetadata]:
-        raw, metadata, wrong = self._index_metadata(project, offered)
+        raw, metadata, wrong = self._stated_metadata(project, offered.file)
         if metadata is not None:
             _check_identity(project, offered, metadata)
         if offered.kind is Kind.WHEEL or (metadata is not None and metadata.is_static):
@@ -196,11 +258,15 @@ class CandidateFinder:
             return raw, metadata
         return self._build_metadata(project, offered)
 
-    def _index_metadata(
-        self, project: NormalizedName, offered: OfferedFile
+    def _stated_metadata(
+        self, project: NormalizedName, file: PageFile | LocalFile
     ) -> tuple[bytes, CoreMetadata | None, str]:
+        """What a distribution says of itself; else why that is of no use."""
         try:
-            raw = self._index.core_metadata(project, offered.file)
+            if isinstance(file, LocalFile):
+                raw = read_core_metadata(file.path, file.filename)
+            else:
+                raw = self._index.core_metadata(project, file)
             return raw, parse_core_metadata(raw), ""
         except FormatError as error:
             return b"", None, error.what
@@ -208,13 +274,7 @@ class CandidateFinder:
     def _build_metadata(
         self, project: NormalizedName, offered: OfferedFile
     ) -> tuple[bytes, CoreMetadata]:
-        if self._sdist_metadata is None:
-            raise ResolutionError(
-                f"{offered.file.filename} would have to be built to learn what it requires.",
-                meaning="It is a source distribution that does not say so itself (PEP 643).",
-                remedy="Ask for a version of which there is a wheel for this Python.",
-            )
-        raw = self._sdist_metadata(project, offered.file)
+        raw = self._build(project, _plannable(offered), self._settings_for(project))
         try:
             metadata = parse_core_metadata(raw)
         except FormatError as error:
@@ -225,22 +285,158 @@ class CandidateFinder:
             )
         return raw, metadata
 
+    def _build(
+        self, project: NormalizedName | None, file: AnyFile, settings: ConfigSettings
+    ) -> bytes:
+        if self._sdist_metadata is None:
+            raise ResolutionError(
+                f"{file.filename} would have to be built to learn what it requires.",
+                meaning="It is a source distribution that does not say so itself (PEP 643).",
+                remedy="Ask for a version of which there is a wheel for this Python.",
+            )
+        return self._sdist_metadata(project, file, settings)
+
+    def _make_direct(self, asked: UserRequirement, link: UserLink) -> FileCandidate:
+        self._say_direct(asked, link)
+        file = self._direct_file(asked, link)
+        raw = self._direct_metadata(asked, file)
+        try:
+            metadata = parse_core_metadata(raw)
+        except FormatError as error:
+            raise RequirementError(
+                f"{link.shown} has invalid metadata: {error.what}", remedy="Ask its authors."
+            ) from None
+        if asked.project not in (None, metadata.project):
+            raise InvalidMetadataError(
+                f"Requested {asked.text} has inconsistent name: expected {asked.project!r}, but "
+                f"metadata has {str(metadata.project)!r}"
+            )
+        named = asked.requirement
+        text = f"{metadata.project}=={metadata.version}"
+        if named is not None and named.url:
+            text = f"{named.name} @ {named.url}"
+        return FileCandidate(
+            metadata.project,
+            metadata.version,
+            file,
+            raw,
+            metadata,
+            SpecifierRequirement(
+                metadata.project, frozenset(), SpecifierSet(), text, comes_from=asked.source
+            ),
+            link,
+            asked.config_settings,
+        )
+
+    def _direct_file(self, asked: UserRequirement, link: UserLink) -> UserFile | UserDirectory:
+        """What a path or URL leads to, its hash compared with what the user named.
+
+        Raises:
+            RequirementError: It cannot be read, or is a wheel that does not fit.
+            VerificationError, TransportError: As ``FetchDirect`` does.
+        """
+        if link.path is not None and link.is_directory:
+            self._hashes.check_directory(asked)
+            return UserDirectory(
+                link.path, link.url, "named by the user", asked.editable, link.subdirectory
+            )
+        if link.is_wheel and not self._ranking.fits(link.filename):
+            raise RequirementError(f"{link.filename} is not a supported wheel on this platform.")
+        path = link.path or self._fetched(asked, link)
+        try:
+            digests, size = hashes_of(path)
+        except OSError as error:
+            raise unreadable(error) from None
+        file = UserFile(
+            path=path,
+            filename=link.filename,
+            sha256=Sha256(digests["sha256"]),
+            size=size,
+            url=link.url,
+            why="named by the user" if link.path else "direct URL, hash given by the user",
+            subdirectory=link.subdirectory,
+            url_hash=link.hash.replace(":", "="),
+        )
+        self._hashes.check_direct(file, asked)
+        return file
+
+    def _fetched(self, asked: UserRequirement, link: UserLink) -> Path:
+        if self._fetch_direct is None:
+            raise RequirementError(f"{link.url} cannot be fetched here.")
+        return self._fetch_direct(link.url, asked.acceptable)
+
+    def _direct_metadata(self, asked: UserRequirement, file: UserFile | UserDirectory) -> bytes:
+        """The METADATA of what the user named.
+
+        Raises:
+            RequirementError: It is a wheel without readable metadata.
+            SecurepipError: A build failed.
+        """
+        if isinstance(file, UserDirectory):
+            return self._build(asked.project, file, asked.config_settings)
+        try:
+            raw = read_core_metadata(file.path, file.filename)
+            static = parse_core_metadata(raw).is_static and not file.subdirectory
+        except FormatError as error:
+            if file.filename.endswith(WHEEL_SUFFIX):
+                raise RequirementError(error.what) from None
+            raw, static = b"", False
+        if static or file.filename.endswith(WHEEL_SUFFIX):
+            return raw
+        return self._build(asked.project, file, asked.config_settings)
+
+    def _say_found(self, offered: OfferedFile, asked_by: SpecifierRequirement) -> None:
+        if isinstance(offered.file, LocalFile):
+            what = f"Processing {_shown(offered.file.path)}"
+        else:
+            what = f"Collecting {asked_by.unmarked.strip()}"
+        self._say(f"{what} (from {asked_by.comes_from})" if asked_by.comes_from else what)
+
+    def _say_direct(self, asked: UserRequirement, link: UserLink) -> None:
+        source = f" (from {asked.source})" if asked.source else ""
+        if asked.editable:
+            self._say(f"Obtaining {link.url}{source}")
+        elif link.path is not None:
+            self._say(f"Processing {_shown(link.path)}{source if asked.requirement else ''}")
+        else:
+            self._say(f"Collecting {asked.requirement or link.url}{source}")
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._said = line
+            _log.info("%s", line)
+
 
 def is_cheap(offered: OfferedFile) -> bool:
-    """Whether its metadata can be had without the distribution, or that is small."""
-    return offered.file.core_metadata is not None or (
-        offered.kind is Kind.WHEEL and offered.file.size < 1_000_000
+    """Whether its metadata can be had without the distribution, or that is small or here."""
+    return (
+        isinstance(offered.file, LocalFile)
+        or offered.file.core_metadata is not None
+        or (offered.kind is Kind.WHEEL and offered.file.size < 1_000_000)
     )
 
 
+def _plannable(offered: OfferedFile) -> PageFile | UserFile:
+    return offered.file.user_file if isinstance(offered.file, LocalFile) else offered.file
+
+
+def _shown(path: Path) -> str:
+    """A path as pip prints it: below the current folder as ``./…``."""
+    here = str(Path.cwd())
+    text = str(path)
+    return f".{text[len(here) :]}" if text.startswith(here + os.sep) else text
+
+
 def _check_identity(project: NormalizedName, offered: OfferedFile, metadata: CoreMetadata) -> None:
+    if (metadata.project, metadata.version) == (project, offered.version):
+        return
+    says = f"says in its metadata that it is {metadata.name} {metadata.version}"
+    if isinstance(offered.file, LocalFile):
+        raise InvalidMetadataError(f"{offered.file.path} {says}")
     # A page of one project that offers the distribution of another: whoever may sign for the one
     # would speak for the other, and what was resolved is not what would be installed.
-    if (metadata.project, metadata.version) != (project, offered.version):
-        raise VerificationError(
-            f"{offered.file.filename} of the signed page of {project} says in its metadata that "
-            f"it is {metadata.name} {metadata.version}.",
-            meaning="The repository signs a file under a name or version that is not its own.",
-            remedy="Tell the operator of the repository, or exclude it: "
-            f"{project}!={offered.version}",
-        )
+    raise VerificationError(
+        f"{offered.file.filename} of the signed page of {project} {says}.",
+        meaning="The repository signs a file under a name or version that is not its own.",
+        remedy=f"Tell the operator of the repository, or exclude it: {project}!={offered.version}",
+    )

@@ -8,7 +8,7 @@ remembering cheap, and is how a candidate that was ruled out is recognized.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from packaging.requirements import Requirement
@@ -17,8 +17,10 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from securepip.formats.core_metadata import CoreMetadata
-from securepip.resolver.candidates import OfferedFile
+from securepip.index.types import AnyFile, UserDirectory
 from securepip.resolver.environment import InstalledDistribution
+from securepip.resolver.links import UserLink
+from securepip.resolver.options import ConfigSettings
 
 PYTHON = "<Python from Requires-Python>"
 """The identifier of the interpreter; no project can have that name."""
@@ -81,7 +83,7 @@ class SpecifierRequirement:
 class ExactRequirement:
     """That very candidate: what extras ask of the project they belong to."""
 
-    candidate: BaseCandidate
+    candidate: BaseCandidate | ExtrasCandidate
 
     @property
     def identifier(self) -> str:
@@ -156,32 +158,33 @@ AnyRequirement = ProjectRequirement | PythonRequirement
 
 
 @dataclass(frozen=True, eq=False)
-class IndexCandidate:
-    """A file of a verified page, with its metadata.
+class FileCandidate:
+    """A file of a verified page, or the user's own file or folder, with its metadata.
 
     Attributes:
         project: The normalized name.
-        offered: The file.
-        raw_metadata: The METADATA as verified.
+        version: The version.
+        file: The file.
+        raw_metadata: The METADATA: of a signed file as verified.
         metadata: What it says.
         asked_by: The requirement it was made for first.
+        link: The path or URL that named it; None of what was found under its name.
+        config_settings: For its build.
     """
 
     project: NormalizedName
-    offered: OfferedFile
+    version: Version
+    file: AnyFile
     raw_metadata: bytes
     metadata: CoreMetadata
     asked_by: SpecifierRequirement
+    link: UserLink | None = None
+    config_settings: ConfigSettings = field(default_factory=dict)
 
     @property
     def identifier(self) -> str:
         """What it is a candidate for."""
         return self.project
-
-    @property
-    def version(self) -> Version:
-        """The version."""
-        return self.offered.version
 
     @property
     def requires_dist(self) -> Sequence[Requirement]:
@@ -195,7 +198,11 @@ class IndexCandidate:
 
     def describe(self) -> str:
         """It, in a sentence about a conflict."""
-        return f"{self.project} {self.version} (from {self.offered.file.filename})"
+        if self.link is None:
+            return f"{self.project} {self.version} (from {self.file.filename})"
+        editable = isinstance(self.file, UserDirectory) and self.file.editable
+        mark = "editable " if editable else ""
+        return f"{self.project} {self.version} (from {mark}{self.link.shown})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +247,7 @@ class InstalledCandidate:
         return f"{self.project} {self.version} (Installed)"
 
 
-BaseCandidate = IndexCandidate | InstalledCandidate
+BaseCandidate = FileCandidate | InstalledCandidate
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,15 @@ Source: pip's documentation, "Hash-checking Mode".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import NormalizedName
 
-from securepip.errors import ResolutionError, VerificationError
-from securepip.formats.digests import Sha256
-from securepip.resolver.candidates import OfferedFile
+from securepip.errors import RequirementError, ResolutionError, VerificationError
+from securepip.formats.page import PageFile
+from securepip.index.types import UserFile
 from securepip.resolver.graph import SpecifierRequirement
+from securepip.resolver.links import hashes_of, unreadable
 from securepip.resolver.requirements import UserRequirement
 
 
@@ -29,49 +30,105 @@ class HashRules:
 
     def __init__(self, asked: Iterable[UserRequirement], *, required: bool) -> None:
         self._required = required
-        self._allowed: dict[NormalizedName, frozenset[Sha256]] = {}
+        self._allowed: dict[NormalizedName, frozenset[str]] = {}
         for one in asked:
-            if one.requirement is not None and one.hashes:
-                project = canonicalize_name(one.requirement.name)
+            if one.project is not None and one.hashes and one.link is None:
                 # Two lines that name different hashes are both to be obeyed.
-                known = self._allowed.get(project, one.hashes)
-                self._allowed[project] = known & one.hashes
+                known = self._allowed.get(one.project, one.hashes)
+                self._allowed[one.project] = known & one.hashes
 
-    def allowed(self, project: NormalizedName) -> frozenset[Sha256]:
-        """The digests that a file of the project may have; empty when the user named none."""
+    def allowed(self, project: NormalizedName) -> frozenset[str]:
+        """The hashes that a file of the project may have; empty when the user named none."""
         return self._allowed.get(project, frozenset())
 
     def check(
-        self, project: NormalizedName, offered: OfferedFile, asked_by: SpecifierRequirement
+        self, project: NormalizedName, file: PageFile | UserFile, asked_by: SpecifierRequirement
     ) -> None:
-        """See that this file may be used.
+        """See that this file, found under the project's name, may be used.
 
         Raises:
             ResolutionError: Hashes are required and the project has none, or no pinned version.
+            RequirementError: The signed page knows no hash of the kind that the user named.
             VerificationError: It has another hash than those that the user named.
         """
         if project in self._allowed:
-            if offered.file.sha256 not in self._allowed[project]:
-                raise self._mismatch(project, offered, asked_by)
+            self._compare(file, self._allowed[project], _quoted(asked_by))
         elif self._required:
-            raise _missing(offered, asked_by)
+            raise _missing(file, asked_by)
 
-    def _mismatch(
-        self, project: NormalizedName, offered: OfferedFile, asked_by: SpecifierRequirement
-    ) -> VerificationError:
-        expected = "\n             or ".join(sorted(self._allowed[project])) or "none"
-        return VerificationError(
-            "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n"
-            f"    {_quoted(asked_by)} ({offered.file.filename}):\n"
-            f"        Expected sha256 {expected}\n"
-            f"             Got        {offered.file.sha256}",
-            meaning="The repository signs another file than the one that you named.",
-            remedy="If you have updated the package versions, please update the hashes. Otherwise, "
-            "examine the package contents carefully; someone may have tampered with them.",
+    def check_direct(self, file: UserFile, asked: UserRequirement) -> None:
+        """See that what a path or URL leads to may be used.
+
+        Raises:
+            ResolutionError: Hashes are required, and neither the URL nor ``--hash`` has one.
+            VerificationError: It has another hash than those that the user named.
+        """
+        if asked.acceptable:
+            self._compare(file, asked.acceptable, asked.text)
+        elif self._required:
+            raise _without_hash(f"{asked.text} --hash=sha256:{file.sha256}")
+
+    def check_directory(self, asked: UserRequirement) -> None:
+        """See that a folder may be used: it has no hash.
+
+        Raises:
+            ResolutionError: Hashes are required.
+        """
+        if not self._required:
+            return
+        if asked.editable:
+            raise ResolutionError(
+                f"The editable requirement {asked.text} cannot be installed when requiring hashes, "
+                "because there is no single file to hash."
+            )
+        raise ResolutionError(
+            "Can't verify hashes for these file:// requirements because they point to directories:"
+            f"\n    {asked.text}"
         )
 
+    def _compare(self, file: PageFile | UserFile, allowed: frozenset[str], asked: str) -> None:
+        kinds = sorted({one.partition(":")[0] for one in allowed})
+        if isinstance(file, UserFile):
+            found = _hashes(file, kinds)
+        elif kinds and "sha256" not in kinds:
+            raise RequirementError(
+                f"{asked} has no sha256 hash.",
+                meaning="Signed pages name files by their sha256 alone, so no other can be "
+                "compared.",
+                remedy="Add --hash=sha256:… (pip-compile and `pip hash` write these).",
+            )
+        else:
+            found = {"sha256": file.sha256}
+        if not any(f"{kind}:{digest}" in allowed for kind, digest in found.items()):
+            raise _mismatch(file.filename, found, allowed, asked)
 
-def _missing(offered: OfferedFile, asked_by: SpecifierRequirement) -> ResolutionError:
+
+def _hashes(file: UserFile, kinds: Iterable[str]) -> Mapping[str, str]:
+    try:
+        return hashes_of(file.path, kinds)[0] or {"sha256": file.sha256}
+    except OSError as error:
+        raise unreadable(error) from None
+
+
+def _mismatch(
+    filename: str, found: Mapping[str, str], allowed: frozenset[str], asked: str
+) -> VerificationError:
+    lines = []
+    for kind, digest in found.items():
+        expected = sorted(one.partition(":")[2] for one in allowed if one.startswith(f"{kind}:"))
+        for at, one in enumerate(expected or ["none"]):
+            lines.append(f"        {f'Expected {kind}' if not at else '             or'} {one}")
+        lines.append(f"             Got        {digest}")
+    return VerificationError(
+        "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated "
+        "the package versions, please update the hashes. Otherwise, examine the package contents "
+        f"carefully; someone may have tampered with them.\n    {asked} ({filename}):\n"
+        + "\n".join(lines),
+        meaning="It is another file than the one that you named.",
+    )
+
+
+def _missing(file: PageFile | UserFile, asked_by: SpecifierRequirement) -> ResolutionError:
     specifiers = list(asked_by.specifier)
     if len(specifiers) != 1 or specifiers[0].operator not in ("==", "==="):
         return ResolutionError(
@@ -79,10 +136,15 @@ def _missing(offered: OfferedFile, asked_by: SpecifierRequirement) -> Resolution
             f"These do not:\n    {_quoted(asked_by)}",
             remedy="Hash-checking turns on when any requirement has a hash; name them all.",
         )
+    return _without_hash(f"{asked_by.text} --hash=sha256:{file.sha256}")
+
+
+def _without_hash(line: str) -> ResolutionError:
     return ResolutionError(
-        "Hashes are required in --require-hashes mode, but they are missing from some "
-        f"requirements:\n    {asked_by.text} --hash=sha256:{offered.file.sha256}",
-        meaning="That is the hash of the file that the repository signs.",
+        "Hashes are required in --require-hashes mode, but they are missing from some requirements."
+        " Here is a list of those requirements along with the hashes their downloaded archives "
+        f"actually had:\n    {line}",
+        meaning="Add lines like these to your requirements files to prevent tampering.",
         remedy="Hash-checking turns on when any requirement has a hash; name them all.",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
 from packaging.utils import NormalizedName, canonicalize_name
@@ -164,6 +165,22 @@ class ResolveOptions:
     no_index: bool = False
     find_links: tuple[str, ...] = ()
     config_settings: ConfigSettings = field(default_factory=dict)
+
+
+class FetchDirect(Protocol):
+    """Fetches what the user named by address and hash."""
+
+    def __call__(self, url: str, hashes: frozenset[str]) -> Path:
+        """Where the file is now, its hash compared before anything else could read it.
+
+        Args:
+            url: The address, without fragment.
+            hashes: The hashes that it may have, ``sha256:…``, ``sha384:…`` or ``sha512:…``.
+
+        Raises:
+            VerificationError: It has another hash.
+            TransportError: It could not be fetched.
+        """
 
 
 class SdistMetadata(Protocol):

@@ -21,6 +21,8 @@ from packaging.version import Version
 from resolvelib import AbstractProvider
 from resolvelib.structs import RequirementInformation
 
+from securepip.errors import RequirementError
+from securepip.formats.page import PageFile
 from securepip.resolver.candidates import OfferedFile, is_pin, specifier_set
 from securepip.resolver.finder import CandidateFinder, InvalidMetadataError
 from securepip.resolver.graph import (
@@ -30,7 +32,7 @@ from securepip.resolver.graph import (
     Candidate,
     ExactRequirement,
     ExtrasCandidate,
-    IndexCandidate,
+    FileCandidate,
     InstalledCandidate,
     PythonCandidate,
     PythonRequirement,
@@ -40,6 +42,7 @@ from securepip.resolver.graph import (
     requirements_from,
 )
 from securepip.resolver.markers import MarkerRules
+from securepip.resolver.requirements import UserRequirement, parse_requirement
 
 if TYPE_CHECKING:
     from resolvelib.providers import Preference
@@ -63,7 +66,9 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         prefers_installed: Whether what is installed for an identifier comes before newer versions.
         look_ahead: Told of requirements as soon as they are known, so that what they need can be
             fetched in parallel.
+        linked: The constraints that name a path or URL: no other file of the project will do.
         with_dependencies: False with ``--no-deps``.
+        ignore_requires_python: ``--ignore-requires-python``.
     """
 
     def __init__(
@@ -76,7 +81,9 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         prefers_installed: Callable[[str], bool],
         look_ahead: Callable[[Sequence[AnyRequirement]], None],
         *,
+        linked: Mapping[NormalizedName, Sequence[UserRequirement]],
         with_dependencies: bool,
+        ignore_requires_python: bool,
     ) -> None:
         self._finder = finder
         self._markers = markers
@@ -85,7 +92,9 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         self._requested = requested
         self._prefers_installed = prefers_installed
         self._look_ahead = look_ahead
+        self._linked = linked
         self._with_dependencies = with_dependencies
+        self._ignore_requires_python = ignore_requires_python
         self._dependencies: dict[Candidate, Sequence[AnyRequirement]] = {}
         self._conflicts: Counter[str] = Counter()
         self._satisfies = cache(_satisfies)
@@ -159,7 +168,13 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         if identifier == PYTHON:
             return self._only_if_satisfying([self._python], asked, excluded)
         exact, specifiers = self._exact_and_specifiers(identifier, asked, requirements)
-        constraint = self._constraints.get(project_of(identifier), SpecifierSet())
+        project = project_of(identifier)
+        constraint = self._constraints.get(project, SpecifierSet())
+        linked = [self._finder.direct_candidate(one) for one in self._linked.get(project, ())]
+        if linked:
+            exact = self._only_linked(exact, specifiers, linked)
+            if not exact:
+                return ()
         if exact:
             admitted = [c for c in exact if constraint.contains(c.version, prereleases=True)]
             return self._only_if_satisfying(admitted, asked, excluded)
@@ -205,16 +220,34 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         }
         specifiers = [one for one in asked if isinstance(one, SpecifierRequirement)]
         project = project_of(identifier)
-        if project != identifier and specifiers:
+        if project != identifier:
+            template = specifiers[0] if specifiers else None
             for one in requirements.get(project, ()):
                 if isinstance(one, SpecifierRequirement):
                     specifiers.append(one)
-                elif isinstance(one, ExactRequirement):
-                    candidate = self._finder.with_extras(
-                        one.candidate, specifiers[0].extras, specifiers[0]
-                    )
-                    exact[candidate] = None
+                elif (
+                    isinstance(one, ExactRequirement)
+                    and not isinstance(one.candidate, ExtrasCandidate)
+                    and template is not None
+                ):
+                    exact[self._finder.with_extras(one.candidate, template.extras, template)] = None
         return list(exact), specifiers
+
+    def _only_linked(
+        self,
+        exact: Sequence[Candidate],
+        specifiers: Sequence[SpecifierRequirement],
+        linked: Sequence[FileCandidate],
+    ) -> list[Candidate]:
+        """What constraints that name a path or URL leave of the choice."""
+        if exact:
+            return [one for one in exact if all(_base(one) is each for each in linked)]
+        if not specifiers or any(one is not linked[0] for one in linked):
+            return []
+        template = specifiers[0]
+        if not template.extras:
+            return [linked[0]]
+        return [self._finder.with_extras(linked[0], template.extras, template)]
 
     def _found(
         self,
@@ -277,9 +310,9 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
 
     def _candidate(
         self, files: Sequence[OfferedFile], at: int, template: SpecifierRequirement
-    ) -> Iterator[IndexCandidate]:
+    ) -> Iterator[FileCandidate]:
         try:
-            yield self._finder.index_candidate(files, at, template)
+            yield self._finder.found_candidate(files, at, template)
         except InvalidMetadataError as error:
             _log.warning(
                 "Ignoring version %s of %s since it has invalid metadata:\n%s",
@@ -291,7 +324,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
     def _dependencies_of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
         if isinstance(candidate, PythonCandidate):
             return
-        if isinstance(candidate, IndexCandidate):
+        if isinstance(candidate, FileCandidate) and not self._ignore_requires_python:
             # First, so that what does not fit this Python is ruled out before its dependencies.
             specifier = specifier_set(candidate.metadata.requires_python)
             if str(specifier):
@@ -326,16 +359,45 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         if not written.url:
             yield from requirements_from(written, chain)
             return
+        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+        if isinstance(base, FileCandidate) and not isinstance(base.file, PageFile):
+            yield from self._direct(written, chain)
+            return
         # Nobody signs an address. What an installed distribution asked for that way and got is
         # there already; it is kept, and never replaced by something of the same name.
         project = canonicalize_name(written.name)
-        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
         there = self._finder.installed_distribution(project)
         if there is None or not isinstance(base, InstalledCandidate):
             yield UnsignedRequirement(project, str(written))
             return
         named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
         yield ExactRequirement(self._finder.installed_candidate(there, named))
+
+    def _direct(self, written: Requirement, chain: str) -> Iterator[AnyRequirement]:
+        """What a user's own distribution asks for by path or URL: as if the user had."""
+        project = canonicalize_name(written.name)
+        try:
+            asked = parse_requirement(str(written).partition(";")[0], chain)
+            candidate = self._finder.direct_candidate(asked)
+        except (RequirementError, InvalidMetadataError) as error:
+            _log.info("Discarding %s: %s", written, error)
+            yield UnsignedRequirement(project, str(written))
+            return
+        yield from direct_requirements(candidate, asked.extras, self._finder)
+
+
+def direct_requirements(
+    candidate: FileCandidate, extras: frozenset[NormalizedName], finder: CandidateFinder
+) -> list[AnyRequirement]:
+    """That very candidate, and what its extras add."""
+    found: list[AnyRequirement] = [ExactRequirement(candidate)]
+    if extras:
+        found.append(ExactRequirement(finder.with_extras(candidate, extras, candidate.asked_by)))
+    return found
+
+
+def _base(candidate: Candidate) -> Candidate:
+    return candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
 
 
 def _satisfies(requirement: AnyRequirement, candidate: Candidate) -> bool:

@@ -1,7 +1,8 @@
 """Requirements and constraints files, read as pip reads them.
 
-Rule: every option that pip accepts in such a file is known here, and either honoured or refused
-with the reason (``_REFUSED``); one that pip does not know is an error, as in pip.
+Rule: every option that pip accepts in such a file is known here. Those about choosing and about
+sources are reported in ``FileOptions`` for whoever honours or refuses them; one that pip does not
+know is an error, as in pip. A file at an address is read only through what the caller provides.
 
 Source: pip's documentation, "Requirements File Format".
 """
@@ -16,19 +17,21 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
-from securepip.errors import UsageError
+from securepip.errors import RequirementError
+from securepip.resolver.links import expand_home
 from securepip.resolver.requirements import (
+    FileOptions,
     ResolveInput,
     UserRequirement,
+    parse_editable,
     parse_requirement,
-    refuse_editable,
 )
 
 _log = logging.getLogger(__name__)
@@ -47,49 +50,59 @@ _BYTE_ORDER_MARKS = (
 )
 _MAX_FILE_BYTES = 64 << 20
 
-_WHERE = "Which index is asked is decided by the trusted repositories: see `securepip trust list`."
-_CHOICE = "It changes which distributions may be chosen, and securepip does not know it."
-_REFUSED = {
-    "--index-url": _WHERE,
-    "--extra-index-url": _WHERE,
-    "--no-index": _WHERE,
-    "--find-links": "What lies in a folder or on a page of links is not signed.",
-    "--trusted-host": "Trust in a host is not needed here: what is signed is checked instead.",
-    "--no-binary": _CHOICE,
-    "--only-binary": _CHOICE,
-    "--prefer-binary": _CHOICE,
-    "--all-releases": _CHOICE,
-    "--only-final": _CHOICE,
-    "--use-feature": "It switches on a feature of pip's that securepip does not use.",
-    "--no-require-hashes": "It would leave unchecked what the file asks to be checked.",
-    "--config-settings": "Settings for the builds of single requirements are not passed on.",
-}
+ReadUrl = Callable[[str], bytes]
+"""Fetches a requirements file that the user names by address, bounded. Raises TransportError."""
 
 
 def read_requirements(
     arguments: Sequence[str] = (),
     requirement_files: Sequence[str] = (),
     constraint_files: Sequence[str] = (),
+    *,
+    editables: Sequence[str] = (),
+    more: Sequence[UserRequirement] = (),
+    config_settings: Mapping[str, str | list[str]] | None = None,
+    no_require_hashes: bool = False,
+    read_url: ReadUrl | None = None,
 ) -> ResolveInput:
-    """Read what a command line names: requirements, ``-r`` files and ``-c`` files.
+    """Read what a command line names: requirements, ``-e``, ``-r`` files and ``-c`` files.
+
+    Args:
+        arguments: Requirements, paths and URLs.
+        requirement_files: ``-r``: paths or URLs.
+        constraint_files: ``-c``: paths or URLs.
+        editables: ``-e``.
+        more: What was read elsewhere (``--group``); it comes after the arguments, as in pip.
+        config_settings: ``-C`` of the command line; as in pip, for arguments and editables.
+        no_require_hashes: ``--no-require-hashes``: a hash of one does not ask for one of each.
+        read_url: Reads files at addresses; without it these are refused.
 
     Raises:
-        UsageError: A file cannot be read, or something in it or on the command line is not valid
-            or cannot be honoured.
+        RequirementError: A file cannot be read, or something in it or on the command line is not
+            valid or cannot be honoured.
+        TransportError: A file at an address could not be fetched.
     """
-    read = _Read()
+    read = _Read(read_url)
     for constraint_file in constraint_files:
         _read_file(constraint_file, read, constraint=True)
-    named = [parse_requirement(text) for text in arguments if text.strip()]
+    named = [
+        parse_requirement(text, config_settings=config_settings)
+        for text in arguments
+        if text.strip()
+    ]
+    named += more
+    named += [parse_editable(text, config_settings=config_settings) for text in editables]
     for requirement_file in requirement_files:
         _read_file(requirement_file, read)
     requirements = (*named, *read.requirements)
+    hashed = any(asked.hashes for asked in (*requirements, *read.constraints))
+    no_require_hashes |= read.no_require_hashes
     return ResolveInput(
         requirements=requirements,
         constraints=tuple(read.constraints),
         prereleases=read.prereleases,
-        require_hashes=read.require_hashes
-        or any(asked.hashes for asked in (*requirements, *read.constraints)),
+        require_hashes=read.said.require_hashes or (hashed and not no_require_hashes),
+        said=read.said,
     )
 
 
@@ -97,46 +110,113 @@ def read_requirements(
 class _Read:
     """What has been read so far from files, in the order of their lines."""
 
+    read_url: ReadUrl | None
     requirements: list[UserRequirement] = field(default_factory=list)
     constraints: list[UserRequirement] = field(default_factory=list)
     prereleases: bool = False
-    require_hashes: bool = False
+    no_require_hashes: bool = False
+    said: FileOptions = field(default_factory=FileOptions)
+
+    def add_options(self, name: str, number: int, options: _Options) -> None:
+        """Take note of an option line."""
+        if options.hashes:
+            _log.warning(
+                "%s line %s has --hash but no requirement, and will be ignored.", name, number
+            )
+        said = self.said
+        self.prereleases |= options.prereleases
+        self.no_require_hashes |= options.no_require_hashes
+        releases = [("--all-releases", ":all:")] if options.prereleases else []
+        self.said = replace(
+            said,
+            index_url=options.index_url or said.index_url,
+            extra_index_urls=(*said.extra_index_urls, *options.extra_index_urls),
+            no_index=said.no_index or options.no_index,
+            find_links=(*said.find_links, *(_place(name, one) for one in options.find_links[:1])),
+            formats=(*said.formats, *options.formats),
+            releases=(*said.releases, *options.releases, *releases),
+            prefer_binary=said.prefer_binary or options.prefer_binary,
+            require_hashes=said.require_hashes or options.require_hashes,
+            trusted_hosts=(*said.trusted_hosts, *options.trusted_hosts),
+            features=(*said.features, *options.features),
+        )
+
+
+def _place(name: str, written: str) -> str:
+    """What ``--find-links`` names in the file ``name``: beside it, if there is such a thing."""
+    if not _SCHEME.match(name):
+        beside = Path(os.path.abspath(name)).parent / written  # noqa: PTH100 - `..` too
+        if beside.exists():
+            return str(beside)
+    return expand_home(written)
 
 
 def _read_file(
-    name: str, into: _Read, *, constraint: bool = False, parents: tuple[str, ...] = ()
+    name: str, into: _Read, *, constraint: bool = False, parents: Mapping[str, str] | None = None
 ) -> None:
     """Read a file, and those it names with ``-r`` and ``-c``, into ``into``.
 
     Args:
-        name: Its path, or a ``file:`` URL.
+        name: Its path or URL.
         into: Takes what is read.
         constraint: Whether its lines are constraints.
-        parents: The files that led here, outermost first.
+        parents: The files that led here, each with the file that names it.
 
     Raises:
-        UsageError: It cannot be read, is not valid, names itself, or asks for what cannot be done.
+        RequirementError: It cannot be read, is not valid, names itself, or asks for what cannot
+            be done.
     """
-    identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - `..` too
-    if identity in parents:
-        raise UsageError(f"{identity} recursively references itself in {parents[-1]}")
-    for number, line in _lines(_read(name, constraint=constraint)):
+    if parents is None:
+        identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - `..` too
+        parents = {identity: ""}
+    for number, line in _lines(_read(name, into.read_url, constraint=constraint)):
         source = f"{'-c' if constraint else '-r'} {name} (line {number})"
         text, options = _parse_line(line, source)
-        if text:
-            asked = parse_requirement(text, source, options.hashes, constraint=constraint)
+        if text or options.editables:
+            asked = _asked(text, options, source, constraint=constraint)
             (into.constraints if constraint else into.requirements).append(asked)
         elif options.requirements or options.constraints:
-            nested = options.requirements or options.constraints
+            nested = _beside(name, (options.requirements or options.constraints)[0])
+            if nested in parents:
+                again = f" and again in {parents[nested]}" if parents[nested] else ""
+                raise RequirementError(f"{nested} recursively references itself in {name}{again}")
             _read_file(
-                _beside(name, nested[0]),
+                nested,
                 into,
                 constraint=not options.requirements,
-                parents=(*parents, identity),
+                parents={**parents, nested: name},
             )
         else:
-            into.prereleases |= options.prereleases
-            into.require_hashes |= options.require_hashes
+            into.add_options(name, number, options)
+
+
+def _asked(text: str, options: _Options, source: str, *, constraint: bool) -> UserRequirement:
+    """The requirement or constraint of a line."""
+    settings = _settings(options.config_settings, source)
+    if not text:
+        return parse_editable(
+            options.editables[0], source, constraint=constraint, config_settings=settings
+        )
+    return parse_requirement(
+        text, source, options.hashes, constraint=constraint, config_settings=settings
+    )
+
+
+def _settings(given: Sequence[str], source: str) -> dict[str, str | list[str]]:
+    """``KEY=VALUE`` settings; a key that is given more than once has a list."""
+    settings: dict[str, str | list[str]] = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise RequirementError(
+                f"Arguments to --config-settings must be of the form KEY=VAL (from {source})"
+            )
+        known = settings.get(key)
+        if known is None:
+            settings[key] = value
+        else:
+            settings[key] = [*known, value] if isinstance(known, list) else [known, value]
+    return settings
 
 
 class _Options(argparse.Namespace):
@@ -144,39 +224,63 @@ class _Options(argparse.Namespace):
     constraints: list[str]
     editables: list[str]
     hashes: list[str]
+    config_settings: list[str]
+    index_url: str | None
+    extra_index_urls: list[str]
+    no_index: bool
+    find_links: list[str]
+    formats: list[tuple[str, str]]
+    releases: list[tuple[str, str]]
+    prefer_binary: bool
     prereleases: bool
     require_hashes: bool
+    no_require_hashes: bool
+    trusted_hosts: list[str]
+    features: list[str]
 
 
 class _LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
+        raise RequirementError(message)
 
 
 def _make_parser() -> _LineParser:
     parser = _LineParser(prog="", add_help=False)
-    parser.add_argument("-r", "--requirement", dest="requirements", action="append", default=[])
-    parser.add_argument("-c", "--constraint", dest="constraints", action="append", default=[])
-    parser.add_argument("-e", "--editable", dest="editables", action="append", default=[])
-    parser.add_argument("--hash", dest="hashes", action="append", default=[])
+    for names, dest in (
+        (("-r", "--requirement"), "requirements"),
+        (("-c", "--constraint"), "constraints"),
+        (("-e", "--editable"), "editables"),
+        (("--hash",), "hashes"),
+        (("-C", "--config-settings", "--config-setting"), "config_settings"),
+        (("--extra-index-url",), "extra_index_urls"),
+        (("-f", "--find-links"), "find_links"),
+        (("--trusted-host",), "trusted_hosts"),
+        (("--use-feature",), "features"),
+    ):
+        parser.add_argument(*names, dest=dest, action="append", default=[])
+    parser.add_argument("-i", "--index-url", "--pypi-url", dest="index_url")
+    for option in ("--no-index", "--prefer-binary", "--require-hashes", "--no-require-hashes"):
+        parser.add_argument(option, action="store_true")
     parser.add_argument("--pre", dest="prereleases", action="store_true")
-    parser.add_argument("--require-hashes", action="store_true")
-    short = {"--index-url": ["-i", "--pypi-url"], "--find-links": ["-f"]}
-    short["--config-settings"] = ["-C", "--config-setting"]
-    for option in _REFUSED:
-        takes_value = option not in ("--no-index", "--prefer-binary", "--no-require-hashes")
-        parser.add_argument(
-            *short.get(option, ()), option, action=_Refuse, nargs=None if takes_value else 0
-        )
+    for option in ("--no-binary", "--only-binary"):
+        parser.add_argument(option, dest="formats", action=_InOrder, default=[])
+    for option in ("--all-releases", "--only-final"):
+        parser.add_argument(option, dest="releases", action=_InOrder, default=[])
     return parser
 
 
-class _Refuse(argparse.Action):
+class _InOrder(argparse.Action):
+    """Keeps the order of two options that undo each other."""
+
     def __call__(
-        self, parser: object, namespace: object, values: object, flag: object = ""
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
     ) -> None:
-        name = self.option_strings[-1]
-        raise UsageError(f"{name} cannot be honoured", meaning=_REFUSED[name])
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*before, (self.option_strings[0], str(values))])
 
 
 def _parse_line(line: str, source: str) -> tuple[str, _Options]:
@@ -184,15 +288,14 @@ def _parse_line(line: str, source: str) -> tuple[str, _Options]:
     try:
         options = _PARSER.parse_args(shlex.split(written), namespace=_Options())
     except ValueError as error:
-        raise UsageError(f"Could not split options: {written} (from {source}): {error}") from None
-    except UsageError as error:
-        raise UsageError(
-            f"Invalid requirement: {line} (from {source}): {error.what}",
-            meaning=error.meaning,
-            remedy=f"Take it out of {source.split(' ', 1)[1]}." if error.meaning else "",
+        raise RequirementError(
+            f"Invalid requirement: {line} (from {source})",
+            meaning=f"Could not split options: {written}: {error}",
         ) from None
-    if not text and options.editables:
-        raise refuse_editable(options.editables[0], source)
+    except RequirementError as error:
+        raise RequirementError(
+            f"Invalid requirement: {line} (from {source})", meaning=error.what
+        ) from None
     return text, options
 
 
@@ -234,30 +337,40 @@ def _beside(name: str, nested: str) -> str:
     """What ``nested`` means in the file ``name``: a relative path starts at that file."""
     if _SCHEME.match(nested):
         return nested
-    here = url2pathname(urlsplit(name).path) if _SCHEME.match(name) else name
-    return os.path.abspath(Path(here).parent / nested)  # noqa: PTH100 - `..` too
+    if _SCHEME.match(name):
+        return urljoin(name, nested)
+    return os.path.abspath(Path(name).parent / nested)  # noqa: PTH100 - `..` too
 
 
-def _read(name: str, *, constraint: bool) -> str:
+def _read(name: str, read_url: ReadUrl | None, *, constraint: bool) -> str:
     kind = "constraint" if constraint else "requirements"
     if re.match(r"https?:", name, re.IGNORECASE):
-        raise UsageError(
-            f"Could not open {kind} file: {name} is not on this machine.",
-            meaning="Nobody signs that file, so it could ask for anything.",
-            remedy="Download it, look at it, and name the copy.",
-        )
-    path = Path(url2pathname(urlsplit(name).path) if _SCHEME.match(name) else name)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Could not open {kind} file: {error}") from None
-    if len(data) > _MAX_FILE_BYTES:
-        raise UsageError(f"Could not open {kind} file: {name} is larger than {_MAX_FILE_BYTES}")
+        if read_url is None:
+            raise RequirementError(
+                f"Could not open {kind} file: {name} is not on this machine.",
+                remedy="Download it, look at it, and name the copy.",
+            )
+        data = read_url(name)
+    else:
+        data = _read_here(name, kind)
     try:
         return _decode(data, name)
     except (UnicodeDecodeError, LookupError) as error:
-        raise UsageError(f"Could not read {kind} file {name}: {error}") from None
+        raise RequirementError(f"Could not read {kind} file {name}: {error}") from None
+
+
+def _read_here(name: str, kind: str) -> bytes:
+    path = url2pathname(urlsplit(name).path) if _SCHEME.match(name) else name
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - the message quotes it as it is written
+            data = stream.read(_MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise RequirementError(f"Could not open {kind} file: {error}") from None
+    if len(data) > _MAX_FILE_BYTES:
+        raise RequirementError(
+            f"Could not open {kind} file: {name} is larger than {_MAX_FILE_BYTES}"
+        )
+    return data
 
 
 def _decode(data: bytes, name: str) -> str:

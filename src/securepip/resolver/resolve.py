@@ -12,33 +12,36 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import NormalizedName
+from packaging.version import Version
 from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.resolvers import Criterion
 from resolvelib.resolvers.abstract import Result
 
-from securepip.index.types import Index
+from securepip.errors import RequirementError
+from securepip.formats.distribution import WHEEL_SUFFIX
+from securepip.formats.page import PageFile
+from securepip.index.types import Index, UserDirectory, UserFile
 from securepip.resolver.environment import TargetEnvironment
 from securepip.resolver.explain import explain_conflict, explain_too_deep
-from securepip.resolver.finder import CandidateFinder
+from securepip.resolver.finder import CandidateFinder, InvalidMetadataError
 from securepip.resolver.graph import (
     AnyRequirement,
     Candidate,
     ExtrasCandidate,
-    IndexCandidate,
+    FileCandidate,
     InstalledCandidate,
     PythonCandidate,
-    SpecifierRequirement,
     project_of,
     requirements_from,
 )
 from securepip.resolver.hashes import HashRules
 from securepip.resolver.lookahead import LookAhead
 from securepip.resolver.markers import MarkerRules
-from securepip.resolver.options import ResolveOptions, SdistMetadata
+from securepip.resolver.options import FetchDirect, ResolveOptions, SdistMetadata
 from securepip.resolver.order import installation_order
 from securepip.resolver.plan import Plan, PlannedFile, SatisfiedRequirement
-from securepip.resolver.provider import Provider
+from securepip.resolver.provider import Provider, direct_requirements
 from securepip.resolver.requirements import ResolveInput, UserRequirement
 
 _log = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ def resolve(
     index: Index,
     options: ResolveOptions,
     sdist_metadata: SdistMetadata | None = None,
+    fetch_direct: FetchDirect | None = None,
 ) -> Plan:
     """Choose what is to be installed.
 
@@ -59,8 +63,10 @@ def resolve(
         environment: Where it is to be installed.
         index: The verified index. Not touched when what is installed meets all requirements and
             no upgrade is asked for.
-        options: How to choose.
-        sdist_metadata: Builds the metadata of source distributions that do not say it.
+        options: How to choose, by the command line; what files say is added.
+        sdist_metadata: Builds the metadata of folders, and of source distributions that do not
+            say it.
+        fetch_direct: Fetches what is named by address and hash; without it that is refused.
 
     Raises:
         UnknownProjectError: A trusted repository lacks a project that is needed.
@@ -69,21 +75,28 @@ def resolve(
             file of another project, or a file has another hash than the user named.
     """
     markers = MarkerRules(environment)
-    asked = _collect(requirements, markers)
+    options = requirements.options(options)
+    wanted = [one for one in requirements.requirements if _is_meant(one, markers)]
+    limits = [one for one in requirements.constraints if markers.apply(one.marker)]
     finder = CandidateFinder(
         environment,
         index,
-        HashRules(
-            asked.applicable,
-            required=requirements.require_hashes or options.require_hashes,
-        ),
-        prereleases=requirements.prereleases or options.prereleases,
+        HashRules([*wanted, *limits], required=options.require_hashes),
+        options=options,
         sdist_metadata=sdist_metadata,
+        fetch_direct=fetch_direct,
+        config_settings={
+            one.project: one.config_settings
+            for one in wanted
+            if one.project is not None and one.config_settings
+        },
     )
+    asked = _collect(wanted, limits, finder)
     python = PythonCandidate(environment.version)
 
     def prefers_installed(identifier: str) -> bool:
-        return not (options.upgrade and asked.names(identifier))
+        eager = options.upgrade_strategy == "eager"
+        return not (options.upgrade and (eager or asked.names(identifier)))
 
     look_ahead = LookAhead(
         finder,
@@ -100,7 +113,9 @@ def resolve(
         asked.order,
         prefers_installed,
         look_ahead,
+        linked=asked.linked,
         with_dependencies=not options.no_deps,
+        ignore_requires_python=options.ignore_requires_python,
     )
     resolver = Resolver(provider, _Reporter())
     look_ahead(asked.requirements)
@@ -110,7 +125,7 @@ def resolve(
         raise explain_conflict(list(error.causes), finder, asked.constraints, python) from None
     except ResolutionTooDeep as error:
         raise explain_too_deep(error.round_count) from None
-    return _plan(result, asked, environment, finder)
+    return _plan(result, asked, environment, finder, options)
 
 
 @dataclass(frozen=True)
@@ -121,14 +136,14 @@ class _Asked:
         requirements: As the resolver takes them, those with extras last.
         order: The place of each identifier that the user named.
         constraints: The versions that constraints admit.
-        applicable: Requirements and constraints whose markers hold.
+        linked: The constraints that name a path or URL.
         projects: The projects that the user named.
     """
 
-    requirements: Sequence[SpecifierRequirement]
+    requirements: Sequence[AnyRequirement]
     order: Mapping[str, int]
     constraints: Mapping[NormalizedName, SpecifierSet]
-    applicable: Sequence[UserRequirement]
+    linked: Mapping[NormalizedName, Sequence[UserRequirement]]
     projects: Collection[NormalizedName]
 
     def names(self, identifier: str) -> bool:
@@ -136,27 +151,56 @@ class _Asked:
         return identifier in self.order or project_of(identifier) in self.order
 
 
-def _collect(given: ResolveInput, markers: MarkerRules) -> _Asked:
-    wanted = [one for one in given.requirements if markers.apply(one.marker)]
-    limits = [one for one in given.constraints if markers.apply(one.marker)]
+def _is_meant(one: UserRequirement, markers: MarkerRules) -> bool:
+    """Whether a requirement's marker holds; it is said when not."""
+    if markers.apply(one.marker):
+        return True
+    _log.info(
+        "Ignoring %s: markers '%s' don't match your environment",
+        one.requirement.name if one.requirement else one.text,
+        one.marker,
+    )
+    return False
+
+
+def _collect(
+    wanted: Sequence[UserRequirement], limits: Sequence[UserRequirement], finder: CandidateFinder
+) -> _Asked:
     constraints: dict[NormalizedName, SpecifierSet] = {}
+    linked: dict[NormalizedName, list[UserRequirement]] = {}
     for one in limits:
-        if one.requirement is None:
+        project = one.project
+        if project is None or one.requirement is None:
             continue
-        project = canonicalize_name(one.requirement.name)
-        constraints[project] = constraints.get(project, SpecifierSet()) & one.requirement.specifier
+        known = constraints.get(project, SpecifierSet())
+        constraints[project] = known & one.requirement.specifier
+        if one.link is not None:
+            linked.setdefault(project, []).append(one)
     order: dict[str, int] = {}
-    requirements: list[SpecifierRequirement] = []
+    requirements: list[AnyRequirement] = []
     for at, one in enumerate(wanted):
-        if one.requirement is None:
-            continue
-        made = requirements_from(one.requirement, one.source, by_user=True)
+        made = _requirements_of(one, finder)
         order.setdefault(made[0].identifier, at)
         requirements += made
     # Those with extras last: what is asked of the projects themselves then limits these first.
-    requirements.sort(key=lambda one: bool(one.extras))
+    requirements.sort(key=lambda one: one.identifier != one.project)
     projects = {one.project for one in requirements}
-    return _Asked(requirements, order, constraints, [*wanted, *limits], projects)
+    return _Asked(requirements, order, constraints, linked, projects)
+
+
+def _requirements_of(one: UserRequirement, finder: CandidateFinder) -> Sequence[AnyRequirement]:
+    """What the user asks for, as the resolver takes it.
+
+    Raises:
+        RequirementError: A path or URL cannot be used.
+    """
+    if one.link is None and one.requirement is not None:
+        return requirements_from(one.requirement, one.source, by_user=True)
+    try:
+        candidate = finder.direct_candidate(one)
+    except InvalidMetadataError as error:
+        raise RequirementError(str(error)) from None
+    return direct_requirements(candidate, one.extras, finder)
 
 
 def _plan(
@@ -164,11 +208,14 @@ def _plan(
     asked: _Asked,
     environment: TargetEnvironment,
     finder: CandidateFinder,
+    options: ResolveOptions,
 ) -> Plan:
     chosen = {
         candidate.project: candidate
         for candidate in result.mapping.values()
-        if isinstance(candidate, IndexCandidate) and not _is_there(candidate, environment)
+        if isinstance(candidate, FileCandidate)
+        and not _is_there(candidate, environment, options)
+        and not (options.only_deps and candidate.project in asked.projects)
     }
     extras: dict[NormalizedName, frozenset[NormalizedName]] = {}
     for candidate in result.mapping.values():
@@ -184,11 +231,14 @@ def _plan(
             PlannedFile(
                 project=project,
                 version=chosen[project].version,
-                file=chosen[project].offered.file,
+                file=chosen[project].file,
                 requested=project in asked.projects,
                 extras=extras.get(project, frozenset()),
                 required_by=required_by.get(project, ()),
                 core_metadata=chosen[project].raw_metadata,
+                is_direct=chosen[project].link is not None,
+                config_settings=chosen[project].config_settings,
+                beats_signed=_beaten(chosen[project], asked, finder),
             )
             for project in installation_order(result.graph, chosen)
         ),
@@ -196,10 +246,39 @@ def _plan(
     )
 
 
-def _is_there(candidate: IndexCandidate, environment: TargetEnvironment) -> bool:
-    """Whether that version is installed, although the installed one was ruled out: as in pip."""
+def _is_there(
+    candidate: FileCandidate, environment: TargetEnvironment, options: ResolveOptions
+) -> bool:
+    """Whether that version is installed and need not be again: as in pip."""
     installed = environment.installed.get(candidate.project)
-    return installed is not None and installed.version == candidate.version
+    if installed is None or options.ignore_installed or options.force_reinstall:
+        return False
+    file = candidate.file
+    if installed.version != candidate.version or installed.editable:
+        return False
+    if isinstance(file, UserDirectory):
+        return False
+    if isinstance(file, UserFile) and file.url.startswith("file:"):
+        if not file.filename.endswith(WHEEL_SUFFIX):
+            return False
+        _log.info(
+            "%s is already installed with the same version as the provided wheel. "
+            "Use --force-reinstall to force an installation of the wheel.",
+            candidate.asked_by.text.partition("==")[0],
+        )
+    return True
+
+
+def _beaten(candidate: FileCandidate, asked: _Asked, finder: CandidateFinder) -> Version | None:
+    """The best signed version that a file of the user's was taken instead of, unasked."""
+    if isinstance(candidate.file, PageFile) or candidate.project in asked.projects:
+        return None
+    signed = (
+        one.version
+        for one in finder.offers(candidate.project).files
+        if isinstance(one.file, PageFile) and one.file.yanked is None
+    )
+    return next(signed, None)
 
 
 def _required_by(
@@ -226,9 +305,9 @@ def _satisfied(
     )
 
 
-def _warn_if_yanked(candidate: IndexCandidate) -> None:
-    file = candidate.offered.file
-    if file.yanked is not None:
+def _warn_if_yanked(candidate: FileCandidate) -> None:
+    file = candidate.file
+    if not isinstance(file, UserDirectory) and file.yanked is not None:
         _log.warning(
             "The candidate selected for download or install is a yanked version: %r candidate "
             "(version %s at %s)\nReason for being yanked: %s",
