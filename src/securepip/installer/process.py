@@ -20,6 +20,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO
 
+import packaging
+
 from securepip.errors import InstallationError
 from securepip.installer import _pip_worker
 
@@ -47,8 +49,8 @@ def pip_runner() -> Path:
     """The script of our own pip that any interpreter can run: what ``pip --python`` starts.
 
     It is started directly, which spares a second interpreter (0.2 s). Only the folders that
-    packages are installed in are searched: a ``pip`` folder in the current folder or on
-    ``PYTHONPATH`` is never found.
+    packages are installed in are searched: a ``pip`` folder in the current folder or
+    on ``PYTHONPATH`` is never found.
 
     Raises:
         InstallationError: There is no pip beside securepip.
@@ -56,6 +58,8 @@ def pip_runner() -> Path:
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders = [*folders, site.getusersitepackages()]
+    # A path file (.pth) may have brought another folder in, where all that we depend on is.
+    folders = list(dict.fromkeys([*folders, str(Path(packaging.__file__).parent.parent)]))
     spec = PathFinder.find_spec("pip", folders)
     runner = Path(spec.origin).with_name("__pip-runner__.py") if spec and spec.origin else None
     if runner is None or not runner.is_file():
