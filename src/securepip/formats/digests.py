@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import BinaryIO, NewType
 
 from securepip.errors import FormatError
@@ -39,3 +40,17 @@ def sha256_of_stream(stream: BinaryIO) -> tuple[Sha256, int]:
         digest.update(chunk)
         length += len(chunk)
     return Sha256(digest.hexdigest()), length
+
+
+def hashes_of_stream(stream: BinaryIO, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:
+    """What is left in ``stream``: its hashes, as ``sha256:…`` for each algorithm, and its length.
+
+    For what a user wrote beside a file; securepip itself names files by SHA-256 alone.
+    """
+    digests = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    length = 0
+    while chunk := stream.read(CHUNK):
+        length += len(chunk)
+        for digest in digests:
+            digest.update(chunk)
+    return frozenset(f"{digest.name}:{digest.hexdigest()}" for digest in digests), length

@@ -22,7 +22,7 @@ from securepip.formats.core_metadata import (
     parse_core_metadata,
     read_core_metadata,
 )
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import parse_sha256
 from securepip.formats.distribution import WHEEL_SUFFIX, Kind
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserDirectory, UserFile
@@ -36,7 +36,7 @@ from securepip.resolver.graph import (
     SpecifierRequirement,
 )
 from securepip.resolver.hashes import HashRules
-from securepip.resolver.links import FindLinks, LocalFile, UserLink, hashes_of, unreadable
+from securepip.resolver.links import FindLinks, LocalFile, UserLink, hashes_of
 from securepip.resolver.options import ConfigSettings, FetchDirect, ResolveOptions, SdistMetadata
 from securepip.resolver.requirements import UserRequirement
 
@@ -343,14 +343,11 @@ class CandidateFinder:
         if link.is_wheel and not self._ranking.fits(link.filename):
             raise RequirementError(f"{link.filename} is not a supported wheel on this platform.")
         path = link.path or self._fetched(asked, link)
-        try:
-            digests, size = hashes_of(path)
-        except OSError as error:
-            raise unreadable(error) from None
+        (sha256,), size = hashes_of(path, ["sha256"])
         file = UserFile(
             path=path,
             filename=link.filename,
-            sha256=Sha256(digests["sha256"]),
+            sha256=parse_sha256(sha256.partition(":")[2]),
             size=size,
             url=link.url,
             why="named by the user" if link.path else "direct URL, hash given by the user",

@@ -8,7 +8,7 @@ Source: pip's documentation, "Hash-checking Mode".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from packaging.utils import NormalizedName
 
@@ -16,7 +16,7 @@ from securepip.errors import RequirementError, ResolutionError, VerificationErro
 from securepip.formats.page import PageFile
 from securepip.index.types import UserFile
 from securepip.resolver.graph import SpecifierRequirement
-from securepip.resolver.links import hashes_of, unreadable
+from securepip.resolver.links import hashes_of
 from securepip.resolver.requirements import UserRequirement
 
 
@@ -87,9 +87,9 @@ class HashRules:
         )
 
     def _compare(self, file: PageFile | UserFile, allowed: frozenset[str], asked: str) -> None:
-        kinds = sorted({one.partition(":")[0] for one in allowed})
+        kinds = {one.partition(":")[0] for one in allowed}
         if isinstance(file, UserFile):
-            found = _hashes(file, kinds)
+            found, _ = hashes_of(file.path, kinds)
         elif kinds and "sha256" not in kinds:
             raise RequirementError(
                 f"{asked} has no sha256 hash.",
@@ -98,26 +98,19 @@ class HashRules:
                 remedy="Add --hash=sha256:… (pip-compile and `pip hash` write these).",
             )
         else:
-            found = {"sha256": file.sha256}
-        if not any(f"{kind}:{digest}" in allowed for kind, digest in found.items()):
+            found = frozenset({f"sha256:{file.sha256}"})
+        if not found & allowed:
             raise _mismatch(file.filename, found, allowed, asked)
 
 
-def _hashes(file: UserFile, kinds: Iterable[str]) -> Mapping[str, str]:
-    try:
-        return hashes_of(file.path, kinds)[0] or {"sha256": file.sha256}
-    except OSError as error:
-        raise unreadable(error) from None
-
-
 def _mismatch(
-    filename: str, found: Mapping[str, str], allowed: frozenset[str], asked: str
+    filename: str, found: frozenset[str], allowed: frozenset[str], asked: str
 ) -> VerificationError:
     lines = []
-    for kind, digest in found.items():
+    for kind, _, digest in (one.partition(":") for one in sorted(found)):
         expected = sorted(one.partition(":")[2] for one in allowed if one.startswith(f"{kind}:"))
-        for at, one in enumerate(expected or ["none"]):
-            lines.append(f"        {f'Expected {kind}' if not at else '             or'} {one}")
+        lines.append(f"        Expected {kind} {expected[0] if expected else 'none'}")
+        lines += [f"             or        {one}" for one in expected[1:]]
         lines.append(f"             Got        {digest}")
     return VerificationError(
         "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated "

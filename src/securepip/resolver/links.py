@@ -10,7 +10,6 @@ for pages of links.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -32,7 +31,7 @@ from packaging.utils import (
 )
 
 from securepip.errors import RequirementError
-from securepip.formats.digests import CHUNK, Sha256
+from securepip.formats.digests import hashes_of_stream, parse_sha256
 from securepip.formats.distribution import WHEEL_SUFFIX, is_distribution
 from securepip.index.types import UserFile
 
@@ -147,21 +146,17 @@ def link_to_path(path: str) -> UserLink:
     return UserLink(path_to_url(absolute), Path(absolute))
 
 
-def hashes_of(path: Path, algorithms: Iterable[str] = ("sha256",)) -> tuple[Mapping[str, str], int]:
-    """The digests of a file (hexadecimal, by algorithm) and its length in bytes.
+def hashes_of(path: Path, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:
+    """The hashes of a file, ``sha256:…`` for each algorithm, and its length in bytes.
 
     Raises:
-        OSError: It cannot be read.
+        RequirementError: It cannot be read.
     """
-    # They compare bytes with what the user wrote; md5 and sha1 are what the user chose to write.
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-    length = 0
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            length += len(chunk)
-            for digest in digests.values():
-                digest.update(chunk)
-    return {name: digest.hexdigest() for name, digest in digests.items()}, length
+    try:
+        with path.open("rb") as stream:
+            return hashes_of_stream(stream, algorithms)
+    except OSError as error:
+        raise RequirementError(f"Could not install packages due to an OSError: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,25 +190,17 @@ class LocalFile:
         Raises:
             RequirementError: It cannot be read.
         """
-        try:
-            digests, size = hashes_of(self.path)
-        except OSError as error:
-            raise unreadable(error) from None
+        (sha256,), size = hashes_of(self.path, ["sha256"])
         return UserFile(
             path=self.path,
             filename=self.filename,
-            sha256=Sha256(digests["sha256"]),
+            sha256=parse_sha256(sha256.partition(":")[2]),
             size=size,
             url=self.url,
             why=self.why,
             requires_python=self.requires_python,
             yanked=self.yanked,
         )
-
-
-def unreadable(error: OSError) -> RequirementError:
-    """What is said of a file that cannot be read, as pip says it."""
-    return RequirementError(f"Could not install packages due to an OSError: {error}")
 
 
 class FindLinks:
