@@ -1,4 +1,4 @@
-"""All of pip's options of ``install`` and ``download``, and who handles each of them, as data.
+"""pip's options of ``install``, ``download`` and ``lock``, and who handles each of them, as data.
 
 Rule: what is not in this table is unknown to securepip and refused as pip refuses what it does not
 know. Nothing is ignored in silence: an option that changes nothing here says why
@@ -6,7 +6,7 @@ know. Nothing is ignored in silence: an option that changes nothing here says wh
 (``Handler.REFUSED``). ``docs/options.md`` is written from this table, and a test holds it against
 the parser of the pip that is installed.
 
-Names, arity and defaults: pip's documentation, "pip install" and "pip download" (26.3).
+Names, arity and defaults: pip's documentation, "pip install", "pip download" and "pip lock" (26.3).
 """
 
 from __future__ import annotations
@@ -98,6 +98,14 @@ _ONLY_DEPS = _flag(
     "--only-deps --only-dependencies", "only_dependencies",
     "the dependencies of what is named, and not what is named",
 )  # fmt: skip
+_EDITABLE = Option(
+    ("-e", "--editable"), "editables", "install the local project so that it can be edited",
+    "append", (), "path/url",
+)  # fmt: skip
+_CONFIG_SETTINGS = Option(
+    ("-C", "--config-settings"), "config_settings", "KEY=VALUE for the build backend",
+    "config_settings", metavar="settings",
+)  # fmt: skip
 _SRC = Option(
     ("--src", "--source", "--source-dir", "--source-directory"), "src_dir",
     "where projects are checked out", metavar="dir", type="path", handler=Handler.NOBODY,
@@ -164,10 +172,7 @@ _INSTALL = Group(
         _FROM_SCRIPT,
         _NO_DEPS,
         _ONLY_DEPS,
-        Option(
-            ("-e", "--editable"), "editables", "install the local project so that it can be edited",
-            "append", (), "path/url",
-        ),
+        _EDITABLE,
         _flag("--dry-run", "dry_run", "only say what would be installed"),
         Option(
             ("-t", "--target"), "target_dir", "install into this folder", metavar="dir",
@@ -212,10 +217,7 @@ _INSTALL = Group(
             "--break-system-packages", "override_externally_managed",
             "also where the operating system manages the packages", None, handler=Handler.BOTH,
         ),
-        Option(
-            ("-C", "--config-settings"), "config_settings", "KEY=VALUE for the build backend",
-            "config_settings", metavar="settings",
-        ),
+        _CONFIG_SETTINGS,
         _flag("--compile", "compile", "compile to byte code (the default)", True),
         Option(("--no-compile",), "compile", "no byte code", "store_false", True),
         Option(
@@ -267,6 +269,35 @@ _DOWNLOAD = Group(
             "the folder that takes the files", default=os.curdir, metavar="dir",
         ),
         *_TARGET_PYTHON,
+        _GROUP,
+        _NO_CLEAN,
+    ),
+)  # fmt: skip
+
+_LOCK = Group(
+    "Lock Options",
+    (
+        Option(
+            ("-o", "--output"), "output_file",
+            "the lock file (default: pylock.toml); - is standard output", default="pylock.toml",
+            metavar="path", type="path",
+        ),
+        _REQUIREMENT,
+        _FROM_SCRIPT,
+        _CONSTRAINT,
+        _BUILD_CONSTRAINT,
+        _NO_DEPS,
+        _ONLY_DEPS,
+        _EDITABLE,
+        _SRC,
+        _IGNORE_REQUIRES_PYTHON,
+        _NO_BUILD_ISOLATION,
+        _USE_PEP517,
+        _CHECK_BUILD_DEPENDENCIES,
+        _CONFIG_SETTINGS,
+        _REQUIRE_HASHES,
+        _NO_REQUIRE_HASHES,
+        _PROGRESS_BAR,
         _GROUP,
         _NO_CLEAN,
     ),
@@ -441,4 +472,5 @@ GENERAL = _GENERAL.options
 COMMANDS: dict[str, tuple[Group, ...]] = {
     "install": (_INSTALL, _SELECTION, _INDEX, _OWN, _GENERAL),
     "download": (_DOWNLOAD, _SELECTION, _INDEX, _OWN, _GENERAL),
+    "lock": (_LOCK, _SELECTION, _INDEX, _OWN, _GENERAL),
 }

@@ -1,0 +1,427 @@
+"""From lock files to what is asked of the resolver: these versions with these hashes, no others.
+
+Rule: every locked file has a hash, and one hash means that everything needs one. The resolver then
+finds the locked files and nothing beyond them, or says what the lock lacks. What a lock names by
+an address is taken from the repository that signs it, wherever the address points; what it names
+on this machine is the user's own, as it would be on the command line.
+
+Sources: PEP 751, as ``packaging.pylock`` reads it; pip's documentation, "pip install" (-r).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import cast
+from urllib.parse import urljoin, urlsplit
+
+from packaging.markers import Environment
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+    is_valid_pylock_path,
+)
+from packaging.utils import NormalizedName, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from securepip.errors import (
+    RequirementError,
+    ResolutionError,
+    SecurepipError,
+    UntrustedError,
+    VerificationError,
+)
+from securepip.index.types import Index
+from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.links import STRONG_HASHES, path_to_url, url_to_path
+from securepip.resolver.markers import MarkerRules
+from securepip.resolver.options import ResolveOptions
+from securepip.resolver.requirements import UserRequirement, parse_editable, parse_requirement
+from securepip.resolver.requirements_file import ReadUrl
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_MAX_LOCK_BYTES = 16 << 20
+_URL = re.compile(r"(https?|file)://", re.IGNORECASE)
+
+_Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
+
+
+@dataclass(frozen=True)
+class LockedFile:
+    """A wheel or sdist that a lock names.
+
+    Attributes:
+        project: The normalized name.
+        version: The version.
+        filename: Its distribution name.
+        hashes: Hexadecimal digests by algorithm.
+        size: Bytes, if the lock says it.
+        upload_time: When it was uploaded, if the lock says it.
+        lock: The lock that names it, for messages.
+        path: Where it is on this machine; None of what a repository must have signed.
+    """
+
+    project: NormalizedName
+    version: Version
+    filename: str
+    hashes: Mapping[str, str]
+    size: int | None
+    upload_time: datetime | None
+    lock: str
+    path: Path | None
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it is a wheel."""
+        return self.filename.endswith(".whl")
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What lock files ask for.
+
+    Attributes:
+        requirements: One for each package that applies to the target, in the order of the locks.
+        files: The wheels and sdists among them.
+    """
+
+    requirements: tuple[UserRequirement, ...] = ()
+    files: tuple[LockedFile, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The files on this machine, for ``ResolveOptions.find_links``."""
+        return tuple(str(one.path) for one in self.files if one.path is not None)
+
+    def check(
+        self,
+        options: ResolveOptions,
+        asked: Sequence[UserRequirement],
+        environment: TargetEnvironment,
+        index: Index,
+    ) -> None:
+        """See that what is locked is what is signed, and that nothing else asked contradicts it.
+
+        Args:
+            options: How to choose.
+            asked: All requirements, of other sources too.
+            environment: The target.
+            index: The verified index; asked for what is not installed and not on this machine.
+
+        Raises:
+            RequirementError: The command line forbids a locked file.
+            ResolutionError: Another requirement excludes a locked version.
+            UntrustedError: No trusted repository knows a locked file.
+            VerificationError: A file was signed with another hash or size than the lock says.
+        """
+        markers = MarkerRules(environment)
+        applicable = [one for one in asked if one.link is None and markers.apply(one.marker)]
+        for file in self.files:
+            _check_allowed(file, options)
+            _check_version(file, options, applicable)
+        anew = options.ignore_installed or options.force_reinstall or options.upgrade
+        wanted = [
+            file
+            for file in self.files
+            if file.path is None and (anew or not _is_installed(file, environment))
+        ]
+        if wanted:
+            index.prefetch_pages(file.project for file in wanted)
+        for file in wanted:
+            _check_signed(file, index)
+
+
+def is_lock_file(name: str) -> bool:
+    """Whether a requirements file of that name, or at that address, is a lock file."""
+    return is_valid_pylock_path(Path(urlsplit(name).path if _URL.match(name) else name))
+
+
+def read_locks(
+    names: Sequence[str], environment: TargetEnvironment, read_url: ReadUrl | None = None
+) -> Locked:
+    """Read lock files, and select from them what the target needs.
+
+    Args:
+        names: Paths or URLs, as the user names them.
+        environment: The target.
+        read_url: Reads lock files at addresses, bounded; without it these are refused.
+
+    Raises:
+        RequirementError: A lock cannot be read, is not valid, is not for the target, or names
+            what nothing could verify.
+        TransportError: A lock at an address could not be fetched.
+    """
+    requirements: list[UserRequirement] = []
+    files: dict[NormalizedName, LockedFile] = {}
+    for name in names:
+        for package, source in _select(name, environment, read_url):
+            try:
+                if isinstance(source, PackageWheel | PackageSdist):
+                    file = _locked_file(package, source, name)
+                    _add(file, files)
+                    requirements.append(_pinned(file))
+                else:
+                    requirements.append(_direct(package, source, name))
+            except ValueError as error:  # an address that is none
+                raise RequirementError(
+                    f"Invalid pylock file {name!r}: {package.name}: {_said(error)}"
+                ) from None
+    return Locked(tuple(requirements), tuple(files.values()))
+
+
+def _add(file: LockedFile, files: dict[NormalizedName, LockedFile]) -> None:
+    before = files.setdefault(file.project, file)
+    if before is not file:
+        raise RequirementError(
+            f"Multiple locked links provided for {file.project}: {before.filename} (from "
+            f"{before.lock}) and {file.filename} (from {file.lock})"
+        )
+
+
+def _select(
+    name: str, environment: TargetEnvironment, read_url: ReadUrl | None
+) -> Iterator[tuple[Package, _Source]]:
+    text = _text(name, read_url)
+    # The parsers meet what strangers wrote: whatever they raise, the lock is what is wrong.
+    try:
+        lock = Pylock.from_dict(tomllib.loads(text))
+    except Exception as error:
+        raise RequirementError(f"Invalid pylock file {name!r}: {_said(error)}") from None
+    try:
+        yield from list(
+            lock.select(
+                environment=cast("Environment", dict(environment.markers)),
+                tags=environment.tags,
+            )
+        )
+    except Exception as error:
+        raise RequirementError(
+            f"Cannot select requirements from pylock file {name!r}: {_said(error)}"  # noqa: S608 - no SQL
+        ) from None
+
+
+def _said(error: Exception) -> str:
+    return f"{str(error) or type(error).__name__:.500}"
+
+
+def _text(name: str, read_url: ReadUrl | None) -> str:
+    wrong = f"Error reading pylock file {name!r}"
+    if _is_remote(name):
+        if read_url is None:
+            raise RequirementError(f"{wrong}: it is not on this machine")
+        data = read_url(name)
+    else:
+        try:
+            with _path(name).open("rb") as stream:
+                data = stream.read(_MAX_LOCK_BYTES + 1)
+        except (OSError, ValueError) as error:
+            raise RequirementError(f"{wrong}: {error}") from None
+    if len(data) > _MAX_LOCK_BYTES:
+        raise RequirementError(f"{wrong}: it is larger than {_MAX_LOCK_BYTES} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequirementError(f"{wrong}: {error}") from None
+
+
+def _is_remote(name: str) -> bool:
+    return bool(_URL.match(name)) and not name.lower().startswith("file:")
+
+
+def _path(name: str) -> Path:
+    return url_to_path(name) if _URL.match(name) else Path(name)
+
+
+def _url_of(lock: str, path: str | None, url: str | None) -> str:
+    """Where a lock says that something is; its path counts before its address.
+
+    Raises:
+        RequirementError: A lock from elsewhere names something on this machine.
+    """
+    if path is None:
+        found = url or ""
+    elif _is_remote(lock):
+        found = urljoin(lock, path)
+        here, there = urlsplit(lock), urlsplit(found)
+        # What is fetched from elsewhere must not choose files of this machine.
+        if os.path.isabs(path) or (here.scheme, here.netloc) != (there.scheme, there.netloc):  # noqa: PTH117 - any text
+            raise RequirementError(
+                f"Path {path!r} in pylock file obtained from a URL resolves outside its location: "
+                f"{lock!r}"
+            )
+        return found
+    else:
+        return path_to_url(os.path.join(_path(lock).parent, path))  # noqa: PTH118 - any text
+    if _is_remote(lock) and found.lower().startswith("file:"):
+        raise RequirementError(
+            f"Address {found!r} in pylock file obtained from a URL names a file on this machine: "
+            f"{lock!r}"
+        )
+    return found
+
+
+def _locked_file(package: Package, source: PackageWheel | PackageSdist, lock: str) -> LockedFile:
+    filename = source.filename
+    if isinstance(source, PackageWheel):
+        version = parse_wheel_filename(filename)[1]
+    else:
+        version = parse_sdist_filename(filename)[1]
+    url = _url_of(lock, source.path, source.url)
+    path = url_to_path(url) if url.lower().startswith("file:") else None
+    if path is not None and not path.is_file():
+        raise RequirementError(
+            f"Could not install locked package {package.name!r} from {lock!r}: no such file: {path}"
+        )
+    if path is not None and path.name != filename:
+        raise RequirementError(
+            f"Could not install locked package {package.name!r} from {lock!r}: the lock calls the "
+            f"file {path} by another name, {filename}"
+        )
+    return LockedFile(
+        project=package.name,
+        version=package.version or version,
+        filename=filename,
+        hashes=_lower(source.hashes),
+        size=source.size,
+        upload_time=_in_utc(source.upload_time),
+        lock=lock,
+        path=path,
+    )
+
+
+def _lower(hashes: Mapping[str, str]) -> dict[str, str]:
+    return {kind.lower(): digest.lower() for kind, digest in hashes.items()}
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """PEP 751 has all times in UTC; TOML has times without a zone."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=timezone.utc)
+
+
+def _pinned(file: LockedFile) -> UserRequirement:
+    hashes = _strongest(file.project, file.hashes, file.lock)
+    return parse_requirement(f"{file.project}=={file.version}", file.lock, hashes)
+
+
+def _direct(
+    package: Package, source: PackageVcs | PackageDirectory | PackageArchive, lock: str
+) -> UserRequirement:
+    """What a package that no index has asks of the resolver.
+
+    Raises:
+        RequirementError: It cannot be verified, or names what a lock from elsewhere may not.
+    """
+    if isinstance(source, PackageVcs):
+        url = f"{source.type}+{_url_of(lock, source.path, source.url)}@{source.commit_id}"
+        return parse_requirement(f"{package.name} @ {url}", lock)
+    if isinstance(source, PackageDirectory):
+        if _is_remote(lock):
+            raise RequirementError(
+                f"Directory entries are not supported in remote pylock.toml {lock!r}"
+            )
+        folder = source.path if not source.subdirectory else f"{source.path}/{source.subdirectory}"
+        text = f"{package.name} @ {_url_of(lock, folder, None)}"
+        return parse_editable(text, lock) if source.editable else parse_requirement(text, lock)
+    url = _url_of(lock, source.path, source.url)
+    if source.subdirectory:
+        url += f"{'&' if '#' in url else '#'}subdirectory={source.subdirectory}"
+    hashes = _strongest(package.name, _lower(source.hashes), lock)
+    return parse_requirement(f"{package.name} @ {url}", lock, hashes)
+
+
+def _strongest(project: NormalizedName, hashes: Mapping[str, str], lock: str) -> list[str]:
+    """The hash that counts: the sha256, which is what signed pages name, else any strong one."""
+    for kind in STRONG_HASHES:
+        if kind in hashes:
+            return [f"{kind}:{hashes[kind]}"]
+    raise RequirementError(
+        f"Could not install locked package {project!r} from {lock!r}: it has no "
+        f"{' or '.join(STRONG_HASHES)} hash"
+    )
+
+
+def _is_installed(file: LockedFile, environment: TargetEnvironment) -> bool:
+    installed = environment.installed.get(file.project)
+    return installed is not None and installed.version == file.version
+
+
+def _check_version(
+    file: LockedFile, options: ResolveOptions, asked: Sequence[UserRequirement]
+) -> None:
+    if file.version.is_prerelease and options.releases.prereleases(file.project) is False:
+        raise ResolutionError(
+            f"A pre-release version {file.version} is specified in a provided lock file for "
+            f"{file.project} but only final versions are allowed"
+        )
+    for one in asked:
+        if one.project != file.project or one.requirement is None:
+            continue
+        if not one.requirement.specifier.contains(file.version, prereleases=True):
+            raise ResolutionError(
+                f"The requirement {one.text} is not compatible with version {file.version} "
+                "specified in a provided lock file"
+            )
+
+
+def _check_allowed(file: LockedFile, options: ResolveOptions) -> None:
+    """The command line may forbid what is locked: an error, as in pip, and no other choice."""
+    why = ""
+    limit = options.uploaded_prior_to
+    if file.is_wheel and not options.formats.allows_wheel(file.project):
+        why = f"No binaries permitted for {file.project}"
+    elif not file.is_wheel and not options.formats.allows_sdist(file.project):
+        why = f"No sources permitted for {file.project}"
+    elif limit is not None and file.path is None and file.upload_time is None:
+        why = f"{file.lock} does not provide upload-time metadata"
+    elif limit is not None and file.upload_time is not None and file.upload_time >= limit:
+        why = f"Upload time {file.upload_time} not prior to {limit.isoformat()}"
+    elif options.no_index and file.path is None:
+        why = "--no-index forbids to ask the repository that signs it"
+    if why:
+        raise RequirementError(
+            f"Could not install locked package {file.project!r} from {file.lock!r}: {why}"
+        )
+
+
+def _check_signed(file: LockedFile, index: Index) -> None:
+    page = index.page(file.project)
+    signed = None if page is None else page.file(file.filename)
+    if signed is None:
+        known = "No trusted repository" if page is None else index.origin(file.project)
+        verb = "knows" if page is None else "knows no"
+        raise UntrustedError(
+            f"{known} {verb} {file.filename}, which {file.lock} names.",
+            meaning="Nobody whom you trust has signed it, so nothing could prove what it is.",
+            remedy="Lock again, or trust the repository that signs it.",
+        )
+    found, stated = str(signed.sha256), file.hashes.get("sha256")
+    if stated is not None and stated != found:
+        raise _disagreement(file, index, f"sha256 {stated}", f"sha256 {found}")
+    if file.size is not None and file.size != signed.size:
+        raise _disagreement(file, index, f"{file.size} bytes", f"{signed.size} bytes")
+
+
+def _disagreement(file: LockedFile, index: Index, stated: str, signed: str) -> SecurepipError:
+    return VerificationError(
+        f"{file.lock} and the signatures of {index.origin(file.project)} disagree about "
+        f"{file.filename}: locked is {stated}, signed is {signed}.",
+        meaning="The lock was changed, or was made where another file of that name was served.",
+        remedy="Nothing was installed. Find out where the lock comes from; if that is well, lock "
+        "again.",
+    )
