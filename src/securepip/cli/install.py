@@ -7,107 +7,62 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console
-from securepip.cli.configuration import apply_configuration, read_pip_configuration
-from securepip.cli.options import add_general_options, add_network_options, transport_from
+from securepip.cli import console, request
 from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from securepip.index import VerifiedFile, VerifiedIndex
-    from securepip.installer import HandOff, Pip
+    from securepip.installer import HandOff, InstallOptions, Pip
     from securepip.resolver import ResolveInput, TargetEnvironment
     from securepip.resolver.plan import Plan, SatisfiedRequirement
 
 UNSAFE = "--unsafely-disable-package-verification"
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``install``."""
-    parser = commands.add_parser("install", help="install packages, verified", allow_abbrev=False)
-    parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="as pip takes it")
-    parser.add_argument(
-        "-r", "--requirement", action="append", default=[], metavar="FILE",
-        help="install what the requirements file names",
-    )  # fmt: skip
-    parser.add_argument(
-        "-c", "--constraint", action="append", default=[], metavar="FILE",
-        help="keep to the versions of the constraints file",
-    )  # fmt: skip
-    parser.add_argument(
-        "--python", default=argparse.SUPPRESS, metavar="PYTHON",
-        help="the interpreter, or environment, to install for",
-    )  # fmt: skip
-    parser.add_argument("-U", "--upgrade", action="store_true", help="newest versions of the named")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--no-deps", action="store_true", help="without dependencies")
-    parser.add_argument("--pre", action="store_true", help="pre-releases too")
-    parser.add_argument(
-        "--require-hashes", action="store_true", help="every requirement has a hash"
-    )
-    parser.add_argument("--no-compile", action="store_true", help="no byte code")
-    parser.add_argument(
-        "--break-system-packages", action="store_true",
-        help="also where the operating system manages the packages",
-    )  # fmt: skip
-    parser.add_argument(
-        "--repository", metavar="NAME", help="ask only this one of the trusted repositories"
-    )
-    parser.add_argument(
-        UNSAFE, dest="unsafe", action="store_true",
-        help="install with plain pip, nothing verified",
-    )  # fmt: skip
-    add_network_options(parser)
-    add_general_options(parser)
-    parser.set_defaults(run=_install)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Take pip's configuration as the defaults of the parser's options."""
-    apply_configuration(parser, read_pip_configuration("install"))
-
-
-def _install(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
     if arguments.unsafe:
-        return _plain_pip(arguments)
-    from securepip import resolver
-    from securepip.dirs import cache_dir
-    from securepip.index import DeferredIndex
-    from securepip.installer import SdistBuilder
-
-    given = resolver.read_requirements(
-        arguments.requirements, arguments.requirement, arguments.constraint
-    )
-    if not (arguments.requirements or arguments.requirement):
-        raise SecurepipError("You must give at least one requirement to install")
-    environment = resolver.probe(arguments.python)
-    options = resolver.ResolveOptions(
-        upgrade=arguments.upgrade,
-        prereleases=arguments.pre,
-        no_deps=arguments.no_deps,
-        require_hashes=arguments.require_hashes,
-    )
+        return plain_pip(arguments)
+    _check(arguments)
     with ExitStack() as pips, ExitStack() as stack:
-        pip = _start_pip_early(arguments, given, environment, pips)
-        index = DeferredIndex(lambda: _open_index(arguments, stack))
-        builder = SdistBuilder(index, environment, cache_dir() / "wheels")
-        plan = resolver.resolve(given, environment, index, options, builder)
+        asked = request.prepare(arguments, "install", stack)
+        pip = _start_pip_early(arguments, asked.given, asked.environment, pips)
+        plan = asked.resolve(
+            ignore_installed=bool(arguments.ignore_installed or arguments.target_dir),
+            force_reinstall=bool(arguments.force_reinstall),
+            upgrade=bool(arguments.upgrade),
+            upgrade_strategy=arguments.upgrade_strategy,
+        )
         for satisfied in plan.satisfied:
             console.say(_satisfied_line(satisfied))
+        request.say_unsigned(plan)
+        if arguments.json_report_file:
+            _write_report(arguments.json_report_file, asked.report(plan))
         if not plan.install:
             return 0
         if arguments.dry_run:
-            console.say(f"Would install {_names(plan)}")
+            console.say(f"Would install {request.names(plan, as_written=True)}")
             return 0
-        with console.progress("Fetching") as progress:
-            files = index.fetch(plan.signed, progress)
-        _say_verified(files)
-        wheels = builder.wheels(plan, files)
-        stack.close()
-        return _hand_off(arguments, plan, wheels, environment.python, pip)
+        with console.progress("Fetching", arguments.progress_bar) as progress:
+            files = asked.index.fetch(plan.signed, progress)
+        request.say_verified(files)
+        wheels = asked.builder.wheels(plan, files)
+        return _hand_off(arguments, plan, wheels, asked.environment.python, pip)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.use_user_site and arguments.target_dir is not None:
+        raise SecurepipError("Can not combine '--user' and '--target'")
+    if arguments.use_user_site and arguments.prefix_path is not None:
+        raise SecurepipError(
+            "Can not combine '--user' and '--prefix' as they imply different installation locations"
+        )
+    if arguments.target_dir is not None:
+        place = Path(arguments.target_dir)
+        if place.exists() and not place.is_dir():
+            raise SecurepipError("Target path exists but is not a directory, will not continue.")
 
 
 def _start_pip_early(
@@ -117,30 +72,12 @@ def _start_pip_early(
     stack: ExitStack,
 ) -> Pip | None:
     """Start pip for the target where it is plain by now that something has to be installed."""
-    from packaging.utils import canonicalize_name
-
     from securepip.installer import Pip
 
-    named = [one.requirement for one in given.requirements if one.marker is None]
-    installed = environment.installed
-    if arguments.dry_run or all(
-        one is not None and canonicalize_name(one.name) in installed for one in named
-    ):
+    named = [one for one in given.requirements if one.marker is None and one.project is not None]
+    if arguments.dry_run or all(one.project in environment.installed for one in named):
         return None
     return stack.enter_context(Pip(environment.python))
-
-
-def _open_index(arguments: argparse.Namespace, stack: ExitStack) -> VerifiedIndex:
-    """The index over whom this machine believes; its connections are closed with ``stack``."""
-    from securepip.dirs import cache_dir, data_dir
-    from securepip.index import Store, VerifiedIndex
-    from securepip.trust import TrustStore
-
-    trust = TrustStore(data_dir() / "trust").read()
-    if arguments.repository is not None:
-        trust = trust.only(arguments.repository)
-    transport = stack.enter_context(transport_from(arguments))
-    return VerifiedIndex(trust, transport, Store(cache_dir() / "store"))
 
 
 def _hand_off(
@@ -150,25 +87,50 @@ def _hand_off(
     python: Path,
     pip: Pip | None,
 ) -> int:
-    from securepip.installer import InstallOptions, install
+    from securepip.installer import install
 
     console.say("Installing collected packages: " + ", ".join(one.project for one in plan.install))
-    pip_arguments = ("--break-system-packages",) if arguments.break_system_packages else ()
-    report = install(
-        wheels,
-        python,
-        plan.satisfied,
-        InstallOptions(
-            compile=not arguments.no_compile,
-            no_deps=arguments.no_deps,
-            pip_arguments=pip_arguments,
-        ),
-        pip,
-    )
+    report = install(wheels, python, plan.satisfied, _install_options(arguments), pip)
+    for line in report.replaced:
+        console.say(line)
     if report.warnings:
         print(report.warnings.rstrip(), file=sys.stderr)
-    console.say(f"Successfully installed {_names(plan)}")
+    console.say(f"Successfully installed {request.names(plan)}")
     return 0
+
+
+def _install_options(arguments: argparse.Namespace) -> InstallOptions:
+    from securepip.installer import InstallOptions
+
+    passed_on = {
+        "--break-system-packages": arguments.override_externally_managed,
+        "--no-user": arguments.use_user_site is False,
+        "--ignore-installed": arguments.ignore_installed,
+        "--force-reinstall": arguments.force_reinstall,
+        "--upgrade": arguments.target_dir is not None and arguments.upgrade,
+        "--no-warn-script-location": not arguments.warn_script_location,
+        "--no-warn-conflicts": not arguments.warn_about_conflicts,
+        f"--root-user-action={arguments.root_user_action}": True,
+    }
+    return InstallOptions(
+        user=bool(arguments.use_user_site),
+        target=arguments.target_dir,
+        prefix=arguments.prefix_path,
+        root=arguments.root_path,
+        compile=bool(arguments.compile),
+        no_deps=bool(arguments.ignore_dependencies),
+        pip_arguments=tuple(option for option, wanted in passed_on.items() if wanted),
+    )
+
+
+def _write_report(name: str, text: str) -> None:
+    if name == "-":
+        console.say_machine(text)
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SecurepipError(f"The report {name} cannot be written: {error.strerror}") from None
 
 
 def _satisfied_line(satisfied: SatisfiedRequirement) -> str:
@@ -179,21 +141,7 @@ def _satisfied_line(satisfied: SatisfiedRequirement) -> str:
     )
 
 
-def _names(plan: Plan) -> str:
-    """``name-version`` of all that is planned, in pip's order."""
-    return " ".join(sorted(f"{one.project}-{one.version}" for one in plan.install))
-
-
-def _say_verified(files: Sequence[VerifiedFile]) -> None:
-    for file in files:
-        console.say(f"  {file.filename} sha256:{file.sha256} from {file.url}", level=1)
-    size = sum(file.size for file in files)
-    signers = ", ".join(sorted({file.repository for file in files}))
-    what = "1 file" if len(files) == 1 else f"{len(files)} files"
-    console.say(f"Verified {what} ({size / 1e6:.1f} MB), signed by {signers}")
-
-
-def _plain_pip(arguments: argparse.Namespace) -> int:
+def plain_pip(arguments: argparse.Namespace) -> int:
     """Run pip with the same command line: what the user asks for who switches verification off."""
     console.warn(
         "package verification is switched off: nothing that is installed now was checked.\n"
@@ -215,6 +163,6 @@ def _words_for_pip(words: Sequence[str]) -> list[str]:
         if name in ("--python", "--repository"):
             if not separator:
                 next(rest)
-        elif word not in (UNSAFE, "--debug"):
+        elif word != UNSAFE:
             kept.append(word)
     return kept

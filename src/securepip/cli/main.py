@@ -1,8 +1,9 @@
 """The top of the command line: global options, the commands, and how errors become exit codes.
 
 A command is a module with ``add_to(commands)``: it adds its parser and sets ``run``, a function
-of the parsed arguments that returns an exit code. What a command needs is imported when it runs,
-so that ``securepip --help`` is instant.
+of the parsed arguments that returns an exit code; ``install``, ``download`` and
+``lock`` have pip's parser.
+What a command needs is imported when it runs, so that ``securepip --help`` is instant.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 
 from securepip import __version__
-from securepip.cli import console, install, repo, trust
+from securepip.cli import console, download, install, lock, pip_parser, repo, trust
 from securepip.cli.parser import Parser
 from securepip.errors import SecurepipError
 
@@ -29,10 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        arguments = build_parser(words).parse_args(words)
-        arguments.words = words
+        arguments = parse(words)
         console.configure(
-            verbosity=arguments.verbose - arguments.quiet, colour=not arguments.no_color
+            verbosity=arguments.verbose - arguments.quiet,
+            colour=not arguments.no_color,
+            log_file=getattr(arguments, "log", None),
         )
         return int(arguments.run(arguments))
     except SecurepipError as error:
@@ -60,6 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The values of a command line; ``run`` is what does it, ``words`` is the line itself."""
+    pips = pip_parser.split_command(words)
+    if pips is None:
+        arguments = build_parser(words).parse_args(words)
+    else:
+        command, others = pips
+        arguments = pip_parser.parse(command, others)
+        runs = {"install": install.run, "download": download.run, "lock": lock.run}
+        arguments.run = runs[command]
+    arguments.words = words
+    return arguments
+
+
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the whole command line.
 
@@ -73,14 +89,13 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"securepip {__version__}")
-    parser.add_argument(
-        "--python", metavar="PYTHON", help="the interpreter, or environment, to install for"
-    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (install, trust, repo):
+    # For the list of commands: these three have a parser of their own.
+    commands.add_parser("install", help="install packages, verified")
+    commands.add_parser("download", help="download packages, verified")
+    commands.add_parser("lock", help="write a lock file, pylock.toml, of what install would take")
+    for command in (trust, repo):
         command.add_to(commands)
-    if "install" in words:
-        install.configure(commands.choices["install"])
     if "trust" in words:
         trust.configure(commands.choices["trust"])
     return parser

@@ -5,4 +5,13 @@ from securepip.installer.process import Pip
 from securepip.installer.sdists import BuildOptions, SdistBuilder
 from securepip.installer.unpack import copy_verified
 
-__all__ = ["BuildOptions", "HandOff", "InstallOptions", "InstallReport", "Pip", "SdistBuilder", "copy_verified", "install"]
+__all__ = [
+    "BuildOptions",
+    "HandOff",
+    "InstallOptions",
+    "InstallReport",
+    "Pip",
+    "SdistBuilder",
+    "copy_verified",
+    "install",
+]

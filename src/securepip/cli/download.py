@@ -1,0 +1,79 @@
+"""``securepip download``: requirements → plan → verified files → copies in a folder.
+
+Rule: what is in the folder already is never overwritten with other bytes in silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console, install, request
+from securepip.errors import SecurepipError
+from securepip.formats.digests import sha256_of_stream
+from securepip.formats.layout import check_filename
+from securepip.index.types import UserFile
+
+if TYPE_CHECKING:
+    from securepip.index import VerifiedFile
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
+    if arguments.unsafe:
+        return install.plain_pip(arguments)
+    arguments.editables = []
+    folder = Path(arguments.download_dir).expanduser().absolute()
+    with ExitStack() as stack:
+        asked = request.prepare(arguments, "download", stack)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SecurepipError(f"The folder {folder} cannot be made: {error.strerror}") from None
+        plan = asked.resolve(ignore_installed=True)
+        request.say_unsigned(plan)
+        with console.progress("Fetching", arguments.progress_bar) as progress:
+            files = iter(asked.index.fetch(plan.signed, progress) if plan.signed else ())
+        signed = []
+        for planned in plan.install:
+            if planned.signed is not None:
+                verified = next(files)
+                signed.append(verified)
+                _save(verified, folder)
+            elif isinstance(planned.file, UserFile):
+                _save(planned.file, folder)
+        request.say_verified(signed)
+        if plan.install:
+            named = " ".join(one.project for one in plan.install)
+            console.say(f"Successfully downloaded {named}")
+    return 0
+
+
+def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
+    """Copy one file into the folder under its own name.
+
+    Raises:
+        SecurepipError: It cannot be written.
+        VerificationError: It is not what was verified any more.
+    """
+    from securepip.installer import copy_verified
+
+    place = folder / check_filename(file.filename)
+    if place.exists():
+        console.say(f"  File was already downloaded {place}")
+        with place.open("rb") as stream:
+            if sha256_of_stream(stream) == (file.sha256, file.size):
+                return
+        console.warn(f"Previously-downloaded file {place} has bad hash. Re-downloading.")
+    # Beside its place: it takes it as a whole or not at all.
+    temporary = place.with_name(f".{place.name}.part")
+    try:
+        copy_verified(file.path, temporary, file.filename, file.sha256, file.size)
+        temporary.replace(place)
+    except OSError as error:
+        raise SecurepipError(f"{place} cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    console.say(f"Saved {request.shown(place)}")

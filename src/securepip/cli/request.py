@@ -1,0 +1,535 @@
+"""What ``install`` and ``download`` have in common: from options to the inputs of the rooms.
+
+Rule: only words are turned into types here. Which combinations are refused, and in which words,
+is as in pip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from securepip.cli import console
+from securepip.errors import SecurepipError, UntrustedError, UsageError, VerificationError
+from securepip.formats.digests import CHUNK
+
+if TYPE_CHECKING:
+    from securepip.index import DeferredIndex, VerifiedFile, VerifiedIndex
+    from securepip.installer import SdistBuilder
+    from securepip.lock import Locked
+    from securepip.resolver import (
+        FetchDirect,
+        ResolveInput,
+        ResolveOptions,
+        TargetEnvironment,
+        UserRequirement,
+    )
+    from securepip.resolver.plan import Plan
+    from securepip.resolver.requirements import FileOptions
+    from securepip.transport import Transport
+    from securepip.trust import Trust
+
+_MAX_REQUIREMENTS_BYTES = 64 << 20
+_MAX_DISTRIBUTION_BYTES = 16 << 30
+
+
+def check(arguments: argparse.Namespace, command: str) -> None:
+    """Refuse the combinations of options that pip refuses.
+
+    Raises:
+        SecurepipError: Two options contradict each other.
+    """
+    _check_only_deps(arguments)
+    if arguments.build_constraints and not arguments.build_isolation:
+        raise SecurepipError("--build-constraint cannot be used with --no-build-isolation.")
+    if arguments.pre and arguments.release_control:
+        raise SecurepipError("--pre cannot be used with --all-releases or --only-final.")
+    if arguments.require_hashes and arguments.no_require_hashes:
+        raise SecurepipError("--require-hashes and --no-require-hashes are mutually exclusive")
+    if arguments.keyring_provider in ("import", "subprocess"):
+        raise UsageError(
+            f"--keyring-provider {arguments.keyring_provider} cannot be honoured",
+            meaning="securepip does not ask a keyring.",
+            remedy="Put user name and password into the location, or into your .netrc file.",
+        )
+    if _overrides_target(arguments):
+        _check_target(arguments, command)
+    if len(arguments.requirements_from_scripts) > 1:
+        raise SecurepipError("--requirements-from-script can only be given once")
+    if not (
+        arguments.arguments
+        or arguments.editables
+        or arguments.requirements
+        or arguments.dependency_groups
+        or arguments.requirements_from_scripts
+    ):
+        links = " ".join(arguments.find_links)
+        hint = (
+            f'(maybe you meant "securepip {command} {links}"?)'
+            if links
+            else f'(see "securepip {command} --help")'
+        )
+        raise SecurepipError(f"You must give at least one requirement to {command} {hint}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for, in the types of the rooms, and what answers it.
+
+    Attributes:
+        arguments: The command line.
+        given: What to install, and what requirements files say.
+        environment: The target.
+        index: The verified index; nothing is opened before the first question.
+        builder: Builds what is no wheel.
+        fetch_direct: Fetches what is named by address and hash.
+        locked: What lock files ask for, which is also among what is given.
+    """
+
+    arguments: argparse.Namespace
+    given: ResolveInput
+    environment: TargetEnvironment
+    index: DeferredIndex
+    builder: SdistBuilder
+    fetch_direct: FetchDirect
+    locked: Locked | None = None
+
+    def resolve(self, **choices: Any) -> Plan:
+        """Choose what is to be installed.
+
+        Args:
+            choices: Fields of ``ResolveOptions`` that the command decides.
+
+        Raises:
+            SecurepipError: As ``resolver.resolve``.
+        """
+        from securepip import resolver
+
+        options = replace(resolve_options(self.arguments), **choices)
+        if self.locked is not None:
+            options = replace(options, find_links=(*options.find_links, *self.locked.places))
+            asked, choosing = self.given.requirements, self.given.options(options)
+            self.locked.check(choosing, asked, self.environment, self.index)
+        return resolver.resolve(
+            self.given, self.environment, self.index, options, self.builder, self.fetch_direct
+        )
+
+    def report(self, plan: Plan) -> str:
+        """The installation report of the plan, as JSON."""
+        from securepip.cli.report import make_report
+
+        return make_report(plan.install, self.environment, self.index.signed_by)
+
+
+def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Request:
+    """Check the command line and read what it names.
+
+    Args:
+        arguments: The command line.
+        command: ``install`` or ``download``.
+        stack: Closes what is opened.
+
+    Raises:
+        SecurepipError: The command line contradicts itself, or something that it names cannot be
+            read or honoured.
+    """
+    from securepip.index import DeferredIndex
+    from securepip.installer import BuildOptions, SdistBuilder
+
+    check(arguments, command)
+    environment = target(arguments)
+    cache = cache_folder(arguments, stack)
+    locked = _read_locks(arguments, environment, stack)
+    given = read(arguments, environment, locked, stack)
+    index = DeferredIndex(lambda: open_index(arguments, given.said, cache, stack))
+    options = BuildOptions(
+        isolated=bool(arguments.build_isolation),
+        check_dependencies=arguments.check_build_deps,
+        constraints=_build_constraints(arguments, stack),
+        choosing=given.options(resolve_options(arguments)),
+    )
+    builder = SdistBuilder(index, environment, cache / "wheels", options)
+    say_where(arguments, given.said)
+    stack.enter_context(builder)
+    fetch = partial(_fetch_direct, arguments, given.said, stack)
+    return Request(arguments, given, environment, index, builder, fetch, locked)
+
+
+def _read_locks(
+    arguments: argparse.Namespace, environment: TargetEnvironment, stack: ExitStack
+) -> Locked | None:
+    """What the lock files among the requirements files ask for; they are read no other way.
+
+    Raises:
+        SecurepipError: One cannot be read, or is not for the target.
+    """
+    if not arguments.requirements:
+        return None
+    from securepip.lock import is_lock_file, read_locks
+
+    names = [name for name in arguments.requirements if is_lock_file(name)]
+    if not names:
+        return None
+    if _overrides_target(arguments):
+        raise SecurepipError(
+            "Platform and interpreter constraints using --python-version, --platform, --abi, or "
+            "--implementation, are not supported when selecting requirements from "
+            f"{names[0]!r}"
+        )
+    console.warn(
+        "Using pylock.toml as a requirements source is an experimental feature, as in pip. It may "
+        "be changed in a future release without prior warning."
+    )
+    return read_locks(names, environment, lambda url: _read_url(url, arguments, stack))
+
+
+def read(
+    arguments: argparse.Namespace,
+    environment: TargetEnvironment,
+    locked: Locked | None,
+    stack: ExitStack,
+) -> ResolveInput:
+    """What is asked for: words, groups, editables, locks, files and scripts, as pip orders them.
+
+    Raises:
+        SecurepipError: Something of it cannot be read, or cannot be honoured.
+    """
+    from securepip import resolver
+    from securepip.cli.requirement_sources import read_groups, read_script
+
+    groups = [resolver.parse_requirement(one) for one in read_groups(arguments.dependency_groups)]
+    given = resolver.read_requirements(
+        arguments.arguments,
+        [name for name in arguments.requirements if locked is None or name not in locked.names],
+        arguments.constraints,
+        editables=arguments.editables,
+        more=[*groups, *(locked.requirements if locked is not None else ())],
+        config_settings=getattr(arguments, "config_settings", None),
+        no_require_hashes=arguments.no_require_hashes,
+        read_url=lambda url: _read_url(url, arguments, stack),
+    )
+    for script in arguments.requirements_from_scripts:
+        wanted = read_script(script, environment, bool(arguments.ignore_requires_python))
+        asked = tuple(resolver.parse_requirement(text) for text in wanted)
+        given = replace(given, requirements=(*given.requirements, *asked))
+    return given
+
+
+def _build_constraints(
+    arguments: argparse.Namespace, stack: ExitStack
+) -> tuple[UserRequirement, ...]:
+    from securepip import resolver
+
+    return resolver.read_requirements(
+        constraint_files=arguments.build_constraints,
+        read_url=lambda url: _read_url(url, arguments, stack),
+    ).constraints
+
+
+def _fetch_direct(
+    arguments: argparse.Namespace,
+    said: FileOptions,
+    stack: ExitStack,
+    url: str,
+    hashes: frozenset[str],
+) -> Path:
+    """Fetch what the user named by address and hash; see ``FetchDirect``."""
+    from securepip.transport import redact
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-"))
+    path = Path(folder, "direct")
+    with _transport(arguments, said) as transport, path.open("xb") as stream:
+        transport.download(url, stream, max_bytes=_MAX_DISTRIBUTION_BYTES)
+    found = set()
+    for algorithm in {one.partition(":")[0] for one in hashes}:
+        with path.open("rb") as stream:
+            found.add(f"{algorithm}:{_digest(stream, algorithm)}")
+    if not found & hashes:
+        raise VerificationError(
+            f"{redact(url)} does not have the hash that you named",
+            meaning=f"Expected {' or '.join(sorted(hashes))}\n     Got {', '.join(sorted(found))}",
+            remedy="Nothing was installed. Ask whoever gave you the hash what changed.",
+        )
+    return path
+
+
+def _digest(stream: BinaryIO, algorithm: str) -> str:
+    digest = hashlib.new(algorithm)
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_url(url: str, arguments: argparse.Namespace, stack: ExitStack) -> bytes:
+    """A requirements file at an address that the user names: theirs to judge, like one on disk."""
+    from securepip.resolver.requirements import FileOptions
+
+    with _transport(arguments, FileOptions()) as transport:
+        return transport.get(url, max_bytes=_MAX_REQUIREMENTS_BYTES).body
+
+
+def resolve_options(arguments: argparse.Namespace) -> ResolveOptions:
+    """The options that concern choosing."""
+    from securepip.resolver import ResolveOptions
+    from securepip.resolver.options import FormatControl, ReleaseControl
+
+    formats, releases = FormatControl(), ReleaseControl()
+    for option, value in arguments.format_control:
+        add = formats.with_no_binary if option == "--no-binary" else formats.with_only_binary
+        formats = add(value)
+    for option, value in arguments.release_control:
+        all_of = option == "--all-releases"
+        releases = (releases.with_all_releases if all_of else releases.with_only_final)(value)
+    return ResolveOptions(
+        prereleases=arguments.pre,
+        no_deps=arguments.ignore_dependencies,
+        only_deps=arguments.only_dependencies,
+        require_hashes=arguments.require_hashes,
+        ignore_requires_python=bool(arguments.ignore_requires_python),
+        uploaded_prior_to=arguments.uploaded_prior_to,
+        formats=formats,
+        releases=releases,
+        prefer_binary=arguments.prefer_binary,
+        no_index=arguments.no_index,
+        find_links=tuple(arguments.find_links),
+    )
+
+
+def target(arguments: argparse.Namespace) -> TargetEnvironment:
+    """The environment to choose for: that of ``--python``, changed by ``--platform`` and the like.
+
+    Raises:
+        UsageError: There is no such interpreter.
+        SecurepipError: It is no virtual environment, and ``--require-virtualenv`` wants one.
+    """
+    from securepip import resolver
+
+    environment = resolver.probe(arguments.python)
+    if arguments.require_venv and not _is_virtual(environment.python):
+        raise SecurepipError("Could not find an activated virtualenv (required).")
+    if not _overrides_target(arguments):
+        return environment
+    from securepip.resolver.target import overridden
+
+    return overridden(
+        environment,
+        platforms=arguments.platforms or (),
+        python_version=arguments.python_version,
+        implementation=arguments.implementation,
+        abis=arguments.abis or (),
+    )
+
+
+def cache_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
+    """Where what can be fetched again is kept; with ``--no-cache-dir`` only until the end."""
+    from securepip.dirs import cache_dir
+
+    if arguments.cache_dir is False:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
+    return cache_dir(arguments.cache_dir and os.path.join(arguments.cache_dir, "securepip"))  # noqa: PTH118 - it may be None
+
+
+def open_index(
+    arguments: argparse.Namespace, said: FileOptions, cache: Path, stack: ExitStack
+) -> VerifiedIndex:
+    """The index over whom this machine believes; its connections are closed with ``stack``.
+
+    Args:
+        arguments: The command line.
+        said: What requirements files say of indexes.
+        cache: The folder of what can be fetched again.
+        stack: Closes what is opened.
+
+    Raises:
+        UntrustedError: An index is named that stands for no trusted repository.
+    """
+    from securepip.dirs import data_dir
+    from securepip.index import Store, VerifiedIndex
+    from securepip.trust import TrustStore
+
+    trust = TrustStore(data_dir() / "trust").read()
+    if arguments.repository is not None:
+        trust = trust.only(arguments.repository)
+    trust = _asked_indexes(trust, arguments, said)
+    transport = stack.enter_context(_transport(arguments, said))
+    return VerifiedIndex(trust, transport, Store(cache / "store"))
+
+
+def say_where(arguments: argparse.Namespace, said: FileOptions) -> None:
+    """Where is looked, as pip says it, if it is not where is always looked."""
+    indexes, links = _index_urls(arguments, said), [*arguments.find_links, *said.find_links]
+    if arguments.no_index or said.no_index:
+        indexes = []
+    if not (indexes or links):
+        return
+    from securepip.transport.urls import redact
+
+    for kind, urls in (("indexes", indexes), ("links", links)):
+        if urls:
+            console.say(f"Looking in {kind}: " + ", ".join(redact(url) for url in urls))
+
+
+def names(plan: Plan, *, as_written: bool = False) -> str:
+    """``name-version`` of all that is planned, in pip's order.
+
+    Args:
+        plan: What is planned.
+        as_written: With the names that the metadata writes, as pip does where it only would
+            install.
+    """
+    from securepip.formats.core_metadata import parse_core_metadata
+
+    return " ".join(
+        sorted(
+            f"{parse_core_metadata(one.core_metadata).name if as_written else one.project}"
+            f"-{one.version}"
+            for one in plan.install
+        )
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as pip shows it: from here, where it is below."""
+    try:
+        return f".{os.sep}{path.relative_to(Path.cwd())}"
+    except ValueError:
+        return str(path)
+
+
+def say_verified(files: Sequence[VerifiedFile]) -> None:
+    """What was verified, and by whom it was signed; nothing when nothing was."""
+    for file in files:
+        console.say(f"  {file.filename} sha256:{file.sha256} from {file.url}", level=1)
+    if files:
+        size = sum(file.size for file in files)
+        signers = ", ".join(sorted({file.repository for file in files}))
+        what = "1 file" if len(files) == 1 else f"{len(files)} files"
+        console.say(f"Verified {what} ({size / 1e6:.1f} MB), signed by {signers}")
+
+
+def say_unsigned(plan: Plan) -> None:
+    """Name the user's own file that was taken for a dependency instead of a signed one."""
+    for planned in plan.install:
+        if planned.beats_signed is not None:
+            console.say(
+                f"Using {planned.file.filename}, local and not signed, for {planned.project}; "
+                f"{planned.beats_signed} is signed"
+            )
+
+
+def _check_only_deps(arguments: argparse.Namespace) -> None:
+    conflicts = [
+        text
+        for text, given in (
+            ("'--no-deps'", arguments.ignore_dependencies),
+            ("'--requirement'", arguments.requirements),
+            ("'--requirements-from-script'", arguments.requirements_from_scripts),
+            ("'--group'", arguments.dependency_groups),
+        )
+        if given
+    ]
+    if arguments.only_dependencies and conflicts:
+        if len(conflicts) > 1:
+            conflicts[-1] = f"or {conflicts[-1]}"
+        raise SecurepipError(
+            f"Cannot use '--only-dependencies' in combination with {', '.join(conflicts)}."
+        )
+
+
+def _overrides_target(arguments: argparse.Namespace) -> bool:
+    return bool(
+        arguments.python_version
+        or arguments.platforms
+        or arguments.abis
+        or arguments.implementation
+    )
+
+
+def _check_target(arguments: argparse.Namespace, command: str) -> None:
+    """Another target is chosen for: nothing may be built, since only this machine can build."""
+    formats = resolve_options(arguments).formats
+    wheels_only = formats.second == {":all:"} and not formats.first
+    if not (wheels_only or arguments.ignore_dependencies):
+        raise SecurepipError(
+            "When restricting platform and interpreter constraints using --python-version, "
+            "--platform, --abi, or --implementation, either --no-deps must be set, or "
+            "--only-binary=:all: must be set and --no-binary must not be set (or must be set to "
+            ":none:)."
+        )
+    if command == "install" and not arguments.dry_run and not arguments.target_dir:
+        raise SecurepipError(
+            "Can not use any platform or abi specific options unless installing via '--target' "
+            "or using '--dry-run'"
+        )
+
+
+def _is_virtual(python: Path) -> bool:
+    return any(
+        (folder / "pyvenv.cfg").is_file() for folder in (python.parent, python.parent.parent)
+    )
+
+
+def _transport(arguments: argparse.Namespace, said: FileOptions) -> Transport:
+    from securepip.transport import Transport, TransportOptions
+
+    if arguments.no_proxy_env:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+    return Transport(
+        TransportOptions(
+            timeout=arguments.timeout,
+            retries=arguments.retries,
+            cert=arguments.cert,
+            client_cert=arguments.client_cert,
+            proxy=arguments.proxy,
+            trusted_hosts=(*arguments.trusted_hosts, *said.trusted_hosts),
+        )
+    )
+
+
+def _index_urls(arguments: argparse.Namespace, said: FileOptions) -> list[str]:
+    """The indexes that are asked for, in pip's order: a file's word is the last."""
+    first = said.index_url or arguments.index_url
+    extra = [*arguments.extra_index_urls, *said.extra_index_urls]
+    return [*([first] if first else []), *extra]
+
+
+def _asked_indexes(trust: Trust, arguments: argparse.Namespace, said: FileOptions) -> Trust:
+    """Of the trusted repositories those that the indexes stand for, in the same order.
+
+    An index that nobody vouches for must not be left out in silence: the user expects what is
+    there to be looked at.
+
+    Raises:
+        UntrustedError: One stands for none.
+    """
+    from securepip.transport import redact
+
+    if arguments.no_index or said.no_index:
+        return trust
+    names = []
+    for url in _index_urls(arguments, said):
+        found = trust.for_index(url)
+        if found is None:
+            shown = redact(url)
+            raise UntrustedError(
+                f"The index {shown} stands for no repository that this machine trusts.",
+                meaning="Nobody signs what it offers, so nothing could be verified.",
+                remedy="If a repository that you trust signs it, say so when you add it:\n"
+                f"  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT "
+                f"--index-url {shown}\n"
+                "Or leave the index out: on the command line, in the requirements file, and in "
+                "pip's configuration (see `pip config list`).",
+            )
+        if found.name not in names:
+            names.append(found.name)
+    # Extra indexes alone are added to what is asked anyway: all that is trusted, as it is mapped.
+    return trust.limited_to(names) if said.index_url or arguments.index_url else trust
