@@ -1,0 +1,48 @@
+"""pip is started before it is known what it is to do: what it must not do meanwhile, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import InstallationError
+from securepip.installer import Pip
+
+
+def test_pip_that_is_never_run_ends_with_the_block_and_leaves_nothing(
+    new_environment: Callable[[], Path],
+) -> None:
+    python = new_environment()
+    before = sorted(python.parent.parent.rglob("*"))
+    with Pip(python) as pip:
+        pass
+    assert pip._process.returncode is not None
+    assert sorted(python.parent.parent.rglob("*")) == before
+
+
+def test_what_pip_complains_of_is_returned_with_its_exit_code(
+    new_environment: Callable[[], Path],
+) -> None:
+    with Pip(new_environment()) as pip:
+        code, _, said = pip.run(
+            ["install", "--no-index", "no-such-project"], while_running=lambda: None
+        )
+    assert code == 1
+    assert "No matching distribution found for no-such-project" in said
+
+
+def test_an_interruption_ends_pip_before_it_goes_on(new_environment: Callable[[], Path]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with Pip(new_environment()) as pip:
+        with pytest.raises(KeyboardInterrupt):
+            pip.run(["install", "--no-index", "no-such-project"], while_running=interrupt)
+        assert pip._process.returncode is not None
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InstallationError, match="python-of-nobody"):
+        Pip(tmp_path / "python-of-nobody")
