@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from securepip.cli import console, install, request
@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not to_stdout and not is_lock_path(place):
         console.warn(f"{place} is not a valid lock file name.")
     with ExitStack() as stack:
+        if to_stdout:  # nothing else may stand there
+            stack.enter_context(redirect_stdout(sys.stderr))
         asked = request.prepare(arguments, "lock", stack)
         plan = asked.resolve(ignore_installed=True)
         request.say_unsigned(plan)

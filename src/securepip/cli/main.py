@@ -2,8 +2,8 @@
 
 A command is a module with ``add_to(commands)``: it adds its parser and sets ``run``, a function
 of the parsed arguments that returns an exit code; ``install``, ``download`` and
-``lock`` have pip's parser.
-What a command needs is imported when it runs, so that ``securepip --help`` is instant.
+``lock`` have pip's parser. What a command needs is imported when it runs, so that
+``securepip --help`` is instant.
 """
 
 from __future__ import annotations

@@ -97,10 +97,12 @@ class Locked:
     Attributes:
         requirements: One for each package that applies to the target, in the order of the locks.
         files: The wheels and sdists among them.
+        names: The lock files, as the user names them.
     """
 
     requirements: tuple[UserRequirement, ...] = ()
     files: tuple[LockedFile, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -180,7 +182,7 @@ def read_locks(
                 raise RequirementError(
                     f"Invalid pylock file {name!r}: {package.name}: {_said(error)}"
                 ) from None
-    return Locked(tuple(requirements), tuple(files.values()))
+    return Locked(tuple(requirements), tuple(files.values()), tuple(names))
 
 
 def _add(file: LockedFile, files: dict[NormalizedName, LockedFile]) -> None:
