@@ -1,0 +1,35 @@
+"""What lies around the user must not change what is run, nor what is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.refusals import assert_refused
+from tests.support.hostile import HostileServer, flip_byte
+from tests.support.machine import Machine
+
+
+def test_libraries_in_the_current_folder_are_not_run(
+    client: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` would import them: somebody's checkout, a folder of downloads."""
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("requests", "packaging", "platformdirs", "tuf", "resolvelib", "pip", "filelock"):
+        (here / f"{name}.py").write_text("raise SystemExit('this was run')\n")
+    monkeypatch.chdir(here)
+    done = client.process("install", "--python", client.environment, "app")
+    assert done.code == 0, done.err
+
+
+def test_verification_is_not_switched_off_by_a_variable_or_a_file(
+    client: Machine, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.alter(r"packages/app/.*\.whl", flip_byte)
+    variable = {"PIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION": "1"}
+    assert_refused(client.install("app", **variable), hostile)
+    file = tmp_path / "pip.conf"
+    file.write_text("[install]\nunsafely-disable-package-verification = true\n")
+    assert_refused(client.install("app", PIP_CONFIG_FILE=str(file)), hostile)
