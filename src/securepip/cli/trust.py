@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -91,13 +92,17 @@ def _add(arguments: argparse.Namespace) -> int:
     else:
         root = find_root(location, _fingerprint(arguments.root_sha256), transport)
     version = parse_root(root)
-    with TemporaryDirectory() as state:
-        candidate = TrustedRepository(arguments.name, location, root, Path(state))
+    with TemporaryDirectory() as folder:
+        state = Path(folder) / "metadata"
+        candidate = TrustedRepository(arguments.name, location, root, state)
         try:
             _refresh_one(candidate, transport)
         except RepositoryUnavailableError as error:
             console.warn(f"{error.what}\nIt is trusted from now on, but could not be asked yet.")
-    _store().add(arguments.name, location, root, tuple(arguments.index_url))
+        added = _store().add(arguments.name, location, root, tuple(arguments.index_url))
+        if state.is_dir():
+            # What was seen now must not be followed by something older later.
+            shutil.copytree(state, added.state, symlinks=True)
     console.say(f"Trusted from now on: {arguments.name}, starting from its root version {version}.")
     return 0
 
