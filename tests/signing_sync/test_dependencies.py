@@ -303,3 +303,13 @@ def test_what_some_environment_needs_always_counts(text: str, extras: set[str]) 
 def test_what_only_an_unasked_extra_needs_never_counts(first: str, second: str) -> None:
     text = f"extra == 'a' {first} extra == 'b' {second} extra == 'a'"
     assert not counts(Requirement(f"x; {text}"), [])
+
+
+def test_a_number_of_thousands_of_digits_stops_nobody_else(
+    index: Index, run: Sync, tmp_path: Path
+) -> None:
+    """Python converts no such number: an error in the middle of a comparison."""
+    (evil,) = index.offer(make_wheel(tmp_path, "evil", "1.0"))
+    evil.fields = {"requires-python": ">=" + "1" * 5000}
+    offer(index, tmp_path, "app")
+    assert run("evil", "app", with_dependencies=True).signed == ["app", "evil"]

@@ -20,7 +20,7 @@ from typing import TypedDict, cast
 
 import packaging
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -164,7 +164,7 @@ class TargetEnvironment:
             return True
         try:
             return SpecifierSet(specifier).contains(self.version, prereleases=True)
-        except InvalidSpecifier:
+        except ValueError:  # not valid, or a number that is too long for Python
             return True
 
 

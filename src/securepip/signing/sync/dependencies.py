@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -135,7 +135,7 @@ def _is_pin(specifier: SpecifierSet) -> bool:
 def _supports(requires_python: str | None, python: str) -> bool:
     try:
         return requires_python is None or SpecifierSet(requires_python).contains(python)
-    except InvalidSpecifier:
+    except ValueError:  # not valid, or a number that is too long for Python
         return True
 
 
