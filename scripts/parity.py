@@ -67,8 +67,9 @@ def main() -> int:
 def is_equal(text: str, scratch: Path) -> bool:
     """Compare one set, and print what was found."""
     print(f"\n== {text}", flush=True)
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    for name in ("data", "cache", "repository", "by-pip", "by-securepip"):
+        shutil.rmtree(scratch / name, ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
         "SECUREPIP_DATA_DIR": str(scratch / "data"),
