@@ -1,0 +1,81 @@
+"""A build requirement that somebody forged runs before anything is installed: in pip, not here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from securepip.formats.digests import sha256_of
+from tests.attacks.refusals import assert_refused
+from tests.support.hostile import HostileServer, serve_hostile
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_sdist, make_wheel
+
+_PYPROJECT = """
+[build-system]
+requires = ["maker"]
+build-backend = "maker"
+"""
+_BACKEND = """
+import zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(folder + "/built-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("built/__init__.py", "VERSION = '1.0'\\n")
+        info = "built-1.0.dist-info/"
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: built\\nVersion: 1.0\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
+                       "Tag: py3-none-any\\n")
+        wheel.writestr(info + "RECORD", f"{info}RECORD,,\\n")
+    return "built-1.0-py3-none-any.whl"
+"""
+_WHEEL = "maker-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
+    """A repository whose ``built`` is an sdist that ``maker`` builds."""
+    made.add(
+        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
+        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
+    )
+    with serve_hostile(made.folder) as server:
+        yield server
+
+
+def test_pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_nothing(
+    machine: Machine, made: MadeRepository, served: HostileServer, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
+    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": evil_code})
+    genuine = (served.folder / "packages" / "maker" / _WHEEL).read_bytes()
+    data, old, new = evil.read_bytes(), sha256_of(genuine), sha256_of(evil.read_bytes())
+
+    def rehash(page: bytes) -> bytes:
+        forged = page.replace(old.encode(), new.encode())
+        return forged.replace(b'"size":%d' % len(genuine), b'"size":%d' % len(data))
+
+    served.alter(r"simple/maker/.*", rehash)
+    served.alter(rf"packages/maker/[^/]*{_WHEEL}", lambda _: data)
+
+    fooled = machine.pip_install(f"{served.url}simple/", "built")
+    assert fooled.code == 0, fooled.err
+    assert ran.exists()
+    assert machine.version_of("built") == "1.0"
+    machine.pip("uninstall", "-y", "built")
+    ran.unlink()
+
+    machine.trust(made, served.url)
+    before = machine.installed()
+    assert_refused(machine.install("built"), served, "simple/maker/.*")
+    assert not ran.exists()
+    assert machine.installed() == before
+
+    served.honest()
+    assert machine.install("built").code == 0
+    assert not ran.exists()
+    assert machine.version_of("built") == "1.0"

@@ -1,0 +1,179 @@
+"""What the user names by path: installed as by plain pip, file by file, and uninstalled clean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.installer.conftest import Tree, snapshot
+from tests.support.machine import Machine
+from tests.support.wheels import make_sdist, make_wheel, metadata_text
+
+_PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "b"
+backend-path = ["."]
+"""
+_BACKEND = """
+import os, zipfile
+WHEEL = "one-1.0-py3-none-any.whl"
+def log(text):
+    with open("log.txt", "a") as file:
+        print(text, file=file)
+def write(folder, module):
+    with zipfile.ZipFile(os.path.join(folder, WHEEL), "w") as wheel:
+        wheel.writestr("one.py", module)
+        info = "one-1.0.dist-info/"
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: one\\nVersion: 1.0\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
+                       "Tag: py3-none-any\\n")
+        wheel.writestr(info + "RECORD", "one.py,,\\n" + info + "RECORD,,\\n")
+    return WHEEL
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    log(f"build_wheel {config_settings}")
+    return write(folder, f"SETTINGS = {config_settings}\\n")
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    log(f"build_editable {config_settings}")
+    return write(folder, "EDITABLE = True\\n")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The folder of ``one`` 1.0, which has a backend of its own."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(_PYPROJECT)
+    (folder / "b.py").write_text(_BACKEND)
+    return folder
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> list[str | Path]:
+    """What the user types for ``one`` 1.0."""
+    built = tmp_path / "built"
+    wheel = make_wheel(built, "one", "1.0")
+    sdist = make_sdist(built, "one", "1.0", files={"b.py": _BACKEND}, pyproject=_PYPROJECT)
+    kinds: dict[str, list[str | Path]] = {
+        "wheel": [wheel],
+        "sdist": [sdist],
+        "named": [f"one @ {sdist.as_uri()}"],
+        "folder": [project],
+        "editable": ["-e", project],
+        "links": ["--find-links", built, "one"],
+    }
+    return kinds[request.param]
+
+
+def _left(machine: Machine) -> Tree:
+    """All files: whether an empty folder is left is not for us to say."""
+    found = snapshot(machine.environment)
+    return {path: state for path, state in found.items() if isinstance(state, tuple)}
+
+
+def _temporary(machine: Machine) -> Path:
+    folder = machine.folder / "temporary"
+    folder.mkdir(exist_ok=True)
+    machine.variables["TMPDIR"] = os.fspath(folder)
+    return folder
+
+
+_KINDS = ["wheel", "sdist", "named", "folder", "editable", "links"]
+
+
+@pytest.mark.parametrize("words", _KINDS, indirect=True)
+def test_what_is_installed_is_what_pip_installs(
+    machine: Machine, words: Sequence[str | Path]
+) -> None:
+    temporary = _temporary(machine)
+    empty = _left(machine)
+    options = ("--no-index", "--no-build-isolation")
+    done = machine.process("--python", machine.environment, "install", *options, *words)
+    assert done.code == 0, done.err
+    assert done.err == ""
+    ours, frozen = _left(machine), machine.freeze()
+    assert not list(temporary.iterdir())
+    assert machine.pip("uninstall", "-y", "one").code == 0
+    assert _left(machine) == empty
+    assert machine.pip("install", *options, *words).code == 0
+    assert ours == _left(machine)
+    assert frozen == machine.freeze()
+
+
+def test_a_folder_is_installed_anew_each_time(machine: Machine, project: Path) -> None:
+    assert machine.process("install", "--python", machine.environment, project).code == 0
+    (project / "b.py").write_text(_BACKEND.replace('"EDITABLE', '"CHANGED'))
+    done = machine.process("install", "--python", machine.environment, "-C", "x=y", project)
+    assert done.code == 0, done.err
+    assert "Found existing installation: one 1.0" in done.out
+    assert (machine.site_packages / "one.py").read_text() == "SETTINGS = {'x': 'y'}\n"
+    assert (project / "log.txt").read_text() == "build_wheel None\nbuild_wheel {'x': 'y'}\n"
+
+
+def test_what_only_dependencies_ask_for_is_not_requested(
+    machine: Machine, project: Path, tmp_path: Path
+) -> None:
+    metadata = metadata_text("two", "1.0", [f"one @ {project.as_uri()}"])
+    wheel = make_wheel(tmp_path / "built", "two", "1.0", metadata=metadata)
+    done = machine.process("install", "--no-index", "--python", machine.environment, wheel)
+    assert done.code == 0, done.err
+    requested = [path.parent.name for path in machine.site_packages.glob("*/REQUESTED")]
+    assert requested == ["two-1.0.dist-info"]
+    record = (machine.site_packages / "one-1.0.dist-info" / "RECORD").read_text()
+    assert "REQUESTED" not in record
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"b.py": "def prepare_metadata_for_build_wheel(*_): raise SystemExit('no')"},
+            "metadata-generation-failed",
+        ),
+        ({"b.py": "import nowhere"}, "Cannot import build backend 'b'."),
+        ({"pyproject.toml": "[build-system]\n"}, "missing the mandatory `requires` key"),
+        ({"pyproject.toml": "[build-system]\nrequires = [1]\n"}, "not a list of strings"),
+        (
+            {"pyproject.toml": _PYPROJECT.replace("[]", '["x @ https://packages.example.org/x"]')},
+            "names an address of its own",
+        ),
+        (
+            {"b.py": _BACKEND.replace("log(f", "raise SystemExit('no wheel today') or log(f")},
+            "no wheel today",
+        ),
+    ],
+)
+def test_a_build_that_fails_says_why_and_leaves_nothing(
+    machine: Machine, project: Path, files: dict[str, str], said: str
+) -> None:
+    temporary = _temporary(machine)
+    empty = _left(machine)
+    for name, text in files.items():
+        (project / name).write_text(text)
+    done = machine.process("install", "--no-index", "--python", machine.environment, project)
+    assert done.code == 1
+    assert said in done.err
+    assert not list(temporary.iterdir())
+    assert _left(machine) == empty
+
+
+def test_an_editable_install_needs_the_hook_for_it(machine: Machine, project: Path) -> None:
+    (project / "b.py").write_text(_BACKEND.replace("def build_editable", "def something"))
+    done = machine.process("install", "--no-index", "--python", machine.environment, "-e", project)
+    assert done.code == 1
+    assert "missing the 'build_editable' hook" in done.err
+
+
+def test_without_isolation_what_is_missing_is_named_when_asked(
+    machine: Machine, project: Path
+) -> None:
+    (project / "pyproject.toml").write_text(_PYPROJECT.replace("[]", '["helper>=2"]'))
+    words = ("install", "--no-index", "--no-build-isolation", "--python", machine.environment)
+    done = machine.process(*words, "--check-build-dependencies", project)
+    assert done.code == 1
+    assert f"dependencies for {project.as_uri()} are missing: 'helper>=2'." in done.err
+    assert machine.process(*words, project).code == 0
