@@ -137,3 +137,21 @@ def test_a_time_without_a_zone_is_in_utc(environment: TargetEnvironment, tmp_pat
 )
 def test_a_lock_file_is_known_by_its_name(name: str, expected: bool) -> None:
     assert is_lock_file(name) is expected
+
+
+def test_no_extra_is_selected_and_the_default_groups_are(
+    environment: TargetEnvironment, tmp_path: Path
+) -> None:
+    place = tmp_path / "pylock.toml"
+    package = (
+        '[[packages]]\nname = "{0}"\nmarker = "{1}"\n[packages.sdist]\n'
+        'url = "https://packages.example.org/{0}-1.0.tar.gz"\n'
+        f'hashes = {{{{ sha256 = "{"0" * 64}" }}}}\n'
+    )
+    place.write_text(
+        f'{HEAD}extras = ["x"]\ndependency-groups = ["dev", "docs"]\ndefault-groups = ["dev"]\n'
+        + package.format("a", "'x' in extras")
+        + package.format("b", "'dev' in dependency_groups")
+        + package.format("c", "'docs' in dependency_groups")
+    )
+    assert [file.project for file in read_locks([str(place)], environment).files] == ["b"]

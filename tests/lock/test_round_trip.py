@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
 
 if sys.version_info >= (3, 11):
@@ -141,3 +142,25 @@ def test_a_wheel_named_by_path_is_locked_as_an_archive(client: Machine, tmp_path
     assert client.install("--no-index", "-r", place).code == 0
     assert client.version_of("mine") == "1.0"
     assert list(client.site_packages.glob("mine-*/direct_url.json"))
+
+
+def test_the_locked_file_is_taken_though_a_better_one_was_published_since(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    place = tmp_path / "pylock.toml"
+    machine.trust(made, str(made.folder))
+    assert machine.run("lock", "--python", machine.environment, "lib", "-o", place).code == 0
+    made.add(make_wheel(tmp_path, "lib", "1.0", build="1", files={"lib/__init__.py": "# newer"}))
+    assert machine.install("--dry-run", "lib").code == 0
+    done = machine.install("-r", place)
+    assert done.code == 0, done.err
+    assert machine.version_of("lib") == "1.0"
+
+
+def test_what_is_locked_is_downloaded(client: Machine, locked: Path, tmp_path: Path) -> None:
+    done = client.run("download", "-r", locked, "-d", tmp_path / "files")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == [
+        "app-2.0-py3-none-any.whl",
+        "lib-1.0-py3-none-any.whl",
+    ]

@@ -34,6 +34,16 @@ def test_a_hash_that_was_not_signed_is_a_failed_verification(client: Machine, lo
     assert client.freeze() == []
 
 
+def test_a_lock_without_a_sha256_is_refused_because_pages_sign_no_other(
+    client: Machine, locked: Path
+) -> None:
+    sha256 = locked.read_text().split('sha256 = "')[1][:64]
+    done = client.install("-r", changed(locked, f'sha256 = "{sha256}"', f'sha512 = "{"0" * 128}"'))
+    assert done.code == 1
+    assert "has no sha256 hash" in done.err
+    assert client.freeze() == []
+
+
 def test_a_size_that_was_not_signed_is_a_failed_verification(client: Machine, locked: Path) -> None:
     done = client.install("-r", changed(locked, "size = ", "size = 9"))
     assert done.code == 3

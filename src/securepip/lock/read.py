@@ -132,18 +132,16 @@ class Locked:
         """
         markers = MarkerRules(environment)
         applicable = [one for one in asked if one.link is None and markers.apply(one.marker)]
-        for file in self.files:
-            _check_allowed(file, options)
-            _check_version(file, options, applicable)
         anew = options.ignore_installed or options.force_reinstall or options.upgrade
-        wanted = [
-            file
-            for file in self.files
-            if file.path is None and (anew or not _is_installed(file, environment))
-        ]
-        if wanted:
-            index.prefetch_pages(file.project for file in wanted)
-        for file in wanted:
+        needed = [file for file in self.files if anew or not _is_installed(file, environment)]
+        for file in self.files:
+            _check_version(file, options, applicable)
+        for file in needed:
+            _check_allowed(file, options)
+        signed = [file for file in needed if file.path is None]
+        if signed:
+            index.prefetch_pages(file.project for file in signed)
+        for file in signed:
             _check_signed(file, index)
 
 
