@@ -134,7 +134,7 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         raise FormatError("core metadata without a name or a version")
     try:
         parsed_version = Version(version)
-        requirements = tuple(Requirement(line) for line in raw.get("requires_dist", ()))
+        requirements = tuple(Requirement(line.strip()) for line in raw.get("requires_dist", ()))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"core metadata of {name} {version}: {error}") from None
     return CoreMetadata(

@@ -18,6 +18,7 @@ from securepip.resolver.finder import CandidateFinder
 from securepip.resolver.graph import (
     AnyRequirement,
     Candidate,
+    ExactRequirement,
     FileCandidate,
     PythonCandidate,
     PythonRequirement,
@@ -65,7 +66,11 @@ def explain_conflict(
     if wrong_python:
         return _another_python(wrong_python, python)
     for cause in causes:
-        if not isinstance(cause.requirement, PythonRequirement) and _is_unknown(cause, finder):
+        if (
+            finder.asks_index
+            and not isinstance(cause.requirement, PythonRequirement)
+            and _is_unknown(cause, finder)
+        ):
             return _unknown_project(cause, causes, finder)
     single = causes[0].requirement
     if len(causes) == 1 and single.project not in constraints:
@@ -84,7 +89,7 @@ def explain_too_deep(rounds: int) -> ResolutionError:
 
 def _is_unknown(cause: Cause, finder: CandidateFinder) -> bool:
     project = cause.requirement.project
-    if isinstance(cause.requirement, UnsignedRequirement):
+    if isinstance(cause.requirement, (UnsignedRequirement, ExactRequirement)):
         return False
     return finder.installed_distribution(project) is None and not finder.knows(project)
 
@@ -198,7 +203,7 @@ def _conflict(
 
 def _has_candidates(cause: Cause, finder: CandidateFinder) -> bool:
     requirement = cause.requirement
-    if isinstance(requirement, PythonRequirement):
+    if isinstance(requirement, (PythonRequirement, ExactRequirement)):
         return True
     if finder.installed_distribution(requirement.project) is not None:
         return True

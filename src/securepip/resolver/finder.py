@@ -48,6 +48,14 @@ class InvalidMetadataError(Exception):
     """A candidate's metadata is of no use; the candidate is passed over with a warning."""
 
 
+class InconsistentMetadataError(InvalidMetadataError):
+    """A file of the user's is of another project or version than its name says."""
+
+
+class UnsupportedWheelError(RequirementError):
+    """A wheel that a path or URL names does not fit the target."""
+
+
 class CandidateFinder:
     """Finds and remembers the candidates of one resolution.
 
@@ -85,7 +93,8 @@ class CandidateFinder:
         self._announced: set[tuple[NormalizedName, str]] = set()
         self._ahead: dict[NormalizedName, int] = {}
         self._of_file: dict[OfferedFile, FileCandidate] = {}
-        self._of_link: dict[tuple[str, str, bool], FileCandidate] = {}
+        self._of_link: dict[tuple[tuple[object, ...], bool], FileCandidate] = {}
+        self._unusable: dict[OfferedFile, InvalidMetadataError] = {}
         self._said = ""
         self._of_installed: dict[NormalizedName, InstalledCandidate] = {}
         self._of_extras: dict[tuple[BaseCandidate, frozenset[NormalizedName]], ExtrasCandidate] = {}
@@ -94,6 +103,11 @@ class CandidateFinder:
     def installed(self) -> Iterable[InstalledCandidate]:
         """The installed distributions that were considered, in the order in which they were."""
         return self._of_installed.values()
+
+    @property
+    def asks_index(self) -> bool:
+        """Whether the verified index is asked."""
+        return not self._options.no_index
 
     def knows(self, project: NormalizedName) -> bool:
         """Whether a trusted repository, or a place of ``--find-links``, has the project at all."""
@@ -151,12 +165,19 @@ class CandidateFinder:
                 ``HashRules.check`` does.
         """
         offered, project = files[at], asked_by.project
+        if offered in self._unusable:
+            raise self._unusable[offered]
         if offered not in self._of_file:
             self._say_found(offered, asked_by)
             file = _plannable(offered)
             self._hashes.check(project, file, asked_by)
             self._announce_next(project, files, at)
-            raw, metadata = self.metadata(project, offered)
+            try:
+                raw, metadata = self.metadata(project, offered)
+            except InvalidMetadataError as error:
+                self._unusable[offered] = error
+                self._say_unusable(offered, asked_by, error)
+                raise
             self._of_file[offered] = FileCandidate(
                 project,
                 offered.version,
@@ -179,7 +200,7 @@ class CandidateFinder:
         link = asked.link
         if link is None:
             raise ValueError(asked)
-        key = (link.url, link.subdirectory, asked.editable)
+        key = (link.identity, asked.editable)
         if key not in self._of_link:
             self._of_link[key] = self._make_direct(asked, link)
         return self._of_link[key]
@@ -307,12 +328,13 @@ class CandidateFinder:
                 f"{link.shown} has invalid metadata: {error.what}", remedy="Ask its authors."
             ) from None
         if asked.project not in (None, metadata.project):
-            raise InvalidMetadataError(
+            raise InconsistentMetadataError(
                 f"Requested {asked.text} has inconsistent name: expected {asked.project!r}, but "
                 f"metadata has {str(metadata.project)!r}"
             )
         named = asked.requirement
-        text = f"{metadata.project}=={metadata.version}"
+        name = metadata.project if link.is_wheel else metadata.name
+        text = f"{name}=={metadata.version}"
         if named is not None and named.url:
             text = f"{named.name} @ {named.url}"
         return FileCandidate(
@@ -341,7 +363,9 @@ class CandidateFinder:
                 link.path, link.url, "named by the user", asked.editable, link.subdirectory
             )
         if link.is_wheel and not self._ranking.fits(link.filename):
-            raise RequirementError(f"{link.filename} is not a supported wheel on this platform.")
+            raise UnsupportedWheelError(
+                f"{link.filename} is not a supported wheel on this platform."
+            )
         path = link.path or self._fetched(asked, link)
         (sha256,), size = hashes_of(path, ["sha256"])
         file = UserFile(
@@ -389,6 +413,20 @@ class CandidateFinder:
             what = f"Collecting {asked_by.unmarked.strip()}"
         self._say(f"{what} (from {asked_by.comes_from})" if asked_by.comes_from else what)
 
+    def _say_unusable(
+        self, offered: OfferedFile, asked_by: SpecifierRequirement, error: InvalidMetadataError
+    ) -> None:
+        if isinstance(error, InconsistentMetadataError):
+            url = offered.file.url
+            _log.info("Discarding %s: Requested %s from %s %s", url, asked_by.text, url, error)
+            return
+        _log.warning(
+            "Ignoring version %s of %s since it has invalid metadata:\n%s",
+            offered.version,
+            asked_by.project,
+            error,
+        )
+
     def _say_direct(self, asked: UserRequirement, link: UserLink) -> None:
         source = f" (from {asked.source})" if asked.source else ""
         if asked.editable:
@@ -429,7 +467,12 @@ def _check_identity(project: NormalizedName, offered: OfferedFile, metadata: Cor
         return
     says = f"says in its metadata that it is {metadata.name} {metadata.version}"
     if isinstance(offered.file, LocalFile):
-        raise InvalidMetadataError(f"{offered.file.path} {says}")
+        field, expected, found = "version", str(offered.version), str(metadata.version)
+        if metadata.project != project:
+            field, expected, found = "name", project, metadata.project
+        raise InconsistentMetadataError(
+            f"has inconsistent {field}: expected {expected!r}, but metadata has {found!r}"
+        )
     # A page of one project that offers the distribution of another: whoever may sign for the one
     # would speak for the other, and what was resolved is not what would be installed.
     raise VerificationError(

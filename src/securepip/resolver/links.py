@@ -19,7 +19,7 @@ from functools import cached_property
 from html.parser import HTMLParser
 from mimetypes import guess_type
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import pathname2url, url2pathname
 
 from packaging.utils import (
@@ -61,6 +61,14 @@ class UserLink:
     hash: str = ""
     subdirectory: str = ""
     egg: str = ""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two links have in common that lead to the same, however they are written."""
+        parts = urlsplit(self.url)
+        place = ("file", str(self.path)) if self.path else (parts.netloc, unquote(parts.path))
+        query = sorted(parse_qsl(parts.query, keep_blank_values=True))
+        return (*place, tuple(query), self.subdirectory, self.hash)
 
     @property
     def filename(self) -> str:

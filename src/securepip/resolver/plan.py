@@ -29,6 +29,7 @@ class PlannedFile:
         config_settings: ``--config-settings`` of its requirement, for its build alone.
         beats_signed: The version of the signed candidate that this file of the user's was taken
             instead of, for a project that only dependencies ask for; None where there is none.
+        written: The name as it was asked for first, or "".
     """
 
     project: NormalizedName
@@ -41,6 +42,12 @@ class PlannedFile:
     is_direct: bool = False
     config_settings: Mapping[str, str | list[str]] = field(default_factory=dict)
     beats_signed: Version | None = None
+    written: str = ""
+
+    @property
+    def name(self) -> str:
+        """The project's name as who first asked for it wrote it: as pip names it."""
+        return self.written or self.project
 
     @property
     def is_yanked(self) -> bool:
@@ -82,10 +89,23 @@ class SatisfiedRequirement:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be installed, dependencies before what needs them, and what is there already."""
+    """What is to be installed, and what is there already.
+
+    Attributes:
+        install: Dependencies before what needs them.
+        satisfied: What is there.
+        chosen: The projects of ``install`` in the order in which they were chosen.
+    """
 
     install: tuple[PlannedFile, ...] = ()
     satisfied: tuple[SatisfiedRequirement, ...] = ()
+    chosen: tuple[NormalizedName, ...] = ()
+
+    @property
+    def as_chosen(self) -> list[PlannedFile]:
+        """``install`` in the order in which reports list it: what is named comes first."""
+        planned = {one.project: one for one in self.install}
+        return [planned[project] for project in self.chosen]
 
     @property
     def signed(self) -> list[tuple[NormalizedName, PageFile]]:

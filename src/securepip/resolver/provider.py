@@ -11,6 +11,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,11 @@ from resolvelib.structs import RequirementInformation
 from securepip.errors import RequirementError
 from securepip.formats.page import PageFile
 from securepip.resolver.candidates import OfferedFile, is_pin, specifier_set
-from securepip.resolver.finder import CandidateFinder, InvalidMetadataError
+from securepip.resolver.finder import (
+    CandidateFinder,
+    InvalidMetadataError,
+    UnsupportedWheelError,
+)
 from securepip.resolver.graph import (
     PYTHON,
     AnyRequirement,
@@ -170,7 +175,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         exact, specifiers = self._exact_and_specifiers(identifier, asked, requirements)
         project = project_of(identifier)
         constraint = self._constraints.get(project, SpecifierSet())
-        linked = [self._finder.direct_candidate(one) for one in self._linked.get(project, ())]
+        linked = self._linked.get(project, ())
         if linked:
             exact = self._only_linked(exact, specifiers, linked)
             if not exact:
@@ -237,17 +242,23 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         self,
         exact: Sequence[Candidate],
         specifiers: Sequence[SpecifierRequirement],
-        linked: Sequence[FileCandidate],
+        linked: Sequence[UserRequirement],
     ) -> list[Candidate]:
         """What constraints that name a path or URL leave of the choice."""
+        identities = {one.link.identity for one in linked if one.link is not None}
         if exact:
-            return [one for one in exact if all(_base(one) is each for each in linked)]
-        if not specifiers or any(one is not linked[0] for one in linked):
+            return [one for one in exact if {_link_identity(one)} == identities]
+        if not specifiers or len(identities) > 1:
+            return []
+        try:
+            candidate = self._finder.direct_candidate(linked[0])
+        except (UnsupportedWheelError, InvalidMetadataError) as error:
+            _log.info("Discarding %s: %s", linked[0].text, error)
             return []
         template = specifiers[0]
         if not template.extras:
-            return [linked[0]]
-        return [self._finder.with_extras(linked[0], template.extras, template)]
+            return [candidate]
+        return [self._finder.with_extras(candidate, template.extras, template)]
 
     def _found(
         self,
@@ -311,15 +322,9 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
     def _candidate(
         self, files: Sequence[OfferedFile], at: int, template: SpecifierRequirement
     ) -> Iterator[FileCandidate]:
-        try:
+        # One that cannot be used was named by the finder, once.
+        with suppress(InvalidMetadataError):
             yield self._finder.found_candidate(files, at, template)
-        except InvalidMetadataError as error:
-            _log.warning(
-                "Ignoring version %s of %s since it has invalid metadata:\n%s",
-                files[at].version,
-                template.project,
-                error,
-            )
 
     def _dependencies_of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
         if isinstance(candidate, PythonCandidate):
@@ -396,8 +401,9 @@ def direct_requirements(
     return found
 
 
-def _base(candidate: Candidate) -> Candidate:
-    return candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+def _link_identity(candidate: Candidate) -> tuple[object, ...] | None:
+    base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+    return base.link.identity if isinstance(base, FileCandidate) and base.link else None
 
 
 def _satisfies(requirement: AnyRequirement, candidate: Candidate) -> bool:

@@ -7,6 +7,7 @@ that says why there is none. Nothing is asked of the index when everything is in
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -239,11 +240,18 @@ def _plan(
                 is_direct=chosen[project].link is not None,
                 config_settings=chosen[project].config_settings,
                 beats_signed=_beaten(chosen[project], asked, finder),
+                written=_written_name(chosen[project]),
             )
             for project in installation_order(result.graph, chosen)
         ),
         satisfied=tuple(_satisfied(one, required_by.get(one.project, ())) for one in kept),
+        chosen=tuple(chosen),
     )
+
+
+def _written_name(candidate: FileCandidate) -> str:
+    found = re.match(r"[\w.-]+", candidate.asked_by.text)
+    return found[0] if found else candidate.project
 
 
 def _is_there(
