@@ -89,7 +89,7 @@ def _hand_off(
 ) -> int:
     from securepip.installer import install
 
-    console.say("Installing collected packages: " + ", ".join(one.project for one in plan.install))
+    console.say("Installing collected packages: " + ", ".join(one.name for one in plan.install))
     report = install(wheels, python, plan.satisfied, _install_options(arguments), pip)
     for line in report.replaced:
         console.say(line)
