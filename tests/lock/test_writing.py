@@ -6,9 +6,11 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from securepip.errors import FormatError
 from securepip.formats.digests import Sha256
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, UserDirectory, UserFile
@@ -86,3 +88,9 @@ def test_what_was_named_by_address_is_an_archive_and_what_was_found_is_not(tmp_p
     (found,) = tomllib.loads(make_lock([planned("x", file)], tmp_path, where))["packages"]
     assert found["sdist"]["name"] == "x-1.0.tar.gz"
     assert found["version"] == "1.0"
+
+
+def test_a_lock_that_nobody_could_read_is_not_written(tmp_path: Path) -> None:
+    sdist = PageFile("x-1.0.tar.bz2", "x-1.0.tar.bz2", DIGEST, 7)
+    with pytest.raises(FormatError, match=r"x-1\.0\.tar\.bz2"):
+        make_lock([planned("x", sdist)], tmp_path, where)

@@ -20,11 +20,13 @@ from packaging.pylock import (
     PackageSdist,
     PackageWheel,
     Pylock,
+    PylockValidationError,
     is_valid_pylock_path,
 )
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from securepip.errors import FormatError
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
 from securepip.index.types import UserDirectory, UserFile
@@ -46,6 +48,9 @@ def make_lock(planned: Sequence[PlannedFile], folder: Path, locate: Locate) -> s
         planned: What is locked.
         folder: Where the lock will be; folders of the user's are named relative to it.
         locate: Says where a signed file is.
+
+    Raises:
+        FormatError: A file has a name that no lock may hold, such as ``x-1.0.tar.bz2``.
     """
     lock = Pylock(
         lock_version=Version("1.0"),
@@ -54,6 +59,14 @@ def make_lock(planned: Sequence[PlannedFile], folder: Path, locate: Locate) -> s
             _package(one, folder, locate) for one in sorted(planned, key=lambda it: it.project)
         ],
     )
+    try:
+        lock.validate()
+    except PylockValidationError as error:
+        raise FormatError(
+            f"The lock cannot be written: {error}",
+            meaning="No installer would read it (PEP 751).",
+            remedy="Ask for another version of that project, or see --only-binary.",
+        ) from None
     return tomli_w.dumps(lock.to_dict())
 
 
