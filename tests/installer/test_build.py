@@ -68,7 +68,12 @@ def installer(tmp_path: Path) -> Installer:
 @pytest.fixture
 def settings(tmp_path: Path, installer: Installer) -> BuildSettings:
     return BuildSettings(
-        Path(sys.executable), "cp3-none-any", installer, _lacking, tmp_path / "cache"
+        Path(sys.executable),
+        "cp3-none-any",
+        installer,
+        _lacking,
+        lambda: None,
+        tmp_path / "cache",
     )
 
 

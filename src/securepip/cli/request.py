@@ -155,6 +155,7 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
         check_dependencies=arguments.check_build_deps,
         constraints=_build_constraints(arguments, stack),
         choosing=given.options(resolve_options(arguments)),
+        editable=command == "install",
     )
     builder = SdistBuilder(index, environment, cache / "wheels", options)
     say_where(arguments, given.said)

@@ -21,6 +21,8 @@ from pathlib import Path
 
 def load(folder: str) -> None:
     """Import what ``pip install`` needs, of the pip in ``folder``."""
+    # The target's start-up (sitecustomize, a path file) may have imported the target's own pip.
+    _forget_pip()
     spec = PathFinder.find_spec("pip", [folder])
     if spec is None or spec.loader is None:
         return
@@ -32,8 +34,12 @@ def load(folder: str) -> None:
             importlib.import_module(name)
     except Exception:
         # Too old an interpreter, another layout of pip: let the runner say what it has to say.
-        for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:
-            del sys.modules[name]
+        _forget_pip()
+
+
+def _forget_pip() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:
+        del sys.modules[name]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +102,8 @@ class BuildSettings:
         tag: The best wheel tag of the target: its version, ABI and platform.
         install: How build requirements get into an environment.
         check: What an environment lacks.
+        fingerprint: What stands for all that the target's environment holds, or None where
+            something there may change unseen.
         cache: The folder of built wheels, or None to keep none.
         isolated: Not ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
@@ -111,6 +113,7 @@ class BuildSettings:
     tag: str
     install: InstallVerified
     check: CheckRequirements
+    fingerprint: Callable[[], Sha256 | None]
     cache: Path | None
     isolated: bool = True
     check_dependencies: bool = False
@@ -286,20 +289,25 @@ class Build:
     def _place(self) -> Path | None:
         """Where the cache keeps the wheel.
 
-        Nowhere what has ingredients without a digest: a folder of the user's, which may change at
-        any time, and what the target's environment holds.
+        Nowhere what has an ingredient without a digest: a folder of the user's, which may change
+        at any time.
         """
         settings = self._settings
-        if settings.cache is None or not settings.isolated:
+        if settings.cache is None or isinstance(self._source, UserDirectory):
             return None
-        if isinstance(self._source, UserDirectory):
-            return None
+        digests: Collection[Sha256] = self._digests
+        if not settings.isolated:
+            environment = settings.fingerprint()
+            if environment is None:
+                return None
+            digests = [environment]
         subdirectory = self._source.subdirectory if isinstance(self._source, UserFile) else ""
         ingredients = [
             self._source.sha256,
             subdirectory,
             settings.tag,
-            sorted(self._digests),
+            settings.isolated,
+            sorted(digests),
             sorted(self._config_settings.items()),
         ]
         key = hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()

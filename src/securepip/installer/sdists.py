@@ -9,6 +9,7 @@ does not reach them.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import tempfile
@@ -23,7 +24,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import InstallationError, SecurepipError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
@@ -56,12 +57,14 @@ class BuildOptions:
         check_dependencies: ``--check-build-dependencies``.
         constraints: Of ``--build-constraint``. Those of ``--constraint`` are not for builds.
         choosing: How the user wants distributions chosen; what concerns builds is taken from it.
+        editable: Whether folders are built as editable where the user says so: not to download.
     """
 
     isolated: bool = True
     check_dependencies: bool = False
     constraints: tuple[UserRequirement, ...] = ()
     choosing: ResolveOptions = field(default_factory=ResolveOptions)
+    editable: bool = True
 
     @property
     def for_requirements(self) -> ResolveOptions:
@@ -103,6 +106,7 @@ class SdistBuilder:
             tag=str(environment.tags[0]),
             install=self._install,
             check=_lacking,
+            fingerprint=lambda: _fingerprint(environment),
             cache=cache,
             isolated=self._options.isolated,
             check_dependencies=self._options.check_dependencies,
@@ -200,6 +204,8 @@ class SdistBuilder:
         self, source: Source, project: NormalizedName | None, settings: ConfigSettings
     ) -> Iterator[Build]:
         """The build of a source; one that needs itself, over any number of steps, is refused."""
+        if isinstance(source, UserDirectory) and not self._options.editable:
+            source = replace(source, editable=False)
         if source.filename in self._building:
             chain = " → ".join([*self._building, source.filename])
             raise InstallationError(
@@ -285,6 +291,17 @@ def _lacking(python: Path, requirements: Sequence[str]) -> Lacking:
     return Lacking(tuple(dict.fromkeys(missing)), tuple(conflicting))
 
 
+def _fingerprint(environment: TargetEnvironment) -> Sha256 | None:
+    """The digest of what is installed there, of all that may take part in a build."""
+    said = []
+    for found in importlib.metadata.distributions(path=list(environment.path)):
+        record = found.read_text("RECORD")
+        if record is None or found.read_text("direct_url.json") is not None:
+            return None  # What it holds has no digest, or is a folder that somebody works on.
+        said.append(record)
+    return sha256_of("\0".join(sorted(said)).encode())
+
+
 def _is_wheel(source: Source) -> bool:
     return not isinstance(source, UserDirectory) and source.filename.endswith(WHEEL_SUFFIX)
 
@@ -304,7 +321,7 @@ def _display_name(planned: PlannedFile) -> str:
 
 def _say_built(name: str, wheel: BuiltWheel) -> None:
     if not wheel.is_new:
-        _log.info("  Using cached wheel for %s: %s", name, wheel.path)
+        _log.info("  Using cached %s", wheel.filename)
         return
     _log.info(
         "  Created wheel for %s: filename=%s size=%d sha256=%s",
