@@ -177,3 +177,12 @@ def test_without_isolation_what_is_missing_is_named_when_asked(
     assert done.code == 1
     assert f"dependencies for {project.as_uri()} are missing: 'helper>=2'." in done.err
     assert machine.process(*words, project).code == 0
+
+
+def test_a_user_install_that_the_environment_would_not_see_builds_nothing(
+    machine: Machine, project: Path
+) -> None:
+    done = machine.process("install", "--user", "--python", machine.environment, project)
+    assert done.code == 1
+    assert "User site-packages are not visible in this virtualenv." in done.err
+    assert not (project / "log.txt").exists()

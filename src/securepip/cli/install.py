@@ -28,6 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     with ExitStack() as pips, ExitStack() as stack:
         asked = request.prepare(arguments, "install", stack)
+        if arguments.use_user_site:
+            from securepip.installer import check_user_site
+
+            check_user_site(asked.environment.python)
         pip = _start_pip_early(arguments, asked.given, asked.environment, pips)
         plan = asked.resolve(
             ignore_installed=bool(arguments.ignore_installed or arguments.target_dir),

@@ -4,6 +4,7 @@ from securepip.installer.handoff import HandOff, InstallOptions, InstallReport, 
 from securepip.installer.process import Pip
 from securepip.installer.sdists import BuildOptions, SdistBuilder
 from securepip.installer.unpack import copy_verified
+from securepip.installer.user_site import check_user_site
 
 __all__ = [
     "BuildOptions",
@@ -12,6 +13,7 @@ __all__ = [
     "InstallReport",
     "Pip",
     "SdistBuilder",
+    "check_user_site",
     "copy_verified",
     "install",
 ]
