@@ -63,10 +63,11 @@ class HashRules:
             ResolutionError: Hashes are required, and neither the URL nor ``--hash`` has one.
             VerificationError: It has another hash than those that the user named.
         """
+        if self._required and not (asked.by_user and asked.acceptable):
+            # As in pip: what a dependency says of itself is no hash that the user gave.
+            raise _without_hash(f"{asked.text} --hash=sha256:{file.sha256}")
         if asked.acceptable:
             self._compare(file, asked.acceptable, asked.text)
-        elif self._required:
-            raise _without_hash(f"{asked.text} --hash=sha256:{file.sha256}")
 
     def check_directory(self, asked: UserRequirement) -> None:
         """See that a folder may be used: it has no hash.

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -382,7 +383,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         """What a user's own distribution asks for by path or URL: as if the user had."""
         project = canonicalize_name(written.name)
         try:
-            asked = parse_requirement(str(written).partition(";")[0], chain)
+            asked = replace(parse_requirement(str(written).partition(";")[0], chain), by_user=False)
             candidate = self._finder.direct_candidate(asked)
         except (RequirementError, InvalidMetadataError) as error:
             _log.info("Discarding %s: %s", written, error)

@@ -53,6 +53,7 @@ class UserRequirement:
         extras: The extras that are asked for.
         marker: When it is meant.
         config_settings: ``--config-settings`` of this requirement.
+        by_user: False when it is a dependency of a distribution of the user's.
     """
 
     requirement: Requirement | None
@@ -64,6 +65,7 @@ class UserRequirement:
     extras: frozenset[NormalizedName] = frozenset()
     marker: Marker | None = None
     config_settings: ConfigSettings = field(default_factory=dict)
+    by_user: bool = True
 
     @property
     def project(self) -> NormalizedName | None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
-from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
-from resolvelib.resolvers import Criterion
+from resolvelib import ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.resolvers.abstract import Result
 
 from securepip.errors import RequirementError
@@ -43,6 +41,7 @@ from securepip.resolver.options import FetchDirect, ResolveOptions, SdistMetadat
 from securepip.resolver.order import installation_order
 from securepip.resolver.plan import Plan, PlannedFile, SatisfiedRequirement
 from securepip.resolver.provider import Provider, direct_requirements
+from securepip.resolver.reporter import make_reporter
 from securepip.resolver.requirements import ResolveInput, UserRequirement
 
 _log = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ def resolve(
         with_dependencies=not options.no_deps,
         ignore_requires_python=options.ignore_requires_python,
     )
-    resolver = Resolver(provider, _Reporter())
+    resolver = Resolver(provider, make_reporter())
     look_ahead(asked.requirements)
     try:
         result = resolver.resolve(asked.requirements, max_rounds=_MAX_ROUNDS)
@@ -279,7 +278,8 @@ def _is_there(
 
 def _beaten(candidate: FileCandidate, asked: _Asked, finder: CandidateFinder) -> Version | None:
     """The best signed version that a file of the user's was taken instead of, unasked."""
-    if isinstance(candidate.file, PageFile) or candidate.project in asked.projects:
+    named = candidate.link is not None or candidate.project in asked.projects
+    if named or isinstance(candidate.file, PageFile):
         return None
     signed = (
         one.version
@@ -324,31 +324,3 @@ def _warn_if_yanked(candidate: FileCandidate) -> None:
             file.url,
             file.yanked or "<none given>",
         )
-
-
-class _Reporter(BaseReporter[AnyRequirement, Candidate, str]):
-    """Says, as pip does, that and why it takes long."""
-
-    _LOOKING = (
-        "securepip is %slooking at multiple versions of %s to determine which version is "
-        "compatible with other requirements. This could take a while."
-    )
-
-    def __init__(self) -> None:
-        self._rejected: Counter[str] = Counter()
-
-    def rejecting_candidate(
-        self, criterion: Criterion[AnyRequirement, Candidate], candidate: Candidate
-    ) -> None:
-        name = candidate.identifier
-        self._rejected[name] += 1
-        if self._rejected[name] == 1:
-            _log.info(self._LOOKING, "", name)
-        elif self._rejected[name] == 8:
-            _log.info(self._LOOKING, "still ", name)
-        elif self._rejected[name] == 13:
-            _log.info(
-                "This is taking longer than usual. You might need to provide the dependency "
-                "resolver with stricter constraints to reduce runtime. If you want to abort this "
-                "run, press Ctrl + C."
-            )
