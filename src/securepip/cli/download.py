@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = asked.resolve(ignore_installed=True)
         request.say_unsigned(plan)
         with console.progress("Fetching", arguments.progress_bar) as progress:
-            files = iter(asked.index.fetch(plan.signed, progress) if plan.signed else ())
+            files = iter(asked.index.fetch(plan.signed, progress))
         signed = []
         for planned in plan.install:
             if planned.signed is not None:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _save(planned.file, folder)
         request.say_verified(signed)
         if plan.install:
-            named = " ".join(one.project for one in plan.install)
+            named = " ".join(one.project for one in plan.as_chosen)
             console.say(f"Successfully downloaded {named}")
     return 0
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from securepip.resolver.plan import Plan
     from securepip.resolver.requirements import FileOptions
     from securepip.transport import Transport
-    from securepip.trust import Trust
+    from securepip.trust import Trust, TrustedRepository
 
 _MAX_REQUIREMENTS_BYTES = 64 << 20
 _MAX_DISTRIBUTION_BYTES = 16 << 30
@@ -126,7 +126,7 @@ class Request:
         """The installation report of the plan, as JSON."""
         from securepip.cli.report import make_report
 
-        return make_report(plan.install, self.environment, self.index.signed_by)
+        return make_report(plan.as_chosen, self.environment, self.index.signed_by)
 
 
 def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Request:
@@ -172,7 +172,8 @@ def _read_locks(
     Raises:
         SecurepipError: One cannot be read, or is not for the target.
     """
-    if not arguments.requirements:
+    # Its libraries are imported only where there may be one.
+    if not any("pylock" in name for name in arguments.requirements):
         return None
     from securepip.lock import is_lock_file, read_locks
 
@@ -390,7 +391,7 @@ def names(plan: Plan, *, as_written: bool = False) -> str:
 
     return " ".join(
         sorted(
-            f"{parse_core_metadata(one.core_metadata).name if as_written else one.project}"
+            f"{parse_core_metadata(one.core_metadata).name if as_written else one.name}"
             f"-{one.version}"
             for one in plan.install
         )
@@ -506,31 +507,37 @@ def _index_urls(arguments: argparse.Namespace, said: FileOptions) -> list[str]:
 def _asked_indexes(trust: Trust, arguments: argparse.Namespace, said: FileOptions) -> Trust:
     """Of the trusted repositories those that the indexes stand for, in the same order.
 
-    An index that nobody vouches for must not be left out in silence: the user expects what is
-    there to be looked at.
+    An index that nobody vouches for must not be left out in silence where this command names it:
+    the user expects what is there to be looked at.
 
     Raises:
-        UntrustedError: One stands for none.
+        UntrustedError: One that this command names stands for none.
     """
-    from securepip.transport import redact
-
     if arguments.no_index or said.no_index:
         return trust
-    names = []
-    for url in _index_urls(arguments, said):
-        found = trust.for_index(url)
-        if found is None:
-            shown = redact(url)
-            raise UntrustedError(
-                f"The index {shown} stands for no repository that this machine trusts.",
-                meaning="Nobody signs what it offers, so nothing could be verified.",
-                remedy="If a repository that you trust signs it, say so when you add it:\n"
-                f"  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT "
-                f"--index-url {shown}\n"
-                "Or leave the index out: on the command line, in the requirements file, and in "
-                "pip's configuration (see `pip config list`).",
-            )
-        if found.name not in names:
-            names.append(found.name)
+    first, *extra = arguments.configured_indexes
+    found = [_vouched_for(trust, url) for url in _index_urls(arguments, said)]
+    found += [each for url in extra if (each := trust.for_index(url)) is not None]
+    limited = bool(said.index_url or arguments.index_url)
+    if not limited and (default := trust.for_index(first) if first else None) is not None:
+        found.insert(0, default)
+        limited = True
     # Extra indexes alone are added to what is asked anyway: all that is trusted, as it is mapped.
-    return trust.limited_to(names) if said.index_url or arguments.index_url else trust
+    return trust.limited_to(list(dict.fromkeys(each.name for each in found))) if limited else trust
+
+
+def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
+    from securepip.transport import redact
+
+    found = trust.for_index(url)
+    if found is None:
+        shown = redact(url)
+        raise UntrustedError(
+            f"The index {shown} stands for no repository that this machine trusts.",
+            meaning="Nobody signs what it offers, so nothing could be verified.",
+            remedy="If a repository that you trust signs it, say so when you add it:\n"
+            f"  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT "
+            f"--index-url {shown}\n"
+            "Or leave the index out: on the command line and in the requirements file.",
+        )
+    return found

@@ -52,6 +52,8 @@ class DeferredIndex:
         self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress | None = None
     ) -> list[VerifiedFile]:
         """As ``VerifiedIndex.fetch``."""
+        if not wanted:
+            return []
         return self._index.fetch(wanted, progress) if progress else self._index.fetch(wanted)
 
     def origin(self, project: NormalizedName) -> str:
