@@ -49,7 +49,9 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
         words: All words but the command.
 
     Returns:
-        The values by the options' ``dest``, and ``arguments``, the words that are no options.
+        The values by the options' ``dest``; ``arguments``, the words that are no options; and
+        ``configured_indexes``, what pip's configuration says of indexes: the first, perhaps "",
+        then the extra ones.
 
     Raises:
         UsageError: The command line, or the configuration, is not valid, or asks for something
@@ -61,11 +63,32 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     configured = read_pip_configuration(
         command, prefix=_prefix_of(first.python), isolated=first.isolated_mode
     )
+    indexes = _take_places(configured)
     parser = _make_parser(f"securepip {command}", COMMANDS[command])
     parser.set_defaults(**_defaults(parser, configured))
     values, arguments = parser.parse_args(list(words))
     _refuse(command, values)
-    return argparse.Namespace(**vars(values), arguments=arguments, debug=values.debug_mode)
+    return argparse.Namespace(
+        **vars(values), arguments=arguments, debug=values.debug_mode, configured_indexes=indexes
+    )
+
+
+def _take_places(configured: dict[str, str]) -> tuple[str, ...]:
+    """Take out of the configuration where plain pip would look, and return the index URLs.
+
+    These settings were made for pip, mostly long before a repository was trusted. An index among
+    them that stands for a trusted repository chooses it; of any other, and of remote find-links,
+    nothing could be verified, and nothing is fetched. Who names one for *this* command (as an
+    option, or in a requirements file) expects it to be asked, and is refused.
+    """
+    first = configured.pop("index-url", None) or configured.pop("pypi-url", None)
+    configured.pop("pypi-url", None)
+    extra = configured.pop("extra-index-url", "").split()
+    links = configured.pop("find-links", "").split()
+    local = [link for link in links if not link.lower().startswith(("http:", "https:"))]
+    if local:
+        configured["find-links"] = " ".join(local)
+    return (first or "", *extra)
 
 
 def _refuse(command: str, values: optparse.Values) -> None:
