@@ -114,6 +114,7 @@ def _install_options(arguments: argparse.Namespace) -> InstallOptions:
         "--upgrade": arguments.target_dir is not None and arguments.upgrade,
         "--no-warn-script-location": not arguments.warn_script_location,
         "--no-warn-conflicts": not arguments.warn_about_conflicts,
+        "--ignore-requires-python": arguments.ignore_requires_python,
         f"--root-user-action={arguments.root_user_action}": True,
     }
     return InstallOptions(
@@ -123,8 +124,22 @@ def _install_options(arguments: argparse.Namespace) -> InstallOptions:
         root=arguments.root_path,
         compile=bool(arguments.compile),
         no_deps=bool(arguments.ignore_dependencies),
-        pip_arguments=tuple(option for option, wanted in passed_on.items() if wanted),
+        pip_arguments=(
+            *(option for option, wanted in passed_on.items() if wanted),
+            *_target_options(arguments),
+        ),
     )
+
+
+def _target_options(arguments: argparse.Namespace) -> list[str]:
+    """The options that describe another target, so that pip takes the wheels chosen for it."""
+    version = ".".join(map(str, arguments.python_version or ()))
+    return [
+        *([f"--python-version={version}"] if version else []),
+        *([f"--implementation={arguments.implementation}"] if arguments.implementation else []),
+        *(f"--platform={one}" for one in arguments.platforms or ()),
+        *(f"--abi={one}" for one in arguments.abis or ()),
+    ]
 
 
 def _write_report(name: str, text: str) -> None:
