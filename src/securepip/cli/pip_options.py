@@ -77,6 +77,9 @@ def _flag(
     return Option(tuple(names.split()), dest, text, "store_true", default, handler=handler, why=why)
 
 
+_UNTRUSTED_INDEX = (
+    "refused where it stands for no trusted repository; in pip's configuration left out"
+)
 _REQUIREMENT = Option(
     ("-r", "--requirement"), "requirements", "install what the requirements file names",
     "append", (), "file",
@@ -334,12 +337,12 @@ _INDEX = Group(
         Option(
             ("-i", "--index-url", "--pypi-url"), "index_url",
             "an index that stands for a trusted repository", metavar="URL",
-            why="refused for a URL that stands for no trusted repository",
+            why=_UNTRUSTED_INDEX,
         ),
         Option(
             ("--extra-index-url",), "extra_index_urls", "one more, asked after it",
             "append", (), "URL",
-            why="refused for a URL that stands for no trusted repository",
+            why=_UNTRUSTED_INDEX,
         ),
         _flag("--no-index", "no_index", "no repository: only what --find-links has"),
         Option(
@@ -350,6 +353,7 @@ _INDEX = Group(
         Option(
             ("-f", "--find-links"), "find_links", "a folder of your own files, not signed",
             "append", (), "url",
+            why="an address of another machine in pip's configuration is left out",
         ),
         Option(
             ("--uploaded-prior-to",), "uploaded_prior_to",
@@ -379,7 +383,10 @@ _GENERAL = Group(
             ("--log", "--log-file", "--local-log"), "log", "append all that is said to a file",
             metavar="path", type="path",
         ),
-        _flag("--no-input", "no_input", "never ask"),
+        _flag(
+            "--no-input", "no_input", "never ask", handler=Handler.NOBODY,
+            why="securepip never asks",
+        ),
         Option(
             ("--keyring-provider",), "keyring_provider", "auto, disabled, import or subprocess",
             default="auto", metavar="keyring_provider",
@@ -447,7 +454,8 @@ _GENERAL = Group(
         ),
         Option(
             ("--resume-retries",), "resume_retries", "tries of a broken download (default: 5)",
-            default=5, metavar="resume_retries", type="int",
+            default=5, metavar="resume_retries", type="int", handler=Handler.NOBODY,
+            why="a download that breaks off is started again, twice",
         ),
     ),
 )  # fmt: skip

@@ -369,6 +369,7 @@ def say_where(arguments: argparse.Namespace, said: FileOptions) -> None:
     """Where is looked, as pip says it, if it is not where is always looked."""
     indexes, links = _index_urls(arguments, said), [*arguments.find_links, *said.find_links]
     if arguments.no_index or said.no_index:
+        console.say("Ignoring indexes: all, and the trusted repositories", level=1)
         indexes = []
     if not (indexes or links):
         return
