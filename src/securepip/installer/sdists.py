@@ -296,7 +296,7 @@ def _fingerprint(environment: TargetEnvironment) -> Sha256 | None:
     said = []
     for found in importlib.metadata.distributions(path=list(environment.path)):
         record = found.read_text("RECORD")
-        if record is None or found.read_text("direct_url.json") is not None:
+        if record is None or "editable" in (found.read_text("direct_url.json") or ""):
             return None  # What it holds has no digest, or is a folder that somebody works on.
         said.append(record)
     return sha256_of("\0".join(sorted(said)).encode())
