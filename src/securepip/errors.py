@@ -92,6 +92,10 @@ class ResolutionError(SecurepipError):
     """No set of distributions satisfies the requirements."""
 
 
+class ConflictError(ResolutionError):
+    """Requirements contradict each other; ``meaning`` lists them."""
+
+
 class InstallationError(SecurepipError):
     """pip, or the interpreter it installs for, failed after everything had been verified."""
 

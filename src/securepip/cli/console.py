@@ -15,8 +15,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from securepip.errors import SecurepipError, UsageError
+from securepip.errors import ConflictError, SecurepipError, UsageError
 
+_CONFLICT_HELP = (
+    "ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/"
+    "dependency-resolution/#dealing-with-dependency-conflicts"
+)
 _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
@@ -63,7 +67,15 @@ def warn(text: str, *, always: bool = False) -> None:
 
 
 def show_error(error: SecurepipError) -> None:
-    """Print an error with what it means and what to do; hidden by nothing."""
+    """Print an error with what it means and what to do; hidden by nothing.
+
+    What conflicts is listed on standard output and only named on standard error: as pip does.
+    """
+    if isinstance(error, ConflictError):
+        _print_error("ERROR", error.what, "31")
+        say(f"\n{error.meaning}\n\n{error.remedy}\n")
+        _print_error("ERROR", _CONFLICT_HELP, "31")
+        return
     _print_error("ERROR", str(error), "31")
 
 

@@ -6,6 +6,7 @@ thousands of wheels in a few dozen combinations of tags), and only a file that f
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from securepip.resolver.environment import TargetEnvironment
 from securepip.resolver.links import LocalFile
 from securepip.resolver.options import ResolveOptions
 
+_log = logging.getLogger(__name__)
 _PYTHON_IN_NAME = re.compile(r"-py([123]\.?[0-9]?)\.(?:tar|zip|tgz|tbz)")
 
 
@@ -106,6 +108,7 @@ class FileRanking:
         return Offers(
             tuple(offered for _, offered in reversed(ranked)),
             tuple(f"{version} Requires-Python {asked}" for version, asked in sorted(too_new)),
+            project=project,
             wheels_first=self._options.prefer_binary,
         )
 
@@ -155,8 +158,10 @@ class Offers:
         files: tuple[OfferedFile, ...] = (),
         python_mismatches: tuple[str, ...] = (),
         *,
+        project: str = "",
         wheels_first: bool = False,
     ) -> None:
+        self._project = project
         self.files = files
         self._wheels_first = wheels_first
         self.python_mismatches = python_mismatches
@@ -182,13 +187,33 @@ class Offers:
             files = [offered for offered in self.files if offered.version in versions]
         else:
             files = [offered for version in admitted for offered in self._by_version[version]]
-        allowed = [offered for offered in files if offered.hash in hashes]
-        if allowed:
-            files = [*allowed, *(offered for offered in files if not offered.hash)]
+        if hashes:
+            files = _with_hashes(self._project, files, hashes)
         # PEP 592: yanked files only where a pin leaves nothing else.
         if is_pin(specifier) and all(offered.file.yanked is not None for offered in files):
             return files
         return [offered for offered in files if offered.file.yanked is None]
+
+
+def _with_hashes(
+    project: str, files: list[OfferedFile], hashes: frozenset[str]
+) -> list[OfferedFile]:
+    """Those with one of the hashes, then those of which none is known; all if none has one."""
+    allowed = [offered for offered in files if offered.hash in hashes]
+    unknown = [offered for offered in files if not offered.hash]
+    kept = [*allowed, *unknown] if allowed else files
+    left = [offered.file for offered in files if offered not in kept]
+    urls = "".join(f"\n  {file.url}" for file in left)
+    _log.debug(
+        "Checked %s links for project %r against %s hashes (%s matches, %s no digest): %s",
+        len(files),
+        project,
+        len(hashes),
+        len(allowed),
+        len(unknown),
+        f"discarding {len(left)} non-matches:{urls}" if left else "discarding no candidates",
+    )
+    return kept
 
 
 def is_pin(specifiers: Iterable[object]) -> bool:

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from resolvelib.structs import RequirementInformation
 
-from securepip.errors import ResolutionError
+from securepip.errors import ConflictError, ResolutionError
 from securepip.resolver.finder import CandidateFinder
 from securepip.resolver.graph import (
     AnyRequirement,
@@ -191,7 +191,7 @@ def _conflict(
             "available for your environment:",
             *(f"    {identifier}" for identifier in without),
         ]
-    return ResolutionError(
+    return ConflictError(
         f"Cannot install {_join(triggers)} because these package versions have conflicting "
         "dependencies.",
         meaning="\n".join(["The conflict is caused by:", *lines]),

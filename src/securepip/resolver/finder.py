@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from securepip.resolver.graph import (
 from securepip.resolver.hashes import HashRules
 from securepip.resolver.links import FindLinks, LocalFile, UserLink, hashes_of
 from securepip.resolver.options import ConfigSettings, FetchDirect, ResolveOptions, SdistMetadata
-from securepip.resolver.requirements import UserRequirement
+from securepip.resolver.requirements import UserRequirement, refuse_unverifiable
 
 _log = logging.getLogger(__name__)
 _MAX_AHEAD = 32
@@ -200,10 +201,16 @@ class CandidateFinder:
         link = asked.link
         if link is None:
             raise ValueError(asked)
+        refuse_unverifiable(asked)
         key = (link.identity, asked.editable)
         if key not in self._of_link:
             self._of_link[key] = self._make_direct(asked, link)
         return self._of_link[key]
+
+    def with_hashes(self, asked: UserRequirement) -> UserRequirement:
+        """A constraint that names a path or URL, with the hashes of the project's requirements."""
+        known = self._hashes.allowed(asked.project) if asked.project else frozenset[str]()
+        return asked if asked.hashes or not known else replace(asked, hashes=known)
 
     def announce_pages(self, projects: Iterable[NormalizedName]) -> None:
         """Let the index fetch pages that will be needed."""

@@ -51,9 +51,10 @@ class HashRules:
             RequirementError: The signed page knows no hash of the kind that the user named.
             VerificationError: It has another hash than those that the user named.
         """
-        if project in self._allowed:
-            self._compare(file, self._allowed[project], _quoted(asked_by))
-        elif self._required:
+        allowed = self.allowed(project)
+        if allowed:
+            self._compare(file, allowed, _quoted(asked_by))
+        elif self._required or project in self._allowed:
             raise _missing(file, asked_by)
 
     def check_direct(self, file: UserFile, asked: UserRequirement) -> None:

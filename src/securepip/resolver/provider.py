@@ -252,7 +252,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         if not specifiers or len(identities) > 1:
             return []
         try:
-            candidate = self._finder.direct_candidate(linked[0])
+            candidate = self._finder.direct_candidate(self._finder.with_hashes(linked[0]))
         except (UnsupportedWheelError, InvalidMetadataError) as error:
             _log.info("Discarding %s: %s", linked[0].text, error)
             return []

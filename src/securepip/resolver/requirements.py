@@ -197,7 +197,8 @@ def parse_requirement(
     )
     if constraint:
         _check_constraint(asked)
-    _refuse_unverifiable(asked)
+    if marker is None:
+        refuse_unverifiable(asked)
     return asked
 
 
@@ -243,7 +244,8 @@ def parse_editable(
         marker=marker,
         config_settings=config_settings or {},
     )
-    _refuse_unverifiable(asked)
+    if marker is None:
+        refuse_unverifiable(asked)
     return asked
 
 
@@ -340,7 +342,12 @@ def _check_constraint(asked: UserRequirement) -> None:
         raise RequirementError("Constraints cannot have extras")
 
 
-def _refuse_unverifiable(asked: UserRequirement) -> None:
+def refuse_unverifiable(asked: UserRequirement) -> None:
+    """Refuse a link that nothing could verify. One with a marker is judged when that holds.
+
+    Raises:
+        RequirementError: It is an address without a hash, or a version control system.
+    """
     link = asked.link
     if link is None or link.path is not None:
         return

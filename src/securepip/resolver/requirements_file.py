@@ -243,6 +243,11 @@ class _LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise RequirementError(message)
 
+    def takes_value(self, word: str) -> bool:
+        """Whether the word is an option whose value is the next word."""
+        action = self._option_string_actions.get(word)
+        return action is not None and action.nargs != 0
+
 
 def _make_parser() -> _LineParser:
     parser = _LineParser(prog="", add_help=False)
@@ -286,7 +291,12 @@ class _InOrder(argparse.Action):
 def _parse_line(line: str, source: str) -> tuple[str, _Options]:
     text, written = _split_options(line)
     try:
-        options = _PARSER.parse_args(shlex.split(written), namespace=_Options())
+        words = _joined_values(shlex.split(written))
+        # As in pip, words after an option's value are passed over; unknown options are not.
+        options, rest = _PARSER.parse_known_args(words, namespace=_Options())
+        unknown = [word for word in rest if word.startswith("-")]
+        if unknown:
+            raise RequirementError(f"no such option: {unknown[0]}")
     except ValueError as error:
         raise RequirementError(
             f"Invalid requirement: {line} (from {source})",
@@ -297,6 +307,20 @@ def _parse_line(line: str, source: str) -> tuple[str, _Options]:
             f"Invalid requirement: {line} (from {source})", meaning=error.what
         ) from None
     return text, options
+
+
+def _joined_values(words: Sequence[str]) -> list[str]:
+    """The words, each option with its value in one: a value may begin with a dash."""
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        takes_value = _PARSER.takes_value(word)
+        value = next(rest, None) if takes_value else None
+        if value is None:
+            joined.append(word)
+        else:
+            joined.append(f"{word}={value}" if word.startswith("--") else f"{word}{value}")
+    return joined
 
 
 def _split_options(line: str) -> tuple[str, str]:
