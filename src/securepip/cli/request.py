@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from securepip.trust import Trust, TrustedRepository
 
 _MAX_REQUIREMENTS_BYTES = 64 << 20
+# Those that pip warns of; the others are how securepip works, too.
+_ALWAYS_ENABLED = frozenset({"truststore", "no-binary-enable-wheel-cache", "build-constraint"})
 _MAX_DISTRIBUTION_BYTES = 16 << 30
 
 
@@ -60,6 +62,9 @@ def check(arguments: argparse.Namespace, command: str) -> None:
             meaning="securepip does not ask a keyring.",
             remedy="Put user name and password into the location, or into your .netrc file.",
         )
+    always = sorted(_ALWAYS_ENABLED & set(arguments.features_enabled))
+    if always:
+        console.warn(f"The following features are always enabled: {', '.join(always)}. ")
     if _overrides_target(arguments):
         _check_target(arguments, command)
     if len(arguments.requirements_from_scripts) > 1:
