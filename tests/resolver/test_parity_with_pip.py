@@ -16,8 +16,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from securepip.errors import ResolutionError
-from securepip.resolver import ResolveOptions, SatisfiedRequirement, read_requirements, resolve
-from tests.resolver.fakes import FakeIndex, environment, install, pins
+from securepip.resolver import (
+    ReleaseControl,
+    ResolveOptions,
+    SatisfiedRequirement,
+    read_requirements,
+    resolve,
+)
+from tests.resolver.fakes import FakeIndex, UntouchableIndex, environment, install, pins
 from tests.support.wheels import make_wheel
 
 PROJECTS = ("apple", "beet", "corn", "dill", "egg")
@@ -86,6 +92,37 @@ class Scenario:
     upgrade: bool
     prereleases: bool
     no_deps: bool
+    eager: bool
+    ignore_installed: bool
+    force_reinstall: bool
+    only_final: str
+    local: bool
+
+    def flags(self) -> list[str]:
+        """As pip takes the choices."""
+        return [
+            *(["--upgrade"] if self.upgrade else []),
+            *(["--pre"] if self.prereleases else []),
+            *(["--no-deps"] if self.no_deps else []),
+            *(["--upgrade-strategy=eager"] if self.eager else []),
+            *(["--ignore-installed"] if self.ignore_installed else []),
+            *(["--force-reinstall"] if self.force_reinstall else []),
+            *(["--only-final", self.only_final] if self.only_final else []),
+        ]
+
+    def options(self, wheels: Path) -> ResolveOptions:
+        """As we take them; the wheels are the user's own, or those of an index."""
+        return ResolveOptions(
+            upgrade=self.upgrade,
+            upgrade_strategy="eager" if self.eager else "only-if-needed",
+            prereleases=self.prereleases,
+            no_deps=self.no_deps,
+            ignore_installed=self.ignore_installed,
+            force_reinstall=self.force_reinstall,
+            releases=ReleaseControl(second=frozenset({self.only_final} - {""})),
+            no_index=self.local,
+            find_links=(str(wheels),) if self.local else (),
+        )
 
 
 def _requirements(marked: bool) -> st.SearchStrategy[str]:
@@ -115,6 +152,7 @@ def _releases(draw: st.DrawFn, versions: Sequence[str]) -> tuple[Release, ...]:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     installed = {one.project: one for one in _releases(draw, VERSIONS)}
+    prereleases = draw(st.sampled_from([False, False, True]))
     return Scenario(
         releases=_releases(draw, VERSIONS),
         installed=tuple(installed.values()) if draw(st.booleans()) else (),
@@ -124,8 +162,14 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             for _ in range(draw(st.sampled_from([0, 0, 1, 2])))
         ),
         upgrade=draw(st.booleans()),
-        prereleases=draw(st.sampled_from([False, False, True])),
+        prereleases=prereleases,
         no_deps=draw(st.sampled_from([False, False, False, True])),
+        eager=draw(st.booleans()),
+        ignore_installed=draw(st.sampled_from([False, False, False, True])),
+        force_reinstall=draw(st.sampled_from([False, False, False, True])),
+        # pip refuses --pre beside it.
+        only_final="" if prereleases else draw(st.sampled_from(["", "", *PROJECTS])),
+        local=draw(st.booleans()),
     )
 
 
@@ -157,21 +201,18 @@ def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scen
             install(site, release.project, release.version, release.requires, ("x", "y"))
         limits = Path(scratch) / "limits.txt"
         limits.write_text("\n".join(scenario.constraints))
-        flags = [
-            *(["--upgrade"] if scenario.upgrade else []),
-            *(["--pre"] if scenario.prereleases else []),
-            *(["--no-deps"] if scenario.no_deps else []),
-        ]
         theirs, said = pip(
-            "--find-links", str(wheels), "-c", str(limits), *flags, *scenario.asked, site=site
+            "--find-links",
+            str(wheels),
+            "-c",
+            str(limits),
+            *scenario.flags(),
+            *scenario.asked,
+            site=site,
         )
-        index = FakeIndex()
+        index = UntouchableIndex() if scenario.local else FakeIndex()
         index.add_folder(wheels)
-        options = ResolveOptions(
-            upgrade=scenario.upgrade,
-            prereleases=scenario.prereleases,
-            no_deps=scenario.no_deps,
-        )
+        options = scenario.options(wheels)
         asked = read_requirements(scenario.asked, constraint_files=[str(limits)])
         try:
             chosen = resolve(asked, environment(site), index, options)
