@@ -8,7 +8,7 @@ Source: pip's documentation, "Hash-checking Mode".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from packaging.utils import NormalizedName
 
@@ -24,14 +24,26 @@ class HashRules:
     """The hashes that the user named, for each project.
 
     Args:
-        asked: Requirements and constraints that apply to the target.
+        requirements: Those that apply to the target.
+        constraints: Those that apply to the target.
         required: Whether a project without a hash is an error.
     """
 
-    def __init__(self, asked: Iterable[UserRequirement], *, required: bool) -> None:
+    def __init__(
+        self,
+        requirements: Sequence[UserRequirement],
+        constraints: Sequence[UserRequirement] = (),
+        *,
+        required: bool,
+    ) -> None:
         self._required = required
         self._allowed: dict[NormalizedName, frozenset[str]] = {}
-        for one in asked:
+        self._required_hashes: dict[NormalizedName, frozenset[str]] = {}
+        for one in requirements:
+            if one.project is not None and one.hashes and one.link is None:
+                known = self._required_hashes.get(one.project, frozenset())
+                self._required_hashes[one.project] = known | one.hashes
+        for one in (*requirements, *constraints):
             if one.project is not None and one.hashes and one.link is None:
                 # Two lines that name different hashes are both to be obeyed.
                 known = self._allowed.get(one.project, one.hashes)
@@ -54,6 +66,11 @@ class HashRules:
         allowed = self.allowed(project)
         if allowed:
             self._compare(file, allowed, _quoted(asked_by))
+        elif project in self._required_hashes:
+            # Lines that name different hashes: nothing has them all.
+            asked = self._required_hashes[project]
+            found = frozenset({f"sha256:{file.sha256}"})
+            raise _mismatch(file.filename, found, asked, _quoted(asked_by))
         elif self._required or project in self._allowed:
             raise _missing(file, asked_by)
 

@@ -81,7 +81,7 @@ def resolve(
     finder = CandidateFinder(
         environment,
         index,
-        HashRules([*wanted, *limits], required=options.require_hashes),
+        HashRules(wanted, limits, required=options.require_hashes),
         options=options,
         sdist_metadata=sdist_metadata,
         fetch_direct=fetch_direct,
