@@ -72,6 +72,10 @@ def machine(tmp_path: Path, empty_environment: Path) -> Machine:
 
 @pytest.fixture
 def client(machine: Machine, shared_repository: MadeRepository, hostile: HostileServer) -> Machine:
-    """A user's machine that believes the shared repository, served by ``hostile``."""
+    """A user's machine that believes the shared repository, served by ``hostile``.
+
+    It has kept nothing of what it saw when it was told to: it asks for everything.
+    """
     machine.trust(shared_repository, hostile.url)
+    shutil.rmtree(machine.folder / "data" / "trust" / "made" / "metadata")
     return machine
