@@ -8,13 +8,16 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from packaging.utils import NormalizedName
 
 from securepip.errors import UsageError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import ProjectPage, format_time
 from securepip.signing.remove import remove
 from securepip.signing.sync import SyncReport, offered
-from securepip.signing.upstream.page import Reason
+from securepip.signing.sync import run as sync_run
+from securepip.signing.upstream import http_index, simple_api
+from securepip.signing.upstream.page import Reason, UpstreamPage
 from securepip.signing.upstream.sources import open_sources
 from securepip.transport import Transport
 from tests.signing_sync.conftest import Sync
@@ -515,3 +518,41 @@ def test_the_offline_keys_are_not_needed(
     shutil.rmtree(overlay.offline_keys)
     index.offer(make_wheel(tmp_path, "app", "1.0"))
     assert run("app").signed == ["app"]
+
+
+def test_a_page_that_takes_for_ever_holds_nobody_else_up(
+    index: Index,
+    overlay: MadeRepository,
+    run: Sync,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading hostile HTML takes time in proportion to the square of its length."""
+    monkeypatch.setattr(sync_run, "PATIENCE_SECONDS", 1.0)
+    index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
+    run("evil")
+    index.offer(make_wheel(tmp_path, "evil", "2.0"))
+    index.raw["/simple/evil/"] = (200, "text/html", b"<!--" * 50_000)
+    report = run("evil", "good")
+    assert report.signed == ["good"]
+    assert [problem.project for problem in report.problems] == ["evil"]
+    assert [file.filename for file in page_of(overlay, "evil").files] == [
+        "evil-1.0-py3-none-any.whl"
+    ]
+
+
+def test_a_defect_in_reading_one_project_stops_nobody_else(
+    index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
+    read = simple_api.parse_simple_page
+
+    def fail(body: bytes, kind: str, url: str, project: NormalizedName) -> UpstreamPage:
+        if project == "evil":
+            raise RecursionError
+        return read(body, kind, url, project)
+
+    monkeypatch.setattr(http_index, "parse_simple_page", fail)
+    report = run("evil", "good")
+    assert report.signed == ["good"]
+    assert [problem.project for problem in report.problems] == ["evil"]

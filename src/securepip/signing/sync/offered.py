@@ -117,6 +117,10 @@ class Reader:
             return self._read(question)
         except SecurepipError as error:
             return Offered(question.project, error=error)
+        except Exception as error:
+            # Whatever an index says of one project must not stop the others.
+            defect = SecurepipError(f"what is offered cannot be read: {error!r:.200}")
+            return Offered(question.project, error=defect)
 
     def metadata(self, url: str) -> bytes:
         """The ``.metadata`` file beside the distribution at ``url``.

@@ -52,6 +52,9 @@ from securepip.transport.session import PARALLEL
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 1800.0
+"""When nothing at all has come to an end for so long, what is still under way is given up."""
+
 _WORTH_ANOTHER_TRY = {Reason.NO_LENGTH}
 """What the next sync may find out although no page has changed."""
 
@@ -174,7 +177,10 @@ class _Run:
         sent, received = self._transport.traffic.requests, self._transport.traffic.bytes
         self._start()
         while self._pending:
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._pending, PATIENCE_SECONDS, FIRST_COMPLETED)
+            if not done:
+                self._give_up()
+                break
             for future in done:
                 self._pending.pop(future)()
             finished = sum(p.settled is not None for p in self._projects.values())
@@ -183,6 +189,15 @@ class _Run:
         self._report.requests = self._transport.traffic.requests - sent
         self._report.received = self._transport.traffic.bytes - received
         return self._report
+
+    def _give_up(self) -> None:
+        """Leave out what does not come to an end: the rest must be signed before it expires."""
+        for project, entry in self._projects.items():
+            if entry.settled is None:
+                entry.settled = Settled(entry.current)
+                self._problem(project, "was not read in time: it stays as it was")
+        for project in sorted({project for project, _ in self._waiting}):
+            self._problem(project, "its requirements were not read in time")
 
     def close(self) -> None:
         self._pool.close()
