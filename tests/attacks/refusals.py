@@ -43,4 +43,5 @@ def assert_explained(done: Finished) -> None:
     assert done.code in (1, 2, 3), done
     assert "ERROR: " in done.err
     assert "Traceback" not in done.err
+    assert "securepip itself failed" not in done.err
     assert "Successfully" not in done.out

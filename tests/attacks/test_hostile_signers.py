@@ -268,6 +268,16 @@ def test_a_page_from_a_server_cannot_make_us_read_files_of_this_machine(
     assert "a secret" not in done.err + done.out
 
 
+def test_a_requirement_whose_marker_has_no_meaning_is_an_error_in_words(
+    victim: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    offer(made, "app", make_wheel(tmp_path / "x", "app", "9.0", ["lib; os_name ~= 'posix'"]))
+    done = victim.install("app")
+    assert done.code == 1
+    assert_explained(done)
+    assert "os_name ~=" in done.err
+
+
 def test_a_page_of_ten_thousand_files_is_read_in_seconds(
     victim: Machine, made: MadeRepository
 ) -> None:

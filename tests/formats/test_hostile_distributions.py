@@ -29,6 +29,7 @@ DIGITS = b"1" * 5000
         HEAD + b"".join(b"X%d: 1\n" % number for number in range(20_000)),
         HEAD + b"".join(b"X%d: 1\r" % number for number in range(20_000)),
         HEAD + b"Requires-Dist: lib\n" * 500_000,
+        HEAD + b"Requires-Dist: lib" + b",".join(b"!=%d" % number for number in range(30_000)),
     ],
 )
 def test_metadata_that_would_take_for_ever_is_refused_at_once(data: bytes) -> None:

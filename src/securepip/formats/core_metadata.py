@@ -45,6 +45,8 @@ _HEADER_TYPES = (
 )
 # Reading mail, which metadata is, takes time in proportion to lines times different names.
 _MAX_FIELDS, _MAX_FIELD_NAMES = 100_000, 200
+# Thousands of versions or markers take their time whenever they are looked at.
+_MAX_REQUIREMENT = 20_000
 # Python converts no number of more than 4300 digits: an error in the middle of a comparison.
 _ENDLESS_NUMBER = re.compile(rb"[0-9]{1000}")
 
@@ -134,9 +136,9 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         raise FormatError("core metadata without a name or a version")
     try:
         parsed_version = Version(version)
-        requirements = tuple(Requirement(line.strip()) for line in raw.get("requires_dist", ()))
+        requirements = tuple(_requirement(line.strip()) for line in raw.get("requires_dist", ()))
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"core metadata of {name} {version}: {error}") from None
+        raise FormatError(f"core metadata of {name} {version}: {error!s:.500}") from None
     return CoreMetadata(
         name=name,
         version=parsed_version,
@@ -146,6 +148,12 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         dynamic=frozenset(line.strip().lower() for line in raw.get("dynamic", ())),
         metadata_version=_parse_metadata_version(raw.get("metadata_version", "1.0")),
     )
+
+
+def _requirement(line: str) -> Requirement:
+    if len(line) > _MAX_REQUIREMENT:
+        raise ValueError(f"a requirement of {len(line)} characters")
+    return Requirement(line)
 
 
 def _fields(data: bytes) -> bytes:

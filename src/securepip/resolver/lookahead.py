@@ -131,13 +131,14 @@ class LookAhead:
                 written = installed.requires_dist
             elif guess is not None:
                 written = self._finder.metadata(project, guess)[1].requires_dist
-        return [
-            requirement
-            for one in written
-            if not one.url
-            and (self._markers.apply(one.marker) or self._markers.apply(one.marker, extras))
-            for requirement in requirements_from(one, "")
-        ]
+            return [
+                requirement
+                for one in written
+                if not one.url
+                and (self._markers.apply(one.marker) or self._markers.apply(one.marker, extras))
+                for requirement in requirements_from(one, "")
+            ]
+        return []
 
     def _constrained(self, project: NormalizedName, specifier: SpecifierSet) -> SpecifierSet:
         return self._constraints.get(project, SpecifierSet()) & specifier

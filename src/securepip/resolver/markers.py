@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from packaging.markers import Marker
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 
+from securepip.errors import ResolutionError
 from securepip.resolver.environment import TargetEnvironment
 
 
@@ -24,7 +25,11 @@ class MarkerRules:
         self._judged: dict[tuple[str, str], bool] = {}
 
     def apply(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
-        """Whether what carries the marker is meant, when these extras are asked for."""
+        """Whether what carries the marker is meant, when these extras are asked for.
+
+        Raises:
+            ResolutionError: It compares what cannot be compared.
+        """
         if marker is None:
             return True
         text = str(marker)
@@ -33,5 +38,8 @@ class MarkerRules:
     def _judge(self, marker: Marker, text: str, extra: str) -> bool:
         key = (text, extra)
         if key not in self._judged:
-            self._judged[key] = marker.evaluate({**self._environment, "extra": extra})
+            try:
+                self._judged[key] = marker.evaluate({**self._environment, "extra": extra})
+            except (UndefinedComparison, UndefinedEnvironmentName, ValueError) as error:
+                raise ResolutionError(f"The marker {text!r:.200} has no meaning: {error}") from None
         return self._judged[key]

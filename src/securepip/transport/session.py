@@ -369,11 +369,18 @@ def _open_file(url: str, max_bytes: int) -> Iterator[tuple[Answer, Iterator[byte
 
 def _file_chunks(stream: BinaryIO, url: str, max_bytes: int) -> Iterator[bytes]:
     left = max_bytes
-    while chunk := stream.read(CHUNK):
+    while chunk := _read(stream, url):
         left -= len(chunk)
         if left < 0:
             raise _too_large(url, max_bytes)
         yield chunk
+
+
+def _read(stream: BinaryIO, url: str) -> bytes:
+    try:
+        return stream.read(CHUNK)
+    except OSError as error:
+        raise TransportError(f"{url} cannot be read: {error.strerror}", url=url) from None
 
 
 def _new_session(options: TransportOptions) -> requests.Session:
