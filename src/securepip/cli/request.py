@@ -519,15 +519,24 @@ def _asked_indexes(trust: Trust, arguments: argparse.Namespace, said: FileOption
     Raises:
         UntrustedError: One that this command names stands for none.
     """
+    from securepip.transport import redact
+
     if arguments.no_index or said.no_index:
         return trust
     first, *extra = arguments.configured_indexes
     found = [_vouched_for(trust, url) for url in _index_urls(arguments, said)]
     found += [each for url in extra if (each := trust.for_index(url)) is not None]
     limited = bool(said.index_url or arguments.index_url)
-    if not limited and (default := trust.for_index(first) if first else None) is not None:
-        found.insert(0, default)
-        limited = True
+    if first and not limited:
+        default = trust.for_index(first)
+        if default is not None:
+            found.insert(0, default)
+            limited = True
+        else:
+            console.say(
+                f"Not asking {redact(first)}, pip's index here: it stands for no repository that "
+                "this machine trusts (see `securepip trust list`)."
+            )
     # Extra indexes alone are added to what is asked anyway: all that is trusted, as it is mapped.
     return trust.limited_to(list(dict.fromkeys(each.name for each in found))) if limited else trust
 
