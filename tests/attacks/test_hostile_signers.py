@@ -336,3 +336,26 @@ def test_what_a_terminal_would_obey_is_shown_as_text(
     done = refused(victim, "app")
     assert "evil\\x1b[2J" in done.err
     assert all(each.isprintable() or each == "\n" for each in done.err + done.out)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "app-9.0.dist-info/./METADATA",
+        "app-9.0.dist-info//METADATA",
+        "x/../app-9.0.dist-info/METADATA",
+        "./app-9.0.dist-info/METADATA",
+        "app-9.0.dist-info/metadata",
+        "app-9.0.data/purelib/app-9.0.dist-info/METADATA",
+        "app-9.0.data/platlib/./app-9.0.dist-info/direct_url.json",
+        "app-9.0.data/purelib/lib-1.0.dist-info/METADATA",
+        "lib-1.0.dist-info/METADATA",
+    ],
+)
+def test_a_wheel_cannot_replace_its_verified_metadata_by_another_way(
+    victim: Machine, made: MadeRepository, tmp_path: Path, member: str
+) -> None:
+    """Pip would read, or install, the other."""
+    other = metadata_text("app", "9.0")
+    offer(made, "app", make_wheel(tmp_path / "x", "app", "9.0", ["lib"], files={member: other}))
+    assert "app-9.0-py3-none-any.whl holds" in refused(victim, "app").err

@@ -8,6 +8,7 @@ install is that folder. What it has installed afterwards is compared with the pl
 from __future__ import annotations
 
 import os
+import posixpath
 import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -375,11 +376,7 @@ def _read(copy: Path, item: HandOff) -> _Wheel:
             members = archive.infolist()
     except zipfile.BadZipFile as error:
         raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
-    metadata_file = next(
-        member.filename
-        for member in members
-        if member.filename.endswith(".dist-info/METADATA") and member.filename.count("/") == 1
-    )
+    dist_info = _dist_info([member.filename for member in members], copy.name)
     sources = (
         Source(member.filename, member.file_size)
         for member in members
@@ -388,12 +385,43 @@ def _read(copy: Path, item: HandOff) -> _Wheel:
     return _Wheel(
         metadata.name,
         str(metadata.version),
-        metadata_file.partition("/")[0],
+        dist_info,
         tuple(dict.fromkeys(sources)),
         planned.requested,
         direct_url_of(planned),
         frozenset(canonicalize_name(each.name) for each in metadata.requires_dist if each.url),
     )
+
+
+def _dist_info(members: Iterable[str], wheel: str) -> str:
+    """The ``.dist-info`` folder of a wheel: one, in one spelling.
+
+    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
+    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
+
+    Raises:
+        VerificationError: There is another, or a file of it that goes by two names.
+    """
+    folders, seen = set(), set()
+    for member in members:
+        path = member.rstrip("/")
+        first, _, rest = path.partition("/")
+        scheme, _, inside = rest.partition("/")
+        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
+        normal = posixpath.normpath(inside if is_data else path)
+        folder = normal.partition("/")[0]
+        if not folder.lower().endswith(".dist-info"):
+            continue
+        if normal != path or (normal.lower() in seen and member == path):
+            raise VerificationError(
+                f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
+                meaning="It would take the place of what was verified. Nothing was installed.",
+            )
+        folders.add(folder)
+        seen.add(normal.lower())
+    if len(folders) != 1:
+        raise VerificationError(f"{wheel} holds {len(folders)} .dist-info folders, not one.")
+    return folders.pop()
 
 
 def _check_built(data: bytes, planned: PlannedFile) -> None:
