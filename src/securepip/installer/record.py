@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
+from securepip.errors import InstallationError
+
 
 def amend_record(
     dist_info: Path,
@@ -51,8 +53,11 @@ def amend_record(
 
 
 def _replace_rows(record: Path, more: Iterable[tuple[str, ...]], dropped: Collection[str]) -> None:
-    with record.open(newline="", encoding="utf-8") as stream:
-        rows = [tuple(row) for row in csv.reader(stream) if row and row[0] not in dropped]
+    try:
+        with record.open(newline="", encoding="utf-8") as stream:
+            rows = [tuple(row) for row in csv.reader(stream) if row and row[0] not in dropped]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InstallationError(f"{record} cannot be read: {error}") from None
     handle, temporary = tempfile.mkstemp(dir=record.parent, prefix="RECORD")
     try:
         with os.fdopen(handle, "w", newline="", encoding="utf-8") as stream:
