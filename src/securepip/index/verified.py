@@ -114,7 +114,7 @@ class VerifiedIndex:
         self._store = store
         self._sessions: dict[str, Session] = {}
         self._pages: dict[NormalizedName, _Located | None] = {}
-        self._early: dict[Sha256, Future[bytes]] = {}
+        self._early: dict[Sha256, Future[tuple[Sha256, bytes]]] = {}
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
         """As ``Index.prefetch_pages``. Waits for the bins that list the pages, not for these."""
@@ -275,8 +275,17 @@ class VerifiedIndex:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
         if sha256 not in self._early and not self._store.path(sha256).exists():
             self._early[sha256] = self._transport.submit(
-                lambda u: self._transport.get(u, max_bytes=max_bytes).body, url
+                lambda u: self._get(u, max_bytes, sha256), url
             )
+
+    def _get(self, url: str, max_bytes: int, sha256: Sha256) -> tuple[Sha256, bytes]:
+        """The digest of what is at ``url``, and the bytes, unless they are others than wanted.
+
+        What a server sends instead is not kept until somebody asks for it: it adds up.
+        """
+        data = self._transport.get(url, max_bytes=max_bytes).body
+        found = sha256_of(data)
+        return found, data if found == sha256 else b""
 
     def _verified_bytes(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
         """The bytes of that digest: from the store, fetched early, or from ``url`` now."""
@@ -285,10 +294,9 @@ class VerifiedIndex:
             return kept
         early = self._early.pop(sha256, None)
         try:
-            data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
+            found, data = early.result() if early else self._get(url, max_bytes, sha256)
         except TooLargeError:
             raise _altered(what, url, f"more than the signed {max_bytes} bytes") from None
-        found = sha256_of(data)
         if found != sha256:
             raise _altered(what, url, f"sha256 {found}, signed was {sha256}")
         self._store.add(sha256, data)
