@@ -327,14 +327,17 @@ def _direct(
     Raises:
         RequirementError: It cannot be verified, or names what a lock from elsewhere may not.
     """
+    if _is_remote(lock):
+        raise RequirementError(
+            f"Could not install locked package {package.name!r} from {lock!r}: no repository signs "
+            "it",
+            meaning="Whoever sends a lock, or alters it on its way, could name what they like.",
+            remedy="Download the lock, look at it, and name the copy.",
+        )
     if isinstance(source, PackageVcs):
         url = f"{source.type}+{_url_of(lock, source.path, source.url)}@{source.commit_id}"
         return parse_requirement(f"{package.name} @ {url}", lock)
     if isinstance(source, PackageDirectory):
-        if _is_remote(lock):
-            raise RequirementError(
-                f"Directory entries are not supported in remote pylock.toml {lock!r}"
-            )
         folder = source.path if not source.subdirectory else f"{source.path}/{source.subdirectory}"
         text = f"{package.name} @ {_url_of(lock, folder, None)}"
         return parse_editable(text, lock) if source.editable else parse_requirement(text, lock)

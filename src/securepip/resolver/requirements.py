@@ -76,7 +76,10 @@ class UserRequirement:
     def acceptable(self) -> frozenset[str]:
         """The hashes that what its link leads to may have: its own, and that in the URL."""
         own = {self.link.hash} if self.link is not None and self.link.hash else set()
-        return self.hashes | own
+        known = self.hashes | own
+        # One hash is enough: where there is a strong one, a broken one must not be.
+        strong = {one for one in known if one.partition(":")[0] in STRONG_HASHES}
+        return frozenset(strong) or known
 
 
 @dataclass(frozen=True)

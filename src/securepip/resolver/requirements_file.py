@@ -169,11 +169,16 @@ def _read_file(
     if parents is None:
         identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - `..` too
         parents = {identity: ""}
-    for number, line in _lines(_read(name, into.read_url, constraint=constraint)):
+    content, is_remote = _read(name, into.read_url, constraint=constraint), _is_remote(name)
+    for number, line in _lines(content, with_variables=not is_remote):
         source = f"{'-c' if constraint else '-r'} {name} (line {number})"
         text, options = _parse_line(line, source)
+        if is_remote:
+            _check_remote(name, line, source, options)
         if text or options.editables:
             asked = _asked(text, options, source, constraint=constraint)
+            if is_remote and asked.link is not None:
+                raise _not_for_remote(line, source)
             (into.constraints if constraint else into.requirements).append(asked)
         elif options.requirements or options.constraints:
             nested = _beside(name, (options.requirements or options.constraints)[0])
@@ -188,6 +193,35 @@ def _read_file(
             )
         else:
             into.add_options(name, number, options)
+
+
+def _check_remote(name: str, line: str, source: str, options: _Options) -> None:
+    """See that a file from elsewhere names projects, and nothing that no repository signs.
+
+    Who sends it, or alters it on its way, must not choose files of this machine, nor vouch by a
+    hash of their own for what lies at an address.
+
+    Raises:
+        RequirementError: It names something else.
+    """
+    here = urlsplit(name)
+    nested = [urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)]
+    if (
+        options.editables
+        or options.find_links
+        or options.trusted_hosts
+        or any((one.scheme, one.netloc) != (here.scheme, here.netloc) for one in nested)
+    ):
+        raise _not_for_remote(line, source)
+
+
+def _not_for_remote(line: str, source: str) -> RequirementError:
+    return RequirementError(
+        f"Invalid requirement: {line} (from {source})",
+        meaning="A file that is not on this machine may name projects, versions and hashes. No "
+        "signature covers what it says, so it may not name addresses, folders or other hosts.",
+        remedy="Download it, look at it, and name the copy.",
+    )
 
 
 def _asked(text: str, options: _Options, source: str, *, constraint: bool) -> UserRequirement:
@@ -330,12 +364,15 @@ def _split_options(line: str) -> tuple[str, str]:
     return " ".join(words[:at]), " ".join(words[at:])
 
 
-def _lines(content: str) -> Iterator[tuple[int, str]]:
-    """The logical lines with their numbers: joined, without comments, variables filled in."""
+def _lines(content: str, *, with_variables: bool) -> Iterator[tuple[int, str]]:
+    """The logical lines with their numbers: joined, without comments, variables filled in.
+
+    Not in a file from elsewhere: it could have secrets sent to where it says.
+    """
     for number, line in _joined(enumerate(content.splitlines(), start=1)):
         line = _COMMENT.sub("", line).strip()
         if line:
-            yield number, _VARIABLE.sub(_value_of, line)
+            yield number, _VARIABLE.sub(_value_of, line) if with_variables else line
 
 
 def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -366,9 +403,13 @@ def _beside(name: str, nested: str) -> str:
     return os.path.abspath(Path(name).parent / nested)  # noqa: PTH100 - `..` too
 
 
+def _is_remote(name: str) -> bool:
+    return re.match(r"https?:", name, re.IGNORECASE) is not None
+
+
 def _read(name: str, read_url: ReadUrl | None, *, constraint: bool) -> str:
     kind = "constraint" if constraint else "requirements"
-    if re.match(r"https?:", name, re.IGNORECASE):
+    if _is_remote(name):
         if read_url is None:
             raise RequirementError(
                 f"Could not open {kind} file: {name} is not on this machine.",
