@@ -22,6 +22,10 @@ def test_libraries_in_the_current_folder_are_not_run(
     monkeypatch.chdir(here)
     done = client.process("install", "--python", client.environment, "app")
     assert done.code == 0, done.err
+    switched_off = "--unsafely-disable-package-verification"
+    done = client.process("install", switched_off, "--no-index", "nothing")
+    assert "Could not find a version" in done.err
+    assert "this was run" not in done.err
 
 
 def test_verification_is_not_switched_off_by_a_variable_or_a_file(

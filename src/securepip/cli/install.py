@@ -162,6 +162,8 @@ def _satisfied_line(satisfied: SatisfiedRequirement) -> str:
 
 def plain_pip(arguments: argparse.Namespace) -> int:
     """Run pip with the same command line: what the user asks for who switches verification off."""
+    from securepip.installer.process import pip_runner
+
     console.warn(
         "package verification is switched off: nothing that is installed now was checked.\n"
         f"Leave out {UNSAFE} to install verified packages.",
@@ -169,7 +171,8 @@ def plain_pip(arguments: argparse.Namespace) -> int:
     )
     # pip wants it before the command.
     python = () if arguments.python is None else ("--python", arguments.python)
-    command = [sys.executable, "-m", "pip", *python, *_words_for_pip(arguments.words)]
+    # Not `-m pip`, which would run a `pip.py` of the current folder.
+    command = [sys.executable, str(pip_runner()), *python, *_words_for_pip(arguments.words)]
     return subprocess.run(command, check=False).returncode
 
 
