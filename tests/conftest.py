@@ -22,6 +22,14 @@ settings.register_profile("securepip", deadline=None, max_examples=50)
 settings.load_profile("securepip")
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is run in this process out of the user's own folders."""
+    folder = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / "securepip-data"))
+    monkeypatch.setenv("SECUREPIP_CACHE_DIR", str(folder / "securepip-cache"))
+
+
 @pytest.fixture(scope="session")
 def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with nothing in it, not even pip. To be copied, not changed."""

@@ -20,8 +20,6 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO
 
-import packaging
-
 from securepip.errors import InstallationError
 from securepip.installer import _pip_worker
 
@@ -58,8 +56,6 @@ def pip_runner() -> Path:
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders = [*folders, site.getusersitepackages()]
-    # A path file (.pth) may have brought another folder in, where all that we depend on is.
-    folders = list(dict.fromkeys([*folders, str(Path(packaging.__file__).parent.parent)]))
     spec = PathFinder.find_spec("pip", folders)
     runner = Path(spec.origin).with_name("__pip-runner__.py") if spec and spec.origin else None
     if runner is None or not runner.is_file():
