@@ -1,21 +1,29 @@
 """Where state and cache live on this machine.
 
 The rule (DESIGN §2): what protects against rollback, and keys, are *data*; what can be fetched
-again is *cache*. Both folders are the user's alone.
+again is *cache*. Both folders are the user's alone: whoever else could write there could add a
+root of trust, or a wheel to those that were built here.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
+
+from securepip.errors import SecurepipError
 
 _NAME = "securepip"
 
 
 def data_dir() -> Path:
-    """The folder of state and keys, created with mode 0700 (``SECUREPIP_DATA_DIR`` overrides)."""
+    """The folder of state and keys, created with mode 0700 (``SECUREPIP_DATA_DIR`` overrides).
+
+    Raises:
+        SecurepipError: It belongs to somebody else, or others may write to it.
+    """
     return _private(os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME))
 
 
@@ -24,6 +32,9 @@ def cache_dir(chosen: str | None = None) -> Path:
 
     Args:
         chosen: What the user says it is, else ``SECUREPIP_CACHE_DIR`` or the system decides.
+
+    Raises:
+        SecurepipError: It belongs to somebody else, or others may write to it.
     """
     folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR")
     return _private(folder or platformdirs.user_cache_dir(_NAME))
@@ -31,5 +42,19 @@ def cache_dir(chosen: str | None = None) -> Path:
 
 def _private(folder: str) -> Path:
     path = Path(folder).expanduser().absolute()
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise SecurepipError(f"the folder {path} cannot be used: {error.strerror}") from None
+    if os.name == "posix" and (
+        status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise SecurepipError(
+            f"the folder {path} is not yours alone: it belongs to user {status.st_uid}, mode "
+            f"{stat.filemode(status.st_mode)}",
+            meaning="Whoever can write there could decide what you install.",
+            remedy=f"Take away the others' permission (chmod go-w {path}), or use another folder. "
+            "With sudo, use sudo -H.",
+        )
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.refusals import assert_refused
+from tests.attacks.refusals import assert_explained, assert_refused
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 
@@ -37,3 +37,24 @@ def test_verification_is_not_switched_off_by_a_variable_or_a_file(
     file = tmp_path / "pip.conf"
     file.write_text("[install]\nunsafely-disable-package-verification = true\n")
     assert_refused(client.install("app", PIP_CONFIG_FILE=str(file)), hostile)
+
+
+def test_a_folder_of_trust_that_others_may_write_to_is_not_believed(
+    client: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "data").chmod(0o777)
+    done = client.install("app")
+    assert done.code == 1
+    assert_explained(done)
+    assert "is not yours alone" in done.err
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(client: Machine, tmp_path: Path) -> None:
+    """The cache of pip is often shared; wheels that were built are found there by name."""
+    shared = tmp_path / "shared"
+    (shared / "securepip").mkdir(parents=True)
+    (shared / "securepip").chmod(0o777)
+    done = client.install("app", PIP_CACHE_DIR=str(shared))
+    assert done.code == 0, done.err
+    assert "The cache has been disabled" in done.err
+    assert list((shared / "securepip").iterdir()) == []

@@ -341,7 +341,12 @@ def cache_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
 
     if arguments.cache_dir is False:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
-    return cache_dir(arguments.cache_dir and os.path.join(arguments.cache_dir, "securepip"))  # noqa: PTH118 - it may be None
+    try:
+        return cache_dir(arguments.cache_dir and os.path.join(arguments.cache_dir, "securepip"))  # noqa: PTH118 - it may be None
+    except SecurepipError as error:
+        # As pip: a cache that others may write to is no reason to fail, but it is not used.
+        console.warn(f"{error}\nThe cache has been disabled.")
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
 
 
 def open_index(
