@@ -35,7 +35,7 @@ def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
     for offer in offers:
         try:
             url = join_url(base, offer.url)
-            status = file_url_to_path(url).stat() if is_local(url) else None
+            status = file_url_to_path(url).stat() if is_local(url) and is_local(base) else None
         except (FormatError, OSError, ValueError):
             continue
         if status is not None:
