@@ -9,6 +9,7 @@ import pytest
 from tests.attacks.refusals import assert_explained, assert_refused
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.wheels import make_wheel
 
 
 def test_libraries_in_the_current_folder_are_not_run(
@@ -58,3 +59,13 @@ def test_a_cache_that_others_may_write_to_is_not_used(client: Machine, tmp_path:
     assert done.code == 0, done.err
     assert "The cache has been disabled" in done.err
     assert list((shared / "securepip").iterdir()) == []
+
+
+def test_a_file_of_a_configured_folder_is_never_taken_in_silence(
+    client: Machine, tmp_path: Path
+) -> None:
+    """The folder may have been configured for pip long ago, and others may write there."""
+    make_wheel(tmp_path / "shared", "app", "9.0")
+    done = client.install("app", PIP_FIND_LINKS=str(tmp_path / "shared"))
+    assert done.code == 0, done.err
+    assert "app-9.0-py3-none-any.whl, local and not signed, for app; 2.0 is signed" in done.out

@@ -27,8 +27,8 @@ class PlannedFile:
             the same bytes.
         is_direct: Whether the user named it by path or URL (PEP 610); never for ``--find-links``.
         config_settings: ``--config-settings`` of its requirement, for its build alone.
-        beats_signed: The version of the signed candidate that this file of the user's was taken
-            instead of, for a project that only dependencies ask for; None where there is none.
+        beats_signed: The version of the signed candidate that this file of a ``--find-links`` place
+            was taken instead of; None where there is none.
         written: The name as it was asked for first, or "".
     """
 

@@ -238,7 +238,7 @@ def _plan(
                 core_metadata=chosen[project].raw_metadata,
                 is_direct=chosen[project].link is not None,
                 config_settings=chosen[project].config_settings,
-                beats_signed=_beaten(chosen[project], asked, finder),
+                beats_signed=_beaten(chosen[project], finder),
                 written=_written_name(chosen[project]),
             )
             for project in installation_order(result.graph, chosen)
@@ -276,10 +276,13 @@ def _is_there(
     return True
 
 
-def _beaten(candidate: FileCandidate, asked: _Asked, finder: CandidateFinder) -> Version | None:
-    """The best signed version that a file of the user's was taken instead of, unasked."""
-    named = candidate.link is not None or candidate.project in asked.projects
-    if named or isinstance(candidate.file, PageFile):
+def _beaten(candidate: FileCandidate, finder: CandidateFinder) -> Version | None:
+    """The best signed version that a file of the user's was taken instead of, unasked.
+
+    Also of a project that the user named: the place of files may stand in pip's configuration,
+    and be the last thing on their mind.
+    """
+    if candidate.link is not None or isinstance(candidate.file, PageFile):
         return None
     signed = (
         one.version
