@@ -188,6 +188,7 @@ def test_an_error_names_the_url_without_its_secrets(transport: Transport) -> Non
     with pytest.raises(TransportError) as caught:
         transport.get("http://user:word@127.0.0.1:9/file?token=abc", max_bytes=1)
     assert "127.0.0.1:9/file" in str(caught.value)
+    assert "could not be fetched: Failed to establish a new connection" in str(caught.value)
     assert "word" not in str(caught.value)
     assert "abc" not in str(caught.value)
     assert redact("https://user:word@packages.example.org/x?k=v#f") == (

@@ -11,6 +11,7 @@ reaches (TUF specification, slow retrieval attacks).
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import stat
@@ -543,11 +544,15 @@ def _without_userinfo(text: str, url: str) -> str:
     return text.replace(f"{userinfo}@", "") if at else text
 
 
+# How urllib3 begins: with the class of its connection and the host, which the URL says already.
+_CONNECTION = re.compile(r"^<?\w+\(host=[^)]*\)[^:]*: ")
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause, in one line, without the wrapping of four libraries."""
     seen: BaseException = error
     while True:
         inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
         if not isinstance(inner, BaseException):
-            return str(seen) or type(seen).__name__
+            return _CONNECTION.sub("", str(seen)) or type(seen).__name__
         seen = inner
