@@ -10,6 +10,10 @@ Which repository answers (TAP 4): the first, in the order of the trust configura
 the project; and only that one. Where the configuration asks several to agree, a file counts when
 so many of them have signed the same length and digest. One that does not answer is an error, never
 passed over.
+
+Threads: what a session is asked (``signed_page``, ``signed_file``, ``prefetch_…``) is asked from
+one thread. What was looked up is fetched (``read_page``, ``read_metadata``, ``fetch_signed``) from
+any.
 """
 
 from __future__ import annotations
@@ -76,8 +80,23 @@ class _Meter:
 
 
 @dataclass(frozen=True)
-class _Located:
-    """A project's page and who signed it.
+class SignedPage:
+    """Which repositories speak for a project, and the targets that are its page.
+
+    Attributes:
+        project: The project.
+        targets: Whose page it is and its target; where several must agree, those of the others.
+        threshold: How many repositories must have signed a file.
+    """
+
+    project: NormalizedName
+    targets: tuple[tuple[TrustedRepository, TargetFile], ...]
+    threshold: int = 1
+
+
+@dataclass(frozen=True)
+class LocatedPage:
+    """A project's verified page and who signed it.
 
     Attributes:
         repository: Whose page it is.
@@ -92,6 +111,25 @@ class _Located:
     url: str
     witnesses: tuple[TrustedRepository, ...] = ()
     threshold: int = 1
+
+
+@dataclass(frozen=True)
+class SignedFile:
+    """One file of a page, with its own signed target, which says what the page says.
+
+    Attributes:
+        project: The project.
+        file: The file, as on the page.
+        url: Where it is. May hold credentials.
+        repository: Name of the repository that signed it.
+        target: Its target.
+    """
+
+    project: NormalizedName
+    file: PageFile
+    url: str
+    repository: str
+    target: TargetFile
 
 
 class VerifiedIndex:
@@ -113,8 +151,14 @@ class VerifiedIndex:
         self._transport = transport
         self._store = store
         self._sessions: dict[str, Session] = {}
-        self._pages: dict[NormalizedName, _Located | None] = {}
+        self._pages: dict[NormalizedName, LocatedPage | None] = {}
         self._early: dict[Sha256, Future[tuple[Sha256, bytes]]] = {}
+
+    def limited_to(self, names: Sequence[str]) -> VerifiedIndex:
+        """The same sessions, with only these repositories, as ``Trust.limited_to``."""
+        limited = VerifiedIndex(self._trust.limited_to(names), self._transport, self._store)
+        limited._sessions = self._sessions
+        return limited
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
         """As ``Index.prefetch_pages``. Waits for the bins that list the pages, not for these."""
@@ -154,24 +198,12 @@ class VerifiedIndex:
 
     def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
         """As ``Index.core_metadata``."""
-        if file.core_metadata is None:
-            return self._metadata_inside(project, file)
-        url = join_url(self._required(project).url, file.url) + METADATA_SUFFIX
-        try:
-            return self._verified_bytes(
-                url, MAX_METADATA_BYTES, file.core_metadata, f"the metadata of {file.filename}"
-            )
-        except TransportError:
-            # Not every mirror carries these files. The distribution does not lie about itself:
-            # its metadata must still be the one that was signed.
-            data = self._metadata_inside(project, file)
-            if sha256_of(data) != file.core_metadata:
-                raise VerificationError(
-                    f"{file.filename} holds other metadata than what was signed for it",
-                    meaning="Its signed page and its signed contents do not agree.",
-                    remedy="Nothing was installed. Tell the people who run the repository.",
-                ) from None
-            return data
+        if file.core_metadata is not None:
+            with suppress(TransportError):
+                return self.read_metadata(self._required(project), file)
+        # Not every mirror carries these files.
+        (verified,) = self.fetch([(project, file)])
+        return metadata_inside(verified, file)
 
     def fetch(
         self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress = _silent
@@ -182,17 +214,105 @@ class VerifiedIndex:
             wanted: Projects and files of their verified pages.
             progress: Called with the bytes received and the bytes expected, from several threads.
         """
+        found = [(self._required(project), file) for project, file in wanted]
+        self.prefetch_files(found)
+        meter = _Meter(progress, sum(file.size for _, file in wanted))
+        signed = [self.signed_file(located, file) for located, file in found]
+        return list(self._transport.map(lambda one: self.fetch_signed(one, meter.add), signed))
+
+    def signed_page(self, project: NormalizedName) -> SignedPage | None:
+        """Who speaks for a project, and the target that is its page; None when nobody knows it.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
+        """
+        if not self._trust.repositories:
+            raise untrusted()
+        for assignment in self._trust.assigned(project):
+            found: list[tuple[TrustedRepository, TargetFile]] = []
+            for name in assignment.repositories:
+                repository = self._trust.named(name)
+                target = self._session(repository).target(page_target(project))
+                if target is not None:
+                    found.append((repository, target))
+                if len(found) == assignment.threshold == 1:
+                    break
+            if len(found) >= assignment.threshold:
+                return SignedPage(project, tuple(found), assignment.threshold)
+        return None
+
+    def read_page(self, signed: SignedPage) -> LocatedPage:
+        """The page that was looked up, its bytes verified. From any thread.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            TransportError: It could not be fetched.
+        """
+        found = [self._page_of(*one, signed.project) for one in signed.targets]
+        return _agreed(found, signed.threshold)
+
+    def prefetch_files(self, wanted: Iterable[tuple[LocatedPage, PageFile]]) -> None:
+        """Begin to fetch the metadata that ``signed_file`` of these will need.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError: As ``Index.page``.
+        """
         by_session: dict[str, list[str]] = {}
-        for project, file in wanted:
-            located = self._required(project)
+        for located, file in wanted:
             for repository in (located.repository, *located.witnesses):
-                path = file_target(project, file.filename)
+                path = file_target(located.page.project, file.filename)
                 by_session.setdefault(repository.name, []).append(path)
         for name, paths in by_session.items():
             self._session(self._trust.named(name)).prefetch(paths)
-        meter = _Meter(progress, sum(file.size for _, file in wanted))
-        jobs = [(project, file, self._file_target(project, file)) for project, file in wanted]
-        return list(self._transport.map(lambda job: self._fetch_one(*job, meter), jobs))
+
+    def fetch_signed(
+        self, signed: SignedFile, progress: Callable[[int], None] = lambda received: None
+    ) -> VerifiedFile:
+        """The distribution that was looked up, its bytes verified. From any thread.
+
+        Args:
+            signed: What ``signed_file`` says of it.
+            progress: Called with the number of bytes of each piece, as ``Transport.download`` does.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            TransportError: It could not be fetched.
+        """
+        file = signed.file
+        name = parse_distribution(file.filename, signed.project)
+        if name is None:
+            raise VerificationError(f"{file.filename} is not a distribution of {signed.project}")
+        if self._store.holds(file.sha256, file.size):
+            progress(file.size)
+        else:
+            self._download(signed, progress)
+        return VerifiedFile(
+            project=signed.project,
+            version=name.version,
+            filename=file.filename,
+            path=self._store.path(file.sha256),
+            sha256=file.sha256,
+            size=file.size,
+            repository=signed.repository,
+            url=redact(signed.url),
+            seal=_SEAL,
+        )
+
+    def read_metadata(self, located: LocatedPage, file: PageFile) -> bytes:
+        """The ``.metadata`` file of a file whose page signs a digest of it. From any thread.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            TransportError: It could not be fetched.
+        """
+        if file.core_metadata is None:
+            raise FormatError(f"the page of {located.page.project} signs no metadata of its files")
+        return self._verified_bytes(
+            join_url(located.url, file.url) + METADATA_SUFFIX,
+            MAX_METADATA_BYTES,
+            file.core_metadata,
+            f"the metadata of {file.filename}",
+        )
 
     def signed_by(self, project: NormalizedName, file: PageFile) -> tuple[str, str]:
         """The name of the repository that signed a file of the project's page, and its URL.
@@ -225,37 +345,22 @@ class VerifiedIndex:
             )
         return self._sessions[repository.name]
 
-    def _located(self, project: NormalizedName) -> _Located | None:
+    def _located(self, project: NormalizedName) -> LocatedPage | None:
         if project not in self._pages:
-            self._pages[project] = self._find(project)
+            signed = self.signed_page(project)
+            self._pages[project] = None if signed is None else self.read_page(signed)
         return self._pages[project]
 
-    def _required(self, project: NormalizedName) -> _Located:
+    def _required(self, project: NormalizedName) -> LocatedPage:
         located = self._located(project)
         if located is None:
             raise UntrustedError(f"no trusted repository knows the project {project}")
         return located
 
-    def _find(self, project: NormalizedName) -> _Located | None:
-        if not self._trust.repositories:
-            raise untrusted()
-        for assignment in self._trust.assigned(project):
-            found: list[_Located] = []
-            for name in assignment.repositories:
-                located = self._page_of(self._trust.named(name), project)
-                if located is not None and assignment.threshold == 1:
-                    return located
-                if located is not None:
-                    found.append(located)
-            if len(found) >= assignment.threshold:
-                return _agreed(found, assignment.threshold)
-        return None
-
-    def _page_of(self, repository: TrustedRepository, project: NormalizedName) -> _Located | None:
-        """The verified page that one repository signs for the project, if it knows it."""
-        target = self._session(repository).target(page_target(project))
-        if target is None:
-            return None
+    def _page_of(
+        self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
+    ) -> LocatedPage:
+        """The verified page that one repository signs for the project."""
         length, sha256 = _expected(target)
         if length > MAX_PAGE_BYTES:
             raise VerificationError(f"the signed page of {project} has {length} bytes")
@@ -269,7 +374,7 @@ class VerifiedIndex:
                 f"repository {repository.name!r} has signed it: {error.what}",
                 remedy="Nothing was installed. Tell the people who run the repository.",
             ) from None
-        return _Located(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
+        return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
 
     def _begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
@@ -302,14 +407,15 @@ class VerifiedIndex:
         self._store.add(sha256, data)
         return data
 
-    def _metadata_inside(self, project: NormalizedName, file: PageFile) -> bytes:
-        (verified,) = self.fetch([(project, file)])
-        return read_core_metadata(verified.path, verified.filename)
+    def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
+        """A file of a page with its own signed target, which must say what the page says.
 
-    def _file_target(self, project: NormalizedName, file: PageFile) -> TargetFile:
-        """The signed target of one file of a page, which must say what the page says."""
-        located = self._required(project)
-        repository = located.repository
+        Raises:
+            VerificationError: The repository signed no such file, or another; or too few of those
+                that must agree signed it.
+            RepositoryUnavailableError: As ``Index.page``.
+        """
+        project, repository = located.page.project, located.repository
         path = file_target(project, file.filename)
         target = self._session(repository).target(path)
         if target is None:
@@ -337,43 +443,39 @@ class VerifiedIndex:
                 meaning="One of them, or its signing keys, may be in the wrong hands.",
                 remedy="Nothing was installed. Tell the people who run the repositories.",
             )
-        return target
+        return SignedFile(project, file, join_url(located.url, file.url), repository.name, target)
 
-    def _fetch_one(
-        self, project: NormalizedName, file: PageFile, target: TargetFile, meter: _Meter
-    ) -> VerifiedFile:
-        located = self._required(project)
-        url = join_url(located.url, file.url)
-        name = parse_distribution(file.filename, project)
-        if name is None:
-            raise VerificationError(f"{file.filename} is not a distribution of {project}")
-        if self._store.holds(file.sha256, file.size):
-            meter.add(file.size)
-        else:
-            self._download(url, file, target, meter)
-        return VerifiedFile(
-            project=project,
-            version=name.version,
-            filename=file.filename,
-            path=self._store.path(file.sha256),
-            sha256=file.sha256,
-            size=file.size,
-            repository=located.repository.name,
-            url=redact(url),
-            seal=_SEAL,
-        )
-
-    def _download(self, url: str, file: PageFile, target: TargetFile, meter: _Meter) -> None:
+    def _download(self, signed: SignedFile, progress: Callable[[int], None]) -> None:
         with self._store.incoming() as incoming:
             try:
                 self._transport.download(
-                    url, incoming.stream, max_bytes=target.length, progress=meter.add
+                    signed.url,
+                    incoming.stream,
+                    max_bytes=signed.target.length,
+                    progress=progress,
                 )
                 incoming.stream.seek(0)
-                target.verify_length_and_hashes(incoming.stream)
+                signed.target.verify_length_and_hashes(incoming.stream)
             except (TooLargeError, LengthOrHashMismatchError) as error:
-                raise _altered(file.filename, url, str(error)) from None
-            incoming.keep(file.sha256)
+                raise _altered(signed.file.filename, signed.url, str(error)) from None
+            incoming.keep(signed.file.sha256)
+
+
+def metadata_inside(verified: VerifiedFile, file: PageFile) -> bytes:
+    """The metadata in a verified distribution, which must be what the page signs of it.
+
+    Raises:
+        VerificationError: It is other metadata.
+        FormatError: The distribution holds no readable metadata.
+    """
+    data = read_core_metadata(verified.path, verified.filename)
+    if file.core_metadata not in (None, sha256_of(data)):
+        raise VerificationError(
+            f"{file.filename} holds other metadata than what was signed for it",
+            meaning="Its signed page and its signed contents do not agree.",
+            remedy="Nothing was installed. Tell the people who run the repository.",
+        )
+    return data
 
 
 def untrusted() -> UntrustedError:
@@ -386,9 +488,11 @@ def untrusted() -> UntrustedError:
     )
 
 
-def _agreed(found: Sequence[_Located], threshold: int) -> _Located:
+def _agreed(found: Sequence[LocatedPage], threshold: int) -> LocatedPage:
     """The first page, with the files that enough of the pages name with the same bytes."""
     first, *others = found
+    if threshold == 1:
+        return first
 
     def votes(file: PageFile) -> int:
         same = (other.page.file(file.filename) for other in others)
@@ -400,7 +504,7 @@ def _agreed(found: Sequence[_Located], threshold: int) -> _Located:
     kept = tuple(file for file in first.page.files if votes(file) >= threshold)
     witnesses = tuple(other.repository for other in others)
     page = replace(first.page, files=kept)
-    return _Located(first.repository, page, first.url, witnesses, threshold)
+    return LocatedPage(first.repository, page, first.url, witnesses, threshold)
 
 
 def _page_url(repository: TrustedRepository, target: TargetFile) -> str:
