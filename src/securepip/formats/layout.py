@@ -26,6 +26,13 @@ METADATA_SUFFIX = ".metadata"
 BINS_ROLE = "bins"
 CLAIMED_ROLE = "claimed"
 RECENTLY_CLAIMED_ROLE = "recently-claimed"
+_PROJECT_ROLE = "project."
+SHARD_PREFIXES = (1, 2, 4, 7, 12)
+"""How many letters of a project's name the shards of a claiming role go by, level after level.
+
+``claimed`` delegates ``p*`` to ``claimed.p``, that one ``py*`` to ``claimed.py``, and so on for as
+long as a shard would hold too many projects.
+"""
 
 # What a distribution's file name may consist of (wheel and sdist specifications, and the `!`, `+`
 # and space seen in old releases). No separator of any system, no drive, no leading dot or dash,
@@ -77,6 +84,35 @@ def file_target(project: NormalizedName, filename: str) -> str:
         FormatError: ``filename`` is not a plain file name.
     """
     return f"{PACKAGES_DIR}/{project}/{check_filename(filename)}"
+
+
+def project_role(project: NormalizedName) -> str:
+    """The role of a claimed project. A dot is in no normalized name: nothing can collide."""
+    return f"{_PROJECT_ROLE}{project}"
+
+
+def project_paths(project: NormalizedName) -> list[str]:
+    """The target paths that are delegated to a claimed project, as patterns."""
+    return [f"{SIMPLE_DIR}/{project}/*", f"{PACKAGES_DIR}/{project}/*"]
+
+
+def project_of_role(role: str) -> NormalizedName | None:
+    """The project whose role that is, or None for any other role."""
+    found = role.removeprefix(_PROJECT_ROLE)
+    return NormalizedName(found) if found != role and is_normalized_name(found) else None
+
+
+def project_of_target(target_path: str) -> NormalizedName | None:
+    """The project that a target path belongs to, or None when it is no path of ours."""
+    parts = target_path.split("/")
+    if len(parts) != 3 or parts[0] not in (SIMPLE_DIR, PACKAGES_DIR):
+        return None
+    return NormalizedName(parts[1]) if is_normalized_name(parts[1]) else None
+
+
+def shard_names(top: str, project: NormalizedName) -> list[str]:
+    """The shards of ``claimed`` or ``recently-claimed`` that may lead to a project, outer first."""
+    return [f"{top}.{project[:letters]}" for letters in SHARD_PREFIXES if letters <= len(project)]
 
 
 def consistent_path(target_path: str, sha256: Sha256) -> str:

@@ -8,19 +8,22 @@ Source: TUF specification 6 (repository operations) and PEP 458 (consistent snap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from securesystemslib.signer import Signer
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
+from securepip.formats.digests import sha256_of
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.signing.config import Expiry
 from securepip.signing.files import Writer, flush
 from securepip.signing.keys import KeyRing
+from securepip.signing.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.roles import TIMESTAMP_NAME, S
 
 _WITH_LENGTH = ("targets", BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE)
@@ -43,21 +46,43 @@ class Committer:
         writer: Writes its files.
         expiry: How long signatures are valid.
         keys: Where signers come from.
+        log: Remembers what was signed.
+
+    Attributes:
+        why: What the log says of the reason.
     """
 
-    def __init__(self, folder: Path, writer: Writer, expiry: Expiry, keys: KeyRing) -> None:
+    def __init__(
+        self, folder: Path, writer: Writer, expiry: Expiry, keys: KeyRing, log: Log
+    ) -> None:
         self._folder = folder
         self._writer = writer
         self._expiry = expiry
         self._keys = keys
+        self._log = log
+        self.why = ""
 
-    def sign_root(self, root: Metadata[Root], signed_by: Root) -> bytes:
+    def sign_root(self, root: Metadata[Root], signed_by: Root, anchored: Timestamp | None) -> bytes:
         """Sign ``root`` with the root keys that ``signed_by`` names, and write it.
+
+        Args:
+            root: Its version is final already.
+            signed_by: The root before it; the first root is signed by itself.
+            anchored: The current timestamp, if there is one.
 
         Raises:
             RepositoryStateError: Fewer keys than its threshold are here.
         """
-        data = self._sign(root, signed_by, "root")
+        root.signed.expires = now() + self._expiry.of("root")
+        root.signatures.clear()
+        self.add_signatures(root, signed_by, "root")
+        return self.write_root(root, anchored)
+
+    def write_root(self, root: Metadata[Root], anchored: Timestamp | None) -> bytes:
+        """Write a root that is signed: from now on it is the current one."""
+        data = root.to_bytes(_COMPACT)
+        before = None if anchored is None else anchor_of(anchored)
+        self._log.append(self.why, [_entry("root", root, data)], before)
         self._writer.write(self._folder / f"{root.signed.version}.root.json", data)
         return data
 
@@ -68,8 +93,12 @@ class Committer:
         snapshot: Metadata[Snapshot],
         changed: Mapping[str, Metadata[Targets]],
         delegator_of: Callable[[str], Delegator],
+        finished: Mapping[str, Metadata[Targets]] | None = None,
     ) -> tuple[str, ...]:
         """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
+
+        Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
+        are published as they are; who passes them has checked them.
 
         The objects that are passed are changed. When this returns, they are current; when it
         raises, or never returns, what was current still is.
@@ -81,38 +110,80 @@ class Committer:
             RepositoryStateError: A key is not here.
         """
         listed = snapshot.signed.meta
+        signed: list[SignedRole] = []
+        for name, metadata in (finished or {}).items():
+            signed.append(self._write_role(name, metadata, metadata.to_bytes(_COMPACT), listed))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
-            version = before.version + 1 if before else 1
-            metadata.signed.version = version
+            metadata.signed.version = before.version + 1 if before else 1
             data = self._sign(metadata, delegator_of(name), name)
-            self._writer.write(self._folder / f"{version}.{name}.json", data)
-            # Bins carry a version only: with thousands of them, this is the size of the snapshot.
-            length = len(data) if name in _WITH_LENGTH else None
-            listed[f"{name}.json"] = MetaFile(version, length)
+            signed.append(self._write_role(name, metadata, data, listed))
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
         self._writer.write(self._folder / f"{snapshot.signed.version}.snapshot.json", data)
+        signed.append(_entry("snapshot", snapshot, data))
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]
         )
-        self.renew_timestamp(root, timestamp)
-        return (*changed, "snapshot", "timestamp")
+        self.renew_timestamp(root, timestamp, signed)
+        return (*(finished or ()), *changed, "snapshot", "timestamp")
 
-    def renew_timestamp(self, root: Root, timestamp: Metadata[Timestamp]) -> None:
+    def renew_timestamp(
+        self, root: Root, timestamp: Metadata[Timestamp], signed: Sequence[SignedRole] = ()
+    ) -> None:
         """Sign ``timestamp`` with its next version and make it current.
 
+        Args:
+            root: The current root.
+            timestamp: The current timestamp; it is changed.
+            signed: What it makes current, for the log.
+
         Raises:
-            RepositoryStateError: Its key is not here.
+            RepositoryStateError: Its key is not here, or the log is not what was written.
         """
+        before = anchor_of(timestamp.signed)
         timestamp.signed.version += 1
+        keyids = tuple(each.public_key.keyid for each in self._needed(root, "timestamp"))
+        entry = SignedRole("timestamp", timestamp.signed.version, None, keyids)
+        set_anchor(timestamp.signed, self._log.append(self.why, [*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
         flush()
         self._writer.write(self._folder / TIMESTAMP_NAME, data)
 
+    def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
+        """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.
+
+        Raises:
+            RepositoryStateError: Fewer are here, or one of them fails.
+        """
+        for signer in self._needed(delegator, name):
+            try:
+                metadata.sign(signer, append=True)
+            except UnsignedMetadataError as error:
+                raise RepositoryStateError(
+                    f"the role {name} cannot be signed: {error}",
+                    remedy="Is the key, or the device that holds it, within reach, and is the "
+                    "passphrase or PIN right?",
+                ) from None
+
+    def _write_role(
+        self, name: str, metadata: Metadata[Targets], data: bytes, listed: dict[str, MetaFile]
+    ) -> SignedRole:
+        version = metadata.signed.version
+        self._writer.write(self._folder / f"{version}.{name}.json", data)
+        # Most carry a version only: with thousands of them, this is the size of the snapshot.
+        length = len(data) if name in _WITH_LENGTH else None
+        listed[f"{name}.json"] = MetaFile(version, length)
+        return _entry(name, metadata, data)
+
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
         metadata.signed.expires = now() + self._expiry.of(name)
         metadata.signatures.clear()
+        self.add_signatures(metadata, delegator, name)
+        return metadata.to_bytes(_COMPACT)
+
+    def _needed(self, delegator: Delegator, name: str) -> list[Signer]:
+        """As many signers of a role as its threshold asks for."""
         threshold = delegator.get_delegated_role(name).threshold
         signers = self._signers(delegator, name)
         if len(signers) < threshold:
@@ -121,11 +192,14 @@ class Committer:
                 remedy="--keys DIR names the folder of the online key, --offline-keys DIR that of "
                 "the offline ones.",
             )
-        for signer in signers[:threshold]:
-            metadata.sign(signer, append=True)
-        return metadata.to_bytes(_COMPACT)
+        return signers[:threshold]
 
     def _signers(self, delegator: Delegator, name: str) -> list[Signer]:
         keyids = delegator.get_delegated_role(name).keyids
         found = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
         return [signer for signer in found if signer is not None]
+
+
+def _entry(role: str, metadata: Metadata[S], data: bytes) -> SignedRole:
+    keyids = tuple(metadata.signatures)
+    return SignedRole(role, metadata.signed.version, sha256_of(data), keyids)

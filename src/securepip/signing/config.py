@@ -17,6 +17,7 @@ from securepip.formats.digests import Sha256, parse_sha256
 STATE_DIR = "state"
 CONFIG_NAME = "config.json"
 LEDGER_NAME = "ledger.sqlite3"
+LOG_NAME = "log.jsonl"
 LOCK_NAME = "lock"
 UNFINISHED_DIR = "unfinished"
 PEP458 = "pep458"
@@ -45,9 +46,12 @@ class Expiry:
     root: int = 365
 
     def of(self, role: str) -> timedelta:
-        """How long a new signature of ``role`` (by its name, ``bin-3f`` say) is valid."""
+        """How long a new signature of ``role`` (by its name, ``bin-3f`` say) is valid.
+
+        A shard (``claimed.ab``) lives as long as the role that it is a part of.
+        """
         days: dict[str, int] = asdict(self)
-        return timedelta(days=days.get(role.replace("-", "_"), self.bin_n))
+        return timedelta(days=days.get(role.partition(".")[0].replace("-", "_"), self.bin_n))
 
 
 def parse_expiry(settings: Iterable[str]) -> Expiry:

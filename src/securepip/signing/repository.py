@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from packaging.utils import NormalizedName
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
@@ -37,6 +37,7 @@ from securepip.signing.commit import Committer
 from securepip.signing.config import (
     LEDGER_NAME,
     LOCK_NAME,
+    LOG_NAME,
     STATE_DIR,
     UNFINISHED_DIR,
     Config,
@@ -45,6 +46,7 @@ from securepip.signing.config import (
 from securepip.signing.files import Writer, has_sha256
 from securepip.signing.keys import KeyRing, Passphrase, no_passphrase
 from securepip.signing.ledger import Ledger
+from securepip.signing.log import Log
 from securepip.signing.roles import TIMESTAMP_NAME, Roles
 
 HTML_NAME = "index.html"
@@ -95,6 +97,7 @@ class Repository:
         config: Its settings.
         ledger: Its memory.
         keys: Where its signers come from.
+        log: What was signed, when, with which keys, and why.
     """
 
     def __init__(self, folder: Path, config: Config, ledger: Ledger, keys: KeyRing) -> None:
@@ -104,7 +107,10 @@ class Repository:
         self.keys = keys
         self._lock = FileLock(folder / STATE_DIR / LOCK_NAME, timeout=_LOCK_SECONDS)
         self._writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
-        self._committer = Committer(folder / METADATA_DIR, self._writer, config.expiry, keys)
+        self.log = Log(folder / STATE_DIR / LOG_NAME)
+        self._committer = Committer(
+            folder / METADATA_DIR, self._writer, config.expiry, keys, self.log
+        )
         self._roles: tuple[bytes, Roles] | None = None
 
     @classmethod
@@ -114,6 +120,7 @@ class Repository:
         *,
         keys: Iterable[Path] = (),
         passphrase: Passphrase = no_passphrase,
+        why: str = "",
     ) -> Repository:
         """The repository in ``folder``.
 
@@ -121,6 +128,7 @@ class Repository:
             folder: Made by ``create``.
             keys: Folders to look for keys in before the places where ``create`` put them.
             passphrase: Called when an encrypted key is to be used.
+            why: What the log is to say of the reason for what is signed.
 
         Raises:
             RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
@@ -128,7 +136,9 @@ class Repository:
         folder = folder.absolute()
         config = load_config(folder)
         ledger = Ledger(folder / STATE_DIR / LEDGER_NAME)
-        return cls(folder, config, ledger, KeyRing(keys, config.signers, passphrase))
+        repository = cls(folder, config, ledger, KeyRing(keys, config.signers, passphrase))
+        repository._committer.why = why
+        return repository
 
     def __enter__(self) -> Repository:
         return self
@@ -170,7 +180,8 @@ class Repository:
         """The current signed roles, verified; read again when the timestamp has changed.
 
         Raises:
-            RepositoryStateError: What is on disk is not what was signed.
+            RepositoryStateError: What is on disk is not what was signed, or it is a state from
+                before what was signed last.
         """
         try:
             timestamp = (self.folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
@@ -180,8 +191,31 @@ class Repository:
             ) from None
         if self._roles is None or self._roles[0] != timestamp:
             roles = Roles(self.folder / METADATA_DIR, self.config.root_sha256)
+            self._check_current(roles)
             self._roles = timestamp, roles
         return self._roles[1]
+
+    def _check_current(self, roles: Roles) -> None:
+        """See to it that nobody has put an older state back, which was signed in its time.
+
+        Signing on top of it would undo revocations, and give its numbers to other contents.
+        """
+        found = roles.root.signed.version, roles.timestamp.signed.version
+        for name, version, known in zip(
+            ("root", "timestamp"), found, self.ledger.current(), strict=True
+        ):
+            if version < known:
+                raise RepositoryStateError(
+                    f"{self.folder}: the {name} is of version {version}, but version {known} was "
+                    "signed here",
+                    meaning="Somebody put back an older state of the folders that are served, or "
+                    "a backup of them was restored. Clients that saw the newer one refuse it.",
+                    remedy="Put the newest state back. If it is lost, or somebody had a hand in "
+                    "it, `securepip repo recover` makes a new one that clients accept.",
+                )
+
+    def _remember_current(self, roles: Roles) -> None:
+        self.ledger.set_current(roles.root.signed.version, roles.timestamp.signed.version)
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
@@ -247,8 +281,14 @@ class Repository:
             self._finish()
             return Published(tuple(changed), signed)
 
-    def sign(self, changed: Mapping[str, Metadata[Targets]]) -> tuple[str, ...]:
+    def sign(
+        self,
+        changed: Mapping[str, Metadata[Targets]],
+        finished: Mapping[str, Metadata[Targets]] | None = None,
+    ) -> tuple[str, ...]:
         """Sign ``changed`` roles anew, then snapshot and timestamp; the lock must be held.
+
+        ``finished`` roles were signed elsewhere and checked: they become current as they are.
 
         Returns:
             The names of the roles that were signed.
@@ -258,12 +298,19 @@ class Repository:
         """
         roles = self.roles()
         try:
-            return self._committer.commit(
-                roles.root.signed, roles.timestamp, roles.snapshot, changed, roles.delegator
+            signed = self._committer.commit(
+                roles.root.signed,
+                roles.timestamp,
+                roles.snapshot,
+                changed,
+                lambda name: roles.delegator(name, changed),
+                finished,
             )
+            self._remember_current(roles)
         finally:
             # Signing changes these objects: they are read anew, whatever happened.
             self._roles = None
+        return signed
 
     def renew_timestamp(self) -> tuple[str, ...]:
         """Sign the timestamp anew, which says that nothing has changed; the lock must be held.
@@ -274,6 +321,7 @@ class Repository:
         roles = self.roles()
         try:
             self._committer.renew_timestamp(roles.root.signed, roles.timestamp)
+            self._remember_current(roles)
         finally:
             self._roles = None
         return ("timestamp",)
@@ -284,10 +332,11 @@ class Repository:
         Raises:
             RepositoryStateError: Fewer root keys than its threshold are here.
         """
-        root: Metadata[Root] = self.roles().root
+        roles = self.roles()
         try:
-            root.signed.version += 1
-            self._committer.sign_root(root, root.signed)
+            roles.root.signed.version += 1
+            self._committer.sign_root(roles.root, roles.root.signed, roles.timestamp.signed)
+            self._remember_current(roles)
         finally:
             self._roles = None
 

@@ -10,10 +10,11 @@ Source: TUF specification 5.3 to 5.6; python-tuf verifies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from packaging.utils import NormalizedName
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     Metadata,
@@ -28,7 +29,14 @@ from tuf.api.metadata import (
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
-from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    project_of_role,
+    project_of_target,
+    project_role,
+)
+from securepip.signing.claims.tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
 
 TIMESTAMP_NAME = "timestamp.json"
 FRAME = ("targets", BINS_ROLE, CLAIMED_ROLE)
@@ -76,7 +84,7 @@ class Roles:
         return self.succinct.get_roles()
 
     def role(self, name: str) -> Metadata[Targets]:
-        """A role below root: ``targets``, ``bins``, ``claimed``, ``recently-claimed`` or a bin."""
+        """A role below root: ``targets``, one that it delegates to, a bin, a shard, a project."""
         if name not in self._targets:
             version = self.meta(name).version
             metadata = self._load(f"{version}.{name}.json", Targets)
@@ -99,15 +107,49 @@ class Roles:
 
     def target(self, target_path: str) -> TargetFile | None:
         """The signed length and hash of a target, or None when there is none."""
-        return self.role(self.bin_of(target_path)).signed.targets.get(target_path)
+        project = project_of_target(target_path)
+        claimed = project is not None and self.claim(project) is not None
+        name = project_role(project) if project and claimed else self.bin_of(target_path)
+        return self.role(name).signed.targets.get(target_path)
 
-    def delegator(self, name: str) -> Root | Targets:
-        """The role whose contents say which keys sign ``name``."""
-        if name == "targets":
+    def claim(self, project: NormalizedName) -> Claim | None:
+        """Who signs for ``project``, when it signs for itself."""
+        return next(filter(None, (self.claims_below(top).find(project) for top in TOPS)), None)
+
+    def claims_below(self, top: str) -> ClaimTree:
+        """The claims that ``claimed`` or ``recently-claimed`` holds; what it changes is a copy."""
+        return ClaimTree(top, self.role, self.holders(top))
+
+    def holders(self, name: str) -> Keyholders:
+        """The keys of a role, and how many of them have to sign."""
+        delegator = self.delegator(name)
+        role = delegator.get_delegated_role(name)
+        return Keyholders(tuple(map(delegator.get_key, role.keyids)), role.threshold)
+
+    def delegator(
+        self, name: str, changed: Mapping[str, Metadata[Targets]] | None = None
+    ) -> Root | Targets:
+        """The role whose contents say which keys sign ``name``.
+
+        Args:
+            name: A role below root, timestamp or snapshot.
+            changed: What some roles are to become: they say it then.
+
+        Raises:
+            RepositoryStateError: ``name`` is the role of a project that is not claimed.
+        """
+        if name in self.root.signed.roles:
             return self.root.signed
-        if name in (BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
-            return self.targets.signed
-        return self.role(BINS_ROLE).signed
+        if name in (BINS_ROLE, *TOPS):
+            parent = "targets"
+        elif project := project_of_role(name):
+            claim = self.claim(project)
+            if claim is None:
+                raise self._odd(f"nobody delegates to {name}")
+            parent = claim.delegator
+        else:
+            parent = shard_parent(name) or BINS_ROLE
+        return changed[parent].signed if changed and parent in changed else self.role(parent).signed
 
     def _load_root(self, first_sha256: Sha256) -> Metadata[Root]:
         """Walk from the first root, whose digest is remembered, to the newest."""

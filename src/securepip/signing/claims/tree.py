@@ -1,0 +1,271 @@
+"""Where a claim stands: the tree of shards below ``claimed`` and ``recently-claimed``.
+
+Rule: the patterns of one role's delegations never overlap, and every project has exactly one
+place, which follows from its normalized name. Shards are delegated *not* terminating, so that
+projects that are not claimed are still found in the bins; projects are delegated terminating.
+
+One flat list of ten thousand claims would be fetched whole by every client, and matched against
+one pattern after the other at each look-up. A shard therefore goes by the first letters of the
+name (``claimed.ab`` for ``simple/ab*/*``), and one that would hold too many projects hands them to
+shards that go by more letters. ``claimed`` is divided by two letters from the first claim on,
+``recently-claimed``, from which projects move on, only when it has to be. No shard goes away: a
+role that was once in a snapshot stays in it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+from securesystemslib.signer import Key
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
+
+from securepip.formats.layout import (
+    CLAIMED_ROLE,
+    PACKAGES_DIR,
+    RECENTLY_CLAIMED_ROLE,
+    SHARD_PREFIXES,
+    SIMPLE_DIR,
+    project_of_role,
+    project_paths,
+    project_role,
+    shard_names,
+)
+
+TOPS = (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE)
+"""The roles that hold claims, in the order in which clients ask them."""
+
+MAX_PROJECTS = 64
+"""A shard that holds more projects than this is divided."""
+
+_ALWAYS_DIVIDED = {CLAIMED_ROLE: 2, RECENTLY_CLAIMED_ROLE: 0}
+"""How many letters the shards go by at least."""
+
+_SINCE = "x-securepip-since"
+
+Read = Callable[[str], Metadata[Targets]]
+
+
+@dataclass(frozen=True)
+class Keyholders:
+    """Whose signatures count for a role, and how many of them it takes.
+
+    Attributes:
+        keys: The public keys.
+        threshold: How many of them have to sign.
+    """
+
+    keys: tuple[Key, ...]
+    threshold: int
+
+    @property
+    def keyids(self) -> list[str]:
+        """The ids of the keys."""
+        return [key.keyid for key in self.keys]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A project that signs for itself.
+
+    Attributes:
+        project: Its name.
+        top: ``claimed``, or ``recently-claimed``.
+        delegator: The role in which the delegation stands: ``top`` or one of its shards.
+        holders: The project's keys.
+        since: The version of the project's role with which these keys took effect. An older
+            statement about keys is a replayed one.
+    """
+
+    project: NormalizedName
+    top: str
+    delegator: str
+    holders: Keyholders
+    since: int
+
+    @property
+    def role(self) -> str:
+        """The name of the project's role."""
+        return project_role(self.project)
+
+
+class ClaimTree:
+    """The claims below one role, as they are, and as they are to become.
+
+    Args:
+        top: ``claimed`` or ``recently-claimed``.
+        read: Gives a role that is delegated now; what it gives is not changed.
+        signers: The keys that sign ``top`` and its shards.
+    """
+
+    def __init__(self, top: str, read: Read, signers: Keyholders) -> None:
+        self._top = top
+        self._read = read
+        self._signers = signers
+        self.changed: dict[str, Metadata[Targets]] = {}
+        """The roles to be signed anew."""
+
+    def find(self, project: NormalizedName) -> Claim | None:
+        """The claim of ``project``, if it stands in this tree."""
+        name = self._top
+        while True:
+            roles = _roles(self.role(name))
+            delegated = roles.get(project_role(project))
+            if delegated is not None:
+                return _claim(project, self._top, name, self.role(name).signed, delegated)
+            below = next(
+                (shard for shard in shard_names(self._top, project) if shard in roles), None
+            )
+            if below is None:
+                return None
+            name = below
+
+    def claims(self) -> Iterator[Claim]:
+        """All claims of this tree."""
+        for name in self.roles():
+            metadata = self.role(name)
+            for delegated in _roles(metadata).values():
+                project = project_of_role(delegated.name)
+                if project is not None:
+                    yield _claim(project, self._top, name, metadata.signed, delegated)
+
+    def roles(self) -> Iterator[str]:
+        """The names of the tree's roles: the top one, and every shard."""
+        waiting = [self._top]
+        while waiting:
+            name = waiting.pop()
+            yield name
+            roles = _roles(self.role(name))
+            waiting += [role for role in roles if project_of_role(role) is None]
+
+    def put(self, project: NormalizedName, holders: Keyholders, since: int) -> None:
+        """Let ``project`` be signed by ``holders`` from now on."""
+        name = self._place(project)
+        paths = project_paths(project)
+        role = DelegatedRole(
+            project_role(project), holders.keyids, holders.threshold, True, paths,
+            unrecognized_fields={_SINCE: since},
+        )  # fmt: skip
+        self._delegate(name, [(role, holders.keys)])
+        self._divide(name)
+
+    def drop(self, project: NormalizedName) -> None:
+        """Let ``project`` be claimed here no more."""
+        claim = self.find(project)
+        if claim is not None:
+            changed = self._change(claim.delegator)
+            _delegations(changed).roles.pop(claim.role)  # type: ignore[union-attr] # ours have
+            _forget_unused_keys(changed)
+
+    def rekey(self) -> None:
+        """Let every shard be delegated to the keys of ``signers``, and be signed anew."""
+        for name in list(self.roles()):
+            shards = [role for role in _roles(self.role(name)) if project_of_role(role) is None]
+            self._change(name)
+            self._delegate(name, [(self._shard(shard), self._signers.keys) for shard in shards])
+
+    def role(self, name: str) -> Metadata[Targets]:
+        """A role of the tree, as it is to become."""
+        return self.changed[name] if name in self.changed else self._read(name)
+
+    def _place(self, project: NormalizedName) -> str:
+        """The role in which ``project`` stands, or is to stand; shards on the way are made."""
+        claim = self.find(project)
+        if claim is not None:
+            return claim.delegator
+        name = self._top
+        for letters in SHARD_PREFIXES:
+            roles = _roles(self.role(name))
+            divided = any(project_of_role(role) is None for role in roles)
+            if letters > len(project) or not (divided or letters <= _ALWAYS_DIVIDED[self._top]):
+                break
+            name = self._below(name, f"{self._top}.{project[:letters]}")
+        return name
+
+    def _below(self, name: str, shard: str) -> str:
+        if shard not in _roles(self.role(name)):
+            self.changed[shard] = Metadata(Targets())
+            self._delegate(name, [(self._shard(shard), self._signers.keys)])
+        return shard
+
+    def _shard(self, shard: str) -> DelegatedRole:
+        prefix = shard.removeprefix(f"{self._top}.")
+        paths = [f"{SIMPLE_DIR}/{prefix}*/*", f"{PACKAGES_DIR}/{prefix}*/*"]
+        return DelegatedRole(shard, self._signers.keyids, self._signers.threshold, False, paths)
+
+    def _divide(self, name: str) -> None:
+        """Hand the projects of an overfull shard to shards that go by more letters."""
+        here = [role for role in _roles(self.role(name)).values() if project_of_role(role.name)]
+        prefix = name.removeprefix(self._top).removeprefix(".")
+        letters = next((n for n in SHARD_PREFIXES if n > len(prefix)), None)
+        if len(here) <= MAX_PROJECTS or letters is None:
+            return
+        groups: dict[str, list[DelegatedRole]] = {}
+        for role in here:
+            project = project_of_role(role.name) or ""
+            if len(project) >= letters:
+                groups.setdefault(project[:letters], []).append(role)
+        changed = self._change(name)
+        keys = dict(_delegations(changed).keys)
+        for start, roles in sorted(groups.items()):
+            shard = self._below(name, f"{self._top}.{start}")
+            self._delegate(
+                shard, [(role, [keys[keyid] for keyid in role.keyids]) for role in roles]
+            )
+            for role in roles:
+                _roles(changed).pop(role.name)
+            self._divide(shard)
+        _forget_unused_keys(changed)
+
+    def _delegate(self, name: str, added: Sequence[tuple[DelegatedRole, Sequence[Key]]]) -> None:
+        metadata = self._change(name)
+        delegations = _delegations(metadata)
+        roles = _roles(metadata)
+        for role, keys in added:
+            delegations.keys |= {key.keyid: key for key in keys}
+            roles[role.name] = role
+        delegations.roles = dict(sorted(roles.items()))
+        _forget_unused_keys(metadata)
+
+    def _change(self, name: str) -> Metadata[Targets]:
+        if name not in self.changed:
+            # A copy: when signing fails, what was read must still be what is current.
+            self.changed[name] = copy.deepcopy(self._read(name))
+        return self.changed[name]
+
+
+def shard_parent(role: str) -> str | None:
+    """The role that delegates to a shard, or None when ``role`` is no shard."""
+    top, dot, prefix = role.partition(".")
+    if not dot or top not in TOPS:
+        return None
+    shorter = [letters for letters in SHARD_PREFIXES if letters < len(prefix)]
+    return f"{top}.{prefix[: shorter[-1]]}" if shorter else top
+
+
+def _claim(
+    project: NormalizedName, top: str, delegator: str, targets: Targets, role: DelegatedRole
+) -> Claim:
+    keys = tuple(targets.get_key(keyid) for keyid in role.keyids)
+    since = role.unrecognized_fields.get(_SINCE)
+    holders = Keyholders(keys, role.threshold)
+    return Claim(project, top, delegator, holders, since if isinstance(since, int) else 1)
+
+
+def _roles(metadata: Metadata[Targets]) -> dict[str, DelegatedRole]:
+    delegations = metadata.signed.delegations
+    return {} if delegations is None or delegations.roles is None else delegations.roles
+
+
+def _delegations(metadata: Metadata[Targets]) -> Delegations:
+    if metadata.signed.delegations is None:
+        metadata.signed.delegations = Delegations({}, {})
+    return metadata.signed.delegations
+
+
+def _forget_unused_keys(metadata: Metadata[Targets]) -> None:
+    used = {keyid for role in _roles(metadata).values() for keyid in role.keyids}
+    delegations = _delegations(metadata)
+    delegations.keys = {keyid: key for keyid, key in delegations.keys.items() if keyid in used}
