@@ -39,12 +39,14 @@ from securepip.signing.commit import Committer, Delegator
 from securepip.signing.config import (
     CONFIG_NAME,
     DEFAULT_EXPECTED_FILES,
+    LOG_NAME,
     STATE_DIR,
     UNFINISHED_DIR,
     Config,
     Expiry,
 )
 from securepip.signing.files import Writer
+from securepip.signing.log import Log
 from securepip.signing.repository import Repository
 
 ROOT_KEYS = 3
@@ -116,10 +118,13 @@ def create(
     frame = _Frame([signer.public_key for signer in offline], online.public_key)
     ring = keys.KeyRing((), {}, keys.no_passphrase, loaded=[*offline, online])
     writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
-    committer = Committer(folder / METADATA_DIR, writer, expiry, ring)
+    log = folder / STATE_DIR / LOG_NAME
+    log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
+    committer = Committer(folder / METADATA_DIR, writer, expiry, ring, Log(log))
+    committer.why = "repo init"
 
     root = Metadata(frame.root)
-    root_sha256 = sha256_of(committer.sign_root(root, root.signed))
+    root_sha256 = sha256_of(committer.sign_root(root, root.signed, None))
     bins = bin_count(expected_files)
     roles = frame.roles(bins)
     delegators: dict[str, Delegator] = {

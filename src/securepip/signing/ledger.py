@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS withdrawn (
     PRIMARY KEY (project, version, filename)
 );
 CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS current (
+    only INTEGER PRIMARY KEY CHECK (only = 1), root INTEGER NOT NULL, timestamp INTEGER NOT NULL
+);
 """
 
 
@@ -192,6 +195,18 @@ class Ledger:
         """What plain clients see is what is signed, for every project."""
         with self.connection:
             self.connection.execute("DELETE FROM unfinished")
+
+    def current(self) -> tuple[int, int]:
+        """The versions of root and timestamp that became current last; zeros before the first."""
+        row = self.connection.execute("SELECT root, timestamp FROM current").fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def set_current(self, root: int, timestamp: int) -> None:
+        """Remember that these versions are current: no older state is signed on top of, ever."""
+        with self.connection:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO current VALUES (1, ?, ?)", (root, timestamp)
+            )
 
     def _withdrawn(self, project: NormalizedName) -> set[tuple[str, str]]:
         rows = self.connection.execute(

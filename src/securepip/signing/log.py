@@ -1,0 +1,248 @@
+"""The transaction log: what was signed, when, with which keys, and why.
+
+Rule: an entry is on the disk before the signature that it is about becomes current, and it holds
+the digest of the entry before it. The number and digest of the newest entry are signed too, in the
+timestamp (its field ``log``): who changes, drops or cuts off entries is found out by `repo audit`
+and `repo status`, and nothing more is signed until the log is whole again. A log that says more
+than the timestamp does is the trace of a run that was killed, and harmless.
+
+One line of JSON for each entry, in the repository's ``state`` folder, never served. Source: PEP 480
+asks for a transaction log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tuf.api.metadata import Timestamp
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+
+ANCHOR_FIELD = "log"
+"""The field of the timestamp that names the newest entry; other clients pass over it."""
+
+_NOTHING = Sha256("0" * 64)
+_TAIL = 1 << 16
+
+
+@dataclass(frozen=True)
+class SignedRole:
+    """One signed file.
+
+    Attributes:
+        role: Its role.
+        version: Its version.
+        sha256: Of the file; None for a timestamp, which names its own entry.
+        keyids: Of the keys that signed.
+    """
+
+    role: str
+    version: int
+    sha256: Sha256 | None
+    keyids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One transaction.
+
+    Attributes:
+        number: Counts from 1.
+        time: When (UTC).
+        why: The command that asked for it, in its own words.
+        signed: What was signed.
+        previous: The digest of the entry before.
+        sha256: The digest of this one.
+    """
+
+    number: int
+    time: datetime
+    why: str
+    signed: tuple[SignedRole, ...]
+    previous: Sha256
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What a timestamp says of the log: the number of its newest entry, and its digest."""
+
+    entries: int
+    sha256: Sha256
+
+
+def anchor_of(timestamp: Timestamp) -> Anchor | None:
+    """What ``timestamp`` says of the log; None if it says nothing, or nothing sensible."""
+    try:
+        field = timestamp.unrecognized_fields[ANCHOR_FIELD]
+        return Anchor(int(field["entries"]), parse_sha256(field["sha256"]))
+    except (KeyError, TypeError, ValueError, RepositoryStateError):
+        return None
+
+
+def set_anchor(timestamp: Timestamp, anchor: Anchor) -> None:
+    """Let ``timestamp`` name the newest entry."""
+    field = {"entries": anchor.entries, "sha256": anchor.sha256}
+    timestamp.unrecognized_fields[ANCHOR_FIELD] = field
+
+
+class Log:
+    """The log of one repository. Append with the repository's lock held."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, the oldest first; each is checked against the one before.
+
+        Raises:
+            RepositoryStateError: From this line on, the log is not what was written.
+        """
+        before = Anchor(0, _NOTHING)
+        for line in self._lines():
+            entry = self._parse(line)
+            if entry is None or (entry.number, entry.previous) != (
+                before.entries + 1,
+                before.sha256,
+            ):
+                raise self._damaged(f"the entry after number {before.entries} was changed")
+            before = Anchor(entry.number, entry.sha256)
+            yield entry
+
+    def append(self, why: str, signed: Iterable[SignedRole], anchored: Anchor | None) -> Anchor:
+        """Write the next entry, and wait until it is on the disk.
+
+        Args:
+            why: What asked for it.
+            signed: What it is about.
+            anchored: What the current timestamp says of the log.
+
+        Raises:
+            RepositoryStateError: The log is not what ``anchored`` says. Nothing may be signed:
+                the signature would name a log that somebody has changed.
+        """
+        last = self._last(anchored)
+        document = {
+            "number": last.entries + 1,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "why": why,
+            "signed": [[each.role, each.version, each.sha256, each.keyids] for each in signed],
+            "previous": last.sha256,
+        }
+        line = json.dumps(document, separators=(",", ":")).encode()
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as stream:
+            stream.write(line + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        return Anchor(last.entries + 1, sha256_of(line))
+
+    def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
+        """All entries, once they are known to be those that ``timestamp`` vouches for.
+
+        Raises:
+            RepositoryStateError: Some were changed, dropped or cut off.
+        """
+        entries = tuple(self.entries())
+        anchor = anchor_of(timestamp)
+        if anchor is None and entries:
+            raise RepositoryStateError(
+                f"the current timestamp, version {timestamp.version}, does not name the log",
+                meaning="It was not signed here: somebody else has its key.",
+                remedy="securepip repo recover replaces the keys.",
+            )
+        if anchor is not None and not any(
+            (entry.number, entry.sha256) == (anchor.entries, anchor.sha256) for entry in entries
+        ):
+            raise self._damaged(f"entry {anchor.entries}, which the timestamp names, is not there")
+        return entries
+
+    def _last(self, anchored: Anchor | None) -> Anchor:
+        """The newest entry, once ``anchored`` is known to be there."""
+        self._cut_torn_line()
+        newest = Anchor(0, _NOTHING)
+        found = anchored is None
+        for line in self._tail(anchored.entries if anchored else None):
+            entry = self._parse(line)
+            if entry is None:
+                raise self._damaged("an entry cannot be read")
+            newest = Anchor(entry.number, entry.sha256)
+            found = found or newest == anchored
+        if not found and anchored is not None:
+            raise self._damaged(f"entry {anchored.entries}, which the timestamp names, is gone")
+        return newest
+
+    def _tail(self, number: int | None) -> list[bytes]:
+        """The last lines: at least those from entry ``number`` on."""
+        try:
+            with self._path.open("rb") as stream:
+                end = stream.seek(0, os.SEEK_END)
+                size = _TAIL
+                while True:
+                    start = max(0, end - size)
+                    stream.seek(start)
+                    lines = stream.read(end - start).split(b"\n")[:-1]
+                    whole = lines if start == 0 else lines[1:]
+                    first = self._parse(whole[0]) if whole else None
+                    if start == 0 or (first and (number is None or first.number <= number)):
+                        return whole
+                    size *= 4
+        except FileNotFoundError:
+            return []
+
+    def _lines(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as stream:
+                for line in stream:
+                    if line.endswith(b"\n"):  # else a run was killed while it wrote
+                        yield line[:-1]
+        except FileNotFoundError:
+            return
+
+    def _cut_torn_line(self) -> None:
+        """Drop what a power cut has left of an entry: no signature was made for it."""
+        try:
+            with self._path.open("rb+") as stream:
+                end = stream.seek(0, os.SEEK_END)
+                while end > 0:
+                    start = max(0, end - _TAIL)
+                    stream.seek(start)
+                    at = stream.read(end - start).rfind(b"\n")
+                    if at >= 0 or start == 0:
+                        stream.truncate(start + at + 1)
+                        return
+                    end = start
+        except FileNotFoundError:
+            return
+
+    def _parse(self, line: bytes) -> Entry | None:
+        try:
+            document = json.loads(line)
+            return Entry(
+                number=int(document["number"]),
+                time=datetime.fromisoformat(document["time"]),
+                why=str(document["why"]),
+                signed=tuple(
+                    SignedRole(role, version, sha256, tuple(keyids))
+                    for role, version, sha256, keyids in document["signed"]
+                ),
+                previous=Sha256(document["previous"]),
+                sha256=sha256_of(line),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _damaged(self, what: str) -> RepositoryStateError:
+        return RepositoryStateError(
+            f"{self._path}: {what}",
+            meaning="The log of what was signed is not the one that was written: somebody, or a "
+            "broken disk, changed it.",
+            remedy="Nothing more is signed until it is whole. Restore it from a backup; if somebody "
+            "had a hand in it, `securepip repo recover` replaces the keys and begins a new log.",
+        )
