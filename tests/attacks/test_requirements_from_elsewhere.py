@@ -37,6 +37,8 @@ def test_it_may_name_projects_and_their_hashes(client: Machine, tmp_path: Path) 
         "file://{folder}/{wheel}",
         "-e {folder}",
         "--find-links {folder}",
+        "--index-url file://{folder}",
+        "--extra-index-url {folder}",
         "--trusted-host packages.example.org",
         "-c file:///etc/hosts",
         "-r http://localhost:9/more.txt",

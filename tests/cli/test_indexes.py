@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,59 @@ def test_an_index_in_pips_configuration_chooses_the_repository_that_it_stands_fo
     ).code
     assert "app-2.0" in client.install("app", "--dry-run").out
     assert "app-9.0" in client.install("app", "--dry-run", PIP_INDEX_URL=index).out
+
+
+def _own_index(folder: Path, *wheels: tuple[str, str]) -> Path:
+    for name, version in wheels:
+        made = make_wheel(folder / name, name, version)
+        (folder / name / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
+    return folder
+
+
+def test_an_index_in_a_folder_that_this_command_names_is_the_user_s_own(
+    client: Machine, tmp_path: Path
+) -> None:
+    own = _own_index(tmp_path / "own", ("app", "7.0"), ("lib", "7.0"))
+    done = client.install("app", "-i", own.as_uri(), "--no-compile", "--report", tmp_path / "said")
+    assert done.code == 0, done.err
+    assert f"Looking in indexes: {own.as_uri()}" in done.out
+    assert client.freeze() == ["app==7.0"]
+    (item,) = json.loads((tmp_path / "said").read_text())["install"]
+    assert item["securepip"] == {"verified": "local, not signed", "why": f"index {own.as_uri()}"}
+
+
+def test_it_takes_the_place_of_the_repositories_or_is_added_to_them_as_with_pip(
+    client: Machine, tmp_path: Path
+) -> None:
+    own = _own_index(tmp_path / "own", ("mine", "1.0"))
+    alone = client.install("mine", "app", "--index-url", own)
+    assert alone.code == 1
+    assert "No matching distribution found for app" in alone.err
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"--extra-index-url {own.as_uri()}\nmine\napp\n")
+    added = client.install("-r", wanted, "--no-compile")
+    assert added.code == 0, added.err
+    assert {"mine==1.0", "app==2.0"} <= set(client.freeze())
+
+
+def test_a_folder_that_pip_was_told_of_long_ago_is_not_asked(
+    client: Machine, tmp_path: Path
+) -> None:
+    own = _own_index(tmp_path / "own", ("app", "7.0"))
+    for setting in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        done = client.install("app", "--dry-run", **{setting: own.as_uri()})
+        assert "app-2.0" in done.out
+
+
+def test_a_folder_that_stands_for_a_trusted_repository_is_verified(
+    client: Machine, tmp_path: Path
+) -> None:
+    other = make_repository(tmp_path / "other", make_wheel(tmp_path / "newer", "app", "9.0"))
+    root = str(other.root)
+    assert not client.run("trust", "add", "other", other.folder, "--root", root).code
+    index = (other.folder / "simple").as_uri()
+    done = client.install("app", "--no-deps", "-i", index, "--dry-run", "--report", "-")
+    assert '"repository": "other"' in done.out
+    for file in (other.folder / "packages" / "app").glob("*.whl"):
+        file.write_bytes(b"changed")
+    assert client.install("app", "--no-deps", "-i", index).code == 3

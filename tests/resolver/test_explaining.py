@@ -23,7 +23,7 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are() -> None:
     told = _told(index, "web>=2")
     assert (
         "Could not find a version that satisfies the requirement web>=2 (from versions: "
-        "1.0, 1.9, 1.10)\nNo matching distribution found for web>=2"
+        "1.0, 1.9, 1.10)\nERROR: No matching distribution found for web>=2"
     ) in told
 
 

@@ -78,7 +78,8 @@ def _flag(
 
 
 _UNTRUSTED_INDEX = (
-    "refused where it stands for no trusted repository; in pip's configuration left out"
+    "refused where it stands for no trusted repository and is no folder of your own; in pip's "
+    "configuration left out"
 )
 _REQUIREMENT = Option(
     ("-r", "--requirement"), "requirements", "install what the requirements file names",

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from securepip.cli import console
-from securepip.errors import SecurepipError, UntrustedError, UsageError, VerificationError
+from securepip.cli import console, indexes
+from securepip.errors import SecurepipError, UsageError, VerificationError
 from securepip.formats.digests import CHUNK
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from securepip.resolver.plan import Plan
     from securepip.resolver.requirements import FileOptions
     from securepip.transport import Transport
-    from securepip.trust import Trust, TrustedRepository
 
 _MAX_REQUIREMENTS_BYTES = 64 << 20
 # Those that pip warns of; the others are how securepip works, too.
@@ -92,6 +91,7 @@ class Request:
     Attributes:
         arguments: The command line.
         given: What to install, and what requirements files say.
+        options: How to choose, as far as every command decides it alike.
         environment: The target.
         index: The verified index; nothing is opened before the first question.
         builder: Builds what is no wheel.
@@ -101,6 +101,7 @@ class Request:
 
     arguments: argparse.Namespace
     given: ResolveInput
+    options: ResolveOptions
     environment: TargetEnvironment
     index: DeferredIndex
     builder: SdistBuilder
@@ -118,7 +119,7 @@ class Request:
         """
         from securepip import resolver
 
-        options = replace(resolve_options(self.arguments), **choices)
+        options = replace(self.options, **choices)
         if self.locked is not None:
             options = replace(options, find_links=(*options.find_links, *self.locked.places))
             asked, choosing = self.given.requirements, self.given.options(options)
@@ -154,19 +155,25 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     cache = cache_folder(arguments, stack)
     locked = _read_locks(arguments, environment, stack)
     given = read(arguments, environment, locked, stack)
-    index = DeferredIndex(lambda: open_index(arguments, given.said, cache, stack))
+    own = indexes.own_indexes(arguments, given.said)
+    index = DeferredIndex(lambda: open_index(arguments, given.said, own, cache, stack))
+    choosing = replace(
+        resolve_options(arguments),
+        own_indexes=own,
+        no_index=not indexes.asks_repositories(arguments, given.said, own),
+    )
     options = BuildOptions(
         isolated=bool(arguments.build_isolation),
         check_dependencies=arguments.check_build_deps,
         constraints=_build_constraints(arguments, stack),
-        choosing=given.options(resolve_options(arguments)),
+        choosing=given.options(choosing),
         editable=command == "install",
     )
     builder = SdistBuilder(index, environment, cache / "wheels", options)
-    say_where(arguments, given.said)
+    indexes.say_where(arguments, given.said)
     stack.enter_context(builder)
     fetch = partial(_fetch_direct, arguments, given.said, stack)
-    return Request(arguments, given, environment, index, builder, fetch, locked)
+    return Request(arguments, given, choosing, environment, index, builder, fetch, locked)
 
 
 def _read_locks(
@@ -305,7 +312,6 @@ def resolve_options(arguments: argparse.Namespace) -> ResolveOptions:
         formats=formats,
         releases=releases,
         prefer_binary=arguments.prefer_binary,
-        no_index=arguments.no_index,
         find_links=tuple(arguments.find_links),
     )
 
@@ -350,13 +356,18 @@ def cache_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
 
 
 def open_index(
-    arguments: argparse.Namespace, said: FileOptions, cache: Path, stack: ExitStack
+    arguments: argparse.Namespace,
+    said: FileOptions,
+    own: Sequence[str],
+    cache: Path,
+    stack: ExitStack,
 ) -> VerifiedIndex:
     """The index over whom this machine believes; its connections are closed with ``stack``.
 
     Args:
         arguments: The command line.
         said: What requirements files say of indexes.
+        own: The indexes that are the user's own.
         cache: The folder of what can be fetched again.
         stack: Closes what is opened.
 
@@ -370,24 +381,9 @@ def open_index(
     trust = TrustStore(data_dir() / "trust").read()
     if arguments.repository is not None:
         trust = trust.only(arguments.repository)
-    trust = _asked_indexes(trust, arguments, said)
+    trust = indexes.asked_of(trust, arguments, said, own)
     transport = stack.enter_context(_transport(arguments, said))
     return VerifiedIndex(trust, transport, Store(cache / "store"))
-
-
-def say_where(arguments: argparse.Namespace, said: FileOptions) -> None:
-    """Where is looked, as pip says it, if it is not where is always looked."""
-    indexes, links = _index_urls(arguments, said), [*arguments.find_links, *said.find_links]
-    if arguments.no_index or said.no_index:
-        console.say("Ignoring indexes: all, and the trusted repositories", level=1)
-        indexes = []
-    if not (indexes or links):
-        return
-    from securepip.transport.urls import redact
-
-    for kind, urls in (("indexes", indexes), ("links", links)):
-        if urls:
-            console.say(f"Looking in {kind}: " + ", ".join(redact(url) for url in urls))
 
 
 def names(plan: Plan, *, as_written: bool = False) -> str:
@@ -506,58 +502,3 @@ def _transport(arguments: argparse.Namespace, said: FileOptions) -> Transport:
             trusted_hosts=(*arguments.trusted_hosts, *said.trusted_hosts),
         )
     )
-
-
-def _index_urls(arguments: argparse.Namespace, said: FileOptions) -> list[str]:
-    """The indexes that are asked for, in pip's order: a file's word is the last."""
-    first = said.index_url or arguments.index_url
-    extra = [*arguments.extra_index_urls, *said.extra_index_urls]
-    return [*([first] if first else []), *extra]
-
-
-def _asked_indexes(trust: Trust, arguments: argparse.Namespace, said: FileOptions) -> Trust:
-    """Of the trusted repositories those that the indexes stand for, in the same order.
-
-    An index that nobody vouches for must not be left out in silence where this command names it:
-    the user expects what is there to be looked at.
-
-    Raises:
-        UntrustedError: One that this command names stands for none.
-    """
-    from securepip.transport import redact
-
-    if arguments.no_index or said.no_index:
-        return trust
-    first, *extra = arguments.configured_indexes
-    found = [_vouched_for(trust, url) for url in _index_urls(arguments, said)]
-    found += [each for url in extra if (each := trust.for_index(url)) is not None]
-    limited = bool(said.index_url or arguments.index_url)
-    if first and not limited:
-        default = trust.for_index(first)
-        if default is not None:
-            found.insert(0, default)
-            limited = True
-        else:
-            console.say(
-                f"Not asking {redact(first)}, pip's index here: it stands for no repository that "
-                "this machine trusts (see `securepip trust list`)."
-            )
-    # Extra indexes alone are added to what is asked anyway: all that is trusted, as it is mapped.
-    return trust.limited_to(list(dict.fromkeys(each.name for each in found))) if limited else trust
-
-
-def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
-    from securepip.transport import redact
-
-    found = trust.for_index(url)
-    if found is None:
-        shown = redact(url)
-        raise UntrustedError(
-            f"The index {shown} stands for no repository that this machine trusts.",
-            meaning="Nobody signs what it offers, so nothing could be verified.",
-            remedy="If a repository that you trust signs it, say so when you add it:\n"
-            f"  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT "
-            f"--index-url {shown}\n"
-            "Or leave the index out: on the command line and in the requirements file.",
-        )
-    return found

@@ -164,7 +164,7 @@ def _could_not_find(cause: Cause, finder: CandidateFinder) -> str:
     listed = ", ".join(map(str, sorted(versions))) or "none"
     return (
         f"Could not find a version that satisfies the requirement {requirement.text}{by} "
-        f"(from versions: {listed})\nNo matching distribution found for {requirement.text}"
+        f"(from versions: {listed})\nERROR: No matching distribution found for {requirement.text}"
     )
 
 

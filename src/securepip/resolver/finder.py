@@ -37,8 +37,9 @@ from securepip.resolver.graph import (
     SpecifierRequirement,
 )
 from securepip.resolver.hashes import HashRules
-from securepip.resolver.links import FindLinks, LocalFile, UserLink, hashes_of
+from securepip.resolver.links import UserLink, hashes_of
 from securepip.resolver.options import ConfigSettings, FetchDirect, ResolveOptions, SdistMetadata
+from securepip.resolver.places import FindLinks, LocalFile, OwnIndexes
 from securepip.resolver.requirements import UserRequirement, refuse_unverifiable
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class CandidateFinder:
         self._config_settings = config_settings
         self._ranking = FileRanking(environment, options)
         self._find_links = FindLinks(options.find_links)
+        self._own_indexes = OwnIndexes(options.own_indexes)
         self._offers: dict[NormalizedName, Offers | None] = {}
         self._metadata: dict[OfferedFile, tuple[bytes, CoreMetadata]] = {}
         self._announced: set[tuple[NormalizedName, str]] = set()
@@ -111,7 +113,7 @@ class CandidateFinder:
         return not self._options.no_index
 
     def knows(self, project: NormalizedName) -> bool:
-        """Whether a trusted repository, or a place of ``--find-links``, has the project at all."""
+        """Whether a trusted repository, or a place of the user's, has the project at all."""
         return self._offers_of(project) is not None
 
     def offers(self, project: NormalizedName) -> Offers:
@@ -246,7 +248,7 @@ class CandidateFinder:
     def _offers_of(self, project: NormalizedName) -> Offers | None:
         if project not in self._offers:
             page = None if self._options.no_index else self._index.page(project)
-            local = self._find_links.files(project)
+            local = [*self._find_links.files(project), *self._own_indexes.files(project)]
             known = page is not None or local
             self._offers[project] = self._ranking.offers(project, page, local) if known else None
         return self._offers[project]
@@ -277,6 +279,8 @@ class CandidateFinder:
     def _read_metadata(
         self, project: NormalizedName, offered: OfferedFile
     ) -> tuple[bytes, CoreMetadata]:
+        if isinstance(offered.file, LocalFile) and offered.file.core_metadata is not None:
+            return _metadata_beside(project, offered, offered.file)
         raw, metadata, wrong = self._stated_metadata(project, offered.file)
         if metadata is not None:
             _check_identity(project, offered, metadata)
@@ -469,13 +473,50 @@ def _shown(path: Path) -> str:
     return f".{text[len(here) :]}" if text.startswith(here + os.sep) else text
 
 
+def _metadata_beside(
+    project: NormalizedName, offered: OfferedFile, file: LocalFile
+) -> tuple[bytes, CoreMetadata]:
+    """What the ``.metadata`` file beside a file of the user's says; that of a wheel must agree.
+
+    Raises:
+        InvalidMetadataError: It is not valid, or of another project or version.
+        RequirementError: It cannot be read, or is not what the wheel says of itself.
+        VerificationError: It has another hash than its page says.
+    """
+    raw = file.read_metadata_beside()
+    try:
+        metadata = parse_core_metadata(raw)
+        _check_identity(project, offered, metadata)
+        if offered.kind is Kind.SDIST:
+            return raw, metadata  # to which the wheel that is built from it is held
+        raw = read_core_metadata(file.path, file.filename)
+        inside = parse_core_metadata(raw)
+    except FormatError as error:
+        raise InvalidMetadataError(error.what) from None
+    for name, beside, within in (
+        ("Requires-Dist", metadata.requires_dist, inside.requires_dist),
+        ("Requires-Python", [metadata.requires_python], [inside.requires_python]),
+        ("Provides-Extra", metadata.extras, inside.extras),
+    ):
+        stated, found = set(map(str, beside)), set(map(str, within))
+        if stated != found:
+            raise RequirementError(
+                f"{file.url} has inconsistent {name} between its PEP 658 .metadata file and the "
+                f"wheel's METADATA: sidecar has {', '.join(sorted(stated - found))!r}, wheel has "
+                f"{', '.join(sorted(found - stated))!r}"
+            )
+    return raw, inside
+
+
 def _check_identity(project: NormalizedName, offered: OfferedFile, metadata: CoreMetadata) -> None:
     if (metadata.project, metadata.version) == (project, offered.version):
         return
     says = f"says in its metadata that it is {metadata.name} {metadata.version}"
     if isinstance(offered.file, LocalFile):
         field, expected, found = "version", str(offered.version), str(metadata.version)
-        if metadata.project != project:
+        if metadata.project != project and offered.file.core_metadata is not None:
+            field, expected, found = "Name", project, metadata.name
+        elif metadata.project != project:
             field, expected, found = "name", project, metadata.project
         raise InconsistentMetadataError(
             f"has inconsistent {field}: expected {expected!r}, but metadata has {found!r}"

@@ -70,7 +70,7 @@ class HashRules:
             # Lines that name different hashes: nothing has them all.
             asked = self._required_hashes[project]
             found = frozenset({f"sha256:{file.sha256}"})
-            raise _mismatch(file.filename, found, asked, _quoted(asked_by))
+            raise mismatch(file.filename, found, asked, _quoted(asked_by))
         elif self._required or project in self._allowed:
             raise _missing(file, asked_by)
 
@@ -119,22 +119,31 @@ class HashRules:
         else:
             found = frozenset({f"sha256:{file.sha256}"})
         if not found & allowed:
-            raise _mismatch(file.filename, found, allowed, asked)
+            raise mismatch(file.filename, found, allowed, asked)
 
 
-def _mismatch(
+def mismatch(
     filename: str, found: frozenset[str], allowed: frozenset[str], asked: str
 ) -> VerificationError:
+    """The error of a file that has none of the hashes it may have, in pip's lines.
+
+    Args:
+        filename: Its name.
+        found: Its hashes, ``sha256:…``.
+        allowed: Those it may have.
+        asked: Who says so.
+    """
+    # Whoever prints an error moves its further lines in by two.
     lines = []
     for kind, _, digest in (one.partition(":") for one in sorted(found)):
         expected = sorted(one.partition(":")[2] for one in allowed if one.startswith(f"{kind}:"))
-        lines.append(f"        Expected {kind} {expected[0] if expected else 'none'}")
-        lines += [f"             or        {one}" for one in expected[1:]]
-        lines.append(f"             Got        {digest}")
+        lines.append(f"      Expected {kind} {expected[0] if expected else 'none'}")
+        lines += [f"           or        {one}" for one in expected[1:]]
+        lines.append(f"           Got        {digest}")
     return VerificationError(
         "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated "
         "the package versions, please update the hashes. Otherwise, examine the package contents "
-        f"carefully; someone may have tampered with them.\n    {asked} ({filename}):\n"
+        f"carefully; someone may have tampered with them.\n  {asked} ({filename}):\n"
         + "\n".join(lines),
         meaning="It is another file than the one that you named.",
     )

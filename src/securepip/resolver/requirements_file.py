@@ -25,7 +25,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 from securepip.errors import RequirementError
-from securepip.resolver.links import expand_home
+from securepip.resolver.places import expand_home
 from securepip.resolver.requirements import (
     FileOptions,
     ResolveInput,
@@ -206,10 +206,12 @@ def _check_remote(name: str, line: str, source: str, options: _Options) -> None:
     """
     here = urlsplit(name)
     nested = [urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)]
+    indexes = [options.index_url, *options.extra_index_urls]
     if (
         options.editables
         or options.find_links
         or options.trusted_hosts
+        or any(one is not None and not _is_remote(one) for one in indexes)
         or any((one.scheme, one.netloc) != (here.scheme, here.netloc) for one in nested)
     ):
         raise _not_for_remote(line, source)
