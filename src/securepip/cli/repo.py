@@ -8,12 +8,13 @@ import signal
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console, repo_sync
 from securepip.cli.options import add_general_options
-from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository
+from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import UsageError
 from securepip.signing.config import DEFAULT_EXPECTED_FILES
 
@@ -57,6 +58,10 @@ def _add_init(inner: Commands) -> None:
     parser.add_argument(
         "--offline-keys", type=Path, metavar="DIR", help="where the offline keys are put"
     )
+    parser.add_argument(
+        "--online-key-uri", metavar="URI",
+        help="an online key that is on a device or in a key service, such as hsm:2?label=TOKEN",
+    )  # fmt: skip
     parser.set_defaults(run=_init)
 
 
@@ -74,12 +79,14 @@ def _init(arguments: argparse.Namespace) -> int:
         online_keys=arguments.keys,
         offline_keys=arguments.offline_keys,
         passphrase=new_passphrase(arguments),
+        online_key_uri=arguments.online_key_uri,
+        pin=cache(lambda: pin(arguments)),
     )
     folder = made.repository.folder
     console.say(f"Made a repository with {made.bins} bins in {folder}")
     console.say(f"  root:         {made.root}")
     console.say(f"  root sha256:  {made.root_sha256}")
-    console.say(f"  online key:   {made.online_keys}")
+    console.say(f"  online key:   {arguments.online_key_uri or made.online_keys}")
     console.say(f"  offline keys: {made.offline_keys}")
     console.say(
         "Take the offline keys away now, to a place that is not on a network: adding, syncing,\n"

@@ -28,6 +28,9 @@ def add_key_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="the first line encrypts the keys"
     )
+    parser.add_argument(
+        "--pin-file", type=Path, metavar="FILE", help="the first line is the PIN of a key's device"
+    )
 
 
 def open_repository(
@@ -44,7 +47,29 @@ def open_repository(
     for folder in named:
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder of keys")
-    return Repository.open(arguments.folder, keys=named, passphrase=lambda: _passphrase(arguments))
+    return Repository.open(
+        arguments.folder,
+        keys=named,
+        passphrase=lambda: _passphrase(arguments),
+        pin=lambda: pin(arguments),
+        why=_why(arguments),
+    )
+
+
+def pin(arguments: argparse.Namespace) -> bytes:
+    """The PIN of the device that holds a key.
+
+    Raises:
+        RepositoryStateError: There is nobody to ask.
+    """
+    if arguments.pin_file is not None:
+        return _read(arguments.pin_file)
+    if _may_ask(arguments):
+        return getpass.getpass("PIN of the key's device: ").encode()
+    raise RepositoryStateError(
+        "the key is on a device, and there is nobody to ask for its PIN",
+        remedy="--pin-file FILE names the file it is in.",
+    )
 
 
 def new_passphrase(arguments: argparse.Namespace) -> bytes | None:
@@ -74,6 +99,12 @@ def _passphrase(arguments: argparse.Namespace) -> bytes:
         "the key is encrypted, and there is nobody to ask for its passphrase",
         remedy="--passphrase-file FILE names the file it is in.",
     )
+
+
+def _why(arguments: argparse.Namespace) -> str:
+    """What the log says of the reason: the command, without options, whose values may be secret."""
+    words = [word for word in arguments.words if not word.startswith("-")]
+    return " ".join(words[:2])
 
 
 def _may_ask(arguments: argparse.Namespace) -> bool:

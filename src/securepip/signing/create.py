@@ -85,6 +85,8 @@ def create(
     online_keys: Path | None = None,
     offline_keys: Path | None = None,
     passphrase: bytes | None = None,
+    online_key_uri: str | None = None,
+    pin: keys.Passphrase | None = None,
 ) -> Created:
     """Make a repository in ``folder``, which must not exist, or be empty.
 
@@ -95,6 +97,8 @@ def create(
         online_keys: Where the online key goes; by default under the user's data folder.
         offline_keys: Where the offline keys go; by default beside it.
         passphrase: Encrypts all keys; None leaves them in the clear.
+        online_key_uri: An online key that is there already, on a device for example; none is made.
+        pin: Asked for the PIN of the device.
 
     Raises:
         RepositoryStateError: There is something in ``folder``, or it cannot be written.
@@ -111,12 +115,24 @@ def create(
             raise RepositoryStateError(
                 f"keys may not be kept in the repository itself: {key_folder}"
             )
+    secret = passphrase or b""
+    ring = keys.KeyRing((), {}, lambda: secret, pin=pin)
+    # A device that is not within reach is found out before anything is made.
+    named = ring.public_key(online_key_uri) if online_key_uri else None
+    online: Key
     _make_folders(folder)
     names = [f"root-{number + 1}" for number in range(ROOT_KEYS)]
     offline = keys.generate(offline_keys, [*names, "targets", BINS_ROLE, CLAIMED_ROLE], passphrase)
-    (online,) = keys.generate(online_keys, [keys.ONLINE], passphrase)
-    frame = _Frame([signer.public_key for signer in offline], online.public_key)
-    ring = keys.KeyRing((), {}, keys.no_passphrase, loaded=[*offline, online])
+    signers = keys.file_uris(offline_keys, offline)
+    if named is None:
+        (made,) = keys.generate(online_keys, [keys.ONLINE], passphrase)
+        signers |= keys.file_uris(online_keys, [made])
+        online = made.public_key
+    else:
+        uri, online = named
+        signers[online.keyid] = uri
+    ring.remember(signers)
+    frame = _Frame([signer.public_key for signer in offline], online)
     writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
     log = folder / STATE_DIR / LOG_NAME
     log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
@@ -144,20 +160,9 @@ def create(
         roles,
         lambda name: delegators.get(name, roles[BINS_ROLE].signed),
     )
-    config = Config(
-        repository_id,
-        root_sha256,
-        expiry,
-        {
-            key.keyid: uri
-            for key_folder, signers in ((offline_keys, offline), (online_keys, [online]))
-            for key in (signer.public_key for signer in signers)
-            if (uri := keys.file_uri(key_folder, key.keyid))
-        },
-    )
+    config = Config(repository_id, root_sha256, expiry, signers)
     writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json())
-    secret = passphrase or b""
-    repository = Repository.open(folder, passphrase=lambda: secret)
+    repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, why="repo init")
     repository.publish({})
     return Created(
         repository,

@@ -11,6 +11,7 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -20,17 +21,23 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from securesystemslib.exceptions import Error as SecuresystemslibError
+from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import (
     SIGNER_FOR_URI_SCHEME,
+    AWSSigner,
+    AzureSigner,
     CryptoSigner,
+    GCPSigner,
+    HSMSigner,
     Key,
     SecretsHandler,
     Signer,
     SSlibKey,
+    VaultSigner,
 )
 
 from securepip.dirs import data_dir
-from securepip.errors import RepositoryStateError
+from securepip.errors import RepositoryStateError, UsageError
 
 ONLINE, OFFLINE = "online", "offline"
 _SUFFIX = ".pem"
@@ -38,7 +45,7 @@ _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _UNQUOTABLE = set("?#;")
 
 Passphrase = Callable[[], bytes]
-"""Asked for the passphrase when a key turns out to be encrypted, at most once."""
+"""Asked for the passphrase (or PIN) when a key turns out to need one, at most once."""
 
 
 def no_passphrase() -> bytes:
@@ -72,6 +79,42 @@ class EncryptedFileSigner(CryptoSigner):
 
 SIGNER_FOR_URI_SCHEME[EncryptedFileSigner.SCHEME] = EncryptedFileSigner
 _FILE_SCHEMES = (f"{CryptoSigner.SCHEME}:", f"{EncryptedFileSigner.SCHEME}:")
+
+
+_EXTRA = {VaultSigner.SCHEME: "hashivault"}
+"""What the extra of a scheme is called, where it is not called as the scheme."""
+
+
+def _import_file(uri: str, secret: SecretsHandler) -> tuple[str, Key]:
+    path = _path(uri).absolute()
+    clear = uri.startswith(f"{CryptoSigner.SCHEME}:")
+    passphrase = None if clear else secret("passphrase").encode("utf-8", "surrogateescape")
+    private = load_pem_private_key(path.read_bytes(), passphrase)
+    return f"{uri.partition(':')[0]}:{path}", SSlibKey.from_crypto(private.public_key())
+
+
+def _import_hsm(uri: str, secret: SecretsHandler) -> tuple[str, Key]:
+    parts = urlsplit(uri)
+    (label,) = parse_qs(parts.query).get("label", [None])
+    return HSMSigner.import_(int(parts.path) if parts.path else None, label, secret)
+
+
+def _import_azure(uri: str, _secret: SecretsHandler) -> tuple[str, Key]:
+    parts = urlsplit(uri)
+    vault, name = parts.netloc.partition(".")[0], parts.path.removeprefix("/keys/").split("/")[0]
+    return AzureSigner.import_(vault, name)
+
+
+_IMPORT: Mapping[str, Callable[[str, SecretsHandler], tuple[str, Key]]] = {
+    CryptoSigner.SCHEME: _import_file,
+    EncryptedFileSigner.SCHEME: _import_file,
+    HSMSigner.SCHEME: _import_hsm,
+    AWSSigner.SCHEME: lambda uri, _: AWSSigner.import_(uri.partition(":")[2]),
+    GCPSigner.SCHEME: lambda uri, _: GCPSigner.import_(uri.partition(":")[2]),
+    AzureSigner.SCHEME: _import_azure,
+    VaultSigner.SCHEME: lambda uri, _: VaultSigner.import_(uri.partition(":")[2].split("/")[0]),
+}
+"""How each kind of URI is asked for its public key. Who brings another kind, has it here too."""
 
 
 def default_folder(repository_id: str, kind: str) -> Path:
@@ -127,6 +170,12 @@ def file_uri(folder: Path, keyid: str) -> str | None:
     return f"{scheme}:{path}"
 
 
+def file_uris(folder: Path, signers: Iterable[Signer]) -> dict[str, str]:
+    """The URIs of the keys of ``signers`` that are in ``folder``, by key id."""
+    keyids = (signer.public_key.keyid for signer in signers)
+    return {keyid: uri for keyid in keyids if (uri := file_uri(folder, keyid))}
+
+
 class KeyRing:
     """Finds the signers of keys by their id, and loads each when it is first asked for.
 
@@ -135,6 +184,7 @@ class KeyRing:
         uris: Where keys are by default, by key id.
         passphrase: Asked once, when an encrypted key is met.
         loaded: Signers that need not be looked for.
+        pin: Asked once, when a device is met; without it, the passphrase is the PIN.
     """
 
     def __init__(
@@ -143,11 +193,12 @@ class KeyRing:
         uris: Mapping[str, str],
         passphrase: Passphrase,
         loaded: Iterable[Signer] = (),
+        pin: Passphrase | None = None,
     ) -> None:
         self._folders = tuple(folders)
         self._uris = dict(uris)
-        self._passphrase = passphrase
-        self._secret: str | None = None
+        self._secrets = {"passphrase": passphrase, HSMSigner.SECRETS_HANDLER_MSG: pin or passphrase}
+        self._answers: dict[str, str] = {}
         self._signers: dict[str, Signer] = {each.public_key.keyid: each for each in loaded}
 
     def uri(self, keyid: str) -> str | None:
@@ -174,6 +225,12 @@ class KeyRing:
             return None
         try:
             signer = Signer.from_priv_key_uri(uri, key, self._answer)
+        except UnsupportedLibraryError as error:
+            scheme = uri.partition(":")[0]
+            raise RepositoryStateError(
+                f"the key {uri} cannot be reached: {error}",
+                remedy=f"pip install 'securepip[{_EXTRA.get(scheme, scheme)}]'",
+            ) from None
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SecuresystemslibError) as e:
             raise RepositoryStateError(
                 f"the key {uri} cannot be loaded: {e}",
@@ -182,10 +239,42 @@ class KeyRing:
         self._signers[key.keyid] = signer
         return signer
 
-    def _answer(self, _secret: str) -> str:
-        if self._secret is None:
-            self._secret = self._passphrase().decode("utf-8", "surrogateescape")
-        return self._secret
+    def remember(self, uris: Mapping[str, str]) -> None:
+        """From now on, the keys with these ids are at these URIs."""
+        self._uris |= uris
+
+    def public_key(self, uri: str) -> tuple[str, Key]:
+        """The public key of the private key at ``uri``, and the URI to remember it by.
+
+        Raises:
+            UsageError: No URI of a key.
+            RepositoryStateError: The key cannot be reached.
+        """
+        scheme = uri.partition(":")[0]
+        if scheme not in _IMPORT:
+            raise UsageError(
+                f"not the URI of a key: {uri!r:.200}",
+                remedy=f"It begins with one of: {', '.join(f'{each}:' for each in _IMPORT)}",
+            )
+        try:
+            return _IMPORT[scheme](uri, self._answer)
+        except RepositoryStateError:
+            raise
+        except UnsupportedLibraryError as error:
+            raise RepositoryStateError(
+                f"the key {uri} cannot be reached: {error}",
+                remedy=f"pip install 'securepip[{_EXTRA.get(scheme, scheme)}]'",
+            ) from None
+        except Exception as error:  # each kind of device and cloud has errors of its own
+            raise RepositoryStateError(
+                f"the key {uri} cannot be reached: {type(error).__name__}: {error}"
+            ) from None
+
+    def _answer(self, secret: str) -> str:
+        if secret not in self._answers:
+            ask = self._secrets.get(secret, self._secrets["passphrase"])
+            self._answers[secret] = ask().decode("utf-8", "surrogateescape")
+        return self._answers[secret]
 
 
 def _path(uri: str) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tuf.api.metadata import Timestamp
 
-from securepip.errors import RepositoryStateError
+from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 
 ANCHOR_FIELD = "log"
@@ -82,7 +82,7 @@ def anchor_of(timestamp: Timestamp) -> Anchor | None:
     try:
         field = timestamp.unrecognized_fields[ANCHOR_FIELD]
         return Anchor(int(field["entries"]), parse_sha256(field["sha256"]))
-    except (KeyError, TypeError, ValueError, RepositoryStateError):
+    except (KeyError, TypeError, ValueError, FormatError):
         return None
 
 
@@ -243,6 +243,7 @@ class Log:
             f"{self._path}: {what}",
             meaning="The log of what was signed is not the one that was written: somebody, or a "
             "broken disk, changed it.",
-            remedy="Nothing more is signed until it is whole. Restore it from a backup; if somebody "
-            "had a hand in it, `securepip repo recover` replaces the keys and begins a new log.",
+            remedy="Nothing more is signed until it is whole. Restore it from a backup; if "
+            "somebody had a hand in it, `securepip repo recover` replaces the keys and begins a "
+            "new log.",
         )

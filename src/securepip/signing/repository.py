@@ -120,6 +120,7 @@ class Repository:
         *,
         keys: Iterable[Path] = (),
         passphrase: Passphrase = no_passphrase,
+        pin: Passphrase | None = None,
         why: str = "",
     ) -> Repository:
         """The repository in ``folder``.
@@ -128,6 +129,7 @@ class Repository:
             folder: Made by ``create``.
             keys: Folders to look for keys in before the places where ``create`` put them.
             passphrase: Called when an encrypted key is to be used.
+            pin: Called when a device is to sign; without it, ``passphrase`` is.
             why: What the log is to say of the reason for what is signed.
 
         Raises:
@@ -136,7 +138,8 @@ class Repository:
         folder = folder.absolute()
         config = load_config(folder)
         ledger = Ledger(folder / STATE_DIR / LEDGER_NAME)
-        repository = cls(folder, config, ledger, KeyRing(keys, config.signers, passphrase))
+        ring = KeyRing(keys, config.signers, passphrase, pin=pin)
+        repository = cls(folder, config, ledger, ring)
         repository._committer.why = why
         return repository
 
