@@ -6,7 +6,10 @@ Rule: what is in the folder already is never overwritten with other bytes in sil
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +17,11 @@ from securepip.cli import console, install, request
 from securepip.errors import SecurepipError
 from securepip.formats.digests import sha256_of_stream
 from securepip.formats.layout import check_filename
-from securepip.index.types import UserFile
+from securepip.index.types import UserDirectory, UserFile
 
 if TYPE_CHECKING:
     from securepip.index import VerifiedFile
+    from securepip.resolver.plan import PlannedFile
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SecurepipError(f"The folder {folder} cannot be made: {error.strerror}") from None
-        plan = asked.resolve(ignore_installed=True)
+        plan = asked.resolve(ignore_installed=True, downloads=folder)
         request.say_unsigned(plan)
         with console.progress("Fetching", arguments.progress_bar) as progress:
             files = iter(asked.index.fetch(plan.signed, progress))
@@ -44,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
                 _save(verified, folder)
             elif isinstance(planned.file, UserFile):
                 _save(planned.file, folder)
+            elif isinstance(planned.file, UserDirectory) and planned.file.editable:
+                _archive(planned, planned.file, folder)
         request.say_verified(signed)
         if plan.install:
             named = " ".join(one.project for one in plan.as_chosen)
@@ -67,10 +73,38 @@ def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
             if sha256_of_stream(stream) == (file.sha256, file.size):
                 return
         console.warn(f"Previously-downloaded file {place} has bad hash. Re-downloading.")
-    # Beside its place: it takes it as a whole or not at all.
+    with _replacing(place) as temporary:
+        copy_verified(file.path, temporary, file.filename, file.sha256, file.size)
+
+
+def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None:
+    """Pack the folder that ``-e`` names, as pip does: its files below the project's name.
+
+    Raises:
+        SecurepipError: It cannot be written.
+    """
+    place = folder / check_filename(f"{planned.name}-{planned.version}.zip")
+    if place.exists():
+        console.warn(f"Deleting {place}")
+    with (
+        _replacing(place) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
+    ):
+        for inside, _, names in os.walk(project.path):
+            below = Path(planned.name, Path(inside).relative_to(project.path))
+            for name in names:
+                path = Path(inside, name)
+                # The archive itself may be written into the project's folder.
+                if path.is_file() and not path.samefile(temporary):
+                    packed.write(path, below / name)
+
+
+@contextmanager
+def _replacing(place: Path) -> Iterator[Path]:
+    """A path beside ``place``, which what is written there takes as a whole or not at all."""
     temporary = place.with_name(f".{place.name}.part")
     try:
-        copy_verified(file.path, temporary, file.filename, file.sha256, file.size)
+        yield temporary
         temporary.replace(place)
     except OSError as error:
         raise SecurepipError(f"{place} cannot be written: {error.strerror}") from None

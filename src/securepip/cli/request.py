@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from securepip.cli import console, indexes
-from securepip.errors import SecurepipError, UsageError, VerificationError
+from securepip.errors import SecurepipError, TransportError, UsageError, VerificationError
 from securepip.formats.digests import CHUNK
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     from securepip.installer import BuildOptions, SdistBuilder
 
     check(arguments, command)
+    if arguments.verbose:
+        _say_which_pip()
     environment = target(arguments)
     cache = cache_folder(arguments, stack)
     locked = _read_locks(arguments, environment, stack)
@@ -174,6 +177,16 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     stack.enter_context(builder)
     fetch = partial(_fetch_direct, arguments, given.said, stack)
     return Request(arguments, given, choosing, environment, index, builder, fetch, locked)
+
+
+def _say_which_pip() -> None:
+    """What will put the files where they belong, as pip says it with ``--verbose``."""
+    from importlib.metadata import version
+
+    from securepip.installer.process import pip_runner
+
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")
 
 
 def _read_locks(
@@ -287,7 +300,15 @@ def _read_url(url: str, arguments: argparse.Namespace, stack: ExitStack) -> byte
     from securepip.resolver.requirements import FileOptions
 
     with _transport(arguments, FileOptions()) as transport:
-        return transport.get(url, max_bytes=_MAX_REQUIREMENTS_BYTES).body
+        try:
+            return transport.get(url, max_bytes=_MAX_REQUIREMENTS_BYTES).body
+        except TransportError as error:
+            if error.status is not None:
+                raise
+            # The word by which pip's users find this.
+            raise TransportError(
+                f"connection-failed: {error.what}", url=error.url, remedy=error.remedy
+            ) from None
 
 
 def resolve_options(arguments: argparse.Namespace) -> ResolveOptions:

@@ -167,7 +167,7 @@ def install(
             raise InstallationError(errors or f"pip failed with exit code {code}.")
         if options.target is None:
             progress.check()
-        return InstallReport(progress.installed(), errors, _replaced(said))
+        return InstallReport(progress.installed(), _not_said_yet(errors), _replaced(said))
 
 
 _EXACTLY = ("--no-deps", "--force-reinstall")
@@ -197,6 +197,12 @@ def _must_be_exact(
         return True
     whole = {"--force-reinstall", "--ignore-installed"} & set(options.pip_arguments)
     return not whole and options.target is None and progress.replaces_same_version
+
+
+def _not_said_yet(errors: str) -> str:
+    """What pip warns of, but for what was said when the distributions were chosen."""
+    lines = errors.splitlines(keepends=True)
+    return "".join(line for line in lines if "does not provide the extra" not in line)
 
 
 def _replaced(said: str) -> tuple[str, ...]:

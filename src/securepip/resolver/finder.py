@@ -339,6 +339,12 @@ class CandidateFinder:
                 f"{link.shown} has invalid metadata: {error.what}", remedy="Ask its authors."
             ) from None
         if asked.project not in (None, metadata.project):
+            if not link.is_wheel:
+                _log.warning(
+                    "Generating metadata for package %s produced metadata for project name %s. "
+                    "Fix your #egg=%s fragments.",
+                    *(asked.project, metadata.name, asked.project),
+                )
             raise InconsistentMetadataError(
                 f"Requested {asked.text} has inconsistent name: expected {asked.project!r}, but "
                 f"metadata has {str(metadata.project)!r}"
@@ -377,7 +383,7 @@ class CandidateFinder:
             raise UnsupportedWheelError(
                 f"{link.filename} is not a supported wheel on this platform."
             )
-        path = link.path or self._fetched(asked, link)
+        path = self._kept(asked, link) or link.path or self._fetched(asked, link)
         (sha256,), size = hashes_of(path, ["sha256"])
         file = UserFile(
             path=path,
@@ -392,6 +398,16 @@ class CandidateFinder:
         self._hashes.check_direct(file, asked)
         return file
 
+    def _kept(self, asked: UserRequirement, link: UserLink) -> Path | None:
+        """What is in the folder of downloads under that name, if it has the hash asked for."""
+        if self._options.downloads is None or not asked.acceptable:
+            return None
+        path = self._options.downloads / Path(link.filename).name
+        if not path.is_file():
+            return None
+        found, _ = hashes_of(path, {one.partition(":")[0] for one in asked.acceptable})
+        return path if found & asked.acceptable else None
+
     def _fetched(self, asked: UserRequirement, link: UserLink) -> Path:
         if self._fetch_direct is None:
             raise RequirementError(f"{link.url} cannot be fetched here.")
@@ -405,10 +421,16 @@ class CandidateFinder:
             SecurepipError: A build failed.
         """
         if isinstance(file, UserDirectory):
-            return self._build(asked.project, file, asked.config_settings)
+            return self._build(None, file, asked.config_settings)  # its name is compared here
         try:
             raw = read_core_metadata(file.path, file.filename)
+            if file.filename.endswith(WHEEL_SUFFIX):
+                raw.decode("utf-8")
             static = parse_core_metadata(raw).is_static and not file.subdirectory
+        except UnicodeDecodeError as error:
+            raise RequirementError(
+                f"Error decoding metadata for {file.path}: {error} in METADATA file"
+            ) from None
         except FormatError as error:
             if file.filename.endswith(WHEEL_SUFFIX):
                 raise RequirementError(error.what) from None

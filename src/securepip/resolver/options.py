@@ -149,6 +149,8 @@ class ResolveOptions:
         own_indexes: The indexes in folders of this machine that the user names, and that stand for
             no trusted repository: the user's own, as ``find_links`` are.
         config_settings: ``--config-settings`` of the command line, for all that the user names.
+        downloads: The folder of ``download``. A file that lies there already, and has the hash that
+            the user names with an address, is taken instead of what is at the address.
     """
 
     upgrade: bool = False
@@ -168,6 +170,7 @@ class ResolveOptions:
     find_links: tuple[str, ...] = ()
     own_indexes: tuple[str, ...] = ()
     config_settings: ConfigSettings = field(default_factory=dict)
+    downloads: Path | None = None
 
 
 class FetchDirect(Protocol):

@@ -199,7 +199,12 @@ def _requirements_of(one: UserRequirement, finder: CandidateFinder) -> Sequence[
     try:
         candidate = finder.direct_candidate(one)
     except InvalidMetadataError as error:
-        raise RequirementError(str(error)) from None
+        _log.info("Discarding %s: %s", one.text, error)
+        wanted = f"{one.project} (unavailable)"
+        raise RequirementError(
+            f"Could not find a version that satisfies the requirement {wanted} (from versions: "
+            f"none)\nERROR: No matching distribution found for {wanted}"
+        ) from None
     return direct_requirements(candidate, one.extras, finder)
 
 
