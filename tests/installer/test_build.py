@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import sys
 import tarfile
 import zipfile
@@ -12,13 +14,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from packaging.utils import parse_sdist_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename
 
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile
-from securepip.index.types import _SEAL, VerifiedFile
+from securepip.index.types import _SEAL, UserDirectory, UserFile, VerifiedFile
+from securepip.installer.backend import Backend, BuildSystem
 from securepip.installer.build import Build, BuildSettings, BuiltWheel, Source
 from securepip.installer.handoff import HandOff, install
 from securepip.installer.sdists import _lacking
@@ -130,6 +134,65 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 """
 
 
+_METADATA = """
+import os
+def prepare_metadata_for_build_wheel(folder, *_):
+    os.mkdir(folder + "/one-1.dist-info")
+    with open(folder + "/one-1.dist-info/METADATA", "w") as f:
+        f.write("Metadata-Version: 2.1\\nName: one\\nVersion: 1\\n")
+    return "one-1.dist-info"
+"""
+_ENDLESS = f"x>={'9' * 5000}"
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "backend", "said"),
+    [
+        (f"x = {'[' * 5000}{']' * 5000}", "", "cannot be read"),
+        ("#" * (11 << 20), "", "cannot be read: longer than"),
+        (_PYPROJECT.format(f'"{_ENDLESS}"'), "", "contains an invalid requirement: 'x>=999"),
+        ("", "def build_wheel(*_): return 7\n", "says that it made 7, which is not there"),
+        ("", "def build_wheel(*_): return '../metadata'\n", "says that it made '../metadata'"),
+        ("", "def build_wheel(*_): os._exit(0)\n", "gives no answer that can be read"),
+        ("", "def prepare_metadata_for_build_wheel(*_): return []\n", "says that it made \\[\\]"),
+        (
+            "",
+            "def prepare_metadata_for_build_wheel(folder, *_):\n"
+            "    os.mkdir(folder + '/x')\n    return 'x'\n",
+            "made metadata that cannot be read",
+        ),
+    ],
+)
+def test_a_backend_that_answers_nonsense_is_named(
+    tmp_path: Path, settings: BuildSettings, pyproject: str, backend: str, said: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(pyproject or _PYPROJECT.format(""))
+    (tmp_path / "b.py").write_text(_METADATA + backend)
+    source = UserDirectory(tmp_path, tmp_path.as_uri(), "named")
+    with pytest.raises(InstallationError, match=said):
+        build_wheel(source, replace(settings, isolated=False))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("7", "answers 7, which is no list of texts"),
+        ("[7]", "which is no list of texts"),
+        ("['[']", r"asks for '\['"),
+        (f"['{_ENDLESS}']", "a requirement with a number of a thousand digits"),
+    ],
+)
+def test_build_requirements_that_are_nonsense_are_refused(
+    tmp_path: Path, answer: str, said: str
+) -> None:
+    (tmp_path / "b.py").write_text(f"def get_requires_for_build_wheel(*_): return {answer}\n")
+    system = BuildSystem((), "b", (".",))
+    python = Path(sys.executable)
+    backend = Backend(tmp_path, system, python, isolated=False, config_settings={}, name="one")
+    with pytest.raises(InstallationError, match=said):
+        backend.requires(editable=False)
+
+
 def test_build_requirements_are_installed_and_the_hook_for_metadata_is_used(
     tmp_path: Path, settings: BuildSettings, installer: Installer
 ) -> None:
@@ -227,6 +290,20 @@ def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
     folder.mkdir()
     top = unpack_sdist(verified_sdist(path), folder)
     assert sorted(each.name for each in top.iterdir()) == ["out", "setup.py"]
+
+
+@pytest.mark.parametrize("suffix", ["tar.lzma", "tlz", "txz"])
+def test_sdists_may_be_packed_in_any_way_that_pip_knows(tmp_path: Path, suffix: str) -> None:
+    sdist = make_sdist(tmp_path, "one", "1")
+    packed = tmp_path / f"one-1.{suffix}"
+    form = lzma.FORMAT_XZ if suffix == "txz" else lzma.FORMAT_ALONE
+    packed.write_bytes(lzma.compress(gzip.decompress(sdist.read_bytes()), form))
+    assert parse_distribution(packed.name, canonicalize_name("one")) is not None
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    sha256, size = sha256_of(packed.read_bytes()), packed.stat().st_size
+    source = UserFile(packed, packed.name, sha256, size, packed.as_uri(), "named")
+    assert (unpack_sdist(source, folder) / "PKG-INFO").is_file()
 
 
 def test_nobody_else_makes_a_built_wheel(tmp_path: Path) -> None:

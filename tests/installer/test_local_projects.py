@@ -161,6 +161,61 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(
     assert _left(machine) == empty
 
 
+_CHATTY = (
+    "def prepare_metadata_for_build_wheel(*_):\n    print('SAID')\n    raise SystemExit('no')\n"
+)
+
+
+@pytest.mark.parametrize("option", ["--no-input", "-v", "--log=/dev/null"])
+def test_what_a_failed_build_prints_is_shown_once_and_not_on_standard_output(
+    machine: Machine, project: Path, option: str
+) -> None:
+    (project / "b.py").write_text(_CHATTY)
+    words = ("install", "--no-index", "--python", machine.environment, option)
+    done = machine.process(*words, project)
+    assert done.code == 1
+    assert done.err.count("SAID") == 1
+    assert "SAID" not in done.out
+
+
+def test_a_build_that_works_prints_only_when_asked(machine: Machine, project: Path) -> None:
+    (project / "b.py").write_text(_BACKEND.replace("    log(", "    print('SAID')\n    log("))
+    words = ("install", "--no-index", "--python", machine.environment)
+    quiet = machine.process(*words, project)
+    assert "SAID" not in quiet.out + quiet.err
+    told = machine.process(*words, "-v", project)
+    assert (told.out.count("SAID"), told.err.count("SAID")) == (0, 1)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_build_folders_are_kept_when_asked_and_named(
+    machine: Machine, tmp_path: Path, works: bool
+) -> None:
+    temporary = _temporary(machine)
+    backend = _BACKEND if works else _CHATTY
+    sdist = make_sdist(tmp_path, "one", "1.0", files={"b.py": backend}, pyproject=_PYPROJECT)
+    words = ("install", "--no-index", "--python", machine.environment, "--no-clean", sdist)
+    done = machine.process(*words)
+    assert done.code == (0 if works else 1)
+    (kept,) = temporary.iterdir()
+    assert f"Build folders are kept in {kept}" in done.out
+    assert list(kept.rglob("b.py"))
+
+
+def test_a_build_that_needs_itself_over_another_is_refused(
+    machine: Machine, tmp_path: Path
+) -> None:
+    for name, other in (("big-hen", "egg"), ("egg", "big-hen")):
+        pyproject = _PYPROJECT.replace("[]", f'["{other}"]')
+        make_sdist(tmp_path / "links", name, "1.0", pyproject=pyproject)
+    links = ("--no-index", "--find-links", tmp_path / "links")
+    done = machine.process("install", "--python", machine.environment, *links, "big-hen")
+    assert done.code == 1
+    url = (tmp_path / "links" / "big_hen-1.0.tar.gz").as_uri()
+    assert f"{url} is already being built: big_hen from {url}" in done.err
+    assert "big_hen-1.0.tar.gz → egg-1.0.tar.gz → big_hen-1.0.tar.gz" in done.err
+
+
 def test_an_editable_install_needs_the_hook_for_it(machine: Machine, project: Path) -> None:
     (project / "b.py").write_text(_BACKEND.replace("def build_editable", "def something"))
     done = machine.process("install", "--no-index", "--python", machine.environment, "-e", project)

@@ -21,6 +21,7 @@ _CONFLICT_HELP = (
     "ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/"
     "dependency-resolution/#dealing-with-dependency-conflicts"
 )
+_OUTPUT = "securepip.output"
 _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
@@ -44,6 +45,8 @@ def configure(*, verbosity: int, colour: bool, log_file: str | None = None) -> N
     log = logging.getLogger("securepip")
     log.handlers, log.propagate = [_LogHandler()], False
     log.setLevel(logging.DEBUG if verbosity > 0 or _log_file else logging.INFO)
+    # What builds print is shown with --verbose alone: its level says whether it is.
+    logging.getLogger(_OUTPUT).setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
 
 
 def say(text: str, *, level: int = 0) -> None:
@@ -116,7 +119,11 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.levelno >= logging.WARNING:
+        if record.name == _OUTPUT:
+            # As pip: on standard error, also because standard output may be for a program.
+            _record(text)
+            print(_harmless(text), file=sys.stderr, flush=True)
+        elif record.levelno >= logging.WARNING:
             warn(text)
         else:
             say(text, level=0 if record.levelno >= logging.INFO else 1)

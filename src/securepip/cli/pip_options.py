@@ -146,10 +146,7 @@ _GROUP = Option(
     ("--group",), "dependency_groups",
     'install a dependency group of a "pyproject.toml" (PEP 735)', "group", (), "[path:]group",
 )  # fmt: skip
-_NO_CLEAN = _flag(
-    "--no-clean", "no_clean", "leave build folders behind", handler=Handler.REFUSED,
-    why="builds run in temporary folders that hold private copies, and these always go",
-)  # fmt: skip
+_NO_CLEAN = _flag("--no-clean", "no_clean", "leave the folders of builds behind, and say where")
 _TARGET_PYTHON = (
     Option(
         ("--platform",), "platforms", "choose wheels for this platform", "append",

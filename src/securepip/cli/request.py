@@ -171,6 +171,7 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
         constraints=_build_constraints(arguments, stack),
         choosing=given.options(choosing),
         editable=command == "install",
+        keep=arguments.no_clean,
     )
     builder = SdistBuilder(index, environment, cache / "wheels", options)
     indexes.say_where(arguments, given.said)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from packaging.metadata import parse_email
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -48,7 +48,7 @@ _MAX_FIELDS, _MAX_FIELD_NAMES = 100_000, 200
 # Thousands of versions or markers take their time whenever they are looked at.
 _MAX_REQUIREMENT = 20_000
 # Python converts no number of more than 4300 digits: an error in the middle of a comparison.
-_ENDLESS_NUMBER = re.compile(rb"[0-9]{1000}")
+_ENDLESS_NUMBER = re.compile("[0-9]{1000}")
 
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
@@ -136,8 +136,10 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         raise FormatError("core metadata without a name or a version")
     try:
         parsed_version = Version(version)
-        requirements = tuple(_requirement(line.strip()) for line in raw.get("requires_dist", ()))
-    except (ValueError, RecursionError) as error:
+        requirements = tuple(
+            parse_dependency(line.strip()) for line in raw.get("requires_dist", ())
+        )
+    except (ValueError, FormatError) as error:
         raise FormatError(f"core metadata of {name} {version}: {error!s:.500}") from None
     return CoreMetadata(
         name=name,
@@ -150,10 +152,22 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
     )
 
 
-def _requirement(line: str) -> Requirement:
-    if len(line) > _MAX_REQUIREMENT:
-        raise ValueError(f"a requirement of {len(line)} characters")
-    return Requirement(line)
+def parse_dependency(text: str) -> Requirement:
+    """A requirement that can be worked with: neither invalid nor made to break its reader.
+
+    Raises:
+        FormatError: It is not.
+    """
+    if len(text) > _MAX_REQUIREMENT:
+        raise FormatError(f"a requirement of {len(text)} characters")
+    if _ENDLESS_NUMBER.search(text):
+        raise FormatError("a requirement with a number of a thousand digits")
+    try:
+        return Requirement(text)
+    except InvalidRequirement as error:
+        raise FormatError(str(error)) from None
+    except RecursionError:
+        raise FormatError("a requirement that is nested too deeply") from None
 
 
 def _fields(data: bytes) -> bytes:
@@ -173,7 +187,7 @@ def _fields(data: bytes) -> bytes:
     if len(fields) > _MAX_FIELDS or len(names) > _MAX_FIELD_NAMES:
         raise FormatError("core metadata with more fields than any has")
     head = b"\n".join(fields)
-    if _ENDLESS_NUMBER.search(head):
+    if _ENDLESS_NUMBER.search(head.decode("latin-1")):
         raise FormatError("core metadata with a number of a thousand digits")
     return head
 

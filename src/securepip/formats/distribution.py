@@ -23,7 +23,10 @@ from packaging.version import InvalidVersion, Version
 WHEEL_SUFFIX = ".whl"
 # Old sdists name the Python that they are for after the version.
 _PYTHON = re.compile(r"-py[123]\.?[0-9]?$")
-SDIST_SUFFIXES = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar", ".tbz")
+SDIST_SUFFIXES = (
+    *(".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar", ".tbz"),
+    *(".txz", ".tlz", ".tar.lzma"),
+)
 
 
 class Kind(Enum):

@@ -18,12 +18,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from packaging.requirements import InvalidRequirement, Requirement
-
-from securepip.errors import InstallationError
+from securepip.errors import FormatError, InstallationError
+from securepip.formats.core_metadata import parse_dependency
 from securepip.installer.process import clean_environment
 
 if sys.version_info >= (3, 11):
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
     from securepip.resolver.options import ConfigSettings
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
+# What builds print: of a level of its own, so that it is known whether the user has seen it.
+_output = logging.getLogger("securepip.output")
+_MAX_PYPROJECT_BYTES = 10 << 20
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
 _SUBPROCESS_NOTE = (
@@ -84,8 +85,10 @@ def read_build_system(source: Path, name: str) -> BuildSystem:
             )
         return BuildSystem(_DEFAULT_REQUIRES, _DEFAULT_BACKEND)
     try:
+        if path.stat().st_size > _MAX_PYPROJECT_BYTES:
+            raise ValueError(f"longer than {_MAX_PYPROJECT_BYTES} bytes")
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("build-system")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InstallationError(f"{path.name} of {name} cannot be read: {error}") from None
     if table is None:
         return BuildSystem(_DEFAULT_REQUIRES, _DEFAULT_BACKEND)
@@ -146,16 +149,22 @@ class Backend:
         """Whether it has the hook for editable installs."""
         # pyproject_hooks offers no public way to ask; pip asks in this way too.
         supported = self._hooks._supported_features
-        return "build_editable" in self._call("Checking if build backend supports build_editable",
-                                              supported)  # fmt: skip
+        step = "Checking if build backend supports build_editable"
+        return "build_editable" in _list(self._call(step, supported), step)
 
     def requires(self, *, editable: bool) -> Sequence[str]:
         """What it needs for a build besides the static build requirements."""
         kind = "editable" if editable else "wheel"
         hook = getattr(self._hooks, f"get_requires_for_build_{kind}")
-        requires: Sequence[str] = self._call(
-            f"Getting requirements to build {kind}", lambda: hook(self._settings)
-        )
+        step = f"Getting requirements to build {kind}"
+        requires = _list(self._call(step, lambda: hook(self._settings)), step)
+        for text in requires:
+            try:
+                parse_dependency(text)
+            except FormatError as error:
+                raise InstallationError(
+                    f"{step} of {self._name}: the build backend asks for {text!r:.200}: {error}"
+                ) from None
         return requires
 
     def prepare_metadata(self, folder: Path, *, editable: bool) -> Path:
@@ -165,7 +174,7 @@ class Backend:
         folder.mkdir()
         label = "editable metadata" if editable else "metadata"
         try:
-            made: str = self._call(
+            made = self._call(
                 f"Preparing {label} (pyproject.toml)", lambda: hook(str(folder), self._settings)
             )
         except InstallationError as error:
@@ -176,7 +185,7 @@ class Backend:
                 f"{_PACKAGE_NOTE}\nhint: See above for details.",
             )
             raise InstallationError(f"{error}\n\n{outer}") from None
-        return folder / made
+        return self._made(folder, made)
 
     def build(self, folder: Path, metadata: Path, project: str, *, editable: bool) -> Path:
         """Build the wheel into a new folder; returns its path."""
@@ -186,7 +195,7 @@ class Backend:
         hook = getattr(self._hooks, f"build_{kind}")
         folder.mkdir()
         try:
-            made: str = self._call(
+            made = self._call(
                 f"Building {kind} for {project} (pyproject.toml)",
                 lambda: hook(str(folder), self._settings, str(metadata)),
             )
@@ -195,15 +204,30 @@ class Backend:
                 f"Cannot build editable {project} because the build backend does not have the "
                 f"{error} hook"
             ) from None
-        return folder / made
+        return self._made(folder, made)
 
-    def _call(self, step: str, hook: Callable[[], _T]) -> _T:
+    def _made(self, folder: Path, name: object) -> Path:
+        """What the backend says that it has made in a folder.
+
+        Raises:
+            InstallationError: It is no name, or of something that is not there.
+        """
+        plain = isinstance(name, str) and PurePath(name).name == name
+        if not (plain and (folder / str(name)).exists()):
+            raise InstallationError(
+                f"The build backend of {self._name} says that it made {name!r:.200}, which is not "
+                "there.",
+                remedy="It is a mistake of the backend: tell its authors.",
+            )
+        return folder / str(name)
+
+    def _call(self, step: str, hook: Callable[[], Any]) -> object:
         from pyproject_hooks import BackendUnavailable
 
         with _told(step), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
-                result = hook()
+                result: object = hook()
             except BackendUnavailable as error:
                 raise InstallationError(
                     diagnosis(
@@ -214,8 +238,11 @@ class Backend:
                     )
                 ) from None
             except _HookFailedError as error:
+                raise InstallationError(_subprocess_failed(step, error)) from None
+            except _NO_ANSWER as error:
                 raise InstallationError(
-                    _subprocess_failed(step, error.code, error.output)
+                    f"{step} of {self._name}: the build backend gives no answer that can be read: "
+                    f"{error!r:.200}"
                 ) from None
         # What a backend warns of concerns the project's author, not who installs it.
         for warning in said:
@@ -244,8 +271,14 @@ def diagnosis(reference: str, message: str, context: str, note: str = "") -> str
     return "\n".join([reference, "", f"{cross} {message}", f"╰─> {shown}", *ending])
 
 
+# A backend writes its answer to a file, or something else, or nothing.
+_NO_ANSWER = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
 class _HookFailedError(Exception):
-    def __init__(self, code: int, output: str) -> None:
+    """A program failed. Its output is None where the user has seen it while it ran."""
+
+    def __init__(self, code: int, output: Sequence[str] | None) -> None:
         super().__init__(code)
         self.code = code
         self.output = output
@@ -258,22 +291,31 @@ def run(command: Sequence[str], cwd: str | None, extra: Mapping[str, str]) -> No
         _HookFailedError: It failed.
         InstallationError: It cannot be started.
     """
+    shown = _output.isEnabledFor(logging.DEBUG)
+    log = _output if shown else _log
+    output = []
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             cwd=cwd,
             env={**clean_environment(), **extra},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        )
+            encoding="utf-8",
+            errors="backslashreplace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    output.append(line.rstrip())
+                    log.debug("  %s", output[-1])
+            except BaseException:
+                process.kill()
+                raise
     except OSError as error:
         raise InstallationError(f"{command[0]} cannot be run: {error}") from None
-    output = done.stdout.decode(errors="backslashreplace")
-    for line in output.splitlines():
-        _log.debug("  %s", line)
-    if done.returncode:
-        raise _HookFailedError(done.returncode, output)
+    if process.returncode:
+        raise _HookFailedError(process.returncode, None if shown else output)
 
 
 def make_environment(python: Path, folder: Path) -> Path:
@@ -287,17 +329,27 @@ def make_environment(python: Path, folder: Path) -> Path:
     except _HookFailedError as error:
         raise InstallationError(
             f"{python} cannot make an environment to build in.",
-            meaning=error.output[-4000:].strip(),
+            meaning="\n".join((error.output or ())[-40:]),
         ) from None
     return folder / "bin" / "python"
 
 
-def _subprocess_failed(step: str, code: int, output: str) -> str:
-    lines = output.splitlines()
-    shown = "\n".join([f"[{len(lines)} lines of output]", *lines, "[end of output]"])
+def _subprocess_failed(step: str, failed: _HookFailedError) -> str:
+    lines, shown = failed.output, "See above for output."
+    if lines is not None:
+        shown = "\n".join([f"[{len(lines)} lines of output]", *lines, "[end of output]"])
     # The exit code stands in a line of its own, between what and why.
-    message = f"{step} did not run successfully.\n│ exit code: {code}"
+    message = f"{step} did not run successfully.\n│ exit code: {failed.code}"
     return diagnosis("subprocess-exited-with-error", message, shown, _SUBPROCESS_NOTE)
+
+
+def _list(answer: object, step: str) -> Sequence[str]:
+    if not _is_list_of_text(answer):
+        raise InstallationError(
+            f"{step}: the build backend answers {answer!r:.200}, which is no list of texts.",
+            remedy="It is a mistake of the backend: tell its authors.",
+        )
+    return answer
 
 
 @contextmanager
@@ -319,9 +371,9 @@ def _check_requires(requires: object, name: str) -> None:
     else:
         for text in requires:
             try:
-                Requirement(text)
-            except InvalidRequirement:
-                reason = f"It contains an invalid requirement: {text!r}"
+                parse_dependency(text)
+            except FormatError:
+                reason = f"It contains an invalid requirement: {text!r:.200}"
                 break
     if reason:
         raise InstallationError(

@@ -268,8 +268,13 @@ class Build:
     @cached_property
     def _metadata(self) -> tuple[Path, bytes]:
         folder = self._backend.prepare_metadata(self._folder / "metadata", editable=self._editable)
-        with (folder / "METADATA").open("rb") as stream:
-            data = stream.read(MAX_METADATA_BYTES)
+        try:
+            with (folder / "METADATA").open("rb") as stream:
+                data = stream.read(MAX_METADATA_BYTES)
+        except OSError as error:
+            raise InstallationError(
+                f"The build backend of {self._name} made metadata that cannot be read: {error}"
+            ) from None
         self._check_release(data)
         return folder, data
 

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from securepip.errors import InstallationError
 from securepip.installer import _compile_worker
@@ -106,12 +105,7 @@ class Compiler:
     def __enter__(self) -> Compiler:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for worker in self._workers:
             worker.kill()
             worker.wait()

@@ -14,10 +14,9 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -58,6 +57,7 @@ class BuildOptions:
         constraints: Of ``--build-constraint``. Those of ``--constraint`` are not for builds.
         choosing: How the user wants distributions chosen; what concerns builds is taken from it.
         editable: Whether folders are built as editable where the user says so: not to download.
+        keep: ``--no-clean``: leave the folders of builds behind.
     """
 
     isolated: bool = True
@@ -65,6 +65,7 @@ class BuildOptions:
     constraints: tuple[UserRequirement, ...] = ()
     choosing: ResolveOptions = field(default_factory=ResolveOptions)
     editable: bool = True
+    keep: bool = False
 
     @property
     def for_requirements(self) -> ResolveOptions:
@@ -112,22 +113,19 @@ class SdistBuilder:
             check_dependencies=self._options.check_dependencies,
         )
         self._builds: dict[object, Build] = {}
-        self._building: list[str] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._building: dict[str, str] = {}  # names by file names, the outermost first
+        self._folder: str | None = None
+        self._opened = ExitStack()
 
     def __enter__(self) -> SdistBuilder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._builds.clear()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._opened.close()
+        if self._folder is not None and self._options.keep:
+            _log.info("Build folders are kept in %s", self._folder)
+        self._folder = None
 
     def __call__(
         self,
@@ -206,10 +204,11 @@ class SdistBuilder:
         """The build of a source; one that needs itself, over any number of steps, is refused."""
         if isinstance(source, UserDirectory) and not self._options.editable:
             source = replace(source, editable=False)
+        name = _name_in(source.filename, project)
         if source.filename in self._building:
             chain = " → ".join([*self._building, source.filename])
             raise InstallationError(
-                f"{source.filename} is already being built: {source.url}",
+                f"{source.url} is already being built: {name} from {source.url}",
                 meaning=f"It cannot be built: it needs itself ({chain}).",
                 remedy="Choose a version that offers a wheel.",
             )
@@ -217,20 +216,25 @@ class SdistBuilder:
         if key not in self._builds:
             folder = Path(tempfile.mkdtemp(dir=self._temporary()))
             self._builds[key] = Build(source, project, settings, self._settings, folder)
-        self._building.append(source.filename)
+        self._building[source.filename] = name
         try:
             yield self._builds[key]
         finally:
-            self._building.pop()
+            del self._building[source.filename]
 
     def _temporary(self) -> str:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="securepip-build-")
-        return self._folder.name
+            prefix = "securepip-build-"
+            self._folder = (
+                tempfile.mkdtemp(prefix=prefix)
+                if self._options.keep
+                else self._opened.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+            )
+        return self._folder
 
     def _install(self, python: Path, requirements: Sequence[str]) -> set[Sha256]:
         """Put build requirements into a build environment; see ``InstallVerified``."""
-        for_what = self._building[-1]
+        *_, for_what = self._building.values()
         try:
             with _quietly():
                 return self._install_quietly(python, requirements)
@@ -310,6 +314,14 @@ def _as_wheel(source: Source) -> VerifiedFile | UserFile:
     if isinstance(source, UserDirectory):
         raise InstallationError(f"{source.filename} was not built.")
     return source
+
+
+def _name_in(filename: str, project: NormalizedName | None) -> str:
+    """The project's name as the file name writes it; the file name where that does not say it."""
+    if project is None:
+        return filename
+    starts = (filename[:end] for end in range(len(project), len(filename)))
+    return next((each for each in starts if canonicalize_name(each) == project), project)
 
 
 def _display_name(planned: PlannedFile) -> str:

@@ -22,7 +22,8 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from securepip.errors import RequirementError
+from securepip.errors import FormatError, RequirementError
+from securepip.formats.core_metadata import parse_dependency
 from securepip.formats.distribution import is_distribution
 from securepip.resolver.links import (
     STRONG_HASHES,
@@ -264,7 +265,7 @@ def _split_marker(text: str) -> tuple[str, Marker | None]:
         return name.strip(), None
     try:
         return name.strip(), Marker(written.strip())
-    except InvalidMarker as error:
+    except (InvalidMarker, RecursionError) as error:
         raise RequirementError(f"Invalid requirement: {name.strip()!r}: {error}") from None
 
 
@@ -326,10 +327,10 @@ def _named_by(link: UserLink, source: str) -> Requirement | None:
 
 def _requirement(name: str, source: str) -> Requirement:
     try:
-        return Requirement(name)
-    except InvalidRequirement as error:
+        return parse_dependency(name)
+    except FormatError as error:
         raise RequirementError(
-            f"Invalid requirement: {name!r}: {error}{_from(source)}", remedy=_hint(name)
+            f"Invalid requirement: {name!r:.500}: {error}{_from(source)}", remedy=_hint(name)
         ) from None
 
 
