@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from securepip.errors import UsageError
 from securepip.resolver import find_interpreter, probe
@@ -151,3 +152,27 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     old.chmod(0o755)
     with pytest.raises(UsageError, match=r"is Python 3\.6\.15"):
         probe(str(old))
+
+
+def test_what_a_finder_has_in_no_folder_is_installed_too(empty_environment: Path) -> None:
+    (site,) = (empty_environment / "lib").glob("python*/site-packages")
+    finder = site / "sitecustomize.py"
+    finder.write_text(
+        f"METADATA = {metadata_text('Frozen', '1.0', ['base'])!r}\n"
+        "import sys\n"
+        "from importlib.metadata import Distribution, DistributionFinder\n"
+        "class Frozen(Distribution):\n"
+        "    def locate_file(self, path): return path\n"
+        "    def read_text(self, name):\n"
+        "        return METADATA if name == 'METADATA' else None\n"
+        "class Finder(DistributionFinder):\n"
+        "    def find_distributions(self, context=None): return [Frozen()]\n"
+        "sys.meta_path.append(Finder())\n"
+    )
+    try:
+        frozen = probe(str(empty_environment)).installed[canonicalize_name("Frozen")]
+    finally:
+        finder.unlink()
+    assert (str(frozen.version), frozen.location) == ("1.0", "<memory>")
+    assert [str(one) for one in frozen.requires_dist] == ["base"]
+    assert not frozen.editable

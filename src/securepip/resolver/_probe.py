@@ -6,6 +6,7 @@ so it imports the standard library alone, plus the `packaging` folder that it is
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import sys
@@ -23,7 +24,20 @@ def facts() -> dict[str, object]:
         "path": [entry for entry in sys.path if entry],
         "purelib": sysconfig.get_path("purelib"),
         "platlib": sysconfig.get_path("platlib"),
+        "in_memory": metadata_in_memory(),
     }
+
+
+def metadata_in_memory() -> list[str]:
+    """The METADATA of distributions that are in no folder: a finder of their own offers them.
+
+    Those in folders are read by who asks; there may be thousands.
+    """
+    context = importlib.metadata.DistributionFinder.Context(path=[])
+    finders = [getattr(finder, "find_distributions", None) for finder in sys.meta_path]
+    found = [one for find in finders if find is not None for one in find(context)]
+    texts = [one.read_text("METADATA") for one in found if not hasattr(one, "_path")]
+    return [text for text in texts if text]
 
 
 def compatible_tags() -> list[str]:

@@ -12,7 +12,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -54,6 +54,24 @@ class _Facts(TypedDict):
     path: list[str]
     purelib: str
     platlib: str
+    in_memory: list[str]
+
+
+class _InMemory(importlib.metadata.Distribution):
+    """A distribution that is in no folder.
+
+    Args:
+        text: Its METADATA.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read_text(self, filename: str) -> str | None:
+        return self._text if filename == "METADATA" else None
+
+    def locate_file(self, path: str | os.PathLike[str]) -> Path:
+        raise FileNotFoundError(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +80,7 @@ class InstalledDistribution:
 
     Attributes:
         project: The normalized name.
-        location: The folder it is installed in.
+        location: The folder it is installed in, or ``<memory>``.
     """
 
     project: NormalizedName
@@ -137,6 +155,7 @@ class TargetEnvironment:
         path: Where it looks for installed distributions, in that order.
         purelib: Where pure Python distributions are installed.
         platlib: Where others are.
+        in_memory: The METADATA of installed distributions that are in no folder.
     """
 
     python: Path
@@ -146,6 +165,7 @@ class TargetEnvironment:
     path: tuple[str, ...]
     purelib: Path
     platlib: Path
+    in_memory: tuple[str, ...] = ()
 
     @cached_property
     def installed(self) -> Mapping[NormalizedName, InstalledDistribution]:
@@ -154,8 +174,10 @@ class TargetEnvironment:
         for location in self.path:
             if location.endswith(".whl"):
                 continue  # A wheel on the path holds a distribution that is not installed.
-            for distribution in _distributions_in(location):
+            for distribution in _installed(_distributions_in(location)):
                 found.setdefault(distribution.project, distribution)
+        for distribution in _installed(map(_InMemory, self.in_memory)):
+            found.setdefault(distribution.project, distribution)
         return found
 
     def accepts_python(self, specifier: str | None) -> bool:
@@ -250,11 +272,20 @@ def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
         path=tuple(facts["path"]),
         purelib=Path(facts["purelib"]),
         platlib=Path(facts["platlib"]),
+        in_memory=tuple(facts["in_memory"]),
     )
 
 
-def _distributions_in(location: str) -> Iterator[InstalledDistribution]:
-    for source in importlib.metadata.distributions(path=[location]):
+def _distributions_in(location: str) -> Iterator[importlib.metadata.Distribution]:
+    # Not all finders: those of our own process have nothing to say of the target.
+    context = importlib.metadata.DistributionFinder.Context(path=[location])
+    return iter(importlib.metadata.MetadataPathFinder.find_distributions(context))
+
+
+def _installed(
+    sources: Iterable[importlib.metadata.Distribution],
+) -> Iterator[InstalledDistribution]:
+    for source in sources:
         folder = _metadata_folder(source)
         try:
             name = _name_in_folder_name(source) or source.metadata["Name"]
@@ -262,7 +293,7 @@ def _distributions_in(location: str) -> Iterator[InstalledDistribution]:
         except (TypeError, AttributeError, KeyError, OSError, ValueError):
             _log.warning("Skipping %s due to invalid metadata entry 'name'", folder)
             continue
-        yield InstalledDistribution(project, str(folder.parent) if folder else location, source)
+        yield InstalledDistribution(project, str(folder.parent) if folder else "<memory>", source)
 
 
 def _metadata_folder(source: importlib.metadata.Distribution) -> PurePath | None:
