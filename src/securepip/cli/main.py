@@ -17,7 +17,16 @@ import traceback
 from collections.abc import Sequence
 
 from securepip import __version__
-from securepip.cli import console, download, install, lock, pip_parser, repo, trust
+from securepip.cli import (
+    console,
+    download,
+    gateway,
+    install,
+    lock,
+    pip_parser,
+    repo,
+    trust,
+)
 from securepip.cli.parser import Parser
 from securepip.errors import SecurepipError
 
@@ -66,7 +75,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The values of a command line; ``run`` is what does it, ``words`` is the line itself."""
     pips = pip_parser.split_command(words)
     if pips is None:
-        arguments = build_parser(words).parse_args(words)
+        own, inside = gateway.split_command(words)
+        arguments = build_parser(own).parse_args(own)
+        arguments.command = inside
     else:
         command, others = pips
         arguments = pip_parser.parse(command, others)
@@ -94,8 +105,10 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands.add_parser("install", help="install packages, verified")
     commands.add_parser("download", help="download packages, verified")
     commands.add_parser("lock", help="write a lock file, pylock.toml, of what install would take")
-    for command in (trust, repo):
+    for command in (trust, gateway, repo):
         command.add_to(commands)
     if "trust" in words:
         trust.configure(commands.choices["trust"])
+    if "gateway" in words:
+        gateway.configure(commands.choices["gateway"])
     return parser

@@ -37,14 +37,12 @@ from securepip.formats.layout import (
     SIMPLE_DIR,
     parse_project,
 )
-from securepip.formats.page import HTML_TYPE, JSON_TYPE
+from securepip.formats.negotiation import PLAIN_HTML, negotiate, weight
+from securepip.formats.page import JSON_TYPE
 from securepip.signing.config import load_config
 from securepip.signing.repository import HTML_NAME
 
 _SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR)
-_PLAIN_HTML = "text/html; charset=utf-8"
-_LATEST_JSON = "application/vnd.pypi.simple.latest+json"
-_LATEST_HTML = "application/vnd.pypi.simple.latest+html"
 _IDLE_SECONDS = 60
 _CACHE_BYTES = 64 << 20
 _MIN_COMPRESSED, _MAX_COMPRESSED = 500, 16 << 20
@@ -222,13 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
             if rest != [project, ""]:
                 return _Redirect(f"/{SIMPLE_DIR}/{project}/")
             return self._page([project])
-        content_type = _PLAIN_HTML if name == HTML_NAME else JSON_TYPE
+        content_type = PLAIN_HTML if name == HTML_NAME else JSON_TYPE
         return _Found(
             self._inside(SIMPLE_DIR, rest), content_type, compressible=True, immutable=False
         )
 
     def _page(self, folders: list[str]) -> _Found:
-        chosen = _negotiate(self.headers.get("Accept", ""))
+        chosen = negotiate(self.headers.get("Accept", ""))
         name = PAGE_NAME if chosen == JSON_TYPE else HTML_NAME
         path = self._inside(SIMPLE_DIR, [*folders, name])
         return _Found(path, chosen, compressible=True, immutable=False, negotiated=True)
@@ -246,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         compress = (
             found.compressible
             and _MIN_COMPRESSED <= size <= _MAX_COMPRESSED
-            and _weight(self.headers.get("Accept-Encoding", ""), "gzip") > 0
+            and weight(self.headers.get("Accept-Encoding", ""), "gzip") > 0
         )
         etag = f'"{status.st_mtime_ns:x}-{size:x}{"-gz" if compress else ""}"'
         headers = [
@@ -317,28 +315,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_empty(self, code: HTTPStatus, headers: list[tuple[str, str]] | None = None) -> None:
         length = [] if code is HTTPStatus.NOT_MODIFIED else [("Content-Length", "0")]
         self._answer(code, [*(headers or []), *length])
-
-
-def _negotiate(accept: str) -> str:
-    """The content type of a page: JSON where it is asked for by name, HTML for everybody else."""
-    json_weight = max(_weight(accept, JSON_TYPE), _weight(accept, _LATEST_JSON))
-    named_html = max(_weight(accept, HTML_TYPE), _weight(accept, _LATEST_HTML))
-    plain_html = _weight(accept, "text/html")
-    if json_weight > 0 and json_weight >= max(named_html, plain_html):
-        return JSON_TYPE
-    return HTML_TYPE if named_html > plain_html else _PLAIN_HTML
-
-
-def _weight(header: str, wanted: str) -> float:
-    """The quality value that a header such as ``Accept`` gives to ``wanted``, by name; else 0."""
-    for item in header.split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        if name.lower() == wanted:
-            for parameter in parameters:
-                if parameter.lower().startswith("q="):
-                    try:
-                        return float(parameter[2:])
-                    except ValueError:
-                        return 0.0
-            return 1.0
-    return 0.0

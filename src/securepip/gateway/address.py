@@ -1,0 +1,165 @@
+"""Where a running gateway is, and what tools must be told so that they use it and nothing else.
+
+Rule: an address with a token is written to a file that only the user can read, and to nothing else
+but standard output and the environment of the command that the user runs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 3600
+"""How long tools are to wait: the gateway sends nothing of a file before it has, and has verified,
+all of it; it gives up by itself when a server is too slow."""
+
+_ALIVE_SECONDS = 2.0
+# What leads to other places than the gateway, whose files nobody would verify.
+_ASTRAY = (
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_NO_INDEX",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_OFFLINE",
+)
+_INDEX_SETTINGS = ("index-url", "extra-index-url", "no-index", "pypi-url")
+
+
+@contextmanager
+def announced(folder: Path, url: str) -> Iterator[Path]:
+    """Keep a file, mode 0600, that says where this process's gateway is; gone afterwards.
+
+    Args:
+        folder: Made with mode 0700 when it is not there.
+        url: The address, with its token.
+
+    Yields:
+        The file.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}.json"
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({"url": url, "pid": os.getpid()}, stream)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def running(folder: Path) -> str | None:
+    """The address of a gateway of this user that answers now, the newest; None when there is none.
+
+    What killed gateways have left is removed.
+    """
+    try:
+        paths = sorted(folder.glob("*.json"), key=lambda one: one.stat().st_mtime, reverse=True)
+    except OSError:
+        return None
+    for path in paths:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            url = str(json.loads(path.read_bytes())["url"])
+            if _answers(url):
+                return url
+        with suppress(OSError):
+            path.unlink()
+    return None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The environment of a tool that is to use the gateway.
+
+    Attributes:
+        variables: What is set.
+        unset: What must not be set.
+        left_out: pip's settings that are not passed on, for people; without credentials.
+    """
+
+    variables: Mapping[str, str]
+    unset: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def applied(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """``environ``, changed."""
+        kept = {name: value for name, value in environ.items() if name not in self.unset}
+        return {**kept, **self.variables}
+
+
+def surroundings(
+    url: str, environ: Mapping[str, str], pip_files: Mapping[str, str]
+) -> Surroundings:
+    """What tools must be told.
+
+    Args:
+        url: The gateway's address.
+        environ: The environment as it is.
+        pip_files: What pip's configuration files say, by option name.
+    """
+    index, seconds = f"{url}simple/", str(TIMEOUT_SECONDS)
+    variables = {
+        "PIP_INDEX_URL": index,
+        "PIP_TIMEOUT": seconds,
+        "PIP_DEFAULT_TIMEOUT": seconds,
+        "UV_DEFAULT_INDEX": index,
+        "UV_HTTP_TIMEOUT": seconds,
+        "PDM_PYPI_URL": index,
+        "PDM_REQUEST_TIMEOUT": seconds,
+        "POETRY_REQUESTS_TIMEOUT": seconds,
+        **_no_proxy(environ),
+    }
+    unset = [name for name in _ASTRAY if name in environ]
+    left_out = [f"{name} (environment)" for name in unset]
+    links = environ.get("PIP_FIND_LINKS") or pip_files.get("find-links", "")
+    kept_links, dropped_links = _local_links(links)
+    astray = [name for name in ("extra-index-url", "no-index") if name in pip_files]
+    if astray or dropped_links:
+        # pip would ask what its files name beside the gateway, and take what is newer there. So it
+        # does not see the files; what else they say, it is told.
+        variables["PIP_CONFIG_FILE"] = os.devnull
+        for name, value in pip_files.items():
+            if name not in (*_INDEX_SETTINGS, "find-links"):
+                variables.setdefault(f"PIP_{name.upper().replace('-', '_')}", value)
+        left_out += [f"{name} (pip's configuration)" for name in astray]
+    if dropped_links:
+        left_out.append("find-links to other machines")
+    if links:
+        variables["PIP_FIND_LINKS"] = " ".join(kept_links)
+    return Surroundings(variables, tuple(unset), tuple(left_out))
+
+
+def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """A proxy cannot reach the loopback address of this machine."""
+    said = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    value = ",".join(dict.fromkeys([*filter(None, said.split(",")), "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def _local_links(links: str) -> tuple[list[str], list[str]]:
+    """Places on this machine, which are the user's own business, and others."""
+    places = links.split()
+    others = [one for one in places if "://" in one and not one.lower().startswith("file:")]
+    return [one for one in places if one not in others], others
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=_ALIVE_SECONDS
+    )
+    try:
+        connection.request("HEAD", parts.path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

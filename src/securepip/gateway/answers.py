@@ -1,0 +1,309 @@
+"""What the gateway answers with: verified pages, metadata and files, for many clients at once.
+
+The rules:
+
+* One thread owns the sessions with the repositories: it looks up what is signed. What was looked
+  up is fetched in a bounded number of others.
+* A file is an answer when all of it is in the store and has its signed digest. One download serves
+  all who wait for it, and goes on when they give up.
+* The state of the repositories is as of one moment, and is brought up to date when that is
+  ``REFRESH_SECONDS`` ago: a gateway may run for weeks.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import TransportError, UntrustedError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.gateway import by_url
+from securepip.gateway.moment import Moment, View
+from securepip.gateway.tasks import Shared, in_pool
+from securepip.index import Store, VerifiedFile, VerifiedIndex
+from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
+from securepip.transport import Transport, redact
+from securepip.transport.pool import Pool
+from securepip.trust import Trust
+
+REFRESH_SECONDS = 60.0
+"""How old the state of the repositories may be that answers are given from."""
+PARALLEL = 16
+"""Files, and pages beside them, that are fetched at a time."""
+
+_MAX_LOOK_UPS = 5_000
+_MAX_KNOWN = 10_000
+
+_Key = tuple[NormalizedName, str, Sha256, int]
+_Identity = tuple[int, int, int, int]
+
+
+class UnknownError(UntrustedError):
+    """No trusted repository knows that project, or its page has no such file."""
+
+
+@dataclass(frozen=True)
+class PageAnswer:
+    """A verified page; its URLs are those that were signed, absolute or relative."""
+
+    page: ProjectPage
+
+
+@dataclass(frozen=True)
+class MetadataAnswer:
+    """The verified ``.metadata`` of a distribution."""
+
+    data: bytes
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class FileAnswer:
+    """A distribution in the store, all of it verified.
+
+    Attributes:
+        filename: Its name.
+        path: Where it is.
+        sha256: Its digest.
+        size: Bytes.
+    """
+
+    filename: str
+    path: Path
+    sha256: Sha256
+    size: int
+
+
+Answer = PageAnswer | MetadataAnswer | FileAnswer
+
+
+class Answers:
+    """The verified index for many askers. All methods are for one event loop.
+
+    Args:
+        read_trust: Says who is believed, each time that the state is brought up to date.
+        transport: Fetches everything.
+        store: Keeps what was verified.
+        default_index: pip's own default index, which stands for all that is trusted.
+        refresh_seconds: How old the state may be.
+    """
+
+    def __init__(
+        self,
+        read_trust: Callable[[], Trust],
+        transport: Transport,
+        store: Store,
+        *,
+        default_index: str = "",
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
+        self._read_trust = read_trust
+        self._transport = transport
+        self._store = store
+        self._default_index = default_index
+        self._refresh_seconds = refresh_seconds
+        self._owner = Pool(1)
+        self._readers = Pool(PARALLEL)
+        self._fetchers = Pool(PARALLEL)
+        self._moment: Moment | None = None
+        self._fetching: Shared[_Key, VerifiedFile] = Shared()
+        self._fetching_direct: Shared[tuple[str, frozenset[str]], FileAnswer] = Shared()
+        self._known: OrderedDict[_Key, tuple[VerifiedFile, _Identity]] = OrderedDict()
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        for pool in (self._owner, self._readers, self._fetchers):
+            pool.close()
+
+    def repositories(self) -> list[str]:
+        """The trusted repositories, for people: names and locations."""
+        repositories = self._now().trust.repositories
+        return [f"{repository.name} ({redact(repository.location)})" for repository in repositories]
+
+    async def page(self, project: NormalizedName) -> PageAnswer:
+        """A project's page.
+
+        Raises:
+            UnknownError: No trusted repository knows the project.
+            SecurepipError: As ``Index.page``.
+        """
+        return PageAnswer((await self._located(self._now().view(None), project)).page)
+
+    async def file(self, project: NormalizedName, filename: str) -> FileAnswer:
+        """A distribution of a project's page.
+
+        Raises:
+            UnknownError: The page has no such file.
+            SecurepipError: As ``Index.fetch``.
+        """
+        view = self._now().view(None)
+        located = await self._located(view, project)
+        return await self._file(view, located, _listed(located, filename))
+
+    async def metadata(self, project: NormalizedName, filename: str) -> MetadataAnswer:
+        """The ``.metadata`` of a distribution, where the page signs a digest of it.
+
+        Raises:
+            UnknownError: The page has no such file, or says nothing of its metadata.
+            SecurepipError: As ``Index.core_metadata``.
+        """
+        view = self._now().view(None)
+        located = await self._located(view, project)
+        return await self._metadata(view, located, _listed(located, filename))
+
+    async def resolve_url(
+        self, url: str, *, hashes: frozenset[str] = frozenset(), indexes: Sequence[str] = ()
+    ) -> Answer:
+        """What a tool gets that wants to fetch ``url`` itself.
+
+        It is a project page of an index that stands for a trusted repository (with absolute URLs);
+        or a distribution, or its ``.metadata``, that a signed page lists under that URL; or, where
+        the user gave a strong hash with it, a file that has that hash.
+
+        Args:
+            url: http or https. A fragment, and user name and password, are of no account.
+            hashes: What the user says of the file, ``sha256:…``; one of them must fit.
+            indexes: All indexes that the tool looks in, in its order. They limit who may speak, as
+                they do for ``securepip install``.
+
+        Raises:
+            RefusedError: It is none of these.
+            UnknownError: The index knows no such project.
+            SecurepipError: As ``Index.page`` and ``Index.fetch``.
+        """
+        asked = by_url.parse(url)
+        moment = self._now()
+        trust = moment.trust
+        if asked.project is not None and self._is_index(trust, asked.folder):
+            view = moment.view(self._limits(trust, indexes or [asked.folder]))
+            located = await self._located(view, asked.project)
+            owner = trust.for_index(asked.folder)
+            if owner is not None and owner.name != located.repository.name:
+                raise UnknownError(
+                    f"{asked.folder} does not answer for {asked.project}: the repository "
+                    f"{located.repository.name!r} does"
+                )
+            return PageAnswer(by_url.with_absolute_urls(located))
+        view = moment.view(self._limits(trust, indexes))
+        for project in asked.projects_of_file:
+            page = await view.page(project)
+            file = None if page is None else by_url.file_at(page, asked)
+            if page is not None and file is not None:
+                if asked.is_metadata:
+                    return await self._metadata(view, page, file)
+                return await self._file(view, page, file)
+        strong = by_url.strong(hashes)
+        if strong:
+            return await self._fetching_direct.get(
+                (asked.url, strong), lambda: self._fetch_direct(url, strong)
+            )
+        raise by_url.refusal(asked)
+
+    def _now(self) -> Moment:
+        """The state of the repositories, not older than it may be."""
+        moment = self._moment
+        if (
+            moment is None
+            or moment.look_ups > _MAX_LOOK_UPS
+            or time.monotonic() - moment.began > self._refresh_seconds
+        ):
+            trust = self._read_trust()
+            index = VerifiedIndex(trust, self._transport, self._store)
+            moment = self._moment = Moment(trust, index, self._owner, self._readers)
+        return moment
+
+    def _is_index(self, trust: Trust, url: str) -> bool:
+        return trust.for_index(url) is not None or self._is_default(url)
+
+    def _is_default(self, url: str) -> bool:
+        return bool(self._default_index) and by_url.same_index(url, self._default_index)
+
+    def _limits(self, trust: Trust, indexes: Sequence[str]) -> tuple[str, ...] | None:
+        """The repositories that these indexes stand for; None for all, as they are mapped."""
+        names = []
+        for url in indexes:
+            repository = trust.for_index(url)
+            if repository is not None:
+                names.append(repository.name)
+            elif self._is_default(url):
+                return None
+        return tuple(dict.fromkeys(names)) or None
+
+    async def _located(self, view: View, project: NormalizedName) -> LocatedPage:
+        located = await view.page(project)
+        if located is None:
+            raise UnknownError(
+                f"no trusted repository knows the project {project}",
+                meaning="Nobody whom this machine believes has signed anything of that name.",
+                remedy="Check the name; `securepip trust list` says who is believed.",
+            )
+        return located
+
+    async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
+        verified = await self._verified(view, located, file)
+        return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size)
+
+    async def _verified(self, view: View, located: LocatedPage, file: PageFile) -> VerifiedFile:
+        signed = await view.signed_file(located, file)
+        key = (signed.project, file.filename, file.sha256, file.size)
+        known = self._known.get(key)
+        # What was hashed in this process, and is the same file still, is not hashed again.
+        if known is not None and known[1] == _identity(known[0].path):
+            self._known.move_to_end(key)
+            return known[0]
+        return await self._fetching.get(key, lambda: self._fetch(key, view.index, signed))
+
+    async def _fetch(self, key: _Key, index: VerifiedIndex, signed: SignedFile) -> VerifiedFile:
+        verified = await in_pool(self._fetchers, index.fetch_signed, signed)
+        identity = _identity(verified.path)
+        if identity is not None:
+            self._known[key] = (verified, identity)
+            while len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        return verified
+
+    async def _fetch_direct(self, url: str, hashes: frozenset[str]) -> FileAnswer:
+        return await in_pool(
+            self._fetchers,
+            lambda one: FileAnswer(*by_url.fetch(one, hashes, self._transport, self._store)),
+            url,
+        )
+
+    async def _metadata(self, view: View, located: LocatedPage, file: PageFile) -> MetadataAnswer:
+        if file.core_metadata is None:
+            raise UnknownError(
+                f"the page of {located.page.project} signs no metadata of {file.filename}"
+            )
+        with suppress(TransportError):
+            data = await in_pool(
+                self._readers, lambda one: view.index.read_metadata(located, one), file
+            )
+            return MetadataAnswer(data, sha256_of(data))
+        # Not every mirror carries these files; the distribution itself has it.
+        verified = await self._verified(view, located, file)
+        data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
+        return MetadataAnswer(data, sha256_of(data))
+
+
+def _listed(located: LocatedPage, filename: str) -> PageFile:
+    file = located.page.file(filename)
+    if file is None:
+        raise UnknownError(f"the signed page of {located.page.project} has no file {filename!r}")
+    return file
+
+
+def _identity(path: Path) -> _Identity | None:
+    """What changes when a file is replaced or written to; None when it is gone."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the cheap way, for each request
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

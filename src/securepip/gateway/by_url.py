@@ -1,0 +1,184 @@
+"""Addresses that a tool would have fetched itself: what they are, and what vouches for them.
+
+Rule: an address is only a name here. What is answered under it was signed, or has the hash that
+the user gave with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError, UntrustedError, VerificationError
+from securepip.formats.digests import Sha256, hashes_of_stream, parse_sha256
+from securepip.formats.distribution import is_distribution, parse_distribution
+from securepip.formats.layout import METADATA_SUFFIX, parse_project
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.index import Store
+from securepip.index.verified import LocatedPage
+from securepip.transport import Transport, join_url, redact
+from securepip.transport.urls import without_credentials
+from securepip.trust.location import index_address
+
+STRONG_HASHES = ("sha256", "sha384", "sha512")
+"""What a hash that a user gives with an address may be made with."""
+_MAX_BYTES = 16 << 30
+
+
+class RefusedError(UntrustedError):
+    """An address that nobody vouches for."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address, taken apart.
+
+    Attributes:
+        url: It, without user name, password and fragment.
+        folder: All before its last part: of a project page the index.
+        project: What its last part is as a project's name; None when it cannot be one.
+        filename: Its last part, without ``.metadata``.
+        is_metadata: Whether it ended in that.
+    """
+
+    url: str
+    folder: str
+    project: NormalizedName | None
+    filename: str
+    is_metadata: bool
+
+    @cached_property
+    def projects_of_file(self) -> tuple[NormalizedName, ...]:
+        """The projects that a distribution of that name may belong to."""
+        return tuple(dict.fromkeys(_projects(self.filename)))
+
+
+def parse(url: str) -> Address:
+    """What an address may be.
+
+    Raises:
+        RefusedError: It is no http or https URL.
+    """
+    try:
+        plain = without_credentials(join_url(url.partition("#")[0], ""))
+    except (FormatError, ValueError):
+        raise RefusedError(f"not a URL: {redact(url)!r:.200}") from None
+    if urlsplit(plain).scheme not in ("http", "https"):
+        raise RefusedError(f"not an http or https URL: {redact(plain)!r:.200}")
+    path = plain.partition("?")[0].rstrip("/")
+    folder, _, last = path.rpartition("/")
+    name = unquote(last)
+    project = None
+    with suppress(FormatError):
+        project = parse_project(name)
+    return Address(
+        url=plain,
+        folder=f"{folder}/",
+        project=project,
+        filename=name.removesuffix(METADATA_SUFFIX),
+        is_metadata=name.endswith(METADATA_SUFFIX),
+    )
+
+
+def same_index(one: str, other: str) -> bool:
+    """Whether two URLs name one index."""
+    return index_address(one) == index_address(other)
+
+
+def with_absolute_urls(located: LocatedPage) -> ProjectPage:
+    """The page, its URLs absolute and without user names and passwords."""
+    files = (replace(file, url=_absolute(located, file)) for file in located.page.files)
+    return replace(located.page, files=tuple(files))
+
+
+def file_at(located: LocatedPage, address: Address) -> PageFile | None:
+    """The file of a page that is at an address, or whose metadata is."""
+    wanted = _place(address.url.removesuffix(METADATA_SUFFIX if address.is_metadata else ""))
+    file = located.page.file(address.filename)
+    # A page may list its files under other names than those in its URLs: then all are looked at.
+    for one in [file] if file is not None else located.page.files:
+        if _place(_absolute(located, one)) == wanted:
+            return one
+    return None
+
+
+def strong(hashes: frozenset[str]) -> frozenset[str]:
+    """Those that nobody can make another file for."""
+    return frozenset(one for one in hashes if one.partition(":")[0] in STRONG_HASHES)
+
+
+def fetch(
+    url: str, hashes: frozenset[str], transport: Transport, store: Store
+) -> tuple[str, Path, Sha256, int]:
+    """Fetch a file that must have one of the hashes; its name, and where it is in the store.
+
+    Args:
+        url: Where it is.
+        hashes: ``sha256:…``, ``sha384:…``, ``sha512:…``.
+        transport: Fetches it.
+        store: Keeps it, under its digest. Being there makes nothing trusted.
+
+    Raises:
+        VerificationError: It has none of the hashes.
+        TransportError: It could not be fetched.
+    """
+    algorithms = {"sha256", *(one.partition(":")[0] for one in hashes)}
+    with store.incoming() as incoming:
+        transport.download(url, incoming.stream, max_bytes=_MAX_BYTES)
+        incoming.stream.seek(0)
+        found, size = hashes_of_stream(incoming.stream, algorithms)
+        if not found & hashes:
+            raise VerificationError(
+                f"{redact(url)} does not have the hash that you named",
+                meaning=f"Expected {' or '.join(sorted(hashes))}; got {', '.join(sorted(found))}",
+                remedy="Nothing was installed. Ask whoever gave you the hash what changed.",
+            )
+        (hex_digest,) = (one for one in found if one.startswith("sha256:"))
+        sha256 = parse_sha256(hex_digest.removeprefix("sha256:"))
+        incoming.keep(sha256)
+    return parse(url).filename, store.path(sha256), sha256, size
+
+
+def refusal(address: Address) -> RefusedError:
+    """What is said of an address that nobody vouches for."""
+    shown = redact(address.url)
+    if is_distribution(address.filename):
+        return RefusedError(
+            f"{shown} is listed on no signed page, and no sha256, sha384 or sha512 hash was given",
+            meaning="Nobody has signed it, so nothing could prove that it is what its authors "
+            "made.",
+            remedy="Add its hash: as `#sha256=…` at the end of the address, or with --hash.",
+        )
+    return RefusedError(
+        f"{shown} stands for no repository that this machine trusts",
+        meaning="Nobody signs what is offered there, so nothing could be verified.",
+        remedy="If a repository that you trust signs it, say so when you add it:\n"
+        "  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT --index-url URL\n"
+        "Or leave it out: on the command line, in requirements files and in pip's configuration.",
+    )
+
+
+def _absolute(located: LocatedPage, file: PageFile) -> str:
+    return without_credentials(join_url(located.url, file.url))
+
+
+def _place(url: str) -> tuple[str, ...]:
+    """What two addresses have in common that differ only in how characters are written."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower(), unquote(parts.path), parts.query
+
+
+def _projects(filename: str) -> Iterator[NormalizedName]:
+    """The projects whose distribution has that name: of an sdist, each dash may end the name."""
+    for dash in re.finditer("-", filename):
+        with suppress(FormatError):
+            project = parse_project(filename[: dash.start()])
+            if parse_distribution(filename, project) is not None:
+                yield project

@@ -1,0 +1,129 @@
+"""What the trusted repositories have signed, as of one moment.
+
+Rule: only the one thread that owns the sessions asks them (``securepip.index.verified``); pages are
+then read in other threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError
+from securepip.formats.page import PageFile
+from securepip.gateway.tasks import Batches, Shared, in_pool
+from securepip.index import VerifiedIndex
+from securepip.index.verified import LocatedPage, SignedFile, SignedPage
+from securepip.transport.pool import Pool
+from securepip.trust import Trust
+
+_MAX_KEPT_FILES = 100_000
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Moment:
+    """The repositories as of one moment; what it has looked up does not change any more.
+
+    Args:
+        trust: Who is believed.
+        index: The index over these.
+        owner: The thread that asks the sessions.
+        readers: The threads that fetch pages.
+    """
+
+    def __init__(self, trust: Trust, index: VerifiedIndex, owner: Pool, readers: Pool) -> None:
+        self.trust = trust
+        self.began = time.monotonic()
+        self._index = index
+        self._owner = owner
+        self._readers = readers
+        self._views: dict[tuple[str, ...] | None, View] = {}
+
+    @property
+    def look_ups(self) -> int:
+        """How many projects and files were looked up: the sessions remember each."""
+        return sum(view.look_ups for view in self._views.values())
+
+    def view(self, names: tuple[str, ...] | None) -> View:
+        """What only these repositories answer, in this order; None for all, as they are mapped."""
+        if names not in self._views:
+            index = self._index if names is None else self._index.limited_to(names)
+            self._views[names] = View(index, self._owner, self._readers)
+        return self._views[names]
+
+
+class View:
+    """What some of the repositories answer. For one event loop.
+
+    Attributes:
+        index: Their index.
+        look_ups: How many projects and files were looked up.
+    """
+
+    def __init__(self, index: VerifiedIndex, owner: Pool, readers: Pool) -> None:
+        self.index = index
+        self.look_ups = 0
+        self._readers = readers
+        self._pages = Batches(owner, self._signed_pages)
+        self._files = Batches(owner, self._signed_files)
+        self._reading: Shared[NormalizedName, LocatedPage | None] = Shared()
+        self._kept: OrderedDict[NormalizedName, LocatedPage] = OrderedDict()
+        self._kept_files = 0
+
+    async def page(self, project: NormalizedName) -> LocatedPage | None:
+        """The project's verified page; None when none of the repositories knows the project.
+
+        Raises:
+            SecurepipError: As ``Index.page``.
+        """
+        kept = self._kept.get(project)
+        if kept is not None:
+            self._kept.move_to_end(project)
+            return kept
+        return await self._reading.get(project, lambda: self._read(project))
+
+    async def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
+        """As ``VerifiedIndex.signed_file``."""
+        return await self._files.ask((located, file))
+
+    async def _read(self, project: NormalizedName) -> LocatedPage | None:
+        signed = await self._pages.ask(project)
+        if signed is None:
+            return None
+        located = await in_pool(self._readers, self.index.read_page, signed)
+        self._kept[project] = located
+        self._kept_files += len(located.page.files)
+        # Pages are bounded by what they hold: some have ten files, some ten thousand.
+        while self._kept_files > _MAX_KEPT_FILES and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_files -= len(dropped.page.files)
+        return located
+
+    def _signed_pages(
+        self, projects: Sequence[NormalizedName]
+    ) -> list[SignedPage | Exception | None]:
+        self.look_ups += len(projects)
+        self.index.prefetch_pages(projects)
+        return [_result(self.index.signed_page, project) for project in projects]
+
+    def _signed_files(
+        self, wanted: Sequence[tuple[LocatedPage, PageFile]]
+    ) -> list[SignedFile | Exception]:
+        self.look_ups += len(wanted)
+        with suppress(SecurepipError):  # it comes again, for whom it concerns
+            self.index.prefetch_files(wanted)
+        return [_result(lambda one: self.index.signed_file(*one), each) for each in wanted]
+
+
+def _result(function: Callable[[K], T], item: K) -> T | Exception:
+    try:
+        return function(item)
+    except Exception as error:
+        return error

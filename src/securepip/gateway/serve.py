@@ -1,0 +1,134 @@
+"""A gateway for as long as it runs: its socket and its server.
+
+The HTTP stack is uvicorn with h11 and Starlette: they are maintained, speak HTTP/1.1 strictly, wait
+for hundreds of clients in one thread, and stop sending to one that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from securepip.errors import SecurepipError
+from securepip.gateway.answers import Answers
+from securepip.gateway.app import REASON_HEADER, create_app
+
+HOST = "127.0.0.1"
+_BACKLOG = 512
+_STOP_SECONDS = 1
+_KEEP_ALIVE_SECONDS = 75
+
+
+class Gateway:
+    """A gateway that listens from the start; ``run`` answers.
+
+    Attributes:
+        url: Its address with the token, ending in a slash.
+
+    Args:
+        answers: What is answered.
+        port: The port; 0 for any that is free.
+        with_token: Whether its address has a token.
+        by_url: As ``create_app``.
+
+    Raises:
+        SecurepipError: The port cannot be had.
+    """
+
+    def __init__(
+        self, answers: Answers, *, port: int = 0, with_token: bool = True, by_url: bool = False
+    ) -> None:
+        self._answers = answers
+        self._socket = _listen(port)
+        port = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(32) if with_token else None
+        self.url = f"http://{HOST}:{port}/{f'{token}/' if token else ''}"
+        app = create_app(
+            answers,
+            token=token,
+            hosts=(f"{HOST}:{port}", f"localhost:{port}"),
+            by_url=by_url,
+        )
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_STOP_SECONDS,
+            )
+        )
+
+    async def run(self, until: Coroutine[Any, Any, int]) -> int:
+        """Answer until ``until`` is done, and return what it returns."""
+        serving = asyncio.create_task(self._server.serve([self._socket]))
+        waiting = asyncio.create_task(until)
+        try:
+            await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._server.should_exit = True
+            await serving
+            self._answers.close()
+        return await waiting
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the command."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+
+class _Connection(h11.Connection):
+    """Says why in the reason phrase: pip and others print that, and nothing else of a refusal."""
+
+    def send(self, event: Any) -> Any:
+        if isinstance(event, h11.Response):
+            reason = dict(event.headers).get(REASON_HEADER.encode())
+            if reason is not None:
+                event = h11.Response(
+                    status_code=event.status_code, headers=event.headers, reason=reason
+                )
+        return super().send(event)
+
+
+class _Protocol(H11Protocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = _Connection(h11.SERVER)
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            # A port that was left a minute ago may be used again.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise SecurepipError(
+            f"cannot listen on {HOST} port {port}: {error}",
+            remedy="Another program may have it: try another --port.",
+        ) from None
+    listening.setblocking(False)
+    return listening
