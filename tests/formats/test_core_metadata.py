@@ -116,3 +116,10 @@ def test_a_link_in_an_sdist_is_not_followed(tmp_path: Path) -> None:
         tar.addfile(deep, io.BytesIO())
     with pytest.raises(FormatError, match="no PKG-INFO"):
         read_core_metadata(path)
+
+
+def test_a_wheel_that_was_renamed_says_whose_metadata_it_has(tmp_path: Path) -> None:
+    made = make_wheel(tmp_path, "simple", "0.1")
+    renamed = made.rename(tmp_path / "unrelated-2.0-py3-none-any.whl")
+    with pytest.raises(FormatError, match=r"'simple-0.1.dist-info' does not start with 'unrelat"):
+        read_core_metadata(renamed)

@@ -233,10 +233,15 @@ def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
             for name in archive.namelist()
             if name.endswith(".dist-info/METADATA") and name.count("/") == 1
         ]
-        names = [n for n in names if canonicalize_name(n.split("-", 1)[0]) == project]
-        if len(names) != 1:
-            raise FormatError(f"{filename} has {len(names)} METADATA files of its own, not one")
-        with archive.open(names[0]) as member:
+        own = [n for n in names if canonicalize_name(n.split("-", 1)[0]) == project]
+        if len(names) == 1 and not own:
+            raise FormatError(
+                f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
+                f"does not start with {project!r}"
+            )
+        if len(own) != 1:
+            raise FormatError(f"{filename} has {len(own)} METADATA files of its own, not one")
+        with archive.open(own[0]) as member:
             return _read_bounded(member, filename)
 
 
