@@ -24,6 +24,7 @@ from securepip.cli import (
     install,
     lock,
     pip_parser,
+    plugin,
     repo,
     trust,
 )
@@ -105,7 +106,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands.add_parser("install", help="install packages, verified")
     commands.add_parser("download", help="download packages, verified")
     commands.add_parser("lock", help="write a lock file, pylock.toml, of what install would take")
-    for command in (trust, gateway, repo):
+    for command in (trust, gateway, plugin, repo):
         command.add_to(commands)
     if "trust" in words:
         trust.configure(commands.choices["trust"])

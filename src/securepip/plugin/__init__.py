@@ -1,0 +1,25 @@
+"""pip plugin mode: ``pip install`` itself is verified, in an environment where that is enabled.
+
+``shim`` is what runs inside pip; ``loader`` and ``start`` bring it there; ``environment`` puts all
+of it into an environment, takes it out again, and tries it.
+"""
+
+from securepip.plugin.environment import (
+    LIMITS,
+    Environment,
+    Status,
+    disable,
+    enable,
+    find_environment,
+    status,
+)
+
+__all__ = [
+    "LIMITS",
+    "Environment",
+    "Status",
+    "disable",
+    "enable",
+    "find_environment",
+    "status",
+]

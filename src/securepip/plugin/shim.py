@@ -1,0 +1,516 @@
+"""The part of securepip that runs inside pip: what pip fetches comes from a gateway of ours.
+
+Rule: this file is copied into the environment and runs on whatever Python and pip are there:
+Python 3.9 or later, pip 23.0 or later, the standard library alone. It decides nothing about trust.
+It sends each request of pip's to a gateway, which answers with verified bytes or with a reason,
+and what it does not understand it refuses.
+
+Where it takes hold of pip, and why there (pip 23.0 to 26.3):
+
+- ``PipSession.get_adapter``: all that pip fetches goes through its session, whose adapters do the
+  sending. URLs, messages and progress bars above it stay as they are.
+- ``InstallRequirement``: a direct URL, and the hashes that the user gave for it.
+- ``VersionControl.obtain``: no signature covers what git and the like would fetch.
+- ``WheelCache``: wheels that were built while nothing was verified must not come back.
+- ``get_file_content``: a requirements file at an address is read; what it may say is limited.
+
+Below that an audit hook refuses pip any connection but that to the gateway. It cannot be taken
+away again, and it does not depend on how pip is made inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+
+SWITCH = "SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION"
+GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
+_TRUE = {"1", "y", "yes", "t", "true", "on"}
+_STRONG = {"sha256", "sha384", "sha512"}
+_VCS = {"git", "hg", "svn", "bzr"}
+# What fetches; `pip freeze` runs others.
+_VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
+_KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
+_MAX_REASON = 64 << 10  # bytes
+_START_SECONDS = 60.0
+
+
+REFUSED = "stands for no repository that this machine trusts"
+"""What is said of an index that nobody signs for; by the gateway, in its words."""
+
+
+def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
+    """Take hold of the pip that is about to be imported.
+
+    Args:
+        config: ``command`` starts a gateway, ``needs`` lists paths that it cannot do without.
+        refuse: Stops pip with a reason, where pip itself is not yet there to print one.
+
+    Returns:
+        What is wrong; "" when nothing is.
+    """
+    if os.environ.get(SWITCH, "").strip().lower() in _TRUE:
+        print(
+            "WARNING: package verification is switched off: nothing that pip installs now was "
+            f"checked.\n  Remove {SWITCH} from the environment to install verified packages.",
+            file=sys.stderr,
+        )
+        return ""
+    gone = [path for path in config["needs"] if not Path(path).exists()]
+    if gone:
+        return f"securepip, which verifies, is no longer where it was: {gone[0]} is gone."
+    # pip may be imported more than once in a process.
+    if not any(type(finder).__name__ == _Seams.__name__ for finder in sys.meta_path):
+        gateway = _Gateway(config["command"])
+        sys.meta_path.insert(0, _Seams(gateway, refuse))
+        sys.addaudithook(_guard(gateway))
+    return ""
+
+
+class _Seams:
+    """A finder that changes the modules of pip that fetch, as soon as they have been loaded.
+
+    Which is late: ``pip list`` loads none of them.
+    """
+
+    def __init__(self, gateway: _Gateway, refuse: Callable[[str], NoReturn]) -> None:
+        self._gateway = gateway
+        self._refuse = refuse
+        self._finding = threading.local()
+        self._patches = {
+            "pip._internal.network.session": self._session,
+            "pip._internal.req.req_install": self._requirement,
+            "pip._internal.req.req_file": self._requirements_file,
+            "pip._internal.vcs.versioncontrol": self._version_control,
+            "pip._internal.cache": self._cache,
+        }
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Let others find it; have it changed when it has been loaded."""
+        patch = self._patches.get(name)
+        if patch is None or getattr(self._finding, "name", None) == name:
+            return None
+        self._finding.name = name
+        try:
+            # Not the path finder alone: a pip in an archive is found by others.
+            spec = find_spec(name)
+        finally:
+            self._finding.name = None
+        if spec is None or spec.loader is None:
+            self._misfit(name, "it is not there")
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            # An archive has one loader for all its modules.
+            if module.__name__ == name:
+                try:
+                    patch(module)
+                except (AttributeError, TypeError, ImportError) as error:
+                    self._misfit(name, error)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign] # of this one loader
+        return spec
+
+    def _misfit(self, name: str, error: object) -> NoReturn:
+        """Stop a pip whose inside is not as the plugin knows it."""
+        reason = f"this version of pip is not made as the plugin knows it: {name}: {error}."
+        if _is_called_by("pip._internal.cli.base_command"):  # which would show a traceback
+            raise _refusal(f"pip is stopped by securepip's plugin: {reason}", _KNOWN)
+        self._refuse(f"{reason} {_KNOWN}")
+
+    def _session(self, module: Any) -> None:
+        from pip._vendor.requests.adapters import HTTPAdapter
+
+        session, gateway = module.PipSession, self._gateway
+        adapter = _make_adapter(HTTPAdapter, gateway)
+        original = session.get_adapter
+        create = session.__init__
+
+        def get_adapter(self: Any, url: str) -> Any:
+            # Not by mounting: a trusted host would be mounted over it.
+            if url.lower().startswith(("http:", "https:")):
+                return adapter(self)
+            return original(self, url)
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
+            # Whoever can fetch needs all the seams, also where they were not loaded yet.
+            for name in seams:
+                importlib.import_module(name)
+            create(self, *args, **kwargs)
+            self.securepip_cache = kwargs.get("cache")
+
+        seams = tuple(self._patches)
+        session.get_adapter, session.__init__ = get_adapter, __init__
+
+    def _requirement(self, module: Any) -> None:
+        requirement, gateway = module.InstallRequirement, self._gateway
+        create = requirement.__init__
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
+            create(self, *args, **kwargs)
+            link = self.original_link
+            if link is not None and link.scheme in ("http", "https"):
+                given = [(link.hash_name, link.hash)]
+                given += [
+                    (name, each) for name, all_of in self.hash_options.items() for each in all_of
+                ]
+                gateway.name_direct(link.url, {f"{n}:{d}" for n, d in given if n in _STRONG})
+
+        requirement.__init__ = __init__
+
+    def _requirements_file(self, module: Any) -> None:
+        read, gateway = module.get_file_content, self._gateway
+
+        def get_file_content(url: str, session: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
+            if urlsplit(url).scheme.lower() not in ("http", "https"):
+                return read(url, session, *args, **kwargs)  # type: ignore[no-any-return] # pip's
+            with gateway.reading_text():
+                location, content = read(url, session, *args, **kwargs)
+            _check_requirements(url, content)
+            return location, content
+
+        module.get_file_content = get_file_content
+
+    def _version_control(self, module: Any) -> None:
+        vcs = module.VersionControl
+        if not callable(vcs.obtain):
+            raise TypeError("obtain is no method")
+
+        def obtain(self: Any, dest: str, url: object, *args: Any, **kwargs: Any) -> NoReturn:
+            raise _refusal(
+                f"{url} is under version control, and no signature covers what is fetched there.",
+                "Install a release of it, or fetch it yourself and install it from your folder.",
+            )
+
+        vcs.obtain = obtain
+
+    def _cache(self, module: Any) -> None:
+        cache = module.WheelCache
+        create = cache.__init__
+
+        def __init__(self: Any, cache_dir: str, *args: Any) -> None:  # noqa: N807 - in its place
+            # A wheel in pip's own cache may have been built with tools that nobody verified.
+            create(self, cache_dir and str(Path(cache_dir, "securepip")), *args)
+
+        cache.__init__ = __init__
+
+
+class _Gateway:
+    """The gateway that this process asks: its parent's, or one of its own from the first use on."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._direct: dict[tuple[str, ...], set[str]] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url: str | None = None
+        self.port: int | None = None
+
+    def url(self, session: Any) -> str:
+        """Its address, ending in a slash; started for a session of pip's if there is none yet."""
+        with self._lock:
+            if self._url is None:
+                self._url = self._inherited() or self._start(session)
+            return self._url
+
+    def name_direct(self, url: str, digests: set[str]) -> None:
+        """Remember the digests that were given for a direct URL; perhaps none."""
+        self._direct.setdefault(_key(url), set()).update(digests)
+
+    def digests(self, url: str) -> set[str] | None:
+        """The digests that were given for an address; None when nobody named it directly."""
+        return self._direct.get(_key(url))
+
+    @contextmanager
+    def reading_text(self) -> Iterator[None]:
+        """What is fetched in the ``with`` is a requirements file, not a distribution."""
+        self._local.text = True
+        try:
+            yield
+        finally:
+            self._local.text = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether that is so now."""
+        return bool(getattr(self._local, "text", False))
+
+    def _inherited(self) -> str | None:
+        """The gateway of the pip that started this one, if it still answers."""
+        path = os.environ.get(GATEWAY)
+        if not path:
+            return None
+        try:
+            with Path(path).open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                url: str = json.loads(stream.read(4096))["url"]
+            mine = os.name != "posix" or (
+                status.st_uid == os.geteuid() and not status.st_mode & 0o077
+            )
+            parts = urlsplit(url)
+            # A file that others could have written would name a gateway of theirs.
+            if not mine or parts.hostname != "127.0.0.1":
+                return None
+            self.port = parts.port
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return url
+
+    def _start(self, session: Any) -> str:
+        """Start one, which ends with this process: when the pipe to it is closed."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - the gateway writes to it till the end
+        command = [*self._command, *_network_options(session)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                # A Ctrl-C is for pip, which may still want to put something back.
+                start_new_session=True,
+            )
+            line = _first_line(self._process)
+            said = json.loads(line)
+            url, path = str(said["url"]), str(said["file"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            errors.seek(0)
+            reason = errors.read(_MAX_REASON).decode("utf-8", "replace").strip() or str(error)
+            raise _refusal(f"securepip's gateway did not start: {reason}", "") from None
+        self.port = urlsplit(url).port
+        # For the pip processes that fetch what a build requires.
+        os.environ[GATEWAY] = path
+        return url
+
+
+def _make_adapter(base: Any, gateway: _Gateway) -> Any:
+    """A class of adapters, on ``HTTPAdapter`` of the ``requests`` that pip has."""
+
+    class GatewayAdapter(base):  # type: ignore[misc] # it is known where pip is
+        """Sends what pip asks of any server to the gateway."""
+
+        def __init__(self, session: Any) -> None:
+            super().__init__(max_retries=0)
+            self._session = session
+
+        def send(self, request: Any, stream: bool = False, **options: Any) -> Any:
+            """As pip's own; who is asked, and how, is for the gateway to know."""
+            if request.method not in ("GET", "HEAD"):
+                raise _refusal(
+                    f"pip wants to send something ({request.method}) to {_shown(request.url)}, "
+                    "whose answer could not be verified.",
+                    "Look for packages on the web pages of your index.",
+                )
+            inner = request.copy()
+            inner.url = (
+                gateway.url(self._session)
+                + "by-url?"
+                + urlencode(_query(request, self._session, gateway))
+            )
+            for header in ("Authorization", "Cookie", "Proxy-Authorization"):
+                inner.headers.pop(header, None)
+            try:
+                # A large file is sent when all of it has been verified. How long a server may be
+                # silent is for the gateway to judge: it was told pip's limit.
+                response = super().send(inner, stream=stream, timeout=(10, None), proxies={})
+            except OSError as error:
+                raise _refusal(
+                    f"securepip's gateway does not answer: {error}", "Run pip again."
+                ) from None
+            page = "vnd.pypi.simple" in request.headers.get("Accept", "")
+            if response.status_code >= 400 and not (response.status_code == 404 and page):
+                # pip takes a failed page for an empty one and goes on with another index.
+                raise _refusal(_reason(response), "")
+            response.url, response.request = request.url, request
+            return response
+
+    return GatewayAdapter
+
+
+def _reason(response: Any) -> str:
+    """Why the gateway refuses, in its words (problem details, RFC 9457)."""
+    body = response.raw.read(_MAX_REASON, decode_content=True)
+    response.close()
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"securepip's gateway answers {response.status_code} {response.reason}"
+
+
+def _query(request: Any, session: Any, gateway: _Gateway) -> list[tuple[str, str]]:
+    """What the gateway is asked: the address, and what is known of what is there."""
+    url = _with_credentials(request)
+    if gateway.reads_text:
+        return [("url", url), ("text", "1")]
+    digests = gateway.digests(request.url)
+    if digests is not None and not digests:
+        raise _refusal(
+            f"{_shown(request.url)} was named directly, without a hash, and no repository signs "
+            "it: nothing says what must be there.",
+            "Add its hash: #sha256=… at the end of the address, or --hash=sha256:… in a "
+            "requirements file. Or name the project instead of the address.",
+        )
+    return [
+        ("url", url),
+        *(("hash", each) for each in sorted(digests or ())),
+        # They say who may answer: a project is not taken from a repository that was not asked.
+        *(("index", each) for each in session.auth.index_urls or ()),
+    ]
+
+
+def _with_credentials(request: Any) -> str:
+    """The address with user name and password, where pip found them."""
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    parts = urlsplit(request.url)
+    if kind == "Basic":
+        user = base64.b64decode(encoded).decode("latin-1")
+        parts = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}")
+    return str(urlunsplit(parts))
+
+
+def _key(url: str) -> tuple[str, ...]:
+    """An address in the one form by which two are compared."""
+    parts = urlsplit(url)
+    return (parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower(), unquote(parts.path),
+            unquote(parts.query))  # fmt: skip
+
+
+def _shown(url: str) -> str:
+    """An address without user name, password and what may be a token."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _network_options(session: Any) -> list[str]:
+    """What the gateway must know of pip's options of the network, wherever it has read them."""
+    from pip._internal.models.index import PyPI
+
+    # What stands for no index at all: the one that pip asks unless it is told another.
+    options = ["--default-index", PyPI.simple_url]
+    if isinstance(session.verify, str):
+        options += ["--cert", session.verify]
+    if isinstance(session.cert, str):
+        options += ["--client-cert", session.cert]
+    proxy = session.proxies.get("https")
+    if proxy:
+        options += ["--proxy", proxy]
+    if not session.trust_env:
+        options += ["--no-proxy-env"]
+    if session.timeout:
+        options += ["--timeout", str(session.timeout)]
+    if not session.securepip_cache:
+        options += ["--no-cache"]
+    for host, port in session.pip_trusted_origins:
+        options += ["--trusted-host", f"{host}:{port}" if port else host]
+    return options
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    """The line that a gateway says when it is ready; b"" when it ends or takes too long."""
+    timer = threading.Timer(_START_SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        return process.stdout.readline(4096) if process.stdout else b""
+    finally:
+        timer.cancel()
+
+
+# A project, extras, then a version, a marker, a comment, an option or nothing: no "@", no path.
+_PROJECT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*([<>=!~;#(].*|\s--.*)?", re.ASCII)
+_ARCHIVE = re.compile(r"\.(whl|zip|tar|tgz|tbz|txz|tlz|gz|bz2|xz|lzma)\b", re.I)
+_LINES = re.compile(
+    r"(--pre|--prefer-binary|--require-hashes|(--no-binary|--only-binary)[=\s].*"
+    r"|(-i|--index-url|--extra-index-url)[=\s]\s*https?://.*"
+    r"|(-r|-c|--requirement|--constraint)[=\s]?\s*[^:]*)"
+)
+
+
+def _check_requirements(url: str, content: str) -> None:
+    """Let a requirements file from elsewhere name projects alone, and read no variables.
+
+    Whoever changes it on its way could else name files that lie on this machine, or have secrets
+    of the environment sent away.
+
+    Raises:
+        InstallationError: It says more.
+    """
+    for line in re.sub(r"\\\r?\n", " ", content).splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", line).strip()
+        allowed = _LINES if line.startswith("-") else _PROJECT
+        is_fine = allowed.fullmatch(line) and not _ARCHIVE.search(re.split(r"[\s;=]", line)[0])
+        if line and (not is_fine or "${" in line):
+            raise _refusal(
+                f"the requirements file {_shown(url)} names more than projects: {line!r:.200}",
+                "It is not on this machine, and nobody signs it: whoever changes it on its way "
+                "could choose files and addresses. Fetch it, look at it, and name your copy.",
+            )
+
+
+def _guard(gateway: _Gateway) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook: what pip does by a way that the plugin does not know does not happen.
+
+    Only what pip itself does: a program that imports pip may connect where it likes.
+    """
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            address = arguments[1]
+            known = not isinstance(address, tuple) or address[:2] == ("127.0.0.1", gateway.port)
+            if not known and _in_pip():
+                raise _refusal(
+                    f"pip was about to connect to {address[0]}:{address[1]} by a way that "
+                    "securepip's plugin does not know.",
+                    _KNOWN,
+                )
+        elif event == "subprocess.Popen":
+            words = arguments[1] if isinstance(arguments[1], (list, tuple)) else []
+            first = Path(os.fsdecode(words[0])).name if words else ""
+            if first.partition(".")[0] in _VCS and _VCS_FETCHES.intersection(words) and _in_pip():
+                raise _refusal(
+                    f"pip was about to run {first}, and no signature covers what it would fetch.",
+                    "Install a release, or fetch it yourself and install it from your folder.",
+                )
+
+    return hook
+
+
+def _in_pip() -> bool:
+    return _is_called_by("pip._internal", "pip._vendor")
+
+
+def _is_called_by(*modules: str) -> bool:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(modules):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _refusal(what: str, remedy: str) -> Exception:
+    """An error of pip's own: it prints it without a traceback, and nothing in it catches it."""
+    from pip._internal.exceptions import InstallationError
+
+    error: Exception = InstallationError("\n".join(filter(None, [what, remedy])))
+    return error
