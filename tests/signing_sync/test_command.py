@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from securepip.cli import main
 from securepip.signing.repository import Repository
-from securepip.signing.upstream import http_index
+from securepip.signing.upstream import fetch
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
 from tests.support.machine import Machine
@@ -106,7 +106,7 @@ def test_what_was_synced_installs_on_a_machine_that_trusts_it(
 def test_a_page_without_an_end_is_refused(
     index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_index, "MAX_PAGE_BYTES", 100_000)
+    monkeypatch.setattr(fetch, "MAX_PAGE_BYTES", 100_000)
     index.offer(make_wheel(tmp_path, "lib", "1.0"))
     index.raw["/simple/app/"] = (200, "text/html", b"<a>" * 100_000)
     report = run("app", "lib")

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Index:
         serves_parts: Whether it serves parts of files (range requests).
         credentials: ``user:password`` that every request needs.
         etags: Whether it gives and honours ETags.
+        delay: Seconds before each answer.
         status: PEP 792 status by project.
         raw: Whole answers (status, content type, body) by path.
         seen: ``METHOD /path`` of all requests.
@@ -74,6 +76,7 @@ class Index:
     serves_parts: bool = True
     credentials: str = ""
     etags: bool = False
+    delay: float = 0.0
     status: dict[str, str] = field(default_factory=dict)
     raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
@@ -205,6 +208,7 @@ def serve_index() -> Iterator[Index]:
         def _reply(self, *, send_body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             index.seen.append(f"{self.command} {path}")
+            time.sleep(index.delay)
             status, kind, body = index.answer(path, self.headers.get("Accept", ""))
             expected = base64.b64encode(index.credentials.encode()).decode()
             if index.credentials and self.headers.get("Authorization") != f"Basic {expected}":

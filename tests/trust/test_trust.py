@@ -47,6 +47,19 @@ def test_an_address_without_a_repository_says_so(tmp_path: Path) -> None:
         find_root(server.url, Sha256("0" * 64), Transport(TransportOptions(retries=0)))
 
 
+def test_whoever_answers_with_root_after_root_is_not_listened_to_for_ever(tmp_path: Path) -> None:
+    with serve_hostile(tmp_path) as server:
+        server.alter(r"metadata/\d+\.root\.json", lambda data: b"x" * 500_000)
+        with pytest.raises((VerificationError, TransportError)):
+            find_root(server.url, Sha256("0" * 64), Transport(TransportOptions(retries=0)))
+        assert len(server.seen) < 20
+        server.alter(r"metadata/\d+\.root\.json", lambda data: b"x")
+        server.seen.clear()
+        with pytest.raises(VerificationError):
+            find_root(server.url, Sha256("0" * 64), Transport(TransportOptions(retries=0)))
+        assert len(server.seen) <= 256
+
+
 def test_what_is_not_a_root_signed_by_its_own_keys_is_no_start(tmp_path: Path) -> None:
     made = make_repository(tmp_path / "repository")
     document = json.loads(made.root.read_bytes())

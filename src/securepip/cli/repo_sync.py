@@ -147,7 +147,7 @@ def _names(projects: Sequence[str]) -> str:
 
 
 def _add_accept_change(commands: Commands) -> None:
-    summary = "accept that a published file has got other bytes"
+    summary = "accept that a published file has got other bytes, and ask anew what is known of it"
     parser = commands.add_parser(
         "accept-change", help=summary, description=summary, allow_abbrev=False
     )
@@ -159,12 +159,19 @@ def _add_accept_change(commands: Commands) -> None:
 
 
 def _accept_change(arguments: argparse.Namespace) -> int:
-    with open_repository(arguments) as repository, repository.lock():
-        accepted = repository.ledger.accept_change(arguments.filename)
+    from securepip.signing.sync import accept_change
+
+    with open_repository(arguments) as repository:
+        accepted, forgotten = accept_change(repository, arguments.filename)
     for project, sha256 in accepted:
         console.say(f"Accepted {arguments.filename} of {project} with sha256 {sha256}")
+    for project in forgotten:
+        console.say(
+            f"Forgot what servers said of {arguments.filename} of {project}: its length, its "
+            "metadata"
+        )
     folder = shlex.quote(str(arguments.folder))
-    projects = " ".join(sorted({project for project, _ in accepted}))
+    projects = " ".join(sorted({project for project, _ in accepted} | set(forgotten)))
     console.say(f"It is signed by the next `securepip repo sync {folder} {projects}`.")
     return 0
 

@@ -89,6 +89,13 @@ class Ledger:
         ).fetchone()
         return Sha256(row[0]) if row else None
 
+    def signed_as(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
+        """Project and sha256 of everything that was ever signed under ``filename``."""
+        rows = self.connection.execute(
+            "SELECT project, sha256 FROM signed WHERE filename = ?", (filename,)
+        )
+        return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
+
     def record(self, files: Iterable[tuple[NormalizedName, str, Sha256]]) -> None:
         """Remember that these (project, file name, sha256) are about to be signed."""
         with self.connection:

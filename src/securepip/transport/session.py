@@ -11,6 +11,7 @@ reaches (TUF specification, slow retrieval attacks).
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import ssl
@@ -22,6 +23,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import truststore
@@ -47,6 +49,8 @@ _DRAINED_BYTES = 1 << 16
 _DRAIN_SECONDS = 5.0
 _MAX_DIGITS = 18
 _BROKEN_BODY_RETRIES = 2
+_PARTIAL_CONTENT = 206
+_UNAUTHORIZED = 401
 _ERROR_PAGE_BYTES = 64_000
 _ERROR_PAGE_SECONDS = 2.0
 
@@ -74,6 +78,9 @@ class TransportOptions:
         client_cert: A PEM file with a client certificate and its key.
         proxy: ``scheme://[user:password@]host:port`` for every request.
         trusted_hosts: ``host`` or ``host:port`` whose TLS certificates are not checked.
+        stay_encrypted: Refuse every redirect that leads from https to anything else: for those
+            who believe what an encrypted connection brings. Who verifies signatures need not.
+        answer_seconds: The longest that one answer may take, whatever its length.
     """
 
     timeout: float = 15.0
@@ -82,6 +89,8 @@ class TransportOptions:
     client_cert: str | None = None
     proxy: str | None = None
     trusted_hosts: tuple[str, ...] = ()
+    stay_encrypted: bool = False
+    answer_seconds: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -186,22 +195,30 @@ class Transport:
             TooLargeError: The body is longer than ``max_bytes``.
             TransportError: There was no answer, or not a 200.
         """
-        for attempt in range(_BROKEN_BODY_RETRIES + 1):
-            # As pip: what is compressed already is not compressed again on the way.
-            headers = {"Accept-Encoding": "identity"}
+        deadline = _deadline(max_bytes)
+        # As pip: what is compressed already is not compressed again on the way.
+        headers = {"Accept-Encoding": "identity"}
+        for attempt in range(self.options.resume_retries + 1):
+            position = into.tell()
+            accept = (_PARTIAL_CONTENT, 200) if position else (200,)
             try:
-                with self._open("GET", url, max_bytes, headers, (200,)) as (_, chunks):
+                with self._open("GET", url, max_bytes - position, headers, accept, deadline) as (
+                    answer,
+                    chunks,
+                ):
+                    if position and not _continues(answer, position):
+                        progress(-position)
+                        into.seek(0)
+                        into.truncate()
                     for chunk in chunks:
                         into.write(chunk)
                         progress(len(chunk))
                 return
             except _BrokenBodyError as error:
-                if attempt == _BROKEN_BODY_RETRIES:
+                if attempt == self.options.resume_retries:
                     raise error.as_transport_error() from None
-                progress(-into.tell())
-                into.seek(0)
-                into.truncate()
-
+                _log.warning("Connection interrupted while downloading %s.", error.shown)
+                headers = {**headers, **_range(into.tell(), error.validator)}
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """Run ``function(item)`` in one of the session's threads."""
         return self._pool.submit(function, item)
@@ -244,7 +261,8 @@ class Transport:
             with _open_file(url, max_bytes) as opened:
                 yield opened
             return
-        deadline = time.monotonic() + GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND
+        seconds = GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND
+        deadline = time.monotonic() + min(seconds, self.options.answer_seconds)
         shown = redact(url)
         self.traffic.add(requests=1)
         try:
@@ -385,7 +403,7 @@ def _read(stream: BinaryIO, url: str) -> bytes:
 
 
 def _new_session(options: TransportOptions) -> requests.Session:
-    session = requests.Session()
+    session = _EncryptedSession() if options.stay_encrypted else requests.Session()
     session.headers["User-Agent"] = f"securepip/{__version__}"
     retry = _Retry(
         total=options.retries,
@@ -418,6 +436,28 @@ def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
     if options.cert:
         return None
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _EncryptedSession(requests.Session):
+    """Follows no redirect out of https.
+
+    Not even one that comes back to it later: whoever is on the way in between decides to where.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        before, after = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        if before.scheme == "https" and after.scheme != "https":
+            resp.close()
+            raise TransportError(
+                f"{redact(resp.url)} sends its reader to {redact(after.geturl())}, which is not "
+                "encrypted",
+                url=redact(resp.url),
+                meaning="Anybody on the way could have written what comes from there.",
+            )
+        return target
 
 
 class _Retry(Retry):

@@ -7,13 +7,20 @@ pasted back.
 
 from __future__ import annotations
 
+import time
+
 from securepip.errors import FormatError, TransportError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.transport import Transport, redact
 
 MAX_ROOT_BYTES = 512_000
-MAX_ROOT_VERSIONS = 1024
+MAX_ROOT_VERSIONS = 256
+"""As many as python-tuf follows from one root to the newest; at one a year, enough."""
+
+MAX_ROOTS_BYTES = 8 << 20
+MAX_ROOTS_SECONDS = 300.0
+"""Of all of them together: nothing is known yet of who answers, and they could go on for ever."""
 
 
 def parse_root(data: bytes) -> int:
@@ -45,11 +52,11 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
         VerificationError: The repository has no root of that fingerprint.
         TransportError: The repository did not answer.
     """
-    last = 0
+    last, left, deadline = 0, MAX_ROOTS_BYTES, time.monotonic() + MAX_ROOTS_SECONDS
     for version in range(1, MAX_ROOT_VERSIONS + 1):
         url = f"{location}{METADATA_DIR}/{version}.root.json"
         try:
-            data = transport.get(url, max_bytes=MAX_ROOT_BYTES).body
+            data = transport.get(url, max_bytes=min(MAX_ROOT_BYTES, left)).body
         except TransportError as error:
             if error.status in (403, 404) and version > 1:
                 break
@@ -63,7 +70,9 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
             raise
         if sha256_of(data) == fingerprint:
             return data
-        last = version
+        last, left = version, left - len(data)
+        if time.monotonic() > deadline:
+            break
     raise VerificationError(
         f"none of the {last} root files of {redact(location)} has the sha256 {fingerprint}",
         meaning="The fingerprint is of another repository or was mistyped, or somebody answers in "

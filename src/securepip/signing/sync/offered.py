@@ -70,7 +70,7 @@ class Offered:
 
     Attributes:
         project: The project.
-        readings: What each source answered.
+        readings: What each source answered (without ``load``, which holds the whole answer).
         page: What they offer together; None when none knows the project.
         unchanged: No source has changed since the signed page was made from them.
         files: The files that are complete.
@@ -140,21 +140,24 @@ class Reader:
         project, state = question.project, question.state
         known = {reading.source: reading for reading in state.readings} if state else {}
         readings = tuple(s.read(project, known.get(s.location)) for s in self.sources)
+        # Without the answers themselves: a hostile index could make them hundreds of gigabytes.
+        kept = tuple(Reading(r.source, r.fingerprint, r.validator) for r in readings)
         if question.may_be_unchanged and state and _same(readings, state.readings):
-            return Offered(project, readings, unchanged=True)
+            return Offered(project, kept, unchanged=True)
         page = unite(project, readings)
         if page is None or page.status == "quarantined":
-            return Offered(project, readings, page)
+            return Offered(project, kept, page)
         learned = Facts()
         files = [_recall(file, question) for file in page.files]
         files = self._ask_for_details(files, question, readings)
         files = self._try_metadata(files, question.facts, learned)
         files = self._measure(files, learned)
+        files = [_fall_back(file, question, learned) for file in files]
         complete = tuple(_page_file(f, f.size) for f in files if f.size is not None)
         unmeasured = (LeftOut(f.filename, Reason.NO_LENGTH) for f in files if f.size is None)
         return Offered(
             project,
-            readings,
+            kept,
             page,
             files=complete,
             left_out=(*page.left_out, *unmeasured),
@@ -180,15 +183,12 @@ class Reader:
         wanted = [
             file
             for file in _newest_first(files)
-            if file.name.kind is Kind.WHEEL
-            and not is_local(file.url)
-            and file.core_metadata is None
-            and file.has_metadata is not False
-            and file.sha256 not in facts.metadata
-        ][:MAX_TRIES]
+            if is_metadata_unknown(file) and file.sha256 not in facts.metadata
+        ]
         # One of them told by the index: then it tells of all.
-        if any(file.core_metadata is not None for file in files):
+        if any(file.core_metadata and file.sha256 not in facts.metadata for file in files):
             wanted = [file for file in wanted if file.has_metadata]
+        wanted = wanted[:MAX_TRIES]
         missed = 0
         for batch in _batches(wanted, first=_GIVE_UP_AFTER):
             for file, metadata in zip(
@@ -244,23 +244,47 @@ def _same(now: Sequence[Reading], before: Sequence[Reading]) -> bool:
     return [(r.source, r.fingerprint) for r in now] == [(r.source, r.fingerprint) for r in before]
 
 
+def is_metadata_unknown(file: UpstreamFile) -> bool:
+    """Whether only trying can tell if ``file`` has a ``.metadata`` file, or which."""
+    return (
+        file.name.kind is Kind.WHEEL
+        and not is_local(file.url)
+        and file.core_metadata is None
+        and file.has_metadata is not False
+    )
+
+
 def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
-    """``file`` with what is remembered of the same bytes."""
-    before = question.current.file(file.filename) if question.current else None
-    if before is not None and before.sha256 != file.sha256:
-        before = None
-    facts = question.facts
-    size, upload_time, metadata = file.size, file.upload_time, file.core_metadata
+    """``file`` with what is remembered of the same bytes and need not be asked for again."""
+    facts, before = question.facts, _before(file, question)
+    known = facts.metadata.get(file.sha256, facts.old_metadata.get(file.sha256, ""))
+    if file.core_metadata is not None and known is None:
+        # The page promises a file that is not there, or that is not what the wheel holds.
+        return replace(file, core_metadata=None, has_metadata=False)
+    return replace(
+        file,
+        size=facts.sizes.get(file.sha256) if file.size is None else file.size,
+        upload_time=file.upload_time or (before.upload_time if before else None),
+        core_metadata=facts.metadata.get(file.sha256, file.core_metadata),
+    )
+
+
+def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> UpstreamFile:
+    """``file`` with what was known of it long ago, where nobody has answered now."""
+    facts, before = question.facts, _before(file, question)
+    size, metadata, sha256 = file.size, file.core_metadata, file.sha256
     if size is None:
-        size = facts.sizes.get(file.sha256, before.size if before else None)
-    if upload_time is None and before:
-        upload_time = before.upload_time
-    if file.sha256 in facts.metadata:
-        # Also None, where a page promises a file that was not there when it was asked for.
-        metadata = facts.metadata[file.sha256]
-    elif metadata is None and file.has_metadata is not False and before:
-        metadata = before.core_metadata
-    return replace(file, size=size, upload_time=upload_time, core_metadata=metadata)
+        size = facts.old_sizes.get(sha256, before.size if before else None)
+    asked = sha256 in learned.metadata or sha256 in facts.metadata
+    if metadata is None and file.has_metadata is not False and not asked:
+        metadata = facts.old_metadata.get(sha256, before.core_metadata if before else None)
+    return replace(file, size=size, core_metadata=metadata)
+
+
+def _before(file: UpstreamFile, question: Question) -> PageFile | None:
+    """The same bytes on the signed page."""
+    before = question.current.file(file.filename) if question.current else None
+    return before if before is not None and before.sha256 == file.sha256 else None
 
 
 def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:

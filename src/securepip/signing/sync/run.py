@@ -7,6 +7,7 @@ does wrong never stops the others.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
@@ -38,12 +39,12 @@ from securepip.signing.sync.dependencies import (
 )
 from securepip.signing.sync.distribution_requirements import Found, find_requirements
 from securepip.signing.sync.memory import Facts, Memory, PageState
-from securepip.signing.sync.offered import Offered, Question, Reader
+from securepip.signing.sync.offered import Offered, Question, Reader, is_metadata_unknown
 from securepip.signing.sync.report import Problem, SyncReport
 from securepip.signing.sync.settle import Rules, Settled, own_files, settle
 from securepip.signing.upstream.credentials import Credentials
 from securepip.signing.upstream.http_index import HttpIndex
-from securepip.signing.upstream.interface import Reading, Source
+from securepip.signing.upstream.interface import Source
 from securepip.signing.upstream.page import Reason
 from securepip.signing.upstream.project_json import ProjectJson
 from securepip.transport import Transport, path_to_url
@@ -54,6 +55,13 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 1800.0
 """When nothing at all has come to an end for so long, what is still under way is given up."""
+
+RUN_SECONDS = 6 * 3600.0
+"""After so long, what has been read is signed, and the rest left to the next sync.
+
+Servers that let their answers drip, one after the other, could else hold back everybody's
+signatures until they expire.
+"""
 
 _WORTH_ANOTHER_TRY = {Reason.NO_LENGTH}
 """What the next sync may find out although no page has changed."""
@@ -164,6 +172,7 @@ class _Run:
             transport,
         )
         self._rules = Rules(datetime.now(timezone.utc), options.min_age, options.accept_loss)
+        self._now = self._rules.now.timestamp()
         self._constraints = _specifiers(options.constraints)
         self._projects: dict[NormalizedName, _Project] = {}
         self._wants: dict[NormalizedName, list[_Want]] = {}
@@ -175,10 +184,12 @@ class _Run:
 
     def run(self) -> SyncReport:
         sent, received = self._transport.traffic.requests, self._transport.traffic.bytes
+        deadline = time.monotonic() + RUN_SECONDS
         self._start()
         while self._pending:
-            done, _ = wait(self._pending, PATIENCE_SECONDS, FIRST_COMPLETED)
-            if not done:
+            patience = min(PATIENCE_SECONDS, max(deadline - time.monotonic(), 0))
+            done, _ = wait(self._pending, patience, FIRST_COMPLETED)
+            if not done or time.monotonic() > deadline:
                 self._give_up()
                 break
             for future in done:
@@ -234,7 +245,7 @@ class _Run:
         if self._options.restore and named:
             ledger.restore(project)
         current = self._repository.page(project)
-        facts = self._memory.facts(project)
+        facts = self._memory.facts(project, self._now)
         entry = _Project(current, facts, named=named, certain=certain)
         self._projects[project] = entry
         if current and len(own_files(current)) == len(current.files):
@@ -268,7 +279,7 @@ class _Run:
         state = self._memory.state(project)
         if state is None or self._options.restore or project in self._options.accept_loss:
             return False
-        due = state.review_at is not None and state.review_at <= self._rules.now.timestamp()
+        due = state.review_at is not None and state.review_at <= self._now
         return (
             not due and state.settings == self._settings() and state.page == self._digest(project)
         )
@@ -317,10 +328,8 @@ class _Run:
             self._report.remarks.append(f"{project}: {what}")
 
     def _learn(self, project: NormalizedName, entry: _Project, learned: Facts) -> None:
-        self._memory.keep_facts(project, learned)
-        entry.facts.sizes |= learned.sizes
-        entry.facts.metadata |= learned.metadata
-        entry.facts.requirements |= learned.requirements
+        self._memory.keep_facts(project, learned, self._now)
+        entry.facts.add(learned)
 
     def _problem(self, project: NormalizedName, what: str) -> None:
         self._report.problems.append(Problem(project, what))
@@ -438,10 +447,17 @@ class _Run:
             return
         if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
             return
-        # Without `load`, which holds the whole answer.
-        readings = tuple(Reading(r.source, r.fingerprint, r.validator) for r in offered.readings)
-        review_at = settled.review_at.timestamp() if settled.review_at else None
-        state = PageState(self._settings(), readings, self._digest(project), review_at)
+        open_files = offered.page.files if offered.page else ()
+        dates = (
+            settled.review_at.timestamp() if settled.review_at else None,
+            self._memory.recheck_at(
+                project,
+                sizes={file.sha256 for file in open_files if file.size is None},
+                metadata={file.sha256 for file in open_files if is_metadata_unknown(file)},
+            ),
+        )
+        review_at = min((date for date in dates if date is not None), default=None)
+        state = PageState(self._settings(), offered.readings, self._digest(project), review_at)
         self._memory.keep_state(project, state)
 
     def _digest(self, project: NormalizedName) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from packaging.utils import NormalizedName
 
-from securepip.errors import TransportError
 from securepip.formats.digests import sha256_of
-from securepip.formats.page import MAX_PAGE_BYTES
+from securepip.signing.upstream.fetch import get_page
 from securepip.signing.upstream.interface import ABSENT, Reading
 from securepip.signing.upstream.page import UpstreamPage
 from securepip.signing.upstream.simple_api import ACCEPT, parse_simple_page
@@ -56,14 +53,7 @@ class HttpIndex:
             headers["If-None-Match"] = validator
         accept = (200, *_UNKNOWN, *((304,) if validator else ()))
         url = f"{self.url}{project}/"
-        answer = self._transport.get(url, max_bytes=MAX_PAGE_BYTES, headers=headers, accept=accept)
-        if urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https":
-            raise TransportError(
-                f"{redact(url)} sends its reader to {redact(answer.url)}, which is not encrypted",
-                url=redact(url),
-                meaning="Anybody on the way could have written that page.",
-            )
-        return answer
+        return get_page(self._transport, url, headers=headers, accept=accept)
 
     def _load(self, answer: Answer, project: NormalizedName) -> UpstreamPage | None:
         if answer.status in _UNKNOWN:

@@ -25,6 +25,9 @@ from securepip.transport import TransportOptions
 _SECTIONS = ("global", "download", "install", ":env:")
 _DEFAULT = re.compile(r"\(default:?\s+(\S+?)\)")
 _SECONDS = 60
+
+ANSWER_SECONDS = 600.0
+"""A page, or a distribution whose requirements nobody tells otherwise, comes in this time."""
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
 
 
@@ -64,6 +67,9 @@ def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
             client_cert=_path(settings.get("client-cert")),
             proxy=settings.get("proxy"),
             trusted_hosts=tuple(settings.get("trusted-host", "").split()),
+            # What an index says is signed here: it must not come from anybody on the way.
+            stay_encrypted=True,
+            answer_seconds=ANSWER_SECONDS,
         ),
     )
 

@@ -16,7 +16,8 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, TransportError
 from securepip.formats.digests import Sha256, parse_sha256
-from securepip.formats.page import MAX_PAGE_BYTES, parse_time
+from securepip.formats.page import parse_time
+from securepip.signing.upstream.fetch import ONE_DOCUMENT, get_page
 from securepip.signing.upstream.page import MAX_FILE_BYTES, UpstreamFile
 from securepip.transport import Transport
 
@@ -54,8 +55,9 @@ class ProjectJson:
             return {}
         try:
             url = f"{self._base}/pypi/{project}/json"
-            answer = self._transport.get(url, max_bytes=MAX_PAGE_BYTES)
-            found = _parse(json.loads(answer.body))
+            answer = get_page(self._transport, url)
+            with ONE_DOCUMENT:
+                found = _parse(json.loads(answer.body))
         except (TransportError, *_UNREADABLE):
             if self._answered is None:
                 self._answered = False

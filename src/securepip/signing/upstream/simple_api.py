@@ -19,6 +19,7 @@ from packaging.utils import NormalizedName
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
 from securepip.formats.page import JSON_TYPE, parse_time
+from securepip.signing.upstream.fetch import ONE_DOCUMENT
 from securepip.signing.upstream.page import (
     LeftOut,
     Offer,
@@ -108,17 +109,21 @@ def judge_all(
 
 def _parse_json(body: bytes, url: str, project: NormalizedName) -> tuple[list[Offer], Status]:
     try:
-        document: Any = json.loads(body)
-        _check_version(document["meta"]["api-version"], url)
-        if parse_project(document["name"]) != project:
-            raise FormatError(f"{redact(url)} is not the page of {project}")
-        status = document.get("project-status") or {}
-        return (
-            [offer for entry in document["files"] if (offer := _json_offer(entry))],
-            _status(status.get("status"), status.get("reason"), url),
-        )
+        with ONE_DOCUMENT:
+            return _read_json(json.loads(body), url, project)
     except _UNREADABLE as error:
         raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
+
+
+def _read_json(document: Any, url: str, project: NormalizedName) -> tuple[list[Offer], Status]:
+    _check_version(document["meta"]["api-version"], url)
+    if parse_project(document["name"]) != project:
+        raise FormatError(f"{redact(url)} is not the page of {project}")
+    status = document.get("project-status") or {}
+    return (
+        [offer for entry in document["files"] if (offer := _json_offer(entry))],
+        _status(status.get("status"), status.get("reason"), url),
+    )
 
 
 def _json_offer(entry: Any) -> Offer | None:
