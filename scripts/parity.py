@@ -143,14 +143,17 @@ class Ground:
         report = self.scratch / "report.json"
         report.unlink(missing_ok=True)
         began = time.monotonic()
-        done = subprocess.run(
-            [*command, "--dry-run", "--report", str(report)],
-            env={**self.environment, **({"PIP_RESOLVER_DEBUG": "1"} if steps else {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                [*command, "--dry-run", "--report", str(report)],
+                env={**self.environment, **({"PIP_RESOLVER_DEBUG": "1"} if steps else {})},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LIMIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return Side(-1, (f"no end after {LIMIT_SECONDS} s",), {}, 0, LIMIT_SECONDS)
         seconds = time.monotonic() - began
         items = json.loads(report.read_bytes())["install"] if report.exists() else []
         return Side(
@@ -257,16 +260,18 @@ def freeze(sets: Sequence[Set], ground: Ground, url: str) -> dict[str, int]:
 def sign(projects: Sequence[str], ground: Ground, url: str) -> None:
     """Sign the frozen index."""
     began = time.monotonic()
+    keys = ground.scratch / "keys"
     if not (ground.repository / "metadata" / "timestamp.json").exists():
         shutil.rmtree(ground.repository, ignore_errors=True)
-        keys = ground.scratch / "keys"
         shutil.rmtree(keys, ignore_errors=True)
         ground.must(
             "repo", "init", str(ground.repository), "--expected-files", "100000",
             "--keys", str(keys / "online"), "--offline-keys", str(keys / "offline"),
         )  # fmt: skip
-    keys = ["--keys", str(ground.scratch / "keys" / "online")]
-    said = ground.must("repo", "sync", str(ground.repository), "--upstream", url, *keys, *projects)
+    said = ground.must(
+        "repo", "sync", str(ground.repository), "--upstream", url,
+        "--keys", str(keys / "online"), *projects,
+    )  # fmt: skip
     print(f"signed in {time.monotonic() - began:.0f} s: {said.strip().splitlines()[-1]}")
 
 
