@@ -40,6 +40,7 @@ PARALLEL = 16
 """Files, and pages beside them, that are fetched at a time."""
 
 _MAX_LOOK_UPS = 5_000
+_MAX_REQUIREMENTS_BYTES = 64 << 20
 _MAX_KNOWN = 10_000
 
 _Key = tuple[NormalizedName, str, Sha256, int]
@@ -206,6 +207,21 @@ class Answers:
                 (asked.url, strong), lambda: self._fetch_direct(url, strong)
             )
         raise by_url.refusal(asked)
+
+    async def requirements_file(self, url: str) -> bytes:
+        """A requirements file at an address that the user names: theirs to judge. Nobody signs it.
+
+        Raises:
+            RefusedError: It is no http or https URL.
+            TransportError: It could not be fetched.
+        """
+        by_url.parse(url)
+        answer = await in_pool(
+            self._readers,
+            lambda one: self._transport.get(one, max_bytes=_MAX_REQUIREMENTS_BYTES),
+            url.partition("#")[0],
+        )
+        return answer.body
 
     def _now(self) -> Moment:
         """The state of the repositories, not older than it may be."""

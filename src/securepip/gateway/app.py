@@ -93,7 +93,8 @@ def create_app(
         token: The first part of every path; None for none.
         hosts: The Host headers that are ours, ``127.0.0.1:PORT``.
         by_url: Whether to answer ``/by-url?url=…`` too, for securepip's own plugin: ``hash=`` and
-            ``index=`` may be repeated, as ``Answers.resolve_url`` takes them.
+            ``index=`` may be repeated, as ``Answers.resolve_url`` takes them. With ``text=1`` a
+            requirements file is asked for.
     """
     gateway = _Gateway(answers)
     routes = [
@@ -217,6 +218,9 @@ class _Gateway:
     async def by_url(self, request: Request) -> Response:
         """What pip would have fetched from an address."""
         query = request.query_params
+        if query.get("text"):
+            data = await self._answers.requirements_file(query.get("url", ""))
+            return Response(data, headers=_COMMON, media_type="text/plain; charset=utf-8")
         answer = await self._answers.resolve_url(
             query.get("url", ""),
             hashes=frozenset(query.getlist("hash")),
