@@ -123,3 +123,12 @@ def test_a_wheel_that_was_renamed_says_whose_metadata_it_has(tmp_path: Path) -> 
     renamed = made.rename(tmp_path / "unrelated-2.0-py3-none-any.whl")
     with pytest.raises(FormatError, match=r"'simple-0.1.dist-info' does not start with 'unrelat"):
         read_core_metadata(renamed)
+
+
+def test_a_dist_info_folder_with_dashes_in_its_name_is_known_as_pip_knows_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "two_words-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("two-words-1.0.dist-info/METADATA", metadata_text("two-words", "1.0"))
+    assert parse_core_metadata(read_core_metadata(path)).project == "two-words"

@@ -230,6 +230,16 @@ class TestDirect:
         own = make_wheel(tmp_path, "own", "1.0", [f"base @ {wheel.as_uri()}"])
         assert pins(_choose(str(own))) == ["base==1.0", "own==1.0"]
 
+    def test_nothing_is_built_for_what_is_not_for_this_python(self, tmp_path: Path) -> None:
+        folder = _project(tmp_path / "base", "base")
+        wheel = make_wheel(
+            tmp_path, "web", "1.0", [f"base @ {folder.as_uri()}"], requires_python="<3"
+        )
+        builder = Builder()
+        with pytest.raises(ResolutionError, match="requires a different Python"):
+            _choose(str(wheel), builder=builder)
+        assert not builder.built
+
     def test_a_wheel_of_the_installed_version_is_left_and_a_folder_is_not(
         self, tmp_path: Path
     ) -> None:
@@ -285,6 +295,8 @@ class TestChoosing:
         releases = ResolveOptions().releases.with_all_releases(":all:").with_only_final("base")
         chosen = _choose("web", "base", index=index, options=ResolveOptions(releases=releases))
         assert sorted(pins(chosen)) == ["base==1.0", "web==2.0rc1"]
+        with pytest.raises(ResolutionError, match="Could not find a final version"):
+            _choose("base==2.0rc1", index=index, options=ResolveOptions(releases=releases))
 
     def test_only_the_dependencies(self) -> None:
         index = FakeIndex()

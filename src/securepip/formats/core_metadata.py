@@ -233,7 +233,7 @@ def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
             for name in archive.namelist()
             if name.endswith(".dist-info/METADATA") and name.count("/") == 1
         ]
-        own = [n for n in names if canonicalize_name(n.split("-", 1)[0]) == project]
+        own = [n for n in names if canonicalize_name(n).startswith(f"{project}-")]
         if len(names) == 1 and not own:
             raise FormatError(
                 f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "

@@ -162,8 +162,9 @@ def _could_not_find(cause: Cause, finder: CandidateFinder) -> str:
         o.version for o in finder.offers(requirement.project).files if o.file.yanked is None
     }
     listed = ", ".join(map(str, sorted(versions))) or "none"
+    final = "final " if finder.prereleases(requirement.project) is False else ""
     return (
-        f"Could not find a version that satisfies the requirement {requirement.text}{by} "
+        f"Could not find a {final}version that satisfies the requirement {requirement.text}{by} "
         f"(from versions: {listed})\nERROR: No matching distribution found for {requirement.text}"
     )
 

@@ -334,7 +334,10 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
             # First, so that what does not fit this Python is ruled out before its dependencies.
             specifier = specifier_set(candidate.metadata.requires_python)
             if str(specifier):
-                yield PythonRequirement(specifier)
+                required = PythonRequirement(specifier)
+                yield required
+                if not required.is_satisfied_by(self._python):
+                    return
         if isinstance(candidate, ExtrasCandidate):
             yield ExactRequirement(candidate.base)
         if self._with_dependencies:
