@@ -11,6 +11,7 @@ reaches (TUF specification, slow retrieval attacks).
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import socket
@@ -37,6 +38,7 @@ from urllib3.util import Retry
 from securepip import __version__
 from securepip.errors import TooLargeError, TransportError
 from securepip.formats.digests import CHUNK
+from securepip.transport.credentials import Credentials
 from securepip.transport.pool import Pool
 from securepip.transport.urls import file_url_to_path, is_local, redact
 
@@ -53,6 +55,8 @@ _PARTIAL_CONTENT = 206
 _UNAUTHORIZED = 401
 _ERROR_PAGE_BYTES = 64_000
 _ERROR_PAGE_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
 
 # The libraries below let some answers through as errors of their own: an address in a redirect
 # that is none, a date that no calendar has.
@@ -81,6 +85,9 @@ class TransportOptions:
         stay_encrypted: Refuse every redirect that leads from https to anything else: for those
             who believe what an encrypted connection brings. Who verifies signatures need not.
         answer_seconds: The longest that one answer may take, whatever its length.
+        resume_retries: How often a download that broke off is gone on with.
+        keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``: how a keyring is asked.
+        named: URLs that the user named, whose credentials are for all of the same origin.
     """
 
     timeout: float = 15.0
@@ -91,6 +98,9 @@ class TransportOptions:
     trusted_hosts: tuple[str, ...] = ()
     stay_encrypted: bool = False
     answer_seconds: float = math.inf
+    resume_retries: int = 5
+    keyring: str = "disabled"
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,9 +165,11 @@ class Transport:
             TooLargeError: The body is longer than ``max_bytes``.
             TransportError: There was no answer, or one with another status.
         """
+        deadline = self._deadline(max_bytes)
         for attempt in range(_BROKEN_BODY_RETRIES + 1):
             try:
-                with self._open("GET", url, max_bytes, headers, accept) as (answer, chunks):
+                with self._open("GET", url, max_bytes, headers, accept, deadline) as found:
+                    answer, chunks = found
                     body = b"".join(chunks)
                 return Answer(answer.url, answer.status, answer.headers, body)
             except _BrokenBodyError as error:
@@ -171,7 +183,8 @@ class Transport:
         Raises:
             TransportError: There was no answer, or not a 200.
         """
-        with self._open("HEAD", url, 0, {"Accept-Encoding": "identity"}, (200,)) as (answer, _):
+        headers = {"Accept-Encoding": "identity"}
+        with self._open("HEAD", url, 0, headers, (200,), self._deadline(0)) as (answer, _):
             return answer
 
     def download(
@@ -195,22 +208,29 @@ class Transport:
             TooLargeError: The body is longer than ``max_bytes``.
             TransportError: There was no answer, or not a 200.
         """
-        deadline = _deadline(max_bytes)
-        # As pip: what is compressed already is not compressed again on the way.
-        headers = {"Accept-Encoding": "identity"}
+        deadline = self._deadline(max_bytes)
+        validator = ""
         for attempt in range(self.options.resume_retries + 1):
             position = into.tell()
-            accept = (_PARTIAL_CONTENT, 200) if position else (200,)
+            # As pip: what is compressed already is not compressed again on the way.
+            headers = {"Accept-Encoding": "identity"}
+            accept: tuple[int, ...] = (200,)
+            if position and validator:
+                headers |= {"Range": f"bytes={position}-", "If-Range": validator}
+                accept = (200, _PARTIAL_CONTENT)
             try:
-                with self._open("GET", url, max_bytes - position, headers, accept, deadline) as (
-                    answer,
-                    chunks,
-                ):
-                    if position and not _continues(answer, position):
+                with self._open("GET", url, max_bytes, headers, accept, deadline) as found:
+                    answer, chunks = found
+                    if answer.status == _PARTIAL_CONTENT:
+                        _check_range(answer, position, redact(url))
+                    elif position:
                         progress(-position)
                         into.seek(0)
                         into.truncate()
+                    validator = _validator(answer)
                     for chunk in chunks:
+                        if into.tell() + len(chunk) > max_bytes:
+                            raise _too_large(redact(url), max_bytes)
                         into.write(chunk)
                         progress(len(chunk))
                 return
@@ -218,7 +238,7 @@ class Transport:
                 if attempt == self.options.resume_retries:
                     raise error.as_transport_error() from None
                 _log.warning("Connection interrupted while downloading %s.", error.shown)
-                headers = {**headers, **_range(into.tell(), error.validator)}
+
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """Run ``function(item)`` in one of the session's threads."""
         return self._pool.submit(function, item)
@@ -248,6 +268,11 @@ class Transport:
         if self._session is not None:
             self._session.close()
 
+    def _deadline(self, max_bytes: int) -> float:
+        """When an answer of that length has to be there, all tries together."""
+        seconds = GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND
+        return time.monotonic() + min(seconds, self.options.answer_seconds)
+
     @contextmanager
     def _open(
         self,
@@ -256,13 +281,12 @@ class Transport:
         max_bytes: int,
         headers: Mapping[str, str] | None,
         accept: Iterable[int],
+        deadline: float,
     ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         if is_local(url):
             with _open_file(url, max_bytes) as opened:
                 yield opened
             return
-        seconds = GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND
-        deadline = time.monotonic() + min(seconds, self.options.answer_seconds)
         shown = redact(url)
         self.traffic.add(requests=1)
         try:
@@ -288,6 +312,7 @@ class Transport:
                     f"{response.status_code} {response.reason or ''}".rstrip(),
                     url=shown,
                     status=response.status_code,
+                    remedy=_remedy(response),
                 )
             answer = Answer(response.url, response.status_code, response.headers, b"")
             yield answer, self._chunks(response, shown, max_bytes, deadline)
@@ -363,6 +388,36 @@ class _BrokenBodyError(Exception):
         )
 
 
+def _validator(answer: Answer) -> str:
+    """What says that a file is still the same; "" where nothing does.
+
+    Without it, the rest of a file that has changed meanwhile would be put after the beginning of
+    the old one, which nobody signed.
+    """
+    etag = answer.headers.get("ETag", "")
+    return etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
+
+
+def _check_range(answer: Answer, position: int, shown: str) -> None:
+    if not answer.headers.get("Content-Range", "").lower().startswith(f"bytes {position}-"):
+        raise TransportError(
+            f"{shown} could not be fetched: the server sends another part of it than was asked for",
+            url=shown,
+            remedy="Try again with --resume-retries 0.",
+        )
+
+
+def _remedy(response: requests.Response) -> str:
+    if response.status_code != _UNAUTHORIZED:
+        return ""
+    if "Authorization" in response.request.headers:
+        return "User name and password are not right: those of the address, .netrc or the keyring."
+    return (
+        "It wants a user name and a password. Put them into your .netrc file or a keyring, or "
+        "into the address."
+    )
+
+
 def _too_large(shown: str, max_bytes: int) -> TooLargeError:
     return TooLargeError(
         f"{shown} is longer than the {max_bytes} bytes that it may have; the rest was not read",
@@ -415,6 +470,7 @@ def _new_session(options: TransportOptions) -> requests.Session:
     adapter = _Adapter(_system_trust(options), retry)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+    session.auth = Credentials(options.named, options.keyring, options.trusted_hosts)
     if options.cert:
         session.verify = options.cert
     if options.client_cert:

@@ -1,0 +1,248 @@
+"""User names and passwords: found where pip finds them, and sent to nobody else.
+
+Two rules. What was found for one origin (scheme, host and port) never goes to another, whatever a
+page or a redirect names. And none of it is in any message.
+
+They are looked for in the URL itself, in the other URLs of that origin that the user named, in
+``.netrc`` and, once the server has asked for them (401), in a keyring; nobody is asked in person.
+Source: pip's documentation, "Authentication".
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import json
+import logging
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from posixpath import commonpath
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from requests import PreparedRequest, Response
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_netrc_auth
+
+from securepip.transport.urls import without_credentials
+
+_log = logging.getLogger(__name__)
+_PORTS = {"http": 80, "https": 443}
+
+Origin = tuple[str, str, int | None]
+AskKeyring = Callable[[str, str | None], "Login | None"]
+"""Looks for what a keyring holds for a service (a URL, or a host and port) and perhaps a user."""
+
+
+class Login(NamedTuple):
+    """A user name and a password, perhaps empty."""
+
+    user: str
+    password: str
+
+
+class Credentials(AuthBase):
+    """Adds to each request what is known for its origin, and answers a server that asks for more.
+
+    Args:
+        named: URLs that the user named: the locations of repositories, and their indexes. What
+            user name and password they hold, and what a keyring has for them, is for all that is
+            fetched from the same origin.
+        keyring: ``--keyring-provider``: ``auto``, ``disabled``, ``import`` or ``subprocess``.
+        trusted_hosts: Hosts that a keyring's passwords may be sent to without TLS.
+    """
+
+    def __init__(
+        self, named: Sequence[str], keyring: str, trusted_hosts: Sequence[str] = ()
+    ) -> None:
+        self._named = [url for url in named if _has_origin(url)]
+        self._provider, self._trusted_hosts = keyring, trusted_hosts
+        self._lock = threading.Lock()
+        self._known: dict[Origin, Login] = {}
+        self._from_keyring: dict[tuple[Origin, str | None], Login | None] = {}
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Called by ``requests`` for every request."""
+        url = request.url or ""
+        login = self._login(url)
+        request.url = without_credentials(url)
+        if login is not None:
+            _add(request, login)
+        request.hooks["response"].append(self._answer)
+        return request
+
+    def _answer(self, response: Response, **sending: Any) -> Response:
+        """Send a request again that a server refused for want of credentials, if there are any.
+
+        It may be another server than the one that was asked first, whose credentials were then
+        left behind: what counts is where the refusal comes from.
+        """
+        if response.status_code != 401:
+            return response
+        sent = response.request.headers.get("Authorization")
+        for login in self._logins(response.url):
+            again = response.request.copy()
+            again.url = without_credentials(response.url)
+            _add(again, login)
+            if again.headers["Authorization"] == sent:
+                continue
+            response.raw.drain_conn()
+            answer: Response = response.connection.send(again, **sending)
+            answer.history.append(response)
+            answer.request = again
+            if answer.status_code != 401:
+                self._known[_origin(response.url)] = login
+            return answer
+        return response
+
+    def _logins(self, url: str) -> Iterator[Login]:
+        """What there is for a URL, the keyring asked last."""
+        login = self._login(url)
+        if login is not None:
+            yield login
+        found = self._ask_keyring(url)
+        if found is not None:
+            yield found
+
+    def _login(self, url: str) -> Login | None:
+        """What there is for a URL without a keyring."""
+        origin, parts = _origin(url), urlsplit(url)
+        user = _user(parts)
+        best = self._best_named(url)
+        for complete in (_complete(parts), best and _complete(urlsplit(best))):
+            if complete:
+                self._known[origin] = complete
+                return complete
+        netrc = get_netrc_auth(without_credentials(url))
+        if netrc:
+            return Login(*netrc)
+        user = user or (best and _user(urlsplit(best))) or None
+        known = self._known.get(origin)
+        if known is not None and user in (None, known.user):
+            return known
+        # A user name alone may be a token.
+        return None if user is None else Login(user, "")
+
+    def _best_named(self, url: str) -> str | None:
+        """Of the URLs of the same origin that the user named the one with most in common."""
+        origin, path = _origin(url), urlsplit(url).path
+        same = [each for each in self._named if _origin(each) == origin]
+        return max(
+            same,
+            key=lambda each: len(commonpath([f"/{urlsplit(each).path}", f"/{path}"])),
+            default=None,
+        )
+
+    def _ask_keyring(self, url: str) -> Login | None:
+        if self._provider == "disabled" or not self._is_secure(url):
+            return None
+        best, parts = self._best_named(url), urlsplit(url)
+        user = _user(parts) or (best and _user(urlsplit(best))) or None
+        services = [parts.netloc.rpartition("@")[2]]
+        if best is not None:
+            services.insert(0, without_credentials(best))
+        key = _origin(url), user
+        with self._lock:  # All threads may be refused at once; the user is to be asked once.
+            if key not in self._from_keyring:
+                self._from_keyring[key] = self._first(services, user)
+            return self._from_keyring[key]
+
+    def _first(self, services: Sequence[str], user: str | None) -> Login | None:
+        try:
+            ask = _open_keyring(self._provider)
+            found = (ask(service, user) for service in services)
+            return next((login for login in found if login is not None), None)
+        except Exception as error:  # a backend of a keyring may raise anything
+            _log.warning("Keyring is skipped due to an exception: %s", error)
+            self._provider = "disabled"
+            return None
+
+    def _is_secure(self, url: str) -> bool:
+        """Whether nobody on the way reads what is sent.
+
+        Whoever controls the network could answer in a host's place without TLS, ask for its
+        password, and be given what the user's keyring keeps.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme == "https" or host == "localhost":
+            return True
+        if {host, f"{host}:{parts.port}"} & set(self._trusted_hosts):
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def _add(request: PreparedRequest, login: Login) -> None:
+    HTTPBasicAuth(_bytes(login.user), _bytes(login.password))(request)
+
+
+def _bytes(text: str) -> bytes:
+    # As pip; and never an error that quotes what cannot be written.
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
+
+
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+
+
+def _has_origin(url: str) -> bool:
+    try:
+        return _origin(url)[0] in _PORTS
+    except ValueError:
+        return False
+
+
+def _user(parts: SplitResult) -> str | None:
+    return unquote(parts.username) if parts.username else None
+
+
+def _complete(parts: SplitResult) -> Login | None:
+    if parts.username is None or parts.password is None:
+        return None
+    return Login(unquote(parts.username), unquote(parts.password))
+
+
+def _open_keyring(provider: str) -> AskKeyring:
+    """How a keyring is asked: ``import`` before ``subprocess`` where that is left open."""
+    if provider in ("auto", "import"):
+        # Users install it beside us.
+        with suppress(ImportError):
+            keyring = importlib.import_module("keyring")
+            return lambda service, user: _login_of(keyring.get_credential(service, user))
+    program = shutil.which("keyring") if provider in ("auto", "subprocess") else None
+    if program is not None:
+        return lambda service, user: _ask_program(program, service, user)
+    return lambda service, user: None
+
+
+def _login_of(found: Any) -> Login | None:
+    return None if found is None else Login(found.username, found.password)
+
+
+def _ask_program(program: str, service: str, user: str | None) -> Login | None:
+    # "--": the name of a host, which a page or a redirect may have chosen, is no option.
+    command = [program, "--mode=creds", "--output=json", "get", "--", service]
+    done = subprocess.run(
+        [*command, user] if user is not None else command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    if done.returncode == 2 and b"--mode=creds" in done.stderr:
+        raise ValueError("it is outdated; it must be at least version 25.2.1")
+    if done.returncode:
+        return None
+    answer = json.loads(done.stdout)
+    return Login(answer["username"], answer["password"])
