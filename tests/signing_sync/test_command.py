@@ -50,6 +50,23 @@ def test_a_person_sees_what_was_signed_and_what_was_not(
     assert "Nothing had to be signed." in capsys.readouterr().out
 
 
+def test_what_is_named_by_path_or_address_is_said_to_be_left_out(
+    index: Index, overlay: MadeRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0"))
+    wanted, own = tmp_path / "wanted.txt", make_wheel(tmp_path, "own", "1.0")
+    address = f"there @ https://packages.example.org/there.whl#sha256={'0' * 64}"
+    wanted.write_text(f"app\n{own}\n{address}\n")
+    command = ["repo", "sync", str(overlay.folder), "--upstream", index.url]
+    assert main([*command, "-r", str(wanted)]) == 0
+    printed = capsys.readouterr()
+    assert "Signed 1 projects: app" in printed.out
+    assert f"{own} is not signed (-r {wanted} (line 2)): it names a path" in printed.err
+    assert f"{address} is not signed" in printed.err
+    assert main([*command, str(own)]) == 2
+    assert "name no project of an index" in capsys.readouterr().err
+
+
 def test_requirement_files_name_projects_and_pips_constraints_are_honoured(
     index: Index,
     overlay: MadeRepository,
@@ -106,6 +123,7 @@ def test_what_was_synced_installs_on_a_machine_that_trusts_it(
 def test_a_page_without_an_end_is_refused(
     index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fetch, "USUAL_PAGE_BYTES", 10_000)
     monkeypatch.setattr(fetch, "MAX_PAGE_BYTES", 100_000)
     index.offer(make_wheel(tmp_path, "lib", "1.0"))
     index.raw["/simple/app/"] = (200, "text/html", b"<a>" * 100_000)

@@ -97,10 +97,18 @@ def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -
     from securepip.signing.sync import SyncOptions
 
     asked = read_requirements(arguments.projects, arguments.requirement, constraint_files)
-    if arguments.requirement and not asked.requirements:
-        raise UsageError("the requirements file names no project")
+    for each in asked.requirements:
+        if each.link is not None:
+            console.warn(
+                f"{each.text} is not signed{f' ({each.source})' if each.source else ''}: it names "
+                "a path or an address, and a sync signs what an index has; nor is what it requires "
+                "looked at.\nWhat you have as a file is signed by `securepip repo add DIR FILE`."
+            )
+    projects = [each.requirement for each in asked.requirements if each.link is None]
+    if not projects and (arguments.requirement or arguments.projects):
+        raise UsageError("the requirements name no project of an index")
     return SyncOptions(
-        requirements=[each.requirement for each in asked.requirements if each.requirement],
+        requirements=[each for each in projects if each is not None],
         constraints=[each.requirement for each in asked.constraints if each.requirement],
         with_dependencies=arguments.with_dependencies,
         dependency_versions=arguments.dependency_versions,
