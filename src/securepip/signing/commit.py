@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import UnsignedMetadataError
@@ -79,7 +80,7 @@ class Committer:
         return self.write_root(root, anchored)
 
     def write_root(self, root: Metadata[Root], anchored: Timestamp | None) -> bytes:
-        """Write a root that is signed: from now on it is the current one."""
+        """Make a root that is signed, and checked, the current one."""
         data = root.to_bytes(_COMPACT)
         before = None if anchored is None else anchor_of(anchored)
         self._log.append(self.why, [_entry("root", root, data)], before)
@@ -157,14 +158,7 @@ class Committer:
             RepositoryStateError: Fewer are here, or one of them fails.
         """
         for signer in self._needed(delegator, name):
-            try:
-                metadata.sign(signer, append=True)
-            except UnsignedMetadataError as error:
-                raise RepositoryStateError(
-                    f"the role {name} cannot be signed: {error}",
-                    remedy="Is the key, or the device that holds it, within reach, and is the "
-                    "passphrase or PIN right?",
-                ) from None
+            add_signature(metadata, signer, name)
 
     def _write_role(
         self, name: str, metadata: Metadata[Targets], data: bytes, listed: dict[str, MetaFile]
@@ -198,6 +192,22 @@ class Committer:
         keyids = delegator.get_delegated_role(name).keyids
         found = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
         return [signer for signer in found if signer is not None]
+
+
+def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
+    """Sign ``metadata`` beside what has signed it.
+
+    Raises:
+        RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
+    """
+    try:
+        metadata.sign(signer, append=True)
+    except UnsignedMetadataError as error:
+        raise RepositoryStateError(
+            f"the role {name} cannot be signed: {error}",
+            remedy="Is the key, or the device that holds it, within reach, and is the passphrase "
+            "or PIN right?",
+        ) from None
 
 
 def _entry(role: str, metadata: Metadata[S], data: bytes) -> SignedRole:

@@ -123,11 +123,29 @@ def default_folder(repository_id: str, kind: str) -> Path:
 
 
 def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> list[CryptoSigner]:
-    """Make an ed25519 key for each of ``roles`` and store it as ``<role>.<key id>.pem``.
+    """Make an ed25519 key for each of ``roles`` and store it.
 
     Args:
         folder: Where to; made with mode 0700.
         roles: What the keys are for, for people: only the key id is looked at later.
+        passphrase: Encrypts the files; None leaves them in the clear.
+
+    Raises:
+        RepositoryStateError: The folder cannot be made or written, or its name cannot be a URI.
+    """
+    signers = [(role, CryptoSigner.generate_ed25519()) for role in roles]
+    store(folder, signers, passphrase)
+    return [signer for _, signer in signers]
+
+
+def store(
+    folder: Path, signers: Iterable[tuple[str, CryptoSigner]], passphrase: bytes | None
+) -> None:
+    """Write each key as ``<role>.<key id>.pem``.
+
+    Args:
+        folder: Where to; made with mode 0700.
+        signers: The keys, each after what it is for.
         passphrase: Encrypts the files; None leaves them in the clear.
 
     Raises:
@@ -138,7 +156,6 @@ def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> li
         raise RepositoryStateError(
             f"keys cannot be kept in {folder}: a folder's name without any of {'?#;'!r} is needed"
         )
-    signers = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(entry.suffix != _SUFFIX for entry in folder.iterdir()):
@@ -146,14 +163,11 @@ def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> li
                 f"{folder} holds other things than keys", remedy="Name a folder for keys alone."
             )
         folder.chmod(0o700)
-        for role in roles:
-            signer = CryptoSigner.generate_ed25519()
+        for role, signer in signers:
             path = folder / f"{role}.{signer.public_key.keyid}{_SUFFIX}"
             _write_private(path, _pem(signer, passphrase))
-            signers.append(signer)
     except OSError as error:
         raise RepositoryStateError(f"keys cannot be written to {folder}: {error}") from None
-    return signers
 
 
 def file_uri(folder: Path, keyid: str) -> str | None:
@@ -238,6 +252,10 @@ class KeyRing:
             ) from None
         self._signers[key.keyid] = signer
         return signer
+
+    def add(self, signer: Signer) -> None:
+        """From now on, this signer need not be looked for."""
+        self._signers[signer.public_key.keyid] = signer
 
     def remember(self, uris: Mapping[str, str]) -> None:
         """From now on, the keys with these ids are at these URIs."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from packaging.utils import NormalizedName
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
@@ -29,12 +29,14 @@ from securepip.formats.layout import (
     consistent_path,
     file_target,
     page_target,
+    project_role,
     relative_file_url,
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing import listing
 from securepip.signing.commit import Committer
 from securepip.signing.config import (
+    CONFIG_NAME,
     LEDGER_NAME,
     LOCK_NAME,
     LOG_NAME,
@@ -71,6 +73,23 @@ class NewFile:
     filename: str
     path: Path
     core_metadata: bytes | None = None
+
+
+@dataclass(frozen=True)
+class SignedProject:
+    """What the maintainers of a project have signed, checked, and to be made current as it is.
+
+    Attributes:
+        role: The project's role, signed.
+        page: The page that it signs for.
+        page_bytes: The bytes of that page, as signed.
+        files: Distributions that are new.
+    """
+
+    role: Metadata[Targets]
+    page: ProjectPage
+    page_bytes: bytes
+    files: tuple[NewFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +186,9 @@ class Repository:
             ) from None
         try:
             if self._lock.lock_counter == 1:
+                # Another process may have replaced a key meanwhile.
+                self.config = load_config(self.folder)
+                self.keys.remember(self.config.signers)
                 self._writer.clear()
                 self._finish()
             yield
@@ -192,6 +214,10 @@ class Repository:
             raise RepositoryStateError(
                 f"{self.folder} has no {TIMESTAMP_NAME}: {error.strerror}"
             ) from None
+        if self._roles is not None:
+            newer = self._roles[1].root.signed.version + 1
+            if (self.folder / METADATA_DIR / f"{newer}.root.json").exists():
+                self._roles = None
         if self._roles is None or self._roles[0] != timestamp:
             roles = Roles(self.folder / METADATA_DIR, self.config.root_sha256)
             self._check_current(roles)
@@ -263,10 +289,13 @@ class Repository:
         Raises:
             RepositoryStateError: A page offers a file name that was signed before with another
                 sha256 (the ledger now holds the refusal), a file that was revoked, or a file of
-                this repository that is neither in ``files`` nor there already. Nothing changed.
+                this repository that is neither in ``files`` nor there already; or a project signs
+                for itself. Nothing changed.
             FormatError: A page offers a file whose name is none of a distribution.
         """
         with self.lock():
+            for project in pages:
+                self.check_unclaimed(project)
             current = {project: self.page(project) for project in pages}
             for project, page in pages.items():
                 if page is not None:
@@ -283,6 +312,63 @@ class Repository:
             signed = self.sign(self._apply(edits))
             self._finish()
             return Published(tuple(changed), signed)
+
+    def keep(self, path: Path, source: Path) -> None:
+        """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
+        self._writer.write(path, source.read_bytes())
+
+    def check_unclaimed(self, project: NormalizedName) -> None:
+        """See to it that the repository signs for ``project``.
+
+        Raises:
+            RepositoryStateError: The project signs for itself.
+        """
+        if self.roles().claim(project) is not None:
+            raise RepositoryStateError(
+                f"{project} signs for itself: this repository's keys cannot change it",
+                remedy="Its maintainers make a transaction with `securepip sign`, which "
+                f"`securepip repo accept` publishes. To publish nothing more of it meanwhile:\n"
+                f"securepip repo freeze {self.folder} {project}",
+            )
+
+    def publish_signed(
+        self,
+        projects: Sequence[SignedProject],
+        changed: Mapping[str, Metadata[Targets]] | None = None,
+    ) -> Published:
+        """Make what projects have signed themselves current, all of it in one snapshot.
+
+        What the bins said of them before is taken out in the same snapshot.
+
+        Args:
+            projects: Checked: by whom each is signed, and that role, page and files agree.
+            changed: Roles to be signed here in the same snapshot: those that hold the claims.
+
+        Raises:
+            RepositoryStateError: As ``publish``. Nothing changed.
+        """
+        with self.lock():
+            in_bins: dict[str, TargetFile | None] = {}
+            for each in projects:
+                project = each.page.project
+                current = self.page(project)
+                self._check(project, each.page, current, each.files)
+                for file in each.files:
+                    self._place(file, each.page)
+                self._place_page(project, each.page_bytes)
+                if self.roles().claim(project) is None:
+                    paths = [*_files_signed_for(current), page_target(project)]
+                    in_bins |= dict.fromkeys(paths)
+            self._remember(
+                [each.page.project for each in projects],
+                {each.page.project: each.page for each in projects},
+            )
+            signed = self.sign(
+                {**(changed or {}), **self._apply(in_bins)},
+                {project_role(each.page.project): each.role for each in projects},
+            )
+            self._finish()
+            return Published(tuple(each.page.project for each in projects), signed)
 
     def sign(
         self,
@@ -306,7 +392,7 @@ class Repository:
                 roles.timestamp,
                 roles.snapshot,
                 changed,
-                lambda name: roles.delegator(name, changed),
+                lambda name: roles.delegator(name, {**(finished or {}), **changed}),
                 finished,
             )
             self._remember_current(roles)
@@ -342,6 +428,19 @@ class Repository:
             self._remember_current(roles)
         finally:
             self._roles = None
+
+    def write_root(self, root: Metadata[Root]) -> None:
+        """Make ``root`` the current one; it is signed and checked. The lock must be held."""
+        roles = self.roles()
+        self._committer.write_root(root, roles.timestamp.signed)
+        self._roles = None
+        self.ledger.set_current(root.signed.version, roles.timestamp.signed.version)
+
+    def set_signers(self, signers: Mapping[str, str]) -> None:
+        """Remember where private keys are, by key id. The lock must be held."""
+        self.config = replace(self.config, signers=dict(signers))
+        self._writer.write(self.folder / STATE_DIR / CONFIG_NAME, self.config.to_json())
+        self.keys.remember(signers)
 
     def _check(
         self,
@@ -417,11 +516,7 @@ class Repository:
         if after is not None:
             path = page_target(after.project)
             data = after.to_json()
-            sha256 = sha256_of(data)
-            new[path] = len(data), sha256
-            file = self.folder / consistent_path(path, sha256)
-            if not has_sha256(file, sha256):
-                self._writer.write(file, data)
+            new[path] = len(data), self._place_page(after.project, data)
         edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
         if before is not None and after is None:
             edits[page_target(before.project)] = None
@@ -429,6 +524,11 @@ class Repository:
             if old.get(path) != (length, sha256):
                 edits[path] = TargetFile(length, {"sha256": sha256}, path)
         return edits
+
+    def _place_page(self, project: NormalizedName, data: bytes) -> Sha256:
+        sha256 = sha256_of(data)
+        self._write_changed(self.folder / consistent_path(page_target(project), sha256), data)
+        return sha256
 
     def _remember(
         self,

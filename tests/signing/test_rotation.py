@@ -1,0 +1,181 @@
+"""Replacing keys: every role, every client that is behind, killed at every step."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import Metadata, Root
+
+from securepip.errors import RepositoryStateError, UsageError
+from securepip.signing.add import add
+from securepip.signing.proposal import OFFLINE_ROLES, ONLINE_ROLES
+from securepip.signing.repository import Repository
+from securepip.signing.rotate import ROTATABLE, NewKeys, Rotated, all_keyids, keyids_of, rotate
+from tests.signing.clients import fetch_everything
+from tests.signing.killing import kill_points, run_until
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository, make_repository, serve
+from tests.support.wheels import make_wheel
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> MadeRepository:
+    """A repository with keys of its own, which the test may use up."""
+    return make_repository(tmp_path / "own", make_wheel(tmp_path, "app", "1.0"), expected_files=1)
+
+
+def opened(made: MadeRepository) -> Repository:
+    return Repository.open(made.folder, keys=[made.online_keys, made.offline_keys])
+
+
+def rotated(made: MadeRepository, role: str, *going: str) -> Rotated:
+    online = role in ("online", *ONLINE_ROLES)
+    with opened(made) as repository:
+        new = NewKeys(made.online_keys if online else made.offline_keys)
+        return rotate(repository, role, new, replace=going)
+
+
+def destroy(done: Rotated) -> None:
+    """Destroy the old keys, as the operator is told to."""
+    for uri in done.out.values():
+        assert uri is not None
+        Path(uri.partition(":")[2]).unlink()
+
+
+@pytest.mark.parametrize("role", ROTATABLE)
+def test_every_key_of_every_role_can_be_replaced(
+    own: MadeRepository, tmp_path: Path, role: str
+) -> None:
+    fetch_everything(own.folder, tmp_path / "old-client")
+    with opened(own) as repository:
+        before = repository.roles()
+        names = ONLINE_ROLES if role == "online" else (role,)
+        others = [name for name in (*OFFLINE_ROLES, *ONLINE_ROLES) if name not in names]
+        old = {name: set(keyids_of(before, name)) for name in names}
+        same = {name: keyids_of(before, name) for name in others}
+    done = rotated(own, role)
+    with opened(own) as repository:
+        after = repository.roles()
+        for name in names:
+            assert not old[name] & set(keyids_of(after, name)), name
+            assert len(old[name]) == len(keyids_of(after, name))
+        assert same == {name: keyids_of(after, name) for name in others}
+        assert set(done.came) <= all_keyids(after)
+    if role in ("online", *OFFLINE_ROLES):
+        destroy(done)
+    for client in ("old-client", "new-client"):
+        assert len(fetch_everything(own.folder, tmp_path / client)) == 2
+    with opened(own) as repository:
+        repository.log.check(repository.roles().timestamp.signed)
+    assert own.folder / "state" / "pending" not in own.folder.joinpath("state").iterdir()
+
+
+def test_one_key_of_root_is_replaced_and_the_others_stay(own: MadeRepository) -> None:
+    with opened(own) as repository:
+        first, *others = keyids_of(repository.roles(), "root")
+    done = rotated(own, "root", first[:10])
+    assert list(done.out) == [first]
+    with opened(own) as repository:
+        now = keyids_of(repository.roles(), "root")
+        assert repository.roles().root.signed.roles["root"].threshold == 2
+    assert set(others) < set(now)
+    assert len(now) == 3
+
+
+def test_a_client_three_roots_behind_with_all_keys_replaced_twice_installs_without_help(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    with serve(own.folder) as url:
+        machine.trust(own, url)
+        with opened(own) as repository:
+            keys = all_keyids(repository.roles())
+        for _ in range(2):
+            for role in ("root", "online", "targets", "bins", "claimed"):
+                destroy(rotated(own, role))
+            with opened(own) as repository:
+                assert not keys & all_keyids(repository.roles())
+                keys = all_keyids(repository.roles())
+        assert len(list((own.folder / "metadata").glob("*.root.json"))) > 4
+        with opened(own) as repository:
+            add(repository, [make_wheel(tmp_path, "app", "2.0")])
+        done = machine.install("app")
+        assert done.code == 0, done.err
+        assert machine.version_of("app") == "2.0"
+
+
+def test_nothing_changes_without_enough_old_root_keys(own: MadeRepository) -> None:
+    kept, *lost = sorted(own.offline_keys.glob("root-*.pem"))
+    for path in lost:
+        path.unlink()
+    before = contents(own.folder / "metadata")
+    online = contents(own.online_keys)
+    with pytest.raises(RepositoryStateError, match=r"2\.root\.json is not signed: 1 more"):
+        rotated(own, "online")
+    assert contents(own.folder / "metadata") == before
+    assert contents(own.online_keys) == online
+    assert kept.exists()
+
+
+def test_a_role_or_key_that_is_not_there_is_named(own: MadeRepository) -> None:
+    with pytest.raises(UsageError, match="not a role: 'bin-0'"):
+        rotated(own, "bin-0")
+    with pytest.raises(UsageError, match="not the id of one key of root: ''"):
+        rotated(own, "root", "")
+
+
+def test_the_first_new_root_does_not_lengthen_the_life_of_stolen_keys(own: MadeRepository) -> None:
+    """It names the old key too: who holds the second one back must gain nothing by it."""
+    rotated(own, "online")
+    first, both, final = (
+        Metadata[Root].from_file(str(own.folder / "metadata" / f"{version}.root.json")).signed
+        for version in (1, 2, 3)
+    )
+    assert both.expires == first.expires
+    assert set(first.roles["timestamp"].keyids) < set(both.roles["timestamp"].keyids)
+    assert not set(first.roles["timestamp"].keyids) & set(final.roles["timestamp"].keyids)
+
+
+@pytest.mark.parametrize("role", ["online", "root", "targets"])
+def test_a_rotation_that_is_killed_at_any_step_harms_nobody_and_is_finished_later(
+    own: MadeRepository, tmp_path: Path, role: str
+) -> None:
+    own.repository.ledger.close()
+    with opened(own) as repository:
+        old = all_keyids(repository.roles())
+    steps = kill_points(lambda: rotated(copy_of(own, tmp_path / "counted"), role))
+    assert steps[-1] > 10
+    for step in steps:
+        copy = copy_of(own, tmp_path / f"step-{step}")
+        client = tmp_path / f"client-{step}"
+        fetch_everything(copy.folder, client)
+        finished = run_until(step, lambda copy=copy: rotated(copy, role))  # type: ignore[misc] # bound
+        assert finished == (step == steps[-1])
+        fetch_everything(copy.folder, client)
+        rotated(copy, role)
+        fetch_everything(copy.folder, client)
+        fetch_everything(copy.folder, tmp_path / f"fresh-{step}")
+        with opened(copy) as repository:
+            roles = repository.roles()
+            repository.log.check(roles.timestamp.signed)
+            names = ONLINE_ROLES if role == "online" else (role,)
+            assert not old & {keyid for name in names for keyid in keyids_of(roles, name)}
+
+
+def copy_of(made: MadeRepository, folder: Path) -> MadeRepository:
+    """A copy of a repository and its keys."""
+    shutil.copytree(made.folder, folder / "repository")
+    shutil.copytree(made.online_keys.parent, folder / "keys")
+    keys = folder / "keys"
+    return replace(
+        made,
+        folder=folder / "repository",
+        online_keys=keys / "online",
+        offline_keys=keys / "offline",
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
