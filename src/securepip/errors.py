@@ -100,5 +100,14 @@ class InstallationError(SecurepipError):
     """pip, or the interpreter it installs for, failed after everything had been verified."""
 
 
+class RefusedError(SecurepipError):
+    """What a project's maintainers handed in lacks a property that it must have (exit code 3).
+
+    Nothing of it is published.
+    """
+
+    exit_code = 3
+
+
 class RepositoryStateError(SecurepipError):
     """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""

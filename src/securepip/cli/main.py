@@ -26,6 +26,7 @@ from securepip.cli import (
     pip_parser,
     plugin,
     repo,
+    sign,
     trust,
 )
 from securepip.cli.parser import Parser
@@ -106,10 +107,12 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands.add_parser("install", help="install packages, verified")
     commands.add_parser("download", help="download packages, verified")
     commands.add_parser("lock", help="write a lock file, pylock.toml, of what install would take")
-    for command in (trust, gateway, plugin, repo):
+    for command in (trust, gateway, plugin, repo, sign):
         command.add_to(commands)
     if "trust" in words:
         trust.configure(commands.choices["trust"])
+    if "sign" in words:
+        sign.configure(commands.choices["sign"])
     if "gateway" in words:
         gateway.configure(commands.choices["gateway"])
     return parser

@@ -50,7 +50,7 @@ def open_repository(
     return Repository.open(
         arguments.folder,
         keys=named,
-        passphrase=lambda: _passphrase(arguments),
+        passphrase=lambda: passphrase(arguments),
         pin=lambda: pin(arguments),
         why=_why(arguments),
     )
@@ -90,7 +90,12 @@ def new_passphrase(arguments: argparse.Namespace) -> bytes | None:
     return secret.encode() or None
 
 
-def _passphrase(arguments: argparse.Namespace) -> bytes:
+def passphrase(arguments: argparse.Namespace) -> bytes:
+    """What the keys are encrypted with.
+
+    Raises:
+        RepositoryStateError: There is nobody to ask.
+    """
     if arguments.passphrase_file is not None:
         return _read(arguments.passphrase_file)
     if _may_ask(arguments):

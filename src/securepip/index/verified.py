@@ -334,6 +334,10 @@ class VerifiedIndex:
             return "no trusted repository"
         return f"{repository.name} ({redact(repository.location)})"
 
+    def session(self, name: str) -> Session:
+        """The session with the trusted repository of that name, for who looks at its roles."""
+        return self._session(self._trust.named(name))
+
     def _session(self, repository: TrustedRepository) -> Session:
         if repository.name not in self._sessions:
             self._sessions[repository.name] = Session(

@@ -23,7 +23,14 @@ from securepip.signing.repository import NewFile, Published, Repository
 
 
 @dataclass(frozen=True)
-class _Distribution:
+class Distribution:
+    """A distribution of this machine, read.
+
+    Attributes:
+        new: What is to be copied.
+        page_file: What its project's page is to say of it.
+    """
+
     new: NewFile
     page_file: PageFile
 
@@ -42,16 +49,16 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
             or is named twice. Nothing was published.
     """
     uploaded = datetime.now(timezone.utc)
-    distributions: dict[str, _Distribution] = {}
+    distributions: dict[str, Distribution] = {}
     for path in paths:
-        distribution = _read(path, uploaded)
+        distribution = read_distribution(path, uploaded)
         if distributions.setdefault(path.name, distribution) is not distribution:
             raise RepositoryStateError(f"{path.name} is given twice")
     with repository.lock():
         if restore:
             for each in distributions.values():
                 repository.ledger.restore(each.new.project, each.new.filename)
-        by_project: dict[NormalizedName, list[_Distribution]] = {}
+        by_project: dict[NormalizedName, list[Distribution]] = {}
         for each in distributions.values():
             by_project.setdefault(each.new.project, []).append(each)
         pages = {
@@ -84,8 +91,21 @@ def _extend(
     return ProjectPage(project, tuple(files.values()), page.status, page.status_reason)
 
 
-def _read(path: Path, uploaded: datetime) -> _Distribution:
-    filename = check_filename(path.name)
+def read_distribution(
+    path: Path, uploaded: datetime | None, *, filename: str | None = None
+) -> Distribution:
+    """Read a wheel or sdist: its digest, its name, and what it says of itself.
+
+    Args:
+        path: The file.
+        uploaded: When it was uploaded, for the page.
+        filename: What it is called, where ``path`` calls it something else.
+
+    Raises:
+        FormatError: It is no distribution, or its name and its metadata disagree.
+        RepositoryStateError: It cannot be read.
+    """
+    filename = check_filename(filename or path.name)
     if not is_distribution(filename):
         raise FormatError(f"{path} is neither a wheel nor a source distribution")
     try:
@@ -93,7 +113,7 @@ def _read(path: Path, uploaded: datetime) -> _Distribution:
             sha256, size = sha256_of_stream(stream)
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
-    raw = read_core_metadata(path)
+    raw = read_core_metadata(path, filename)
     metadata = parse_core_metadata(raw)
     name = parse_distribution(filename, metadata.project)
     if name is None or name.version != metadata.version:
@@ -104,7 +124,7 @@ def _read(path: Path, uploaded: datetime) -> _Distribution:
         )
     # An sdist's metadata is served apart only where a build cannot change it (PEP 643).
     served = raw if name.kind is Kind.WHEEL or metadata.is_static else None
-    return _Distribution(
+    return Distribution(
         NewFile(metadata.project, filename, path, served),
         PageFile(
             filename=filename,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
+from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.signing.commit import now
 from securepip.signing.config import Expiry
 from securepip.signing.repository import Repository
@@ -53,7 +53,9 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
             repository.sign_root()
             signed.append("root")
         roles = repository.roles()
-        names = [*(FRAME if offline else ()), RECENTLY_CLAIMED_ROLE]
+        names = [*roles.claims_below(RECENTLY_CLAIMED_ROLE).roles()]
+        if offline:
+            names = [*FRAME, *_shards(roles), *names]
         due = [name for name in names if _left(roles.role(name), name, expiry) < RENEW_AT]
         due = [*_due_bins(roles, expiry), *due]
         snapshot_due = _left(roles.snapshot, "snapshot", expiry) < RENEW_AT
@@ -65,14 +67,24 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
 
 
 def waiting(roles: Roles, expiry: Expiry) -> tuple[tuple[str, datetime], ...]:
-    """The roles of offline keys of which less than a quarter of their life is left."""
+    """The roles of offline keys of which less than a quarter of their life is left.
+
+    Of ``claimed`` and its shards, which are renewed together, the one that expires first. Projects
+    that sign for themselves are among them: only their maintainers can renew their roles.
+    """
     offline: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root}
     offline |= {name: roles.role(name) for name in FRAME}
+    shards = [roles.role(name) for name in (CLAIMED_ROLE, *_shards(roles))]
+    offline[CLAIMED_ROLE] = min(shards, key=lambda shard: shard.signed.expires)
     return tuple(
         (name, metadata.signed.expires)
         for name, metadata in offline.items()
         if _left(metadata, name, expiry) < WARN_AT
     )
+
+
+def _shards(roles: Roles) -> list[str]:
+    return [name for name in roles.claims_below(CLAIMED_ROLE).roles() if name != CLAIMED_ROLE]
 
 
 def _due_bins(roles: Roles, expiry: Expiry) -> list[str]:

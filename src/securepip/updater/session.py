@@ -34,7 +34,14 @@ from tuf.api.metadata import Metadata, Snapshot, SuccinctRoles, TargetFile, Targ
 from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.errors import RepositoryUnavailableError, SecurepipError, VerificationError
-from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    RECENTLY_CLAIMED_ROLE,
+    project_of_target,
+    project_role,
+    shard_names,
+)
 from securepip.transport import Transport, redact
 from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
 
@@ -111,7 +118,9 @@ class Session:
         self.refresh()
         bins = self._bins(wait)
         for path in target_paths:
-            if bins is not None and path not in self._found:
+            if path in self._found or self._warm_claim(path):
+                continue
+            if bins is not None:
                 self._warm(bins.get_role_for_target(path))
 
     def target(self, target_path: str) -> TargetFile | None:
@@ -124,6 +133,24 @@ class Session:
         if target_path not in self._found:
             self._found[target_path] = self._explained(lambda: updater.get_targetinfo(target_path))
         return self._found[target_path]
+
+    def role(self, name: str) -> Metadata[Targets] | None:
+        """A role below root that look-ups of this session have met; None for any other.
+
+        It was verified: only what was is in the state folder, and the version is the current one.
+        """
+        self._refreshed()
+        if not self._is_current(name):
+            return None
+        try:
+            return Metadata[Targets].from_file(str(self._role_path(name)))
+        except (OSError, RepositoryError):
+            return None
+
+    def role_version(self, name: str) -> int:
+        """The version of a role that the snapshot lists; 0 when it lists none."""
+        self._refreshed()
+        return self._snapshot.get(f"{name}.json", 0)
 
     def download(self, target_path: str, base_url: str, folder: Path) -> Path:
         """Fetch one target as any TUF client does; not fetched again where it is there already.
@@ -179,6 +206,23 @@ class Session:
                 delegations = Metadata[Targets].from_bytes(data).signed.delegations
                 self._division = None if delegations is None else delegations.succinct_roles
         return self._division
+
+    def _warm_claim(self, target_path: str) -> bool:
+        """Begin to fetch the roles that stand between the top and a project that signs for itself.
+
+        Their names follow from the project's, and the snapshot lists all there are: a hint.
+
+        Returns:
+            Whether the project has a role of its own, so that the bins are hardly needed.
+        """
+        project = project_of_target(target_path)
+        if project is None:
+            return False
+        for top in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
+            for shard in shard_names(top, project):
+                self._warm(shard)
+        self._warm(project_role(project))
+        return f"{project_role(project)}.json" in self._snapshot
 
     def _warm(self, role: str) -> None:
         if role in self._asked:

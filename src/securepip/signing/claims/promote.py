@@ -1,0 +1,158 @@
+"""Moving claims under the offline keys, and letting changes of keys that waited take effect.
+
+Rule: from the moment that a client has seen a project in ``claimed``, nobody who has only the
+online keys can change it, hide it or give it other keys. That takes the offline keys once, at a
+ceremony; ``plan`` says what they are to sign, ``promote`` does it where they are at hand.
+
+Source: PEP 480, "Producing Consistent Snapshots".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, Targets
+
+from securepip.errors import RepositoryStateError, SecurepipError
+from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.signing.claims.register import Register
+from securepip.signing.claims.tree import ClaimTree
+from securepip.signing.repository import Published, Repository, SignedProject
+from securepip.signing.transactions.accept import as_signed_project, check_statement
+from securepip.signing.transactions.archive import open_archive
+from securepip.signing.transactions.check import check, is_signed_by, read_statement
+from securepip.signing.transactions.state import state_in
+
+
+@dataclass
+class Promotion:
+    """What a promotion changes, before anybody has signed it.
+
+    Attributes:
+        moved: Projects that come from ``recently-claimed`` into ``claimed``.
+        rekeyed: Claimed projects that get other keys.
+        outdated: Projects whose change of keys cannot take effect any more, and why.
+        offline: ``claimed`` and its shards, as they are to become: for the offline keys.
+        online: ``recently-claimed`` and its shards, without what has moved.
+        projects: Roles of projects that become current with their new keys.
+    """
+
+    moved: list[NormalizedName] = field(default_factory=list)
+    rekeyed: list[NormalizedName] = field(default_factory=list)
+    outdated: dict[NormalizedName, str] = field(default_factory=dict)
+    offline: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
+    online: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
+    projects: list[SignedProject] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What a promotion has done."""
+
+    promotion: Promotion
+    published: Published
+
+
+def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Promotion:
+    """What is to be signed; the lock must be held.
+
+    Args:
+        repository: The repository.
+        names: The projects; of none, all that wait.
+
+    Raises:
+        RepositoryStateError: One of ``names`` waits for nothing.
+    """
+    promotion = Promotion()
+    register = Register(repository)
+    recent = repository.roles().claims_below(RECENTLY_CLAIMED_ROLE)
+    claimed = repository.roles().claims_below(CLAIMED_ROLE)
+    for claim in sorted(recent.claims(), key=lambda claim: claim.project):
+        if not names or claim.project in names:
+            claimed.put(claim.project, claim.holders, claim.since)
+            recent.drop(claim.project)
+            promotion.moved.append(claim.project)
+    pending = [each for each in register.all_pending() if not names or each in names]
+    for project in pending:
+        _rekey(repository, register, project, claimed, promotion)
+    for name in names:
+        if name not in promotion.moved and name not in pending:
+            raise RepositoryStateError(
+                f"{name} waits for nothing: it is claimed already, or it does not sign for itself"
+            )
+    promotion.offline, promotion.online = claimed.changed, recent.changed
+    return promotion
+
+
+def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> Promoted:
+    """Sign what ``plan`` says and make it current, all in one snapshot.
+
+    Args:
+        repository: Opened with its online key and that of ``claimed``.
+        names: The projects; of none, all that wait.
+
+    Raises:
+        RepositoryStateError: A key is not here, or one of ``names`` waits for nothing.
+    """
+    with repository.lock():
+        promotion = plan(repository, names)
+        published = Published()
+        if promotion.offline or promotion.online:
+            changed = {**promotion.offline, **promotion.online}
+            published = repository.publish_signed(promotion.projects, changed)
+        finish(repository, promotion)
+        return Promoted(promotion, published)
+
+
+def finish(repository: Repository, promotion: Promotion) -> None:
+    """Forget the changes of keys that ``promotion`` has let take effect, or that never will."""
+    register = Register(repository)
+    for project in (*promotion.rekeyed, *promotion.outdated):
+        register.forget_pending(project)
+
+
+def _rekey(
+    repository: Repository,
+    register: Register,
+    project: NormalizedName,
+    claimed: ClaimTree,
+    promotion: Promotion,
+) -> None:
+    """Let the change of keys that waits take effect, if it still can."""
+    path = register.pending(project)
+    state = state_in(repository, project)
+    if path is None or state.claim is None:
+        return
+    try:
+        with open_archive(path) as archive, TemporaryDirectory(prefix="securepip-") as folder:
+            statement = read_statement(archive)
+            if statement is None:
+                raise RepositoryStateError("it says nothing about keys")
+            said = statement.statement
+            if said.holders == state.claim.holders:
+                # A run that was killed has done it.
+                promotion.outdated[project] = "its keys are these already"
+                return
+            checked = None
+            with suppress(SecurepipError):
+                checked = check(archive, state, said.holders, Path(folder))
+            if checked is not None:
+                check_statement(archive, checked, state.claim)
+                promotion.projects.append(as_signed_project(checked))
+            elif not (
+                statement.is_signed_by(state.claim.holders)
+                and said.version > state.claim.since
+                and state.role is not None
+                and is_signed_by(state.role, said.holders)
+            ):
+                raise RepositoryStateError("a release has come in between, without the new keys")
+    except SecurepipError as error:
+        promotion.outdated[project] = error.what
+        return
+    claimed.put(project, said.holders, said.version)
+    promotion.rekeyed.append(project)

@@ -1,0 +1,238 @@
+"""Transactions as files: one zip with ``metadata/`` and ``targets/``.
+
+    metadata/project.<name>.json            the project's role, signed
+    metadata/keys.json                      only where keys change, or a project is claimed
+    targets/simple/<name>/index.json        the page
+    targets/packages/<name>/<filename>      new distributions, and
+    targets/packages/<name>/<filename>.metadata
+
+Rule: a member's name is compared with the few names that are expected, and is never a path to
+write to; every read has a bound, the list of members included. A zip bomb yields an error.
+
+Source: PEP 480, "Snapshot Process".
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError
+from securepip.formats.core_metadata import ARCHIVE_ERRORS
+from securepip.formats.digests import CHUNK
+from securepip.formats.layout import (
+    METADATA_DIR,
+    METADATA_SUFFIX,
+    PACKAGES_DIR,
+    check_filename,
+    page_target,
+    project_of_role,
+    project_role,
+)
+
+KEYS_MEMBER = f"{METADATA_DIR}/keys.json"
+TARGETS_DIR = "targets"
+MAX_ROLE_BYTES = 16 << 20
+"""The longest metadata file of a transaction."""
+
+_MAX_MEMBERS = 10_000
+_MAX_READ = 32 << 20
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+_ERRORS = (*ARCHIVE_ERRORS, NotImplementedError)
+
+
+class _Bounded(FileIO):
+    """A file of which nothing is read in one piece that is too large for memory.
+
+    ``zipfile`` reads the list of members at once, however long the archive says that it is.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = _MAX_READ + 1
+        if size > _MAX_READ + 1:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return super().read(size) or b""
+
+
+class Archive:
+    """A transaction that is open for reading.
+
+    Attributes:
+        path: The file.
+        project: The project that it says it is of.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path = path
+        self._archive = archive
+        self._members = self._list()
+        self.project = self._only_project()
+
+    @property
+    def filenames(self) -> list[str]:
+        """The distributions in it."""
+        folder = _packages(self.project)
+        names = [name.removeprefix(folder) for name in self._members if name.startswith(folder)]
+        return [name for name in names if not name.endswith(METADATA_SUFFIX)]
+
+    def role(self) -> bytes:
+        """The project's role."""
+        return self._read(role_member(self.project), MAX_ROLE_BYTES)
+
+    def statement(self) -> bytes | None:
+        """The statement about the project's keys, where there is one."""
+        return self._read(KEYS_MEMBER, MAX_ROLE_BYTES) if KEYS_MEMBER in self._members else None
+
+    def page(self, length: int) -> bytes:
+        """The page, which was signed with that length.
+
+        Raises:
+            FormatError: There is none, or it is longer.
+        """
+        return self._read(target_member(page_target(self.project)), length)
+
+    def core_metadata(self, filename: str, limit: int) -> bytes | None:
+        """The ``.metadata`` of a distribution, where there is one."""
+        member = f"{_packages(self.project)}{filename}{METADATA_SUFFIX}"
+        return self._read(member, limit) if member in self._members else None
+
+    def extract(self, filename: str, length: int, path: Path) -> None:
+        """Copy a distribution, which was signed with that length, to ``path``.
+
+        Raises:
+            FormatError: It is longer, or damaged.
+        """
+        try:
+            with (
+                self._open(f"{_packages(self.project)}{filename}") as member,
+                path.open("xb") as copy,
+            ):
+                left = length
+                while chunk := member.read(min(CHUNK, left + 1)):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise FormatError(f"{filename} in {self.path} has more than {length} bytes")
+                    copy.write(chunk)
+        except _ERRORS as error:
+            raise self._damaged(error) from None
+
+    def _list(self) -> dict[str, zipfile.ZipInfo]:
+        infos = [info for info in self._archive.infolist() if not info.is_dir()]
+        if len(infos) > _MAX_MEMBERS:
+            raise FormatError(f"{self.path} has more than {_MAX_MEMBERS} members")
+        members = {info.filename: info for info in infos}
+        if len(members) != len(infos):
+            # Two members of one name: who checks could see one, and who copies the other.
+            raise FormatError(f"{self.path} has two members of one name")
+        return members
+
+    def _only_project(self) -> NormalizedName:
+        """The one project whose role there is; all other members must be of it."""
+        roles = [
+            name.removeprefix(f"{METADATA_DIR}/").removesuffix(".json")
+            for name in self._members
+            if name.startswith(f"{METADATA_DIR}/") and name != KEYS_MEMBER
+        ]
+        project = project_of_role(roles[0]) if len(roles) == 1 else None
+        if project is None:
+            raise FormatError(f"{self.path} holds no role of a project, or more than one")
+        expected = {
+            KEYS_MEMBER,
+            role_member(project),
+            target_member(page_target(project)),
+        }
+        folder = _packages(project)
+        for name in self._members.keys() - expected:
+            if not name.startswith(folder):
+                raise FormatError(f"{self.path} holds what is not of {project}: {name!r:.200}")
+            check_filename(name.removeprefix(folder).removesuffix(METADATA_SUFFIX))
+        return project
+
+    def _read(self, member: str, limit: int) -> bytes:
+        try:
+            with self._open(member) as stream:
+                data = stream.read(limit + 1)
+        except _ERRORS as error:
+            raise self._damaged(error) from None
+        if len(data) > limit:
+            raise FormatError(f"{member} in {self.path} has more than {limit} bytes")
+        return data
+
+    def _open(self, member: str) -> zipfile.ZipExtFile:
+        if member not in self._members:
+            raise FormatError(f"{self.path} holds no {member}")
+        return self._archive.open(self._members[member])  # type: ignore[return-value] # for reading
+
+    def _damaged(self, error: Exception) -> FormatError:
+        if isinstance(error, FormatError):
+            return error
+        return FormatError(f"{self.path} cannot be read: {error}")
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open a transaction.
+
+    Raises:
+        FormatError: It is no zip file of that form.
+    """
+    try:
+        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
+            yield Archive(path, archive)
+    except _ERRORS as error:
+        raise FormatError(f"{path} cannot be read as a transaction: {error}") from None
+
+
+def write_archive(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> None:
+    """Write a transaction, in place of one that is there.
+
+    Args:
+        path: Where.
+        members: Names in the archive, and what goes there: bytes, or a file.
+
+    Raises:
+        FormatError: It cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+                for member, content in members:
+                    info = zipfile.ZipInfo(member, _MOMENT)
+                    info.external_attr = 0o100644 << 16
+                    if isinstance(content, bytes):
+                        archive.writestr(info, content)
+                        continue
+                    info.file_size = content.stat().st_size
+                    with content.open("rb") as source, archive.open(info, "w") as target:
+                        while chunk := source.read(CHUNK):
+                            target.write(chunk)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FormatError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _packages(project: NormalizedName) -> str:
+    return f"{TARGETS_DIR}/{PACKAGES_DIR}/{project}/"
+
+
+def role_member(project: NormalizedName) -> str:
+    """Where a transaction keeps the project's role."""
+    return f"{METADATA_DIR}/{project_role(project)}.json"
+
+
+def target_member(target_path: str) -> str:
+    """Where a transaction keeps a target."""
+    return f"{TARGETS_DIR}/{target_path}"
