@@ -127,6 +127,7 @@ def test_a_file_of_the_users_own_is_locked_with_its_address_and_stays_unsigned(
     done = client.install("--no-index", "--dry-run", "--quiet", "--report", "-", "-r", place)
     assert done.code == 0, done.err
     assert '"local, not signed"' in done.out
+    assert f'"why": "a lock file, {file}"' in done.out
     file.write_bytes(file.read_bytes() + b"changed")
     assert client.install("--no-index", "-r", place).code == 3
 

@@ -122,7 +122,7 @@ class Request:
 
         options = replace(self.options, **choices)
         if self.locked is not None:
-            options = replace(options, find_links=(*options.find_links, *self.locked.places))
+            options = replace(options, locked_files=self.locked.places)
             asked, choosing = self.given.requirements, self.given.options(options)
             self.locked.check(choosing, asked, self.environment, self.index)
         return resolver.resolve(

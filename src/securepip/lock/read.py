@@ -106,7 +106,7 @@ class Locked:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The files on this machine, for ``ResolveOptions.find_links``."""
+        """The files on this machine, for ``ResolveOptions.locked_files``."""
         return tuple(str(one.path) for one in self.files if one.path is not None)
 
     def check(
@@ -395,7 +395,7 @@ def _check_allowed(file: LockedFile, options: ResolveOptions) -> None:
     elif limit is not None and file.upload_time is not None and file.upload_time >= limit:
         why = f"Upload time {file.upload_time} not prior to {limit.isoformat()}"
     elif options.no_index and file.path is None:
-        why = "--no-index forbids to ask the repository that signs it"
+        why = "the repository that signs it is not asked: see --no-index and --index-url"
     if why:
         raise RequirementError(
             f"Could not install locked package {file.project!r} from {file.lock!r}: {why}"

@@ -89,8 +89,11 @@ class CandidateFinder:
         self._fetch_direct = fetch_direct
         self._config_settings = config_settings
         self._ranking = FileRanking(environment, options)
-        self._find_links = FindLinks(options.find_links)
-        self._own_indexes = OwnIndexes(options.own_indexes)
+        self._places = (
+            FindLinks(options.find_links),
+            FindLinks(options.locked_files, "a lock file,"),
+            OwnIndexes(options.own_indexes),
+        )
         self._offers: dict[NormalizedName, Offers | None] = {}
         self._metadata: dict[OfferedFile, tuple[bytes, CoreMetadata]] = {}
         self._announced: set[tuple[NormalizedName, str]] = set()
@@ -248,7 +251,7 @@ class CandidateFinder:
     def _offers_of(self, project: NormalizedName) -> Offers | None:
         if project not in self._offers:
             page = None if self._options.no_index else self._index.page(project)
-            local = [*self._find_links.files(project), *self._own_indexes.files(project)]
+            local = [file for place in self._places for file in place.files(project)]
             known = page is not None or local
             self._offers[project] = self._ranking.offers(project, page, local) if known else None
         return self._offers[project]

@@ -146,6 +146,7 @@ class ResolveOptions:
         releases: ``--all-releases`` and ``--only-final``.
         no_index: ``--no-index``: nothing is asked of the verified index.
         find_links: ``--find-links``: folders, files and pages of links on this machine.
+        locked_files: The files on this machine that lock files name.
         own_indexes: The indexes in folders of this machine that the user names, and that stand for
             no trusted repository: the user's own, as ``find_links`` are.
         config_settings: ``--config-settings`` of the command line, for all that the user names.
@@ -168,6 +169,7 @@ class ResolveOptions:
     releases: ReleaseControl = field(default_factory=ReleaseControl)
     no_index: bool = False
     find_links: tuple[str, ...] = ()
+    locked_files: tuple[str, ...] = ()
     own_indexes: tuple[str, ...] = ()
     config_settings: ConfigSettings = field(default_factory=dict)
     downloads: Path | None = None

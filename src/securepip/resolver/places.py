@@ -48,7 +48,7 @@ class LocalFile:
         path: Where it is.
         filename: Its distribution name.
         url: Its ``file:`` URL.
-        why: What named it: ``--find-links DIR``, ``index file:…``.
+        why: What named it: ``--find-links DIR``, ``index file:…``, ``a lock file, FILE``.
         hash: What a page of links says of it, ``sha256:…``, or "".
         requires_python: As a page of links says it.
         yanked: Why a page of links yanks it, perhaps ""; None when it does not.
@@ -120,12 +120,14 @@ class FindLinks:
 
     Args:
         places: Folders, files and pages of links, as paths or ``file:`` URLs.
+        named_by: What names them, where it is not the option.
 
     Raises:
         RequirementError: A place is on another machine.
     """
 
-    def __init__(self, places: Sequence[str]) -> None:
+    def __init__(self, places: Sequence[str], named_by: str = "--find-links") -> None:
+        self._named_by = named_by
         self._places = list(dict.fromkeys(map(expand_home, places)))
         for place in self._places:
             if is_url(place) and not place.lower().startswith("file:"):
@@ -151,7 +153,7 @@ class FindLinks:
             path = _path_of(place)
             if path is None:
                 continue
-            why = f"--find-links {place}"
+            why = f"{self._named_by} {place}"
             entries = [str(path)] if path.is_file() else _entries(path)
             for entry in entries:
                 if guess_type(path_to_url(entry), strict=False)[0] == "text/html":
