@@ -165,7 +165,6 @@ def test_a_command_line_is_read_as_pip_reads_it(words: list[str], dest: str, val
         (["--uploaded-prior-to", "now"], "invalid value: 'now'"),
         (["--no-binary", "--pre"], "--no-binary option requires 1 argument"),
         (["--use-deprecated", "legacy-resolver"], "--use-deprecated cannot be honoured"),
-        (["--no-clean"], "--no-clean cannot be honoured"),
     ],
 )
 def test_what_is_no_valid_option_is_a_usage_error(words: list[str], message: str) -> None:

@@ -124,7 +124,7 @@ def _open(arguments: argparse.Namespace, stack: ExitStack) -> Gateway:
         raise untrusted()
     answers = Answers(
         read_trust,
-        stack.enter_context(transport_from(arguments)),
+        stack.enter_context(transport_from(arguments, read_trust().addresses)),
         Store(cache_dir() / "store"),
         default_index=PyPI.simple_url,
     )

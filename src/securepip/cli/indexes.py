@@ -34,7 +34,7 @@ def own_indexes(arguments: argparse.Namespace, said: FileOptions) -> tuple[str, 
     """
     if arguments.no_index or said.no_index:
         return ()
-    local = [url for url in _named(arguments, said) if _is_local(url)]
+    local = [url for url in named(arguments, said) if _is_local(url)]
     if not local:
         return ()
     trust = _read_trust()
@@ -53,7 +53,7 @@ def asks_repositories(arguments: argparse.Namespace, said: FileOptions, own: Seq
         return False
     if not (said.index_url or arguments.index_url):
         return True
-    if any(url not in own for url in _named(arguments, said)):
+    if any(url not in own for url in named(arguments, said)):
         return True
     extra = arguments.configured_indexes[1:]
     return bool(extra) and any(_read_trust().for_index(url) is not None for url in extra)
@@ -81,7 +81,7 @@ def asked_of(
     if arguments.no_index or said.no_index:
         return trust
     first, *extra = arguments.configured_indexes
-    found = [_vouched_for(trust, url) for url in _named(arguments, said) if url not in own]
+    found = [_vouched_for(trust, url) for url in named(arguments, said) if url not in own]
     found += [each for url in extra if (each := trust.for_index(url)) is not None]
     limited = bool(said.index_url or arguments.index_url)
     if first and not limited:
@@ -100,7 +100,7 @@ def asked_of(
 
 def say_where(arguments: argparse.Namespace, said: FileOptions) -> None:
     """Where is looked, as pip says it, if it is not where is always looked."""
-    indexes, links = _named(arguments, said), [*arguments.find_links, *said.find_links]
+    indexes, links = named(arguments, said), [*arguments.find_links, *said.find_links]
     if arguments.no_index or said.no_index:
         console.say("Ignoring indexes: all, and the trusted repositories", level=1)
         indexes = []
@@ -116,7 +116,7 @@ def say_where(arguments: argparse.Namespace, said: FileOptions) -> None:
             console.say(f"Looking in {kind}: " + ", ".join(redact(url) for url in urls))
 
 
-def _named(arguments: argparse.Namespace, said: FileOptions) -> list[str]:
+def named(arguments: argparse.Namespace, said: FileOptions) -> list[str]:
     """The indexes that are asked for, in pip's order: a file's word is the last."""
     first = said.index_url or arguments.index_url
     extra = [*arguments.extra_index_urls, *said.extra_index_urls]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,15 +35,40 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         "--retries", type=int, default=5, metavar="N", help="tries of a connection (default: 5)"
     )
     network.add_argument(
-        "--trusted-host", action="append", default=[], metavar="HOST",
+        "--resume-retries", type=int, default=5, metavar="N",
+        help="tries of a download that breaks off (default: 5)",
+    )  # fmt: skip
+    network.add_argument(
+        "--trusted-host", dest="trusted_hosts", action="append", default=[], metavar="HOST",
         help="do not check the TLS certificate of this host",
+    )  # fmt: skip
+    network.add_argument(
+        "--no-proxy-env", action="store_true", help="no proxy from environment variables"
+    )
+    network.add_argument(
+        "--keyring-provider", default="auto",
+        choices=("auto", "disabled", "import", "subprocess"),
+        help="where a keyring is asked for passwords (default: auto)",
     )  # fmt: skip
 
 
-def transport_from(arguments: argparse.Namespace) -> Transport:
-    """The transport that the network options describe."""
+def transport_from(
+    arguments: argparse.Namespace, named: Iterable[str] = (), trusted_hosts: Iterable[str] = ()
+) -> Transport:
+    """The transport that the network options describe.
+
+    Args:
+        arguments: The command line: of these options, or of pip's commands.
+        named: URLs that the user named, whose credentials are for all of the same origin.
+        trusted_hosts: More of them than the command line says.
+    """
     from securepip.transport import Transport, TransportOptions
 
+    if arguments.no_proxy_env:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+    # As pip: a keyring may ask the user something, so it is not asked unless that is wanted.
+    quiet = arguments.no_input and arguments.keyring_provider == "auto"
     return Transport(
         TransportOptions(
             timeout=arguments.timeout,
@@ -49,6 +76,9 @@ def transport_from(arguments: argparse.Namespace) -> Transport:
             cert=arguments.cert,
             client_cert=arguments.client_cert,
             proxy=arguments.proxy,
-            trusted_hosts=tuple(arguments.trusted_host),
+            trusted_hosts=(*arguments.trusted_hosts, *trusted_hosts),
+            resume_retries=arguments.resume_retries,
+            keyring="disabled" if quiet else arguments.keyring_provider,
+            named=tuple(named),
         )
     )

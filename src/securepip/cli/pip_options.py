@@ -389,7 +389,6 @@ _GENERAL = Group(
             ("--keyring-provider",), "keyring_provider", "auto, disabled, import or subprocess",
             default="auto", metavar="keyring_provider",
             choices=("auto", "disabled", "import", "subprocess"),
-            why="import and subprocess are refused: credentials come from the URL or .netrc",
         ),
         Option(
             ("--proxy",), "proxy", "scheme://[user:password@]host:port", metavar="proxy"
@@ -452,8 +451,7 @@ _GENERAL = Group(
         ),
         Option(
             ("--resume-retries",), "resume_retries", "tries of a broken download (default: 5)",
-            default=5, metavar="resume_retries", type="int", handler=Handler.NOBODY,
-            why="a download that breaks off is started again, twice",
+            default=5, metavar="resume_retries", type="int",
         ),
     ),
 )  # fmt: skip

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from securepip.cli import console, indexes
-from securepip.errors import SecurepipError, TransportError, UsageError, VerificationError
+from securepip.cli.options import transport_from
+from securepip.errors import SecurepipError, TransportError, VerificationError
 from securepip.formats.digests import CHUNK
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from securepip.resolver.plan import Plan
     from securepip.resolver.requirements import FileOptions
     from securepip.transport import Transport
+    from securepip.trust import Trust
 
 _MAX_REQUIREMENTS_BYTES = 64 << 20
 # Those that pip warns of; the others are how securepip works, too.
@@ -56,12 +58,6 @@ def check(arguments: argparse.Namespace, command: str) -> None:
         raise SecurepipError("--pre cannot be used with --all-releases or --only-final.")
     if arguments.require_hashes and arguments.no_require_hashes:
         raise SecurepipError("--require-hashes and --no-require-hashes are mutually exclusive")
-    if arguments.keyring_provider in ("import", "subprocess"):
-        raise UsageError(
-            f"--keyring-provider {arguments.keyring_provider} cannot be honoured",
-            meaning="securepip does not ask a keyring.",
-            remedy="Put user name and password into the location, or into your .netrc file.",
-        )
     always = sorted(_ALWAYS_ENABLED & set(arguments.features_enabled))
     if always:
         console.warn(f"The following features are always enabled: {', '.join(always)}. ")
@@ -404,7 +400,7 @@ def open_index(
     if arguments.repository is not None:
         trust = trust.only(arguments.repository)
     trust = indexes.asked_of(trust, arguments, said, own)
-    transport = stack.enter_context(_transport(arguments, said))
+    transport = stack.enter_context(_transport(arguments, said, trust))
     return VerifiedIndex(trust, transport, Store(cache / "store"))
 
 
@@ -508,19 +504,9 @@ def _is_virtual(python: Path) -> bool:
     )
 
 
-def _transport(arguments: argparse.Namespace, said: FileOptions) -> Transport:
-    from securepip.transport import Transport, TransportOptions
-
-    if arguments.no_proxy_env:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            del os.environ[name]
-    return Transport(
-        TransportOptions(
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            cert=arguments.cert,
-            client_cert=arguments.client_cert,
-            proxy=arguments.proxy,
-            trusted_hosts=(*arguments.trusted_hosts, *said.trusted_hosts),
-        )
-    )
+def _transport(
+    arguments: argparse.Namespace, said: FileOptions, trust: Trust | None = None
+) -> Transport:
+    believed = () if trust is None else trust.addresses
+    named = (*indexes.named(arguments, said), *arguments.configured_indexes, *believed)
+    return transport_from(arguments, named, said.trusted_hosts)

@@ -86,7 +86,7 @@ def _add(arguments: argparse.Namespace) -> int:
             "--root-sha256 FINGERPRINT\n"
             f"  securepip trust add {arguments.name} {arguments.location} --root FILE",
         )
-    transport = transport_from(arguments)
+    transport = transport_from(arguments, (location, *arguments.index_url))
     if arguments.root is not None:
         root = _read_root(arguments.root)
     else:
@@ -146,7 +146,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 def _refresh(arguments: argparse.Namespace) -> int:
     trust = _store().read()
     named = [trust.named(name) for name in arguments.names]
-    transport = transport_from(arguments)
+    transport = transport_from(arguments, trust.addresses)
     for repository in named or trust.repositories:
         _refresh_one(repository, transport)
         console.say(f"{repository.name} is up to date.")

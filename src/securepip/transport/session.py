@@ -210,7 +210,8 @@ class Transport:
         """
         deadline = self._deadline(max_bytes)
         validator = ""
-        for attempt in range(self.options.resume_retries + 1):
+        retries = max(0, self.options.resume_retries)
+        for attempt in range(retries + 1):
             position = into.tell()
             # As pip: what is compressed already is not compressed again on the way.
             headers = {"Accept-Encoding": "identity"}
@@ -235,7 +236,7 @@ class Transport:
                         progress(len(chunk))
                 return
             except _BrokenBodyError as error:
-                if attempt == self.options.resume_retries:
+                if attempt == retries:
                     raise error.as_transport_error() from None
                 _log.warning("Connection interrupted while downloading %s.", error.shown)
 

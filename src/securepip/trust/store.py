@@ -87,6 +87,11 @@ class Trust:
     repositories: tuple[TrustedRepository, ...] = ()
     mapping: tuple[Assignment, ...] = ()
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that the user named as URLs: locations and indexes. May hold credentials."""
+        return tuple(url for each in self.repositories for url in (each.location, *each.index_urls))
+
     def named(self, name: str) -> TrustedRepository:
         """The repository of that name.
 
