@@ -7,21 +7,27 @@ import shlex
 import signal
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, repo_sync
+from securepip.cli import console, repo_claims, repo_rotate, repo_sync
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import UsageError
+from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
 from securepip.signing.config import DEFAULT_EXPECTED_FILES
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from securepip.signing.status import ClaimStatus
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+CLAIM_WARNING_DAYS = 30
+"""How long before its end a project's own signature is worth a word."""
 
 
 def add_to(commands: Commands) -> None:
@@ -35,6 +41,8 @@ def add_to(commands: Commands) -> None:
     _add_status(inner)
     _add_serve(inner)
     repo_sync.add_to(inner)
+    repo_claims.add_to(inner)
+    repo_rotate.add_to(inner)
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
@@ -180,11 +188,31 @@ def _status(arguments: argparse.Namespace) -> int:
             f"{role.name:17} version {role.version:<6} {_until(role.expires)}; "
             f"needs {role.threshold} of {role.key_count} keys, {len(role.keys)} here"
         )
+    _show_claims(shown.claims)
     for uri in dict.fromkeys(uri for role in shown.roles for uri in role.keys):
         console.say(f"key here: {uri}")
     if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
     return 1 if _warn_of(shown.waiting, arguments.folder) else 0
+
+
+def _show_claims(claims: Sequence[ClaimStatus]) -> None:
+    """Projects that sign for themselves: all when asked, else those that want to be looked at."""
+    soon = datetime.now(timezone.utc) + timedelta(days=CLAIM_WARNING_DAYS)
+    for each in claims:
+        notes = [
+            *(["frozen"] if each.frozen is not None else []),
+            *(["other keys wait for the offline keys"] if each.pending else []),
+        ]
+        claim, noteworthy = each.claim, bool(notes) or each.expires < soon
+        console.say(
+            f"{claim.project}: in {claim.top}, {_until(each.expires)}"
+            + "".join(f"; {note}" for note in notes),
+            level=0 if noteworthy else 1,
+        )
+    if claims:
+        waiting = sum(each.claim.top == RECENTLY_CLAIMED_ROLE for each in claims)
+        console.say(f"{len(claims)} projects sign for themselves; {waiting} wait for `promote`")
 
 
 def _add_serve(inner: Commands) -> None:

@@ -137,6 +137,8 @@ def _show(report: SyncReport, folder: Path) -> None:
         console.say(f"Signed {_names(report.signed)}")
     if report.removed:
         console.say(f"Took out {_names(report.removed)}")
+    if report.claimed:
+        console.say(f"Left to their maintainers, who sign themselves: {_names(report.claimed)}")
     projects = len(report.signed) + report.unchanged
     console.say(
         f"{projects} projects with {report.files} files, {report.unchanged} of them unchanged "

@@ -46,7 +46,7 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
     Raises:
         FormatError: A file is no distribution, or its name and its metadata disagree.
         RepositoryStateError: A file of that name was published with other bytes, or was removed,
-            or is named twice. Nothing was published.
+            or is named twice, or its project signs for itself. Nothing was published.
     """
     uploaded = datetime.now(timezone.utc)
     distributions: dict[str, Distribution] = {}
@@ -55,6 +55,8 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
         if distributions.setdefault(path.name, distribution) is not distribution:
             raise RepositoryStateError(f"{path.name} is given twice")
     with repository.lock():
+        for project in {each.new.project for each in distributions.values()}:
+            repository.check_unclaimed(project)
         if restore:
             for each in distributions.values():
                 repository.ledger.restore(each.new.project, each.new.filename)

@@ -36,7 +36,7 @@ def remove(repository: Repository, what: str) -> Removed:
 
     Raises:
         UsageError: ``what`` is none of the three.
-        RepositoryStateError: There is no such thing here.
+        RepositoryStateError: There is no such thing here, or the project signs for itself.
     """
     with repository.lock():
         if is_distribution(what):
@@ -46,6 +46,7 @@ def remove(repository: Repository, what: str) -> Removed:
         page = repository.page(project)
         if page is None:
             raise RepositoryStateError(f"there is no project {project} in {repository.folder}")
+        repository.check_unclaimed(project)
         if not equals:
             repository.ledger.withdraw(project)
             repository.publish({project: None})
@@ -67,6 +68,7 @@ def _remove_file(repository: Repository, filename: str) -> Removed:
         page = repository.page(project)
         file = page.file(filename) if page else None
         if page and file:
+            repository.check_unclaimed(project)
             repository.ledger.withdraw(project, filename=filename)
             return _publish_without(repository, page, [file])
     raise RepositoryStateError(f"there is no file {filename} in {repository.folder}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, PACKAGES_DIR, RECENTLY_CLAIMED_ROLE
+from securepip.signing.claims.register import Register
+from securepip.signing.claims.tree import TOPS, Claim
 from securepip.signing.refresh import waiting
 from securepip.signing.repository import Repository
-from securepip.signing.roles import FRAME
+from securepip.signing.roles import FRAME, Roles
 
 OFFLINE_ROLES = ("root", *FRAME)
 """The roles whose keys are to be taken away."""
@@ -36,6 +39,25 @@ class RoleStatus:
 
 
 @dataclass(frozen=True)
+class ClaimStatus:
+    """A project that signs for itself.
+
+    Attributes:
+        claim: Where it stands, and its keys.
+        version: The version of its role.
+        expires: When its maintainers have to sign again.
+        frozen: Why nothing of it is accepted, or None.
+        pending: Whether a change of its keys waits for the offline keys.
+    """
+
+    claim: Claim
+    version: int
+    expires: datetime
+    frozen: str | None
+    pending: bool
+
+
+@dataclass(frozen=True)
 class Status:
     """The state of a repository.
 
@@ -44,6 +66,7 @@ class Status:
         files: How many distributions are signed.
         bins: How many hash bins there are.
         roles: Every role, the bins as one.
+        claims: Every project that signs for itself.
         waiting: Roles that expire soon and that only offline keys can sign.
     """
 
@@ -51,6 +74,7 @@ class Status:
     files: int
     bins: int
     roles: tuple[RoleStatus, ...]
+    claims: tuple[ClaimStatus, ...]
     waiting: tuple[tuple[str, datetime], ...]
 
 
@@ -83,10 +107,26 @@ def status(repository: Repository) -> Status:
         found = tuple(uri for uri in uris if uri)
         return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
 
+    claims = tuple(_claims(repository, roles))
     return Status(
         projects=len(repository.projects()),
-        files=sum(path.startswith(f"{PACKAGES_DIR}/") for each in bins for path in each.targets),
+        files=sum(
+            path.startswith(f"{PACKAGES_DIR}/")
+            for each in (*bins, *(roles.role(one.claim.role).signed for one in claims))
+            for path in each.targets
+        ),
         bins=len(bins),
         roles=tuple(describe(*each) for each in shown),
+        claims=claims,
         waiting=waiting(roles, repository.config.expiry),
     )
+
+
+def _claims(repository: Repository, roles: Roles) -> Iterator[ClaimStatus]:
+    register = Register(repository)
+    frozen, pending = register.frozen(), register.all_pending()
+    for top in TOPS:
+        for claim in sorted(roles.claims_below(top).claims(), key=lambda claim: claim.project):
+            role = roles.role(claim.role).signed
+            why, waits = frozen.get(claim.project), claim.project in pending
+            yield ClaimStatus(claim, role.version, role.expires, why, waits)

@@ -33,6 +33,7 @@ class SyncReport:
         unchanged: How many projects cost no signature.
         files: How many files the pages of all these projects offer.
         left_out: What was offered and not signed, by project.
+        claimed: Projects that sign for themselves, and were left as they are.
         problems: What an operator has to look at.
         remarks: What is good to know, a sentence each.
         roles: Names of the roles that were signed.
@@ -45,6 +46,7 @@ class SyncReport:
     unchanged: int = 0
     files: int = 0
     left_out: dict[NormalizedName, tuple[LeftOut, ...]] = field(default_factory=dict)
+    claimed: list[NormalizedName] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     roles: tuple[str, ...] = ()

@@ -248,6 +248,11 @@ class _Run:
         facts = self._memory.facts(project, self._now)
         entry = _Project(current, facts, named=named, certain=certain)
         self._projects[project] = entry
+        if self._repository.roles().claim(project) is not None:
+            # Its maintainers sign for it: what an index says of it is nothing to us.
+            entry.settled = Settled(current)
+            self._report.claimed.append(project)
+            return
         if current and len(own_files(current)) == len(current.files):
             # As in `_synced_projects`: what is ours alone is never mixed with a stranger's.
             entry.settled = Settled(current)
