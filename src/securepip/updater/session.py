@@ -30,7 +30,7 @@ from tuf.api.exceptions import (
     LengthOrHashMismatchError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Snapshot, SuccinctRoles, TargetFile, Targets
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, SuccinctRoles, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.errors import RepositoryUnavailableError, SecurepipError, VerificationError
@@ -72,7 +72,7 @@ class Session:
         self._root = root
         self._fetcher = Fetcher(transport)
         self._updater: Updater | None = None
-        self._snapshot: dict[str, int] = {}
+        self._snapshot: dict[str, MetaFile] = {}
         self._found: dict[str, TargetFile | None] = {}
         self._division: SuccinctRoles | None = None
         self._asked: set[str] = set()
@@ -150,7 +150,8 @@ class Session:
     def role_version(self, name: str) -> int:
         """The version of a role that the snapshot lists; 0 when it lists none."""
         self._refreshed()
-        return self._snapshot.get(f"{name}.json", 0)
+        listed = self._snapshot.get(f"{name}.json")
+        return listed.version if listed else 0
 
     def download(self, target_path: str, base_url: str, folder: Path) -> Path:
         """Fetch one target as any TUF client does; not fetched again where it is there already.
@@ -187,10 +188,9 @@ class Session:
         updater.refresh()
         return updater
 
-    def _read_snapshot(self) -> dict[str, int]:
-        """Role versions by file name, from the snapshot that python-tuf has just verified."""
-        snapshot = Metadata[Snapshot].from_file(str(self._state / "snapshot.json"))
-        return {name: meta.version for name, meta in snapshot.signed.meta.items()}
+    def _read_snapshot(self) -> dict[str, MetaFile]:
+        """Versions and lengths by file name, from the snapshot that python-tuf has just verified."""
+        return Metadata[Snapshot].from_file(str(self._state / "snapshot.json")).signed.meta
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
         """How the bins divide the targets, as a hint."""
@@ -228,14 +228,16 @@ class Session:
         if role in self._asked:
             return
         self._asked.add(role)
-        if f"{role}.json" in self._snapshot and not self._is_current(role):
-            self._fetcher.warm(self._role_url(role), MAX_TARGETS_BYTES)
+        listed = self._snapshot.get(f"{role}.json")
+        if listed is not None and not self._is_current(role):
+            # Many at once: not more of each than it has.
+            self._fetcher.warm(self._role_url(role), listed.length or MAX_TARGETS_BYTES)
 
     def _is_current(self, role: str) -> bool:
         """Whether the state folder has the version of the role that the snapshot asks for."""
         try:
             document: Any = json.loads(self._role_path(role).read_bytes())
-            return bool(document["signed"]["version"] == self._snapshot.get(f"{role}.json"))
+            return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -243,7 +245,7 @@ class Session:
         return self._state / f"{quote(role, '')}.json"
 
     def _role_url(self, role: str) -> str:
-        return f"{self.metadata_url}{self._snapshot.get(f'{role}.json')}.{quote(role, '')}.json"
+        return f"{self.metadata_url}{self.role_version(role)}.{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
         """Run ``action`` of python-tuf, its errors made understandable."""
