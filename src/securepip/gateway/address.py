@@ -112,6 +112,8 @@ def surroundings(
         "PIP_DEFAULT_TIMEOUT": seconds,
         "UV_DEFAULT_INDEX": index,
         "UV_HTTP_TIMEOUT": seconds,
+        # The gateway tries again itself; what it refuses, it refuses again.
+        "UV_HTTP_RETRIES": "0",
         "PDM_PYPI_URL": index,
         "PDM_REQUEST_TIMEOUT": seconds,
         "POETRY_REQUESTS_TIMEOUT": seconds,

@@ -17,8 +17,9 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import traceback
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from html import escape
@@ -58,6 +59,12 @@ from securepip.gateway.by_url import RefusedError
 REASON_HEADER = "x-reason"
 """Carries the reason phrase to the server: ASGI has no place for it."""
 
+NOT_VERIFIED_FOR_PIP = 590
+"""What pip gets instead of 502, which it tries again five times and then reports without the
+reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
 _log = logging.getLogger(__name__)
 _MAX_REASON = 300
 # Revalidated each time: an answer that is not good any more must not come out of a tool's cache.
@@ -65,6 +72,12 @@ _COMMON = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
+_TITLES = {
+    "verification": "not verified",
+    "unknown": "not known",
+    "refused": "refused",
+    "unavailable": "not available",
 }
 _STATUS = (
     (UnknownError, HTTPStatus.NOT_FOUND),
@@ -75,12 +88,25 @@ _STATUS = (
 
 
 @dataclass
+class _Failure:
+    """What was not served, when last, and how often."""
+
+    what: str
+    last: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    times: int = 1
+
+    def again(self) -> None:
+        self.last = datetime.now(timezone.utc)
+        self.times += 1
+
+
+@dataclass
 class _Seen:
     """What the status page tells."""
 
     pages: int = 0
     files: int = 0
-    failures: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=20))
+    failures: deque[_Failure] = field(default_factory=lambda: deque(maxlen=20))
 
 
 def create_app(
@@ -97,18 +123,17 @@ def create_app(
             requirements file is asked for.
     """
     gateway = _Gateway(answers)
-    routes = [
-        Route("/", gateway.status),
-        Route("/simple/", gateway.all_projects),
-        Route("/simple/{project}", gateway.to_page),
-        Route("/simple/{project}/", gateway.page),
-        Route("/files/{project}/{filename}", gateway.file),
-    ]
+    routes = {
+        "/": gateway.status,
+        "/simple/": gateway.all_projects,
+        "/simple/{project}": gateway.to_page,
+        "/simple/{project}/": gateway.page,
+        "/files/{project}/{filename}": gateway.file,
+    }
     if by_url:
-        routes.append(Route("/by-url", gateway.by_url))
+        routes["/by-url"] = gateway.by_url
     app = Starlette(
-        routes=routes,
-        exception_handlers={SecurepipError: gateway.explain, Exception: gateway.explain},
+        routes=[Route(path, gateway.explained(endpoint)) for path, endpoint in routes.items()]
     )
     app.router.redirect_slashes = False
     return _Guard(app, token, frozenset(hosts))
@@ -168,8 +193,8 @@ class _Gateway:
         """A page for people."""
         seen = self._seen
         failures = "".join(
-            f"<li>{moment:%Y-%m-%d %H:%M:%S} UTC: {escape(what)}</li>"
-            for moment, what in reversed(seen.failures)
+            f"<li>{one.last:%Y-%m-%d %H:%M:%S} UTC, {one.times} times: {escape(one.what)}</li>"
+            for one in reversed(seen.failures)
         )
         repositories = "".join(f"<li>{escape(one)}</li>" for one in self._answers.repositories())
         return _html(
@@ -228,17 +253,38 @@ class _Gateway:
         )
         return self._send(request, answer)
 
-    async def explain(self, request: Request, error: Exception) -> Response:
-        """An error, told to the tool and to the log."""
-        if not isinstance(error, SecurepipError):
-            _log.error("securepip itself failed", exc_info=error)
-            error = SecurepipError(f"securepip itself failed: {type(error).__name__}: {error}")
-        status = next((code for kind, code in _STATUS if isinstance(error, kind)), None)
-        status = status or HTTPStatus.BAD_GATEWAY
+    def explained(self, endpoint: _Endpoint) -> _Endpoint:
+        """The endpoint, its errors told to the tool and to the log."""
+
+        async def explained(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except SecurepipError as error:
+                return self._explain(request, error)
+            except Exception as error:
+                _log.debug("%s", "".join(traceback.format_exception(error)))
+                return self._explain(
+                    request,
+                    SecurepipError(
+                        f"securepip itself failed: {type(error).__name__}: {error}",
+                        meaning="This is a defect of securepip; nothing unverified was sent.",
+                        remedy="Report it, with what the gateway prints with --verbose.",
+                    ),
+                )
+
+        return explained
+
+    def _explain(self, request: Request, error: SecurepipError) -> Response:
+        known = (int(code) for kind, code in _STATUS if isinstance(error, kind))
+        status = next(known, _failed(request))
         if status == HTTPStatus.NOT_FOUND:
-            _log.info("404 %s", error.what)
+            _log.debug("404: %s", error.what)
+        elif self._seen.failures and self._seen.failures[-1].what == error.what:
+            # Tools ask several times.
+            self._seen.failures[-1].again()
+            _log.debug("%d again: %s", status, error.what)
         else:
-            self._seen.failures.append((datetime.now(timezone.utc), error.what))
+            self._seen.failures.append(_Failure(error.what))
             _log.warning("%s", error)
         return _problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
 
@@ -250,6 +296,12 @@ class _Gateway:
             return _send_bytes(request, answer.data, "text/plain; charset=utf-8", answer.sha256)
         self._seen.files += 1
         return _send_file(request, answer)
+
+
+def _failed(request: Request) -> int:
+    """The status of what is not verified."""
+    is_pip = request.headers.get("user-agent", "").startswith("pip/")
+    return NOT_VERIFIED_FOR_PIP if is_pip else HTTPStatus.BAD_GATEWAY
 
 
 def _project(name: str) -> NormalizedName:
@@ -298,12 +350,12 @@ def _redirect(request: Request, project: str) -> Response:
 
 
 def _problem(
-    status: HTTPStatus, what: str, meaning: str = "", remedy: str = "", *, kind: str = "refused"
+    status: int, what: str, meaning: str = "", remedy: str = "", *, kind: str = "refused"
 ) -> Response:
     detail = "\n".join(part for part in (what, meaning, remedy) if part)
     problem = {
-        "title": "securepip refuses" if kind == "verification" else status.phrase,
-        "status": int(status),
+        "title": _TITLES[kind],
+        "status": status,
         "detail": detail,
         "kind": kind,
         "what": what,
