@@ -62,6 +62,7 @@ class Credentials(AuthBase):
         self._named = [url for url in named if _has_origin(url)]
         self._provider, self._trusted_hosts = keyring, trusted_hosts
         self._lock = threading.Lock()
+        self._users: dict[Origin, str] = {}
         self._known: dict[Origin, Login] = {}
         self._from_keyring: dict[tuple[Origin, str | None], Login | None] = {}
 
@@ -110,22 +111,30 @@ class Credentials(AuthBase):
 
     def _login(self, url: str) -> Login | None:
         """What there is for a URL without a keyring."""
-        origin, parts = _origin(url), urlsplit(url)
-        user = _user(parts)
-        best = self._best_named(url)
-        for complete in (_complete(parts), best and _complete(urlsplit(best))):
+        origin, best = _origin(url), self._best_named(url)
+        for complete in (_complete(urlsplit(url)), best and _complete(urlsplit(best))):
             if complete:
                 self._known[origin] = complete
                 return complete
         netrc = get_netrc_auth(without_credentials(url))
         if netrc:
             return Login(*netrc)
-        user = user or (best and _user(urlsplit(best))) or None
+        user = self._user(url)
         known = self._known.get(origin)
         if known is not None and user in (None, known.user):
             return known
         # A user name alone may be a token.
         return None if user is None else Login(user, "")
+
+    def _user(self, url: str) -> str | None:
+        """Who asks, where only that is known; also for what a request without it is followed by."""
+        origin = _origin(url)
+        for each in (url, self._best_named(url) or ""):
+            user = urlsplit(each).username
+            if user:
+                self._users[origin] = unquote(user)
+                break
+        return self._users.get(origin)
 
     def _best_named(self, url: str) -> str | None:
         """Of the URLs of the same origin that the user named the one with most in common."""
@@ -140,9 +149,8 @@ class Credentials(AuthBase):
     def _ask_keyring(self, url: str) -> Login | None:
         if self._provider == "disabled" or not self._is_secure(url):
             return None
-        best, parts = self._best_named(url), urlsplit(url)
-        user = _user(parts) or (best and _user(urlsplit(best))) or None
-        services = [parts.netloc.rpartition("@")[2]]
+        best, user = self._best_named(url), self._user(url)
+        services = [urlsplit(url).netloc.rpartition("@")[2]]
         if best is not None:
             services.insert(0, without_credentials(best))
         key = _origin(url), user
@@ -201,10 +209,6 @@ def _has_origin(url: str) -> bool:
         return _origin(url)[0] in _PORTS
     except ValueError:
         return False
-
-
-def _user(parts: SplitResult) -> str | None:
-    return unquote(parts.username) if parts.username else None
 
 
 def _complete(parts: SplitResult) -> Login | None:
