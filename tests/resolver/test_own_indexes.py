@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from securepip.errors import RequirementError, ResolutionError, VerificationError
 from securepip.formats.digests import sha256_of
@@ -85,6 +87,30 @@ def test_an_extra_one_competes_with_the_repositories_and_says_so_when_it_wins(
     base, web = sorted(chosen, key=lambda one: one.project)
     assert base.signed is not None
     assert (str(web.version), str(web.beats_signed)) == ("2.0", "1.0")
+
+
+FRAGMENTS = [
+    *('<a href="', '">', "<base href='", "'>", "<![", "[", "]", "--", "<!", "&#", "x" * 9, "\0"),
+    *("http://[", "file:", "//", "../", "%00/", "%ff", "#sha256=", "#", "web-1.0.tar.gz", "é"),
+    *(' data-core-metadata="', ' data-yanked="', ' data-requires-python="'),
+]
+
+
+@given(page=st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join))
+def test_no_page_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, page: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "odd" / "web"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").write_text(page)
+    with pytest.raises((ResolutionError, RequirementError)):
+        _choose(folder.parent, "web")
+
+
+def test_a_link_to_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    for href in ("web-1.0.tar.gz", "file:///no%00where/web-1.0.tar.gz"):
+        _page(tmp_path / "web", f'<a href="{href}">web</a>')
+        with pytest.raises(RequirementError, match="Could not install packages due to an OSError"):
+            _choose(tmp_path, "web")
 
 
 class TestMetadataBeside:

@@ -63,7 +63,8 @@ class UserFile:
         sha256: Digest of the bytes that were resolved.
         size: Bytes.
         url: As ``direct_url.json`` says it: ``file:`` or ``https:``, without fragment and password.
-        why: How the user named it, for reports: ``named by the user``, ``--find-links DIR``.
+        why: How the user named it, for reports: ``named by the user``, ``--find-links DIR``,
+            ``index file:…``.
         subdirectory: Where in the archive the project is (``#subdirectory=``); "" is its top.
         url_hash: The hash in the URL's fragment, ``sha512=…``, or "" when it has none.
         requires_python: As a page of links says it, perhaps not valid.

@@ -148,5 +148,5 @@ def hashes_of(path: Path, algorithms: Iterable[str]) -> tuple[frozenset[str], in
     try:
         with path.open("rb") as stream:
             return hashes_of_stream(stream, algorithms)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a null character in its path
         raise RequirementError(f"Could not install packages due to an OSError: {error}") from None

@@ -244,13 +244,16 @@ def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
         _log.warning("Could not read the page of links %s: %s", page, error)
         return
     parser = _Anchors()
-    parser.feed(text)
-    base = urljoin(path_to_url(str(page)), parser.base or "")
+    try:
+        parser.feed(text)
+        base = urljoin(path_to_url(str(page)), parser.base or "")
+    except (AssertionError, ValueError) as error:  # so ends what is neither HTML nor an address
+        _log.warning("Could not read the page of links %s: %s", page, error)
+        return
     for attributes in parser.anchors:
-        url = urljoin(base, attributes["href"] or "")
         try:
-            link = parse_link(url)
-        except RequirementError:
+            link = parse_link(urljoin(base, attributes["href"] or ""))
+        except (RequirementError, ValueError):
             continue
         if link.path is None:
             if is_distribution(link.filename):
