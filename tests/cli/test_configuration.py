@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -11,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pip._internal.cli.parser import ConfigOptionParser
+from pip._internal.commands import create_command
 
 from securepip.cli.configuration import read_pip_configuration
+from securepip.cli.pip_parser import parse
+from securepip.cli.request import resolve_options
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
@@ -54,11 +58,19 @@ def write(home: Path, level: str, content: dict[str, dict[str, str]]) -> None:
     path.write_text("\n".join(lines))
 
 
-def read_with_pip(command: str) -> dict[str, str]:
+def by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The values of each option, the weakest first."""
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def read_with_pip(command: str) -> dict[str, list[str]]:
     """What pip's own parser takes as the defaults of a command's options."""
     parser = ConfigOptionParser(name=command, prog="pip")
     parser.config.load()
-    items = dict(parser._get_ordered_configuration_items())
+    items = by_name(parser._get_ordered_configuration_items())
     # Not an option of a command, but the place of a file.
     items.pop("config-file", None)
     return items
@@ -83,7 +95,7 @@ def test_every_value_is_the_one_that_pip_takes(
             kept["PIP_CONFIG_FILE"] = named if named == os.devnull else f"{folder}/{named}"
         with mock.patch.dict(os.environ, kept, clear=True):
             for command in ("install", "download"):
-                ours = read_pip_configuration(command, environ=os.environ)
+                ours = by_name(read_pip_configuration(command, environ=os.environ))
                 theirs = read_with_pip(command)
                 theirs.pop("version", None)  # no option that has a value
                 assert ours == theirs
@@ -109,6 +121,19 @@ def test_configured_constraints_certificates_and_limits_are_used(
     no_file = client.install("--dry-run", "-U", "app", PIP_CERT=str(tmp_path / "missing.pem"))
     assert no_file.code in (0, 1)
     assert "Traceback" not in no_file.err
+
+
+def test_formats_add_up_over_sections_as_with_pip(
+    client: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nno-binary = a\n[install]\nno-binary = b\nonly-binary = d\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    monkeypatch.setenv("PIP_NO_BINARY", "c")
+    given = parse("install", ["--no-binary", "d", "x"])
+    formats = resolve_options(given).formats
+    theirs = create_command("install").parse_args(["--no-binary", "d", "x"])[0].format_control
+    assert (formats.first, formats.second) == (theirs.no_binary, theirs.only_binary)
 
 
 def test_a_repository_is_added_with_the_network_settings_that_pip_has(

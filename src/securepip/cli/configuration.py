@@ -13,7 +13,7 @@ import configparser
 import locale
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -33,7 +33,7 @@ def read_pip_configuration(
     prefix: str | None = None,
     environ: Mapping[str, str] = os.environ,
     isolated: bool = False,
-) -> dict[str, str]:
+) -> list[tuple[str, str]]:
     """What pip would take as the defaults of ``command``'s options.
 
     Args:
@@ -43,7 +43,8 @@ def read_pip_configuration(
         isolated: Leave out variables and the user's own files (``--isolated``).
 
     Returns:
-        Values by the option's long name without dashes in front, as written.
+        Options' long names without dashes in front, and their values as written, the weakest
+        first: one that can be given several times adds up over sections, as in pip.
 
     Raises:
         SecurepipError: A configuration file cannot be read, as with pip.
@@ -68,11 +69,13 @@ def read_pip_configuration(
         for name, value in environ.items()
         if name.startswith("PIP_") and not isolated
     }
-    chosen: dict[str, str] = {}
-    for values in (merged.get("global", {}), merged.get(command, {}), variables):
+    return [
+        (name, value)
+        for values in (merged.get("global", {}), merged.get(command, {}), variables)
+        for name, value in values.items()
         # An empty value takes back what a weaker file says in the same section, and no more.
-        chosen |= {name: value for name, value in values.items() if value}
-    return {name: value for name, value in chosen.items() if name not in _NO_OPTIONS}
+        if value and name not in _NO_OPTIONS
+    ]
 
 
 def configuration_files(
@@ -95,7 +98,9 @@ def configuration_files(
     return files
 
 
-def apply_configuration(parser: argparse.ArgumentParser, values: Mapping[str, str]) -> None:
+def apply_configuration(
+    parser: argparse.ArgumentParser, configured: Iterable[tuple[str, str]]
+) -> None:
     """Make configured values the defaults of the parser's options; others are ignored, as by pip.
 
     So too for the commands of a command.
@@ -103,10 +108,11 @@ def apply_configuration(parser: argparse.ArgumentParser, values: Mapping[str, st
     Raises:
         UsageError: A value does not fit its option.
     """
+    values = dict(configured)
     for action in parser._actions:  # argparse has no other way to list them
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
-                apply_configuration(inner, values)
+                apply_configuration(inner, values.items())
         for option in action.option_strings:
             value = values.get(option.removeprefix("--")) if option.startswith("--") else None
             if value is not None:

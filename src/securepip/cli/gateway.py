@@ -192,7 +192,7 @@ def _surroundings(url: str) -> Surroundings:
     from securepip.gateway.address import surroundings
 
     files = {name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE"}
-    return surroundings(url, os.environ, read_pip_configuration("install", environ=files))
+    return surroundings(url, os.environ, dict(read_pip_configuration("install", environ=files)))
 
 
 def _print_environment(changed: Surroundings) -> None:

@@ -63,7 +63,7 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     configured = read_pip_configuration(
         command, prefix=_prefix_of(first.python), isolated=first.isolated_mode
     )
-    indexes = _take_places(configured)
+    indexes, configured = _without_places(configured)
     parser = _make_parser(f"securepip {command}", COMMANDS[command])
     parser.set_defaults(**_defaults(parser, configured))
     values, arguments = parser.parse_args(list(words))
@@ -73,22 +73,26 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     )
 
 
-def _take_places(configured: dict[str, str]) -> tuple[str, ...]:
-    """Take out of the configuration where plain pip would look, and return the index URLs.
+_Configured = list[tuple[str, str]]
+
+
+def _without_places(configured: _Configured) -> tuple[tuple[str, ...], _Configured]:
+    """The index URLs of the configuration, and the configuration without where pip would look.
 
     These settings were made for pip, mostly long before a repository was trusted. An index among
     them that stands for a trusted repository chooses it; of any other, and of remote find-links,
     nothing could be verified, and nothing is fetched. Who names one for *this* command (as an
     option, or in a requirements file) expects it to be asked, and is refused.
     """
-    first = configured.pop("index-url", None) or configured.pop("pypi-url", None)
-    configured.pop("pypi-url", None)
-    extra = configured.pop("extra-index-url", "").split()
-    links = configured.pop("find-links", "").split()
+    last = dict(configured)
+    first = last.get("index-url") or last.get("pypi-url") or ""
+    links = last.get("find-links", "").split()
     local = [link for link in links if not link.lower().startswith(("http:", "https:"))]
+    places = {"index-url", "pypi-url", "extra-index-url", "find-links"}
+    kept = [(name, value) for name, value in configured if name not in places]
     if local:
-        configured["find-links"] = " ".join(local)
-    return (first or "", *extra)
+        kept.append(("find-links", " ".join(local)))
+    return (first, *last.get("extra-index-url", "").split()), kept
 
 
 def _refuse(command: str, values: optparse.Values) -> None:
@@ -199,7 +203,7 @@ def _convert(it: Option, value: str) -> object:
     return os.path.expanduser(value) if it.type == "path" else value  # noqa: PTH111 - may be ~x
 
 
-def _defaults(parser: optparse.OptionParser, configured: Mapping[str, str]) -> dict[str, object]:
+def _defaults(parser: optparse.OptionParser, configured: _Configured) -> dict[str, object]:
     """What pip's configuration makes the defaults of the options; unknown names are not ours.
 
     Raises:
@@ -207,7 +211,7 @@ def _defaults(parser: optparse.OptionParser, configured: Mapping[str, str]) -> d
     """
     changed: dict[str, object] = {}
     known = {name: it for group in _groups_of(parser) for it in group.options for name in it.names}
-    for key, value in configured.items():
+    for key, value in configured:
         it = known.get(f"--{key}")
         if it is None:
             continue
