@@ -346,12 +346,27 @@ def item_differences(
         ("file", filename(wanted), filename(got)),
         ("digest", digests(wanted), digests(got)),
         *((key, wanted.get(key), got.get(key)) for key in _COMPARED),
+        *metadata_of(wanted, got),
     ):
         if one != other:
             yield f"{project}: {key}: pip {one!r:.300}, securepip {other!r:.300}"
 
 
-_COMPARED = ("is_direct", "is_yanked", "requested", "requested_extras", "metadata")
+_COMPARED = ("is_direct", "is_yanked", "requested", "requested_extras")
+
+
+def metadata_of(
+    wanted: Mapping[str, Any], got: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    """Each field of the metadata, of both."""
+    one, other = wanted["metadata"], got["metadata"]
+    for key in sorted(one.keys() | other.keys()):
+        if key == "description":
+            # pip 26 writes U+FFFD for every byte of it that is not ASCII, where it reads it from a
+            # `.metadata` file and not from a wheel. We write what the text says.
+            yield key, *(re.sub(r"[^\0-\x7f]+", "?", side.get(key, "")) for side in (one, other))
+        else:
+            yield key, one.get(key), other.get(key)
 
 
 def filename(item: Mapping[str, Any]) -> str:

@@ -189,7 +189,7 @@ class Session:
         return updater
 
     def _read_snapshot(self) -> dict[str, MetaFile]:
-        """Versions and lengths by file name, from the snapshot that python-tuf has just verified."""
+        """Version and length by file name, from the snapshot that python-tuf has just verified."""
         return Metadata[Snapshot].from_file(str(self._state / "snapshot.json")).signed.meta
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
