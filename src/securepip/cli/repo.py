@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, repo_claims, repo_rotate, repo_sync
+from securepip.cli import console, repo_ceremony, repo_claims, repo_rotate, repo_sync
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import UsageError
@@ -43,6 +43,7 @@ def add_to(commands: Commands) -> None:
     repo_sync.add_to(inner)
     repo_claims.add_to(inner)
     repo_rotate.add_to(inner)
+    repo_ceremony.add_to(inner)
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:

@@ -106,6 +106,19 @@ def passphrase(arguments: argparse.Namespace) -> bytes:
     )
 
 
+def confirm(arguments: argparse.Namespace, question: str) -> bool:
+    """Whether the person at the terminal says yes; ``--yes`` says it for them.
+
+    Raises:
+        UsageError: There is nobody to ask.
+    """
+    if arguments.yes:
+        return True
+    if not _may_ask(arguments):
+        raise UsageError("there is nobody to ask", remedy="With --yes it is done without asking.")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
 def _why(arguments: argparse.Namespace) -> str:
     """What the log says of the reason: the command, without options, whose values may be secret."""
     words = [word for word in arguments.words if not word.startswith("-")]

@@ -7,14 +7,16 @@ sign; then the root that names the new keys alone. Each of these states is valid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.layout import BINS_ROLE, METADATA_DIR, RECENTLY_CLAIMED_ROLE
-from securepip.signing.claims.tree import ClaimTree, Keyholders
+from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, METADATA_DIR, RECENTLY_CLAIMED_ROLE
+from securepip.signing.claims import promote
+from securepip.signing.claims.promote import Promotion
+from securepip.signing.claims.tree import Claim, ClaimTree, Keyholders
 from securepip.signing.proposal import Proposal, check_signed
 from securepip.signing.repository import Repository
 from securepip.signing.roles import Roles
@@ -40,6 +42,7 @@ def apply(repository: Repository, proposal: Proposal) -> tuple[str, ...]:
     check_signed(left, roles)
     final = left.root(roles)
     changed = _signed_anew(left, roles)
+    promotion = _promotion(repository, left)
     online = bool(left.roles or changed or not _accepts(final, roles))
     if online:
         _check_keys(repository, final)
@@ -48,7 +51,9 @@ def apply(repository: Repository, proposal: Proposal) -> tuple[str, ...]:
         repository.write_root(root)
         done.append("root")
     if online:
-        done += repository.sign(changed, left.roles)
+        changed = {**changed, **promotion.online}
+        done += repository.publish_signed(promotion.projects, changed, left.roles).signed
+        promote.finish(repository, promotion)
     if left.roots:
         if not _accepts(final, repository.roles()):
             raise RepositoryStateError("the new root does not name the keys that sign now")
@@ -78,6 +83,43 @@ def _left(proposal: Proposal, roles: Roles, repository: Repository) -> Proposal:
         ):
             raise _stale(f"{name} is of version {current}")
     return replace(proposal, roots=tuple(roots), roles=below)
+
+
+def _promotion(repository: Repository, proposal: Proposal) -> Promotion:
+    """What else changes with the claims of the proposal: where they stood until now.
+
+    Raises:
+        StaleProposalError: It holds other claims than those that are waiting, or leaves one out.
+    """
+    if CLAIMED_ROLE not in {name.partition(".")[0] for name in proposal.roles}:
+        return Promotion()
+    roles = repository.roles()
+    before, after = (
+        {claim.project: claim for claim in _claims(roles, changed)}
+        for changed in ({}, proposal.roles)
+    )
+    coming = {
+        project
+        for project, claim in after.items()
+        if project not in before or before[project].holders != claim.holders
+    }
+    try:
+        promotion = promote.plan(repository, coming) if coming else Promotion()
+    except RepositoryStateError as error:
+        raise _stale(error.what) from None
+    expected = {claim.project: claim for claim in _claims(roles, promotion.offline)}
+    # Other claims than those that are waiting may have been withdrawn, or replaced, meanwhile.
+    if {key: (each.holders, each.since) for key, each in expected.items()} != {
+        key: (each.holders, each.since) for key, each in after.items()
+    }:
+        raise _stale("other projects than then wait for the offline keys")
+    return promotion
+
+
+def _claims(roles: Roles, changed: Mapping[str, Metadata[Targets]]) -> Iterator[Claim]:
+    """The claims below ``claimed``, once ``changed`` is current."""
+    read = lambda name: changed[name] if name in changed else roles.role(name)  # noqa: E731 # a closure in one line
+    return ClaimTree(CLAIMED_ROLE, read, roles.holders(CLAIMED_ROLE)).claims()
 
 
 def _signed_anew(proposal: Proposal, roles: Roles) -> Mapping[str, Metadata[Targets]]:

@@ -164,6 +164,7 @@ def propose(
     why: str,
     replacements: Sequence[Replacement] = (),
     renew: Iterable[str] = (),
+    claimed: Mapping[str, Metadata[Targets]] | None = None,
 ) -> Proposal:
     """The offline metadata that replaces keys, or has a new expiry, or both.
 
@@ -173,6 +174,7 @@ def propose(
         why: What it is for.
         replacements: New keys.
         renew: Offline roles to sign anew in any case; ``claimed`` stands for its shards too.
+        claimed: ``claimed`` and its shards, as far as their contents are to change.
 
     Raises:
         RepositoryStateError: A key that is to go does not sign the role, or all keys of a role
@@ -181,7 +183,7 @@ def propose(
     renew = set(renew)
     in_root = [each for each in replacements if each.role in roles.root.signed.roles]
     roots = _roots(roles.root, expiry, in_root) if in_root or "root" in renew else ()
-    changed: dict[str, Metadata[Targets]] = {}
+    changed: dict[str, Metadata[Targets]] = copy.deepcopy(dict(claimed or {}))
 
     def change(name: str) -> Targets:
         if name not in changed:
@@ -200,7 +202,7 @@ def propose(
     if BINS_ROLE in renew:
         change(BINS_ROLE)
     if CLAIMED_ROLE in renew or any(each.role == CLAIMED_ROLE for each in replacements):
-        changed |= _claimed(roles, changed.get("targets"))
+        changed |= _claimed(roles, changed)
     for name, metadata in changed.items():
         before = roles.snapshot.signed.meta.get(f"{name}.json")
         finish(metadata, 1 + (before.version if before else 0), expiry, name)
@@ -241,12 +243,18 @@ def _roots(
     return both, final
 
 
-def _claimed(roles: Roles, targets: Metadata[Targets] | None) -> dict[str, Metadata[Targets]]:
+def _claimed(
+    roles: Roles, changed: Mapping[str, Metadata[Targets]]
+) -> dict[str, Metadata[Targets]]:
     """``claimed`` and all its shards, to be signed by the keys that are to come, or have stayed."""
-    delegator = roles.targets.signed if targets is None else targets.signed
+    delegator = roles.delegator(CLAIMED_ROLE, changed)
     role = delegator.get_delegated_role(CLAIMED_ROLE)
     keys = tuple(map(delegator.get_key, role.keyids))
-    tree = ClaimTree(CLAIMED_ROLE, roles.role, Keyholders(keys, role.threshold))
+    tree = ClaimTree(
+        CLAIMED_ROLE,
+        lambda name: changed[name] if name in changed else roles.role(name),
+        Keyholders(keys, role.threshold),
+    )
     tree.rekey()
     return tree.changed
 

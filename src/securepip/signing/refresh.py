@@ -83,6 +83,17 @@ def waiting(roles: Roles, expiry: Expiry) -> tuple[tuple[str, datetime], ...]:
     )
 
 
+def offline_due(roles: Roles, expiry: Expiry) -> list[str]:
+    """The roles of offline keys that have passed half of their life, shards as ``claimed``."""
+    due = {
+        name if name in FRAME else CLAIMED_ROLE
+        for name in (*FRAME, *_shards(roles))
+        if _left(roles.role(name), name, expiry) < RENEW_AT
+    }
+    root = ["root"] if _left(roles.root, "root", expiry) < RENEW_AT else []
+    return [*root, *(name for name in FRAME if name in due)]
+
+
 def _shards(roles: Roles) -> list[str]:
     return [name for name in roles.claims_below(CLAIMED_ROLE).roles() if name != CLAIMED_ROLE]
 

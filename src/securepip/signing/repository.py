@@ -335,6 +335,7 @@ class Repository:
         self,
         projects: Sequence[SignedProject],
         changed: Mapping[str, Metadata[Targets]] | None = None,
+        finished: Mapping[str, Metadata[Targets]] | None = None,
     ) -> Published:
         """Make what projects have signed themselves current, all of it in one snapshot.
 
@@ -343,6 +344,7 @@ class Repository:
         Args:
             projects: Checked: by whom each is signed, and that role, page and files agree.
             changed: Roles to be signed here in the same snapshot: those that hold the claims.
+            finished: Roles that were signed elsewhere, and checked.
 
         Raises:
             RepositoryStateError: As ``publish``. Nothing changed.
@@ -365,7 +367,10 @@ class Repository:
             )
             signed = self.sign(
                 {**(changed or {}), **self._apply(in_bins)},
-                {project_role(each.page.project): each.role for each in projects},
+                {
+                    **(finished or {}),
+                    **{project_role(each.page.project): each.role for each in projects},
+                },
             )
             self._finish()
             return Published(tuple(each.page.project for each in projects), signed)

@@ -1,0 +1,248 @@
+"""Offline signing by way of files: two key holders, a server that has no offline key."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import Metadata, Targets
+
+from securepip.signing.keys import generate
+from securepip.signing.proposal import OFFLINE_ROLES
+from securepip.signing.repository import Repository
+from securepip.signing.rotate import keyids_of
+from tests.signing.clients import fetch_everything
+from tests.support.machine import Finished, Machine
+from tests.support.repositories import make_repository, serve
+from tests.support.wheels import make_wheel
+
+
+class Ceremony:
+    """A server, and the key holders Ann, Ben and Cem, who have a root key and another each."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.folder = machine.folder
+        self.made = make_repository(
+            self.folder / "repository",
+            make_wheel(self.folder, "app", "1.0"),
+            expected_files=1,
+        )
+        self.made.repository.ledger.close()
+        for holder, pattern in (
+            ("ann", "root-1.*"),
+            ("ben", "root-2.*"),
+            ("cem", "root-3.*"),
+            ("ann", "targets.*"),
+            ("ben", "bins.*"),
+            ("cem", "claimed.*"),
+        ):
+            (self.folder / holder).mkdir(exist_ok=True, mode=0o700)
+            (path,) = self.made.offline_keys.glob(pattern)
+            path.rename(self.folder / holder / path.name)
+        self.made.offline_keys.rmdir()
+
+    def prepare(self, *options: str | Path) -> Finished:
+        return self.machine.run(
+            "repo", "ceremony", "prepare", self.made.folder, self.folder / "bundle", *options
+        )
+
+    def sign(self, holder: str, bundle: str = "bundle", *options: str) -> Finished:
+        keys = ("--keys", self.folder / holder)
+        return self.machine.run(
+            "repo", "ceremony", "sign", self.folder / bundle, *keys, "--yes", *options
+        )
+
+    def collect(self, *bundles: str) -> Finished:
+        paths = [self.folder / bundle for bundle in bundles or ("bundle",)]
+        return self.machine.run("repo", "ceremony", "collect", self.made.folder, *paths)
+
+    def public_key(self, holder: str) -> Path:
+        """A new key of a holder, made on his own machine, and its public half."""
+        public = self.folder / f"{holder}.public.json"
+        keys = ("--keys", self.folder / holder, "--public", public)
+        done = self.machine.run("sign", "keygen", *keys)
+        assert done.code == 0, done.err
+        return public
+
+    def keyids(self, role: str) -> set[str]:
+        with Repository.open(self.made.folder) as repository:
+            return set(keyids_of(repository.roles(), role))
+
+
+@pytest.fixture
+def ceremony(machine: Machine) -> Ceremony:
+    return Ceremony(machine)
+
+
+def test_key_holders_sign_one_after_the_other_and_no_key_is_on_the_server(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    client = tmp_path / "client"
+    fetch_everything(ceremony.made.folder, client)
+    renew = [word for role in OFFLINE_ROLES for word in ("--renew", role)]
+    done = ceremony.prepare(*renew)
+    assert done.code == 0, done.err
+    assert "root: version 1 -> version 2" in done.out
+    assert "nothing else changes" in done.out
+    early = ceremony.collect()
+    assert early.code == 1
+    assert "2.root.json is not signed: 2 more signatures of these keys" in early.err
+    for holder, files in (("ann", ["root", "targets"]), ("ben", ["root", "bins"])):
+        done = ceremony.sign(holder)
+        assert done.code == 0, done.err
+        for role in files:
+            assert f"Signed 2.{role}.json" in done.out
+    assert "2.claimed.json wants 1 more of" in done.out
+    assert "2.claimed.json is not signed" in ceremony.collect().err
+    done = ceremony.sign("cem")
+    assert "It is complete" in done.out
+    assert "2.root.json" not in "".join(line for line in done.out.splitlines() if "Signed" in line)
+    done = ceremony.collect()
+    assert done.code == 0, done.err
+    assert "Nothing to do" in ceremony.collect().out
+    fetch_everything(ceremony.made.folder, client)
+    with Repository.open(ceremony.made.folder) as repository:
+        roles = repository.roles()
+        assert {roles.root.signed.version, roles.role("bins").signed.version} == {2}
+        assert "root" in [role.role for entry in repository.log.entries() for role in entry.signed]
+
+
+def test_all_keys_are_replaced_by_keys_that_the_holders_made_themselves(
+    ceremony: Ceremony, machine: Machine, tmp_path: Path
+) -> None:
+    with serve(ceremony.made.folder) as url:
+        machine.trust(ceremony.made, url)
+        public = {holder: ceremony.public_key(holder) for holder in ("ann", "ben", "cem")}
+        old = {role: ceremony.keyids(role) for role in (*OFFLINE_ROLES, "timestamp", "bin-n")}
+        words = [f"root={path}" for path in public.values()]
+        words += [f"targets={public['ann']}", f"bins={public['ben']}", f"claimed={public['cem']}"]
+        options = [option for word in words for option in ("--new-key", word)]
+        done = ceremony.prepare(*options, "--new-online-key")
+        assert done.code == 0, done.err
+        assert "old and new keys side by side" in done.out
+        for role, keyids in old.items():
+            for keyid in keyids:
+                assert f"{role}: the key {keyid} goes" in done.out
+        copies = {}
+        for holder in public:
+            copies[holder] = f"bundle-of-{holder}"
+            shutil.copytree(tmp_path / "bundle", tmp_path / copies[holder])
+            done = ceremony.sign(holder, copies[holder])
+            assert done.code == 0, done.err
+        one = ceremony.collect(copies["ann"])
+        assert one.code == 1
+        assert "is not signed" in one.err
+        done = ceremony.collect(*copies.values())
+        assert done.code == 0, done.err
+        for role, keyids in old.items():
+            assert not ceremony.keyids(role) & keyids
+        add = machine.run("repo", "add", ceremony.made.folder, make_wheel(tmp_path, "app", "2.0"))
+        assert add.code == 0, add.err
+        done = machine.install("app")
+        assert done.code == 0, done.err
+        assert machine.version_of("app") == "2.0"
+
+
+def test_one_root_key_alone_changes_nothing(ceremony: Ceremony) -> None:
+    """Also when the new root names as many new keys as it likes."""
+    (own,) = generate(ceremony.folder / "mallory", ["root"], None)
+    public = ceremony.folder / "mallory.json"
+    public.write_text(json.dumps({"keyid": own.public_key.keyid, **own.public_key.to_dict()}))
+    assert "needs the signatures of 2" in ceremony.prepare("--new-key", f"root={public}").err
+    others = [ceremony.public_key(holder) for holder in ("ann",)]
+    options = [word for path in (public, *others) for word in ("--new-key", f"root={path}")]
+    assert ceremony.prepare(*options).code == 0
+    for holder in ("ann", "mallory"):
+        assert ceremony.sign(holder).code == 0
+    done = ceremony.collect()
+    assert done.code == 1
+    assert "1 more signature of these keys" in done.err
+
+
+def test_what_somebody_changed_on_the_way_is_shown_and_does_not_count(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    ceremony.prepare("--renew", "targets")
+    assert ceremony.sign("ann").code == 0
+    path = tmp_path / "bundle" / "new" / "2.targets.json"
+    targets = Metadata[Targets].from_file(str(path))
+    assert targets.signed.delegations is not None
+    assert targets.signed.delegations.roles is not None
+    evil = copy.deepcopy(targets.signed.delegations.roles["bins"])
+    evil.name = "evil"
+    targets.signed.delegations.roles["evil"] = evil
+    targets.signed.delegations.roles["bins"].paths = ["simple/a*/*"]
+    targets.signed.unrecognized_fields["x-more"] = 1
+    targets.to_file(str(path))
+    shown = ceremony.sign("cem").out
+    assert "evil is delegated to, signed by 1 of" in shown
+    assert "bins: {" in shown
+    assert "x-more: None becomes 1" in shown
+    assert ceremony.collect().code == 1
+
+
+def test_a_key_holder_who_knows_the_fingerprint_signs_for_no_other_repository(
+    ceremony: Ceremony,
+) -> None:
+    ceremony.prepare("--renew", "claimed")
+    done = ceremony.sign("cem", "bundle", "--root-sha256", "0" * 64)
+    assert done.code == 1
+    assert "not the root that this repository began with" in done.err
+    done = ceremony.sign("cem", "bundle", "--root-sha256", ceremony.made.root_sha256)
+    assert done.code == 0, done.err
+
+
+def test_what_was_prepared_before_another_change_is_refused(
+    ceremony: Ceremony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ceremony.prepare("--renew", "claimed")
+    (tmp_path / "bundle").rename(tmp_path / "late")
+    later = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=1)
+    monkeypatch.setattr("securepip.signing.proposal.now", lambda: later)
+    ceremony.prepare("--renew", "claimed")
+    assert ceremony.sign("cem").code == 0
+    assert ceremony.sign("cem", "late").code == 0
+    assert ceremony.collect().code == 0
+    done = ceremony.collect("late")
+    assert done.code == 1
+    assert "has changed since this was prepared: claimed is of version 2" in done.err
+
+
+def test_nothing_due_prepares_nothing(ceremony: Ceremony, tmp_path: Path) -> None:
+    done = ceremony.prepare()
+    assert done.code == 1
+    assert "there is nothing to sign" in done.err
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_what_is_due_is_prepared_without_being_asked_for(
+    ceremony: Ceremony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=20)
+    monkeypatch.setattr("securepip.signing.refresh.now", lambda: later)
+    done = ceremony.prepare()
+    assert done.code == 0, done.err
+    assert "For: renew claimed\n" in done.out
+
+
+@pytest.mark.parametrize("damage", ["gone", "no-json", "another-file", "huge"])
+def test_a_damaged_bundle_is_refused(ceremony: Ceremony, tmp_path: Path, damage: str) -> None:
+    ceremony.prepare("--renew", "claimed")
+    bundle = tmp_path / "bundle"
+    if damage == "gone":
+        (bundle / "ceremony.json").unlink()
+    elif damage == "no-json":
+        (bundle / "new" / "2.claimed.json").write_text("{")
+    elif damage == "another-file":
+        (bundle / "new" / "..sneaky.json").write_text("{}")
+    else:
+        with (bundle / "new" / "2.claimed.json").open("wb") as stream:
+            stream.truncate(65 << 20)
+    for done in (ceremony.sign("cem"), ceremony.collect()):
+        assert done.code == 1
+        assert "is not what was prepared" in done.err
