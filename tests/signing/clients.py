@@ -12,6 +12,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
+from securepip.signing.claims.tree import TOPS
 from securepip.signing.repository import Repository
 
 _BASE = "http://repository.example.org/"
@@ -55,7 +56,9 @@ def fetch_everything(folder: Path, client: Path, url: str | None = None) -> set[
     """Let python-tuf fetch and verify every target that is signed; return their paths."""
     with Repository.open(folder) as repository:
         roles = repository.roles()
-        paths = {path for name in roles.bin_names() for path in roles.role(name).signed.targets}
+        claimed = [claim.role for top in TOPS for claim in roles.claims_below(top).claims()]
+        names = [*roles.bin_names(), *claimed]
+        paths = {path for name in names for path in roles.role(name).signed.targets}
     tuf_client = updater(folder, client, url)
     tuf_client.refresh()
     for path in paths:

@@ -15,7 +15,7 @@ from securepip.signing.config import STATE_DIR
 from securepip.signing.repository import Repository
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS frozen (project TEXT PRIMARY KEY, why TEXT NOT NULL)"
-_PENDING_DIR = "pending"
+_PENDING_DIR = "pending-keys"
 
 
 class Register:

@@ -1,0 +1,1 @@
+"""Projects that sign for themselves: claims, transactions, promotion."""

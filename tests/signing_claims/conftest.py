@@ -1,0 +1,44 @@
+"""What holds for all tests of claims."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.maintainers import Maintainers, claim
+from tests.support.repositories import MadeRepository, make_repository
+from tests.support.wheels import make_wheel
+
+
+@pytest.fixture(autouse=True)
+def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No flush of all disks: it can take seconds, and matters only when the power fails."""
+    monkeypatch.setattr(os, "sync", lambda: None)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRepository:
+    """A small repository: ``app`` 1.0 and 2.0, ``lib`` 1.0."""
+    built = tmp_path / "built"
+    return make_repository(
+        tmp_path / "repository",
+        make_wheel(built, "app", "1.0"),
+        make_wheel(built, "app", "2.0"),
+        make_wheel(built, "lib", "1.0"),
+        expected_files=1,
+    )
+
+
+@pytest.fixture
+def alice() -> Maintainers:
+    """One maintainer."""
+    return Maintainers.of(1)
+
+
+@pytest.fixture
+def claimed(made: MadeRepository, alice: Maintainers) -> MadeRepository:
+    """The same repository, where ``app`` is Alice's."""
+    claim(made, "app", alice)
+    return made
