@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from securepip.cli import console, indexes
+from securepip.cli.configuration import variables_of_others
 from securepip.cli.options import transport_from
 from securepip.errors import SecurepipError, TransportError, VerificationError
 from securepip.formats.digests import CHUNK
@@ -148,9 +148,9 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     from securepip.installer import BuildOptions, SdistBuilder
 
     check(arguments, command)
-    if arguments.verbose:
-        _say_which_pip()
     environment = target(arguments)
+    if arguments.verbose:
+        _say_which_pip(environment)
     cache = cache_folder(arguments, stack)
     locked = _read_locks(arguments, environment, stack)
     given = read(arguments, environment, locked, stack)
@@ -168,6 +168,7 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
         choosing=given.options(choosing),
         editable=command == "install",
         keep=arguments.no_clean,
+        variables=variables_of_others(os.environ),
     )
     builder = SdistBuilder(index, environment, cache / "wheels", options)
     indexes.say_where(arguments, given.said)
@@ -176,13 +177,13 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     return Request(arguments, given, choosing, environment, index, builder, fetch, locked)
 
 
-def _say_which_pip() -> None:
-    """What will put the files where they belong, as pip says it with ``--verbose``."""
+def _say_which_pip(environment: TargetEnvironment) -> None:
+    """What will put the files where they belong, and on which Python, as pip says it."""
     from importlib.metadata import version
 
     from securepip.installer.process import pip_runner
 
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = f"{environment.version.major}.{environment.version.minor}"
     console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")
 
 
