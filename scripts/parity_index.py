@@ -54,6 +54,7 @@ class FrozenIndex:
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._pages: dict[str, dict[str, Any]] = {}
+        self._served: dict[str, bytes] = {}
         self._bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         (folder / "pages").mkdir(parents=True, exist_ok=True)
 
@@ -63,11 +64,16 @@ class FrozenIndex:
 
     def page(self, project: str) -> bytes | None:
         """The page of a project, as JSON (PEP 691); None when it is not kept or not known."""
+        if not self.recording and project in self._served:
+            return self._served[project]
         found = self._page(project)
         if found is None:
             return None
         entries = [self._entry(project, entry) for entry in found["files"]]
-        return json.dumps({**found, "files": entries}).encode()
+        served = json.dumps({**found, "files": entries}).encode()
+        if not self.recording:
+            self._served[project] = served
+        return served
 
     def file(self, project: str, sha256: str, filename: str) -> Path | None:
         """A distribution, or its ``.metadata``; None when the page does not name it.
@@ -188,6 +194,7 @@ def serving(index: FrozenIndex, port: int) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each answer waits for what its reader is slow to say
 
         def do_GET(self) -> None:
             parts = [unquote(part) for part in self.path.strip("/").split("/")]
