@@ -178,6 +178,19 @@ def test_what_a_failed_build_prints_is_shown_once_and_not_on_standard_output(
     assert "SAID" not in done.out
 
 
+def test_hooks_see_variables_of_their_own_but_no_setting_of_pips(
+    machine: Machine, project: Path
+) -> None:
+    seen = "sorted(n for n in os.environ if n.startswith('PIP_'))"
+    (project / "b.py").write_text(_BACKEND.replace("    log(", f"    log({seen})\n    log("))
+    variables = {"PIP_OF_MY_BUILD": "1", "PIP_FIND_LINKS": "x", "PIP_extra_index_url": "y"}
+    machine.variables.update(variables)
+    done = machine.process("install", "--no-index", "--python", machine.environment, project)
+    assert done.code == 0, done.err
+    ours = ["PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_OF_MY_BUILD", "PIP_PROXY", "PIP_RETRIES"]
+    assert (project / "log.txt").read_text().startswith(f"{ours}\n")
+
+
 def test_a_build_that_works_prints_only_when_asked(machine: Machine, project: Path) -> None:
     (project / "b.py").write_text(_BACKEND.replace("    log(", "    print('SAID')\n    log("))
     words = ("install", "--no-index", "--python", machine.environment)

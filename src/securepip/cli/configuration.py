@@ -14,10 +14,12 @@ import locale
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import platformdirs
 
+from securepip.cli.pip_options import COMMANDS
 from securepip.errors import SecurepipError, UsageError
 
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
@@ -117,6 +119,18 @@ def apply_configuration(
             value = values.get(option.removeprefix("--")) if option.startswith("--") else None
             if value is not None:
                 action.default = _convert(action, option, value)
+
+
+def variables_of_others(environ: Mapping[str, str]) -> dict[str, str]:
+    """The ``PIP_*`` variables that are no setting of pip's, but perhaps of somebody's build."""
+    options = (option for group in chain(*COMMANDS.values()) for option in group.options)
+    settings = {name.removeprefix("--") for option in options for name in option.names}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("PIP_")
+        and _normalize(name[len("PIP_") :]) not in settings | {"config-file"}
+    }
 
 
 def _convert(action: argparse.Action, option: str, value: str) -> object:

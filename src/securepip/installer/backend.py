@@ -122,6 +122,7 @@ class Backend:
         isolated: Whether that interpreter's environment was made for this build alone.
         config_settings: ``--config-settings``.
         name: The project, for messages.
+        variables: Environment variables that hooks see besides the usual ones.
     """
 
     def __init__(
@@ -133,10 +134,12 @@ class Backend:
         isolated: bool,
         config_settings: ConfigSettings,
         name: str,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         from pyproject_hooks import BuildBackendHookCaller
 
         self._python, self._isolated, self._name = python, isolated, name
+        self._variables = dict(variables or {})
         self._settings = dict(config_settings) or None
         try:
             self._hooks: BuildBackendHookCaller = BuildBackendHookCaller(
@@ -255,7 +258,7 @@ class Backend:
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
-        extra = {**_NO_WAY_OUT, **(extra_environ or {})}
+        extra = {**self._variables, **_NO_WAY_OUT, **(extra_environ or {})}
         if self._isolated:
             folder = self._python.parent
             path = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])

@@ -107,6 +107,7 @@ class BuildSettings:
         cache: The folder of built wheels, or None to keep none.
         isolated: Not ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
+        variables: Environment variables that hooks see besides the usual ones.
     """
 
     python: Path
@@ -117,6 +118,7 @@ class BuildSettings:
     cache: Path | None
     isolated: bool = True
     check_dependencies: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Build:
@@ -206,6 +208,7 @@ class Build:
             isolated=settings.isolated,
             config_settings=self._config_settings,
             name=self._name,
+            variables=settings.variables,
         )
         if self._editable and not backend.supports_editable():
             raise InstallationError(

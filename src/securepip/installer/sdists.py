@@ -58,6 +58,7 @@ class BuildOptions:
         choosing: How the user wants distributions chosen; what concerns builds is taken from it.
         editable: Whether folders are built as editable where the user says so: not to download.
         keep: ``--no-clean``: leave the folders of builds behind.
+        variables: ``PIP_*`` environment variables that hooks see: none that is a setting of pip's.
     """
 
     isolated: bool = True
@@ -66,6 +67,7 @@ class BuildOptions:
     choosing: ResolveOptions = field(default_factory=ResolveOptions)
     editable: bool = True
     keep: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def for_requirements(self) -> ResolveOptions:
@@ -111,6 +113,7 @@ class SdistBuilder:
             cache=cache,
             isolated=self._options.isolated,
             check_dependencies=self._options.check_dependencies,
+            variables=self._options.variables,
         )
         self._builds: dict[object, Build] = {}
         self._building: dict[str, str] = {}  # names by file names, the outermost first
@@ -299,6 +302,8 @@ def _fingerprint(environment: TargetEnvironment) -> Sha256 | None:
     """The digest of what is installed there, of all that may take part in a build."""
     said = []
     for found in importlib.metadata.distributions(path=list(environment.path)):
+        if canonicalize_name(found.metadata["Name"] or "") == "pip":
+            continue  # It starts builds, and here not even that.
         record = found.read_text("RECORD")
         if record is None or "editable" in (found.read_text("direct_url.json") or ""):
             return None  # What it holds has no digest, or is a folder that somebody works on.
