@@ -102,9 +102,13 @@ def test_a_folder_that_stands_for_a_trusted_repository_is_verified(
     other = make_repository(tmp_path / "other", make_wheel(tmp_path / "newer", "app", "9.0"))
     root = str(other.root)
     assert not client.run("trust", "add", "other", other.folder, "--root", root).code
-    index = (other.folder / "simple").as_uri()
-    done = client.install("app", "--no-deps", "-i", index, "--dry-run", "--report", "-")
-    assert '"repository": "other"' in done.out
+    link = tmp_path / "link"
+    link.symlink_to(other.folder)
+    # Another spelling must not make it a folder that nobody signs.
+    for place in (other.folder / "simple", link / "simple", link / ".." / "other" / "simple"):
+        index = f"file://{place}"
+        done = client.install("app", "--no-deps", "-i", index, "--dry-run", "--report", "-")
+        assert '"repository": "other"' in done.out
     for file in (other.folder / "packages" / "app").glob("*.whl"):
         file.write_bytes(b"changed")
     assert client.install("app", "--no-deps", "-i", index).code == 3
