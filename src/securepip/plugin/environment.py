@@ -112,7 +112,8 @@ def find_environment(python: str | None) -> Environment:
             remedy="Use a virtual environment.",
         )
     pip = target.installed.get(canonicalize_name("pip"))
-    return Environment(target.python, target.purelib, pip.version if pip else None)
+    # Not resolved: through its link an interpreter knows of which environment it is.
+    return Environment(target.python.absolute(), target.purelib, pip.version if pip else None)
 
 
 def enable(environment: Environment) -> Status:

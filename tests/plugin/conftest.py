@@ -1,0 +1,134 @@
+"""Environments with a pip of their own, plain or with the plugin, and a machine to run it on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pip
+import pytest
+
+from tests.support.hostile import HostileServer
+from tests.support.machine import Finished, Machine
+from tests.support.repositories import MadeRepository
+
+PYTHON = Path(sys.executable)
+
+
+def run(
+    machine: Machine,
+    *command: str | Path,
+    cwd: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program with the machine's variables, and these."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd or machine.folder,
+        env={**machine.variables, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def run_pip(machine: Machine, *words: str | Path, **variables: str) -> Finished:
+    """Run the environment's own pip, as people do."""
+    return run(machine, machine.python, "-m", "pip", *words, variables=variables)
+
+
+def assert_refused(done: Finished, *reasons: str) -> None:
+    """The pip failed, said why in words, and did nothing."""
+    assert done.code == 1, done
+    for reason in reasons:
+        assert reason in done.err, done.err
+    assert "Traceback" not in done.err, done.err
+    assert "Successfully" not in done.out
+    assert "Saved" not in done.out
+
+
+def put_pip(environment: Path, packages: Sequence[Path]) -> None:
+    """Give an environment a pip: the folders that it consists of."""
+    (folder,) = (environment / "lib").glob("python*/site-packages")
+    for package in packages:
+        shutil.copytree(
+            package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+
+@pytest.fixture(scope="session")
+def pip_environment(empty_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the pip that securepip has. To be copied, not changed."""
+    environment = tmp_path_factory.mktemp("pip") / "environment"
+    shutil.copytree(empty_environment, environment, symlinks=True)
+    package = Path(pip.__file__).parent
+    put_pip(environment, [package, package.with_name(f"pip-{pip.__version__}.dist-info")])
+    # Compiled once, not by each copy.
+    python, library = environment / "bin" / "python", environment / "lib"
+    subprocess.run([python, "-m", "compileall", "-q", library], check=True)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def enabled_environment(pip_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with the plugin. To be copied, not changed."""
+    machine = Machine(tmp_path_factory.mktemp("enabled"), pip_environment)
+    enabled = machine.run("plugin", "enable", "--python", machine.environment)
+    assert enabled.code == 0, enabled.err
+    return machine.environment
+
+
+_OLD_PIPS = ("23.0", "23.3.2", "24.0", "24.3.1", "25.0", "25.3", "26.0")
+
+
+@pytest.fixture(scope="session")
+def pip_of(request: pytest.FixtureRequest) -> dict[str, Path]:
+    """Old pips from the index that this machine uses, unpacked, by version; fetched only once."""
+    kept = request.config.cache.mkdir("pips") if request.config.cache else Path()
+    found = {}
+    for version in _OLD_PIPS:
+        found[version] = kept / version
+        if not found[version].exists():
+            fetched = kept / f"new-{version}-{os.getpid()}"
+            words = ("download", "-q", "--no-deps", "--only-binary=:all:", f"pip=={version}")
+            subprocess.run([PYTHON, "-m", "pip", *words, "-d", fetched], check=True)
+            (wheel,) = fetched.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(fetched / "unpacked")
+            with suppress(OSError):  # another worker was faster
+                (fetched / "unpacked").rename(found[version])
+            shutil.rmtree(fetched)
+    return found
+
+
+@pytest.fixture
+def plain(tmp_path: Path, pip_environment: Path) -> Machine:
+    """A machine whose pip verifies nothing."""
+    (tmp_path / "plain").mkdir()
+    return Machine(tmp_path / "plain", pip_environment)
+
+
+@pytest.fixture
+def plugged(tmp_path: Path, enabled_environment: Path) -> Machine:
+    """A machine whose pip has the plugin, and which believes nobody yet."""
+    (tmp_path / "plugged").mkdir()
+    return Machine(tmp_path / "plugged", enabled_environment)
+
+
+@pytest.fixture
+def believer(
+    plugged: Machine, shared_repository: MadeRepository, hostile: HostileServer
+) -> Machine:
+    """The same, and it believes the shared repository, served by ``hostile``."""
+    plugged.trust(shared_repository, hostile.url)
+    shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
+    return plugged

@@ -1,0 +1,296 @@
+"""Ways past the plugin: each works without it, and is refused with it, with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from securepip.formats.digests import sha256_of
+from tests.plugin.conftest import PYTHON, assert_refused, run, run_pip
+from tests.support.hostile import serve_hostile
+from tests.support.indexes import Index, serve_index
+from tests.support.machine import Finished, Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+_SOURCES = Path(__file__).parents[2] / "src"
+_UNSIGNED = "stands for no repository that this machine trusts"
+_NO_HASH = "without a hash"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where all of it happens. Nothing is installed here, so that one is enough for all tests.
+
+    Attributes:
+        plain: A machine whose pip verifies nothing.
+        plugged: One whose pip has the plugin, and which believes the shared repository.
+        index: An index that nobody signs; it has ``evil``.
+        trusted: The URL of the index of the shared repository.
+        wheel: ``evil``, on this machine.
+    """
+
+    plain: Machine
+    plugged: Machine
+    index: Index
+    trusted: str
+    wheel: Path
+
+    @property
+    def address(self) -> str:
+        """Where the index has ``evil``."""
+        return f"http://{self.index.host}/files/{self.wheel.name}"
+
+    def download(self, machine: Machine, *words: str | Path, **variables: str) -> Finished:
+        """``pip download`` to a folder of its own."""
+        return run_pip(machine, "download", "--no-deps", "-d", "downloaded", *words, **variables)
+
+    def is_refused(self, *words: str | Path, because: str, **variables: str) -> None:
+        """It works without the plugin, and is refused with it, before anything is asked for."""
+        done = self.download(self.plain, *words, **variables)
+        assert done.code == 0, done.err
+        self.index.seen.clear()
+        assert_refused(self.download(self.plugged, *words, **variables), because)
+        assert not self.index.seen
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory,
+    pip_environment: Path,
+    enabled_environment: Path,
+    shared_repository: MadeRepository,
+) -> Iterator[Place]:
+    """The place; one gateway serves every pip of it, which spares its start."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "plain").mkdir()
+    (folder / "plugged").mkdir()
+    plain = Machine(folder / "plain", pip_environment)
+    plugged = Machine(folder / "plugged", enabled_environment)
+    wheel = make_wheel(folder, "evil", "1.0")
+    with serve_hostile(shared_repository.folder) as server, serve_index() as index:
+        plugged.trust(shared_repository, server.url)
+        index.offer(wheel)
+        gateway = subprocess.Popen(
+            [PYTHON, "-c", "import sys; from securepip.plugin.serve import main; main([])"],
+            env={**plugged.variables, "PYTHONPATH": str(_SOURCES)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with gateway:
+            assert gateway.stdout is not None
+            said = json.loads(gateway.stdout.readline())
+            plugged.variables["SECUREPIP_PLUGIN_GATEWAY"] = said["file"]
+            yield Place(plain, plugged, index, f"{server.url}simple/", wheel)
+            assert gateway.stdin is not None
+            gateway.stdin.close()
+
+
+@pytest.mark.parametrize("option", ["--index-url", "--extra-index-url", "--find-links"])
+def test_an_option_that_leads_elsewhere(place: Place, option: str) -> None:
+    url = f"http://{place.index.host}/simple/evil/" if "links" in option else place.index.url
+    main = () if option == "--index-url" else ("--index-url", place.trusted)
+    place.is_refused("evil", *main, option, url, because=_UNSIGNED)
+
+
+@pytest.mark.parametrize("variable", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"])
+def test_a_variable_that_leads_elsewhere(place: Place, variable: str) -> None:
+    links = "LINKS" in variable
+    url = f"http://{place.index.host}/simple/evil/" if links else place.index.url
+    settings = {"PIP_INDEX_URL": place.trusted, variable: url}
+    place.is_refused("evil", because=_UNSIGNED, **settings)
+
+
+def test_a_configuration_file_that_leads_elsewhere(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "pip.conf"
+    file.write_text(
+        f"[global]\nindex-url = {place.trusted}\n[download]\nextra-index-url = {place.index.url}\n"
+    )
+    place.is_refused("evil", because=_UNSIGNED, PIP_CONFIG_FILE=str(file))
+
+
+@pytest.mark.parametrize(
+    "line", ["-i {index}", "--extra-index-url {index}", "--find-links {index}evil/"]
+)
+def test_a_line_of_a_requirements_file_that_leads_elsewhere(
+    place: Place, tmp_path: Path, line: str
+) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"{line.format(index=place.index.url)}\nevil\n")
+    place.is_refused("-r", file, because=_UNSIGNED, PIP_INDEX_URL=place.trusted)
+
+
+def test_a_trusted_host_is_not_a_trusted_repository(place: Place) -> None:
+    place.is_refused(
+        "evil", "-i", place.index.url, "--trusted-host", place.index.host, because=_UNSIGNED
+    )
+
+
+def test_a_page_of_links_on_this_machine_that_leads_elsewhere(place: Place, tmp_path: Path) -> None:
+    page = tmp_path / "links.html"
+    digest = sha256_of(place.wheel.read_bytes())
+    page.write_text(f'<!DOCTYPE html><a href="{place.address}#sha256={digest}">{place.wheel.name}')
+    place.is_refused(
+        "evil", "--no-index", "--find-links", page, because="is listed on no signed page"
+    )
+
+
+@pytest.mark.parametrize("fragment", ["", "#md5={md5}", "#egg=evil"])
+def test_an_address_without_a_strong_hash(place: Place, fragment: str) -> None:
+    md5 = hashlib.md5(place.wheel.read_bytes(), usedforsecurity=False).hexdigest()
+    address = place.address + fragment.format(md5=md5)
+    place.is_refused("--no-index", address, because=_NO_HASH)
+
+
+def test_an_address_with_its_hash_is_taken_and_with_another_refused(
+    place: Place, tmp_path: Path
+) -> None:
+    data = place.wheel.read_bytes()
+    digest = hashlib.sha512(data).hexdigest()
+    done = place.download(place.plugged, f"{place.address}#sha512={digest}")
+    assert done.code == 0, done.err
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"evil @ {place.address} --hash=sha256:{sha256_of(data)}\n")
+    assert place.download(place.plugged, "-r", file).code == 0
+    file.write_text(f"evil @ {place.address} --hash=sha256:{'0' * 64}\n")
+    assert_refused(
+        place.download(place.plugged, "-r", file), "does not have the hash that you named"
+    )
+
+
+def test_a_dependency_at_an_address_without_a_hash(place: Place, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "local", "1.0", requires=[f"evil @ {place.address}"])
+    words = ("download", "-d", "downloaded", "--no-index", wheel)
+    assert run_pip(place.plain, *words).code == 0
+    assert_refused(run_pip(place.plugged, *words), _NO_HASH, place.address)
+
+
+def test_a_version_control_system(place: Place, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "evil"\nversion = "1.0"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
+    )
+    (source / "b.py").write_text(
+        "import pathlib\n"
+        "def get_requires_for_build_wheel(config_settings=None): return []\n"
+        "def prepare_metadata_for_build_wheel(folder, config_settings=None):\n"
+        "    info = pathlib.Path(folder, 'evil-1.0.dist-info')\n"
+        "    info.mkdir()\n"
+        "    text = 'Metadata-Version: 2.1\\nName: evil\\nVersion: 1.0\\n'\n"
+        "    (info / 'METADATA').write_text(text)\n"
+        "    return info.name\n"
+    )
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
+        subprocess.run([*git, *words], cwd=source, check=True)
+    place.is_refused("--no-index", f"evil @ git+{source.as_uri()}", because="version control")
+
+
+def test_pip_that_a_program_imports(place: Place) -> None:
+    program = (
+        "import sys; from pip._internal.cli.main import main; "
+        "sys.exit(main(['download', '--no-deps', '-d', 'downloaded', 'evil', '-i', sys.argv[1]]))"
+    )
+    done = run(place.plain, place.plain.python, "-c", program, place.index.url)
+    assert done.code == 0, done.err
+    place.index.seen.clear()
+    done = run(place.plugged, place.plugged.python, "-c", program, place.index.url)
+    assert_refused(done, _UNSIGNED)
+    assert not place.index.seen
+
+
+def test_isolated_mode_is_no_way_past_it(place: Place) -> None:
+    words = ("-I", "-m", "pip", "--isolated", "download", "-d", "downloaded", "evil", "-i",
+             place.index.url)  # fmt: skip
+    assert run(place.plain, place.plain.python, *words).code == 0
+    assert_refused(run(place.plugged, place.plugged.python, *words), _UNSIGNED)
+
+
+def test_a_way_to_connect_that_the_plugin_does_not_know(place: Place, tmp_path: Path) -> None:
+    # A pip that fetches without its session: this module stands for it.
+    leak = tmp_path / "leak.py"
+    leak.write_text(
+        "__name__ = 'pip._internal.leak'\n"
+        "def fetch(url):\n    import urllib.request\n    urllib.request.urlopen(url).read()\n"
+    )
+    program = (
+        "import sys, pip._internal; names = {}; exec(open(sys.argv[1]).read(), names); "
+        "names['fetch'](sys.argv[2])"
+    )
+    for machine in (place.plain, place.plugged):
+        place.index.seen.clear()
+        done = run(machine, machine.python, "-c", program, leak, place.address)
+        assert (done.code == 0) == (machine is place.plain), done.err
+        assert bool(place.index.seen) == (machine is place.plain)
+    assert "by a way that securepip's plugin does not know" in done.err
+
+
+def test_a_program_that_imports_pip_may_connect_where_it_likes(place: Place) -> None:
+    program = (
+        "import sys, urllib.request, pip._internal; urllib.request.urlopen(sys.argv[1]).read()"
+    )
+    done = run(place.plugged, place.plugged.python, "-c", program, place.address)
+    assert done.code == 0, done.err
+
+
+def test_an_upload_of_anything(place: Place) -> None:
+    done = run_pip(place.plugged, "search", "evil", "-i", place.index.url)
+    assert_refused(done, "whose answer could not be verified")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_fine"),
+    [
+        ("app==2.0 ; python_version > '3'  # a comment", True),
+        ("app --hash=sha256:{digest}", True),
+        ("-c constraints.txt", True),
+        ("--only-binary=:all:", True),
+        ("evil @ {address}#sha256={digest}", False),
+        ("{address}#sha256={digest}", False),
+        ("./{wheel}", False),
+        ("{wheel}", False),
+        ("-e .", False),
+        ("--find-links /tmp", False),
+        ("-r file:///etc/hosts", False),
+        ("app==${{HOME}}", False),
+    ],
+)
+def test_a_requirements_file_from_elsewhere_names_projects_alone(
+    place: Place, tmp_path: Path, line: str, is_fine: bool
+) -> None:
+    with serve_hostile(tmp_path) as server:
+        digest = sha256_of(place.wheel.read_bytes())
+        text = line.format(address=place.address, digest=digest, wheel=place.wheel.name)
+        (tmp_path / "requirements.txt").write_text(f"{text}\n")
+        (tmp_path / "constraints.txt").write_text("app<2\n")
+        done = run_pip(place.plugged, "install", "--dry-run", "--no-deps", "-r",
+                       f"{server.url}requirements.txt")  # fmt: skip
+    if is_fine:
+        assert "names more than projects" not in done.err
+    else:
+        assert_refused(done, "names more than projects", repr(text)[1:-1])
+
+
+def test_what_the_user_names_on_this_machine_stays_their_own(place: Place) -> None:
+    folder = place.wheel.parent
+    for words in ((str(place.wheel),), ("evil", "--no-index", "--find-links", str(folder))):
+        done = place.download(place.plugged, *words)
+        assert done.code == 0, done.err
+
+
+def test_the_switch_lets_everything_through_and_says_so_each_time(place: Place) -> None:
+    switch = {"SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION": "1"}
+    done = place.download(place.plugged, "evil", "-i", place.index.url, **switch)
+    assert done.code == 0
+    assert "WARNING: package verification is switched off" in done.err
+    assert "WARNING" in run_pip(place.plugged, "--version", **switch).err
+    switch = dict.fromkeys(switch, "perhaps")
+    assert_refused(place.download(place.plugged, "evil", "-i", place.index.url, **switch))

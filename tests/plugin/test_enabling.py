@@ -1,0 +1,156 @@
+"""``plugin enable``, ``disable`` and ``status``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import assert_refused, put_pip, run, run_pip
+from tests.support.hostile import HostileServer, flip_byte
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+
+
+def test_disabled_again_the_environment_is_as_it_was(plain: Machine) -> None:
+    before = plain.installed()
+    assert "pip" in plain.run("plugin", "status", "--python", plain.environment).out
+    enabled = plain.run("plugin", "enable", "--python", plain.environment)
+    assert enabled.code == 0, enabled.err
+    added = plain.installed().keys() - before.keys()
+    assert {Path(path).name for path in added} == {
+        "securepip-plugin.pth",
+        "securepip-plugin-start.start",
+        "_securepip_plugin.py",
+        "_securepip_plugin_start.py",
+    }
+    # It is no distribution.
+    assert "securepip" not in run_pip(plain, "list").out
+    # As where Python runs the `.start` file.
+    run(plain, plain.python, "-c", "import _securepip_plugin_start")
+    disabled = plain.run("plugin", "disable", "--python", plain.environment)
+    assert disabled.code == 0
+    assert "is as it was" in disabled.out
+    after = {path: data for path, data in plain.installed().items() if path in before}
+    assert plain.installed().keys() == before.keys()
+    assert after == before
+    assert "was not enabled" in plain.run("plugin", "disable", "--python", plain.environment).out
+
+
+def test_status_tries_it_and_names_what_it_cannot_do(plugged: Machine) -> None:
+    done = plugged.run("plugin", "status", "--python", plugged.environment)
+    assert done.code == 0, done.err
+    assert "installs what is verified" in done.out
+    for limit in ("-S", "minor version", "ensurepip", "uv"):
+        assert limit in done.out
+
+
+def test_status_notices_what_does_not_work(plugged: Machine) -> None:
+    (plugged.site_packages / "_securepip_plugin.py").unlink()
+    done = plugged.run("plugin", "status", "--python", plugged.environment)
+    assert done.code == 1
+    assert "_securepip_plugin.py is missing" in done.err
+    # A line that Python cannot run is one that it skips: nothing would be verified.
+    (plugged.site_packages / "securepip-plugin.pth").write_text("import sys; (")
+    done = plugged.run("plugin", "status", "--python", plugged.environment)
+    assert done.code == 1
+    assert "pip asked an address that nobody signs for" in done.err
+
+
+def test_an_environment_without_pip_is_refused_politely(
+    tmp_path: Path, empty_environment: Path
+) -> None:
+    machine = Machine(tmp_path, empty_environment)
+    before = machine.installed()
+    done = machine.run("plugin", "enable", "--python", machine.environment)
+    assert done.code == 2
+    assert "there is no pip" in done.err
+    assert machine.installed() == before
+
+
+def test_an_old_pip_is_refused_politely(plain: Machine) -> None:
+    (dist_info,) = plain.site_packages.glob("pip-*.dist-info")
+    metadata = (dist_info / "METADATA").read_text()
+    shutil.rmtree(dist_info)
+    older = plain.site_packages / "pip-22.3.dist-info"
+    older.mkdir()
+    (older / "METADATA").write_text(metadata)
+    done = plain.run("plugin", "enable", "--python", plain.environment)
+    assert done.code == 2
+    assert "needs pip 23.0 or later" in done.err
+
+
+def test_a_pip_that_does_not_fit_is_left_as_it_was(plain: Machine) -> None:
+    session = plain.site_packages / "pip" / "_internal" / "network" / "session.py"
+    session.write_text(session.read_text().replace("class PipSession(", "class Another("))
+    before = {path for path in plain.installed() if "__pycache__" not in path}
+    done = plain.run("plugin", "enable", "--python", plain.environment)
+    assert done.code == 1
+    assert "has been removed again" in done.err
+    assert "not made as the plugin knows it" in done.err
+    assert {path for path in plain.installed() if "__pycache__" not in path} == before
+
+
+def test_an_environment_that_may_not_be_written_to_is_named(plain: Machine) -> None:
+    (plain.site_packages / "_securepip_plugin.py").mkdir()
+    done = plain.run("plugin", "enable", "--python", plain.environment)
+    assert done.code == 2
+    assert f"{plain.site_packages} cannot be changed" in done.err
+    assert not (plain.site_packages / "securepip-plugin.pth").exists()
+
+
+def test_the_start_file_does_what_the_line_does(plugged: Machine) -> None:
+    # No Python before 3.15 reads it; what that one does with it is done here by hand.
+    (plugged.site_packages / "securepip-plugin.pth").unlink()
+    entry = (plugged.site_packages / "securepip-plugin-start.start").read_text().strip()
+    module, _, function = entry.partition(":")
+    (plugged.site_packages / "sitecustomize.py").write_text(
+        f"import {module}\n{module}.{function}()\n{module}.{function}()\n"
+    )
+    (plugged.site_packages / "_securepip_plugin.py").unlink()
+    done = run_pip(plugged, "--version")
+    assert done.code == 1
+    assert "_securepip_plugin.py is missing" in done.err
+
+
+def test_the_console_script_of_pip_is_held_to_it_too(plugged: Machine) -> None:
+    script = plugged.environment / "bin" / "pip"
+    script.write_text(
+        f"#!{plugged.python}\nimport sys\nfrom pip._internal.cli.main import main\n"
+        "sys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    assert run(plugged, script, "--version").code == 0
+    (plugged.site_packages / "_securepip_plugin.py").unlink()
+    done = run(plugged, script, "--version")
+    assert done.code == 1
+    assert done.err.startswith("ERROR: pip is stopped by securepip's plugin")
+
+
+# The oldest, and one of each year since; of 2026 there is the one that securepip itself has.
+@pytest.mark.registry
+@pytest.mark.parametrize("version", ["23.0", "23.3.2", "24.0", "24.3.1", "25.0", "25.3", "26.0"])
+def test_pips_of_each_year(
+    version: str,
+    tmp_path: Path,
+    empty_environment: Path,
+    pip_of: dict[str, Path],
+    shared_repository: MadeRepository,
+    hostile: HostileServer,
+) -> None:
+    if sys.version_info >= (3, 12) and version == "23.0":
+        pytest.skip("pip 23.0 does not run on this Python")
+    machine = Machine(tmp_path, empty_environment)
+    put_pip(machine.environment, sorted(pip_of[version].iterdir()))
+    machine.trust(shared_repository, hostile.url)
+    enabled = machine.run("plugin", "enable", "--python", machine.environment)
+    assert enabled.code == 0, enabled.err
+    assert f"pip {version} " in run_pip(machine, "--version").out
+    hostile.alter(r"packages/lib/.*\.whl", flip_byte)
+    assert_refused(run_pip(machine, "install", "app"), f"{hostile.url}packages/lib/")
+    hostile.honest()
+    done = run_pip(machine, "install", "app")
+    assert done.code == 0, done.err
+    assert machine.version_of("lib") == "1.0"

@@ -1,0 +1,233 @@
+"""In an enabled environment pip does what it does without the plugin, with verified bytes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from securepip.formats.digests import sha256_of
+from tests.attacks.test_forged_build_requirements import _BACKEND, _PYPROJECT
+from tests.plugin.conftest import assert_refused, run_pip
+from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_sdist, make_wheel
+
+_LIST = "app[more]>=1  # a comment\nother==1.0\nbuilt\n"
+
+
+@pytest.fixture
+def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
+    """A repository whose ``built`` is an sdist that ``maker`` builds."""
+    made.add(
+        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
+        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
+    )
+    with serve_hostile(made.folder) as server:
+        yield server
+
+
+@pytest.fixture
+def believing(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
+    """A machine with the plugin that believes that repository, and has seen nothing of it yet."""
+    plugged.trust(made, served.url)
+    shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
+    return plugged
+
+
+def packages(machine: Machine) -> dict[str, bytes]:
+    """What is installed, without what differs from one machine or moment to another."""
+    kept = {}
+    for path, data in machine.installed().items():
+        if "/pip" in path or "securepip" in path or "__pycache__" in path or "/RECORD" in path:
+            continue
+        kept[path] = data
+    return kept
+
+
+def normal(machine: Machine, said: str) -> list[str]:
+    """What pip said, without the names of temporary folders and digests of what was built here."""
+    said = said.replace(str(machine.folder), "")
+    said = re.sub(r"sha256=[0-9a-f]{64}", "sha256=…", said)
+    return re.sub(r"(?<=Stored in directory: )\S*", "…", said).splitlines()
+
+
+def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
+    plain: Machine, believing: Machine, served: HostileServer
+) -> None:
+    for machine in (plain, believing):
+        (machine.folder / "requirements.txt").write_text(_LIST)
+        (machine.folder / "constraints.txt").write_text("app<3\n")
+    words = ("install", "-r", "requirements.txt", "-c", "constraints.txt", "--index-url",
+             f"{served.url}simple/")  # fmt: skip
+    without, verified = run_pip(plain, *words), run_pip(believing, *words)
+    assert without.code == verified.code == 0, verified.err
+    changes = [
+        line
+        for line in difflib.ndiff(
+            normal(plain, without.out + without.err), normal(believing, verified.out + verified.err)
+        )
+        if line.startswith(("+ ", "- "))
+    ]
+    assert len(changes) <= 2, changes  # one line that differs is one less and one more
+    assert packages(believing) == packages(plain)
+    assert believing.version_of("built") == "1.0"
+
+
+def test_pips_own_index_stands_for_all_that_is_trusted(believer: Machine) -> None:
+    done = run_pip(believer, "install", "app")
+    assert done.code == 0, done.err
+    assert believer.version_of("app") == "2.0"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"metadata/timestamp\.json",
+        r"metadata/.*\.bin-.*\.json",
+        r"simple/built/.*",
+        r"packages/app/.*2\.0.*\.metadata",
+        r"packages/lib/.*\.whl",
+        r"packages/built/.*\.tar\.gz",
+        r"simple/maker/.*",
+        r"packages/maker/.*\.whl",
+    ],
+)
+def test_one_changed_answer_and_pip_installs_nothing(
+    believing: Machine, served: HostileServer, pattern: str
+) -> None:
+    before = believing.installed()
+    served.alter(pattern, flip_byte)
+    done = run_pip(believing, "install", "app", "built")
+    assert_refused(done)
+    # What a build needs is installed by a process of its own, whose words pip repeats on either.
+    assert re.search(f"{served.url}{pattern}", done.out + done.err), done
+    assert believing.installed() == before
+
+
+def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
+    plain: Machine, believing: Machine, served: HostileServer, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
+    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": code}).read_bytes()
+    name = "maker-1.0-py3-none-any.whl"
+    genuine = (served.folder / "packages" / "maker" / name).read_bytes()
+
+    def rehash(page: bytes) -> bytes:
+        forged = page.replace(sha256_of(genuine).encode(), sha256_of(evil).encode())
+        return forged.replace(b'"size":%d' % len(genuine), b'"size":%d' % len(evil))
+
+    served.alter(r"simple/maker/.*", rehash)
+    served.alter(rf"packages/maker/[^/]*{name}", lambda _: evil)
+    assert run_pip(plain, "install", "built", "-i", f"{served.url}simple/").code == 0
+    assert ran.exists()
+    ran.unlink()
+    assert_refused(run_pip(believing, "install", "built", "-i", f"{served.url}simple/"))
+    assert not ran.exists()
+    assert believing.version_of("built") is None
+
+
+def test_download_wheel_and_index_versions_are_verified_too(
+    believing: Machine, served: HostileServer, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    assert run_pip(believing, "download", "app", "-d", place).code == 0
+    assert run_pip(believing, "wheel", "built", "-w", place).code == 0
+    assert sorted(path.name for path in place.iterdir()) == [
+        "app-2.0-py3-none-any.whl",
+        "built-1.0-py3-none-any.whl",
+        "lib-1.0-py3-none-any.whl",
+    ]
+    assert "Available versions: 2.0, 1.0" in run_pip(believing, "index", "versions", "app").out
+    served.alter(r"simple/app/.*", flip_byte)
+    shutil.rmtree(believing.folder / "cache")
+    assert_refused(run_pip(believing, "index", "versions", "app"), f"{served.url}simple/app/")
+
+
+def test_a_wheel_that_was_built_before_is_not_taken_from_pips_cache(
+    plain: Machine, believing: Machine, served: HostileServer, tmp_path: Path
+) -> None:
+    cache = tmp_path / "pip-cache"
+    words = ("install", "built", "-i", f"{served.url}simple/", "--cache-dir", cache)
+    assert run_pip(plain, *words).code == 0
+    (built,) = (cache / "wheels").rglob("built-*.whl")
+    shutil.copy(make_wheel(tmp_path / "evil", "built", "1.0", files={"evil.py": ""}), built)
+    run_pip(plain, "uninstall", "-y", "built")
+    assert run_pip(plain, *words).code == 0
+    assert (plain.site_packages / "evil.py").exists()
+    assert run_pip(believing, *words).code == 0
+    assert not (believing.site_packages / "evil.py").exists()
+    # What was built of verified files is kept, and found again.
+    run_pip(believing, "uninstall", "-y", "built")
+    assert "Using cached built-1.0" in run_pip(believing, *words).out
+
+
+def test_without_a_cache_nothing_is_kept(believer: Machine) -> None:
+    assert run_pip(believer, "install", "app", "--no-cache-dir").code == 0
+    assert not (believer.folder / "cache").exists()
+
+
+def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
+    believing: Machine, served: HostileServer
+) -> None:
+    served.seen.clear()
+    assert run_pip(believing, "install", "built").code == 0
+    # The timestamp is fetched once by each gateway.
+    assert served.seen.count("metadata/timestamp.json") == 1
+    deadline = time.monotonic() + 20
+    while list((believing.folder / "data").glob("gateway-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list((believing.folder / "data").glob("gateway-*"))
+
+
+def test_a_gateway_that_is_gone_is_not_relied_on(believer: Machine, tmp_path: Path) -> None:
+    stale = tmp_path / "stale"
+    stale.write_text('{"url": "http://127.0.0.1:9/token/"}')
+    stale.chmod(0o600)
+    done = run_pip(believer, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(stale))
+    assert done.code == 0, done.err
+
+
+def test_a_gateway_file_that_others_may_read_is_not_believed(
+    believer: Machine, hostile: HostileServer, tmp_path: Path
+) -> None:
+    planted = tmp_path / "planted"
+    planted.write_text(json.dumps({"url": hostile.url}))
+    planted.chmod(0o644)
+    done = run_pip(believer, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(planted))
+    assert done.code == 0, done.err
+    assert not [path for path in hostile.seen if "by-url" in path]
+
+
+def test_a_project_that_nobody_signs_is_not_found_as_pip_says_it(believer: Machine) -> None:
+    done = run_pip(believer, "install", "nosuch")
+    assert done.code == 1
+    assert "No matching distribution found for nosuch" in done.err
+
+
+def test_pip_of_another_environment_is_held_to_it_by_python(
+    plain: Machine, believer: Machine, hostile: HostileServer
+) -> None:
+    words = ("--python", believer.python, "install", "app")
+    variables = {name: value for name, value in believer.variables.items() if "SECUREPIP" in name}
+    done = run_pip(plain, *words, **variables)
+    assert done.code == 0, done.err
+    assert believer.version_of("app") == "2.0"
+    shutil.rmtree(believer.folder / "cache")
+    hostile.alter(r"packages/lib/.*\.whl", flip_byte)
+    done = run_pip(plain, *words, "--force-reinstall", **variables)
+    assert_refused(done, f"{hostile.url}packages/lib/")
+
+
+def test_securepip_installs_into_an_enabled_environment(believer: Machine) -> None:
+    done = believer.install("app")
+    assert done.code == 0, done.err
+    assert believer.version_of("app") == "2.0"
