@@ -6,8 +6,11 @@ The rules:
   The Host header must be ours: a web page elsewhere whose name is made to lead here ("DNS
   rebinding") sends its own.
 * Only GET and HEAD; a browser is told to run nothing and to guess nothing.
-* A refusal says why in its reason phrase, which requests-based tools and pip print, and in its body
-  as problem details (RFC 9457), which uv prints.
+* A refusal says why in its reason phrase, which tools over requests print, and in its body as
+  problem details (RFC 9457), which uv prints.
+* A page that cannot be had ends a tool. pip and pdm would pass over the error, find no version of
+  the project, and take an older one of what depends on it: whoever breaks one page would decide
+  which versions are installed. So these two get an error that they cannot decode, and stop.
 
 Sources: PEP 503, 658, 691, 700, 714; RFC 9110 (conditions, ranges), RFC 9457.
 """
@@ -62,7 +65,6 @@ REASON_HEADER = "x-reason"
 NOT_VERIFIED_FOR_PIP = 590
 """What pip gets instead of 502, which it tries again five times and then reports without the
 reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
-
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
@@ -132,9 +134,7 @@ def create_app(
     }
     if by_url:
         routes["/by-url"] = gateway.by_url
-    app = Starlette(
-        routes=[Route(path, gateway.explained(endpoint)) for path, endpoint in routes.items()]
-    )
+    app = Starlette(routes=[Route(path, gateway.explained(run)) for path, run in routes.items()])
     app.router.redirect_slashes = False
     return _Guard(app, token, frozenset(hosts))
 
@@ -276,7 +276,7 @@ class _Gateway:
 
     def _explain(self, request: Request, error: SecurepipError) -> Response:
         known = (int(code) for kind, code in _STATUS if isinstance(error, kind))
-        status = next(known, _failed(request))
+        status = next(known, int(HTTPStatus.BAD_GATEWAY))
         if status == HTTPStatus.NOT_FOUND:
             _log.debug("404: %s", error.what)
         elif self._seen.failures and self._seen.failures[-1].what == error.what:
@@ -286,7 +286,16 @@ class _Gateway:
         else:
             self._seen.failures.append(_Failure(error.what))
             _log.warning("%s", error)
-        return _problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
+        tool = request.headers.get("user-agent", "").partition("/")[0]
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and tool == "pip":
+            status = NOT_VERIFIED_FOR_PIP
+        problem = _problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
+        is_page = "filename" not in request.path_params
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_page and tool in ("pip", "pdm"):
+            # It is not; that is the point. pip prints the whole header.
+            reason = _reason(error.what).replace(",", ";")
+            problem.headers["Content-Encoding"] = f"{reason}, gzip"
+        return problem
 
     def _send(self, request: Request, answer: Answer) -> Response:
         if isinstance(answer, PageAnswer):
@@ -296,12 +305,6 @@ class _Gateway:
             return _send_bytes(request, answer.data, "text/plain; charset=utf-8", answer.sha256)
         self._seen.files += 1
         return _send_file(request, answer)
-
-
-def _failed(request: Request) -> int:
-    """The status of what is not verified."""
-    is_pip = request.headers.get("user-agent", "").startswith("pip/")
-    return NOT_VERIFIED_FOR_PIP if is_pip else HTTPStatus.BAD_GATEWAY
 
 
 def _project(name: str) -> NormalizedName:
@@ -362,13 +365,17 @@ def _problem(
         "meaning": meaning,
         "remedy": remedy,
     }
-    reason = " ".join(what.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
     return Response(
         json.dumps(problem, indent=1).encode(),
         status_code=status,
-        headers={**_COMMON, REASON_HEADER: reason},
+        headers={**_COMMON, REASON_HEADER: _reason(what)},
         media_type="application/problem+json",
     )
+
+
+def _reason(what: str) -> str:
+    """One line that a header may hold."""
+    return " ".join(what.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
 
 
 def _kind(error: SecurepipError) -> str:
