@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, repo_ceremony, repo_claims, repo_rotate, repo_sync
+from securepip.cli import console, repo_audit, repo_ceremony, repo_claims, repo_rotate, repo_sync
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
-from securepip.errors import UsageError
+from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
 from securepip.signing.config import DEFAULT_EXPECTED_FILES
 
@@ -44,6 +44,7 @@ def add_to(commands: Commands) -> None:
     repo_claims.add_to(inner)
     repo_rotate.add_to(inner)
     repo_ceremony.add_to(inner)
+    repo_audit.add_to(inner)
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
@@ -179,10 +180,16 @@ def _add_status(inner: Commands) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from securepip.signing.audit import check_own
     from securepip.signing.status import OFFLINE_ROLES, status
 
     with open_repository(arguments) as repository:
         shown = status(repository)
+        problem = None
+        try:
+            check_own(repository)
+        except RepositoryStateError as error:
+            problem = error
     console.say(f"{shown.projects} projects, {shown.files} files, {shown.bins} bins")
     for role in shown.roles:
         console.say(
@@ -194,7 +201,9 @@ def _status(arguments: argparse.Namespace) -> int:
         console.say(f"key here: {uri}")
     if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
-    return 1 if _warn_of(shown.waiting, arguments.folder) else 0
+    if problem is not None:
+        console.show_error(problem)
+    return 1 if _warn_of(shown.waiting, arguments.folder) or problem else 0
 
 
 def _show_claims(claims: Sequence[ClaimStatus]) -> None:

@@ -166,17 +166,18 @@ class Log:
     def _last(self, anchored: Anchor | None) -> Anchor:
         """The newest entry, once ``anchored`` is known to be there."""
         self._cut_torn_line()
-        newest = Anchor(0, _NOTHING)
+        newest: Anchor | None = None
         found = anchored is None
         for line in self._tail(anchored.entries if anchored else None):
             entry = self._parse(line)
-            if entry is None:
-                raise self._damaged("an entry cannot be read")
+            follows = (entry.number - 1, entry.previous) if entry else None
+            if entry is None or newest and follows != (newest.entries, newest.sha256):
+                raise self._damaged("an entry was changed")
             newest = Anchor(entry.number, entry.sha256)
             found = found or newest == anchored
         if not found and anchored is not None:
             raise self._damaged(f"entry {anchored.entries}, which the timestamp names, is gone")
-        return newest
+        return newest or Anchor(0, _NOTHING)
 
     def _tail(self, number: int | None) -> list[bytes]:
         """The last lines: at least those from entry ``number`` on."""

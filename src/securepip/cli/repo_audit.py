@@ -1,0 +1,185 @@
+"""``repo audit``, ``repo log`` and ``repo gc``: looking back, and cleaning up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.options import add_general_options, add_network_options, transport_from
+from securepip.errors import UsageError
+
+if TYPE_CHECKING:
+    from securepip.formats.digests import Sha256
+    from securepip.signing.audit import Comparison
+    from securepip.signing.roles import Roles
+    from securepip.transport import Transport
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_DEFAULT_DAYS = 28
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands to those of ``repo``."""
+    _add_audit(commands)
+    _add_log(commands)
+    _add_gc(commands)
+
+
+def _new(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    add_general_options(parser)
+    return parser
+
+
+def _add_audit(commands: Commands) -> None:
+    parser = _new(commands, "audit", "compare two copies of a repository, or one with its log")
+    parser.add_argument("first", metavar="A", help="a repository, a copy of one, or its URL")
+    parser.add_argument("second", metavar="B", nargs="?", help="another; without it, A's own log")
+    parser.add_argument(
+        "--root-sha256", metavar="HEX",
+        help="the fingerprint of the first root, where neither is a repository's own folder",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for machines")
+    add_network_options(parser)
+    parser.set_defaults(run=_audit)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from tempfile import TemporaryDirectory
+
+    from securepip.signing.audit import compare
+
+    if arguments.second is None:
+        return _audit_own(arguments)
+    root_sha256 = _fingerprint(arguments)
+    with transport_from(arguments) as transport, TemporaryDirectory(prefix="securepip-") as folder:
+        first, second = (
+            _state(place, Path(folder) / str(number), transport, root_sha256)
+            for number, place in enumerate((arguments.first, arguments.second))
+        )
+        comparison = compare(first, second)
+    if arguments.json:
+        console.say_machine(json.dumps(asdict(comparison)))
+    else:
+        _show(comparison)
+    return 1 if comparison else 0
+
+
+def _audit_own(arguments: argparse.Namespace) -> int:
+    from securepip.signing.audit import check_own
+    from securepip.signing.repository import Repository
+
+    with Repository.open(Path(arguments.first)) as repository:
+        entries = check_own(repository)
+    if arguments.json:
+        console.say_machine(json.dumps({"entries": len(entries)}))
+    else:
+        console.say(f"All that is current was signed here; the log has {len(entries)} entries.")
+    return 0
+
+
+def _fingerprint(arguments: argparse.Namespace) -> Sha256:
+    """Where the trust of both begins: said, or remembered by one that is a repository's own."""
+    from securepip.formats.digests import parse_sha256
+    from securepip.signing.config import CONFIG_NAME, STATE_DIR, load_config
+
+    if arguments.root_sha256 is not None:
+        return parse_sha256(arguments.root_sha256)
+    for place in (arguments.first, arguments.second):
+        if (Path(place) / STATE_DIR / CONFIG_NAME).exists():
+            return load_config(Path(place)).root_sha256
+    raise UsageError(
+        "neither of the two says where trust begins",
+        remedy="--root-sha256 HEX is the fingerprint of the first root.",
+    )
+
+
+def _state(place: str, folder: Path, transport: Transport, root_sha256: Sha256) -> Roles:
+    from securepip.formats.layout import METADATA_DIR
+    from securepip.signing.audit import fetch_state, read_state
+    from securepip.transport import file_url_to_path
+    from securepip.trust.location import parse_location
+
+    location = parse_location(place)
+    if location.startswith("file:"):
+        return read_state(file_url_to_path(location) / METADATA_DIR, root_sha256)
+    folder.mkdir()
+    return fetch_state(location, folder, transport, root_sha256)
+
+
+def _show(comparison: Comparison) -> None:
+    for target in comparison.targets:
+        if target.before is None:
+            console.say(f"added    {target.path} {target.after}")
+        elif target.after is None:
+            console.say(f"removed  {target.path} {target.before}")
+        else:
+            console.say(f"changed  {target.path} {target.before} -> {target.after}")
+    for change in comparison.keys:
+        for keyid in change.gone:
+            console.say(f"key of {change.role} that only the first names: {keyid}")
+        for keyid in change.came:
+            console.say(f"key of {change.role} that only the second names: {keyid}")
+        if change.thresholds[0] != change.thresholds[1]:
+            console.say(
+                f"threshold of {change.role}: {change.thresholds[0]} and {change.thresholds[1]}"
+            )
+    for role, before, after in comparison.older:
+        console.say(f"older    {role}: version {before}, then {after}")
+    if not comparison:
+        console.say("No difference.")
+
+
+def _add_log(commands: Commands) -> None:
+    parser = _new(commands, "log", "show what was signed, when, with which keys, and why")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=_log)
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    from securepip.signing.repository import Repository
+
+    with Repository.open(arguments.folder) as repository:
+        for entry in repository.log.check(repository.roles().timestamp.signed):
+            if arguments.json:
+                console.say_machine(json.dumps(asdict(entry), default=str))
+                continue
+            console.say(f"{entry.number}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.why}")
+            for signed in entry.signed:
+                keys = ", ".join(keyid[:12] for keyid in signed.keyids)
+                console.say(f"    {signed.role} version {signed.version}, with {keys}")
+    return 0
+
+
+def _add_gc(commands: Commands) -> None:
+    parser = _new(commands, "gc", "delete old snapshots, and what only they lead to")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument(
+        "--grace", type=int, default=_DEFAULT_DAYS, metavar="DAYS",
+        help=f"keep what was current within so many days (default: {_DEFAULT_DAYS})",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.set_defaults(run=_gc)
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from securepip.signing.gc import sweep
+    from securepip.signing.repository import Repository
+
+    if arguments.grace < 0:
+        raise UsageError("--grace: a number of days")
+    with Repository.open(arguments.folder) as repository:
+        done = sweep(repository, timedelta(days=arguments.grace), dry=arguments.dry_run)
+    verb = "Would delete" if arguments.dry_run else "Deleted"
+    console.say(
+        f"{verb} {done.files} files ({done.size / 1e6:.1f} MB), {done.snapshots} old snapshots "
+        f"among them; {done.kept_snapshots} snapshots stay"
+    )
+    return 0

@@ -1,0 +1,134 @@
+"""The log of what was signed: chained, named by the timestamp, noticed when it is tampered with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import RepositoryStateError
+from securepip.signing.add import add
+from securepip.signing.audit import check_own
+from securepip.signing.repository import Repository
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+Lines = list[bytes]
+
+
+@pytest.fixture
+def log(made: MadeRepository, tmp_path: Path) -> Path:
+    """The log of a repository in which something was signed three times."""
+    for minor in range(3):
+        made.add(make_wheel(tmp_path / "built", "more", f"1.{minor}"))
+    return made.folder / "state" / "log.jsonl"
+
+
+def test_it_says_what_was_signed_when_with_which_keys_and_why(
+    made: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    done = machine.run("repo", "add", made.folder, make_wheel(tmp_path, "more", "1.0"))
+    assert done.code == 0, done.err
+    with Repository.open(made.folder) as repository:
+        *_, last = repository.log.check(repository.roles().timestamp.signed)
+        (online,) = repository.roles().root.signed.roles["timestamp"].keyids
+    assert last.why == "repo add"
+    assert {"snapshot", "timestamp"} < {signed.role for signed in last.signed}
+    assert {signed.keyids for signed in last.signed} == {(online,)}
+    shown = machine.run("repo", "log", made.folder)
+    assert f"{last.number}  " in shown.out
+    assert "repo add\n    bin-" in shown.out
+    *_, line = machine.run("repo", "log", made.folder, "--json").out.splitlines()
+    assert json.loads(line)["sha256"] == last.sha256
+
+
+def change_why(lines: Lines) -> Lines:
+    return [*lines[:-2], lines[-2].replace(b'"why":""', b'"why":"x"'), lines[-1]]
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        change_why,
+        lambda lines: lines[:-1],
+        lambda lines: lines[1:],
+        lambda lines: [*lines[:-2], lines[-1]],
+        lambda lines: [*lines[:-2], lines[-1], lines[-2]],
+        lambda lines: [],
+        lambda lines: [*lines[:-1], b"{}\n"],
+    ],
+    ids=["changed", "cut", "beginning-cut", "dropped", "swapped", "emptied", "no-entry"],
+)
+def test_tampering_with_it_is_noticed_and_stops_signing_if_it_reaches_the_end(
+    made: MadeRepository,
+    machine: Machine,
+    log: Path,
+    tmp_path: Path,
+    tamper: Callable[[Lines], Lines],
+) -> None:
+    assert machine.run("repo", "audit", made.folder).code == 0
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(tamper(lines)))
+    for command in ("audit", "status", "log"):
+        done = machine.run("repo", command, made.folder)
+        assert done.code == 1, command
+        assert str(log) in done.err
+    if tamper(lines)[-1:] != lines[-1:]:
+        current = (made.folder / "metadata" / "timestamp.json").read_bytes()
+        with pytest.raises(RepositoryStateError, match=r"log\.jsonl"):
+            made.add(make_wheel(tmp_path, "more", "2.0"))
+        assert (made.folder / "metadata" / "timestamp.json").read_bytes() == current
+
+
+def test_what_a_power_cut_has_left_of_an_entry_is_dropped(
+    made: MadeRepository, log: Path, tmp_path: Path
+) -> None:
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"number":99,"ti')
+    check_own(made.repository)
+    made.add(make_wheel(tmp_path, "more", "2.0"))
+    assert log.read_bytes().startswith(whole + b'{"number"')
+    check_own(made.repository)
+
+
+def test_an_entry_for_what_never_became_current_is_harmless(
+    made: MadeRepository, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the trace of a run that was killed before its timestamp."""
+    with monkeypatch.context() as broken:
+        broken.setattr("securepip.signing.commit.flush", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            made.add(make_wheel(tmp_path, "more", "2.0"))
+    check_own(made.repository)
+    made.add(make_wheel(tmp_path, "more", "2.0"))
+    check_own(made.repository)
+
+
+def test_a_long_entry_is_found_from_the_end(made: MadeRepository, tmp_path: Path) -> None:
+    with Repository.open(made.folder, why="x" * 200_000) as repository:
+        add(repository, [make_wheel(tmp_path, "more", "1.0")])
+        add(repository, [make_wheel(tmp_path, "more", "2.0")])
+        check_own(repository)
+
+
+def test_a_state_that_was_put_back_is_noticed_before_anything_is_signed(
+    made: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    """The whole served folder is rolled back to a state that was validly signed."""
+    before = tmp_path / "before"
+    for name in ("metadata", "simple", "packages"):
+        shutil.copytree(made.folder / name, before / name)
+    made.add(make_wheel(tmp_path, "more", "1.0"))
+    for name in ("metadata", "simple", "packages"):
+        shutil.rmtree(made.folder / name)
+        shutil.copytree(before / name, made.folder / name)
+    wheel = make_wheel(tmp_path, "more", "2.0")
+    commands: dict[str, list[Path]] = {"add": [wheel], "refresh": [], "status": []}
+    for command, words in commands.items():
+        done = machine.run("repo", command, made.folder, *words)
+        assert done.code == 1
+        assert "Somebody put back an older state" in done.err
