@@ -25,7 +25,7 @@ from securepip.signing.commit import now
 from securepip.signing.transactions.accept import accept
 from securepip.signing.transactions.archive import write_archive
 from securepip.signing.transactions.check import Property
-from securepip.signing.transactions.compose import Draft, draft, withdrawn, with_files, yanked
+from securepip.signing.transactions.compose import Draft, draft, with_files, withdrawn, yanked
 from securepip.signing.transactions.state import state_in
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.maintainers import Maintainers
@@ -51,7 +51,7 @@ def prepared(made: MadeRepository, *files: Path) -> Draft:
     return draft(state, with_files(state.page, read), [each.new for each in read])
 
 
-def files_of(made: Draft, edit: Callable[[list[dict[str, Any]]], None]) -> Draft:
+def files_of(made: Draft, edit: Callable[[list[dict[str, Any]]], object]) -> Draft:
     """The same, its page edited and signed for as it is then."""
     page = json.loads(made.page_bytes)
     edit(page["files"])
@@ -111,7 +111,7 @@ def test_yanking_and_withdrawing_are_transactions_like_any_other(
         return {file.filename: file for file in page.files}
 
     def change(edit: Callable[..., Any], *words: Any) -> None:
-        path = alice.change(claimed, "app", tmp_path, lambda page: edit(page, *words))  # type: ignore[no-any-return] # the edits are typed
+        path = alice.change(claimed, "app", tmp_path, lambda page: edit(page, *words))
         accept(claimed.repository, path)
 
     change(yanked, "1.0", "broken")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
+from tuf.api.metadata import DelegatedRole
 
 from securepip.errors import RefusedError, RepositoryStateError
 from securepip.formats.page import ProjectPage
@@ -25,6 +26,12 @@ from tests.support.repositories import MadeRepository, serve
 from tests.support.wheels import make_wheel
 
 APP = NormalizedName("app")
+
+
+def delegation(made: MadeRepository, delegator: str, name: str) -> DelegatedRole:
+    role = made.repository.roles().role(delegator).signed.get_delegated_role(name)
+    assert isinstance(role, DelegatedRole)
+    return role
 
 
 def test_a_claim_leaves_every_release_and_takes_the_project_out_of_the_bins(
@@ -49,7 +56,7 @@ def test_a_claimed_project_is_found_in_its_own_role_alone(
     found = claimed.repository.roles().claim(APP)
     assert found is not None
     assert (found.top, found.delegator) == ("recently-claimed", "recently-claimed")
-    role = claimed.repository.roles().role("recently-claimed").signed.get_delegated_role(found.role)
+    role = delegation(claimed, "recently-claimed", "project.app")
     assert role.terminating
     assert role.paths == ["simple/app/*", "packages/app/*"]
     client = updater(claimed.folder, tmp_path / "client")
@@ -158,7 +165,7 @@ def test_promotion_puts_claims_under_the_offline_keys(
     assert found is not None
     assert (found.top, found.delegator) == ("claimed", "claimed.ap")
     assert not list(roles.claims_below("recently-claimed").claims())
-    shard = roles.role("claimed.a").signed.get_delegated_role("claimed.ap")
+    shard = delegation(claimed, "claimed.a", "claimed.ap")
     assert not shard.terminating
     assert shard.paths == ["simple/ap*/*", "packages/ap*/*"]
     # As before for who saw it recently claimed, for who starts now, and for all other projects.

@@ -1,4 +1,4 @@
-"""Where claims stand: one place each, no two patterns that overlap, nothing that grows too large."""
+"""Where claims stand: one place each, no patterns that overlap, nothing that grows too large."""
 
 from __future__ import annotations
 

@@ -116,10 +116,10 @@ class Session:
             VerificationError, RepositoryUnavailableError: As ``refresh``.
         """
         self.refresh()
-        bins = self._bins(wait)
-        for path in target_paths:
-            if path in self._found or self._warm_claim(path):
-                continue
+        paths = [path for path in target_paths if path not in self._found]
+        unclaimed = [path for path in paths if not self._warm_claim(path)]
+        bins = self._bins(wait) if unclaimed else None
+        for path in unclaimed:
             if bins is not None:
                 self._warm(bins.get_role_for_target(path))
 
@@ -218,11 +218,22 @@ class Session:
         project = project_of_target(target_path)
         if project is None:
             return False
+        role = project_role(project)
+        has_role = f"{role}.json" in self._snapshot
         for top in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
-            for shard in shard_names(top, project):
-                self._warm(shard)
-        self._warm(project_role(project))
-        return f"{project_role(project)}.json" in self._snapshot
+            names = [top, *shard_names(top, project)] if has_role else shard_names(top, project)
+            for name in names:
+                self._warm(name)
+            if has_role and any(self._names_role(name, role) for name in names):
+                break
+        self._warm(role)
+        return has_role
+
+    def _names_role(self, delegator: str, role: str) -> bool:
+        """Whether a delegator that is in the state folder delegates to ``role``, as a hint."""
+        metadata = self.role(delegator)
+        delegations = metadata.signed.delegations if metadata else None
+        return delegations is not None and role in (delegations.roles or ())
 
     def _warm(self, role: str) -> None:
         if role in self._asked:

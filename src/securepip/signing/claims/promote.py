@@ -37,6 +37,7 @@ class Promotion:
         moved: Projects that come from ``recently-claimed`` into ``claimed``.
         rekeyed: Claimed projects that get other keys.
         outdated: Projects whose change of keys cannot take effect any more, and why.
+        done: Projects whose change of keys took effect in a run that was killed right after.
         offline: ``claimed`` and its shards, as they are to become: for the offline keys.
         online: ``recently-claimed`` and its shards, without what has moved.
         projects: Roles of projects that become current with their new keys.
@@ -45,6 +46,7 @@ class Promotion:
     moved: list[NormalizedName] = field(default_factory=list)
     rekeyed: list[NormalizedName] = field(default_factory=list)
     outdated: dict[NormalizedName, str] = field(default_factory=dict)
+    done: list[NormalizedName] = field(default_factory=list)
     offline: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
     online: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
     projects: list[SignedProject] = field(default_factory=list)
@@ -112,7 +114,7 @@ def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> P
 def finish(repository: Repository, promotion: Promotion) -> None:
     """Forget the changes of keys that ``promotion`` has let take effect, or that never will."""
     register = Register(repository)
-    for project in (*promotion.rekeyed, *promotion.outdated):
+    for project in (*promotion.rekeyed, *promotion.outdated, *promotion.done):
         register.forget_pending(project)
 
 
@@ -135,8 +137,7 @@ def _rekey(
                 raise RepositoryStateError("it says nothing about keys")
             said = statement.statement
             if said.holders == state.claim.holders:
-                # A run that was killed has done it.
-                promotion.outdated[project] = "its keys are these already"
+                promotion.done.append(project)
                 return
             checked = None
             with suppress(SecurepipError):
