@@ -16,7 +16,7 @@ from tests.support.repositories import MadeRepository
 
 def test_disabled_again_the_environment_is_as_it_was(plain: Machine) -> None:
     before = plain.installed()
-    assert "pip" in plain.run("plugin", "status", "--python", plain.environment).out
+    assert "not enabled" in plain.run("plugin", "status", "--python", plain.environment).out
     enabled = plain.run("plugin", "enable", "--python", plain.environment)
     assert enabled.code == 0, enabled.err
     added = plain.installed().keys() - before.keys()

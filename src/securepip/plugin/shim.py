@@ -47,6 +47,7 @@ _VCS = {"git", "hg", "svn", "bzr"}
 # What fetches; `pip freeze` runs others.
 _VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
 _KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
+_ANSWERS = {200, 206, 304}
 _MAX_REASON = 64 << 10  # bytes
 _START_SECONDS = 60.0
 
@@ -329,6 +330,8 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
             )
             for header in ("Authorization", "Cookie", "Proxy-Authorization"):
                 inner.headers.pop(header, None)
+            # The gateway has other words for a pip that has no plugin.
+            inner.headers["User-Agent"] = "securepip-plugin"
             try:
                 # A large file is sent when all of it has been verified. How long a server may be
                 # silent is for the gateway to judge: it was told pip's limit.
@@ -337,8 +340,10 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
                 raise _refusal(
                     f"securepip's gateway does not answer: {error}", "Run pip again."
                 ) from None
-            page = "vnd.pypi.simple" in request.headers.get("Accept", "")
-            if response.status_code >= 400 and not (response.status_code == 404 and page):
+            is_page = "vnd.pypi.simple" in request.headers.get("Accept", "")
+            if response.status_code not in _ANSWERS and not (
+                response.status_code == 404 and is_page
+            ):
                 # pip takes a failed page for an empty one and goes on with another index.
                 raise _refusal(_reason(response), "")
             response.url, response.request = request.url, request
@@ -349,7 +354,7 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
 
 def _reason(response: Any) -> str:
     """Why the gateway refuses, in its words (problem details, RFC 9457)."""
-    body = response.raw.read(_MAX_REASON, decode_content=True)
+    body = response.raw.read(_MAX_REASON, decode_content=False)
     response.close()
     try:
         return str(json.loads(body)["detail"])
