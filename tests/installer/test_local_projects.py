@@ -104,6 +104,13 @@ def test_what_is_installed_is_what_pip_installs(
     assert frozen == machine.freeze()
 
 
+def test_the_environment_may_be_named_from_here(machine: Machine, project: Path) -> None:
+    relative = os.path.relpath(machine.environment)
+    options = ("--no-index", "--no-build-isolation")
+    done = machine.process("install", "--python", relative, *options, project)
+    assert done.code == 0, done.err
+
+
 def test_a_folder_is_installed_anew_each_time(machine: Machine, project: Path) -> None:
     assert machine.process("install", "--python", machine.environment, project).code == 0
     (project / "b.py").write_text(_BACKEND.replace('"EDITABLE', '"CHANGED'))

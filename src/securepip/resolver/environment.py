@@ -217,7 +217,8 @@ def find_interpreter(python: str) -> str:
         candidates = [path / "bin" / "python", path / "Scripts" / "python.exe"]
     for candidate in candidates:
         if candidate.exists():
-            return str(candidate)
+            # Builds run in other folders. Not resolved: a link may be all that an environment has.
+            return str(candidate.absolute())
     raise UsageError(
         f"Could not locate Python interpreter {python}",
         remedy="--python takes an interpreter, or the folder of a virtual environment.",
