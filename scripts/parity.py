@@ -361,12 +361,7 @@ def metadata_of(
     """Each field of the metadata, of both."""
     one, other = wanted["metadata"], got["metadata"]
     for key in sorted(one.keys() | other.keys()):
-        if key == "description":
-            # pip 26 writes U+FFFD for every byte of it that is not ASCII, where it reads it from a
-            # `.metadata` file and not from a wheel. We write what the text says.
-            yield key, *(re.sub(r"[^\0-\x7f]+", "?", side.get(key, "")) for side in (one, other))
-        else:
-            yield key, one.get(key), other.get(key)
+        yield key, one.get(key), other.get(key)
 
 
 def filename(item: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import email
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from email.header import Header, decode_header, make_header
 from email.message import Message
@@ -98,13 +99,13 @@ def _download_info(file: AnyFile, url: str) -> dict[str, object]:
 
 
 def _metadata(data: bytes) -> dict[str, object]:
-    """METADATA as PEP 566 has it in JSON."""
-    message = email.message_from_bytes(data)
+    """METADATA as PEP 566 has it in JSON, its lines ended and indented as pip reads them."""
+    message = email.message_from_bytes(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
     found: dict[str, object] = {}
     for field in (*_ONCE, *sorted(_SEVERAL)):
         if field not in message:
             continue
-        texts = [_text(value) for value in message.get_all(field, [])]
+        texts = [_dedented(_text(value)) for value in message.get_all(field, [])]
         key = field.replace("-", "_")
         found[key] = texts if field in _SEVERAL else texts[0]
         if field == "keywords":
@@ -116,6 +117,11 @@ def _metadata(data: bytes) -> dict[str, object]:
     if description:
         found["description"] = description
     return found
+
+
+def _dedented(text: str) -> str:
+    """A value of several lines without what these are indented by, as ``importlib.metadata``."""
+    return textwrap.dedent(" " * 8 + text) if "\n" in text else text
 
 
 def _text(value: str | Header) -> str:
