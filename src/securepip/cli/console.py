@@ -25,6 +25,7 @@ _OUTPUT = "securepip.output"
 _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
+_stdout_is_free = False
 
 
 def configure(*, verbosity: int, colour: bool, log_file: str | None = None) -> None:
@@ -38,7 +39,8 @@ def configure(*, verbosity: int, colour: bool, log_file: str | None = None) -> N
     Raises:
         UsageError: The file cannot be written.
     """
-    global _verbosity, _colour, _log_file
+    global _verbosity, _colour, _log_file, _stdout_is_free
+    _stdout_is_free = False
     _verbosity = verbosity
     _colour = colour and not os.environ.get("NO_COLOR")
     _log_file = None if log_file is None else _open_log(Path(log_file))
@@ -53,7 +55,13 @@ def say(text: str, *, level: int = 0) -> None:
     """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
     _record(text)
     if _verbosity >= level:
-        print(_harmless(text), flush=True)
+        print(_harmless(text), flush=True, file=sys.stderr if _stdout_is_free else None)
+
+
+def keep_stdout_free() -> None:
+    """Say all on standard error from now on: the output is that of another program."""
+    global _stdout_is_free
+    _stdout_is_free = True
 
 
 def say_machine(text: str) -> None:

@@ -76,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from securepip.dirs import data_dir
     from securepip.gateway.address import announced, running
 
+    console.keep_stdout_free()
     folder = data_dir() / "gateway"
     if arguments.print_env and not (
         arguments.command or arguments.port or arguments.stable_url or arguments.repository

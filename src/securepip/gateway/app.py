@@ -278,7 +278,7 @@ class _Gateway:
         known = (int(code) for kind, code in _STATUS if isinstance(error, kind))
         status = next(known, int(HTTPStatus.BAD_GATEWAY))
         if status == HTTPStatus.NOT_FOUND:
-            _log.debug("404: %s", error.what)
+            _log.info("404: %s", error.what)
         elif self._seen.failures and self._seen.failures[-1].what == error.what:
             # Tools ask several times.
             self._seen.failures[-1].again()
@@ -286,15 +286,9 @@ class _Gateway:
         else:
             self._seen.failures.append(_Failure(error.what))
             _log.warning("%s", error)
-        tool = request.headers.get("user-agent", "").partition("/")[0]
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and tool == "pip":
-            status = NOT_VERIFIED_FOR_PIP
         problem = _problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
-        is_page = "filename" not in request.path_params
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_page and tool in ("pip", "pdm"):
-            # It is not; that is the point. pip prints the whole header.
-            reason = _reason(error.what).replace(",", ";")
-            problem.headers["Content-Encoding"] = f"{reason}, gzip"
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _end(request, problem, error.what)
         return problem
 
     def _send(self, request: Request, answer: Answer) -> Response:
@@ -305,6 +299,18 @@ class _Gateway:
             return _send_bytes(request, answer.data, "text/plain; charset=utf-8", answer.sha256)
         self._seen.files += 1
         return _send_file(request, answer)
+
+
+def _end(request: Request, problem: Response, what: str) -> None:
+    """Change an error so that also pip and pdm stop at it."""
+    tool = request.headers.get("user-agent", "").partition("/")[0]
+    if "project" not in request.path_params or tool not in ("pip", "pdm"):
+        return
+    if tool == "pip":
+        problem.status_code = NOT_VERIFIED_FOR_PIP
+    if "filename" not in request.path_params:
+        # It is not; that is the point. pip prints the whole header.
+        problem.headers["Content-Encoding"] = f"{_reason(what).replace(',', ';')}, gzip"
 
 
 def _project(name: str) -> NormalizedName:

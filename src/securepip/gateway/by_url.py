@@ -27,8 +27,7 @@ from securepip.transport import Transport, join_url, redact
 from securepip.transport.urls import without_credentials
 from securepip.trust.location import index_address
 
-STRONG_HASHES = ("sha256", "sha384", "sha512")
-"""What a hash that a user gives with an address may be made with."""
+_STRONG_HASH = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _MAX_BYTES = 16 << 30
 
 
@@ -111,7 +110,7 @@ def file_at(located: LocatedPage, address: Address) -> PageFile | None:
 
 def strong(hashes: frozenset[str]) -> frozenset[str]:
     """Those that nobody can make another file for."""
-    return frozenset(one for one in hashes if one.partition(":")[0] in STRONG_HASHES)
+    return frozenset(one.lower() for one in hashes if _STRONG_HASH.fullmatch(one.lower()))
 
 
 def fetch(

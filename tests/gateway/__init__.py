@@ -1,0 +1,1 @@
+"""The gateway: what it serves, to whom, and what it refuses."""

@@ -1,0 +1,142 @@
+"""A gateway in this process, over the repository that ``hostile`` serves."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from securepip.gateway.answers import Answers
+from securepip.gateway.serve import Gateway
+from securepip.index import Store
+from securepip.transport import Transport, TransportOptions
+from securepip.trust import TrustStore
+from tests.support.hostile import HostileServer
+from tests.support.repositories import MadeRepository
+
+DEFAULT_INDEX = "https://default.example.org/simple"
+LIB = "lib-1.0-py3-none-any.whl"
+JSON = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a gateway answers."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Running:
+    """A gateway that runs, and what it works on."""
+
+    url: str
+    trust: TrustStore
+    store: Store
+    _connections: list[http.client.HTTPConnection] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
+
+    def connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        self._connections.append(connection)
+        return connection
+
+    def get(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        connection: http.client.HTTPConnection | None = None,
+    ) -> Reply:
+        """Ask for a path below the gateway's address; one that begins with a slash is whole."""
+        whole = path if path.startswith("/") else urlsplit(self.url).path + path
+        used = connection or self.connect()
+        used.request(method, whole, headers=dict(headers or {}))
+        answer = used.getresponse()
+        body = answer.read()
+        named = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, answer.reason, named, body)
+
+    def page(self, project: str) -> Any:
+        """A project's page, as JSON."""
+        reply = self.get(f"simple/{project}/", {"Accept": JSON})
+        assert reply.status == 200, reply
+        return reply.json
+
+    def by_url(self, url: str, *hashes: str, indexes: tuple[str, ...] = ()) -> Reply:
+        """What the plugin gets for an address."""
+        words = [f"url={quote(url, safe='')}", *(f"hash={quote(one)}" for one in hashes)]
+        words += [f"index={quote(one, safe='')}" for one in indexes]
+        return self.get(f"by-url?{'&'.join(words)}", {"Accept": JSON})
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+@contextmanager
+def run_gateway(
+    folder: Path, *, refresh_seconds: float = 60.0, with_token: bool = True, by_url: bool = True
+) -> Iterator[Running]:
+    """Run a gateway over whom the trust in ``folder`` believes."""
+    trust = TrustStore(folder / "trust")
+    store = Store(folder / "store")
+    with Transport(TransportOptions(retries=0, timeout=5)) as transport:
+        answers = Answers(
+            trust.read,
+            transport,
+            store,
+            default_index=DEFAULT_INDEX,
+            refresh_seconds=refresh_seconds,
+        )
+        gateway = Gateway(answers, with_token=with_token, by_url=by_url)
+        ready: list[Callable[[], object]] = []
+        started = threading.Event()
+
+        async def until_told() -> int:
+            ended, loop = asyncio.Event(), asyncio.get_running_loop()
+            ready.append(lambda: loop.call_soon_threadsafe(ended.set))
+            started.set()
+            await ended.wait()
+            return 0
+
+        thread = threading.Thread(target=lambda: asyncio.run(gateway.run(until_told())))
+        thread.start()
+        started.wait(10)
+        running = Running(gateway.url, trust, store)
+        try:
+            yield running
+        finally:
+            running.close()
+            ready[0]()
+            thread.join()
+
+
+@pytest.fixture
+def gateway(
+    tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer
+) -> Iterator[Running]:
+    """A gateway that believes the shared repository, served by ``hostile``."""
+    trust = TrustStore(tmp_path / "gateway" / "trust")
+    trust.add("made", hostile.url, shared_repository.root.read_bytes())
+    with run_gateway(tmp_path / "gateway") as running:
+        yield running

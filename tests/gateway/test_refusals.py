@@ -1,0 +1,153 @@
+"""What is not what was signed is sent to nobody, and everybody is told why."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from securepip.trust import Trust
+from tests.gateway.conftest import LIB, Running, run_gateway
+from tests.support.hostile import HostileServer, flip_byte
+from tests.support.repositories import MadeRepository
+
+WHEEL = f"files/lib/{LIB}"
+METADATA = f"{WHEEL}.metadata"
+PAGE = "simple/lib/"
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked"),
+    [
+        (r"packages/lib/.*\.whl", WHEEL),
+        (r"packages/lib/.*\.metadata", METADATA),
+        (r"simple/lib/.*", PAGE),
+        (r"metadata/.*bin-.*", PAGE),
+        (r"metadata/.*bins.*", PAGE),
+        (r"metadata/.*targets.*", PAGE),
+        (r"metadata/.*snapshot.*", PAGE),
+        (r"metadata/timestamp.*", PAGE),
+    ],
+)
+def test_what_was_changed_on_the_way_is_refused_with_the_reason(
+    gateway: Running,
+    hostile: HostileServer,
+    caplog: pytest.LogCaptureFixture,
+    changed: str,
+    asked: str,
+) -> None:
+    hostile.alter(changed, flip_byte)
+    with caplog.at_level(logging.WARNING, "securepip.gateway"):
+        reply = gateway.get(asked)
+    assert reply.status == 502
+    assert "is not what" in reply.reason
+    assert reply.json["kind"] == "verification"
+    assert reply.json["remedy"]
+    assert "is not what" in caplog.text
+    assert "is not what" in gateway.get("").body.decode()
+    assert b"VERSION" not in reply.body
+    hostile.honest()
+    assert gateway.get(asked).status == 200
+
+
+def test_a_tool_that_asks_again_and_again_fills_no_log(
+    gateway: Running, hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile.alter(r"packages/lib/.*\.whl", flip_byte)
+    with caplog.at_level(logging.WARNING, "securepip.gateway"):
+        for _ in range(4):
+            gateway.get(WHEEL)
+    assert len(caplog.records) == 1
+    assert "4 times" in gateway.get("").body.decode()
+
+
+@pytest.mark.parametrize("changed", [b"", b"x", b"x" * 1_000_000])
+def test_not_one_byte_of_a_file_is_sent_before_all_of_it_is_verified(
+    gateway: Running, hostile: HostileServer, changed: bytes
+) -> None:
+    hostile.alter(r"packages/lib/.*\.whl", lambda data: data + changed if changed else data[:-1])
+    reply = gateway.get(WHEEL, {"Range": "bytes=0-3"})
+    assert reply.status == 502
+    assert not reply.body.startswith(b"PK")
+
+
+def test_a_repository_that_does_not_answer_is_unavailable_and_not_an_empty_one(
+    gateway: Running, hostile: HostileServer
+) -> None:
+    hostile.withhold("metadata/timestamp.json", 404)
+    reply = gateway.get(PAGE)
+    assert reply.status == 503
+    assert reply.json["kind"] == "unavailable"
+    assert "did not answer" in reply.reason
+
+
+def test_a_file_that_its_server_has_lost_is_said_to_be(
+    gateway: Running, hostile: HostileServer
+) -> None:
+    hostile.withhold(r"packages/lib/.*\.whl", 404)
+    reply = gateway.get(WHEEL)
+    assert reply.status == 502
+    assert "the server answers 404" in reply.reason
+
+
+def test_metadata_that_a_mirror_has_not_got_is_read_from_the_verified_file(
+    gateway: Running, hostile: HostileServer
+) -> None:
+    hostile.withhold(r"packages/lib/.*\.metadata", 404)
+    reply = gateway.get(METADATA)
+    assert reply.status == 200
+    assert b"Name: lib" in reply.body
+
+
+@pytest.mark.parametrize("tool", ["pip/26.3 {}", "pip/23.0 {}", "pdm/2.26 CPython/3.12"])
+def test_a_tool_that_would_take_an_older_release_gets_an_error_that_ends_it(
+    gateway: Running, hostile: HostileServer, tool: str
+) -> None:
+    """What whole pips do with it is in test_tools."""
+    hostile.alter(r"simple/lib/.*", flip_byte)
+    reply = gateway.get(PAGE, {"User-Agent": tool})
+    assert reply.status in (502, 590)
+    assert "is not what was signed" in reply.headers["content-encoding"]
+    assert reply.headers["content-encoding"].endswith(", gzip")
+    assert reply.headers["content-encoding"].count(",") == 1
+    assert not reply.body.startswith(b"\x1f\x8b")
+
+
+def test_pip_gets_an_error_of_a_file_that_it_does_not_try_again(
+    gateway: Running, hostile: HostileServer
+) -> None:
+    hostile.alter(r"packages/lib/.*\.whl", flip_byte)
+    reply = gateway.get(WHEEL, {"User-Agent": "pip/26.3"})
+    assert reply.status == 590
+    assert "is not what was signed" in reply.reason
+
+
+def test_a_defect_of_ours_is_told_in_words_and_sends_nothing(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object) -> Trust:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("securepip.index.verified.VerifiedIndex.fetch_signed", broken)
+    reply = gateway.get(WHEEL)
+    assert reply.status == 502
+    assert "securepip itself failed" in reply.reason
+
+
+def test_who_is_not_trusted_any_more_is_not_believed_any_more(
+    gateway: Running, tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer
+) -> None:
+    with run_gateway(tmp_path / "gateway", refresh_seconds=0.0) as running:
+        assert running.get(WHEEL).status == 200
+        running.trust.remove("made")
+        reply = running.get(WHEEL)
+        assert reply.status == 503
+        assert "trusts no package repository" in reply.reason
+
+
+def test_a_file_that_another_repository_signed_for_another_project_is_not_served_for_this_one(
+    gateway: Running,
+) -> None:
+    assert gateway.get("files/other/lib-1.0-py3-none-any.whl").status == 404
+    assert gateway.get("files/app/lib-1.0-py3-none-any.whl").status == 404
