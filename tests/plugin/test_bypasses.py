@@ -78,17 +78,19 @@ def place(
         plugged.trust(shared_repository, server.url)
         index.offer(wheel)
         gateway = subprocess.Popen(
-            [PYTHON, "-c", "import sys; from securepip.plugin.serve import main; main([])"],
+            [PYTHON, "-c", "from securepip.plugin.serve import main; main()"],
             env={**plugged.variables, "PYTHONPATH": str(_SOURCES)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         with gateway:
+            assert gateway.stdin is not None
             assert gateway.stdout is not None
+            gateway.stdin.write(b"{}\n")
+            gateway.stdin.flush()
             said = json.loads(gateway.stdout.readline())
             plugged.variables["SECUREPIP_PLUGIN_GATEWAY"] = said["file"]
             yield Place(plain, plugged, index, f"{server.url}simple/", wheel)
-            assert gateway.stdin is not None
             gateway.stdin.close()
 
 

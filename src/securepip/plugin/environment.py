@@ -43,7 +43,7 @@ _TRY_SECONDS = 120
 _GATEWAY = """import sys
 sys.path.append(sys.argv[1])
 from securepip.plugin.serve import main
-sys.exit(main(sys.argv[2:]))"""
+sys.exit(main())"""
 
 LIMITS = (
     "Python started with -S, which reads no start-up files",

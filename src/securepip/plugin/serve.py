@@ -1,24 +1,25 @@
 """The gateway of one pip process: started by the shim when pip first fetches, ended with pip.
 
-Rule: it is told on its command line what pip was told of the network, wherever pip read it, and
-reads none of pip's configuration itself. It ends when its standard input does, which is when the
-process that started it is gone, however that ended.
+Rule: it is told what pip was told of the network, wherever pip read it, and reads none of pip's
+configuration itself. It is told on its standard input, since a command line, which all users of
+the machine can read, is no place for the password of a proxy. It ends when its standard input
+does, which is when the process that started it is gone, however that ended.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from securepip.dirs import cache_dir, data_dir
 from securepip.errors import SecurepipError
+from securepip.gateway.address import announced
 from securepip.gateway.answers import Answers
 from securepip.gateway.serve import Gateway
 from securepip.index import Store
@@ -26,66 +27,81 @@ from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore
 
 
-def main(words: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class Settings:
+    """pip's settings; the first line of standard input has them as JSON.
+
+    Attributes:
+        default_index: The index that pip asks when it is told none.
+        indexes: Those that it was told, perhaps with user names and passwords.
+        cert: A PEM file of certificate authorities.
+        client_cert: A PEM file with a client certificate and its key.
+        proxy: For every request.
+        proxy_env: Whether the proxies that environment variables name are used.
+        timeout: Seconds that a connection may be silent.
+        retries: Tries of a connection.
+        trusted_hosts: Hosts whose certificates are not checked.
+        keyring: As ``--keyring-provider``.
+        cache: Whether anything is kept for the next time.
+    """
+
+    default_index: str = ""
+    indexes: tuple[str, ...] = ()
+    cert: str | None = None
+    client_cert: str | None = None
+    proxy: str | None = None
+    proxy_env: bool = True
+    timeout: float = 15.0
+    retries: int = 5
+    trusted_hosts: tuple[str, ...] = ()
+    keyring: str = "disabled"
+    cache: bool = True
+
+
+def main() -> int:
     """Serve until standard input ends; return an exit code.
 
     The first line of standard output is JSON: ``url`` is the gateway's address, ending in a slash,
     ``file`` a file that says the same, for the pip processes that this pip starts.
     """
-    arguments = _parse(words)
+    settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     try:
         with ExitStack() as stack:
-            return _serve(arguments, stack)
+            return _serve(settings, stack)
     except SecurepipError as error:
         print(error, file=sys.stderr)
         return error.exit_code
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--default-index", default="")
-    parser.add_argument("--cert")
-    parser.add_argument("--client-cert")
-    parser.add_argument("--proxy")
-    parser.add_argument("--no-proxy-env", action="store_true")
-    parser.add_argument("--no-cache", action="store_true")
-    parser.add_argument("--timeout", type=float, default=15.0)
-    parser.add_argument("--retries", type=int, default=5)
-    parser.add_argument("--trusted-host", action="append", default=[])
-    return parser.parse_args(words)
-
-
-def _serve(arguments: argparse.Namespace, stack: ExitStack) -> int:
-    if arguments.no_proxy_env:
+def _serve(settings: Settings, stack: ExitStack) -> int:
+    if not settings.proxy_env:
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             del os.environ[name]
-    options = TransportOptions(
-        timeout=arguments.timeout,
-        retries=arguments.retries,
-        cert=arguments.cert,
-        client_cert=arguments.client_cert,
-        proxy=arguments.proxy,
-        trusted_hosts=tuple(arguments.trusted_host),
-    )
     trust = TrustStore(data_dir() / "trust")
+    options = TransportOptions(
+        timeout=settings.timeout,
+        retries=settings.retries,
+        cert=settings.cert,
+        client_cert=settings.client_cert,
+        proxy=settings.proxy,
+        trusted_hosts=tuple(settings.trusted_hosts),
+        keyring=settings.keyring,
+        named=(*trust.read().addresses, *settings.indexes),
+    )
     answers = Answers(
         trust.read,
         stack.enter_context(Transport(options)),
-        Store(_cache(arguments, stack) / "store"),
-        default_index=arguments.default_index,
+        Store(_cache(settings, stack) / "store"),
+        default_index=settings.default_index,
     )
     gateway = Gateway(answers, by_url=True)
-    place = {"url": gateway.url}
-    # Readable by the user alone (mkstemp): who knows the address may ask.
-    with tempfile.NamedTemporaryFile("w", dir=data_dir(), prefix="gateway-") as file:
-        json.dump(place, file)
-        file.flush()
-        print(json.dumps({**place, "file": file.name}), flush=True)
-        return asyncio.run(gateway.run(_end_of_input()))
+    file = stack.enter_context(announced(data_dir() / "plugin", gateway.url))
+    print(json.dumps({"url": gateway.url, "file": str(file)}), flush=True)
+    return asyncio.run(gateway.run(_end_of_input()))
 
 
-def _cache(arguments: argparse.Namespace, stack: ExitStack) -> Path:
-    if not arguments.no_cache:
+def _cache(settings: Settings, stack: ExitStack) -> Path:
+    if settings.cache:
         try:
             return cache_dir()
         except SecurepipError as error:

@@ -281,18 +281,16 @@ class _Gateway:
     def _start(self, session: Any) -> str:
         """Start one, which ends with this process: when the pipe to it is closed."""
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - the gateway writes to it till the end
-        command = [*self._command, *_network_options(session)]
         try:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 # A Ctrl-C is for pip, which may still want to put something back.
                 start_new_session=True,
             )
-            line = _first_line(self._process)
-            said = json.loads(line)
+            said = json.loads(_first_answer(self._process, json.dumps(_settings(session))))
             url, path = str(said["url"]), str(said["file"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             errors.seek(0)
@@ -406,37 +404,61 @@ def _shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _network_options(session: Any) -> list[str]:
-    """What the gateway must know of pip's options of the network, wherever it has read them."""
+def _settings(session: Any) -> dict[str, Any]:
+    """What the gateway must know of pip's options of the network, wherever pip read them."""
     from pip._internal.models.index import PyPI
 
-    # What stands for no index at all: the one that pip asks unless it is told another.
-    options = ["--default-index", PyPI.simple_url]
-    if isinstance(session.verify, str):
-        options += ["--cert", session.verify]
-    if isinstance(session.cert, str):
-        options += ["--client-cert", session.cert]
-    proxy = session.proxies.get("https")
-    if proxy:
-        options += ["--proxy", proxy]
-    if not session.trust_env:
-        options += ["--no-proxy-env"]
-    if session.timeout:
-        options += ["--timeout", str(session.timeout)]
-    if not session.securepip_cache:
-        options += ["--no-cache"]
-    for host, port in session.pip_trusted_origins:
-        options += ["--trusted-host", f"{host}:{port}" if port else host]
-    return options
+    auth = session.auth
+    # pip 23.0 has no such option. Without a terminal nobody can be asked, as in pip.
+    keyring = getattr(auth, "_keyring_provider", "auto")
+    settings = {
+        # What stands for no index at all: the one that pip asks unless it is told another.
+        "default_index": PyPI.simple_url,
+        "indexes": auth.index_urls or [],
+        "cert": session.verify if isinstance(session.verify, str) else None,
+        "client_cert": session.cert,
+        "proxy": session.proxies.get("https"),
+        "proxy_env": session.trust_env,
+        "trusted_hosts": [
+            f"{host}:{port}" if port else host for host, port in session.pip_trusted_origins
+        ],
+        "keyring": "disabled" if keyring == "auto" and not auth.prompting else keyring,
+        "cache": bool(session.securepip_cache),
+    }
+    limits = _options() or session
+    for name in ("timeout", "retries"):
+        value = getattr(limits, name, None)
+        if value is not None:
+            settings[name] = value
+    return settings
 
 
-def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+def _options() -> Any:
+    """The options of the command that pip runs; None when no command runs.
+
+    Not the session's: that of pip's look for a newer pip, which comes first, is in a hurry.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        options = frame.f_locals.get("options")
+        if hasattr(options, "timeout") and hasattr(options, "retries"):
+            return options
+        frame = frame.f_back
+    return None
+
+
+def _first_answer(process: subprocess.Popen[bytes], question: str) -> bytes:
     """The line that a gateway says when it is ready; b"" when it ends or takes too long."""
+    if process.stdin is None or process.stdout is None:
+        raise TypeError("the gateway has no pipes")
     timer = threading.Timer(_START_SECONDS, process.kill)
     timer.daemon = True
     timer.start()
     try:
-        return process.stdout.readline(4096) if process.stdout else b""
+        # The pipe stays open: when it is closed, with this process, the gateway ends.
+        process.stdin.write(question.encode() + b"\n")
+        process.stdin.flush()
+        return process.stdout.readline(4096)
     finally:
         timer.cancel()
 
