@@ -236,6 +236,37 @@ def test_a_build_that_needs_itself_over_another_is_refused(
     assert "big_hen-1.0.tar.gz → egg-1.0.tar.gz → big_hen-1.0.tar.gz" in done.err
 
 
+def test_what_was_built_before_of_the_same_ingredients_runs_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    links, log = tmp_path / "links", tmp_path / "ran"
+    backend = _BACKEND.replace(
+        "def write(",
+        "import helper\ndef get_requires_for_build_wheel(*_): return ['more']\ndef write(",
+    ).replace('"log.txt"', repr(os.fspath(log)))
+    pyproject = _PYPROJECT.replace("[]", '["helper"]')
+    make_sdist(links, "one", "1.0", files={"b.py": backend}, pyproject=pyproject)
+    make_wheel(links, "helper", "1")
+    make_wheel(links, "more", "1")
+    words = ("install", "--no-index", "--find-links", links, "--python", machine.environment)
+
+    def runs() -> int:
+        done = machine.process(*words, "--force-reinstall", "one")
+        assert done.code == 0, done.err
+        assert ("Using cached one-1.0-py3-none-any.whl" in done.out) == (not log.exists())
+        count = len(log.read_text().splitlines()) if log.exists() else 0
+        log.unlink(missing_ok=True)
+        return count
+
+    assert runs() > 0
+    assert runs() == 0
+    make_wheel(links, "more", "2")
+    assert runs() > 0
+    for wheel in (machine.folder / "cache").rglob("one-1.0-*.whl"):
+        wheel.write_bytes(b"damaged")
+    assert runs() > 0
+
+
 def test_an_editable_install_needs_the_hook_for_it(machine: Machine, project: Path) -> None:
     (project / "b.py").write_text(_BACKEND.replace("def build_editable", "def something"))
     done = machine.process("install", "--no-index", "--python", machine.environment, "-e", project)

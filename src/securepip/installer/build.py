@@ -50,6 +50,10 @@ InstallVerified = Callable[[Path, Sequence[str]], Iterable[Sha256]]
 """Installs requirements, verified, with what they need, for an interpreter whose environment was
 made for a build. Returns the digests of all that it has installed."""
 
+ForeseeVerified = Callable[[Sequence[str]], Collection[Sha256] | None]
+"""The digests of all that requirements would bring into an empty environment if they were
+installed now; None where that is not known before."""
+
 CheckRequirements = Callable[[Path, Sequence[str]], "Lacking"]
 """Compares requirements with what an interpreter's environment holds."""
 
@@ -108,6 +112,7 @@ class BuildSettings:
         isolated: Not ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
         variables: Environment variables that hooks see besides the usual ones.
+        foresee: What build requirements would be installed.
     """
 
     python: Path
@@ -119,6 +124,7 @@ class BuildSettings:
     isolated: bool = True
     check_dependencies: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
+    foresee: ForeseeVerified = lambda requirements: None
 
 
 class Build:
@@ -143,6 +149,8 @@ class Build:
         self._source, self._project, self._folder = source, project, folder
         self._config_settings, self._settings = config_settings, settings
         self._digests: set[Sha256] = set()
+        self._static: frozenset[Sha256] = frozenset()
+        self._asked: Sequence[str] = ()
 
     def metadata(self) -> bytes:
         """The METADATA of the wheel that the source would become.
@@ -152,7 +160,40 @@ class Build:
             FormatError: The sdist cannot be unpacked, or the metadata is not valid.
             InstallationError: The build failed.
         """
+        if self.cached is not None:
+            return read_core_metadata(self.cached.path)
         return self._metadata[1]
+
+    @cached_property
+    def cached(self) -> BuiltWheel | None:
+        """The wheel that the same ingredients made before: nothing has to run to find it.
+
+        What the backend asks for at build time is not known without running it. But the same
+        backend, asked the same, has answered before: the cache keeps its answers too.
+
+        Raises:
+            VerificationError: The stored sdist has changed.
+            FormatError: The sdist cannot be unpacked.
+            InstallationError: It does not say how it is built.
+        """
+        settings, answers = self._settings, self._answers
+        if answers is None or settings.check_dependencies:
+            return None
+        digests = self._foresee(answers) if settings.isolated else self._ingredients()
+        place = self._place(digests)
+        return None if place is None else _from_cache(place, self._source)
+
+    def _foresee(self, answers: Path) -> Collection[Sha256] | None:
+        """The ingredients of a build that would begin now, if that is known without one."""
+        if not answers.is_dir():
+            return None
+        foresee = self._settings.foresee
+        static = read_build_system(self._unpacked, self._name).requires
+        digests = foresee(static)
+        if digests is None:
+            return None
+        more = _read_answer(answers / _digest_of(sorted(digests)))
+        return foresee([*static, *more]) if more else None if more is None else digests
 
     def wheel(self) -> BuiltWheel:
         """Build the wheel, unless the cache holds what the same ingredients made before.
@@ -162,9 +203,12 @@ class Build:
             FormatError: The sdist cannot be unpacked, or the wheel is none.
             InstallationError: The build failed.
         """
+        if self.cached is not None:
+            return self.cached
         backend = self._backend
-        place = self._place()
-        cached = _from_cache(place, self._source) if place else None
+        place = self._place(self._ingredients())
+        self._keep_answer()
+        cached = None if place is None else _from_cache(place, self._source)
         if cached is not None:
             return cached
         folder, data = self._metadata
@@ -194,12 +238,13 @@ class Build:
     @cached_property
     def _backend(self) -> Backend:
         """The backend in an environment that holds all that the build needs."""
-        source, settings = self._unpacked(), self._settings
+        source, settings = self._unpacked, self._settings
         system = read_build_system(source, self._name)
         python = settings.python
         if settings.isolated:
             python = make_environment(settings.python, self._folder / "env")
             self._install(python, system.requires, "build dependencies")
+            self._static = frozenset(self._digests)
             self._check(python, system.must_have, "PEP 517/518 supported requirements")
         backend = Backend(
             source,
@@ -218,17 +263,18 @@ class Build:
             )
         if settings.isolated:
             more = backend.requires(editable=self._editable)
-            missing = self._check(python, more, "the backend dependencies")
-            self._install(python, missing, "backend dependencies")
+            self._asked = self._check(python, more, "the backend dependencies")
+            self._install(python, self._asked, "backend dependencies")
         elif settings.check_dependencies:
             self._check_static(python, system)
         return backend
 
+    @cached_property
     def _unpacked(self) -> Path:
         if isinstance(self._source, UserDirectory):
             # Built where it is, as by pip: what its backend leaves there is its author's choice.
             return self._source.path / self._source.subdirectory
-        top = unpack_sdist(self._source, self._folder)
+        top = unpack_sdist(self._source, Path(tempfile.mkdtemp(dir=self._folder)))
         subdirectory = self._source.subdirectory if isinstance(self._source, UserFile) else ""
         found = (top / subdirectory).resolve()
         if not found.is_relative_to(self._folder.resolve()):
@@ -294,32 +340,64 @@ class Build:
                 f"{self._project!r}, but metadata has {says.name!r}"
             )
 
-    def _place(self) -> Path | None:
-        """Where the cache keeps the wheel.
+    @property
+    def _answers(self) -> Path | None:
+        """Where the cache keeps what the backend asks for at build time.
 
-        Nowhere what has an ingredient without a digest: a folder of the user's, which may change
-        at any time.
+        Nowhere for a folder of the user's, which may change at any time: its wheels are not kept
+        either.
         """
-        settings = self._settings
-        if settings.cache is None or isinstance(self._source, UserDirectory):
+        cache = self._settings.cache
+        if cache is None or isinstance(self._source, UserDirectory):
             return None
-        digests: Collection[Sha256] = self._digests
-        if not settings.isolated:
-            environment = settings.fingerprint()
-            if environment is None:
-                return None
-            digests = [environment]
-        subdirectory = self._source.subdirectory if isinstance(self._source, UserFile) else ""
-        ingredients = [
-            self._source.sha256,
-            subdirectory,
+        return cache / "answers" / _digest_of(self._what)
+
+    @property
+    def _what(self) -> list[object]:
+        """All that decides what is built, but what is installed for it."""
+        source, settings = self._source, self._settings
+        return [
+            "" if isinstance(source, UserDirectory) else source.sha256,
+            source.subdirectory if isinstance(source, UserFile) else "",
             settings.tag,
             settings.isolated,
-            sorted(digests),
             sorted(self._config_settings.items()),
         ]
-        key = hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
-        return settings.cache / key[:2] / key
+
+    def _place(self, digests: Collection[Sha256] | None) -> Path | None:
+        """Where the cache keeps the wheel that is made with these ingredients, if it does."""
+        cache = self._settings.cache
+        if cache is None or self._answers is None or digests is None:
+            return None
+        key = _digest_of([*self._what, sorted(digests)])
+        return cache / key[:2] / key
+
+    def _ingredients(self) -> Collection[Sha256] | None:
+        """What took part in the build; None where some of it has no digest."""
+        if self._settings.isolated:
+            return self._digests
+        environment = self._settings.fingerprint()
+        return None if environment is None else [environment]
+
+    def _keep_answer(self) -> None:
+        """Remember what the backend asked for, so that next time it need not be asked."""
+        if self._answers is None or not self._settings.isolated:
+            return
+        self._answers.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(list(self._asked))
+        (self._answers / _digest_of(sorted(self._static))).write_text(text, encoding="utf-8")
+
+
+def _digest_of(ingredients: object) -> str:
+    return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
+
+
+def _read_answer(path: Path) -> list[str] | None:
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, list) else None
 
 
 def _from_cache(place: Path, source: Source) -> BuiltWheel | None:

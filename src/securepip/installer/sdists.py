@@ -114,7 +114,9 @@ class SdistBuilder:
             isolated=self._options.isolated,
             check_dependencies=self._options.check_dependencies,
             variables=self._options.variables,
+            foresee=self._foresee,
         )
+        self._empty = replace(environment, path=(), in_memory=())
         self._builds: dict[object, Build] = {}
         self._building: dict[str, str] = {}  # names by file names, the outermost first
         self._folder: str | None = None
@@ -178,8 +180,13 @@ class SdistBuilder:
         if not sources:
             return {}
         names = {one.project: _display_name(one) for one, _ in sources}
-        _log.info("Building wheels for collected packages: %s", ", ".join(names.values()))
-        built: dict[NormalizedName, BuiltWheel] = {}
+        built = self._cached(sources)
+        sources = [each for each in sources if each[0].project not in built]
+        if not sources:
+            return built
+        listed = ", ".join(names[one.project] for one, _ in sources)
+        _log.info("Building wheels for collected packages: %s", listed)
+        new: list[str] = []
         failed: dict[str, SecurepipError] = {}
         for planned, source in sources:
             name = names[planned.project]
@@ -192,13 +199,32 @@ class SdistBuilder:
                 failed[name] = error
                 continue
             built[planned.project] = wheel
+            new.append(name)
             _say_built(name, wheel)
-        if built:
-            _log.info("Successfully built %s", " ".join(names[project] for project in built))
+        if new:
+            _log.info("Successfully built %s", " ".join(new))
         if failed:
             _log.info("Failed to build %s", " ".join(failed))
             raise _failed(failed)
         return built
+
+    def _cached(
+        self, sources: Sequence[tuple[PlannedFile, Source]]
+    ) -> dict[NormalizedName, BuiltWheel]:
+        """Those of the wheels that were made before, of the same ingredients."""
+        found = {}
+        for planned, source in sources:
+            try:
+                with self._build_of(source, planned.project, planned.config_settings) as build:
+                    wheel = build.cached
+            except VerificationError:
+                raise
+            except SecurepipError:
+                continue  # The build will meet it again, and say what it was.
+            if wheel is not None:
+                found[planned.project] = wheel
+                _log.info("Using cached %s", wheel.filename)
+        return found
 
     @contextmanager
     def _build_of(
@@ -250,18 +276,33 @@ class SdistBuilder:
             ) from None
 
     def _install_quietly(self, python: Path, requirements: Sequence[str]) -> set[Sha256]:
-        environment = probe(str(python))
-        wanted = ResolveInput(
-            tuple(_build_requirement(text) for text in requirements),
-            constraints=self._options.constraints,
-        )
-        plan = resolve(wanted, environment, self._index, self._options.for_requirements, self)
+        plan = self._plan(requirements, probe(str(python)))
         if not plan.install:
             return set()
         files = self._index.fetch(plan.signed)
         wheels = self.wheels(plan, files)
         handoff.install(wheels, python, options=handoff.InstallOptions(compile=False))
         return {_ingredient(item) for item in wheels}
+
+    def _plan(self, requirements: Sequence[str], environment: TargetEnvironment) -> Plan:
+        wanted = ResolveInput(
+            tuple(_build_requirement(text) for text in requirements),
+            constraints=self._options.constraints,
+        )
+        return resolve(wanted, environment, self._index, self._options.for_requirements, self)
+
+    def _foresee(self, requirements: Sequence[str]) -> set[Sha256] | None:
+        """What build requirements would bring into a new environment; see ``ForeseeVerified``."""
+        try:
+            with _quietly():
+                plan = self._plan(requirements, self._empty)
+        except VerificationError:
+            raise
+        except SecurepipError:
+            return None  # The build will meet it again, and say what it was needed for.
+        files = [one.file for one in plan.install]
+        known = {file.sha256 for file in files if not isinstance(file, UserDirectory)}
+        return known if len(known) == len(files) else None
 
 
 def _build_requirement(text: str) -> UserRequirement:
