@@ -12,7 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, repo_audit, repo_ceremony, repo_claims, repo_rotate, repo_sync
+from securepip.cli import (
+    console,
+    repo_audit,
+    repo_ceremony,
+    repo_claims,
+    repo_recover,
+    repo_rotate,
+    repo_sync,
+)
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import RepositoryStateError, UsageError
@@ -45,6 +53,7 @@ def add_to(commands: Commands) -> None:
     repo_rotate.add_to(inner)
     repo_ceremony.add_to(inner)
     repo_audit.add_to(inner)
+    repo_recover.add_to(inner)
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:

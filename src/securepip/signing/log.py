@@ -163,6 +163,14 @@ class Log:
             raise self._damaged(f"entry {anchor.entries}, which the timestamp names, is not there")
         return entries
 
+    def set_aside(self) -> None:
+        """Keep the log under another name, and begin a new one."""
+        number = 1
+        while (aside := self._path.with_name(f"{self._path.name}.{number}")).exists():
+            number += 1
+        if self._path.exists():
+            self._path.rename(aside)
+
     def _last(self, anchored: Anchor | None) -> Anchor:
         """The newest entry, once ``anchored`` is known to be there."""
         self._cut_torn_line()
@@ -171,7 +179,7 @@ class Log:
         for line in self._tail(anchored.entries if anchored else None):
             entry = self._parse(line)
             follows = (entry.number - 1, entry.previous) if entry else None
-            if entry is None or newest and follows != (newest.entries, newest.sha256):
+            if entry is None or (newest and follows != (newest.entries, newest.sha256)):
                 raise self._damaged("an entry was changed")
             newest = Anchor(entry.number, entry.sha256)
             found = found or newest == anchored

@@ -169,10 +169,10 @@ class Repository:
         self.ledger.close()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, finish: bool = True) -> Iterator[None]:
         """Let no other process change the repository meanwhile. May be nested.
 
-        What a killed run left unfinished is finished first.
+        What a killed run left unfinished is finished first, unless the state is to be replaced.
 
         Raises:
             RepositoryStateError: Another process holds it for more than a minute, or the disk or
@@ -190,7 +190,8 @@ class Repository:
                 self.config = load_config(self.folder)
                 self.keys.remember(self.config.signers)
                 self._writer.clear()
-                self._finish()
+                if finish:
+                    self._finish()
             yield
         except (OSError, sqlite3.Error) as error:
             raise RepositoryStateError(
@@ -379,10 +380,12 @@ class Repository:
         self,
         changed: Mapping[str, Metadata[Targets]],
         finished: Mapping[str, Metadata[Targets]] | None = None,
+        base: Roles | None = None,
     ) -> tuple[str, ...]:
         """Sign ``changed`` roles anew, then snapshot and timestamp; the lock must be held.
 
         ``finished`` roles were signed elsewhere and checked: they become current as they are.
+        ``base`` is what the new state follows, where that is not the current one.
 
         Returns:
             The names of the roles that were signed.
@@ -390,7 +393,7 @@ class Repository:
         Raises:
             RepositoryStateError: A key is not here. What was current still is.
         """
-        roles = self.roles()
+        roles = base or self.roles()
         try:
             signed = self._committer.commit(
                 roles.root.signed,
@@ -434,12 +437,50 @@ class Repository:
         finally:
             self._roles = None
 
-    def write_root(self, root: Metadata[Root]) -> None:
-        """Make ``root`` the current one; it is signed and checked. The lock must be held."""
-        roles = self.roles()
-        self._committer.write_root(root, roles.timestamp.signed)
+    def write_root(self, root: Metadata[Root], base: Roles | None = None) -> None:
+        """Make ``root`` the current one; it is signed and checked. The lock must be held.
+
+        ``base`` is what the state follows, where that is not the current one.
+        """
+        timestamp = (base or self.roles()).timestamp.signed
+        self._committer.write_root(root, timestamp)
         self._roles = None
-        self.ledger.set_current(root.signed.version, roles.timestamp.signed.version)
+        self.ledger.set_current(root.signed.version, timestamp.version)
+
+    def restore_file(self, path: str, sha256: Sha256, copy: Path) -> bool:
+        """See to it that a target is here with its bytes, from the repository ``copy`` if not.
+
+        Args:
+            path: Its target path, or that of a ``.metadata`` file beside one.
+            sha256: Its digest.
+            copy: The folder of another copy of the repository.
+
+        Returns:
+            Whether it is here now.
+        """
+        twin = self.folder / consistent_path(path, sha256)
+        if not has_sha256(twin, sha256):
+            sources = (copy / consistent_path(path, sha256), copy / path, self.folder / path)
+            source = next((each for each in sources if has_sha256(each, sha256)), None)
+            if source is None:
+                return False
+            self._writer.copy(source, twin, sha256)
+        self._show_plainly(twin, self.folder / path, sha256)
+        return True
+
+    def write_page(self, page: ProjectPage) -> TargetFile:
+        """Write a page under names that nothing current mentions yet, and say what is to be signed.
+
+        The lock must be held.
+        """
+        data = page.to_json()
+        sha256 = self._place_page(page.project, data)
+        return TargetFile(len(data), {"sha256": sha256}, page_target(page.project))
+
+    def finish(self, projects: Iterable[NormalizedName]) -> None:
+        """Make what plain clients see of ``projects`` what is signed. The lock must be held."""
+        self.ledger.begin(projects)
+        self._finish()
 
     def set_signers(self, signers: Mapping[str, str]) -> None:
         """Remember where private keys are, by key id. The lock must be held."""

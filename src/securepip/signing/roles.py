@@ -26,6 +26,7 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
+from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
@@ -93,6 +94,20 @@ class Roles:
                 raise self._odd(f"{version}.{name}.json is of another version")
             self._targets[name] = metadata
         return self._targets[name]
+
+    def adopt(self, name: str, metadata: Metadata[Targets], version: int | None = None) -> None:
+        """Let ``metadata``, which the caller has verified, stand for a role from now on.
+
+        Args:
+            name: The role.
+            metadata: Its contents.
+            version: What the snapshot is to say; by default the version that it has.
+        """
+        self._targets[name] = metadata
+        serializer = JSONSerializer(compact=True)
+        length = len(metadata.to_bytes(serializer)) if name in FRAME else None
+        meta = MetaFile(version or metadata.signed.version, length)
+        self.snapshot.signed.meta[f"{name}.json"] = meta
 
     def meta(self, name: str) -> MetaFile:
         """What the snapshot says of a role."""

@@ -1,0 +1,116 @@
+"""``repo recover``: what to do when keys were stolen."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.options import add_general_options
+from securepip.cli.repo_keys import add_key_options, confirm, new_passphrase, open_repository
+from securepip.cli.repo_rotate import add_new_key_options
+from securepip.errors import UsageError
+
+if TYPE_CHECKING:
+    from securepip.signing.recover import Findings, Recovered
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_SHOWN = 20
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to those of ``repo``."""
+    summary = "when keys were stolen: replace them, and restore what was signed with them"
+    parser = commands.add_parser("recover", help=summary, description=summary, allow_abbrev=False)
+    add_general_options(parser)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument(
+        "--good", type=Path, required=True, metavar="COPY",
+        help="a copy of the repository (its folders metadata, simple, packages) from before",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stolen", action="append", default=[], metavar="ROLE",
+        help="an offline key was stolen too: targets, bins, claimed or root; may be repeated",
+    )  # fmt: skip
+    add_new_key_options(parser)
+    parser.add_argument("--yes", action="store_true", help="go on without asking")
+    add_key_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from securepip.signing import keys
+    from securepip.signing.recover import recover
+    from securepip.signing.rotate import NewKeys
+
+    if not arguments.offline_keys:
+        raise UsageError(
+            "the offline keys are needed",
+            remedy="--offline-keys DIR names the folder that they are in.",
+        )
+
+    def sure(findings: Findings) -> bool:
+        _show_findings(findings)
+        return confirm(arguments, "Go on?")
+
+    with open_repository(arguments, tuple(arguments.offline_keys)) as repository:
+        default = keys.default_folder(repository.config.repository_id, keys.ONLINE)
+        secret = cache(lambda: new_passphrase(arguments))
+        report = recover(
+            repository,
+            arguments.good,
+            online=NewKeys(arguments.keys or default, secret(), tuple(arguments.new_key_uri)),
+            offline=NewKeys(arguments.offline_keys[0], secret()),
+            stolen=arguments.stolen,
+            confirm=sure,
+        )
+    if report is None:
+        console.say("Nothing was changed.")
+        return 1
+    _show_report(report)
+    return 0
+
+
+def _show_findings(findings: Findings) -> None:
+    if findings.resumed:
+        console.say("This goes on with a recovery that was interrupted.")
+    console.say(f"The copy is of snapshot version {findings.copy_snapshot}, and validly signed.")
+    if not findings.valid:
+        console.say(f"The current state is not validly signed: {findings.problem}")
+    changes = findings.changes
+    _show("not in the copy", (each.path for each in changes if each.before is None))
+    _show("changed since", (each.path for each in changes if each.before and each.after))
+    _show("gone since", (each.path for each in changes if each.after is None))
+    console.say(
+        "Everything that the online key signed becomes what it is in the copy; what the offline\n"
+        "keys and projects signed themselves stays. The keys of timestamp, snapshot, targets,\n"
+        "bins, bin-n and recently-claimed are replaced."
+    )
+
+
+def _show_report(report: Recovered) -> None:
+    _show("restored", report.restored)
+    _show("dropped", report.dropped)
+    _show("kept, as the project itself signed it", report.kept)
+    _show("has to claim again", report.unclaimed)
+    _show("lost", (f"{path}: {why}" for path, why in report.lost.items()))
+    _show("key that counts no more", report.keys_gone)
+    _show("new key", report.keys_came)
+    console.say(f"Set aside for those who look into it: {report.set_aside}")
+    console.say(
+        f"Root is at version {report.root_version}, the snapshot at {report.snapshot_version}. "
+        "Clients come back by themselves,\nalso those that saw what the thief had signed. What "
+        "was dropped and was yours, publish again."
+    )
+
+
+def _show(what: str, names: Iterable[str]) -> None:
+    listed = list(names)
+    for name in listed[:_SHOWN]:
+        console.say(f"{what}: {name}")
+    if len(listed) > _SHOWN:
+        console.say(f"{what}: {len(listed) - _SHOWN} more")

@@ -1,0 +1,255 @@
+"""Coming back after the online key was stolen: what is restored, and who comes back by himself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import MetaFile, TargetFile
+
+from securepip.formats.digests import sha256_of
+from securepip.formats.layout import consistent_path
+from securepip.signing.audit import check_own
+from securepip.signing.recover import Recovered, recover
+from securepip.signing.remove import remove
+from securepip.signing.repository import Repository
+from securepip.signing.roles import Roles
+from securepip.signing.rotate import NewKeys
+from tests.signing.clients import fetch_everything, read_plainly, updater
+from tests.signing.killing import kill_points, run_until
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository, make_repository, serve
+from tests.support.wheels import make_wheel
+
+EVIL = {"app/__init__.py": "VERSION = 'evil'\n"}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> MadeRepository:
+    """A repository with ``app`` 1.0 and 2.0 and ``lib`` 1.0; a copy of it is in ``good``."""
+    made = make_repository(
+        tmp_path / "own",
+        make_wheel(tmp_path, "app", "1.0"),
+        make_wheel(tmp_path, "app", "2.0"),
+        make_wheel(tmp_path, "lib", "1.0"),
+        expected_files=1,
+    )
+    made.repository.ledger.close()
+    for name in ("metadata", "simple", "packages"):
+        shutil.copytree(made.folder / name, tmp_path / "good" / name)
+    return made
+
+
+def attack(made: MadeRepository, tmp_path: Path, ahead: int = 0) -> None:
+    """With the stolen key and the server: an evil app 3.0 instead of 2.0, and lib is gone.
+
+    Args:
+        made: Whose.
+        tmp_path: For the evil wheel.
+        ahead: By how much the versions of timestamp and snapshot are too high.
+    """
+    wheel = make_wheel(tmp_path / "evil", "app", "3.0", files=EVIL)
+    with Repository.open(made.folder, keys=[made.online_keys]) as repository:
+        roles = Roles(made.folder / "metadata", made.root_sha256)
+        page = json.loads((made.folder / "simple" / "app" / "index.json").read_bytes())
+        entry = dict(page["files"][-1], filename=wheel.name, url=f"../../packages/app/{wheel.name}")
+        entry |= {"size": wheel.stat().st_size, "hashes": {"sha256": sha256_of(wheel.read_bytes())}}
+        entry.pop("core-metadata", None)
+        page["files"] = [page["files"][0], entry]
+        page["versions"] = ["1.0", "3.0"]
+        contents = {
+            "simple/app/index.json": json.dumps(page).encode(),
+            f"packages/app/{wheel.name}": wheel.read_bytes(),
+        }
+        changed = {}
+        for path, data in contents.items():
+            name = roles.bin_of(path)
+            changed[name] = roles.role(name)
+            sha256 = sha256_of(data)
+            changed[name].signed.targets[path] = TargetFile(len(data), {"sha256": sha256}, path)
+            for place in (made.folder / path, made.folder / consistent_path(path, sha256)):
+                place.unlink(missing_ok=True)  # it may be a hard link
+                place.write_bytes(data)
+        for path in ("simple/lib/index.json", "packages/lib/lib-1.0-py3-none-any.whl"):
+            name = roles.bin_of(path)
+            changed[name] = roles.role(name)
+            changed[name].signed.targets.pop(path)
+        roles.timestamp.signed.version += ahead
+        roles.snapshot.signed.version += ahead
+        for name in changed:
+            meta = roles.snapshot.signed.meta[f"{name}.json"]
+            roles.snapshot.signed.meta[f"{name}.json"] = MetaFile(meta.version + ahead)
+        # The thief has his own program, and our log on the server stays as it is.
+        log = (made.folder / "state" / "log.jsonl").read_bytes()
+        repository.sign(changed, base=roles)
+        (made.folder / "state" / "log.jsonl").write_bytes(log)
+
+
+def recovered(made: MadeRepository, good: Path, *stolen: str) -> Recovered:
+    keys = [made.online_keys, made.offline_keys]
+    with Repository.open(made.folder, keys=keys, why="repo recover") as repository:
+        done = recover(
+            repository,
+            good,
+            online=NewKeys(made.online_keys),
+            offline=NewKeys(made.offline_keys),
+            stolen=stolen,
+            confirm=lambda findings: True,
+        )
+    assert done is not None
+    return done
+
+
+@pytest.mark.parametrize("ahead", [0, 2**40], ids=["next-version", "fast-forward"])
+def test_a_client_that_saw_what_the_thief_signed_comes_back_by_itself(
+    own: MadeRepository, machine: Machine, tmp_path: Path, ahead: int
+) -> None:
+    with serve(own.folder) as url:
+        machine.trust(own, url)
+        attack(own, tmp_path, ahead)
+        fooled = machine.install("app")
+        assert fooled.code == 0, fooled.err
+        assert machine.version_of("app") == "evil"
+        audit = machine.run("repo", "audit", own.folder)
+        assert audit.code == 1
+        recovered(own, tmp_path / "good")
+        done = machine.install("--force-reinstall", "app", "lib")
+        assert done.code == 0, done.err
+        assert machine.version_of("app") == "2.0"
+        fetch_everything(own.folder, tmp_path / "fresh")
+        assert read_plainly(own.folder) == read_plainly(tmp_path / "good")
+        with Repository.open(own.folder) as repository:
+            check_own(repository)
+            repository.publish({})
+
+
+def test_the_command_shows_what_is_wrong_asks_and_reports(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    attack(own, tmp_path)
+    words: list[str | Path] = [
+        "repo", "recover", own.folder, "--good", tmp_path / "good",
+        "--offline-keys", own.offline_keys, "--keys", own.online_keys,
+    ]  # fmt: skip
+    refused = machine.run(*words)
+    assert refused.code == 2
+    assert "not in the copy: packages/app/app-3.0-py3-none-any.whl" in refused.out
+    assert "changed since: simple/app/index.json" in refused.out
+    assert "gone since: simple/lib/index.json" in refused.out
+    done = machine.run(*words, "--yes")
+    assert done.code == 0, done.err
+    assert "restored: simple/app/index.json" in done.out
+    assert "restored: packages/lib/lib-1.0-py3-none-any.whl" in done.out
+    assert "dropped: packages/app/app-3.0-py3-none-any.whl" in done.out
+    (report,) = (own.folder / "state" / "reports").iterdir()
+    assert json.loads(report.read_text())["dropped"] == ["packages/app/app-3.0-py3-none-any.whl"]
+    (aside,) = (own.folder / "state" / "set-aside").iterdir()
+    assert [path for path in aside.rglob("*.whl") if "app-3.0" in path.name]
+    compared = machine.run("repo", "audit", tmp_path / "good", own.folder)
+    assert compared.code == 1
+    assert "added" not in compared.out
+    assert "changed " not in compared.out
+    assert "key of timestamp that only the second names" in compared.out
+    assert machine.run("repo", "audit", own.folder).code == 0
+    wheel = make_wheel(tmp_path, "app", "2.1")
+    again = machine.run("repo", "add", own.folder, wheel)
+    assert again.code == 0, again.err
+
+
+def test_files_that_were_overwritten_are_restored_and_what_is_lost_is_left_out(
+    own: MadeRepository, tmp_path: Path
+) -> None:
+    for path in (own.folder / "packages").rglob("*.whl"):
+        path.write_bytes(b"overwritten")
+    (wheel,) = (tmp_path / "good" / "packages" / "app").glob("????*.app-1.0-*.whl")
+    shutil.rmtree(tmp_path / "good" / "packages" / "lib")
+    done = recovered(own, tmp_path / "good")
+    assert done.lost == {"packages/lib/lib-1.0-py3-none-any.whl": "the file is lost"}
+    fetch_everything(own.folder, tmp_path / "client")
+    (here,) = (own.folder / "packages" / "app").glob("????*.app-1.0-*.whl")
+    assert here.read_bytes() == wheel.read_bytes()
+    assert len(read_plainly(own.folder)) == 2
+
+
+def test_what_was_removed_since_the_copy_stays_removed(own: MadeRepository, tmp_path: Path) -> None:
+    with Repository.open(own.folder) as repository:
+        remove(repository, "app==1.0")
+    attack(own, tmp_path)
+    done = recovered(own, tmp_path / "good")
+    assert done.lost == {"packages/app/app-1.0-py3-none-any.whl": "it was removed"}
+    assert "app-1.0-py3-none-any.whl" not in read_plainly(own.folder)
+
+
+def test_a_state_that_does_not_verify_any_more_is_recovered_from(
+    own: MadeRepository, tmp_path: Path
+) -> None:
+    for path in (own.folder / "metadata").iterdir():
+        path.write_bytes(b"{}")
+    (own.folder / "state" / "log.jsonl").write_bytes(b"{}\n")
+    recovered(own, tmp_path / "good")
+    fetch_everything(own.folder, tmp_path / "client")
+    with Repository.open(own.folder) as repository:
+        check_own(repository)
+    assert (own.folder / "state" / "log.jsonl.1").read_bytes() == b"{}\n"
+
+
+def test_a_copy_that_is_not_signed_is_no_copy(own: MadeRepository, tmp_path: Path) -> None:
+    timestamp = tmp_path / "good" / "metadata" / "timestamp.json"
+    document = json.loads(timestamp.read_bytes())
+    document["signed"]["version"] += 1
+    timestamp.write_text(json.dumps(document))
+    before = {path: path.read_bytes() for path in own.folder.rglob("*") if path.is_file()}
+    with pytest.raises(Exception, match="timestamp is not signed as it has to be") as refused:
+        recovered(own, tmp_path / "good")
+    assert getattr(refused.value, "exit_code", None) == 3
+    after = {path: path.read_bytes() for path in own.folder.rglob("*") if path.is_file()}
+    after = {path: data for path, data in after.items() if path.name != "lock"}
+    assert {path: before[path] for path in after if "ledger" not in path.name} == {
+        path: data for path, data in after.items() if "ledger" not in path.name
+    }
+
+
+@pytest.mark.parametrize("stolen", ["targets", "bins", "claimed", "root"])
+def test_an_offline_key_that_was_stolen_too_counts_no_more(
+    own: MadeRepository, tmp_path: Path, stolen: str
+) -> None:
+    fetch_everything(own.folder, tmp_path / "client")
+    old = {path.name.split(".")[1] for path in own.offline_keys.glob(f"{stolen}*")}
+    done = recovered(own, tmp_path / "good", stolen)
+    assert old <= set(done.keys_gone)
+    for client in ("client", "fresh"):
+        fetch_everything(own.folder, tmp_path / client)
+
+
+def test_killed_at_any_step_it_is_never_worse_and_is_finished_by_running_it_again(
+    own: MadeRepository, tmp_path: Path
+) -> None:
+    attack(own, tmp_path, 2**30)
+    good = tmp_path / "good"
+
+    def copy(number: int) -> MadeRepository:
+        folder, keys = tmp_path / f"copy-{number}", tmp_path / f"copy-{number}.keys"
+        shutil.copytree(own.folder, folder)
+        shutil.copytree(own.online_keys.parent, keys)
+        return replace(
+            own, folder=folder, online_keys=keys / "online", offline_keys=keys / "offline"
+        )
+
+    counted = copy(-1)
+    steps = kill_points(lambda: recovered(counted, good))
+    for step in steps:
+        made, saw = copy(step), tmp_path / f"saw-{step}"
+        updater(made.folder, saw).refresh()
+        finished = run_until(step, lambda made=made: recovered(made, good))  # type: ignore[misc] # bound
+        assert finished == (step == steps[-1])
+        updater(made.folder, tmp_path / f"between-{step}").refresh()
+        if not finished:
+            recovered(made, good)
+        for client in (saw, tmp_path / f"between-{step}", tmp_path / f"fresh-{step}"):
+            fetch_everything(made.folder, client)
+        assert read_plainly(made.folder) == read_plainly(good)
+        with Repository.open(made.folder) as repository:
+            check_own(repository)
