@@ -426,7 +426,10 @@ def _dist_info(members: Iterable[str], wheel: str) -> str:
         folders.add(folder)
         seen.add(normal.lower())
     if len(folders) != 1:
-        raise VerificationError(f"{wheel} holds {len(folders)} .dist-info folders, not one.")
+        found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
+        raise VerificationError(
+            f"{wheel}: {found if folders else '.dist-info directory not found'}"
+        )
     return folders.pop()
 
 
