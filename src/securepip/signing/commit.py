@@ -20,14 +20,12 @@ from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
-from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.signing.config import Expiry
 from securepip.signing.files import Writer, flush
 from securepip.signing.keys import KeyRing
 from securepip.signing.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.roles import TIMESTAMP_NAME, S
 
-_WITH_LENGTH = ("targets", BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE)
 # Validation re-reads what was written; python-tuf's own types cannot be built wrongly here.
 _COMPACT = JSONSerializer(compact=True)
 
@@ -113,12 +111,15 @@ class Committer:
         listed = snapshot.signed.meta
         signed: list[SignedRole] = []
         for name, metadata in (finished or {}).items():
-            signed.append(self._write_role(name, metadata, metadata.to_bytes(_COMPACT), listed))
+            data = metadata.to_bytes(_COMPACT)
+            signed.append(self._write_role(name, metadata, data, listed, pinned=True))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
             metadata.signed.version = before.version + 1 if before else 1
-            data = self._sign(metadata, delegator_of(name), name)
-            signed.append(self._write_role(name, metadata, data, listed))
+            delegator = delegator_of(name)
+            data = self._sign(metadata, delegator, name)
+            pinned = not _is_bin(delegator)
+            signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
         self._writer.write(self._folder / f"{snapshot.signed.version}.snapshot.json", data)
@@ -161,13 +162,22 @@ class Committer:
             add_signature(metadata, signer, name)
 
     def _write_role(
-        self, name: str, metadata: Metadata[Targets], data: bytes, listed: dict[str, MetaFile]
+        self,
+        name: str,
+        metadata: Metadata[Targets],
+        data: bytes,
+        listed: dict[str, MetaFile],
+        *,
+        pinned: bool,
     ) -> SignedRole:
         version = metadata.signed.version
         self._writer.write(self._folder / f"{version}.{name}.json", data)
-        # Most carry a version only: with thousands of them, this is the size of the snapshot.
-        length = len(data) if name in _WITH_LENGTH else None
-        listed[f"{name}.json"] = MetaFile(version, length)
+        # With its digest in the snapshot, who has stolen the role's key, and sits between the
+        # repository and a client, cannot serve another file of the same version. Bins are signed
+        # with the key of the snapshot, and there are thousands: they carry a version only.
+        listed[f"{name}.json"] = (
+            MetaFile.from_data(version, data, ["sha256"]) if pinned else MetaFile(version)
+        )
         return _entry(name, metadata, data)
 
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
@@ -192,6 +202,12 @@ class Committer:
         keyids = delegator.get_delegated_role(name).keyids
         found = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
         return [signer for signer in found if signer is not None]
+
+
+def _is_bin(delegator: Delegator) -> bool:
+    """Whether it delegates to hash bins, and so to nothing else."""
+    delegations = delegator.delegations if isinstance(delegator, Targets) else None
+    return delegations is not None and delegations.succinct_roles is not None
 
 
 def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:

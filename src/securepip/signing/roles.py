@@ -26,7 +26,6 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
@@ -96,7 +95,7 @@ class Roles:
         return self._targets[name]
 
     def adopt(self, name: str, metadata: Metadata[Targets], version: int | None = None) -> None:
-        """Let ``metadata``, which the caller has verified, stand for a role from now on.
+        """Let ``metadata``, which the caller has verified and writes, stand for a role from now on.
 
         Args:
             name: The role.
@@ -104,9 +103,7 @@ class Roles:
             version: What the snapshot is to say; by default the version that it has.
         """
         self._targets[name] = metadata
-        serializer = JSONSerializer(compact=True)
-        length = len(metadata.to_bytes(serializer)) if name in FRAME else None
-        meta = MetaFile(version or metadata.signed.version, length)
+        meta = MetaFile(version or metadata.signed.version)
         self.snapshot.signed.meta[f"{name}.json"] = meta
 
     def meta(self, name: str) -> MetaFile:
