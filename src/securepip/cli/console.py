@@ -158,7 +158,9 @@ def _print_error(kind: str, text: str, colour: str) -> None:
     label = f"{kind}:"
     if _colour and sys.stderr.isatty():
         label = f"\033[{colour}m{label}\033[0m"
-    print("\n".join([f"{label} {first}", *(f"  {line}" for line in rest)]), file=sys.stderr)
+    # What pip says in several errors is several here too: programs look for each at its beginning.
+    lines = (line if line.startswith(f"{kind}: ") else f"  {line}" for line in rest)
+    print("\n".join([f"{label} {first}", *lines]), file=sys.stderr)
 
 
 def _harmless(text: str) -> str:

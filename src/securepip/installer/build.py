@@ -235,6 +235,18 @@ class Build:
             return self._source.url
         return f"{self._project} from {self._source.url}"
 
+    def _requires(self, backend: Backend) -> Sequence[str]:
+        """What the backend asks for; an error ends as pip's does, with the project's name."""
+        try:
+            return backend.requires(editable=self._editable)
+        except InstallationError as error:
+            name = self._project or self._source.url
+            kind = "editable" if self._editable else "wheel"
+            raise InstallationError(
+                str(error),
+                remedy=f"ERROR: Failed to build '{name}' when getting requirements to build {kind}",
+            ) from None
+
     @cached_property
     def _backend(self) -> Backend:
         """The backend in an environment that holds all that the build needs."""
@@ -262,7 +274,7 @@ class Build:
                 "that supports PEP 660."
             )
         if settings.isolated:
-            more = backend.requires(editable=self._editable)
+            more = self._requires(backend)
             self._asked = self._check(python, more, "the backend dependencies")
             self._install(python, self._asked, "backend dependencies")
         elif settings.check_dependencies:
