@@ -57,25 +57,32 @@ def assert_refused(done: Finished, *reasons: str) -> None:
 
 
 def put_pip(environment: Path, packages: Sequence[Path]) -> None:
-    """Give an environment a pip: the folders that it consists of."""
+    """Give an environment a pip: links to the folders that it consists of."""
     (folder,) = (environment / "lib").glob("python*/site-packages")
     for package in packages:
-        shutil.copytree(
-            package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        (folder / package.name).symlink_to(package)
+
+
+def own_pip(machine: Machine) -> Path:
+    """A copy of the pip's folder instead of the link, to be changed."""
+    link = machine.site_packages / "pip"
+    original = link.resolve()
+    link.unlink()
+    return Path(shutil.copytree(original, link, ignore=shutil.ignore_patterns("__pycache__")))
 
 
 @pytest.fixture(scope="session")
 def pip_environment(empty_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the pip that securepip has. To be copied, not changed."""
-    environment = tmp_path_factory.mktemp("pip") / "environment"
-    shutil.copytree(empty_environment, environment, symlinks=True)
+    folder = tmp_path_factory.mktemp("pip")
+    shutil.copytree(empty_environment, folder / "environment", symlinks=True)
     package = Path(pip.__file__).parent
-    put_pip(environment, [package, package.with_name(f"pip-{pip.__version__}.dist-info")])
-    # Compiled once, not by each copy.
-    python, library = environment / "bin" / "python", environment / "lib"
-    subprocess.run([python, "-m", "compileall", "-q", library], check=True)
-    return environment
+    copies = [
+        Path(shutil.copytree(one, folder / one.name))
+        for one in (package, package.with_name(f"pip-{pip.__version__}.dist-info"))
+    ]
+    put_pip(folder / "environment", copies)
+    return folder / "environment"
 
 
 @pytest.fixture(scope="session")

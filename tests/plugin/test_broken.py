@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import assert_refused, run, run_pip
+from tests.plugin.conftest import assert_refused, own_pip, run, run_pip
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 
@@ -116,7 +116,7 @@ def test_pip_was_imported_by_a_later_start_up_file(
 def test_a_pip_whose_inside_no_longer_fits(
     plugged: Machine, module: str, old: str, new: str
 ) -> None:
-    path = plugged.site_packages / "pip" / "_internal" / module
+    path = own_pip(plugged) / "_internal" / module
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -128,7 +128,7 @@ def test_a_pip_whose_inside_no_longer_fits(
 
 
 def test_a_module_of_pip_that_is_gone(plugged: Machine) -> None:
-    (plugged.site_packages / "pip" / "_internal" / "cache.py").unlink()
+    (own_pip(plugged) / "_internal" / "cache.py").unlink()
     done = run_pip(plugged, "download", "app")
     assert done.code == 1
     assert "not made as the plugin knows it: pip._internal.cache" in done.err

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pip._internal.exceptions import InstallationError
 
 from securepip.formats.digests import sha256_of
+from securepip.plugin import shim
 from tests.plugin.conftest import PYTHON, assert_refused, run, run_pip
 from tests.support.hostile import serve_hostile
 from tests.support.indexes import Index, serve_index
@@ -248,37 +250,64 @@ def test_an_upload_of_anything(place: Place) -> None:
     assert_refused(done, "whose answer could not be verified")
 
 
+_ELSEWHERE = "https://packages.example.org/requirements.txt"
+
+
 @pytest.mark.parametrize(
-    ("line", "is_fine"),
+    "text",
     [
-        ("app==2.0 ; python_version > '3'  # a comment", True),
-        ("app --hash=sha256:{digest}", True),
-        ("-c constraints.txt", True),
-        ("--only-binary=:all:", True),
-        ("evil @ {address}#sha256={digest}", False),
-        ("{address}#sha256={digest}", False),
-        ("./{wheel}", False),
-        ("{wheel}", False),
-        ("-e .", False),
-        ("--find-links /tmp", False),
-        ("-r file:///etc/hosts", False),
-        ("app==${{HOME}}", False),
+        "app[more]==2.0 ; python_version > '3'  # a comment",
+        "app==2.0 \\\n    --hash=sha256:00",
+        "# nothing",
+        "-c constraints.txt",
+        "--only-binary=:all:",
+        "--index-url https://packages.example.org/simple/",
     ],
 )
-def test_a_requirements_file_from_elsewhere_names_projects_alone(
-    place: Place, tmp_path: Path, line: str, is_fine: bool
+def test_a_requirements_file_from_elsewhere_may_name_projects(text: str) -> None:
+    shim._check_requirements(_ELSEWHERE, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "evil @ https://packages.example.org/evil-1.0-py3-none-any.whl#sha256=00",
+        "https://packages.example.org/evil-1.0-py3-none-any.whl#sha256=00",
+        "git+https://packages.example.org/evil",
+        "./evil-1.0-py3-none-any.whl",
+        "evil-1.0-py3-none-any.whl",
+        "evil-1.0.tar.gz",
+        "/opt",
+        "..",
+        "-e .",
+        "--editable=.",
+        "--find-links /tmp",
+        "-f/tmp",
+        "--index-url /tmp/simple",
+        "--trusted-host packages.example.org",
+        "-r file:///etc/hosts",
+        "-r ${HOME}.txt",
+        "app==${HOME}",
+        "app \\\n @ file:///tmp/evil-1.0-py3-none-any.whl",
+    ],
+)
+def test_a_requirements_file_from_elsewhere_may_name_nothing_else(text: str) -> None:
+    with pytest.raises(InstallationError, match="names more than projects"):
+        shim._check_requirements(_ELSEWHERE, text)
+
+
+def test_a_requirements_file_from_elsewhere_is_read_and_looked_at(
+    place: Place, tmp_path: Path
 ) -> None:
+    (tmp_path / "good.txt").write_text("app\n-c constraints.txt\n")
+    (tmp_path / "constraints.txt").write_text("app<2\n")
+    (tmp_path / "bad.txt").write_text(f"app\n{place.wheel}\n")
     with serve_hostile(tmp_path) as server:
-        digest = sha256_of(place.wheel.read_bytes())
-        text = line.format(address=place.address, digest=digest, wheel=place.wheel.name)
-        (tmp_path / "requirements.txt").write_text(f"{text}\n")
-        (tmp_path / "constraints.txt").write_text("app<2\n")
-        done = run_pip(place.plugged, "install", "--dry-run", "--no-deps", "-r",
-                       f"{server.url}requirements.txt")  # fmt: skip
-    if is_fine:
-        assert "names more than projects" not in done.err
-    else:
-        assert_refused(done, "names more than projects", repr(text)[1:-1])
+        words = ("-i", place.trusted, "-r")
+        done = place.download(place.plugged, *words, f"{server.url}good.txt")
+        assert "app-1.0-py3-none-any.whl" in done.out, done.err
+        done = place.download(place.plugged, *words, f"{server.url}bad.txt")
+        assert_refused(done, f"{server.url}bad.txt names more than projects: '{place.wheel}'")
 
 
 def test_what_the_user_names_on_this_machine_stays_their_own(place: Place) -> None:

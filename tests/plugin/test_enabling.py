@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import assert_refused, put_pip, run, run_pip
+from tests.plugin.conftest import assert_refused, own_pip, put_pip, run, run_pip
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
@@ -73,7 +72,7 @@ def test_an_environment_without_pip_is_refused_politely(
 def test_an_old_pip_is_refused_politely(plain: Machine) -> None:
     (dist_info,) = plain.site_packages.glob("pip-*.dist-info")
     metadata = (dist_info / "METADATA").read_text()
-    shutil.rmtree(dist_info)
+    dist_info.unlink()
     older = plain.site_packages / "pip-22.3.dist-info"
     older.mkdir()
     (older / "METADATA").write_text(metadata)
@@ -83,7 +82,7 @@ def test_an_old_pip_is_refused_politely(plain: Machine) -> None:
 
 
 def test_a_pip_that_does_not_fit_is_left_as_it_was(plain: Machine) -> None:
-    session = plain.site_packages / "pip" / "_internal" / "network" / "session.py"
+    session = own_pip(plain) / "_internal" / "network" / "session.py"
     session.write_text(session.read_text().replace("class PipSession(", "class Another("))
     before = {path for path in plain.installed() if "__pycache__" not in path}
     done = plain.run("plugin", "enable", "--python", plain.environment)
