@@ -310,10 +310,10 @@ class Transport:
                 self._read_error_page(response, shown)
                 raise TransportError(
                     f"{shown} could not be fetched: the server answers "
-                    f"{response.status_code} {response.reason or ''}".rstrip(),
+                    f"{response.status_code} {response.reason or ''}".rstrip()
+                    + _why(response),
                     url=shown,
                     status=response.status_code,
-                    remedy=_remedy(response),
                 )
             answer = Answer(response.url, response.status_code, response.headers, b"")
             yield answer, self._chunks(response, shown, max_bytes, deadline)
@@ -408,14 +408,18 @@ def _check_range(answer: Answer, position: int, shown: str) -> None:
         )
 
 
-def _remedy(response: requests.Response) -> str:
+def _why(response: requests.Response) -> str:
+    """Why the server refuses to answer, if it is for want of credentials."""
     if response.status_code != _UNAUTHORIZED:
         return ""
     if "Authorization" in response.request.headers:
-        return "User name and password are not right: those of the address, .netrc or the keyring."
+        return (
+            ": the user name and password that were found (in the address, .netrc or a keyring) "
+            "are not right"
+        )
     return (
-        "It wants a user name and a password. Put them into your .netrc file or a keyring, or "
-        "into the address."
+        ": it wants a user name and a password, which may stand in your .netrc file, in a keyring "
+        "or in the address"
     )
 
 
