@@ -105,7 +105,7 @@ def run_gateway(
             trust.read,
             transport,
             store,
-            default_index=DEFAULT_INDEX,
+            default_indexes=(DEFAULT_INDEX,),
             refresh_seconds=refresh_seconds,
         )
         gateway = Gateway(answers, with_token=with_token, by_url=by_url)

@@ -214,26 +214,6 @@ def test_only_the_repository_that_is_named_answers(client: Machine) -> None:
         assert b"lib-1.0" in fetch(f"{json.loads(line)['index_url']}lib/")
 
 
-def test_the_gateway_of_a_pip_ends_with_it(client: Machine) -> None:
-    command = [sys.executable, "-m", "securepip", "gateway", "--for-pip"]
-    sources = str(Path(__file__).parents[2] / "src")
-    with subprocess.Popen(
-        command,
-        env={**client.variables, "PYTHONPATH": sources},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        url = json.loads(process.stdout.readline())["url"]
-        asked = f"{url}by-url?url=http://elsewhere.example.org/"
-        with pytest.raises(requests.HTTPError, match="403"):
-            fetch(asked)
-        process.stdin.close()
-        assert process.wait(timeout=10) == 0
-
-
 def test_a_client_that_waits_does_not_keep_the_gateway_from_ending(client: Machine) -> None:
     with started(client) as (process, line):
         url = json.loads(line)["url"]
