@@ -6,8 +6,10 @@ import difflib
 import json
 import re
 import shutil
+import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,14 @@ def normal(machine: Machine, said: str) -> list[str]:
     said = said.replace(str(machine.folder), "")
     said = re.sub(r"sha256=[0-9a-f]{64}", "sha256=…", said)
     return re.sub(r"(?<=Stored in directory: )\S*", "…", said).splitlines()
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Wait a reasonable time for something to happen."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
@@ -191,10 +201,7 @@ def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
     assert run_pip(believing, "install", "built").code == 0
     # The timestamp is fetched once by each gateway.
     assert served.seen.count("metadata/timestamp.json") == 1
-    deadline = time.monotonic() + 20
-    while any((believing.folder / "data" / "plugin").iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any((believing.folder / "data" / "plugin").iterdir())
+    wait_until(lambda: not any((believing.folder / "data" / "plugin").iterdir()))
 
 
 def test_a_gateway_that_is_gone_is_not_relied_on(believer: Machine, tmp_path: Path) -> None:
@@ -240,3 +247,26 @@ def test_securepip_installs_into_an_enabled_environment(believer: Machine) -> No
     done = believer.install("app")
     assert done.code == 0, done.err
     assert believer.version_of("app") == "2.0"
+
+
+def test_inside_a_gateway_that_the_user_runs_pip_takes_its_index(believer: Machine) -> None:
+    done = believer.process("gateway", "--", believer.python, "-m", "pip", "install", "app")
+    assert done.code == 0, done.err
+    assert believer.version_of("app") == "2.0"
+
+
+def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: HostileServer) -> None:
+    served.delay = 0.5
+    with subprocess.Popen(
+        [believing.python, "-m", "pip", "install", "app", "built"],
+        env={**believing.variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        gateways = believing.folder / "data" / "plugin"
+        wait_until(lambda: gateways.exists() and any(gateways.iterdir()))
+        process.send_signal(signal.SIGINT)
+        assert "Operation cancelled by user" in process.communicate(timeout=60)[1]
+    wait_until(lambda: not any(gateways.iterdir()))
+    assert believing.version_of("app") is None

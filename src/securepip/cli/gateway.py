@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -53,7 +52,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="print what sets a shell up for the gateway that is running, or, if none is or other "
         "options ask for another, for one that is started now",
     )  # fmt: skip
-    parser.add_argument("--for-pip", action="store_true", help=argparse.SUPPRESS)
     add_network_options(parser)
     add_general_options(parser)
     parser.set_defaults(run=_run, command=())
@@ -97,13 +95,11 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             where = {"url": gateway.url, "index_url": f"{gateway.url}simple/", "file": str(path)}
             console.say_machine(json.dumps(where))
-        return asyncio.run(gateway.run(_pipe_closed() if arguments.for_pip else _signalled()))
+        return asyncio.run(gateway.run(_signalled()))
 
 
 def _open(arguments: argparse.Namespace, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
-    from pip._internal.models.index import PyPI
-
     from securepip.dirs import cache_dir, data_dir
     from securepip.gateway.answers import Answers
     from securepip.gateway.serve import Gateway
@@ -127,11 +123,8 @@ def _open(arguments: argparse.Namespace, stack: ExitStack) -> Gateway:
         read_trust,
         stack.enter_context(transport_from(arguments, read_trust().addresses)),
         Store(cache_dir() / "store"),
-        default_index=PyPI.simple_url,
     )
-    return Gateway(
-        answers, port=port, with_token=not arguments.stable_url, by_url=arguments.for_pip
-    )
+    return Gateway(answers, port=port, with_token=not arguments.stable_url)
 
 
 async def _signalled() -> int:
@@ -139,24 +132,6 @@ async def _signalled() -> int:
     ended = asyncio.Event()
     with _on_signals(lambda number: ended.set()):
         await ended.wait()
-    return 0
-
-
-async def _pipe_closed() -> int:
-    """Until whoever started the gateway has closed its standard input, by ending if not before."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def read() -> None:
-        if not os.read(sys.stdin.fileno(), 1024):
-            ended.set()
-
-    loop.add_reader(sys.stdin.fileno(), read)
-    try:
-        with _on_signals(lambda number: ended.set()):
-            await ended.wait()
-    finally:
-        loop.remove_reader(sys.stdin.fileno())
     return 0
 
 

@@ -93,7 +93,7 @@ class Answers:
         read_trust: Says who is believed, each time that the state is brought up to date.
         transport: Fetches everything.
         store: Keeps what was verified.
-        default_index: pip's own default index, which stands for all that is trusted.
+        default_indexes: pip's own default index, and others that stand for all that is trusted.
         refresh_seconds: How old the state may be.
     """
 
@@ -103,13 +103,13 @@ class Answers:
         transport: Transport,
         store: Store,
         *,
-        default_index: str = "",
+        default_indexes: Sequence[str] = (),
         refresh_seconds: float = REFRESH_SECONDS,
     ) -> None:
         self._read_trust = read_trust
         self._transport = transport
         self._store = store
-        self._default_index = default_index
+        self._default_indexes = tuple(default_indexes)
         self._refresh_seconds = refresh_seconds
         self._owner = Pool(1)
         self._readers = Pool(PARALLEL)
@@ -240,7 +240,7 @@ class Answers:
         return trust.for_index(url) is not None or self._is_default(url)
 
     def _is_default(self, url: str) -> bool:
-        return bool(self._default_index) and by_url.same_index(url, self._default_index)
+        return any(by_url.same_index(url, one) for one in self._default_indexes)
 
     def _limits(self, trust: Trust, indexes: Sequence[str]) -> tuple[str, ...] | None:
         """The repositories that these indexes stand for; None for all, as they are mapped."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from securepip.dirs import cache_dir, data_dir
 from securepip.errors import SecurepipError
-from securepip.gateway.address import announced
+from securepip.gateway.address import announced, running
 from securepip.gateway.answers import Answers
 from securepip.gateway.serve import Gateway
 from securepip.index import Store
@@ -92,12 +92,21 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         trust.read,
         stack.enter_context(Transport(options)),
         Store(_cache(settings, stack) / "store"),
-        default_index=settings.default_index,
+        default_indexes=[settings.default_index, *_gateways()],
     )
     gateway = Gateway(answers, by_url=True)
     file = stack.enter_context(announced(data_dir() / "plugin", gateway.url))
     print(json.dumps({"url": gateway.url, "file": str(file)}), flush=True)
     return asyncio.run(gateway.run(_end_of_input()))
+
+
+def _gateways() -> list[str]:
+    """The index of the gateway that the user runs, as ``securepip gateway -- make`` does.
+
+    It stands for all that is trusted, and is verified here once more.
+    """
+    url = running(data_dir() / "gateway")
+    return [f"{url}simple/"] if url is not None else []
 
 
 def _cache(settings: Settings, stack: ExitStack) -> Path:
