@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pip._internal.exceptions import InstallationError
+from pip._internal.req import req_file
 
 from securepip.formats.digests import sha256_of
 from securepip.plugin import shim
@@ -262,10 +263,13 @@ _ELSEWHERE = "https://packages.example.org/requirements.txt"
         "-c constraints.txt",
         "--only-binary=:all:",
         "--index-url https://packages.example.org/simple/",
+        "-c more.txt  # and more",
+        "app==2.0 --hash=sha256:00 --hash sha256:01",
+        "app (>=1, <3)",
     ],
 )
 def test_a_requirements_file_from_elsewhere_may_name_projects(text: str) -> None:
-    shim._check_requirements(_ELSEWHERE, text)
+    shim._check_requirements(_ELSEWHERE, text, req_file)
 
 
 @pytest.mark.parametrize(
@@ -289,11 +293,22 @@ def test_a_requirements_file_from_elsewhere_may_name_projects(text: str) -> None
         "-r ${HOME}.txt",
         "app==${HOME}",
         "app \\\n @ file:///tmp/evil-1.0-py3-none-any.whl",
+        "# a comment \\\n-e /tmp/evil",
+        "app==1/../../tmp/evil",
+        "app==1/../evil-1.0-py3-none-any.whl",
+        "app == 1.zip",
+        "app[/../evil]",
+        "app --config-settings=--build-option=x",
+        "app==1 --hash=sha256:00 --global-option=x",
+        "-r more.txt -e /tmp/evil",
+        "-c more.txt --find-links /tmp",
+        "--only-binary=:all: -f /tmp",
+        "--index-url https://packages.example.org/simple/ --find-links=/tmp",
     ],
 )
 def test_a_requirements_file_from_elsewhere_may_name_nothing_else(text: str) -> None:
     with pytest.raises(InstallationError, match="names more than projects"):
-        shim._check_requirements(_ELSEWHERE, text)
+        shim._check_requirements(_ELSEWHERE, text, req_file)
 
 
 def test_a_requirements_file_from_elsewhere_is_read_and_looked_at(
@@ -301,7 +316,8 @@ def test_a_requirements_file_from_elsewhere_is_read_and_looked_at(
 ) -> None:
     (tmp_path / "good.txt").write_text("app\n-c constraints.txt\n")
     (tmp_path / "constraints.txt").write_text("app<2\n")
-    (tmp_path / "bad.txt").write_text(f"app\n{place.wheel}\n")
+    # A comment goes on in no other line, so that the last line here is one by itself.
+    (tmp_path / "bad.txt").write_text(f"app\n# app \\\n{place.wheel}\n")
     with serve_hostile(tmp_path) as server:
         words = ("-i", place.trusted, "-r")
         done = place.download(place.plugged, *words, f"{server.url}good.txt")

@@ -180,13 +180,15 @@ class _Seams:
 
     def _requirements_file(self, module: Any) -> None:
         read, gateway = module.get_file_content, self._gateway
+        if not (callable(module.join_lines) and callable(module.ignore_comments)):
+            raise TypeError("it reads lines in another way")
 
         def get_file_content(url: str, session: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
             if urlsplit(url).scheme.lower() not in ("http", "https"):
                 return read(url, session, *args, **kwargs)  # type: ignore[no-any-return] # pip's
             with gateway.reading_text():
                 location, content = read(url, session, *args, **kwargs)
-            _check_requirements(url, content)
+            _check_requirements(url, content, module)
             return location, content
 
         module.get_file_content = get_file_content
@@ -463,30 +465,43 @@ def _first_answer(process: subprocess.Popen[bytes], question: str) -> bytes:
         timer.cancel()
 
 
-# A project, extras, then a version, a marker, a comment, an option or nothing: no "@", no path.
-_PROJECT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*([<>=!~;#(].*|\s--.*)?", re.ASCII)
+# A project, extras, then a version, a marker, hashes or nothing: no "@", no path, since pip takes
+# "app==1/../../x" for a folder; and no other option, since with `-e` a line is a requirement.
+_PROJECT = re.compile(
+    r"[A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~;(]((?!\s-)[^/\\])*)?"
+    r"(\s+--hash[=\s]\s*\w+:\w+)*",
+    re.ASCII,
+)
 _ARCHIVE = re.compile(r"\.(whl|zip|tar|tgz|tbz|txz|tlz|gz|bz2|xz|lzma)\b", re.I)
+# One option, with one word.
 _LINES = re.compile(
-    r"(--pre|--prefer-binary|--require-hashes|(--no-binary|--only-binary)[=\s].*"
-    r"|(-i|--index-url|--extra-index-url)[=\s]\s*https?://.*"
-    r"|(-r|-c|--requirement|--constraint)[=\s]?\s*[^:]*)"
+    r"--pre|--prefer-binary|--require-hashes|--(no|only)-binary[=\s]\s*[^\s-]\S*"
+    r"|(-i|--index-url|--extra-index-url)[=\s]\s*https?://\S+"
+    r"|(-r|-c|--requirement|--constraint)[=\s]?\s*[^\s:-][^\s:]*"
 )
 
 
-def _check_requirements(url: str, content: str) -> None:
+def _check_requirements(url: str, content: str, reader: Any) -> None:
     """Let a requirements file from elsewhere name projects alone, and read no variables.
 
     Whoever changes it on its way could else name files that lie on this machine, or have secrets
     of the environment sent away.
 
+    Args:
+        url: Where it is.
+        content: What it says.
+        reader: pip's own ``req_file``: what is a line, and what a comment, is for it to know.
+
     Raises:
         InstallationError: It says more.
     """
-    for line in re.sub(r"\\\r?\n", " ", content).splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", line).strip()
-        allowed = _LINES if line.startswith("-") else _PROJECT
-        is_fine = allowed.fullmatch(line) and not _ARCHIVE.search(re.split(r"[\s;=]", line)[0])
-        if line and (not is_fine or "${" in line):
+    lines = reader.join_lines(enumerate(content.splitlines(), start=1))
+    for _, line in reader.ignore_comments(lines):
+        if line.startswith("-"):
+            is_fine = _LINES.fullmatch(line)
+        else:
+            is_fine = _PROJECT.fullmatch(line) and not _ARCHIVE.search(line.partition(";")[0])
+        if not is_fine or "${" in line:
             raise _refusal(
                 f"the requirements file {_shown(url)} names more than projects: {line!r:.200}",
                 "It is not on this machine, and nobody signs it: whoever changes it on its way "
