@@ -498,9 +498,10 @@ def _check_requirements(url: str, content: str, reader: Any) -> None:
     lines = reader.join_lines(enumerate(content.splitlines(), start=1))
     for _, line in reader.ignore_comments(lines):
         if line.startswith("-"):
-            is_fine = _LINES.fullmatch(line)
+            is_fine = bool(_LINES.fullmatch(line))
         else:
-            is_fine = _PROJECT.fullmatch(line) and not _ARCHIVE.search(line.partition(";")[0])
+            is_archive = _ARCHIVE.search(line.partition(";")[0])
+            is_fine = bool(_PROJECT.fullmatch(line)) and not is_archive
         if not is_fine or "${" in line:
             raise _refusal(
                 f"the requirements file {_shown(url)} names more than projects: {line!r:.200}",
