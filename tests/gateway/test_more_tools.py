@@ -59,7 +59,7 @@ def tool(request: pytest.FixtureRequest) -> Tool:
             if not (folder / "done").exists():
                 venv.create(folder, with_pip=True, clear=True, symlinks=True)
                 python = folder / "bin" / "python"
-                words = [python, "-m", "pip", "install", "--quiet", *REQUIRED[name]]
+                words = [str(python), "-m", "pip", "install", "--quiet", *REQUIRED[name]]
                 subprocess.run(words, check=True)
                 (folder / "done").touch()
         return folder / "bin" / name

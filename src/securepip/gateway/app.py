@@ -45,7 +45,7 @@ from securepip.errors import (
     UntrustedError,
     VerificationError,
 )
-from securepip.formats.digests import sha256_of
+from securepip.formats.digests import CHUNK, sha256_of
 from securepip.formats.layout import METADATA_SUFFIX, parse_project
 from securepip.formats.negotiation import PLAIN_HTML, negotiate
 from securepip.formats.page import JSON_TYPE, ProjectPage
@@ -179,6 +179,12 @@ class _Guard:
                 "than this one.</p>",
             )
         return _problem(HTTPStatus.NOT_FOUND, "nothing here: the address begins with a token")
+
+
+class _File(FileResponse):
+    """A file, read in pieces that are worth a switch of threads; one is in memory per client."""
+
+    chunk_size = CHUNK
 
 
 class _Gateway:
@@ -339,7 +345,7 @@ def _send_file(request: Request, file: FileAnswer) -> Response:
     headers = {**_COMMON, "ETag": f'"{file.sha256}"'}
     if _has(request, file.sha256):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return FileResponse(
+    return _File(
         file.path,
         headers=headers,
         media_type="application/octet-stream",
