@@ -27,7 +27,7 @@ BINS_ROLE = "bins"
 CLAIMED_ROLE = "claimed"
 RECENTLY_CLAIMED_ROLE = "recently-claimed"
 _PROJECT_ROLE = "project."
-SHARD_PREFIXES = (1, 2, 4, 7, 12)
+SHARD_PREFIXES = (1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 28)
 """How many letters of a project's name the shards of a claiming role go by, level after level.
 
 ``claimed`` delegates ``p*`` to ``claimed.p``, that one ``py*`` to ``claimed.py``, and so on for as
