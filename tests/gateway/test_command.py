@@ -138,9 +138,13 @@ def test_the_command_asks_the_gateway_and_nobody_else(client: Machine, tmp_path:
     assert "secret" not in done.err + done.out
 
 
-def test_pips_files_stay_in_force_where_they_lead_nowhere_else() -> None:
-    told = surroundings("http://127.0.0.1:1/t/", {}, {"constraint": "c.txt", "find-links": "/here"})
-    assert "PIP_CONFIG_FILE" not in told.variables
+def test_pip_is_told_what_its_files_say_where_no_variable_says_more() -> None:
+    files = {"constraint": "c.txt", "find-links": "/here", "retries": "1", "proxy": "http://p:1"}
+    told = surroundings("http://127.0.0.1:1/t/", {"PIP_RETRIES": "2"}, files)
+    seen = told.applied({"PIP_RETRIES": "2"})
+    assert (seen["PIP_CONSTRAINT"], seen["PIP_FIND_LINKS"]) == ("c.txt", "/here")
+    assert (seen["PIP_RETRIES"], seen["PIP_CONFIG_FILE"]) == ("2", os.devnull)
+    assert "PIP_PROXY" not in seen
     assert told.left_out == ()
 
 

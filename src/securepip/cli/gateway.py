@@ -172,7 +172,7 @@ def _surroundings(url: str) -> Surroundings:
 
 
 def _print_environment(changed: Surroundings) -> None:
-    for name in changed.unset:
+    for name in filter(str.isidentifier, changed.unset):  # shells know no others
         console.say_machine(f"unset {name}")
     for name, value in changed.variables.items():
         console.say_machine(f"export {name}={shlex.quote(value)}")

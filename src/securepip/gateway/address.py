@@ -21,16 +21,11 @@ all of it; it gives up by itself when a server is too slow."""
 
 _ALIVE_SECONDS = 2.0
 # What leads to other places than the gateway, whose files nobody would verify.
-_ASTRAY = (
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_NO_INDEX",
-    "UV_INDEX",
-    "UV_INDEX_URL",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_OFFLINE",
-)
-_INDEX_SETTINGS = ("index-url", "extra-index-url", "no-index", "pypi-url")
+_ASTRAY = ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_OFFLINE")
+_ASTRAY_OF_PIP = ("extra-index-url", "no-index")
+# All settings that decide whom pip asks. With a proxy, requests passes even a loopback address to
+# it: it would learn the token, and could answer in the gateway's place.
+_WHERE = (*_ASTRAY_OF_PIP, "index-url", "pypi-url", "find-links", "proxy")
 
 
 @contextmanager
@@ -119,19 +114,30 @@ def surroundings(
         "POETRY_REQUESTS_TIMEOUT": seconds,
         **_no_proxy(environ),
     }
-    unset = [name for name in _ASTRAY if name in environ]
-    left_out = [f"{name} (environment)" for name in unset]
-    links = environ.get("PIP_FIND_LINKS") or pip_files.get("find-links", "")
+    # pip takes its variables in any case, and with either dash.
+    of_pip = {
+        name: name[len("PIP_") :].lower().replace("_", "-")
+        for name in environ
+        if name.startswith("PIP_")
+    }
+    unset = [name for name in environ if name in _ASTRAY or of_pip.get(name) in _WHERE]
+    left_out = [
+        f"{name} (environment)"
+        for name in unset
+        if name in _ASTRAY or of_pip[name] in _ASTRAY_OF_PIP
+    ]
+    named_links = [environ[name] for name, option in of_pip.items() if option == "find-links"]
+    links = " ".join(named_links) or pip_files.get("find-links", "")
     kept_links, dropped_links = _local_links(links)
-    astray = [name for name in ("extra-index-url", "no-index") if name in pip_files]
-    if astray or dropped_links:
-        # pip would ask what its files name beside the gateway, and take what is newer there. So it
-        # does not see the files; what else they say, it is told.
-        variables["PIP_CONFIG_FILE"] = os.devnull
-        for name, value in pip_files.items():
-            if name not in (*_INDEX_SETTINGS, "find-links"):
-                variables.setdefault(f"PIP_{name.upper().replace('-', '_')}", value)
-        left_out += [f"{name} (pip's configuration)" for name in astray]
+    # pip reads none of its files: which it would read depends on the environment that it is in and
+    # on its command, and it would take from an index named there what is newer than here. So it is
+    # told what the files say that are known here.
+    variables["PIP_CONFIG_FILE"] = os.devnull
+    for option, value in pip_files.items():
+        if option not in _WHERE and option not in of_pip.values():
+            variables.setdefault(f"PIP_{option.upper().replace('-', '_')}", value)
+    astray = [option for option in _ASTRAY_OF_PIP if option in pip_files]
+    left_out += [f"{option} (pip's configuration)" for option in astray]
     if dropped_links:
         left_out.append("find-links to other machines")
     if links:
