@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import securepip
+from securepip.formats.digests import sha256_of
+from securepip.plugin.start import start_line
 from tests.plugin.conftest import assert_refused, own_pip, run, run_pip
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
@@ -81,6 +87,39 @@ def test_securepip_does_not_start(plugged: Machine) -> None:
     assert done.code == 1
     assert "gateway did not start" in done.err
     assert "No module named 'nowhere'" in done.err
+
+
+def test_a_gateway_that_has_ended_is_not_believed_whoever_answers_at_its_port(
+    plugged: Machine, hostile: HostileServer
+) -> None:
+    page = b'<a href="evil-1.0-py3-none-any.whl">evil</a>'
+    hostile.alter("by-url", lambda _: page)
+    hostile.delay = 0.5
+    said = json.dumps({"url": hostile.url, "file": "nowhere"})
+    code = (plugged.site_packages / "_securepip_plugin.py").read_bytes()
+    config = {
+        "shim": "_securepip_plugin.py",
+        "sha256": sha256_of(code),
+        "command": [sys.executable, "-c", f"print({said!r})"],
+        "needs": [],
+        "remedy": "",
+    }
+    (plugged.site_packages / "securepip-plugin.pth").write_text(start_line(config))
+    assert_refused(run_pip(plugged, "download", "evil"), "gateway has ended")
+
+
+def test_a_shim_of_another_version_of_securepip_is_told_to_be_renewed(machine: Machine) -> None:
+    command = "from securepip.plugin.serve import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**machine.variables, "PYTHONPATH": str(Path(securepip.__file__).parents[1])},
+        input='{"an_option_of_the_future": 1}\n',
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Enable it again: securepip plugin enable" in done.stderr
 
 
 def test_pip_was_imported_by_an_earlier_start_up_file(plugged: Machine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import shutil
 import signal
@@ -189,6 +190,18 @@ def test_what_pip_is_told_of_the_network_holds_for_the_gateway(believer: Machine
     assert "secret" not in done.err
 
 
+def test_what_was_fetched_before_is_said_to_be_cached_where_pip_would_have_a_cache(
+    believer: Machine, hostile: HostileServer
+) -> None:
+    words = ("download", "lib", "-d", "place", "--trusted-host", "127.0.0.1", "-i",
+             f"{hostile.url}simple/")  # fmt: skip
+    assert "Downloading" in run_pip(believer, *words).out
+    shutil.rmtree(believer.folder / "place")
+    done = run_pip(believer, *words)
+    assert "Downloading" not in done.out
+    assert "Using cached lib-1.0-py3-none-any.whl (" in done.out
+
+
 def test_without_a_cache_nothing_is_kept(believer: Machine) -> None:
     assert run_pip(believer, "install", "app", "--no-cache-dir").code == 0
     assert not (believer.folder / "cache").exists()
@@ -216,7 +229,7 @@ def test_a_gateway_file_that_others_may_read_is_not_believed(
     believer: Machine, hostile: HostileServer, tmp_path: Path
 ) -> None:
     planted = tmp_path / "planted"
-    planted.write_text(json.dumps({"url": hostile.url}))
+    planted.write_text(json.dumps({"url": hostile.url, "pid": os.getpid()}))
     planted.chmod(0o644)
     done = run_pip(believer, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(planted))
     assert done.code == 0, done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
@@ -57,8 +58,10 @@ def _disable(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from securepip.plugin import LIMITS, status
+    from securepip.plugin import LIMITS, SWITCH, status
 
+    if SWITCH in os.environ:
+        console.warn(f"{SWITCH} is set here: while it is, pip verifies nothing.")
     environment = _environment(arguments)
     found = status(environment)
     if not found.enabled:

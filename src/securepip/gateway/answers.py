@@ -60,10 +60,17 @@ class PageAnswer:
 
 @dataclass(frozen=True)
 class MetadataAnswer:
-    """The verified ``.metadata`` of a distribution."""
+    """The verified ``.metadata`` of a distribution.
+
+    Attributes:
+        data: All of it.
+        sha256: Its digest.
+        kept: Whether it was in the store before it was asked for.
+    """
 
     data: bytes
     sha256: Sha256
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,14 @@ class FileAnswer:
         path: Where it is.
         sha256: Its digest.
         size: Bytes.
+        kept: Whether it was in the store before it was asked for.
     """
 
     filename: str
     path: Path
     sha256: Sha256
     size: int
+    kept: bool = False
 
 
 Answer = PageAnswer | MetadataAnswer | FileAnswer
@@ -264,8 +273,9 @@ class Answers:
         return located
 
     async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
+        kept = self._store.path(file.sha256).exists()
         verified = await self._verified(view, located, file)
-        return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size)
+        return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size, kept)
 
     async def _verified(self, view: View, located: LocatedPage, file: PageFile) -> VerifiedFile:
         signed = await view.signed_file(located, file)
@@ -298,11 +308,12 @@ class Answers:
             raise UnknownError(
                 f"the page of {located.page.project} signs no metadata of {file.filename}"
             )
+        kept = self._store.path(file.core_metadata).exists()
         with suppress(TransportError):
             data = await in_pool(
                 self._readers, lambda one: view.index.read_metadata(located, one), file
             )
-            return MetadataAnswer(data, sha256_of(data))
+            return MetadataAnswer(data, sha256_of(data), kept)
         # Not every mirror carries these files; the distribution itself has it.
         verified = await self._verified(view, located, file)
         data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)

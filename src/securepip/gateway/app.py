@@ -62,6 +62,8 @@ from securepip.gateway.by_url import RefusedError
 REASON_HEADER = "x-reason"
 """Carries the reason phrase to the server: ASGI has no place for it."""
 
+KEPT_HEADER = "X-Securepip-Kept"
+"""Tells the plugin that nothing had to be fetched."""
 NOT_VERIFIED_FOR_PIP = 590
 """What pip gets instead of 502, which it tries again five times and then reports without the
 reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
@@ -257,7 +259,11 @@ class _Gateway:
             hashes=frozenset(query.getlist("hash")),
             indexes=query.getlist("index"),
         )
-        return self._send(request, answer)
+        response = self._send(request, answer)
+        if not isinstance(answer, PageAnswer) and answer.kept:
+            # pip says so of what it finds in its own cache.
+            response.headers[KEPT_HEADER] = "1"
+        return response
 
     def explained(self, endpoint: _Endpoint) -> _Endpoint:
         """The endpoint, its errors told to the tool and to the log."""

@@ -13,9 +13,11 @@ from securepip.plugin.environment import (
     find_environment,
     status,
 )
+from securepip.plugin.shim import SWITCH
 
 __all__ = [
     "LIMITS",
+    "SWITCH",
     "Environment",
     "Status",
     "disable",

@@ -64,13 +64,22 @@ def main() -> int:
     The first line of standard output is JSON: ``url`` is the gateway's address, ending in a slash,
     ``file`` a file that says the same, for the pip processes that this pip starts.
     """
-    settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     try:
         with ExitStack() as stack:
-            return _serve(settings, stack)
+            return _serve(_read_settings(), stack)
     except SecurepipError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+
+
+def _read_settings() -> Settings:
+    try:
+        return Settings(**json.loads(sys.stdin.buffer.readline()))
+    except (ValueError, TypeError):
+        raise SecurepipError(
+            "the plugin of this environment is of another version than securepip",
+            remedy="Enable it again: securepip plugin enable --python ENVIRONMENT",
+        ) from None
 
 
 def _serve(settings: Settings, stack: ExitStack) -> int:

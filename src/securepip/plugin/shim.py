@@ -48,6 +48,7 @@ _VCS = {"git", "hg", "svn", "bzr"}
 _VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
 _KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
 _ANSWERS = {200, 206, 304}
+_KEPT = "X-Securepip-Kept"
 _MAX_REASON = 64 << 10  # bytes
 _START_SECONDS = 60.0
 
@@ -161,6 +162,7 @@ class _Seams:
 
         seams = tuple(self._patches)
         session.get_adapter, session.__init__ = get_adapter, __init__
+        session.securepip_adapter = original
 
     def _requirement(self, module: Any) -> None:
         requirement, gateway = module.InstallRequirement, self._gateway
@@ -226,6 +228,7 @@ class _Gateway:
         self._lock = threading.Lock()
         self._direct: dict[tuple[str, ...], set[str]] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._url: str | None = None
         self.port: int | None = None
 
@@ -253,6 +256,18 @@ class _Gateway:
         finally:
             self._local.text = False
 
+    def is_running(self) -> bool:
+        """Whether it still runs: then nobody else can have answered at its port."""
+        if self._process is not None:
+            return self._process.poll() is None
+        if os.name != "posix":
+            return True
+        try:
+            os.kill(self._pid, 0)
+        except OSError:
+            return False
+        return True
+
     @property
     def reads_text(self) -> bool:
         """Whether that is so now."""
@@ -266,7 +281,8 @@ class _Gateway:
         try:
             with Path(path).open("rb") as stream:
                 status = os.fstat(stream.fileno())
-                url: str = json.loads(stream.read(4096))["url"]
+                said = json.loads(stream.read(4096))
+            url, self._pid = str(said["url"]), int(said["pid"])
             mine = os.name != "posix" or (
                 status.st_uid == os.geteuid() and not status.st_mode & 0o077
             )
@@ -340,6 +356,10 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
                 raise _refusal(
                     f"securepip's gateway does not answer: {error}", "Run pip again."
                 ) from None
+            if not gateway.is_running():
+                # Another user's program may have taken the port, and would be believed.
+                response.close()
+                raise _refusal("securepip's gateway has ended.", "Run pip again.")
             is_page = "vnd.pypi.simple" in request.headers.get("Accept", "")
             if response.status_code not in _ANSWERS and not (
                 response.status_code == 404 and is_page
@@ -347,6 +367,9 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
                 # pip takes a failed page for an empty one and goes on with another index.
                 raise _refusal(_reason(response), "")
             response.url, response.request = request.url, request
+            # pip says "Using cached", where it would keep a cache itself.
+            own = self._session.securepip_adapter(request.url)
+            response.from_cache = _KEPT in response.headers and hasattr(own, "cache")
             return response
 
     return GatewayAdapter
@@ -545,7 +568,7 @@ def _in_pip() -> bool:
 def _is_called_by(*modules: str) -> bool:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(modules):
+        if str(frame.f_globals.get("__name__")).startswith(modules):
             return True
         frame = frame.f_back
     return False
