@@ -293,7 +293,11 @@ def _show(checked: Checked) -> None:
     if checked.statement is not None:
         console.say("  is signed from then on with")
         _show_holders(checked.statement.statement.holders)
-    console.say(f"signed so far by: {', '.join(checked.signed_by)}")
+    statement = checked.statement
+    signed_by = dict.fromkeys(
+        [*checked.signed_by, *(statement.envelope.signatures if statement else ())]
+    )
+    console.say(f"signed so far by: {', '.join(signed_by)}")
 
 
 def _show_holders(holders: Keyholders) -> None:

@@ -136,14 +136,22 @@ def check(
         state: What is published.
         holders: The keys that have to sign the role.
         folder: An empty folder, which gets the distributions.
-        complete: Whether all signatures must be there; without it, one is enough.
+        complete: Whether all signatures must be there; without it, one of the present or coming
+            maintainers is enough.
 
     Raises:
         RefusedError: It lacks a property.
         FormatError: It is no transaction.
     """
     role = _parse_role(archive)
-    signed_by = _check_signatures(archive, role, holders, complete)
+    statement = read_statement(archive)
+    needed = holders.threshold
+    if not complete:
+        # Who hands a project over signs the statement; the role is signed by who takes it over.
+        present = state.claim.holders if state.claim else None
+        begun = statement is not None and present is not None and statement.is_begun_by(present)
+        needed = 0 if begun else 1
+    signed_by = _check_signatures(archive, role, holders, needed)
     signed = role.signed
     if signed.version != state.version + 1:
         raise refused(
@@ -170,7 +178,6 @@ def check(
     if spare:
         what = f"it holds {sorted(spare)[0]}, which is no new file of its page"
         raise refused(archive, Property.CONSISTENT, what)
-    statement = read_statement(archive)
     if statement is not None and statement.statement.version != signed.version:
         what = f"its statement about keys is of version {statement.statement.version} of the role"
         raise refused(archive, Property.VERSION, what)
@@ -200,7 +207,7 @@ def _parse_role(archive: Archive) -> Metadata[Targets]:
 
 
 def _check_signatures(
-    archive: Archive, role: Metadata[Targets], holders: Keyholders, complete: bool
+    archive: Archive, role: Metadata[Targets], holders: Keyholders, needed: int
 ) -> tuple[str, ...]:
     """Whose signatures are valid: all of them have to be."""
     known = {key.keyid: key for key in holders.keys}
@@ -215,7 +222,6 @@ def _check_signatures(
             what = f"the signature of {keyid} on its role is not valid"
             raise refused(archive, Property.SIGNATURES, what) from None
     valid = tuple(keyid for keyid in holders.keyids if keyid in role.signatures)
-    needed = holders.threshold if complete else 1
     if len(valid) < needed:
         raise refused(
             archive,

@@ -70,6 +70,10 @@ class SignedStatement:
             return False
         return True
 
+    def is_begun_by(self, holders: Keyholders) -> bool:
+        """Whether at least one of these keys has signed it."""
+        return self.is_signed_by(Keyholders(holders.keys, 1))
+
     def to_json(self) -> bytes:
         """As it is kept in a transaction."""
         return json.dumps(self.envelope.to_dict(), indent=1).encode()
