@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from threading import Thread
 import pip
 import pytest
 
+from tests.gateway.test_command import started
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Finished, Machine
 from tests.support.wheels import make_wheel
@@ -117,3 +119,19 @@ def test_no_other_spelling_of_a_variable_adds_an_index(
                     **{name: index.url})  # fmt: skip
     assert_nothing_came(client, done)
     assert not index.seen
+
+
+def test_who_has_the_port_of_a_gateway_that_was_killed_is_no_gateway(
+    client: Machine, index: Index
+) -> None:
+    # Any user of the machine can wait for the port, and would answer with files of their own.
+    url = f"http://{index.host}/token/"
+    index.raw["/token/"] = (200, "text/html", b"")
+    left = client.folder / "data" / "gateway" / "1.json"
+    left.parent.mkdir(mode=0o700)
+    left.write_text(json.dumps({"url": url, "pid": 1}))
+    with started(client, "--print-env") as (_, line):
+        assert line.startswith("export PIP_INDEX_URL=")
+        assert url not in line
+        assert not index.seen
+        assert not left.exists()

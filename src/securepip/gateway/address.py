@@ -9,11 +9,16 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
+
+if sys.platform != "win32":  # which has other locks, and seldom more than one user
+    import fcntl
 
 TIMEOUT_SECONDS = 3600
 """How long tools are to wait: the gateway sends nothing of a file before it has, and has verified,
@@ -44,11 +49,14 @@ def announced(folder: Path, url: str) -> Iterator[Path]:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        if sys.platform != "win32":
+            fcntl.flock(stream, fcntl.LOCK_EX)
         json.dump({"url": url, "pid": os.getpid()}, stream)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+        stream.flush()
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def running(folder: Path) -> str | None:
@@ -61,13 +69,29 @@ def running(folder: Path) -> str | None:
     except OSError:
         return None
     for path in paths:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            url = str(json.loads(path.read_bytes())["url"])
-            if _answers(url):
-                return url
+        with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as stream:
+            if _is_held(stream):
+                url = str(json.loads(stream.read())["url"])
+                if _answers(url):
+                    return url
         with suppress(OSError):
             path.unlink()
     return None
+
+
+def _is_held(stream: BinaryIO) -> bool:
+    """Whether the process that wrote the file is still there.
+
+    When it was killed, its port is free. Any user of the machine can take it then, and would be
+    told the token, and believed.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 @dataclass(frozen=True)
