@@ -6,7 +6,10 @@ from hashlib import md5, sha256, sha512
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from securepip.gateway.by_url import RefusedError, parse, refusal
 from securepip.trust import TrustStore
 from tests.gateway.conftest import DEFAULT_INDEX, LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
@@ -129,6 +132,20 @@ def test_a_gateway_for_other_tools_fetches_no_address(gateway: Running, tmp_path
         reply = other.by_url(f"{DEFAULT_INDEX}/lib/")
         assert reply.status == 404
         assert b"lib" not in reply.body
+
+
+@given(
+    st.text() | st.text().map("https://{}".format) | st.text().map("https://a/{}-1.0.zip".format)
+)
+def test_an_address_is_understood_or_refused_whatever_it_is(url: str) -> None:
+    try:
+        parsed = parse(url)
+    except RefusedError:
+        return
+    assert parsed.url.startswith(("http://", "https://"))
+    assert "@" not in parsed.url.split("/")[2]
+    assert refusal(parsed).remedy
+    assert isinstance(parsed.projects_of_file, tuple)
 
 
 def test_of_several_indexes_the_one_that_speaks_for_the_project_answers(

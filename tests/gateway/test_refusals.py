@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from securepip.errors import VerificationError
 from securepip.trust import Trust
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte
@@ -133,6 +134,21 @@ def test_a_defect_of_ours_is_told_in_words_and_sends_nothing(
     reply = gateway.get(WHEEL)
     assert reply.status == 502
     assert "securepip itself failed" in reply.reason
+
+
+@pytest.mark.parametrize("tool", ["pip/26.3", "uv/0.9"])
+def test_what_a_server_puts_into_a_reason_breaks_no_answer(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    def failing(self: object, project: object) -> None:
+        raise VerificationError("a\x1b[31m\r\nX-Evil: 1\x00 ü \x7f, b" + "x" * 10_000)
+
+    monkeypatch.setattr("securepip.index.verified.VerifiedIndex.signed_page", failing)
+    reply = gateway.get(PAGE, {"User-Agent": tool})
+    assert reply.status in (502, 590)
+    assert "x-evil" not in reply.headers
+    assert reply.reason.startswith("a?[31m X-Evil: 1? ? ?, b")
+    assert len(reply.reason) <= 300
 
 
 def test_who_is_not_trusted_any_more_is_not_believed_any_more(

@@ -392,8 +392,9 @@ def _problem(
 
 
 def _reason(what: str) -> str:
-    """One line that a header may hold."""
-    return " ".join(what.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
+    """One line that a header may hold: names from the network are part of it."""
+    line = " ".join(what.split())[:_MAX_REASON]
+    return "".join(one if one.isascii() and one.isprintable() else "?" for one in line)
 
 
 def _kind(error: SecurepipError) -> str:
