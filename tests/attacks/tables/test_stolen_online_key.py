@@ -1,0 +1,225 @@
+"""The server is taken over, with the key that is on it: what a claim is worth then, and recovery.
+
+``app`` is claimed now. In the earlier state it was not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+
+from securepip.signing.claims.promote import promote
+from securepip.signing.transactions.accept import accept
+from tests.attacks.refusals import assert_refused
+from tests.attacks.tables.thief import Thief
+from tests.attacks.tables.world import EXPIRY, SERVED, World, ago, opened
+from tests.support.hostile import HostileServer, serve_hostile
+from tests.support.machine import Machine
+from tests.support.maintainers import Maintainers, claim
+from tests.support.repositories import make_repository
+from tests.support.wheels import make_wheel
+
+ONLINE = ("timestamp", "snapshot", "recently-claimed", "bin-n")
+
+
+class Victim:
+    """A repository whose online key is stolen, and a client of it.
+
+    Attributes:
+        world: The repository: one online key for all that is signed on the server.
+        owner: The maintainers of ``app``.
+        good: A copy from before the theft.
+    """
+
+    def __init__(self, folder: Path, days: int) -> None:
+        """The claim was made now; the state without it is of ``days`` ago."""
+        self.owner = Maintainers.of(1)
+        self._folder = folder
+        built = folder / "built"
+        with ago(days):
+            made = make_repository(
+                folder / "repository",
+                make_wheel(built, "app", "1.0"),
+                make_wheel(built, "other", "1.0"),
+                expected_files=1,
+                expiry=EXPIRY,
+            )
+        earlier = folder / "earlier"
+        _copy(made.folder, earlier)
+        with opened(made) as repository:
+            repository.sign({name: repository.roles().role(name) for name in ("targets", "bins")})
+            roles = repository.roles()
+            (online,) = roles.root.signed.roles["timestamp"].keyids
+            signer = repository.keys.find(roles.root.signed.keys[online])
+        assert signer is not None
+        claim(made, "app", self.owner)
+        made = replace(made, repository=opened(made))
+        promote(made.repository)
+        self.good = folder / "good"
+        _copy(made.folder, self.good)
+        self.world = World(made, earlier, dict.fromkeys(ONLINE, (signer,)))
+        self.release("2.0")
+
+    def release(self, version: str) -> None:
+        """A release of ``app``, by its maintainers."""
+        wheel = make_wheel(self._folder / "built", "app", version)
+        requests = self._folder / "requests"
+        made = self.world.made
+        accept(made.repository, self.owner.release(made, "app", requests, wheel))
+
+    def reopen(self) -> None:
+        """Read the repository's settings anew: another process has changed them."""
+        made = self.world.made
+        self.world = replace(self.world, made=replace(made, repository=opened(made)))
+
+    def thief(self) -> Thief:
+        """Who has the online key."""
+        return Thief(self.world, self._folder / "thief", ONLINE)
+
+
+def _copy(folder: Path, to: Path) -> None:
+    for name in SERVED:
+        shutil.copytree(folder / name, to / name, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Victim:
+    return Victim(tmp_path, 10)
+
+
+@pytest.fixture
+def server(victim: Victim) -> Iterator[HostileServer]:
+    """Serves the genuine repository, until it is told otherwise."""
+    with serve_hostile(victim.world.made.folder) as hostile:
+        yield hostile
+
+
+@pytest.fixture
+def seen(machine: Machine, victim: Victim, server: HostileServer) -> Machine:
+    """A client that has seen the claim, and has installed nothing."""
+    machine.trust(victim.world.made, server.url)
+    assert machine.install("--dry-run", "app").code == 0
+    return machine
+
+
+@pytest.mark.parametrize("via", ["recently-claimed", "bin-n"])
+def test_a_client_that_has_seen_the_claim_is_given_nothing_else(
+    victim: Victim, seen: Machine, server: HostileServer, via: str
+) -> None:
+    thief = victim.thief()
+    thief.offer("app", "9.0", via)
+    server.folder = thief.folder
+    done = seen.install("app")
+    assert done.code == 0, done.err
+    assert seen.version_of("app") == "2.0"
+
+
+def test_the_same_thief_changes_what_is_not_claimed(
+    victim: Victim, seen: Machine, server: HostileServer
+) -> None:
+    """The counterpart: the attack above fails because of the claim alone."""
+    thief = victim.thief()
+    thief.offer("other", "9.0", "bin-n")
+    server.folder = thief.folder
+    assert seen.install("other").code == 0
+    assert seen.version_of("other") == "9.0"
+
+
+def test_a_claim_is_not_hidden_from_a_client_that_has_seen_it(
+    victim: Victim, seen: Machine, server: HostileServer
+) -> None:
+    """`claimed` as it was before the claim is still signed, and not expired."""
+    thief = victim.thief()
+    thief.forget_claims()
+    thief.offer("app", "9.0", "bin-n")
+    server.folder = thief.folder
+    assert_refused(seen.install("app"), server, r"metadata/\d+\.snapshot\.json")
+    assert seen.version_of("app") is None
+
+
+def test_a_claimed_project_is_not_rolled_back_for_a_client_that_has_seen_it(
+    victim: Victim, seen: Machine, server: HostileServer
+) -> None:
+    old = replace(victim.world, earlier=victim.good)
+    thief = Thief(old, victim.good.with_name("thief"), ONLINE)
+    thief.mix("app")
+    server.folder = thief.folder
+    assert_refused(seen.install("app"), server, r"metadata/\d+\.snapshot\.json")
+    assert seen.version_of("app") is None
+
+
+@pytest.mark.parametrize(("days", "expected"), [(10, "9.0"), (EXPIRY.claimed + 1, None)])
+def test_a_new_client_is_deceived_only_until_the_last_claimed_from_before_the_claim_expires(
+    machine: Machine, tmp_path: Path, days: int, expected: str | None
+) -> None:
+    """It has seen nothing: for it, nothing is newer than the old `claimed` is."""
+    victim = Victim(tmp_path, days)
+    thief = victim.thief()
+    thief.forget_claims()
+    thief.offer("app", "9.0", "bin-n")
+    with serve_hostile(thief.folder) as server:
+        machine.trust(victim.world.made, server.url)
+        done = machine.install("app")
+        assert done.code == (0 if expected else 3), done.err
+        assert (
+            expected or "metadata/1.claimed.json of the repository 'made' has expired" in done.err
+        )
+        assert machine.version_of("app") == expected
+
+
+@pytest.mark.parametrize("ahead", [0, 1 << 40], ids=["next-version", "fast-forward"])
+def test_recovery_brings_the_repository_and_its_clients_back(
+    victim: Victim, seen: Machine, server: HostileServer, ahead: int
+) -> None:
+    """Also a client that believed the thief; and what `app` released since is kept."""
+    made, good = victim.world.made, victim.good
+    thief = victim.thief()
+    thief.fast_forward(ahead)
+    thief.offer("other", "9.0", "bin-n")
+    for name in SERVED:
+        shutil.rmtree(made.folder / name)
+    _copy(thief.folder, made.folder)
+    assert seen.install("other").code == 0
+    assert seen.version_of("other") == "9.0"
+    assert "was not signed" in seen.run("repo", "audit", made.folder).err
+    keys = ("--keys", made.online_keys, "--offline-keys", made.offline_keys)
+    done = seen.run("repo", "recover", made.folder, "--good", good, "--yes", *keys)
+    assert done.code == 0, done.err
+    assert "kept, as the project itself signed it: app" in done.out
+    assert "restored: simple/other/index.json" in done.out
+    done = seen.install("--force-reinstall", "app", "other")
+    assert done.code == 0, done.err
+    assert seen.version_of("app") == "2.0"
+    assert seen.version_of("other") == "1.0"
+    assert seen.run("repo", "audit", made.folder).code == 0
+    # The stolen key is worth nothing any more, and the claim still stands.
+    victim.reopen()
+    victim.release("3.0")
+    assert seen.install("-U", "app").code == 0
+    assert seen.version_of("app") == "3.0"
+
+
+def test_what_was_claimed_by_leave_of_the_online_key_alone_claims_again(
+    victim: Victim, machine: Machine
+) -> None:
+    """PEP 480: recently-claimed is cleared. The project is as in the copy, and signed by us."""
+    made = victim.world.made
+    newcomer = Maintainers.of(1)
+    claim(made, "other", newcomer)
+    _copy(made.folder, victim.good)
+    keys = ("--keys", made.online_keys, "--offline-keys", made.offline_keys)
+    done = machine.run("repo", "recover", made.folder, "--good", victim.good, "--yes", *keys)
+    assert done.code == 0, done.err
+    assert "has to claim again: other" in done.out
+    with opened(made) as repository:
+        assert repository.roles().claim(NormalizedName("other")) is None
+        assert repository.roles().claim(NormalizedName("app")) is not None
+    machine.trust(made, str(made.folder))
+    assert machine.install("app", "other").code == 0
+    made = replace(made, repository=opened(made))
+    claim(made, "other", newcomer)
