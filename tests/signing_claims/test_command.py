@@ -184,6 +184,26 @@ def test_a_maintainer_believes_only_what_is_signed(place: Place) -> None:
     assert not (place.desk / "claim.zip").exists()
 
 
+def test_a_project_whose_keys_are_lost_is_claimed_anew(place: Place) -> None:
+    keygen(place.alice, place.desk, "alice")
+    first, again = place.desk / "first.zip", place.desk / "again.zip"
+    out = ok(place.alice.run("sign", "claim", "app", "-o", first))
+    assert re.search(r"app-1\.0-py3-none-any\.whl sha256=[0-9a-f]{64}", out)
+    place.publish("claim", first)
+    offline = ("--offline-keys", place.made.offline_keys)
+    ok(place.operator("promote", *offline))
+    key = keygen(place.bob, place.desk, "bob")
+    assert "--lost-keys" in place.bob.run("sign", "claim", "app", "--key", key).err
+    words = ("sign", "claim", "app", "--key", key, "--lost-keys", "-o", again)
+    assert "repo claim --replace-keys" in ok(place.bob.run(*words))
+    assert place.operator("claim", again).code == 1
+    ok(place.operator("claim", again, "--replace-keys", *offline))
+    release = place.desk / "release.zip"
+    ok(place.bob.run("sign", "release", "app", "-o", release))
+    place.publish("accept", release)
+    ok(place.user.install("app"))
+
+
 def test_the_passphrase_of_a_key_is_asked_for(place: Place) -> None:
     secret = place.desk / "secret"
     secret.write_text("correct horse\n")

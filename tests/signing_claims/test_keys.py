@@ -11,11 +11,11 @@ from packaging.utils import NormalizedName
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from securepip.errors import FormatError, RefusedError
+from securepip.errors import FormatError, RefusedError, RepositoryStateError
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.register import Register
 from securepip.signing.claims.tree import Claim
-from securepip.signing.transactions.accept import accept
+from securepip.signing.transactions.accept import accept, claim
 from securepip.signing.transactions.check import Property
 from securepip.signing.transactions.compose import draft, withdrawn
 from securepip.signing.transactions.state import state_in
@@ -170,6 +170,31 @@ def test_a_change_of_keys_changes_nothing_else(
     made.sign(alice.ring())
     with pytest.raises(RefusedError, match="two transactions"):
         accept(claimed.repository, bob.write(made, tmp_path))
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_project_whose_keys_are_lost_gets_others_when_the_operator_says_so(
+    claimed: MadeRepository, bob: Maintainers, tmp_path: Path, promoted: bool
+) -> None:
+    if promoted:
+        promote(claimed.repository)
+    fetch_everything(claimed.folder, tmp_path / "client")
+    state = state_in(claimed.repository, APP)
+    request = bob.write(draft(state, state.page, holders=bob.holders, lost=True), tmp_path)
+    for work in (accept, claim):
+        with pytest.raises(RepositoryStateError) as refused:
+            work(claimed.repository, request)
+        assert "--replace-keys" in refused.value.remedy
+    claim(claimed.repository, request, replace_keys=True)
+    assert claim_of(claimed).holders == bob.holders
+    assert claim_of(claimed).top == ("claimed" if promoted else "recently-claimed")
+    for client in ("client", "new"):
+        fetch_everything(claimed.folder, tmp_path / client)
+    # Of a usual change of keys, only the present ones may say that it is right.
+    mallory = Maintainers.of(1)
+    usual = mallory.hand_over(claimed, "app", tmp_path, mallory)
+    with pytest.raises(RepositoryStateError, match="does not ask for other keys"):
+        claim(claimed.repository, usual, replace_keys=True)
 
 
 def test_what_was_signed_as_a_statement_is_no_role_and_the_other_way_round(

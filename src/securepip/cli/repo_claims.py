@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, open_repository
+from securepip.formats.layout import CLAIMED_ROLE
 
 if TYPE_CHECKING:
     from securepip.signing.transactions.accept import Accepted
@@ -35,14 +36,22 @@ def _new(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser
 def _add_claim(commands: Commands) -> None:
     parser = _new(commands, "claim", "let a project sign for itself, as its maintainers ask")
     parser.add_argument("request", type=Path, metavar="REQUEST", help="made by `sign claim`")
+    parser.add_argument(
+        "--replace-keys", action="store_true",
+        help="give a project other keys, because those of before are lost",
+    )  # fmt: skip
+    parser.add_argument(
+        "--offline-keys", type=Path, metavar="DIR",
+        help="the folder of the offline keys, where a claimed project's keys are replaced",
+    )  # fmt: skip
     parser.set_defaults(run=_claim)
 
 
 def _claim(arguments: argparse.Namespace) -> int:
     from securepip.signing.transactions.accept import claim
 
-    with open_repository(arguments) as repository:
-        done = claim(repository, arguments.request)
+    with open_repository(arguments, (arguments.offline_keys,)) as repository:
+        done = claim(repository, arguments.request, replace_keys=arguments.replace_keys)
     if done.checked is None or done.checked.statement is None:
         console.say("Nothing to do: this claim is in effect already.")
         return 0
@@ -51,6 +60,9 @@ def _claim(arguments: argparse.Namespace) -> int:
     console.say(f"{project} signs for itself from now on, with {holders.threshold} of the keys")
     for keyid in holders.keyids:
         console.say(f"  {keyid}")
+    before = done.checked.before.claim
+    if before is not None and before.top == CLAIMED_ROLE:
+        return 0
     console.say(
         "Until `securepip repo promote` has signed that with the offline keys, whoever has the\n"
         "online key could give the project other keys."

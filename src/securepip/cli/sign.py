@@ -126,21 +126,35 @@ def _add_claim(inner: Commands) -> None:
         "--threshold", type=int, default=1, metavar="N",
         help="how many maintainers have to sign each release (default: 1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--lost-keys", action="store_true", help="claim it anew, because its keys are lost"
+    )
     _add_project_options(parser)
     parser.set_defaults(run=_claim)
 
 
 def _claim(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.compose import draft
+    from securepip.signing.transactions.compose import draft, not_claimed
     from securepip.signing.transactions.statement import check_holders
 
     holders = check_holders(tuple(_claim_keys(arguments)), arguments.threshold)
     with _project(arguments) as state:
-        if state.claim is not None:
-            raise UsageError(f"{state.project} signs for itself already")
-        made = draft(state, state.page, holders=holders, days=arguments.days)
-        _finish(arguments, made, f"{state.project}-claim.zip", "securepip repo claim")
-    console.say(f"It covers the {len(state.page.files)} files that are published now.")
+        if state.claim is not None and not arguments.lost_keys:
+            raise UsageError(
+                f"{state.project} signs for itself already",
+                remedy="`securepip sign keys` asks for other keys. If too many of them are lost, "
+                "add --lost-keys, and prove to the operator who you are.",
+            )
+        lost: bool = arguments.lost_keys
+        if lost and state.claim is None:
+            raise not_claimed(state.project)
+        made = draft(state, state.page, holders=holders, lost=lost, days=arguments.days)
+        command = "securepip repo claim" + " --replace-keys" * lost
+        _finish(arguments, made, f"{state.project}-claim.zip", command)
+    if state.page.files:
+        console.say("It covers what is published now. Compare it with what you released:")
+    for file in state.page.files:
+        console.say(f"  {file.filename} sha256={file.sha256}")
     console.say("Tell the operator the ids of the keys by another way than the request:")
     _show_holders(holders)
     return 0
@@ -276,6 +290,8 @@ def _sign(arguments: argparse.Namespace) -> int:
             _show(checked)
             arguments.output = arguments.output or arguments.transaction
             verb = "accept" if state.claim else "claim"
+            if statement and statement.statement.lost:
+                verb = "claim --replace-keys"
             _finish(arguments, again(checked, holders), command=f"securepip repo {verb}")
     return 0
 

@@ -24,6 +24,9 @@ PEP458 = "pep458"
 DEFAULT_EXPECTED_FILES = 10_000
 _FORMAT = 1
 _MAX_DAYS = 3650
+# As long as an old `claimed` is good, a thief of the online keys can show a new client a repository
+# in which a project is not claimed yet.
+_MAX_CLAIMED_DAYS = 35
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ def parse_expiry(settings: Iterable[str]) -> Expiry:
             continue
         role, _, days = setting.partition("=")
         role = role.replace("-", "_")
-        if role not in roles or not days.isdecimal() or not 1 <= int(days) <= _MAX_DAYS:
+        longest = _MAX_CLAIMED_DAYS if role == "claimed" else _MAX_DAYS
+        if role not in roles or not days.isdecimal() or not 1 <= int(days) <= longest:
             names = ", ".join(name.replace("_", "-") for name in roles)
             raise UsageError(
                 f"not an expiry: {setting!r:.80}",
-                remedy=f"Say {PEP458}, or ROLE=DAYS with a role of: {names}.",
+                remedy=f"Say {PEP458}, or ROLE=DAYS with a role of: {names}; claimed has at most "
+                f"{_MAX_CLAIMED_DAYS} days.",
             )
         expiry = replace(expiry, **{role: int(days)})
     return expiry

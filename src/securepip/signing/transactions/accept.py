@@ -75,18 +75,25 @@ def accept(repository: Repository, path: Path) -> Accepted:
         return Accepted(checked, repository.publish_signed([signed], tree.changed))
 
 
-def claim(repository: Repository, path: Path) -> Accepted:
+def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> Accepted:
     """Let a project sign for itself from now on, as its request asks.
 
     Delegation, role, and the removal from the bins become current in one snapshot: a delegation
     without its role would stop every client, and a role without the releases of before would make
     these vanish.
 
+    Args:
+        repository: Opened with its online key; with that of ``claimed`` too, to replace keys there.
+        path: The request.
+        replace_keys: Give a project whose keys are lost other keys, as its request asks. That is
+            the operator's decision: nobody of before has signed it.
+
     Raises:
         RefusedError, FormatError: As ``accept``.
-        RepositoryStateError: The project signs for itself already.
+        RepositoryStateError: The project signs for itself already, or a key is not here.
     """
-    with _opened(repository, path, _holders_of_claim) as (archive, checked):
+    holders_of = _holders_of_lost_claim if replace_keys else _holders_of_claim
+    with _opened(repository, path, holders_of) as (archive, checked):
         if checked is None:
             return Accepted()
         statement = checked.statement
@@ -96,7 +103,9 @@ def claim(repository: Repository, path: Path) -> Accepted:
             what = f"it is not of the page of {archive.project} that is published now"
             remedy = "Its maintainers make the request again: `securepip sign claim`."
             raise refused(archive, Property.CONSISTENT, what, remedy)
-        tree = repository.roles().claims_below(RECENTLY_CLAIMED_ROLE)
+        present = checked.before.claim
+        top = present.top if present else RECENTLY_CLAIMED_ROLE
+        tree = repository.roles().claims_below(top)
         tree.put(archive.project, statement.statement.holders, statement.statement.version)
         signed = as_signed_project(checked)
         return Accepted(checked, repository.publish_signed([signed], tree.changed))
@@ -109,6 +118,12 @@ def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
         RefusedError: It was not, or it is an old one.
     """
     statement = checked.statement
+    if statement is not None and statement.statement.lost:
+        raise RepositoryStateError(
+            f"{archive.path.name} asks for other keys because those of before are lost",
+            remedy="If you know that those who ask are the maintainers: "
+            "`securepip repo claim --replace-keys`",
+        )
     if statement is None or not statement.is_signed_by(claim.holders):
         what = "too few of the project's present keys have signed the change of keys"
         remedy = f"The next maintainer signs: securepip sign add-signature {archive.path}"
@@ -183,14 +198,36 @@ def _no_claim(archive: Archive) -> RefusedError:
 
 
 def _holders_of_claim(archive: Archive, state: ProjectState) -> Keyholders:
+    holders = _asking(archive)
+    if state.claim is not None:
+        raise RepositoryStateError(
+            f"{archive.project} signs for itself already",
+            remedy="If its keys are lost, and you know that those who ask are its maintainers: "
+            "--replace-keys",
+        )
+    return holders
+
+
+def _holders_of_lost_claim(archive: Archive, state: ProjectState) -> Keyholders:
+    holders = _asking(archive)
+    statement = read_statement(archive)
+    if state.claim is None or statement is None or not statement.statement.lost:
+        raise RepositoryStateError(
+            f"{archive.path.name} does not ask for other keys of a project whose keys are lost",
+            remedy="Its maintainers make such a request with `securepip sign claim --lost-keys`.",
+        )
+    return holders
+
+
+def _asking(archive: Archive) -> Keyholders:
+    """The keys that a request names; who asks has to have them."""
     statement = read_statement(archive)
     if statement is None:
         raise _no_claim(archive)
-    if state.claim is not None:
-        raise RepositoryStateError(f"{archive.project} signs for itself already")
     holders = statement.statement.holders
     if not statement.is_signed_by(holders):
-        # Who asks has to have the keys: otherwise nobody could ever release again.
+        # Otherwise nobody could ever release again.
         what = "too few of the keys that it names have signed the request"
-        raise refused(archive, Property.THRESHOLD, what)
+        remedy = f"The next maintainer signs: securepip sign add-signature {archive.path}"
+        raise refused(archive, Property.THRESHOLD, what, remedy)
     return holders

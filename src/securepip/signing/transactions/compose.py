@@ -123,6 +123,7 @@ def draft(
     files: Sequence[NewFile] = (),
     *,
     holders: Keyholders | None = None,
+    lost: bool = False,
     days: int = DEFAULT_DAYS,
 ) -> Draft:
     """The transaction that makes ``page`` the project's page.
@@ -132,12 +133,13 @@ def draft(
         page: The page from now on.
         files: The distributions on it that are new.
         holders: Who signs for the project from now on, where that changes.
+        lost: Whether it changes because the keys of before are lost.
         days: How long the signatures are valid.
 
     Raises:
         RepositoryStateError: The project is not claimed, and ``holders`` does not say by whom.
     """
-    present = state.claim.holders if state.claim else None
+    present = state.claim.holders if state.claim and not lost else None
     after = holders or present
     if after is None:
         raise not_claimed(state.project)
@@ -151,7 +153,7 @@ def draft(
     role = Metadata(Targets(version, expires=now() + timedelta(days=days), targets=targets))
     statement = None
     if holders is not None:
-        said = Statement(state.project, version, holders)
+        said = Statement(state.project, version, holders, lost)
         statement = SignedStatement(said, said.to_envelope())
     return Draft(role, data, tuple(files), statement, after, present, state.project)
 
@@ -159,7 +161,8 @@ def draft(
 def again(checked: Checked, holders: Keyholders) -> Draft:
     """The transaction that was checked, for further signatures."""
     claim = checked.before.claim
-    present = claim.holders if claim else None
+    lost = checked.statement is not None and checked.statement.statement.lost
+    present = claim.holders if claim and not lost else None
     return Draft(
         checked.role,
         checked.page_bytes,

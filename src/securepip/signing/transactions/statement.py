@@ -33,11 +33,13 @@ class Statement:
         project: About whose keys.
         version: The version of the project's role that it comes with, from which on it holds.
         holders: The keys.
+        lost: Whether the keys of before are lost, so that they cannot sign this.
     """
 
     project: NormalizedName
     version: int
     holders: Keyholders
+    lost: bool = False
 
     def to_envelope(self) -> Envelope:
         """The form to be signed."""
@@ -45,6 +47,7 @@ class Statement:
             "project": self.project,
             "role-version": self.version,
             "threshold": self.holders.threshold,
+            "lost-keys": self.lost,
             "keys": {key.keyid: key.to_dict() for key in self.holders.keys},
         }
         return Envelope(json.dumps(document, sort_keys=True).encode(), PAYLOAD_TYPE, {})
@@ -97,9 +100,8 @@ def parse_statement(data: bytes) -> SignedStatement:
         if type(version) is not int or version < 1:
             raise FormatError(f"not a version: {version!r:.80}")
         holders = check_holders(keys, document["threshold"])
-        return SignedStatement(
-            Statement(parse_project(document["project"]), version, holders), envelope
-        )
+        project, lost = parse_project(document["project"]), document["lost-keys"] is True
+        return SignedStatement(Statement(project, version, holders, lost), envelope)
     except (
         KeyError,
         TypeError,
