@@ -219,6 +219,19 @@ def test_isolated_mode_is_no_way_past_it(place: Place) -> None:
     assert_refused(run(place.plugged, place.plugged.python, *words), _UNSIGNED)
 
 
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_a_python_where_the_plugin_is_not_enabled(place: Place, by_variable: bool) -> None:
+    other = str(place.plain.python)
+    words = ("-m", "pip", *(() if by_variable else ("--python", other)), "download", "--no-deps",
+             "-d", "downloaded", "evil", "-i", place.index.url)  # fmt: skip
+    variables = {"PIP_PYTHON": other} if by_variable else {}
+    assert run(place.plain, place.plain.python, *words, variables=variables).code == 0
+    place.index.seen.clear()
+    done = run(place.plugged, place.plugged.python, *words, variables=variables)
+    assert_refused(done, f"the plugin is not enabled for {other}")
+    assert not place.index.seen
+
+
 def test_a_way_to_connect_that_the_plugin_does_not_know(place: Place, tmp_path: Path) -> None:
     # A pip that fetches without its session: this module stands for it.
     leak = tmp_path / "leak.py"

@@ -13,6 +13,7 @@ Where it takes hold of pip, and why there (pip 23.0 to 26.3):
 - ``VersionControl.obtain``: no signature covers what git and the like would fetch.
 - ``WheelCache``: wheels that were built while nothing was verified must not come back.
 - ``get_file_content``: a requirements file at an address is read; what it may say is limited.
+- ``identify_python_interpreter``: with ``--python`` another interpreter does pip's work.
 
 Below that an audit hook refuses pip any connection but that to the gateway. It cannot be taken
 away again, and it does not depend on how pip is made inside.
@@ -101,6 +102,7 @@ class _Seams:
             "pip._internal.req.req_file": self._requirements_file,
             "pip._internal.vcs.versioncontrol": self._version_control,
             "pip._internal.cache": self._cache,
+            "pip._internal.cli.main_parser": self._main_parser,
         }
 
     def find_spec(
@@ -217,6 +219,31 @@ class _Seams:
             create(self, cache_dir and str(Path(cache_dir, "securepip")), *args)
 
         cache.__init__ = __init__
+
+    def _main_parser(self, module: Any) -> None:
+        identify = module.identify_python_interpreter
+
+        def identify_python_interpreter(python: str) -> str | None:
+            # pip hands all that is asked of it over to the pip of that interpreter.
+            found: str | None = identify(python)
+            if found is not None and not _has_plugin(found):
+                raise _refusal(
+                    f"the plugin is not enabled for {found}, where pip is told to work "
+                    "(--python, PIP_PYTHON): nothing would be verified there.",
+                    f"Enable it there: securepip plugin enable --python {found}",
+                )
+            return found
+
+        module.identify_python_interpreter = identify_python_interpreter
+
+
+def _has_plugin(python: str) -> bool:
+    """Whether an interpreter, when it starts, starts the plugin."""
+    program = "import sys; sys.exit('SecurepipPlugin' not in str(sys.meta_path))"
+    try:
+        return subprocess.run([python, "-c", program], check=False).returncode == 0
+    except OSError:
+        return False
 
 
 class _Gateway:
