@@ -10,7 +10,7 @@ from securepip.cli import console
 from securepip.cli.options import add_general_options
 
 if TYPE_CHECKING:
-    from securepip.plugin import Environment
+    from securepip.plugin.environment import Environment
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _enable(arguments: argparse.Namespace) -> int:
-    from securepip.plugin import enable
+    from securepip.plugin.environment import enable
 
     environment = _environment(arguments)
     enable(environment)
@@ -44,7 +44,7 @@ def _enable(arguments: argparse.Namespace) -> int:
 
 
 def _disable(arguments: argparse.Namespace) -> int:
-    from securepip.plugin import disable
+    from securepip.plugin.environment import disable
 
     environment = _environment(arguments)
     was_enabled = environment.is_enabled
@@ -58,7 +58,8 @@ def _disable(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from securepip.plugin import LIMITS, SWITCH, status
+    from securepip.plugin.environment import LIMITS, status
+    from securepip.plugin.shim import SWITCH
 
     if SWITCH in os.environ:
         console.warn(f"{SWITCH} is set here: while it is, pip verifies nothing.")
@@ -78,6 +79,6 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _environment(arguments: argparse.Namespace) -> Environment:
-    from securepip.plugin import find_environment
+    from securepip.plugin.environment import find_environment
 
     return find_environment(arguments.python)

@@ -317,7 +317,8 @@ class Answers:
         # Not every mirror carries these files; the distribution itself has it.
         verified = await self._verified(view, located, file)
         data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
-        return MetadataAnswer(data, sha256_of(data))
+        self._store.add(file.core_metadata, data)
+        return MetadataAnswer(data, sha256_of(data), kept)
 
 
 def _listed(located: LocatedPage, filename: str) -> PageFile:

@@ -49,7 +49,6 @@ LIMITS = (
     "Python started with -S, which reads no start-up files",
     "another Python: after an upgrade to a new minor version, enable it again",
     "ensurepip, which installs the pip that comes with Python, also into new environments",
-    "`pip --python` when it names an environment where the plugin is not enabled",
     "other installers, such as uv: give them `securepip gateway -- COMMAND`",
 )
 """What the plugin cannot cover, in words."""
