@@ -102,3 +102,28 @@ def test_a_device_that_is_not_there_makes_no_repository(device: Machine) -> None
 def test_another_word_is_no_uri_of_a_key(device: Machine, uri: str) -> None:
     said = repo(device, "init", "--online-key-uri", uri)
     assert said.startswith(("FAILED 2", "FAILED 1")), said
+
+
+def test_the_online_key_moves_to_another_place_on_the_device_and_back_to_a_file(
+    device: Machine,
+) -> None:
+    keys = ("--keys", device.folder / "online", "--offline-keys", device.folder / "offline")
+    made = repo(device, "init", "--expected-files", "1", *keys)
+    assert "online key" in made, made
+    wheel = make_wheel(device.folder / "built", "app", "1.0")
+    assert "Published: app" in repo(device, "add", wheel)
+    with serve(device.folder / "repository") as url:
+        sha256 = next(line.split()[-1] for line in made.splitlines() if "root sha256" in line)
+        assert device.run("trust", "add", "made", url, "--root-sha256", sha256).code == 0
+        for number, uri in enumerate(("hsm:2", "hsm:3?label=securepip"), 1):
+            said = repo(device, "rotate", "online", *keys[2:], "--new-key-uri", uri)
+            assert f"new key: {uri}" in said, said
+            newer = make_wheel(device.folder / "built", "app", f"2.{number}")
+            assert "Published: app" in repo(device, "add", newer)
+            assert device.install("-U", "app").code == 0
+            assert device.version_of("app") == f"2.{number}"
+        assert "old key, of no use any more: hsm:3" in repo(device, "rotate", "online", *keys)
+        newer = make_wheel(device.folder / "built", "app", "3.0")
+        assert "Published: app" in repo(device, "add", newer)
+        assert device.install("-U", "app").code == 0
+        assert device.version_of("app") == "3.0"

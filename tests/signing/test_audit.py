@@ -1,0 +1,116 @@
+"""Comparing two copies of a repository, in folders or at addresses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from securepip.signing.remove import remove
+from securepip.signing.repository import Repository
+from securepip.signing.rotate import NewKeys, rotate
+from tests.support.hostile import serve_hostile
+from tests.support.machine import Machine
+from tests.support.maintainers import Maintainers, claim
+from tests.support.repositories import MadeRepository, make_repository, serve
+from tests.support.wheels import make_wheel
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> MadeRepository:
+    return make_repository(
+        tmp_path / "own",
+        make_wheel(tmp_path, "app", "1.0"),
+        make_wheel(tmp_path, "lib", "1.0"),
+        expected_files=1,
+    )
+
+
+@pytest.fixture
+def copy(own: MadeRepository, tmp_path: Path) -> Path:
+    """What was served at first."""
+    for name in ("metadata", "simple", "packages"):
+        shutil.copytree(own.folder / name, tmp_path / "copy" / name)
+    return tmp_path / "copy"
+
+
+def test_two_copies_of_one_state_do_not_differ(
+    own: MadeRepository, copy: Path, machine: Machine
+) -> None:
+    done = machine.run("repo", "audit", own.folder, copy)
+    assert (done.code, done.out) == (0, "No difference.\n")
+
+
+def test_what_was_added_changed_and_removed_is_listed(
+    own: MadeRepository, copy: Path, machine: Machine, tmp_path: Path
+) -> None:
+    own.add(make_wheel(tmp_path, "app", "2.0"))
+    remove(own.repository, "lib")
+    done = machine.run("repo", "audit", copy, own.folder)
+    assert done.code == 1
+    for line in (
+        "added    packages/app/app-2.0-py3-none-any.whl ",
+        "changed  simple/app/index.json ",
+        "removed  packages/lib/lib-1.0-py3-none-any.whl ",
+        "removed  simple/lib/index.json ",
+    ):
+        assert line in done.out
+    assert "older" not in done.out
+    back = machine.run("repo", "audit", own.folder, copy)
+    assert "older    timestamp: version " in back.out
+    machines = json.loads(machine.run("repo", "audit", copy, own.folder, "--json").out)
+    assert {change["path"] for change in machines["targets"] if change["before"] is None} == {
+        "packages/app/app-2.0-py3-none-any.whl"
+    }
+
+
+def test_changed_keys_and_claims_are_listed(
+    own: MadeRepository, copy: Path, machine: Machine
+) -> None:
+    maintainers = Maintainers.of(2, threshold=2)
+    claim(own, "app", maintainers)
+    with Repository.open(own.folder, keys=[own.online_keys, own.offline_keys]) as repository:
+        done = rotate(repository, "bins", NewKeys(own.offline_keys))
+    (old,), (new,) = done.out, done.came
+    said = machine.run("repo", "audit", copy, own.folder)
+    assert said.code == 1
+    assert f"key of bins that only the first names: {old}" in said.out
+    assert f"key of bins that only the second names: {new}" in said.out
+    assert "threshold of project.app: 0 and 2" in said.out
+    for signer in maintainers.signers:
+        assert f"key of project.app that only the second names: {signer.public_key.keyid}" in (
+            said.out
+        )
+
+
+def test_two_mirrors_are_compared_over_the_network(
+    own: MadeRepository, copy: Path, machine: Machine, tmp_path: Path
+) -> None:
+    with serve_hostile(copy) as first, serve(own.folder) as second:
+        assert machine.run("repo", "audit", first.url, second).code == 2
+        words = ("repo", "audit", first.url, second, "--root-sha256", own.root_sha256)
+        assert machine.run(*words).out == "No difference.\n"
+        own.add(make_wheel(tmp_path, "app", "2.0"))
+        done = machine.run(*words)
+        assert done.code == 1
+        assert "added    packages/app/app-2.0-py3-none-any.whl" in done.out
+        first.alter(r"metadata/1\.targets\.json", lambda data: data.replace(b"bins", b"bans"))
+        done = machine.run(*words)
+        assert done.code == 3
+        assert "This copy is damaged, or somebody changed it" in done.err
+
+
+def test_a_copy_that_was_tampered_with_proves_nothing(
+    own: MadeRepository, copy: Path, machine: Machine
+) -> None:
+    path = next((copy / "metadata").glob("*.bin-0.json"))
+    path.write_bytes(path.read_bytes().replace(b'"version":', b'"version": '))
+    document = json.loads(path.read_bytes())
+    document["signed"]["targets"] = {}
+    document["signed"]["expires"] = "2099-01-01T00:00:00Z"
+    path.write_text(json.dumps(document))
+    done = machine.run("repo", "audit", own.folder, copy)
+    assert done.code == 3
+    assert "not signed as it has to be" in done.err
