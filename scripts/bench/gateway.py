@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from securepip.formats.digests import sha256_of_stream
 from securepip.signing.add import add
 from securepip.signing.create import create
 from securepip.signing.serve import RepositoryServer
@@ -93,7 +94,7 @@ def make_wheel(path: Path, size: int) -> Path:
 
 def digest_of(path: Path) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of_stream(stream)[0]
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_command_runs_inside_with_its_own_output_and_exit_code(client: Machine
 
 
 def test_a_command_that_is_not_there_is_a_wrong_usage(client: Machine) -> None:
-    done = client.process("gateway", "--", "no-such-command-anywhere")
+    done = client.run("gateway", "--", "no-such-command-anywhere")
     assert done.code == 2
     assert "cannot be run" in done.err
 
@@ -202,18 +202,18 @@ def test_a_port_that_another_has_is_said(client: Machine) -> None:
         done = client.process("gateway", "--port", port)
     assert done.code == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in done.err
-    assert client.process("gateway", "--port", "70000").code == 2
+    assert client.run("gateway", "--port", "70000").code == 2
 
 
 def test_who_trusts_nobody_gets_no_gateway(machine: Machine) -> None:
-    done = machine.process("gateway")
+    done = machine.run("gateway")
     assert done.code == 1
     assert done.out == ""
     assert "trusts no package repository" in done.err
 
 
 def test_only_the_repository_that_is_named_answers(client: Machine) -> None:
-    assert client.process("gateway", "--repository", "nobody").code == 2
+    assert client.run("gateway", "--repository", "nobody").code == 2
     with started(client, "--repository", "made") as (_, line):
         assert b"lib-1.0" in fetch(f"{json.loads(line)['index_url']}lib/")
 
