@@ -7,16 +7,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pip
 import pytest
 
-from tests.support.hostile import HostileServer
+from tests.attacks.test_forged_build_requirements import _BACKEND, _PYPROJECT
+from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_sdist, make_wheel
 
 PYTHON = Path(sys.executable)
 
@@ -137,5 +139,24 @@ def believer(
 ) -> Machine:
     """The same, and it believes the shared repository, served by ``hostile``."""
     plugged.trust(shared_repository, hostile.url)
+    shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
+    return plugged
+
+
+@pytest.fixture
+def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
+    """A repository whose ``built`` is an sdist that ``maker`` builds."""
+    made.add(
+        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
+        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
+    )
+    with serve_hostile(made.folder) as server:
+        yield server
+
+
+@pytest.fixture
+def believing(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
+    """A machine with the plugin that believes that repository, and has seen nothing of it yet."""
+    plugged.trust(made, served.url)
     shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
     return plugged

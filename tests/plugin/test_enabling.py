@@ -136,20 +136,22 @@ def test_pips_of_each_year(
     tmp_path: Path,
     empty_environment: Path,
     pip_of: dict[str, Path],
-    shared_repository: MadeRepository,
-    hostile: HostileServer,
+    made: MadeRepository,
+    served: HostileServer,
 ) -> None:
     if sys.version_info >= (3, 12) and version == "23.0":
         pytest.skip("pip 23.0 does not run on this Python")
     machine = Machine(tmp_path, empty_environment)
     put_pip(machine.environment, sorted(pip_of[version].iterdir()))
-    machine.trust(shared_repository, hostile.url)
+    machine.trust(made, served.url)
     enabled = machine.run("plugin", "enable", "--python", machine.environment)
     assert enabled.code == 0, enabled.err
     assert f"pip {version} " in enabled.out
-    hostile.alter(r"packages/lib/.*\.whl", flip_byte)
-    assert_refused(run_pip(machine, "install", "app"), f"{hostile.url}packages/lib/")
-    hostile.honest()
-    done = run_pip(machine, "install", "app")
+    served.alter(r"packages/maker/.*\.whl", flip_byte)
+    refused = run_pip(machine, "install", "app", "built")
+    assert_refused(refused)
+    assert f"{served.url}packages/maker/" in refused.out + refused.err
+    served.honest()
+    done = run_pip(machine, "install", "app", "built")
     assert done.code == 0, done.err
-    assert machine.version_of("lib") == "1.0"
+    assert machine.version_of("lib") == machine.version_of("built") == "1.0"

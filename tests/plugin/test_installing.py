@@ -10,39 +10,19 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from securepip.formats.digests import sha256_of
-from tests.attacks.test_forged_build_requirements import _BACKEND, _PYPROJECT
+from tests.attacks.test_forged_build_requirements import _BACKEND
 from tests.plugin.conftest import assert_refused, run_pip
-from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
-from tests.support.repositories import MadeRepository
-from tests.support.wheels import make_sdist, make_wheel
+from tests.support.wheels import make_wheel
 
 _LIST = "app[more]>=1  # a comment\nother==1.0\nbuilt\n"
-
-
-@pytest.fixture
-def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
-    """A repository whose ``built`` is an sdist that ``maker`` builds."""
-    made.add(
-        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
-        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
-    )
-    with serve_hostile(made.folder) as server:
-        yield server
-
-
-@pytest.fixture
-def believing(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
-    """A machine with the plugin that believes that repository, and has seen nothing of it yet."""
-    plugged.trust(made, served.url)
-    shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
-    return plugged
 
 
 def packages(machine: Machine) -> dict[str, bytes]:
