@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Targets
 
+from securepip.signing.claims.tree import TOPS
 from securepip.signing.keys import generate
 from securepip.signing.proposal import OFFLINE_ROLES
 from securepip.signing.repository import Repository
 from securepip.signing.rotate import keyids_of
+from securepip.signing.transactions.accept import accept
 from tests.signing.clients import fetch_everything
 from tests.support.machine import Finished, Machine
+from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import make_repository, serve
 from tests.support.wheels import make_wheel
 
@@ -246,3 +251,85 @@ def test_a_damaged_bundle_is_refused(ceremony: Ceremony, tmp_path: Path, damage:
     for done in (ceremony.sign("cem"), ceremony.collect()):
         assert done.code == 1
         assert "is not what was prepared" in done.err
+
+
+def test_claims_that_wait_are_put_under_the_offline_keys(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    """Two, one of which asks for other keys later; and one more that comes while it is signed."""
+    alice, bob, carol = (Maintainers.of(1) for _ in range(3))
+    made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
+    made.add(make_wheel(tmp_path, "lib", "1.0"), make_wheel(tmp_path, "late", "1.0"))
+    claim(made, "app", alice)
+    claim(made, "lib", bob)
+    done = ceremony.prepare()
+    assert done.code == 0, done.err
+    assert "For: app is claimed, lib is claimed" in done.out
+    assert "project.app is delegated to, signed by 1 of" in done.out
+    claim(made, "late", carol)
+    shown = ceremony.sign("cem")
+    assert shown.code == 0, shown.err
+    assert f"key {alice.holders.keyids[0]}" in shown.out
+    done = ceremony.collect()
+    assert done.code == 0, done.err
+
+    def tops() -> dict[str, str]:
+        with Repository.open(made.folder) as repository:
+            trees = (repository.roles().claims_below(top) for top in TOPS)
+            return {claim.project: claim.top for tree in trees for claim in tree.claims()}
+
+    assert tops() == {"app": "claimed", "lib": "claimed", "late": "recently-claimed"}
+    assert len(fetch_everything(made.folder, tmp_path / "client")) == 6
+
+    accept(made.repository, alice.hand_over(made, "app", tmp_path / "requests", carol))
+    shutil.rmtree(tmp_path / "bundle")
+    done = ceremony.prepare()
+    assert "late is claimed, app gets other keys" in done.out
+    assert f"project.app: the key {alice.holders.keyids[0]} goes" in done.out
+    assert ceremony.sign("cem").code == 0
+    done = ceremony.collect()
+    assert done.code == 0, done.err
+    assert tops() == {"app": "claimed", "lib": "claimed", "late": "claimed"}
+    with Repository.open(made.folder) as repository:
+        claimed = repository.roles().claim(NormalizedName("app"))
+        assert claimed is not None
+        assert claimed.holders == carol.holders
+    assert len(fetch_everything(made.folder, tmp_path / "client")) == 6
+    assert "Nothing to do" in ceremony.collect().out
+
+
+def test_a_claim_that_is_withdrawn_while_it_is_signed_makes_the_bundle_stale(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    alice = Maintainers.of(1)
+    made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
+    claim(made, "app", alice)
+    ceremony.prepare()
+    assert ceremony.sign("cem").code == 0
+    with made.repository.lock():
+        tree = made.repository.roles().claims_below("recently-claimed")
+        tree.drop(NormalizedName("app"))
+        made.repository.sign(tree.changed)
+    done = ceremony.collect()
+    assert done.code == 1
+    assert "has changed since this was prepared" in done.err
+
+
+def test_claimed_shards_are_renewed_and_get_new_keys_with_claimed(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
+    claim(made, "app", Maintainers.of(1))
+    ceremony.prepare()
+    assert ceremony.sign("cem").code == 0
+    assert ceremony.collect().code == 0
+    shutil.rmtree(tmp_path / "bundle")
+    public = ceremony.public_key("ben")
+    done = ceremony.prepare("--new-key", f"claimed={public}")
+    assert done.code == 0, done.err
+    assert "claimed.ap: version 1 -> version 2" in done.out
+    for holder in ("ann", "ben"):
+        assert ceremony.sign(holder).code == 0
+    done = ceremony.collect()
+    assert done.code == 0, done.err
+    assert len(fetch_everything(made.folder, tmp_path / "client")) == 2
