@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, TargetFile, Targets
@@ -23,8 +26,8 @@ from securepip.signing.add import read_distribution
 from securepip.signing.claims.register import Register
 from securepip.signing.commit import now
 from securepip.signing.transactions.accept import accept
-from securepip.signing.transactions.archive import write_archive
-from securepip.signing.transactions.check import Property
+from securepip.signing.transactions.archive import open_archive, write_archive
+from securepip.signing.transactions.check import Property, check
 from securepip.signing.transactions.compose import Draft, draft, with_files, withdrawn, yanked
 from securepip.signing.transactions.state import state_in
 from tests.signing.clients import fetch_everything, read_plainly
@@ -527,3 +530,29 @@ def test_an_empty_signed_role_cannot_hide_the_files_of_the_project(
     made = replace(made, role=Metadata(Targets(made.role.signed.version)))
     made.role.signed.expires = now() + timedelta(days=1)
     refuse(claimed, alice.write(made, tmp_path), Property.CONSISTENT)
+
+
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_transaction_with_any_byte_changed_is_refused_or_the_same(
+    claimed: MadeRepository, alice: Maintainers, wheel: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    good = tmp_path / "good.zip"
+    if not good.exists():
+        alice.release(claimed, "app", tmp_path, wheel).rename(good)
+    content = bytearray(good.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    path = tmp_path / "odd.zip"
+    path.write_bytes(content)
+    state = state_in(claimed.repository, APP)
+    try:
+        with open_archive(path) as archive, TemporaryDirectory() as folder:
+            checked = check(archive, state, alice.holders, Path(folder))
+    except SecurepipError:
+        return
+    with open_archive(good) as archive, TemporaryDirectory() as folder:
+        same = check(archive, state, alice.holders, Path(folder))
+    assert (checked.role, checked.page_bytes) == (same.role, same.page_bytes)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 from tuf.api.metadata import DelegatedRole
 
-from securepip.errors import RefusedError, RepositoryStateError
+from securepip.errors import RefusedError, RepositoryStateError, UsageError
 from securepip.formats.page import ProjectPage
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.tree import TOPS
+from securepip.signing.config import parse_expiry
 from securepip.signing.remove import remove
 from securepip.signing.repository import Repository
 from securepip.signing.transactions.accept import accept, claim
@@ -213,3 +215,24 @@ def test_pip_and_securepip_install_claimed_and_unclaimed_projects_alike(
         machine.pip("uninstall", "-y", "app")
         assert machine.pip_install(f"{url}simple/", "app").code == 0
     assert machine.version_of("app") == "2.0"
+
+
+def test_what_an_operator_had_removed_comes_back_only_when_the_operator_says_so(
+    made: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    remove(made.repository, "app==2.0")
+    claim_for(made, "app", alice)
+    wheel = tmp_path / "built" / "app-2.0-py3-none-any.whl"
+    path = alice.release(made, "app", tmp_path, wheel)
+    with pytest.raises(RepositoryStateError, match="was removed from this repository"):
+        accept(made.repository, path)
+    accept(made.repository, path, restore=True)
+    assert wheel.name in read_plainly(made.folder)
+
+
+@pytest.mark.parametrize("days", ["36", "365"])
+def test_claimed_lives_no_longer_than_35_days(days: str) -> None:
+    # As long as an older one is good, a new client can be shown that the project is not claimed.
+    with pytest.raises(UsageError, match="not an expiry"):
+        parse_expiry([f"claimed={days}"])
+    assert parse_expiry(["claimed=35"]).of("claimed.ap") == timedelta(days=35)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -231,6 +234,24 @@ def test_what_was_signed_as_a_statement_is_no_role_and_the_other_way_round(
 def test_what_is_no_statement_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         parse_statement(data)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["project", "role-version", "threshold", "keys", "lost-keys"]),
+                inner,
+            )
+        ),
+    )
+)
+def test_any_statement_is_read_or_refused(document: object) -> None:
+    envelope = Envelope(json.dumps(document).encode(), PAYLOAD_TYPE, {})
+    with pytest.raises(FormatError):
+        parse_statement(json.dumps(envelope.to_dict()).encode())
 
 
 def test_one_key_under_two_ids_is_one_key(alice: Maintainers) -> None:

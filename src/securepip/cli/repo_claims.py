@@ -73,6 +73,9 @@ def _claim(arguments: argparse.Namespace) -> int:
 def _add_accept(commands: Commands) -> None:
     parser = _new(commands, "accept", "publish what the maintainers of a project have signed")
     parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
+    parser.add_argument(
+        "--restore", action="store_true", help="also what was removed from the repository before"
+    )
     parser.set_defaults(run=_accept)
 
 
@@ -80,7 +83,7 @@ def _accept(arguments: argparse.Namespace) -> int:
     from securepip.signing.transactions.accept import accept
 
     with open_repository(arguments) as repository:
-        done = accept(repository, arguments.transaction)
+        done = accept(repository, arguments.transaction, restore=arguments.restore)
     _show(done)
     return 0
 

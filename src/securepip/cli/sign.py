@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from securepip.cli import console
 from securepip.cli.configuration import apply_configuration, read_pip_configuration
@@ -380,9 +380,15 @@ def _repository(trust: Trust, named: str | None, project: NormalizedName) -> Tru
 
 
 def _ring(arguments: argparse.Namespace) -> KeyRing:
+    """The maintainer's keys: opened once, so that a passphrase is asked for once."""
     from securepip.signing import maintainer
 
+    if hasattr(arguments, "ring"):
+        return cast("KeyRing", arguments.ring)
     folders = [arguments.keys] if arguments.keys else []
     if folders and not arguments.keys.is_dir():
         raise UsageError(f"{arguments.keys} is not a folder of keys")
-    return maintainer.open_keys(folders, lambda: passphrase(arguments), lambda: pin(arguments))
+    arguments.ring = maintainer.open_keys(
+        folders, lambda: passphrase(arguments), lambda: pin(arguments)
+    )
+    return cast("KeyRing", arguments.ring)

@@ -44,8 +44,13 @@ class Accepted:
     outdated: bool = False
 
 
-def accept(repository: Repository, path: Path) -> Accepted:
+def accept(repository: Repository, path: Path, *, restore: bool = False) -> Accepted:
     """Publish a transaction of a project that signs for itself.
+
+    Args:
+        repository: Opened with its online key.
+        path: The transaction.
+        restore: Publish again what the operator had removed before the project was claimed.
 
     Raises:
         RefusedError: It lacks a property; the error says which.
@@ -62,6 +67,9 @@ def accept(repository: Repository, path: Path) -> Accepted:
         if present is None:
             raise not_claimed(archive.project)
         signed = as_signed_project(checked)
+        if restore:
+            for file in checked.files:
+                repository.ledger.restore(archive.project, file.filename)
         if statement is None:
             outdated = register.pending(archive.project) is not None
             return Accepted(checked, repository.publish_signed([signed]), outdated=outdated)
