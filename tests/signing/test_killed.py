@@ -26,7 +26,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from securepip.signing.gc import sweep
-from securepip.signing.recover import recover
+from securepip.signing.recover import OfflineKeys, recover
 from securepip.signing.repository import Repository
 from securepip.signing.rotate import NewKeys, rotate
 folder, online, offline, good = map(Path, sys.argv[1:])
@@ -38,7 +38,7 @@ WORK = {
     "rotate-online": 'rotate(repository, "online", new_online)',
     "rotate-root": 'rotate(repository, "root", new_offline)',
     "rotate-targets": 'rotate(repository, "targets", new_offline)',
-    "recover": "recover(repository, good, online=new_online, offline=new_offline, "
+    "recover": "recover(repository, good, online=new_online, offline=OfflineKeys(new_offline), "
     "confirm=lambda findings: True)",
     "gc": "sweep(repository, timedelta(seconds=-1))",
 }

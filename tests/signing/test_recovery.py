@@ -13,7 +13,7 @@ from tuf.api.metadata import MetaFile, TargetFile
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
 from securepip.signing.audit import check_own
-from securepip.signing.recover import Recovered, recover
+from securepip.signing.recover import OfflineKeys, Recovered, recover
 from securepip.signing.remove import remove
 from securepip.signing.repository import Repository
 from securepip.signing.roles import Roles
@@ -95,11 +95,11 @@ def recovered(made: MadeRepository, good: Path, *stolen: str) -> Recovered:
             repository,
             good,
             online=NewKeys(made.online_keys),
-            offline=NewKeys(made.offline_keys),
+            offline=OfflineKeys(NewKeys(made.offline_keys)),
             stolen=stolen,
             confirm=lambda findings: True,
         )
-    assert done is not None
+    assert isinstance(done, Recovered)
     return done
 
 
@@ -253,3 +253,41 @@ def test_killed_at_any_step_it_is_never_worse_and_is_finished_by_running_it_agai
         assert read_plainly(made.folder) == read_plainly(good)
         with Repository.open(made.folder) as repository:
             check_own(repository)
+
+
+def test_offline_keys_that_are_elsewhere_sign_by_way_of_a_bundle(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    ann, ben = tmp_path / "ann", tmp_path / "ben"
+    for holder, patterns in ((ann, ["root-1.*", "targets.*"]), (ben, ["root-2.*", "bins.*"])):
+        holder.mkdir(mode=0o700)
+        for pattern in patterns:
+            (path,) = own.offline_keys.glob(pattern)
+            path.rename(holder / path.name)
+    shutil.rmtree(own.offline_keys)
+    attack(own, tmp_path, 1 << 30)
+    bundle = tmp_path / "bundle"
+    words: list[str | Path] = [
+        "repo", "recover", own.folder, "--good", tmp_path / "good", "--yes",
+        "--keys", own.online_keys, "--bundle", bundle,
+    ]  # fmt: skip
+    assert "--new-key targets=FILE" in machine.run(*words).err
+    for holder, role in ((ann, "targets"), (ben, "bins")):
+        public = tmp_path / f"{role}.json"
+        assert machine.run("sign", "keygen", "--keys", holder, "--public", public).code == 0
+        words += ["--new-key", f"{role}={public}"]
+    before = {path.name for path in (own.folder / "metadata").iterdir()}
+    done = machine.run(*words)
+    assert done.code == 0, done.err
+    assert "Carry" in done.out
+    assert {path.name for path in (own.folder / "metadata").iterdir()} == before
+    assert "is not signed" in machine.run(*words).err
+    for holder in (ann, ben):
+        signed = machine.run("repo", "ceremony", "sign", bundle, "--keys", holder, "--yes")
+        assert signed.code == 0, signed.err
+    assert "It is complete" in signed.out
+    done = machine.run(*words)
+    assert done.code == 0, done.err
+    assert "dropped: packages/app/app-3.0-py3-none-any.whl" in done.out
+    fetch_everything(own.folder, tmp_path / "client")
+    assert read_plainly(own.folder) == read_plainly(tmp_path / "good")

@@ -76,7 +76,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from securepip.signing.ceremony.words import describe
     from securepip.signing.rotate import NewKeys
 
-    coming = _public_keys(arguments.new_key)
+    coming = public_keys(arguments.new_key)
     with open_repository(arguments) as repository:
         online = None
         if arguments.new_key_uri:
@@ -98,7 +98,13 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _public_keys(settings: list[str]) -> dict[str, list[Key]]:
+def public_keys(settings: list[str]) -> dict[str, list[Key]]:
+    """What ``--new-key ROLE=FILE`` says: public keys by role.
+
+    Raises:
+        UsageError: It is of another form.
+        FormatError: A file holds no public key.
+    """
     from securepip.signing.maintainer import read_public
 
     found: dict[str, list[Key]] = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import add_general_options
+from securepip.cli.repo_ceremony import public_keys
 from securepip.cli.repo_keys import add_key_options, confirm, new_passphrase, open_repository
 from securepip.cli.repo_rotate import add_new_key_options
 from securepip.errors import UsageError
@@ -37,6 +38,15 @@ def add_to(commands: Commands) -> None:
         help="an offline key was stolen too: targets, bins, claimed or root; may be repeated",
     )  # fmt: skip
     add_new_key_options(parser)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="BUNDLE",
+        help="the offline keys are elsewhere: write what they are to sign into this folder, have "
+        "it signed with `repo ceremony sign`, and run the same command again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--new-key", action="append", default=[], metavar="ROLE=FILE",
+        help="with --bundle: the public half of the new key of targets, bins, …; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="go on without asking")
     add_key_options(parser)
     parser.set_defaults(run=_run)
@@ -44,13 +54,14 @@ def add_to(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from securepip.signing import keys
-    from securepip.signing.recover import recover
+    from securepip.signing.recover import OfflineKeys, Waiting, recover
     from securepip.signing.rotate import NewKeys
 
-    if not arguments.offline_keys:
+    if not arguments.offline_keys and arguments.bundle is None:
         raise UsageError(
             "the offline keys are needed",
-            remedy="--offline-keys DIR names the folder that they are in.",
+            remedy="--offline-keys DIR names the folder that they are in; with --bundle BUNDLE "
+            "they sign elsewhere.",
         )
 
     def sure(findings: Findings) -> bool:
@@ -60,18 +71,29 @@ def _run(arguments: argparse.Namespace) -> int:
     with open_repository(arguments, tuple(arguments.offline_keys)) as repository:
         default = keys.default_folder(repository.config.repository_id, keys.ONLINE)
         secret = cache(lambda: new_passphrase(arguments))
-        report = recover(
+        uris = tuple(arguments.new_key_uri)
+        folder = next(iter(arguments.offline_keys), Path())
+        done = recover(
             repository,
             arguments.good,
-            online=NewKeys(arguments.keys or default, secret(), tuple(arguments.new_key_uri)),
-            offline=NewKeys(arguments.offline_keys[0], secret()),
+            online=NewKeys(arguments.keys or default, None if uris else secret(), uris),
+            offline=OfflineKeys(
+                NewKeys(folder, None if arguments.bundle else secret()),
+                public_keys(arguments.new_key),
+                arguments.bundle,
+            ),
             stolen=arguments.stolen,
             confirm=sure,
         )
-    if report is None:
+    if done is None:
         console.say("Nothing was changed.")
         return 1
-    _show_report(report)
+    if isinstance(done, Waiting):
+        console.say(f"Carry {done.bundle} to the key holders. Each types, without a network:")
+        console.say("  securepip repo ceremony sign BUNDLE --keys DIR")
+        console.say("Then run this command again.")
+        return 0
+    _show_report(done)
     return 0
 
 

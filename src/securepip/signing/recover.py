@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.utils import NormalizedName, is_normalized_name
+from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -46,7 +47,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import ProjectPage
 from securepip.signing import keys
 from securepip.signing.audit import TargetChange, compare, read_state
-from securepip.signing.ceremony.bundle import read_bundle, write_bundle
+from securepip.signing.ceremony.bundle import add_current, read_bundle, write_bundle
 from securepip.signing.config import STATE_DIR
 from securepip.signing.files import flush
 from securepip.signing.log import ANCHOR_FIELD, SignedRole
@@ -119,22 +120,44 @@ class Recovered:
     snapshot_version: int
 
 
+@dataclass(frozen=True)
+class OfflineKeys:
+    """How the offline keys take part.
+
+    Attributes:
+        new: Where new ones are stored, if they are made here.
+        coming: Public keys that their holders have made themselves, by role, instead.
+        bundle: What is carried to the key holders, as in a ceremony; None when the keys are here.
+    """
+
+    new: NewKeys
+    coming: Mapping[str, Sequence[Key]] = field(default_factory=dict)
+    bundle: Path | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The key holders have to sign ``bundle``; then the same is to be run again."""
+
+    bundle: Path
+
+
 def recover(
     repository: Repository,
     good: Path,
     *,
     online: NewKeys,
-    offline: NewKeys,
+    offline: OfflineKeys,
     stolen: Collection[str] = (),
     confirm: Callable[[Findings], bool],
-) -> Recovered | None:
+) -> Recovered | Waiting | None:
     """Bring the repository back to the state in ``good``, under new keys.
 
     Args:
-        repository: Opened with the offline keys.
+        repository: Opened with the offline keys, unless they sign elsewhere.
         good: A copy of the repository from before the keys were stolen.
         online: Where the new online key comes from.
-        offline: Where the new offline keys are stored.
+        offline: How the offline keys take part.
         stolen: Offline roles whose keys were stolen too, of ``STEALABLE``.
         confirm: Shows the findings, and says whether to go on.
 
@@ -162,7 +185,9 @@ def recover(
         before = _newest_root(repository)
         restored = restore(repository, good, before, stolen)
         _leave_damaged_log(repository, restored.base)
-        proposal = _proposal(repository, restored, work, online, offline, stolen)
+        proposal = _proposal(repository, restored, good, work, online, offline, stolen)
+        if proposal is None:
+            return Waiting(offline.bundle or work)
         (work / _FINDINGS_NAME).write_text(json.dumps(asdict(findings)))
         _make_current(repository, restored, proposal)
         report = _report(repository, restored, findings, copy)
@@ -239,36 +264,88 @@ def _leave_damaged_log(repository: Repository, base: Roles) -> None:
 def _proposal(
     repository: Repository,
     restored: Restored,
+    good: Path,
     work: Path,
     online: NewKeys,
-    offline: NewKeys,
+    offline: OfflineKeys,
     stolen: Collection[str],
-) -> Proposal:
-    """What the offline keys sign: made and signed now, or when this was begun."""
+) -> Proposal | None:
+    """What the offline keys have signed, now or when this was begun; None when they have yet to."""
     try:
         return read_bundle(work)
     except RepositoryStateError:
         shutil.rmtree(work, ignore_errors=True)
     base = restored.base
-    replacements: list[Replacement] = []
-    prepared = [(keys.ONLINE, prepare_keys(repository, keys.ONLINE, 1, online), online)]
-    for role in dict.fromkeys((*ALWAYS, *stolen)):
-        (out,) = keys_of(base, role).values()
-        made = prepare_keys(repository, role, len(out), offline)
-        prepared.append((role, made, offline))
-        replacements.append(Replacement(role, out, made.keys))
-    for role, out in keys_of(base, keys.ONLINE).items():
-        replacements.append(Replacement(role, out, prepared[0][1].keys))
-    _skip_versions(repository, base)
-    proposal = propose(base, repository.config.expiry, why="recover", replacements=replacements)
-    for duty in proposal.duties(base):
-        duty.sign(repository.keys)
+    if offline.bundle is not None and offline.bundle.exists():
+        proposal = read_bundle(offline.bundle)
+        follows = base.root.signed.version + 1
+        if [root.signed.version for root in proposal.roots] != [follows, follows + 1]:
+            raise RepositoryStateError(
+                f"{offline.bundle} was not prepared for this recovery",
+                remedy="Name a folder that does not exist: it is prepared again.",
+            )
+    else:
+        proposal = _propose(repository, base, online, offline, stolen)
+        if offline.bundle is not None:
+            _prepare(repository, base, good, offline.bundle, proposal)
+            return None
     check_signed(proposal, base)
-    for role, made, new in prepared:
-        made.store(repository, role, new)
     write_bundle(work, proposal)
     flush()
     return proposal
+
+
+def _propose(
+    repository: Repository,
+    base: Roles,
+    online: NewKeys,
+    offline: OfflineKeys,
+    stolen: Collection[str],
+) -> Proposal:
+    """New keys, and the offline metadata that names them. Nothing is written but key files."""
+    made = prepare_keys(repository, keys.ONLINE, 1, online)
+    prepared = [(keys.ONLINE, made, online)]
+    replacements = [
+        Replacement(role, out, made.keys) for role, out in keys_of(base, keys.ONLINE).items()
+    ]
+    for role in dict.fromkeys((*ALWAYS, *stolen)):
+        (out,) = keys_of(base, role).values()
+        coming = tuple(offline.coming.get(role, ()))
+        if not coming and offline.bundle is not None:
+            raise UsageError(
+                f"{role} gets a new key, and its holder has to make it",
+                remedy=f"--new-key {role}=FILE names its public half, made with `sign keygen`.",
+            )
+        if not coming:
+            made = prepare_keys(repository, role, len(out), offline.new)
+            prepared.append((role, made, offline.new))
+            coming = made.keys
+        replacements.append(Replacement(role, out, coming))
+    _skip_versions(repository, base)
+    expiry = repository.config.expiry
+    proposal = propose(base, expiry, why="recover", replacements=replacements)
+    if offline.bundle is None:
+        for duty in proposal.duties(base):
+            duty.sign(repository.keys)
+        check_signed(proposal, base)
+    for role, made, new in prepared:
+        made.store(repository, role, new)
+    return proposal
+
+
+def _prepare(
+    repository: Repository, base: Roles, good: Path, bundle: Path, proposal: Proposal
+) -> None:
+    """Write down what the key holders are to sign, beside the copy that it is compared with."""
+    copy = Roles(good / METADATA_DIR, repository.config.root_sha256)
+    temporary = bundle.with_name(f"{bundle.name}.unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    add_current(temporary, good / METADATA_DIR, copy, proposal)
+    for version in range(copy.root.signed.version + 1, base.root.signed.version + 1):
+        name = f"{version}.root.json"
+        shutil.copyfile(repository.folder / METADATA_DIR / name, temporary / "current" / name)
+    write_bundle(temporary, proposal)
+    temporary.rename(bundle)
 
 
 def _skip_versions(repository: Repository, base: Roles) -> None:

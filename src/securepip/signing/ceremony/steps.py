@@ -123,8 +123,8 @@ class Signing:
                 raise RepositoryStateError(f"{bundle}: root is not the next version")
         for name, metadata in self.proposal.roles.items():
             listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
-            if metadata.signed.version != (listed.version if listed else 0) + 1:
-                raise RepositoryStateError(f"{bundle}: {name} is not the next version")
+            if metadata.signed.version <= (listed.version if listed else 0):
+                raise RepositoryStateError(f"{bundle}: {name} is no later version")
 
     def duties(self) -> list[Duty]:
         """What has to be signed, and by whom."""
