@@ -22,7 +22,7 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName, canonicalize_name
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Snapshot, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from securepip.formats.layout import CLAIMED_ROLE, page_target, project_paths, project_role
@@ -53,6 +53,10 @@ def main() -> None:
     files = {name: signed(metadata, signer) for name, metadata in tree.changed.items()}
     took = time.process_time() - begun
     print(f"{len(projects)} claims in {len(files)} roles, laid out and signed in {took:.1f} s")
+    listed = {f"{name}.json": MetaFile(1) for name in [*files, *map(project_role, projects)]}
+    data = Metadata(Snapshot(meta=listed)).to_bytes(JSONSerializer(compact=True))
+    packed = len(gzip.compress(data)) / 1e3
+    print(f"all these roles in the snapshot: {len(data) / 1e3:.0f} kB, {packed:.0f} compressed")
     gc.collect()
     gc.freeze()  # what a client does not have in memory
     report("shards", files, projects)

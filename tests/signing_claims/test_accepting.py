@@ -453,6 +453,24 @@ def test_a_distribution_that_unpacks_to_more_than_was_signed_is_refused(
     assert "has more than" in refuse(claimed, path, Property.CONSISTENT).what
 
 
+def test_a_bomb_that_was_signed_is_not_unpacked(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    # A wheel of zeros at its end, signed by a maintainer: it would fill the operator's disk.
+    bomb = make_wheel(tmp_path / "dist", "app", "3.0", files={"app/zeros": bytes(20 << 20)})
+    with zipfile.ZipFile(bomb) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(bomb, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    path = alice.release(claimed, "app", tmp_path, bomb)
+    contents = members(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    assert "a zip bomb" in refuse(claimed, path, Property.CONSISTENT).what
+
+
 def test_nothing_is_unpacked_of_who_does_not_have_the_keys(
     claimed: MadeRepository,
     wheel: Path,

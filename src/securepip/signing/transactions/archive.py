@@ -44,6 +44,7 @@ MAX_ROLE_BYTES = 16 << 20
 
 _MAX_MEMBERS = 10_000
 _MAX_READ = 32 << 20
+_MAX_RATIO = 50
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 _ERRORS = (*ARCHIVE_ERRORS, NotImplementedError)
 
@@ -110,9 +111,14 @@ class Archive:
         Raises:
             FormatError: It is longer, or damaged.
         """
+        member_name = f"{_packages(self.project)}{filename}"
+        info = self._members.get(member_name)
+        if info is not None and length > _MAX_RATIO * (info.compress_size + _MAX_RATIO):
+            # Distributions are compressed already. What was signed fits on no disk, perhaps.
+            raise FormatError(f"{filename} in {self.path} is compressed to a fraction: a zip bomb")
         try:
             with (
-                self._open(f"{_packages(self.project)}{filename}") as member,
+                self._open(member_name) as member,
                 path.open("xb") as copy,
             ):
                 left = length
