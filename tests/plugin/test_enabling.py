@@ -42,8 +42,15 @@ def test_status_tries_it_and_names_what_it_cannot_do(plugged: Machine) -> None:
     done = plugged.run("plugin", "status", "--python", plugged.environment)
     assert done.code == 0, done.err
     assert "installs what is verified" in done.out
+    assert not done.err
     for limit in ("-S", "minor version", "ensurepip", "uv"):
         assert limit in done.out
+
+
+def test_status_says_that_the_switch_is_thrown(plugged: Machine) -> None:
+    switch = {"SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION": "1"}
+    done = plugged.run("plugin", "status", "--python", plugged.environment, **switch)
+    assert "while it is, pip verifies nothing" in done.err
 
 
 def test_status_notices_what_does_not_work(plugged: Machine) -> None:

@@ -128,7 +128,7 @@ def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
     assert believing.version_of("built") is None
 
 
-def test_download_wheel_and_index_versions_are_verified_too(
+def test_download_wheel_lock_and_index_versions_are_verified_too(
     believing: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
@@ -139,6 +139,8 @@ def test_download_wheel_and_index_versions_are_verified_too(
         "built-1.0-py3-none-any.whl",
         "lib-1.0-py3-none-any.whl",
     ]
+    assert run_pip(believing, "lock", "app", "-o", place / "pylock.toml").code == 0
+    assert f"{served.url}packages/lib/" in (place / "pylock.toml").read_text()
     assert "Available versions: 2.0, 1.0" in run_pip(believing, "index", "versions", "app").out
     served.alter(r"simple/app/.*", flip_byte)
     shutil.rmtree(believing.folder / "cache")

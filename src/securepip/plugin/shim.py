@@ -420,8 +420,8 @@ def _query(request: Any, session: Any, gateway: _Gateway) -> list[tuple[str, str
     digests = gateway.digests(request.url)
     if digests is not None and not digests:
         raise _refusal(
-            f"{_shown(request.url)} was named directly, without a hash, and no repository signs "
-            "it: nothing says what must be there.",
+            f"{_shown(request.url)} was named directly, without a hash: nothing says what must be "
+            "there.",
             "Add its hash: #sha256=… at the end of the address, or --hash=sha256:… in a "
             "requirements file. Or name the project instead of the address.",
         )
