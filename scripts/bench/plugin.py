@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from securepip.plugin import enable, find_environment
+from securepip.plugin.environment import enable, find_environment
 
 
 def main() -> int:
