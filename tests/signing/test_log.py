@@ -41,7 +41,8 @@ def test_it_says_what_was_signed_when_with_which_keys_and_why(
     assert {signed.keyids for signed in last.signed} == {(online,)}
     shown = machine.run("repo", "log", made.folder)
     assert f"{last.number}  " in shown.out
-    assert "repo add\n    bin-" in shown.out
+    assert "repo add\n    snapshot version " in shown.out
+    assert " bin, with " in shown.out or " bins, with " in shown.out
     *_, line = machine.run("repo", "log", made.folder, "--json").out.splitlines()
     assert json.loads(line)["sha256"] == last.sha256
 

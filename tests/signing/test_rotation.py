@@ -164,6 +164,20 @@ def test_a_rotation_that_is_killed_at_any_step_harms_nobody_and_is_finished_late
             assert not old & {keyid for name in names for keyid in keyids_of(roles, name)}
 
 
+def test_status_says_that_a_rotation_was_interrupted(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    steps = kill_points(lambda: rotated(copy_of(own, tmp_path / "counted"), "root"))
+    run_until(steps[-1] // 2 + 1, lambda: rotated(own, "root"))
+    said = machine.run("repo", "status", own.folder).err
+    assert ("A `repo rotate` was interrupted" in said) == (
+        (own.folder / "state" / "pending").exists()
+    )
+    assert (own.folder / "state" / "pending").exists()
+    rotated(own, "root")
+    assert "interrupted" not in machine.run("repo", "status", own.folder).err
+
+
 def copy_of(made: MadeRepository, folder: Path) -> MadeRepository:
     """A copy of a repository and its keys."""
     shutil.copytree(made.folder, folder / "repository")

@@ -25,7 +25,7 @@ from securepip.cli.options import add_general_options
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
-from securepip.signing.config import DEFAULT_EXPECTED_FILES
+from securepip.signing.config import DEFAULT_EXPECTED_FILES, STATE_DIR
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -190,6 +190,8 @@ def _add_status(inner: Commands) -> None:
 
 def _status(arguments: argparse.Namespace) -> int:
     from securepip.signing.audit import check_own
+    from securepip.signing.recover import RECOVERY_DIR
+    from securepip.signing.rotate import PENDING_DIR
     from securepip.signing.status import OFFLINE_ROLES, status
 
     with open_repository(arguments) as repository:
@@ -210,6 +212,9 @@ def _status(arguments: argparse.Namespace) -> int:
         console.say(f"key here: {uri}")
     if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
+    for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
+        if (arguments.folder / STATE_DIR / unfinished).exists():
+            console.warn(f"A `repo {command}` was interrupted. Run it again, to its end.")
     if problem is not None:
         console.show_error(problem)
     return 1 if _warn_of(shown.waiting, arguments.folder) or problem else 0

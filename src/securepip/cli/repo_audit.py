@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from securepip.errors import UsageError
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
     from securepip.signing.audit import Comparison
+    from securepip.signing.log import Entry
     from securepip.signing.roles import Roles
     from securepip.transport import Transport
 
@@ -152,10 +154,22 @@ def _log(arguments: argparse.Namespace) -> int:
                 console.say_machine(json.dumps(asdict(entry), default=str))
                 continue
             console.say(f"{entry.number}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.why}")
-            for signed in entry.signed:
-                keys = ", ".join(keyid[:12] for keyid in signed.keyids)
-                console.say(f"    {signed.role} version {signed.version}, with {keys}")
+            _show_signed(entry)
     return 0
+
+
+def _show_signed(entry: Entry) -> None:
+    bins = [signed for signed in entry.signed if signed.role.startswith("bin-")]
+    others = [signed for signed in entry.signed if signed not in bins]
+    for signed in others:
+        _show_line(f"{signed.role} version {signed.version}", signed.keyids)
+    for keyids in dict.fromkeys(signed.keyids for signed in bins):
+        count = sum(signed.keyids == keyids for signed in bins)
+        _show_line(f"{count} bin{'s' * (count > 1)}", keyids)
+
+
+def _show_line(what: str, keyids: Sequence[str]) -> None:
+    console.say(f"    {what}, with {', '.join(keyid[:12] for keyid in keyids)}")
 
 
 def _add_gc(commands: Commands) -> None:

@@ -122,7 +122,8 @@ def _show_report(report: Recovered) -> None:
     _show("lost", (f"{path}: {why}" for path, why in report.lost.items()))
     _show("key that counts no more", report.keys_gone)
     _show("new key", report.keys_came)
-    console.say(f"Set aside for those who look into it: {report.set_aside}")
+    if Path(report.set_aside).exists():
+        console.say(f"Set aside for those who look into it: {report.set_aside}")
     console.say(
         f"Root is at version {report.root_version}, the snapshot at {report.snapshot_version}. "
         "Clients come back by themselves,\nalso those that saw what the thief had signed. What "

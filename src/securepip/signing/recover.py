@@ -63,7 +63,7 @@ ALWAYS = ("targets", BINS_ROLE)
 STEALABLE = (*ALWAYS, CLAIMED_ROLE, "root")
 """Offline roles whose keys may have been stolen too: what they signed is not believed then."""
 
-_RECOVERY_DIR = "recovery"
+RECOVERY_DIR = "recovery"
 _FINDINGS_NAME = "findings.json"
 _ASIDE_DIR = "set-aside"
 _REPORTS_DIR = "reports"
@@ -176,7 +176,7 @@ def recover(
                 remedy="All online keys are replaced in any case.",
             )
     with repository.lock(finish=False):
-        work = repository.folder / STATE_DIR / _RECOVERY_DIR
+        work = repository.folder / STATE_DIR / RECOVERY_DIR
         copy = read_state(good / METADATA_DIR, repository.config.root_sha256)
         findings = _load_findings(work) or _look(repository, copy)
         if not confirm(findings):

@@ -231,6 +231,8 @@ def _result(
 ) -> Rotated:
     after = all_keyids(repository.roles())
     signers = repository.config.signers
+    # They may have been moved since.
+    uris = {keyid: repository.keys.uri(keyid) or uri for keyid, uri in uris.items()}
     repository.set_signers({keyid: uri for keyid, uri in signers.items() if keyid in after})
     return Rotated(
         {keyid: uris.get(keyid) for keyid in sorted(before - after)},
