@@ -164,6 +164,10 @@ class _Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         if Headers(scope=scope).getlist("host") not in [[host] for host in self._hosts]:
             return _problem(HTTPStatus.MISDIRECTED_REQUEST, "this is not the host that you asked")
+        # A page elsewhere cannot read an answer, but where no token is needed it could ask: to have
+        # files fetched and kept, or to learn from the time it takes what is known here.
+        if Headers(scope=scope).get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return _problem(HTTPStatus.FORBIDDEN, "a web page elsewhere may not ask")
         if scope["method"] not in ("GET", "HEAD"):
             response = _problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
             response.headers["Allow"] = "GET, HEAD"

@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 _BACKLOG = 512
 _STOP_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 75
+_REQUEST_SECONDS = 30
 
 
 class Gateway:
@@ -111,13 +112,44 @@ class _Connection(h11.Connection):
 
 
 class _Protocol(H11Protocol):
+    """Gives up on who sends no whole request.
+
+    uvicorn waits for the rest of one for ever: anybody on this machine, token or not, could use up
+    the connections that there can be.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _wait_for_request(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol, or asyncio leaves out TCP_NODELAY: each answer would wait for 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             # A port that was left a minute ago may be used again.

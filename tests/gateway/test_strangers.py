@@ -1,0 +1,45 @@
+"""What those get who do not know the token: little, and not for long."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from securepip.gateway import serve
+from tests.gateway.conftest import Running
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_web_page_elsewhere_may_not_ask(gateway: Running, site: str) -> None:
+    reply = gateway.get("simple/lib/", {"Sec-Fetch-Site": site})
+    assert (reply.status, reply.reason) == (403, "a web page elsewhere may not ask")
+    for own in ("none", "same-origin"):
+        assert gateway.get("simple/lib/", {"Sec-Fetch-Site": own}).status == 200
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_who_sends_no_whole_request_is_not_waited_for(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    monkeypatch.setattr(serve, "_REQUEST_SECONDS", 0.3)
+    host, _, port = gateway.host.partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as stranger:
+        stranger.sendall(first)
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|roken"):
+            while time.monotonic() - began < 10:
+                # Now and then a little more of a head that never ends.
+                stranger.sendall(b"X")
+                time.sleep(0.1)
+
+
+def test_who_waits_for_an_answer_may_wait_long(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_REQUEST_SECONDS", 0.2)
+    connection = gateway.connect()
+    assert gateway.get("simple/lib/", connection=connection).status == 200
+    time.sleep(0.5)
+    assert gateway.get("simple/lib/", connection=connection).status == 200
