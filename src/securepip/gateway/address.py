@@ -26,7 +26,7 @@ all of it; it gives up by itself when a server is too slow."""
 
 _ALIVE_SECONDS = 2.0
 # What leads to other places than the gateway, whose files nobody would verify.
-_ASTRAY = ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_OFFLINE")
+_ASTRAY = ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _ASTRAY_OF_PIP = ("extra-index-url", "no-index")
 # All settings that decide whom pip asks. With a proxy, requests passes even a loopback address to
 # it: it would learn the token, and could answer in the gateway's place.
