@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from securepip.formats.digests import sha256_of
 from securepip.trust import TrustStore
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
-from tests.support.wheels import make_wheel
+from tests.support.wheels import make_wheel, metadata_text
 
 WHEEL = f"files/lib/{LIB}"
 SERVED = f"packages/lib/{LIB}"
@@ -127,6 +131,40 @@ def test_clients_that_do_not_read_delay_nobody_else(
             finally:
                 for connection in stuck:
                     connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_a_large_file_costs_no_more_memory_than_a_small_one(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    path = tmp_path / "built" / "large-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("large/data", bytes(100_000_000))
+        archive.writestr("large-1.0.dist-info/METADATA", metadata_text("large", "1.0"))
+        archive.writestr("large-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+        archive.writestr("large-1.0.dist-info/RECORD", "")
+    made.add(path)
+    machine.trust(made, str(made.folder))
+    with machine.start("gateway") as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        status = Path(f"/proc/{process.pid}/status")
+
+        def most() -> int:
+            return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+        def length_of(file: str) -> int:
+            with requests.get(f"{url}files/{file}", timeout=60, stream=True) as answer:
+                return sum(map(len, answer.iter_content(1 << 20)))
+
+        length_of(f"lib/{LIB}")
+        before = most()
+        with ThreadPoolExecutor(5) as clients:
+            lengths = list(clients.map(length_of, [f"large/{path.name}"] * 5))
+        assert set(lengths) == {path.stat().st_size}
+        assert most() - before < 50_000_000
+        process.terminate()
 
 
 def test_a_file_in_the_store_is_hashed_when_this_gateway_first_serves_it(
