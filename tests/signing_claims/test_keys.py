@@ -98,7 +98,7 @@ def test_a_maintainer_who_comes_waits_for_no_release(
     wheel = make_wheel(tmp_path / "dist", "app", "3.0")
     # Alice releases meanwhile, and she stays a maintainer: the change is as good as before.
     done = accept(claimed.repository, alice.release(claimed, "app", tmp_path, wheel))
-    assert done.outdated
+    assert not done.outdated
     assert promote(claimed.repository).promotion.rekeyed == [APP]
     assert claim_of(claimed).holders == both.holders
     assert f"packages/app/{wheel.name}" in fetch_everything(claimed.folder, tmp_path / "client")
@@ -109,12 +109,40 @@ def test_a_change_that_a_release_has_overtaken_is_dropped_and_said_so(
 ) -> None:
     promote(claimed.repository)
     accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, bob))
-    accept(claimed.repository, alice.change(claimed, "app", tmp_path, lambda page: page))
+    path = alice.change(claimed, "app", tmp_path, lambda page: page)
+    assert accept(claimed.repository, path).outdated
     done = promote(claimed.repository).promotion
     assert done.rekeyed == [] and "a release has come in between" in done.outdated[APP]
     assert claim_of(claimed).holders == alice.holders
     assert Register(claimed.repository).all_pending() == []
     fetch_everything(claimed.folder, tmp_path / "client")
+
+
+def test_what_a_thief_of_the_keys_has_asked_for_does_not_take_effect_by_itself(
+    claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
+) -> None:
+    promote(claimed.repository)
+    thief = Maintainers.of(1)
+    accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, thief))
+    Register(claimed.repository).freeze(APP, "stolen")
+    assert promote(claimed.repository).promotion.frozen == [APP]
+    assert claim_of(claimed).holders == alice.holders
+    state = state_in(claimed.repository, APP)
+    request = bob.write(draft(state, state.page, holders=bob.holders, lost=True), tmp_path)
+    claim(claimed.repository, request, replace_keys=True)
+    assert Register(claimed.repository).pending(APP) is None
+    assert promote(claimed.repository).promotion.rekeyed == []
+    assert claim_of(claimed).holders == bob.holders
+
+
+def test_a_frozen_project_gets_other_keys_when_the_operator_names_it(
+    claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
+) -> None:
+    promote(claimed.repository)
+    accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, bob))
+    Register(claimed.repository).freeze(APP, "")
+    assert promote(claimed.repository, {APP}).promotion.rekeyed == [APP]
+    assert claim_of(claimed).holders == bob.holders
 
 
 @pytest.mark.parametrize("promoted", [False, True])

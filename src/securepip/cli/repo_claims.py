@@ -114,9 +114,9 @@ def _show(done: Accepted) -> None:
         console.say(f"{project} is signed with {holders.threshold} of {len(holders.keys)} keys now")
     if done.outdated:
         console.warn(
-            f"A change of the keys of {project} waits for the offline keys. Unless the keys that "
-            "are to come have signed this release too, it has to be asked for again: "
-            f"securepip sign keys {project}"
+            f"The change of the keys of {project} that waits for the offline keys is outdated: the "
+            f"keys that are to come have not signed this release.\nIts maintainers ask for it "
+            f"again: securepip sign keys {project}"
         )
     signed_by = ", ".join(keyid[:12] for keyid in checked.signed_by)
     console.say(f"{project} is at version {checked.role.signed.version}, signed with {signed_by}")
@@ -148,6 +148,11 @@ def _promote(arguments: argparse.Namespace) -> int:
         console.warn(
             f"The change of the keys of {project} is dropped: {why}\n"
             f"Its maintainers ask for it again: securepip sign keys {project}"
+        )
+    for project in done.frozen:
+        console.warn(
+            f"{project} is frozen: the change of its keys waits on. If you know that its "
+            f"maintainers have asked for it:\nsecurepip repo promote DIR {project}"
         )
     if not done.moved and not done.rekeyed:
         console.say("Nothing to do: no project waits for the offline keys.")

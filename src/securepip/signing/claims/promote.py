@@ -37,6 +37,7 @@ class Promotion:
         moved: Projects that come from ``recently-claimed`` into ``claimed``.
         rekeyed: Claimed projects that get other keys.
         outdated: Projects whose change of keys cannot take effect any more, and why.
+        frozen: Projects whose change of keys is left to wait: who asked for it may be a thief.
         done: Projects whose change of keys took effect in a run that was killed right after.
         offline: ``claimed`` and its shards, as they are to become: for the offline keys.
         online: ``recently-claimed`` and its shards, without what has moved.
@@ -46,6 +47,7 @@ class Promotion:
     moved: list[NormalizedName] = field(default_factory=list)
     rekeyed: list[NormalizedName] = field(default_factory=list)
     outdated: dict[NormalizedName, str] = field(default_factory=dict)
+    frozen: list[NormalizedName] = field(default_factory=list)
     done: list[NormalizedName] = field(default_factory=list)
     offline: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
     online: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
 
     Args:
         repository: The repository.
-        names: The projects; of none, all that wait.
+        names: The projects; of none, all that wait, but for changes of keys of frozen projects.
 
     Raises:
         RepositoryStateError: One of ``names`` waits for nothing.
@@ -79,9 +81,13 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
             claimed.put(claim.project, claim.holders, claim.since)
             recent.drop(claim.project)
             promotion.moved.append(claim.project)
+    frozen = register.frozen()
     pending = [each for each in register.all_pending() if not names or each in names]
     for project in pending:
-        _rekey(repository, register, project, claimed, promotion)
+        if project in frozen and not names:
+            promotion.frozen.append(project)
+        else:
+            _rekey(repository, register, project, claimed, promotion)
     for name in names:
         if name not in promotion.moved and name not in pending:
             raise RepositoryStateError(

@@ -16,13 +16,20 @@ from tempfile import TemporaryDirectory
 
 from tuf.api.metadata import Metadata, Targets
 
-from securepip.errors import RefusedError, RepositoryStateError
+from securepip.errors import RefusedError, RepositoryStateError, SecurepipError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
 from securepip.signing.claims.register import Register
 from securepip.signing.claims.tree import Claim, Keyholders
 from securepip.signing.repository import Published, Repository, SignedProject
 from securepip.signing.transactions.archive import Archive, open_archive
-from securepip.signing.transactions.check import Checked, Property, check, read_statement, refused
+from securepip.signing.transactions.check import (
+    Checked,
+    Property,
+    check,
+    is_signed_by,
+    read_statement,
+    refused,
+)
 from securepip.signing.transactions.compose import not_claimed
 from securepip.signing.transactions.state import ProjectState, state_in
 
@@ -71,7 +78,7 @@ def accept(repository: Repository, path: Path, *, restore: bool = False) -> Acce
             for file in checked.files:
                 repository.ledger.restore(archive.project, file.filename)
         if statement is None:
-            outdated = register.pending(archive.project) is not None
+            outdated = _outdates(checked.role, register.pending(archive.project))
             return Accepted(checked, repository.publish_signed([signed]), outdated=outdated)
         check_statement(archive, checked, present)
         if present.top != RECENTLY_CLAIMED_ROLE:
@@ -116,7 +123,10 @@ def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> 
         tree = repository.roles().claims_below(top)
         tree.put(archive.project, statement.statement.holders, statement.statement.version)
         signed = as_signed_project(checked)
-        return Accepted(checked, repository.publish_signed([signed], tree.changed))
+        done = Accepted(checked, repository.publish_signed([signed], tree.changed))
+        # What a thief of the old keys may have asked for must not take effect any more.
+        Register(repository).forget_pending(archive.project)
+        return done
 
 
 def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
@@ -147,6 +157,18 @@ def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
 def as_signed_project(checked: Checked) -> SignedProject:
     """What was checked, as the repository publishes it."""
     return SignedProject(checked.role, checked.page, checked.page_bytes, checked.files)
+
+
+def _outdates(role: Metadata[Targets], pending: Path | None) -> bool:
+    """Whether the change of keys that waits cannot take effect with ``role``."""
+    if pending is None:
+        return False
+    try:
+        with open_archive(pending) as archive:
+            statement = read_statement(archive)
+    except SecurepipError:
+        return True
+    return statement is None or not is_signed_by(role, statement.statement.holders)
 
 
 Holders = Callable[[Archive, ProjectState], Keyholders]
