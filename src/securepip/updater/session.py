@@ -52,6 +52,27 @@ MAX_TARGETS_BYTES = 32 << 20
 T = TypeVar("T")
 
 
+class _Updater(Updater):
+    """python-tuf's, for a repository in which every role has one delegator.
+
+    It keeps one role of each name, and remembers all who have delegated to that name. Who has
+    stolen the online keys, and may answer for one project, could so delegate to the name of the
+    role, or shard, of a project that signs for itself, and put his own in its place.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.delegators: dict[str, str] = {}
+        super().__init__(*arguments, **options)
+
+    def _load_targets(self, role: str, parent_role: str) -> Targets:
+        if self.delegators.setdefault(role, parent_role) != parent_role:
+            raise RepositoryError(
+                f"the role {role!r:.300} has two delegators: {self.delegators[role]!r:.300} and "
+                f"{parent_role!r:.300}"
+            )
+        return super()._load_targets(role, parent_role)
+
+
 class Session:
     """What one repository has signed, as of one moment.
 
@@ -178,7 +199,7 @@ class Session:
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
-        updater = Updater(
+        updater = _Updater(
             str(self._state),
             self.metadata_url,
             fetcher=self._fetcher,
@@ -186,6 +207,8 @@ class Session:
             bootstrap=self._root,
         )
         updater.refresh()
+        if updater.delegators != {"targets": "root"}:
+            raise RepositoryError("this version of python-tuf loads roles in another way")
         return updater
 
     def _read_snapshot(self) -> dict[str, MetaFile]:

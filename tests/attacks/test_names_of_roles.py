@@ -1,0 +1,112 @@
+"""Who has stolen the online keys uses the names of roles twice, to get in the way of a claim."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, TargetFile, Targets
+
+from securepip.errors import VerificationError
+from securepip.formats.layout import page_target
+from securepip.signing.claims.promote import promote
+from securepip.signing.commit import now
+from securepip.signing.config import Expiry
+from securepip.transport import Transport, TransportOptions
+from securepip.updater import Session
+from tests.support.maintainers import Maintainers, claim
+from tests.support.repositories import MadeRepository, make_repository, serve
+from tests.support.wheels import make_wheel
+
+APP, API, LIB = NormalizedName("app"), NormalizedName("api"), NormalizedName("lib")
+EVIL = "packages/app/app-9.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def claimed(tmp_path: Path) -> MadeRepository:
+    """``app`` is claimed; ``api``, of the same shard, and ``lib`` are not."""
+    wheels = [make_wheel(tmp_path / "built", name, "1.0") for name in (APP, API, LIB)]
+    made = make_repository(tmp_path / "repository", *wheels, expected_files=1)
+    claim(made, "app", Maintainers.of(1))
+    promote(made.repository)
+    return made
+
+
+@contextmanager
+def session(made: MadeRepository, served: Path, state: Path) -> Iterator[Session]:
+    with serve(served) as url, Transport(TransportOptions(retries=0)) as transport:
+        yield Session("made", f"{url}metadata/", state, transport, made.root.read_bytes())
+
+
+def attack(made: MadeRepository, tmp_path: Path, role: str, evil: Mapping[str, Targets]) -> Path:
+    """Let the online keys delegate ``lib`` to a role that is called as one of the claim's.
+
+    The versions that the snapshot lists stay those that clients have seen.
+    """
+    thief = CryptoSigner.generate_ed25519()
+    key = thief.public_key
+    repository = made.repository
+    with repository.lock():
+        roles = repository.roles()
+        recent = roles.role("recently-claimed")
+        recent.signed.delegations = Delegations(
+            {key.keyid: key}, {role: DelegatedRole(role, [key.keyid], 1, False, ["simple/lib/*"])}
+        )
+        for name in evil:
+            roles.snapshot.signed.meta[f"{name}.json"].hashes = None
+            roles.snapshot.signed.meta[f"{name}.json"].length = None
+        repository.sign({"recently-claimed": recent})
+    served = tmp_path / "served"
+    shutil.copytree(made.folder, served)
+    for name, signed in evil.items():
+        signed.version = made.repository.roles().meta(name).version
+        signed.expires = now() + Expiry().of(name)
+        if signed.delegations is not None:
+            signed.delegations.keys = {key.keyid: key}
+            for delegated in (signed.delegations.roles or {}).values():
+                delegated.keyids = [key.keyid]
+        metadata = Metadata(signed)
+        metadata.sign(thief)
+        (served / "metadata" / f"{signed.version}.{name}.json").write_bytes(metadata.to_bytes())
+    return served
+
+
+def evil_project() -> Targets:
+    return Targets(targets={EVIL: TargetFile(4, {"sha256": "e" * 64}, EVIL)})
+
+
+def evil_shard() -> Targets:
+    name = "project.app"
+    return Targets(
+        delegations=Delegations({}, {name: DelegatedRole(name, ["x"], 1, True, ["packages/app/*"])})
+    )
+
+
+@pytest.mark.parametrize("first", [APP, API])
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_role_of_a_claim_is_never_taken_from_another_delegator(
+    claimed: MadeRepository, tmp_path: Path, first: NormalizedName, shard: bool
+) -> None:
+    # python-tuf keeps one role of each name: a look-up of `lib`, which the thief may answer,
+    # would put his role in the place of the one that was verified for `app`.
+    with session(claimed, claimed.folder, tmp_path / "client") as client:
+        assert client.target(page_target(APP)) is not None
+    evil = {"project.app": evil_project()}
+    if shard:
+        evil = {"claimed.ap": evil_shard(), **evil}
+    served = attack(claimed, tmp_path, next(iter(evil)), evil)
+    with session(claimed, served, tmp_path / "client") as client:
+        client.target(page_target(first))
+        with pytest.raises(VerificationError, match=r"two delegators|signed by 0/1 keys"):
+            client.target(page_target(LIB))
+            client.target(EVIL)
+        with suppress(VerificationError):
+            assert client.target(EVIL) is None
+    # The thief can break what is served, and no more.
+    with session(claimed, served, tmp_path / "client") as client, suppress(VerificationError):
+        assert client.target(EVIL) is None
