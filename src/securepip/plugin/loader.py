@@ -12,12 +12,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+NAME = "SecurepipPlugin"
+"""By this the finder is known among others."""
 
-def run(plugin: Any, rest: tuple[Any, ...], config: dict[str, Any]) -> None:
+
+def run(rest: tuple[Any, ...], config: dict[str, Any]) -> None:
     """What the finder does when it is asked for pip.
 
     Args:
-        plugin: The finder.
         rest: What it is asked besides; ``("early",)`` when pip was there before the finder.
         config: ``shim`` is a file name, ``sha256`` its digest; ``remedy`` says how to repair or
             remove the plugin; the rest is the shim's.
@@ -25,6 +27,8 @@ def run(plugin: Any, rest: tuple[Any, ...], config: dict[str, Any]) -> None:
     Raises:
         ImportError: Something is wrong; SystemExit where pip is the program that runs.
     """
+    finders: list[Any] = list(sys.meta_path)
+    plugin = next(finder for finder in finders if getattr(finder, "name", "") == NAME)
     if rest == ("early",):
         # Else they would be taken as they are, and nobody would ask the finder.
         for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:

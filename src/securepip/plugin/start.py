@@ -16,8 +16,6 @@ from pathlib import Path
 
 from securepip.plugin import loader
 
-_CLASS = "SecurepipPlugin"
-
 
 def start_line(config: Mapping[str, object]) -> str:
     """The one line of the ``.pth`` file, in ASCII.
@@ -39,16 +37,12 @@ def start_module(config: Mapping[str, object]) -> str:
 
 
 def _statement(config: Mapping[str, object]) -> str:
-    # Short, since every Python that starts here compiles it; what is in quotes costs next to
-    # nothing. An earlier start-up file may have imported pip: that is asked at once.
-    code = (
-        f"{Path(loader.__file__).read_text(encoding='utf-8')}\nrun(plugin, rest, {dict(config)!a})"
-    )
-    # In a virtual environment `site` reads its files twice.
+    # Short, since every Python that starts here compiles it; what is in quotes costs little. In a
+    # virtual environment `site` reads its files twice. An earlier one may have imported pip.
+    code = f"{Path(loader.__file__).read_text(encoding='utf-8')}\nrun(rest, {dict(config)!a})"
     return (
-        f'"{_CLASS}" in str(sys.meta_path) or '
-        f'sys.meta_path.insert(0, type("{_CLASS}", (), {{"find_spec": lambda self, name, *rest: '
-        'exec(self.code, {"plugin": self, "rest": rest}) if name == "pip._internal" else None, '
-        f'"code": {code!a}}})()); '
+        f'"{loader.NAME}" in str(sys.meta_path) or sys.meta_path.insert(0, '
+        f'type(sys.implementation)(name="{loader.NAME}", find_spec=lambda name, *rest: '
+        f'name == "pip._internal" and exec({code!a}, {{"rest": rest}}) or None)); '
         '"pip._internal" in sys.modules and sys.meta_path[0].find_spec("pip._internal", "early")'
     )
