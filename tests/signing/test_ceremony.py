@@ -210,8 +210,9 @@ def test_what_was_prepared_before_another_change_is_refused(
     later = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=1)
     monkeypatch.setattr("securepip.signing.proposal.now", lambda: later)
     ceremony.prepare("--renew", "claimed")
-    assert ceremony.sign("cem").code == 0
     assert ceremony.sign("cem", "late").code == 0
+    shutil.rmtree(ceremony.machine.folder / "data")  # the memory of the key holder's machine
+    assert ceremony.sign("cem").code == 0
     assert ceremony.collect().code == 0
     done = ceremony.collect("late")
     assert done.code == 1
@@ -333,3 +334,24 @@ def test_claimed_shards_are_renewed_and_get_new_keys_with_claimed(
     done = ceremony.collect()
     assert done.code == 0, done.err
     assert len(fetch_everything(made.folder, tmp_path / "client")) == 2
+
+
+def test_a_server_that_was_taken_over_cannot_have_a_claim_signed_away(
+    ceremony: Ceremony, tmp_path: Path
+) -> None:
+    """It shows the state from before the claim as the current one: no difference is to be seen."""
+    made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
+    shutil.copytree(made.folder, tmp_path / "before")
+    claim(made, "app", Maintainers.of(1))
+    ceremony.prepare()
+    assert ceremony.sign("cem").code == 0
+    assert ceremony.sign("ann").code == 1  # none of her keys is asked for
+    assert ceremony.collect().code == 0
+    words = ("repo", "ceremony", "prepare", tmp_path / "before", tmp_path / "again")
+    assert ceremony.machine.run(*words, "--renew", "claimed").code == 0
+    done = ceremony.sign("cem", "again")
+    assert done.code == 1
+    assert "nothing else changes" in done.out
+    assert "version 2 of claimed was signed on this machine before" in done.err
+    # Signing the same once more is nothing new.
+    assert "is signed already" in ceremony.sign("cem").err

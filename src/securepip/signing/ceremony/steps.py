@@ -21,6 +21,7 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.signing import keys
 from securepip.signing.apply import apply
 from securepip.signing.ceremony.bundle import add_current, read_bundle, read_current, write_bundle
+from securepip.signing.ceremony.memory import check_not_signed_before, remember
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import KeyRing
@@ -137,14 +138,24 @@ class Signing:
             The ids of the keys that have signed, by file.
 
         Raises:
-            RepositoryStateError: A key fails, or the bundle cannot be written.
+            RepositoryStateError: A key fails, or the bundle cannot be written; or this machine has
+                signed other contents before under the same versions or later ones.
         """
+        ours = [duty for duty in self._last() if duty.is_for(ring)]
+        check_not_signed_before(self.root_sha256, ours)
+        # Before the first signature: a run that is killed must not be forgotten.
+        remember(self.root_sha256, ours)
         signed = {duty.filename: duty.sign(ring) for duty in self.duties()}
         try:
             write_bundle(self._bundle, self.proposal)
         except OSError as error:
             raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
         return {filename: keyids for filename, keyids in signed.items() if keyids}
+
+    def _last(self) -> list[Duty]:
+        """What has to be signed; of the roots, which belong together, the last one."""
+        roots = len(self.proposal.roots)
+        return self.duties()[max(0, roots - 1) :]
 
 
 def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
