@@ -97,6 +97,13 @@ def test_two_maintainers_release_from_two_homes_and_one_alone_cannot(place: Plac
     assert "1 more signature needed" in ok(place.alice.run("sign", "add-signature", release))
     assert place.operator("accept", release).code == 3
 
+    # What is published already does not matter, as in `dist/*`; with other bytes it does.
+    old = make_wheel(place.desk / "old", "app", "2.0")
+    assert "published already" in ok(place.alice.run("sign", "release", "app", old))
+    other = make_wheel(place.desk / "other", "app", "2.0", requires=["lib"])
+    done = place.alice.run("sign", "release", "app", other)
+    assert done.code == 1 and "published files never change" in done.err
+
     out = ok(place.bob.run("sign", "add-signature", release))
     assert f"adds {wheel.name}" in out and f"adds {sdist.name}" in out
     place.publish("accept", release)

@@ -191,8 +191,11 @@ def _release(arguments: argparse.Namespace) -> int:
     read = [read_distribution(path, moment) for path in arguments.files]
     with _project(arguments) as state:
         page = with_files(state.page, read)
-        made = draft(state, page, [each.new for each in read], days=arguments.days)
-        _finish(arguments, made)
+        new = [each.new for each in read if state.page.file(each.new.filename) is None]
+        if read and not new:
+            console.say("Nothing to do: all of it is published already.")
+            return 0
+        _finish(arguments, draft(state, page, new, days=arguments.days))
     return 0
 
 

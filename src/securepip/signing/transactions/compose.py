@@ -175,7 +175,7 @@ def again(checked: Checked, holders: Keyholders) -> Draft:
 
 
 def with_files(page: ProjectPage, distributions: Iterable[Distribution]) -> ProjectPage:
-    """``page`` with more files.
+    """``page`` with more files; one that it offers already, with the same bytes, stays as it is.
 
     Raises:
         RepositoryStateError: One is of another project, or published already with other bytes.
@@ -187,6 +187,8 @@ def with_files(page: ProjectPage, distributions: Iterable[Distribution]) -> Proj
         if each.new.project != page.project:
             raise RepositoryStateError(f"{new.filename} is a distribution of {each.new.project}")
         there = files.get(lower.get(new.filename.lower(), ""))
+        if there is not None and (there.filename, there.sha256) == (new.filename, new.sha256):
+            continue
         if there is not None:
             raise RepositoryStateError(
                 f"{there.filename} is published already, and published files never change",
