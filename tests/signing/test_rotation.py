@@ -164,6 +164,20 @@ def test_a_rotation_that_is_killed_at_any_step_harms_nobody_and_is_finished_late
             assert not old & {keyid for name in names for keyid in keyids_of(roles, name)}
 
 
+@pytest.mark.parametrize(("role", "pinned"), [("online", 0), ("snapshot", 8), ("bin-n", 8)])
+def test_bins_with_a_key_of_their_own_are_pinned_by_the_snapshot(
+    own: MadeRepository, role: str, pinned: int
+) -> None:
+    """Or who has stolen that key could serve another file of the same version."""
+    rotated(own, role)
+    with opened(own) as repository:
+        roles = repository.roles()
+        metas = [roles.meta(name) for name in roles.bin_names()]
+        assert len(metas) == 8
+        assert sum(meta.hashes is not None for meta in metas) == pinned
+        assert roles.meta("targets").hashes is not None
+
+
 def test_status_says_that_a_rotation_was_interrupted(
     own: MadeRepository, machine: Machine, tmp_path: Path
 ) -> None:

@@ -132,12 +132,14 @@ def _signed_anew(proposal: Proposal, roles: Roles) -> Mapping[str, Metadata[Targ
             keys = tuple(map(targets.signed.get_key, role.keyids))
             holders = Keyholders(keys, role.threshold)
             changed |= _rekeyed(roles, holders)
-    if bins is not None:
-        names = list(roles.bin_names())
-        if set(bins.signed.get_delegated_role(names[0]).keyids) != set(
-            roles.holders(names[0]).keyids
-        ):
-            changed |= {name: roles.role(name) for name in names}
+    names = list(roles.bin_names())
+    before = set(roles.holders(names[0]).keyids)
+    after = before if bins is None else set(bins.signed.get_delegated_role(names[0]).keyids)
+    shared = before <= set(roles.root.signed.roles["snapshot"].keyids)
+    # Bins that part with the key of the snapshot are pinned by it from then on.
+    parted = shared and not after <= set(proposal.root(roles).roles["snapshot"].keyids)
+    if after != before or parted:
+        changed |= {name: roles.role(name) for name in names}
     return changed
 
 

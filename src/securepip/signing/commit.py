@@ -118,7 +118,7 @@ class Committer:
             metadata.signed.version = before.version + 1 if before else 1
             delegator = delegator_of(name)
             data = self._sign(metadata, delegator, name)
-            pinned = not _is_bin(delegator)
+            pinned = not _is_bin_of_snapshot_key(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
@@ -173,8 +173,8 @@ class Committer:
         version = metadata.signed.version
         self._writer.write(self._folder / f"{version}.{name}.json", data)
         # With its digest in the snapshot, who has stolen the role's key, and sits between the
-        # repository and a client, cannot serve another file of the same version. Bins are signed
-        # with the key of the snapshot, and there are thousands: they carry a version only.
+        # repository and a client, cannot serve another file of the same version. Bins that are
+        # signed with the snapshot's key gain nothing by it, and there are thousands.
         listed[f"{name}.json"] = (
             MetaFile.from_data(version, data, ["sha256"]) if pinned else MetaFile(version)
         )
@@ -204,10 +204,16 @@ class Committer:
         return [signer for signer in found if signer is not None]
 
 
-def _is_bin(delegator: Delegator) -> bool:
-    """Whether it delegates to hash bins, and so to nothing else."""
+def _is_bin_of_snapshot_key(delegator: Delegator, root: Root) -> bool:
+    """Whether it delegates to hash bins, to be signed with the keys that sign the snapshot.
+
+    Where keys are being replaced, root names the new ones first: these sign.
+    """
     delegations = delegator.delegations if isinstance(delegator, Targets) else None
-    return delegations is not None and delegations.succinct_roles is not None
+    if delegations is None or delegations.succinct_roles is None:
+        return False
+    snapshot = root.roles["snapshot"]
+    return set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
 
 
 def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:

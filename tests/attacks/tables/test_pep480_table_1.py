@@ -30,6 +30,7 @@ ALONE = [
     ("claimed", "app"),
     ("recently-claimed", "fresh"),
     ("bins", "other"),
+    ("bin-n", "other"),
     ("project", "app"),
 ]
 """What is stolen alone, and a project that it speaks for."""
