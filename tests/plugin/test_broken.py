@@ -102,6 +102,7 @@ def test_a_gateway_that_has_ended_is_not_believed_whoever_answers_at_its_port(
         "sha256": sha256_of(code),
         "command": [sys.executable, "-c", f"print({said!r})"],
         "needs": [],
+        "files": [],
         "remedy": "",
     }
     (plugged.site_packages / "securepip-plugin.pth").write_text(start_line(config))

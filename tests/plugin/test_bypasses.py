@@ -176,14 +176,14 @@ def test_a_dependency_at_an_address_without_a_hash(place: Place, tmp_path: Path)
     assert_refused(run_pip(place.plugged, *words), _NO_HASH, place.address)
 
 
-def test_a_version_control_system(place: Place, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[project]\nname = "evil"\nversion = "1.0"\n'
-        '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
+def make_source(folder: Path, *requires: str) -> Path:
+    """The sources of ``evil``, and what building it requires."""
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "evil"\nversion = "1.0"\n[build-system]\n'
+        f'requires = {json.dumps(requires)}\nbuild-backend = "b"\nbackend-path = ["."]\n'
     )
-    (source / "b.py").write_text(
+    (folder / "b.py").write_text(
         "import pathlib\n"
         "def get_requires_for_build_wheel(config_settings=None): return []\n"
         "def prepare_metadata_for_build_wheel(folder, config_settings=None):\n"
@@ -193,10 +193,25 @@ def test_a_version_control_system(place: Place, tmp_path: Path) -> None:
         "    (info / 'METADATA').write_text(text)\n"
         "    return info.name\n"
     )
+    return folder
+
+
+def test_a_version_control_system(place: Place, tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source")
     git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
     for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
         subprocess.run([*git, *words], cwd=source, check=True)
     place.is_refused("--no-index", f"evil @ git+{source.as_uri()}", because="version control")
+
+
+@pytest.mark.parametrize("feature", ["fast-deps", "inprocess-build-deps", "venv-isolation"])
+def test_what_a_build_requires(place: Place, tmp_path: Path, feature: str) -> None:
+    source = make_source(tmp_path / "source", "evil")
+    words = (source, "--use-feature", feature, "-i")
+    place.is_refused(*words, place.index.url, because=_UNSIGNED)
+    source = make_source(tmp_path / "good", "lib")
+    done = place.download(place.plugged, source, *words[1:], place.trusted)
+    assert done.code == 0, done.err
 
 
 def test_pip_that_a_program_imports(place: Place) -> None:

@@ -131,6 +131,7 @@ def enable(environment: Environment) -> Status:
         "sha256": sha256(source).hexdigest(),
         "command": [sys.executable, "-I", "-c", _GATEWAY, str(home.parent)],
         "needs": [sys.executable, str(home / "__main__.py")],
+        "files": [str(path) for path in environment.files],
         "remedy": _remedy(environment),
     }
     line, start, module, code = environment.files

@@ -13,10 +13,11 @@ Where it takes hold of pip, and why there (pip 23.0 to 26.3):
 - ``VersionControl.obtain``: no signature covers what git and the like would fetch.
 - ``WheelCache``: wheels that were built while nothing was verified must not come back.
 - ``get_file_content``: a requirements file at an address is read; what it may say is limited.
-- ``identify_python_interpreter``: with ``--python`` another interpreter does pip's work.
+- ``VenvBuildEnvironment``: a new environment whose own pip fetches what a build requires.
 
-Below that an audit hook refuses pip any connection but that to the gateway. It cannot be taken
-away again, and it does not depend on how pip is made inside.
+Below that an audit hook refuses pip any connection but that to the gateway, and any pip of another
+interpreter that does not start the plugin. It cannot be taken away again, and it does not depend on
+how pip is made inside.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,7 +64,8 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
     """Take hold of the pip that is about to be imported.
 
     Args:
-        config: ``command`` starts a gateway, ``needs`` lists paths that it cannot do without.
+        config: ``command`` starts a gateway, ``needs`` lists paths that it cannot do without,
+            ``files`` those that the plugin consists of.
         refuse: Stops pip with a reason, where pip itself is not yet there to print one.
 
     Returns:
@@ -81,7 +84,7 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
     # pip may be imported more than once in a process.
     if not any(type(finder).__name__ == _Seams.__name__ for finder in sys.meta_path):
         gateway = _Gateway(config["command"])
-        sys.meta_path.insert(0, _Seams(gateway, refuse))
+        sys.meta_path.insert(0, _Seams(gateway, config["files"], refuse))
         sys.addaudithook(_guard(gateway))
     return ""
 
@@ -92,8 +95,11 @@ class _Seams:
     Which is late: ``pip list`` loads none of them.
     """
 
-    def __init__(self, gateway: _Gateway, refuse: Callable[[str], NoReturn]) -> None:
+    def __init__(
+        self, gateway: _Gateway, files: Sequence[str], refuse: Callable[[str], NoReturn]
+    ) -> None:
         self._gateway = gateway
+        self._files = files
         self._refuse = refuse
         self._finding = threading.local()
         self._patches = {
@@ -102,14 +108,15 @@ class _Seams:
             "pip._internal.req.req_file": self._requirements_file,
             "pip._internal.vcs.versioncontrol": self._version_control,
             "pip._internal.cache": self._cache,
-            "pip._internal.cli.main_parser": self._main_parser,
         }
+        # Since pip 26.
+        self._new_patches = {"pip._internal.build_env.venv": self._venv}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Let others find it; have it changed when it has been loaded."""
-        patch = self._patches.get(name)
+        patch = self._patches.get(name) or self._new_patches.get(name)
         if patch is None or getattr(self._finding, "name", None) == name:
             return None
         self._finding.name = name
@@ -220,30 +227,17 @@ class _Seams:
 
         cache.__init__ = __init__
 
-    def _main_parser(self, module: Any) -> None:
-        identify = module.identify_python_interpreter
+    def _venv(self, module: Any) -> None:
+        environment, files = module.VenvBuildEnvironment, self._files
+        create = environment.__init__
 
-        def identify_python_interpreter(python: str) -> str | None:
-            # pip hands all that is asked of it over to the pip of that interpreter.
-            found: str | None = identify(python)
-            if found is not None and not _has_plugin(found):
-                raise _refusal(
-                    f"the plugin is not enabled for {found}, where pip is told to work "
-                    "(--python, PIP_PYTHON): nothing would be verified there.",
-                    f"Enable it there: securepip plugin enable --python {found}",
-                )
-            return found
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
+            # The pip that fetches what a build requires is one of that new environment.
+            create(self, *args, **kwargs)
+            for path in files:
+                shutil.copy(path, self.lib_dirs[0])
 
-        module.identify_python_interpreter = identify_python_interpreter
-
-
-def _has_plugin(python: str) -> bool:
-    """Whether an interpreter, when it starts, starts the plugin."""
-    program = "import sys; sys.exit('SecurepipPlugin' not in str(sys.meta_path))"
-    try:
-        return subprocess.run([python, "-c", program], check=False).returncode == 0
-    except OSError:
-        return False
+        environment.__init__ = __init__
 
 
 class _Gateway:
@@ -578,6 +572,12 @@ def _guard(gateway: _Gateway) -> Callable[[str, tuple[Any, ...]], None]:
                 )
         elif event == "subprocess.Popen":
             words = arguments[1] if isinstance(arguments[1], (list, tuple)) else []
+            if _is_other_pip(words) and _in_pip() and not _has_plugin(words[0]):
+                raise _refusal(
+                    f"the plugin is not enabled for {words[0]}, whose pip was to go on from here: "
+                    "nothing would be verified there.",
+                    f"Enable it there: securepip plugin enable --python {words[0]}",
+                )
             first = Path(os.fsdecode(words[0])).name if words else ""
             if first.partition(".")[0] in _VCS and _VCS_FETCHES.intersection(words) and _in_pip():
                 raise _refusal(
@@ -586,6 +586,22 @@ def _guard(gateway: _Gateway) -> Callable[[str, tuple[Any, ...]], None]:
                 )
 
     return hook
+
+
+def _is_other_pip(words: Sequence[Any]) -> bool:
+    """Whether a command is pip, run by another interpreter: ``--python``, or to build something."""
+    # pip in an archive names, instead of its runner, its folder there.
+    is_pip = len(words) > 1 and Path(os.fsdecode(words[1])).name in ("__pip-runner__.py", "pip")
+    return is_pip and words[0] != sys.executable
+
+
+def _has_plugin(python: str) -> bool:
+    """Whether an interpreter, when it starts, starts the plugin."""
+    program = "import sys; sys.exit('SecurepipPlugin' not in str(sys.meta_path))"
+    try:
+        return subprocess.run([python, "-c", program], check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def _in_pip() -> bool:
