@@ -142,6 +142,8 @@ def _sign(arguments: argparse.Namespace) -> int:
     signing = Signing(arguments.bundle, known)
     for line in describe(signing.proposal, signing.roles):
         console.say(line)
+    for line in signing.unproven():
+        console.warn(f"{line}. Sign only if you know why: the server may be in the wrong hands.")
     if known is None:
         console.say(f"The repository's fingerprint: {signing.root_sha256}")
         console.say("Compare it with the one you know: whoever made this chose it.")

@@ -21,6 +21,7 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.signing import keys
 from securepip.signing.apply import apply
 from securepip.signing.ceremony.bundle import add_current, read_bundle, read_current, write_bundle
+from securepip.signing.ceremony.evidence import add_statements, unproven
 from securepip.signing.ceremony.memory import check_not_signed_before, remember
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
@@ -96,6 +97,7 @@ def prepare(
         temporary = bundle.with_name(f"{bundle.name}.unfinished")
         shutil.rmtree(temporary, ignore_errors=True)
         add_current(temporary, repository.folder / METADATA_DIR, roles, proposal)
+        add_statements(temporary, repository, promotion)
         write_bundle(temporary, proposal)
         temporary.rename(bundle)
         return proposal, promotion
@@ -126,6 +128,10 @@ class Signing:
             listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
             if metadata.signed.version <= (listed.version if listed else 0):
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
+
+    def unproven(self) -> list[str]:
+        """What would happen to claimed projects without their maintainers' signatures, in words."""
+        return list(unproven(self._bundle, self.proposal, self.roles))
 
     def duties(self) -> list[Duty]:
         """What has to be signed, and by whom."""

@@ -22,6 +22,7 @@ from packaging.utils import NormalizedName
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
+from securepip.errors import RepositoryStateError
 from securepip.formats.layout import (
     CLAIMED_ROLE,
     PACKAGES_DIR,
@@ -125,11 +126,7 @@ class ClaimTree:
     def claims(self) -> Iterator[Claim]:
         """All claims of this tree."""
         for name in self.roles():
-            metadata = self.role(name)
-            for delegated in _roles(metadata).values():
-                project = project_of_role(delegated.name)
-                if project is not None:
-                    yield _claim(project, self._top, name, metadata.signed, delegated)
+            yield from claims_in(self._top, name, self.role(name))
 
     def roles(self) -> Iterator[str]:
         """The names of the tree's roles: the top one, and every shard."""
@@ -224,7 +221,10 @@ class ClaimTree:
         delegations = _delegations(metadata)
         roles = _roles(metadata)
         for role, keys in added:
-            delegations.keys |= {key.keyid: key for key in keys}
+            for key in keys:
+                # One list for all: under the id of another, a key would take over its roles.
+                if delegations.keys.setdefault(key.keyid, key) != key:
+                    raise RepositoryStateError(f"two keys go by the id {key.keyid}")
             roles[role.name] = role
         delegations.roles = dict(sorted(roles.items()))
         _forget_unused_keys(metadata)
@@ -234,6 +234,14 @@ class ClaimTree:
             # A copy: when signing fails, what was read must still be what is current.
             self.changed[name] = copy.deepcopy(self._read(name))
         return self.changed[name]
+
+
+def claims_in(top: str, name: str, metadata: Metadata[Targets]) -> Iterator[Claim]:
+    """The claims that stand in one role, ``top`` or one of its shards."""
+    for delegated in _roles(metadata).values():
+        project = project_of_role(delegated.name)
+        if project is not None:
+            yield _claim(project, top, name, metadata.signed, delegated)
 
 
 def shard_parent(role: str) -> str | None:
