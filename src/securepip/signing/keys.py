@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.exceptions import UnsupportedLibraryError
+from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import (
     SIGNER_FOR_URI_SCHEME,
     AWSSigner,
@@ -37,12 +39,20 @@ from securesystemslib.signer import (
 )
 
 from securepip.dirs import data_dir
-from securepip.errors import RepositoryStateError, UsageError
+from securepip.errors import FormatError, RepositoryStateError, UsageError
+from securepip.formats.digests import sha256_of
 
 ONLINE, OFFLINE = "online", "offline"
 _SUFFIX = ".pem"
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _UNQUOTABLE = set("?#;")
+_KINDS = re.compile(
+    "ed25519 ed25519|ecdsa ecdsa-sha2-nistp(256|384|521)"
+    "|rsa rsa(ssa-pss|-pkcs1v15)-sha(256|384|512)"
+)
+_PUBLIC = re.compile(
+    "[0-9a-f]{64}|-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]{1,4000}-----END PUBLIC KEY-----\n?"
+)
 
 Passphrase = Callable[[], bytes]
 """Asked for the passphrase (or PIN) when a key turns out to need one, at most once."""
@@ -188,6 +198,30 @@ def file_uris(folder: Path, signers: Iterable[Signer]) -> dict[str, str]:
     """The URIs of the keys of ``signers`` that are in ``folder``, by key id."""
     keyids = (signer.public_key.keyid for signer in signers)
     return {keyid: uri for keyid in keyids if (uri := file_uri(folder, keyid))}
+
+
+def check_public_key(key: Key) -> Key:
+    """``key``, which somebody else wrote down, if it is one, and goes by its own id.
+
+    Raises:
+        FormatError: It is not. Metadata keeps the keys of many roles in one list, by their ids: a
+            key under the id of another would take its place, and what else is written beside one
+            would be read by all clients.
+    """
+    document = key.to_dict()
+    public = key.keyval.get("public") if isinstance(key.keyval, dict) else None
+    if (
+        document.keys() != {"keytype", "scheme", "keyval"}
+        or key.keyval.keys() != {"public"}
+        or not _KINDS.fullmatch(f"{key.keytype} {key.scheme}")
+        or not isinstance(public, str)
+        or not _PUBLIC.fullmatch(public)
+    ):
+        raise FormatError("not a public key of a kind that all clients know")
+    # As securesystemslib makes the ids of new keys.
+    if key.keyid != sha256_of(str(encode_canonical(document)).encode()):
+        raise FormatError(f"a key goes by an id that is not its own: {key.keyid!r:.100}")
+    return key
 
 
 class KeyRing:

@@ -110,7 +110,7 @@ def read_public(path: Path) -> Key:
         keyid = document.pop("keyid")
         if not isinstance(keyid, str):
             raise TypeError(f"an id of {keyid!r:.80}")
-        return Key.from_dict(keyid, document)
+        return keys.check_public_key(Key.from_dict(keyid, document))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError, AttributeError, SecuresystemslibError) as error:

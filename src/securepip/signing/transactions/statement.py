@@ -19,6 +19,7 @@ from securesystemslib.signer import Key, Signer
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
 from securepip.signing.claims.tree import Keyholders
+from securepip.signing.keys import check_public_key
 
 PAYLOAD_TYPE = "application/vnd.securepip.project-keys+json"
 MAX_KEYS = 32
@@ -124,7 +125,7 @@ def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
     if type(threshold) is not int or not 1 <= threshold <= len(keys):
         raise FormatError(f"a threshold of {threshold!r:.20}, of {len(keys)} keys")
     # One key under two ids would be two signatures by one person.
-    distinct = {json.dumps(key.to_dict()["keyval"], sort_keys=True) for key in keys}
-    if len(distinct) != len(keys) or len({key.keyid for key in keys}) != len(keys):
+    distinct = {check_public_key(key).keyval["public"] for key in keys}
+    if len(distinct) != len(keys):
         raise FormatError("one key is there twice")
     return Keyholders(tuple(sorted(keys, key=lambda key: key.keyid)), threshold)
