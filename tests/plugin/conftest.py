@@ -70,7 +70,7 @@ def own_pip(machine: Machine) -> Path:
     link = machine.site_packages / "pip"
     original = link.resolve()
     link.unlink()
-    return Path(shutil.copytree(original, link, ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(shutil.copytree(original, link))
 
 
 @pytest.fixture(scope="session")
