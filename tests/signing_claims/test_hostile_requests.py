@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,13 +12,15 @@ from packaging.utils import NormalizedName
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from securepip.errors import FormatError, SecurepipError
+from securepip.errors import FormatError, RefusedError, SecurepipError
 from securepip.formats.digests import sha256_of
 from securepip.signing.claims.tree import Keyholders
 from securepip.signing.keys import check_public_key
 from securepip.signing.refresh import refresh
+from securepip.signing.transactions.accept import accept
 from securepip.signing.transactions.accept import claim as claim_of_request
-from securepip.signing.transactions.compose import draft
+from securepip.signing.transactions.archive import write_archive
+from securepip.signing.transactions.compose import Draft, draft, yanked
 from securepip.signing.transactions.state import state_in
 from tests.signing.clients import fetch_everything
 from tests.support.maintainers import Maintainers
@@ -97,3 +102,69 @@ def test_a_key_is_one_of_the_kinds_that_all_clients_know(
 def test_keys_as_signers_make_them_are_keys(kind: str) -> None:
     key = getattr(CryptoSigner, f"generate_{kind}")().public_key
     assert check_public_key(key) == key
+
+
+Edit = Callable[[Draft], object]
+
+
+def shout(made: Draft) -> None:
+    for target in made.role.signed.targets.values():
+        target.hashes["sha256"] = target.hashes["sha256"].upper()
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        # Written into the snapshot, it would end every client in another language.
+        (lambda made: setattr(made.role.signed, "version", True), "not a version"),
+        # Its page would be swept away as one that nothing names.
+        (shout, "lower case"),
+    ],
+    ids=["version", "digest"],
+)
+def test_a_role_is_written_as_all_clients_read_it(
+    made: MadeRepository, tmp_path: Path, edit: Edit, why: str
+) -> None:
+    bob = Maintainers.of(1)
+    state = state_in(made.repository, LIB)
+    made_draft = draft(state, state.page, holders=bob.holders)
+    edit(made_draft)
+    with pytest.raises(RefusedError, match=why):
+        claim_of_request(made.repository, bob.write(made_draft, tmp_path))
+
+
+@pytest.mark.parametrize("more", [{"x": 1.5}, {"x": "\ud800"}, {"version": 2.0}, {"x": deep(150)}])
+def test_a_role_that_cannot_be_written_again_is_refused(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path, more: dict[str, object]
+) -> None:
+    path = alice.release(claimed, "app", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    role = json.loads(members["metadata/project.app.json"])
+    role["signed"] |= more
+    members["metadata/project.app.json"] = json.dumps(role).encode()
+    write_archive(path, members.items())
+    with pytest.raises(RefusedError):
+        accept(claimed.repository, path)
+
+
+def test_a_page_with_half_a_character_does_not_stop_the_repository(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    # Signed and current, it could not be written as HTML: no command would get any further.
+    path = alice.change(claimed, "app", tmp_path, lambda page: yanked(page, "1.0", "\ud800"))
+    with pytest.raises(RefusedError):
+        accept(claimed.repository, path)
+    refresh(claimed.repository)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_is_unpacked_at_once_is_refused(
+    claimed: MadeRepository, tmp_path: Path, method: int
+) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("metadata/project.app.json", b"{}")
+        archive.writestr("targets/simple/app/index.json", b"{}")
+    with pytest.raises(FormatError, match="unusual"):
+        accept(claimed.repository, path)

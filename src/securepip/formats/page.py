@@ -211,6 +211,7 @@ def _parse_file(entry: dict[str, Any]) -> PageFile:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise FormatError(f"text expected, not {value!r:.80}")
+    value.encode()  # half of a surrogate pair, which JSON can hold, is in no HTML page
     return value
 
 

@@ -39,8 +39,8 @@ from securepip.formats.layout import (
 
 KEYS_MEMBER = f"{METADATA_DIR}/keys.json"
 TARGETS_DIR = "targets"
-MAX_ROLE_BYTES = 16 << 20
-"""The longest metadata file of a transaction."""
+MAX_ROLE_BYTES = 4 << 20
+"""The longest metadata file of a transaction: other clients of TUF read 5 MB."""
 
 _MAX_MEMBERS = 10_000
 _MAX_READ = 32 << 20
@@ -175,7 +175,11 @@ class Archive:
     def _open(self, member: str) -> zipfile.ZipExtFile:
         if member not in self._members:
             raise FormatError(f"{self.path} holds no {member}")
-        return self._archive.open(self._members[member])  # type: ignore[return-value] # for reading
+        info = self._members[member]
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Of the others, `zipfile` unpacks a kilobyte at once, into gigabytes of memory.
+            raise FormatError(f"{member} in {self.path} is compressed in an unusual way")
+        return self._archive.open(info)  # type: ignore[return-value] # for reading
 
     def _damaged(self, error: Exception) -> FormatError:
         if isinstance(error, FormatError):

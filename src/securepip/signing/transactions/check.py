@@ -9,6 +9,7 @@ Source: PEP 480, "Snapshot Process".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -199,10 +200,18 @@ def is_signed_by(role: Metadata[Targets], holders: Keyholders) -> bool:
 def _parse_role(archive: Archive) -> Metadata[Targets]:
     try:
         role = Metadata[Targets].from_bytes(archive.role())
+        if type(role.signed.version) is not int:
+            # `true` is a number to Python, and breaks the snapshot for clients elsewhere.
+            raise ValueError(f"not a version: {role.signed.version!r:.80}")
+        _ = role.signed_bytes  # what cannot be written again cannot be published either
     except (RepositoryError, ValueError, RecursionError) as error:
         raise refused(archive, Property.SIGNATURES, f"its role cannot be read: {error}") from None
     if not isinstance(role.signed, Targets):
         raise refused(archive, Property.SIGNATURES, "its role is metadata of another kind")
+    others = (role, role.signed, *role.signed.targets.values(), *role.signatures.values())
+    if any(each.unrecognized_fields for each in others):
+        # Clients read them, and so does everything here that goes through all roles.
+        raise refused(archive, Property.CONSISTENT, "its role holds fields that mean nothing here")
     return role
 
 
@@ -249,14 +258,15 @@ def _check_paths(archive: Archive, role: Targets) -> Mapping[str, tuple[int, Sha
 
 
 def _length_and_hash(archive: Archive, target: TargetFile) -> tuple[int, Sha256]:
-    # Exactly one: clients find a file by its first digest.
-    if set(target.hashes) != {"sha256"}:
-        what = f"{target.path} must be signed with one hash, a sha256"
-        raise refused(archive, Property.CONSISTENT, what)
     try:
-        return target.length, parse_sha256(target.hashes["sha256"])
+        sha256 = parse_sha256(target.hashes.get("sha256"))
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
+    # Exactly one, in lower case: clients find a file by its first digest.
+    if target.hashes != {"sha256": sha256}:
+        what = f"{target.path} must be signed with one hash, a sha256 in lower case"
+        raise refused(archive, Property.CONSISTENT, what)
+    return target.length, sha256
 
 
 def _check_page(
@@ -271,6 +281,9 @@ def _check_page(
         if sha256_of(data) != sha256:
             raise FormatError("its page is not the one that its role signs for")
         page = parse_page(data, archive.project)
+        if json.loads(data) != json.loads(page.to_json()):
+            # What we do not read could be made to stop those who do, and who looks at all pages.
+            raise FormatError("its page holds fields that mean nothing here")
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
     on_page = {
