@@ -226,6 +226,10 @@ def _other_metadata_file(made: Draft) -> Draft:
     return replace(made, files=(replace(made.files[0], core_metadata=b"Name: x\n"),))
 
 
+def _more_on_the_page(made: Draft) -> Draft:
+    return files_of(made, lambda files: files[0].update({"gpg-sig": [[[True]]]}))
+
+
 def _not_there(made: Draft) -> Draft:
     return replace(made, files=())
 
@@ -244,6 +248,7 @@ def _not_there(made: Draft) -> Draft:
         _changed_old_file,
         _no_page,
         _other_metadata_file,
+        _more_on_the_page,
         _not_there,
     ],
 )
@@ -280,6 +285,30 @@ def test_a_published_file_cannot_get_other_bytes(
     path = alice.release(claimed, "app", tmp_path, other)
     with pytest.raises(RepositoryStateError, match="signed before with other bytes"):
         accept(claimed.repository, path)
+
+
+@pytest.mark.parametrize("where", ["role", "signed", "target", "signature"])
+def test_fields_that_nobody_knows_are_refused(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path, where: str
+) -> None:
+    made = prepared(claimed)
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    more = {"x": deep}
+    target = made.role.signed.targets["simple/app/index.json"]
+    if where == "signed":
+        made.role.signed.unrecognized_fields.update(more)
+    elif where == "target":
+        target.unrecognized_fields.update({"custom": more})
+    made.sign(alice.ring())
+    if where == "role":
+        made.role.unrecognized_fields.update(more)
+    elif where == "signature":
+        next(iter(made.role.signatures.values())).unrecognized_fields.update(more)
+    path = tmp_path / "odd.zip"
+    made.write(path)
+    refuse(claimed, path, Property.CONSISTENT)
 
 
 # 5: no delegation of what is not one's own.

@@ -208,8 +208,10 @@ def _parse_role(archive: Archive) -> Metadata[Targets]:
         raise refused(archive, Property.SIGNATURES, f"its role cannot be read: {error}") from None
     if not isinstance(role.signed, Targets):
         raise refused(archive, Property.SIGNATURES, "its role is metadata of another kind")
-    others = (role, role.signed, *role.signed.targets.values(), *role.signatures.values())
-    if any(each.unrecognized_fields for each in others):
+    fields = [role.unrecognized_fields, role.signed.unrecognized_fields]
+    fields += [target.unrecognized_fields for target in role.signed.targets.values()]
+    fields += [signature.unrecognized_fields for signature in role.signatures.values()]
+    if any(fields):
         # Clients read them, and so does everything here that goes through all roles.
         raise refused(archive, Property.CONSISTENT, "its role holds fields that mean nothing here")
     return role
