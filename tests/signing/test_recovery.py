@@ -20,6 +20,7 @@ from securepip.signing.roles import Roles
 from securepip.signing.rotate import NewKeys
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
+from tests.support.indexes import serve_index
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository, serve
 from tests.support.wheels import make_wheel
@@ -291,3 +292,28 @@ def test_offline_keys_that_are_elsewhere_sign_by_way_of_a_bundle(
     assert "dropped: packages/app/app-3.0-py3-none-any.whl" in done.out
     fetch_everything(own.folder, tmp_path / "client")
     assert read_plainly(own.folder) == read_plainly(tmp_path / "good")
+
+
+def test_an_overlay_is_recovered_whose_files_are_elsewhere(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "good")
+    with serve_index() as index, serve(own.folder) as url:
+        index.offer(make_wheel(tmp_path / "up", "flask", "1.0"))
+        words: list[str | Path] = ["repo", "sync", own.folder, "--upstream", index.url]
+        assert machine.run(*words, "flask").code == 0
+        for name in ("metadata", "simple", "packages"):
+            shutil.copytree(own.folder / name, tmp_path / "good" / name)
+        machine.trust(own, url)
+        attack(own, tmp_path, 1 << 30)
+        assert machine.install("app").code == 0
+        done = recovered(own, tmp_path / "good")
+        assert not done.lost
+        assert machine.install("--force-reinstall", "app", "flask").code == 0
+        assert machine.version_of("app") == "2.0"
+        assert machine.version_of("flask") == "1.0"
+        index.offer(make_wheel(tmp_path / "up", "flask", "1.1"))
+        synced = machine.run(*words)
+        assert synced.code == 0, synced.err
+        assert machine.install("-U", "flask").code == 0
+        assert machine.version_of("flask") == "1.1"
