@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from securepip.errors import RepositoryStateError
+from securepip.errors import RepositoryStateError, UsageError
 from securepip.signing import keys
 from securepip.signing.add import add
 from securepip.signing.create import create
@@ -91,3 +92,41 @@ def test_keys_get_folders_of_their_own(tmp_path: Path) -> None:
     assert (tmp_path / "home").stat().st_mode & 0o777 == 0o755
     with pytest.raises(RepositoryStateError, match="a folder each"):
         create(tmp_path / "new", online_keys=tmp_path / "keys", offline_keys=tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("uri", "library", "extra"),
+    [
+        ("awskms:alias/packages", "boto3", "awskms"),
+        ("gcpkms:projects/p/locations/l/keyRings/r/cryptoKeys/k", "google.cloud.kms", "gcpkms"),
+        ("azurekms://vault.vault.azure.net/keys/online", "azure.keyvault", "azurekms"),
+        ("hv:online", "hvac", "hashivault"),
+    ],
+)
+def test_a_key_service_says_which_extra_it_needs(uri: str, library: str, extra: str) -> None:
+    try:
+        there = importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        there = False
+    if there:
+        pytest.skip(f"{library} is installed: it would be asked")
+    ring = keys.KeyRing((), {}, keys.no_passphrase)
+    with pytest.raises(RepositoryStateError) as refused:
+        ring.public_key(uri)
+    assert f"the key {uri} cannot be reached" in refused.value.what
+    assert refused.value.remedy == f"pip install 'securepip[{extra}]'"
+
+
+def test_a_key_file_is_found_by_its_uri(tmp_path: Path) -> None:
+    (signer,) = keys.generate(tmp_path / "clear", ["online"], None)
+    (secret,) = keys.generate(tmp_path / "secret", ["online"], b"sesame")
+    ring = keys.KeyRing((), {}, lambda: b"sesame")
+    for each, folder in ((signer, "clear"), (secret, "secret")):
+        uri = keys.file_uri(tmp_path / folder, each.public_key.keyid)
+        assert uri is not None
+        place, key = ring.public_key(uri)
+        assert (place, key.keyid) == (uri, each.public_key.keyid)
+        ring.remember({key.keyid: place})
+        assert ring.find(key) is not None
+    with pytest.raises(UsageError, match="not the URI of a key"):
+        ring.public_key("gopher:online")
