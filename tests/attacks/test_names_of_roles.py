@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, TargetFile, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, TargetFile, Targets
 
-from securepip.errors import VerificationError
+from securepip.errors import RepositoryStateError, VerificationError
 from securepip.formats.layout import page_target
 from securepip.signing.claims.promote import promote
 from securepip.signing.commit import now
 from securepip.signing.config import Expiry
+from securepip.signing.roles import Roles
 from securepip.transport import Transport, TransportOptions
 from securepip.updater import Session
 from tests.support.maintainers import Maintainers, claim
@@ -110,3 +111,38 @@ def test_a_role_of_a_claim_is_never_taken_from_another_delegator(
     # The thief can break what is served, and no more.
     with session(claimed, served, tmp_path / "client") as client, suppress(VerificationError):
         assert client.target(EVIL) is None
+
+
+@pytest.mark.parametrize("other", ["1.claimed.bo", "1.claimed.b", "1.claimed", "2.claimed"])
+def test_a_shard_cannot_pass_for_another(
+    claimed: MadeRepository, tmp_path: Path, other: str
+) -> None:
+    # One key signs all shards, and TUF does not write into a role what it is called: with the list
+    # of another shard in place of its own, a claimed project would be looked for in the bins.
+    claim(claimed, "bob", Maintainers.of(1))
+    promote(claimed.repository)
+    with session(claimed, claimed.folder, tmp_path / "client") as client:
+        assert client.target(page_target(APP)) is not None
+    repository = claimed.repository
+    data = (claimed.folder / "metadata" / f"{other}.json").read_bytes()
+    version = Metadata[Targets].from_bytes(data).signed.version
+    served = tmp_path / "served"
+    with repository.lock():
+        roles = repository.roles()
+        meta = MetaFile.from_data(version, data, ["sha256"])
+        roles.snapshot.signed.meta["claimed.ap.json"] = meta
+        name = roles.bin_of(EVIL)
+        changed = roles.role(name)
+        changed.signed.targets[EVIL] = TargetFile(4, {"sha256": "e" * 64}, EVIL)
+        repository.sign({name: changed})
+    shutil.copytree(claimed.folder, served)
+    (served / "metadata" / f"{version}.claimed.ap.json").write_bytes(data)
+    with (
+        session(claimed, served, tmp_path / "client") as client,
+        pytest.raises(VerificationError, match=r"served as the role 'claimed\.ap'"),
+    ):
+        client.target(EVIL)
+    # Nor is it believed where it would be signed on top of it.
+    roles = Roles(served / "metadata", claimed.root_sha256)
+    with pytest.raises(RepositoryStateError):
+        roles.claim(APP)

@@ -26,6 +26,12 @@ METADATA_SUFFIX = ".metadata"
 BINS_ROLE = "bins"
 CLAIMED_ROLE = "claimed"
 RECENTLY_CLAIMED_ROLE = "recently-claimed"
+ROLE_FIELD = "x-securepip-role"
+"""In a role that offline keys sign, what it is called, which TUF writes into the file's name only.
+
+One key signs `claimed` and all its shards. Who has stolen the online keys could else show one in
+the place of another: a claim would be looked for in the wrong list, and not be found.
+"""
 _PROJECT_ROLE = "project."
 SHARD_PREFIXES = (1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 28)
 """How many letters of a project's name the shards of a claiming role go by, level after level.
@@ -89,6 +95,21 @@ def file_target(project: NormalizedName, filename: str) -> str:
 def project_role(project: NormalizedName) -> str:
     """The role of a claimed project. A dot is in no normalized name: nothing can collide."""
     return f"{_PROJECT_ROLE}{project}"
+
+
+def check_role_name(name: str, said: object) -> None:
+    """See to it that a role goes by its own name.
+
+    Args:
+        name: The name under which it was found, of a role below root.
+        said: What its ``ROLE_FIELD`` says; None where it says nothing.
+
+    Raises:
+        FormatError: It is another role.
+    """
+    must = name.partition(".")[0] == CLAIMED_ROLE
+    if said != name and (must or said is not None):
+        raise FormatError(f"what is served as the role {name!r:.100} was signed as {said!r:.100}")
 
 
 def project_paths(project: NormalizedName) -> list[str]:

@@ -20,11 +20,12 @@ from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
+from securepip.formats.layout import ROLE_FIELD
 from securepip.signing.config import Expiry
 from securepip.signing.files import Writer, flush
 from securepip.signing.keys import KeyRing
 from securepip.signing.log import Log, SignedRole, anchor_of, set_anchor
-from securepip.signing.roles import TIMESTAMP_NAME, S
+from securepip.signing.roles import FRAME, TIMESTAMP_NAME, S
 
 # Validation re-reads what was written; python-tuf's own types cannot be built wrongly here.
 _COMPACT = JSONSerializer(compact=True)
@@ -116,6 +117,7 @@ class Committer:
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
             metadata.signed.version = before.version + 1 if before else 1
+            name_role(metadata.signed, name)
             delegator = delegator_of(name)
             data = self._sign(metadata, delegator, name)
             pinned = not _is_bin_of_snapshot_key(delegator, root)
@@ -214,6 +216,12 @@ def _is_bin_of_snapshot_key(delegator: Delegator, root: Root) -> bool:
         return False
     snapshot = root.roles["snapshot"]
     return set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
+
+
+def name_role(role: Targets, name: str) -> None:
+    """Let a role that offline keys sign say what it is called (``layout.ROLE_FIELD``)."""
+    if name.partition(".")[0] in FRAME:
+        role.unrecognized_fields[ROLE_FIELD] = name
 
 
 def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:

@@ -22,7 +22,7 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 from securepip.errors import RepositoryStateError
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.signing.claims.tree import ClaimTree, Keyholders
-from securepip.signing.commit import Delegator, add_signature, now
+from securepip.signing.commit import Delegator, add_signature, name_role, now
 from securepip.signing.config import Expiry
 from securepip.signing.keys import KeyRing
 from securepip.signing.roles import Roles
@@ -226,6 +226,8 @@ def finish(
 ) -> None:
     """Give ``metadata`` its version and expiry, and take off the signatures of the one before."""
     metadata.signed.version = version
+    if isinstance(metadata.signed, Targets):
+        name_role(metadata.signed, name)
     metadata.signed.expires = now() + expiry.of(name)
     metadata.signatures.clear()
 

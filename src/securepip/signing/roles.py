@@ -27,11 +27,13 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from securepip.errors import RepositoryStateError
+from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
+    ROLE_FIELD,
+    check_role_name,
     project_of_role,
     project_of_target,
     project_role,
@@ -91,6 +93,10 @@ class Roles:
             self._verify(self.delegator(name), name, metadata)
             if metadata.signed.version != version:
                 raise self._odd(f"{version}.{name}.json is of another version")
+            try:
+                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+            except FormatError as error:
+                raise self._odd(error.what) from None
             self._targets[name] = metadata
         return self._targets[name]
 

@@ -33,11 +33,18 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, SuccinctRoles, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
-from securepip.errors import RepositoryUnavailableError, SecurepipError, VerificationError
+from securepip.errors import (
+    FormatError,
+    RepositoryUnavailableError,
+    SecurepipError,
+    VerificationError,
+)
 from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
     RECENTLY_CLAIMED_ROLE,
+    ROLE_FIELD,
+    check_role_name,
     project_of_target,
     project_role,
     shard_names,
@@ -70,7 +77,12 @@ class _Updater(Updater):
                 f"the role {role!r:.300} has two delegators: {self.delegators[role]!r:.300} and "
                 f"{parent_role!r:.300}"
             )
-        return super()._load_targets(role, parent_role)
+        targets = super()._load_targets(role, parent_role)
+        try:
+            check_role_name(role, targets.unrecognized_fields.get(ROLE_FIELD))
+        except FormatError as error:
+            raise RepositoryError(error.what) from None
+        return targets
 
 
 class Session:

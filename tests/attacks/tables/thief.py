@@ -28,6 +28,7 @@ from tuf.api.metadata import (
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
+from securepip.signing.commit import name_role
 from tests.attacks.tables.world import SERVED, World
 from tests.support.wheels import make_wheel
 
@@ -225,6 +226,7 @@ class Thief:
 
     def _edit(self, name: str, signed: Targets, signers: tuple[Signer, ...]) -> None:
         signed.expires = _later()
+        name_role(signed, name)
         self._edits[name] = Metadata(signed), signers
 
     def _role(self, name: str) -> Targets:

@@ -15,9 +15,9 @@ from typing import Any
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata
 
-from securepip.errors import RepositoryStateError, UsageError
+from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import METADATA_DIR
+from securepip.formats.layout import METADATA_DIR, ROLE_FIELD, check_role_name
 from securepip.signing import keys
 from securepip.signing.apply import apply
 from securepip.signing.ceremony.bundle import add_current, read_bundle, read_current, write_bundle
@@ -128,6 +128,25 @@ class Signing:
             listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
             if metadata.signed.version <= (listed.version if listed else 0):
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """See to it that roles and keys are called what they are: all words go by these names."""
+        try:
+            for name, metadata in self.proposal.roles.items():
+                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+                delegations = metadata.signed.delegations
+                for key in delegations.keys.values() if delegations else ():
+                    keys.check_public_key(key)
+            for root in self.proposal.roots:
+                for key in root.signed.keys.values():
+                    keys.check_public_key(key)
+        except FormatError as error:
+            raise RepositoryStateError(
+                f"{self._bundle}: {error.what}",
+                meaning="The server asks for a signature on something other than it says.",
+                remedy="Do not sign. Tell the operator.",
+            ) from None
 
     def unproven(self) -> list[str]:
         """What would happen to claimed projects without their maintainers' signatures, in words."""
