@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
+from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
 
 from securepip.signing.claims.tree import TOPS
@@ -355,3 +358,55 @@ def test_a_server_that_was_taken_over_cannot_have_a_claim_signed_away(
     assert "version 2 of claimed was signed on this machine before" in done.err
     # Signing the same once more is nothing new.
     assert "is signed already" in ceremony.sign("cem").err
+
+
+def edit_new(ceremony: Ceremony, name: str, edit: Callable[[Any], object]) -> None:
+    path = ceremony.folder / "bundle" / "new" / name
+    metadata = Metadata.from_bytes(path.read_bytes())
+    edit(metadata.signed)
+    metadata.to_file(str(path))
+
+
+def test_no_name_in_a_bundle_can_speak_for_the_machine_that_shows_it(ceremony: Ceremony) -> None:
+    ceremony.prepare("--renew", "targets")
+    about = ceremony.folder / "bundle" / "ceremony.json"
+    about.write_text(json.dumps({"format": 1, "why": "x\nroot: nothing changes"}))
+
+    def add(targets: Targets) -> None:
+        assert targets.delegations is not None
+        assert targets.delegations.roles is not None
+        role = copy.deepcopy(targets.delegations.roles["bins"])
+        role.name = "evil\n  nothing else changes"
+        targets.delegations.roles[role.name] = role
+
+    edit_new(ceremony, "2.targets.json", add)
+    lines = ceremony.sign("ann").out.splitlines()
+    assert "root: nothing changes" not in lines
+    assert "  nothing else changes" not in lines
+
+
+def test_a_key_holder_signs_no_key_under_the_id_of_another(ceremony: Ceremony) -> None:
+    # The holder compares ids; the server has put its own key under the one that he knows.
+    ceremony.prepare("--new-key", f"claimed={ceremony.public_key('cem')}")
+    own = CryptoSigner.generate_ed25519().public_key
+
+    def swap(targets: Targets) -> None:
+        assert targets.delegations is not None
+        assert targets.delegations.roles is not None
+        (keyid,) = targets.delegations.roles["claimed"].keyids
+        targets.delegations.keys[keyid].keyval = own.keyval
+
+    edit_new(ceremony, "2.targets.json", swap)
+    done = ceremony.sign("ann")
+    assert done.code == 1
+    assert "an id that is not its own" in done.err
+
+
+def test_a_key_holder_signs_no_role_under_the_name_of_another(ceremony: Ceremony) -> None:
+    # One key signs all shards: signed as one of them, it would be shown to clients as another.
+    ceremony.prepare("--renew", "claimed")
+    new = ceremony.folder / "bundle" / "new"
+    (new / "2.claimed.json").rename(new / "2.claimed.zz.json")
+    done = ceremony.sign("cem")
+    assert done.code == 1
+    assert "was signed as 'claimed'" in done.err

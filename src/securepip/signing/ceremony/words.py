@@ -34,7 +34,8 @@ def describe(proposal: Proposal, roles: Roles) -> list[str]:
         current = roles.role(name) if f"{name}.json" in listed else None
         lines += _head(name, current, metadata)
         lines += _differences(current, metadata)
-    return lines
+    # One line for each, or a name in the bundle could end its line and say the next one itself.
+    return [line if line.isprintable() else repr(line) for line in lines]
 
 
 def _head(
