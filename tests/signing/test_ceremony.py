@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from securepip.signing.claims.tree import TOPS
 from securepip.signing.keys import generate
@@ -410,3 +410,29 @@ def test_a_key_holder_signs_no_role_under_the_name_of_another(ceremony: Ceremony
     done = ceremony.sign("cem")
     assert done.code == 1
     assert "was signed as 'claimed'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("role", "paths", "terminating"),
+    [
+        ("project.other", ["simple/app/*"], True),
+        ("project.app", ["simple/app/*", "packages/app/*"], False),
+        ("project.app", ["simple/none/*"], True),
+        ("claimed.a", ["simple/*/*", "packages/*/*"], False),
+        ("evil", ["simple/evil*/*", "packages/evil*/*"], False),
+    ],
+)
+def test_a_key_holder_signs_no_claim_of_the_paths_of_others(
+    ceremony: Ceremony, role: str, paths: list[str], terminating: bool
+) -> None:
+    ceremony.prepare("--renew", "claimed")
+    key = CryptoSigner.generate_ed25519().public_key
+    delegated = DelegatedRole(role, [key.keyid], 1, terminating, paths)
+
+    def delegate(targets: Targets) -> None:
+        targets.delegations = Delegations({key.keyid: key}, {role: delegated})
+
+    edit_new(ceremony, "2.claimed.json", delegate)
+    done = ceremony.sign("cem")
+    assert done.code == 1
+    assert "what is not its own" in done.err

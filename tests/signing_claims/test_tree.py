@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, page_target
 from securepip.signing.claims.tree import MAX_PROJECTS, TOPS, ClaimTree, Keyholders
@@ -148,3 +148,14 @@ def test_what_is_changed_is_a_copy() -> None:
     tree = ClaimTree(RECENTLY_CLAIMED_ROLE, lambda name: roles[name], SIGNERS)
     tree.put(NormalizedName("app"), HOLDERS, 1)
     assert roles[RECENTLY_CLAIMED_ROLE].signed.delegations is None
+
+
+def test_a_tree_that_leads_in_a_circle_is_left() -> None:
+    # As a mirror in the hands of a thief may serve `recently-claimed`.
+    names = ["recently-claimed", "recently-claimed.a", "recently-claimed.ap"]
+    shards = {name: DelegatedRole(name, ["0"], 1, False, ["*/*/*"]) for name in names[1:]}
+    roles = {name: Metadata(Targets(delegations=Delegations({}, shards))) for name in names}
+    tree = ClaimTree("recently-claimed", roles.__getitem__, Keyholders((), 0))
+    assert tree.find(NormalizedName("app")) is None
+    assert sorted(tree.roles()) == names
+    assert list(tree.claims()) == []

@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata
 
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import METADATA_DIR, ROLE_FIELD, check_role_name
+from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR, ROLE_FIELD, check_role_name
 from securepip.signing import keys
 from securepip.signing.apply import apply
 from securepip.signing.ceremony.bundle import add_current, read_bundle, read_current, write_bundle
@@ -25,6 +25,7 @@ from securepip.signing.ceremony.evidence import add_statements, unproven
 from securepip.signing.ceremony.memory import check_not_signed_before, remember
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
+from securepip.signing.claims.tree import check_form
 from securepip.signing.keys import KeyRing
 from securepip.signing.proposal import OFFLINE_ROLES, Duty, Proposal, Replacement, propose
 from securepip.signing.refresh import offline_due
@@ -135,6 +136,8 @@ class Signing:
         try:
             for name, metadata in self.proposal.roles.items():
                 check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+                if name.partition(".")[0] == CLAIMED_ROLE:
+                    check_form(name, metadata)
                 delegations = metadata.signed.delegations
                 for key in delegations.keys.values() if delegations else ():
                     keys.check_public_key(key)

@@ -22,7 +22,7 @@ from packaging.utils import NormalizedName
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
-from securepip.errors import RepositoryStateError
+from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.layout import (
     CLAIMED_ROLE,
     PACKAGES_DIR,
@@ -117,7 +117,13 @@ class ClaimTree:
             if delegated is not None:
                 return _claim(project, self._top, name, self.role(name).signed, delegated)
             below = next(
-                (shard for shard in shard_names(self._top, project) if shard in roles), None
+                (
+                    shard
+                    for shard in shard_names(self._top, project)
+                    # Always onward: a hostile mirror may lead in a circle.
+                    if shard in roles and len(shard) > len(name)
+                ),
+                None,
             )
             if below is None:
                 return None
@@ -130,12 +136,14 @@ class ClaimTree:
 
     def roles(self) -> Iterator[str]:
         """The names of the tree's roles: the top one, and every shard."""
-        waiting = [self._top]
+        waiting, seen = [self._top], {self._top}
         while waiting:
             name = waiting.pop()
             yield name
             roles = _roles(self.role(name))
-            waiting += [role for role in roles if project_of_role(role) is None]
+            new = [each for each in roles if project_of_role(each) is None and each not in seen]
+            waiting += new
+            seen |= set(new)
 
     def put(self, project: NormalizedName, holders: Keyholders, since: int) -> None:
         """Let ``project`` be signed by ``holders`` from now on."""
@@ -188,8 +196,7 @@ class ClaimTree:
         return shard
 
     def _shard(self, shard: str) -> DelegatedRole:
-        prefix = shard.removeprefix(f"{self._top}.")
-        paths = [f"{SIMPLE_DIR}/{prefix}*/*", f"{PACKAGES_DIR}/{prefix}*/*"]
+        paths = _shard_paths(shard.removeprefix(f"{self._top}."))
         return DelegatedRole(shard, self._signers.keyids, self._signers.threshold, False, paths)
 
     def _divide(self, name: str) -> None:
@@ -244,6 +251,31 @@ def claims_in(top: str, name: str, metadata: Metadata[Targets]) -> Iterator[Clai
             yield _claim(project, top, name, metadata.signed, delegated)
 
 
+def check_form(name: str, metadata: Metadata[Targets]) -> None:
+    """See to it that a role of the tree delegates as this one does, and does nothing else.
+
+    Raises:
+        FormatError: It signs for targets itself, or delegates to some role more or less than the
+            paths of its project or shard.
+    """
+    if metadata.signed.targets:
+        raise FormatError(f"{name} would sign for targets itself")
+    for delegated in _roles(metadata).values():
+        project = project_of_role(delegated.name)
+        prefix = delegated.name.removeprefix(f"{name.partition('.')[0]}.")
+        paths = _shard_paths(prefix) if project is None else project_paths(project)
+        below = project is not None or delegated.name != prefix
+        if (
+            not below
+            or delegated.paths != paths
+            or delegated.path_hash_prefixes is not None
+            or delegated.terminating != (project is not None)
+        ):
+            raise FormatError(
+                f"{name} would delegate to {delegated.name!r:.100} what is not its own"
+            )
+
+
 def shard_parent(role: str) -> str | None:
     """The role that delegates to a shard, or None when ``role`` is no shard."""
     top, dot, prefix = role.partition(".")
@@ -251,6 +283,10 @@ def shard_parent(role: str) -> str | None:
         return None
     shorter = [letters for letters in SHARD_PREFIXES if letters < len(prefix)]
     return f"{top}.{prefix[: shorter[-1]]}" if shorter else top
+
+
+def _shard_paths(prefix: str) -> list[str]:
+    return [f"{SIMPLE_DIR}/{prefix}*/*", f"{PACKAGES_DIR}/{prefix}*/*"]
 
 
 def _claim(
