@@ -1,6 +1,6 @@
 """Where state and cache live on this machine.
 
-The rule (DESIGN §2): what protects against rollback, and keys, are *data*; what can be fetched
+The rule: what protects against rollback, and keys, are *data*; what can be fetched
 again is *cache*. Both folders are the user's alone: whoever else could write there could add a
 root of trust, or a wheel to those that were built here.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -38,6 +39,27 @@ def cache_dir(chosen: str | None = None) -> Path:
     """
     folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR")
     return _private(folder or platformdirs.user_cache_dir(_NAME))
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file as a whole, on the disk when this returns; its folder must be there.
+
+    Raises:
+        OSError: It cannot be written. What was there still is.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            # Or a power cut could leave the new name without the new contents.
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _private(folder: str) -> Path:

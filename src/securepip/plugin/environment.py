@@ -7,7 +7,6 @@ goes first.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from packaging.version import Version
 
 import securepip
 from securepip import resolver
-from securepip.dirs import data_dir
+from securepip.dirs import data_dir, replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.installer.process import clean_environment
 from securepip.plugin import shim
@@ -38,6 +37,8 @@ _START = "securepip-plugin-start.start"
 _MODULE = "_securepip_plugin_start.py"
 _OLDEST_PIP = Version("23.0")
 _TRY_SECONDS = 120
+_FOR_ALL = 0o644
+"""Whoever may use the environment must be able to read what stops pip there."""
 # Isolated (-I), so that nothing of the caller's surroundings is imported; securepip may still be
 # where that leaves out, in the user's own packages.
 _GATEWAY = """import sys
@@ -136,10 +137,13 @@ def enable(environment: Environment) -> Status:
     }
     line, start, module, code = environment.files
     with _changing(environment):
-        _write(code, source)
-        _write(module, start_module(config).encode())
-        _write(start, f"{Path(_MODULE).stem}:start\n".encode())
-        _write(line, start_line(config).encode())
+        for path, data in (
+            (code, source),
+            (module, start_module(config).encode()),
+            (start, f"{Path(_MODULE).stem}:start\n".encode()),
+            (line, start_line(config).encode()),
+        ):
+            replace_file(path, data, _FOR_ALL)
     tried = status(environment)
     if not tried.works:
         disable(environment)
@@ -238,19 +242,6 @@ def _changing(environment: Environment) -> Iterator[None]:
             f"the environment in {environment.folder} cannot be changed: {error.strerror}",
             remedy="Run the command as the one who owns it.",
         ) from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file as a whole, readable by all who may use the environment."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -7,15 +7,13 @@ operator is the public half, one small JSON file, with an id that each side can 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.signer import Key
 
-from securepip.dirs import data_dir
+from securepip.dirs import data_dir, replace_file
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.signing import keys
 from securepip.signing.keys import KeyRing, Passphrase
@@ -66,10 +64,7 @@ def register(ring: KeyRing, uri: str) -> Key:
     path = _uris_path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(uris, stream, indent=1)
-        Path(temporary).replace(path)
+        replace_file(path, json.dumps(uris, indent=1).encode())
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
     return key

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 from packaging.utils import NormalizedName
 
+from securepip.dirs import replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
 from securepip.trust.location import index_address
@@ -209,7 +208,7 @@ class TrustStore:
             # A folder without an entry in the map is what a killed `remove` or `add` leaves.
             shutil.rmtree(self._folder / name, ignore_errors=True)
             (self._folder / name).mkdir(mode=0o700)
-            _write(self._folder / name / "root.json", root)
+            replace_file(self._folder / name / "root.json", root)
             added = self._load(name, location, index_urls)
             everything = Assignment(("*",), (name,))
             self._write(Trust((*trust.repositories, added), (*trust.mapping, everything)))
@@ -267,7 +266,7 @@ class TrustStore:
                 if repository.index_urls
             },
         }
-        _write(self._map_path, json.dumps(document, indent=2).encode())
+        replace_file(self._map_path, json.dumps(document, indent=2).encode())
 
 
 def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:
@@ -279,17 +278,3 @@ def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:
         raise ValueError(f"a threshold of {threshold!r:.20} of {len(names)} repositories")
     paths = tuple(str(path) for path in entry["paths"])
     return Assignment(paths, names, bool(entry.get("terminating", False)), threshold)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file of the user's as a whole; readable by nobody else (mkstemp: mode 0600)."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

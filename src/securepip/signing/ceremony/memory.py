@@ -10,12 +10,10 @@ One JSON file in the user data folder, by the digest of the repository's first r
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from securepip.dirs import data_dir
+from securepip.dirs import data_dir, replace_file
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.signing.proposal import Duty
@@ -58,12 +56,7 @@ def remember(root_sha256: Sha256, duties: Iterable[Duty]) -> None:
     path = _path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(everything, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        replace_file(path, json.dumps(everything, indent=1).encode())
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
 
