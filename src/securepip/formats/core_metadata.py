@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_METADATA_BYTES = 10_000_000
-"""The largest metadata file that is read (DESIGN §3)."""
+"""The largest metadata file that is read."""
 
 _MAX_MEMBERS = 200_000
 _MAX_PASSED_BYTES = 2 << 30

@@ -31,7 +31,7 @@ _MAX_CLAIMED_DAYS = 35
 
 @dataclass(frozen=True)
 class Expiry:
-    """How long signatures are valid, in days, for each role (DESIGN §3).
+    """How long signatures are valid, in days, for each role.
 
     One key signs timestamp, snapshot and bins: bins that live as short as the timestamp would add
     no freshness, and renewing them daily would change every bin's version and so spoil every

@@ -112,7 +112,7 @@ class Repository:
     A context manager: leaving it closes the ledger.
 
     Attributes:
-        folder: Where it is (DESIGN §3).
+        folder: Where it is.
         config: Its settings.
         ledger: Its memory.
         keys: Where its signers come from.
