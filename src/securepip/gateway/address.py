@@ -56,6 +56,8 @@ def announced(folder: Path, url: str) -> Iterator[Path]:
         try:
             yield path
         finally:
+            if sys.platform == "win32":
+                stream.close()  # no file that is open can be deleted there
             path.unlink(missing_ok=True)
 
 
