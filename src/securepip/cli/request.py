@@ -152,8 +152,8 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     if arguments.verbose:
         _say_which_pip(environment)
     cache = cache_folder(arguments, stack)
-    locked = _read_locks(arguments, environment, stack)
-    given = read(arguments, environment, locked, stack)
+    locked = _read_locks(arguments, environment)
+    given = read(arguments, environment, locked)
     own = indexes.own_indexes(arguments, given.said)
     index = DeferredIndex(lambda: open_index(arguments, given.said, own, cache, stack))
     choosing = replace(
@@ -164,7 +164,7 @@ def prepare(arguments: argparse.Namespace, command: str, stack: ExitStack) -> Re
     options = BuildOptions(
         isolated=bool(arguments.build_isolation),
         check_dependencies=arguments.check_build_deps,
-        constraints=_build_constraints(arguments, stack),
+        constraints=_build_constraints(arguments),
         choosing=given.options(choosing),
         editable=command == "install",
         keep=arguments.no_clean,
@@ -187,9 +187,7 @@ def _say_which_pip(environment: TargetEnvironment) -> None:
     console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")
 
 
-def _read_locks(
-    arguments: argparse.Namespace, environment: TargetEnvironment, stack: ExitStack
-) -> Locked | None:
+def _read_locks(arguments: argparse.Namespace, environment: TargetEnvironment) -> Locked | None:
     """What the lock files among the requirements files ask for; they are read no other way.
 
     Raises:
@@ -213,14 +211,11 @@ def _read_locks(
         "Using pylock.toml as a requirements source is an experimental feature, as in pip. It may "
         "be changed in a future release without prior warning."
     )
-    return read_locks(names, environment, lambda url: _read_url(url, arguments, stack))
+    return read_locks(names, environment, lambda url: _read_url(url, arguments))
 
 
 def read(
-    arguments: argparse.Namespace,
-    environment: TargetEnvironment,
-    locked: Locked | None,
-    stack: ExitStack,
+    arguments: argparse.Namespace, environment: TargetEnvironment, locked: Locked | None
 ) -> ResolveInput:
     """What is asked for: words, groups, editables, locks, files and scripts, as pip orders them.
 
@@ -239,7 +234,7 @@ def read(
         more=[*groups, *(locked.requirements if locked is not None else ())],
         config_settings=getattr(arguments, "config_settings", None),
         no_require_hashes=arguments.no_require_hashes,
-        read_url=lambda url: _read_url(url, arguments, stack),
+        read_url=lambda url: _read_url(url, arguments),
     )
     for script in arguments.requirements_from_scripts:
         wanted = read_script(script, environment, bool(arguments.ignore_requires_python))
@@ -248,14 +243,12 @@ def read(
     return given
 
 
-def _build_constraints(
-    arguments: argparse.Namespace, stack: ExitStack
-) -> tuple[UserRequirement, ...]:
+def _build_constraints(arguments: argparse.Namespace) -> tuple[UserRequirement, ...]:
     from securepip import resolver
 
     return resolver.read_requirements(
         constraint_files=arguments.build_constraints,
-        read_url=lambda url: _read_url(url, arguments, stack),
+        read_url=lambda url: _read_url(url, arguments),
     ).constraints
 
 
@@ -293,7 +286,7 @@ def _digest(stream: BinaryIO, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _read_url(url: str, arguments: argparse.Namespace, stack: ExitStack) -> bytes:
+def _read_url(url: str, arguments: argparse.Namespace) -> bytes:
     """A requirements file at an address that the user names: theirs to judge, like one on disk."""
     from securepip.resolver.requirements import FileOptions
 

@@ -118,8 +118,11 @@ def _promotion(repository: Repository, proposal: Proposal) -> Promotion:
 
 def _claims(roles: Roles, changed: Mapping[str, Metadata[Targets]]) -> Iterator[Claim]:
     """The claims below ``claimed``, once ``changed`` is current."""
-    read = lambda name: changed[name] if name in changed else roles.role(name)  # noqa: E731 # a closure in one line
-    return ClaimTree(CLAIMED_ROLE, read, roles.holders(CLAIMED_ROLE)).claims()
+    return ClaimTree(
+        CLAIMED_ROLE,
+        lambda name: changed[name] if name in changed else roles.role(name),
+        roles.holders(CLAIMED_ROLE),
+    ).claims()
 
 
 def _signed_anew(proposal: Proposal, roles: Roles) -> Mapping[str, Metadata[Targets]]:

@@ -81,14 +81,6 @@ class Ledger:
         )
         return {filename: Sha256(sha256) for filename, sha256 in rows}
 
-    def known_sha256(self, project: NormalizedName, filename: str) -> Sha256 | None:
-        """The sha256 that ``filename`` has to keep, or None when it was never signed."""
-        row = self.connection.execute(
-            "SELECT sha256 FROM signed WHERE project = ? AND filename = ? ORDER BY id DESC",
-            (project, filename),
-        ).fetchone()
-        return Sha256(row[0]) if row else None
-
     def signed_as(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
         """Project and sha256 of everything that was ever signed under ``filename``."""
         rows = self.connection.execute(
