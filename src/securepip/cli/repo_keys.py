@@ -39,6 +39,7 @@ def open_repository(
     """The repository in ``arguments.folder``, with its keys; ``folders`` may hold further ones.
 
     Raises:
+        UsageError: One of ``folders`` is none.
         RepositoryStateError: No repository there.
     """
     from securepip.signing.repository import Repository

@@ -64,9 +64,11 @@ REASON_HEADER = "x-reason"
 
 KEPT_HEADER = "X-Securepip-Kept"
 """Tells the plugin that nothing had to be fetched."""
+
 NOT_VERIFIED_FOR_PIP = 590
 """What pip gets instead of 502, which it tries again five times and then reports without the
 reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
+
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
@@ -220,7 +222,11 @@ class _Gateway:
         )
 
     async def all_projects(self, request: Request) -> Response:
-        """The list of all projects, which nobody signs."""
+        """The list of all projects, which nobody signs.
+
+        Raises:
+            UnknownError: Always.
+        """
         raise UnknownError(
             "there is no signed list of all projects",
             remedy="Ask for a project by its name: simple/NAME/.",

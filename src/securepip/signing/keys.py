@@ -79,7 +79,12 @@ class EncryptedFileSigner(CryptoSigner):
     def from_priv_key_uri(
         cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
     ) -> CryptoSigner:
-        """Load the key; ``secrets_handler`` is asked for the passphrase."""
+        """Load the key; ``secrets_handler`` is asked for the passphrase.
+
+        Raises:
+            ValueError: There is nobody to ask, or the passphrase is wrong.
+            OSError: The file cannot be read.
+        """
         path = _path(priv_key_uri)
         if secrets_handler is None or not isinstance(public_key, SSlibKey):
             raise ValueError(f"{path} needs a passphrase")
@@ -181,7 +186,11 @@ def store(
 
 
 def file_uri(folder: Path, keyid: str) -> str | None:
-    """The URI of the key with that id in ``folder``, or None when it is not there."""
+    """The URI of the key with that id in ``folder``, or None when it is not there.
+
+    Raises:
+        RepositoryStateError: It is there and cannot be read.
+    """
     path = next(folder.absolute().glob(f"*.{glob.escape(keyid)}{_SUFFIX}"), None)
     if path is None:
         return None

@@ -71,7 +71,11 @@ def register(ring: KeyRing, uri: str) -> Key:
 
 
 def own_keys(folders: Iterable[Path]) -> list[str]:
-    """The ids of the maintainer's keys on this machine."""
+    """The ids of the maintainer's keys on this machine.
+
+    Raises:
+        RepositoryStateError: The list of keys on devices cannot be read.
+    """
     found = [
         path.name.split(".")[-2]
         for folder in (*folders, default_folder())

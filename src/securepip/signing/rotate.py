@@ -104,7 +104,11 @@ def rotate(
 
 
 def execute(repository: Repository, proposal: Proposal) -> Rotated:
-    """Make a signed proposal current, in such a way that ``resume`` can finish it."""
+    """Make a signed proposal current, in such a way that ``resume`` can finish it.
+
+    Raises:
+        RepositoryStateError: As ``apply``.
+    """
     pending = repository.folder / STATE_DIR / PENDING_DIR
     write_bundle(pending, proposal)
     flush()
@@ -119,6 +123,9 @@ def resume(repository: Repository, why: str) -> Rotated | None:
 
     Returns:
         What was finished, if that was the same as is asked for now.
+
+    Raises:
+        RepositoryStateError: As ``apply``, unless the repository has changed since.
     """
     pending = repository.folder / STATE_DIR / PENDING_DIR
     try:
@@ -154,7 +161,11 @@ class PreparedKeys:
     keys: tuple[Key, ...]
 
     def store(self, repository: Repository, role: str, new: NewKeys) -> None:
-        """Write the generated ones, and remember where all of them are."""
+        """Write the generated ones, and remember where all of them are.
+
+        Raises:
+            RepositoryStateError: They cannot be written.
+        """
         if self.generated:
             keys.store(new.folder, [(role, signer) for signer in self.generated], new.passphrase)
         uris = {**self.uris, **keys.file_uris(new.folder, self.generated)}
@@ -165,7 +176,7 @@ def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) ->
     """``count`` new keys, or one for a role of the server, at hand for signing.
 
     Raises:
-        UsageError: Not as many URIs as keys.
+        UsageError: Not as many URIs as keys, or one is none of a key.
         RepositoryStateError: A URI cannot be reached.
     """
     count = 1 if role == keys.ONLINE else count

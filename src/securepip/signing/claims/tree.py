@@ -140,13 +140,16 @@ class ClaimTree:
         while waiting:
             name = waiting.pop()
             yield name
-            roles = _roles(self.role(name))
-            new = [each for each in roles if project_of_role(each) is None and each not in seen]
+            new = [shard for shard in shards_in(self.role(name)) if shard not in seen]
             waiting += new
             seen |= set(new)
 
     def put(self, project: NormalizedName, holders: Keyholders, since: int) -> None:
-        """Let ``project`` be signed by ``holders`` from now on."""
+        """Let ``project`` be signed by ``holders`` from now on.
+
+        Raises:
+            RepositoryStateError: A key goes by the id of another one.
+        """
         name = self._place(project)
         paths = project_paths(project)
         role = DelegatedRole(
@@ -167,7 +170,7 @@ class ClaimTree:
     def rekey(self) -> None:
         """Let every shard be delegated to the keys of ``signers``, and be signed anew."""
         for name in list(self.roles()):
-            shards = [role for role in _roles(self.role(name)) if project_of_role(role) is None]
+            shards = shards_in(self.role(name))
             self._change(name)
             self._delegate(name, [(self._shard(shard), self._signers.keys) for shard in shards])
 
@@ -241,6 +244,11 @@ class ClaimTree:
             # A copy: when signing fails, what was read must still be what is current.
             self.changed[name] = copy.deepcopy(self._read(name))
         return self.changed[name]
+
+
+def shards_in(metadata: Metadata[Targets]) -> list[str]:
+    """The shards to which one role of the tree delegates."""
+    return [role for role in _roles(metadata) if project_of_role(role) is None]
 
 
 def claims_in(top: str, name: str, metadata: Metadata[Targets]) -> Iterator[Claim]:

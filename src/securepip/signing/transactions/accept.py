@@ -134,6 +134,7 @@ def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
 
     Raises:
         RefusedError: It was not, or it is an old one.
+        RepositoryStateError: It says that the present keys are lost: the operator has to decide.
     """
     statement = checked.statement
     if statement is not None and statement.statement.lost:

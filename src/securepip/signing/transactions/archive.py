@@ -85,11 +85,19 @@ class Archive:
         return [name for name in names if not name.endswith(METADATA_SUFFIX)]
 
     def role(self) -> bytes:
-        """The project's role."""
+        """The project's role.
+
+        Raises:
+            FormatError: There is none, or it is longer than any, or damaged.
+        """
         return self._read(role_member(self.project), MAX_ROLE_BYTES)
 
     def statement(self) -> bytes | None:
-        """The statement about the project's keys, where there is one."""
+        """The statement about the project's keys, where there is one.
+
+        Raises:
+            FormatError: It is longer than any, or damaged.
+        """
         return self._read(KEYS_MEMBER, MAX_ROLE_BYTES) if KEYS_MEMBER in self._members else None
 
     def page(self, length: int) -> bytes:
@@ -101,7 +109,11 @@ class Archive:
         return self._read(target_member(page_target(self.project)), length)
 
     def core_metadata(self, filename: str, limit: int) -> bytes | None:
-        """The ``.metadata`` of a distribution, where there is one."""
+        """The ``.metadata`` of a distribution, where there is one.
+
+        Raises:
+            FormatError: It has more than ``limit`` bytes, or is damaged.
+        """
         member = f"{_packages(self.project)}{filename}{METADATA_SUFFIX}"
         return self._read(member, limit) if member in self._members else None
 

@@ -52,6 +52,7 @@ class Draft:
         statement: About the project's keys, where they change.
         holders: Who has to sign the role.
         present: Who has to sign the statement too: the present holders, where there are any.
+        project: Its name.
     """
 
     role: Metadata[Targets]
