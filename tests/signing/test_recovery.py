@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.utils import NormalizedName
 from tuf.api.metadata import MetaFile, TargetFile
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
 from securepip.signing.audit import check_own
+from securepip.signing.claims.promote import promote
 from securepip.signing.recover import OfflineKeys, Recovered, recover
 from securepip.signing.remove import remove
 from securepip.signing.repository import Repository
@@ -22,6 +24,7 @@ from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.indexes import serve_index
 from tests.support.machine import Machine
+from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository, make_repository, serve
 from tests.support.wheels import make_wheel
 
@@ -317,3 +320,31 @@ def test_an_overlay_is_recovered_whose_files_are_elsewhere(
         assert synced.code == 0, synced.err
         assert machine.install("-U", "flask").code == 0
         assert machine.version_of("flask") == "1.1"
+
+
+@pytest.mark.parametrize("how", ["no state", "an older list", "another shard"])
+def test_a_thief_cannot_have_claims_undone_that_are_newer_than_the_copy(
+    own: MadeRepository, tmp_path: Path, how: str
+) -> None:
+    maintainers = Maintainers.of(1)
+    with Repository.open(own.folder, keys=[own.online_keys, own.offline_keys]) as repository:
+        made = replace(own, repository=repository)
+        claim(made, "app", maintainers)
+        promote(repository)
+        metadata = own.folder / "metadata"
+        if how == "no state":
+            (metadata / "timestamp.json").write_bytes(b"{}")
+        else:
+            with repository.lock():
+                roles = repository.roles()
+                if how == "another shard":
+                    data = (metadata / "1.claimed.a.json").read_bytes()
+                    (metadata / "9.claimed.ap.json").write_bytes(data)
+                roles.snapshot.signed.meta["claimed.json"] = MetaFile(1)
+                repository.sign({})
+    recovered(own, tmp_path / "good")
+    with Repository.open(own.folder) as repository:
+        found = repository.roles().claim(NormalizedName("app"))
+        assert found is not None
+        assert found.holders == maintainers.holders
+    fetch_everything(own.folder, tmp_path / "client")

@@ -19,7 +19,7 @@ from packaging.utils import NormalizedName
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
-from securepip.errors import FormatError, RepositoryStateError
+from securepip.errors import FormatError
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import (
     BINS_ROLE,
@@ -28,7 +28,9 @@ from securepip.formats.layout import (
     METADATA_SUFFIX,
     PAGE_NAME,
     RECENTLY_CLAIMED_ROLE,
+    ROLE_FIELD,
     SIMPLE_DIR,
+    check_role_name,
     consistent_path,
     file_target,
     page_target,
@@ -36,7 +38,7 @@ from securepip.formats.layout import (
     relative_file_url,
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
-from securepip.signing.claims.tree import Claim
+from securepip.signing.claims.tree import Claim, shards_in
 from securepip.signing.repository import Repository
 from securepip.signing.roles import Roles
 
@@ -87,7 +89,7 @@ def restore(
         claim.project: base.role(claim.role).signed.targets
         for claim in base.claims_below(RECENTLY_CLAIMED_ROLE).claims()
     }
-    _adopt_frame(repository, base, stolen)
+    _adopt_frame(repository, good, base, root.signed, stolen)
     claims = {claim.project: claim for claim in base.claims_below(CLAIMED_ROLE).claims()}
     restored.unclaimed = [project for project in recent if project not in claims]
     for project in restored.unclaimed:
@@ -118,37 +120,48 @@ def next_version(repository: Repository, name: str, after: int) -> int:
     return version
 
 
-def _adopt_frame(repository: Repository, base: Roles, stolen: Collection[str]) -> None:
-    """Take what offline keys have signed since the copy."""
-    try:
-        current = Roles(repository.folder / METADATA_DIR, repository.config.root_sha256)
-    except RepositoryStateError:
-        return
-    _adopt(base, current, "targets", stolen)
-    _adopt(base, current, BINS_ROLE, stolen)
-    _adopt(base, current, CLAIMED_ROLE, stolen)
-    if CLAIMED_ROLE not in stolen:
-        # The shards follow: each is verified by those who delegate to it.
-        for name in list(current.claims_below(CLAIMED_ROLE).roles()):
-            _adopt(base, current, name, stolen)
+def _adopt_frame(
+    repository: Repository, good: Path, base: Roles, root: Root, stolen: Collection[str]
+) -> None:
+    """Take what offline keys have signed since the copy.
+
+    It is looked for among the files, not by the current snapshot: that is the thief's, who may
+    have it name older ones, or none, so that claims since the copy would be undone here.
+    """
+    frame: tuple[tuple[str, str], ...] = (
+        ("targets", "root"), (BINS_ROLE, "targets"), (CLAIMED_ROLE, "targets")
+    )  # fmt: skip
+    for name, delegator in frame:
+        if name in stolen:
+            continue
+        by = root if delegator == "root" else base.role(delegator).signed
+        for role, metadata in _newest(repository, good, name, by).items():
+            listed = base.snapshot.signed.meta.get(f"{role}.json")
+            if listed is None or metadata.signed.version > listed.version:
+                base.adopt(role, metadata)
 
 
-def _adopt(base: Roles, current: Roles, name: str, stolen: Collection[str]) -> None:
-    if name in stolen:
-        return
-    try:
-        found = current.role(name)
-    except RepositoryStateError:
-        return
-    listed = base.snapshot.signed.meta.get(f"{name}.json")
-    if listed is None or found.signed.version > listed.version:
-        base.adopt(name, found)
+def _newest(
+    repository: Repository, good: Path, name: str, delegator: Root | Targets
+) -> dict[str, Metadata[Targets]]:
+    """The newest version of a role that is validly signed, with all shards below it."""
+    for metadata in _versions(repository, good, name):
+        try:
+            delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
+            check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+        except (RepositoryError, ValueError, FormatError):
+            continue
+        shards = shards_in(metadata) if name.partition(".")[0] == CLAIMED_ROLE else []
+        below = [_newest(repository, good, shard, metadata.signed) for shard in shards]
+        if all(below):
+            return {name: metadata, **{key: each for found in below for key, each in found.items()}}
+    return {}
 
 
 def _restore_claimed(repository: Repository, restored: Restored, good: Path, claim: Claim) -> None:
     """Take the newest role that the project's own keys have signed and whose files are here."""
     delegator = restored.base.role(claim.delegator).signed
-    for metadata in _signed_by_project(repository, good, claim):
+    for metadata in _versions(repository, good, claim.role):
         try:
             delegator.verify_delegate(claim.role, metadata.signed_bytes, metadata.signatures)
         except (RepositoryError, ValueError):
@@ -164,14 +177,12 @@ def _restore_claimed(repository: Repository, restored: Restored, good: Path, cla
     restored.lost[page_target(claim.project)] = "no release of it has all its files"
 
 
-def _signed_by_project(
-    repository: Repository, good: Path, claim: Claim
-) -> Iterator[Metadata[Targets]]:
-    """All versions of the role of a project that are here or in the copy, the newest first."""
+def _versions(repository: Repository, good: Path, role: str) -> Iterator[Metadata[Targets]]:
+    """All versions of a role that are here or in the copy, the newest first."""
     found: dict[int, Path] = {}
-    pattern = re.compile(rf"([1-9][0-9]{{0,9}})\.{re.escape(claim.role)}\.json")
+    pattern = re.compile(rf"([1-9][0-9]{{0,9}})\.{re.escape(role)}\.json")
     for folder in (good / METADATA_DIR, repository.folder / METADATA_DIR):
-        for path in folder.glob(f"*.{claim.role}.json"):
+        for path in folder.glob(f"*.{role}.json"):
             if match := pattern.fullmatch(path.name):
                 found[int(match[1])] = path
     for version in sorted(found, reverse=True):
