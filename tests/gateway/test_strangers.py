@@ -35,7 +35,7 @@ def test_who_sends_no_whole_request_is_not_waited_for(
                 time.sleep(0.1)
 
 
-def test_who_waits_for_an_answer_may_wait_long(
+def test_who_has_sent_a_request_may_keep_the_connection(
     gateway: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "_REQUEST_SECONDS", 0.2)

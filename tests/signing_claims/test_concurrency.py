@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,16 +21,17 @@ from tests.support.wheels import make_wheel
 
 _SOURCES = Path(__file__).parents[2] / "src"
 _WORKER = f"""
-import sys, time; sys.path.insert(0, {str(_SOURCES)!r})
+import sys; sys.path.insert(0, {str(_SOURCES)!r})
 from pathlib import Path
 from securepip.errors import SecurepipError
 from securepip.signing.add import add
 from securepip.signing.claims.promote import promote
 from securepip.signing.repository import Repository
 from securepip.signing.transactions.accept import accept, claim
-verb, folder, start, *paths = sys.argv[1:]
+verb, folder, *paths = sys.argv[1:]
 with Repository.open(Path(folder)) as repository:
-    time.sleep(max(0, float(start) - time.time()))
+    print(flush=True)
+    sys.stdin.readline()
     try:
         if verb == "add": add(repository, [Path(path) for path in paths])
         elif verb == "promote": promote(repository)
@@ -43,15 +43,23 @@ with Repository.open(Path(folder)) as repository:
 
 def at_once(made: MadeRepository, *jobs: Sequence[str | Path]) -> list[str]:
     """Run the jobs in a process each, at the same moment; what each says of its failure."""
-    start = str(time.time() + 2.5)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(verb), str(made.folder), start, *map(str, paths)],
+            [sys.executable, "-c", _WORKER, str(verb), str(made.folder), *map(str, paths)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for verb, *paths in jobs
     ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()  # until it is ready
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
     return [process.communicate(timeout=60)[1] for process in processes]
 
 
