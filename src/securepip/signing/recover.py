@@ -47,7 +47,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import ProjectPage
 from securepip.signing import keys
 from securepip.signing.audit import TargetChange, compare, read_state
-from securepip.signing.ceremony.bundle import add_current, read_bundle, write_bundle
+from securepip.signing.ceremony.bundle import add_current, add_roots, read_bundle, write_bundle
 from securepip.signing.config import STATE_DIR
 from securepip.signing.files import flush
 from securepip.signing.log import ANCHOR_FIELD, SignedRole
@@ -213,7 +213,7 @@ def _load_findings(work: Path) -> Findings | None:
         document = json.loads((work / _FINDINGS_NAME).read_bytes())
         changes = tuple(TargetChange(**change) for change in document.pop("changes"))
         return replace(Findings(**document, changes=changes), resumed=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -341,9 +341,8 @@ def _prepare(
     temporary = bundle.with_name(f"{bundle.name}.unfinished")
     shutil.rmtree(temporary, ignore_errors=True)
     add_current(temporary, good / METADATA_DIR, copy, proposal)
-    for version in range(copy.root.signed.version + 1, base.root.signed.version + 1):
-        name = f"{version}.root.json"
-        shutil.copyfile(repository.folder / METADATA_DIR / name, temporary / "current" / name)
+    since = range(copy.root.signed.version + 1, base.root.signed.version + 1)
+    add_roots(temporary, repository.folder / METADATA_DIR, since)
     write_bundle(temporary, proposal)
     temporary.rename(bundle)
 

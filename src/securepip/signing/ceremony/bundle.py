@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tuf.api.exceptions import RepositoryError
@@ -58,13 +59,24 @@ def add_current(folder: Path, metadata: Path, roles: Roles, proposal: Proposal) 
     Raises:
         OSError: A folder cannot be read or written.
     """
-    names = [f"{version}.root.json" for version in range(1, roles.root.signed.version + 1)]
-    names += [TIMESTAMP_NAME, f"{roles.snapshot.signed.version}.snapshot.json"]
+    names = [TIMESTAMP_NAME, f"{roles.snapshot.signed.version}.snapshot.json"]
     listed = roles.snapshot.signed.meta
     below = {"targets", *_parents(proposal), *proposal.roles}
     names += [f"{listed[f'{n}.json'].version}.{n}.json" for n in below if f"{n}.json" in listed]
     (folder / _CURRENT).mkdir(parents=True)
     for name in names:
+        shutil.copyfile(metadata / name, folder / _CURRENT / name)
+    add_roots(folder, metadata, range(1, roles.root.signed.version + 1))
+
+
+def add_roots(folder: Path, metadata: Path, versions: Iterable[int]) -> None:
+    """Put roots of these versions, from the folder ``metadata``, beside what is current.
+
+    Raises:
+        OSError: A folder cannot be read or written.
+    """
+    for version in versions:
+        name = f"{version}.root.json"
         shutil.copyfile(metadata / name, folder / _CURRENT / name)
 
 
