@@ -126,6 +126,17 @@ def test_a_role_or_key_that_is_not_there_is_named(own: MadeRepository) -> None:
         rotated(own, "root", "")
 
 
+def test_new_keys_are_not_put_where_they_would_be_served(own: MadeRepository) -> None:
+    keys = [own.online_keys, own.offline_keys]
+    folder = own.folder / "packages" / "keys"
+    with (
+        Repository.open(own.folder, keys=keys) as repository,
+        pytest.raises(RepositoryStateError, match="in the repository itself"),
+    ):
+        rotate(repository, "online", NewKeys(folder))
+    assert not folder.exists()
+
+
 def test_the_first_new_root_does_not_lengthen_the_life_of_stolen_keys(own: MadeRepository) -> None:
     """It names the old key too: who holds the second one back must gain nothing by it."""
     rotated(own, "online")

@@ -242,6 +242,8 @@ def test_what_cannot_be_done_is_said(place: Place) -> None:
         (("withdraw", "app", "not a version"), "neither a version nor a file name"),
         (("keys", "lib", "--threshold", "2"), "does not sign for itself"),
         (("release", "../app"), "not a project name"),
+        (("release", "app", "--days", "0"), "not a number from 1 to 3650"),
+        (("release", "app", "--days", "99999999"), "not a number from 1 to 3650"),
         (("claim", "app", "--threshold", "2"), "a threshold of 2, of 1 keys"),
         (("claim", "app", "--key", "nowhere.json"), "nowhere.json cannot be read"),
         (("claim", "app", "--repository", "elsewhere"), "no trusted repository is called"),

@@ -12,11 +12,12 @@ from packaging.utils import NormalizedName
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from securepip.errors import FormatError, RefusedError, SecurepipError
+from securepip.errors import FormatError, RefusedError, RepositoryStateError, SecurepipError
 from securepip.formats.digests import sha256_of
 from securepip.signing.claims.tree import Keyholders
 from securepip.signing.keys import check_public_key
 from securepip.signing.refresh import refresh
+from securepip.signing.roles import Roles
 from securepip.signing.transactions.accept import accept
 from securepip.signing.transactions.accept import claim as claim_of_request
 from securepip.signing.transactions.archive import write_archive
@@ -168,3 +169,28 @@ def test_a_compression_that_is_unpacked_at_once_is_refused(
         archive.writestr("targets/simple/app/index.json", b"{}")
     with pytest.raises(FormatError, match="unusual"):
         accept(claimed.repository, path)
+
+
+def test_metadata_of_a_file_that_does_not_come_is_refused(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    # Nothing would read it, however long it is, and a change of keys that waits is kept whole.
+    path = alice.release(claimed, "app", tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("targets/packages/app/app-1.0-py3-none-any.whl.metadata", b"x" * 1000)
+    with pytest.raises(RefusedError, match="no new file"):
+        accept(claimed.repository, path)
+
+
+def test_another_release_of_the_same_version_is_not_believed_on_disk(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    # Alice signed two; who can write to the web server puts the one that was refused there.
+    first = alice.change(claimed, "app", tmp_path, lambda page: yanked(page, "1.0", "bad"))
+    second = alice.change(claimed, "app", tmp_path, lambda page: yanked(page, "2.0", "bad"))
+    accept(claimed.repository, first)
+    with zipfile.ZipFile(second) as archive:
+        data = archive.read("metadata/project.app.json")
+    (claimed.folder / "metadata" / "2.project.app.json").write_bytes(data)
+    with pytest.raises(RepositoryStateError, match="made current"):
+        Roles(claimed.folder / "metadata", claimed.root_sha256).role("project.app")

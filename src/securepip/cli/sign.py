@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _DEFAULT_DAYS = 365
+_MAX_DAYS = 3650
 
 
 def add_to(commands: Commands) -> None:
@@ -82,10 +83,17 @@ def _add_repository_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_project_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--days", type=int, default=_DEFAULT_DAYS, metavar="N",
+        "--days", type=_days, default=_DEFAULT_DAYS, metavar="N",
         help=f"how long the signatures are valid (default: {_DEFAULT_DAYS}, a year)",
     )  # fmt: skip
     _add_repository_options(parser)
+
+
+def _days(text: str) -> int:
+    """For argparse: what is signed for less has expired, and dates end."""
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"not a number from 1 to {_MAX_DAYS}: {text!r:.80}")
+    return int(text)
 
 
 def _add_keygen(inner: Commands) -> None:

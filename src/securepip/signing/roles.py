@@ -88,9 +88,11 @@ class Roles:
     def role(self, name: str) -> Metadata[Targets]:
         """A role below root: ``targets``, one that it delegates to, a bin, a shard, a project."""
         if name not in self._targets:
-            version = self.meta(name).version
+            meta = self.meta(name)
+            version = meta.version
             metadata = self._load(f"{version}.{name}.json", Targets)
             self._verify(self.delegator(name), name, metadata)
+            self._verify_digest(f"{version}.{name}.json", meta)
             if metadata.signed.version != version:
                 raise self._odd(f"{version}.{name}.json is of another version")
             try:
@@ -204,6 +206,16 @@ class Roles:
             delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
         except (RepositoryError, ValueError) as error:
             raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
+
+    def _verify_digest(self, filename: str, meta: MetaFile) -> None:
+        """Maintainers may have signed two files of one version: one of them was made current."""
+        if meta.hashes:
+            try:
+                meta.verify_length_and_hashes(self._read(filename))
+            except RepositoryError as error:
+                raise self._odd(
+                    f"{filename} is not the one that was made current: {error}"
+                ) from None
 
     def _odd(self, what: str) -> RepositoryStateError:
         return RepositoryStateError(

@@ -167,6 +167,10 @@ class PreparedKeys:
             RepositoryStateError: They cannot be written.
         """
         if self.generated:
+            if new.folder.resolve().is_relative_to(repository.folder.resolve()):
+                raise RepositoryStateError(  # where they would be served
+                    f"keys may not be kept in the repository itself: {new.folder}"
+                )
             keys.store(new.folder, [(role, signer) for signer in self.generated], new.passphrase)
         uris = {**self.uris, **keys.file_uris(new.folder, self.generated)}
         repository.set_signers({**repository.config.signers, **uris})

@@ -79,10 +79,10 @@ class Archive:
 
     @property
     def filenames(self) -> list[str]:
-        """The distributions in it."""
+        """The distributions in it, or those that there are ``.metadata`` files of."""
         folder = _packages(self.project)
         names = [name.removeprefix(folder) for name in self._members if name.startswith(folder)]
-        return [name for name in names if not name.endswith(METADATA_SUFFIX)]
+        return [name.removesuffix(METADATA_SUFFIX) for name in names]
 
     def role(self) -> bytes:
         """The project's role.
