@@ -79,11 +79,16 @@ class Committer:
         return self.write_root(root, anchored)
 
     def write_root(self, root: Metadata[Root], anchored: Timestamp | None) -> bytes:
-        """Make a root that is signed, and checked, the current one."""
+        """Make a root that is signed, and checked, the current one.
+
+        Raises:
+            RepositoryStateError: The log is not what was written.
+        """
         data = root.to_bytes(_COMPACT)
         before = None if anchored is None else anchor_of(anchored)
         self._log.append(self.why, [_entry("root", root, data)], before)
-        self._writer.write(self._folder / f"{root.signed.version}.root.json", data)
+        path = self._folder / f"{root.signed.version}.root.json"
+        self._writer.write(path, data, durable=True)
         return data
 
     def commit(
@@ -152,7 +157,7 @@ class Committer:
         set_anchor(timestamp.signed, self._log.append(self.why, [*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
         flush()
-        self._writer.write(self._folder / TIMESTAMP_NAME, data)
+        self._writer.write(self._folder / TIMESTAMP_NAME, data, durable=True)
 
     def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
         """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.

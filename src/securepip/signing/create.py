@@ -161,7 +161,7 @@ def create(
         lambda name: delegators.get(name, roles[BINS_ROLE].signed),
     )
     config = Config(repository_id, root_sha256, expiry, signers)
-    writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json())
+    writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
     repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, why="repo init")
     repository.publish({})
     return Created(

@@ -34,10 +34,21 @@ class Writer:
         """Remove what runs that were killed have left."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Make ``data`` the contents of ``path``."""
+    def write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
+        """Make ``data`` the contents of ``path``.
+
+        Args:
+            path: The file.
+            data: All of it.
+            durable: Whether it is on the disk before it gets its name: for what is current as soon
+                as it has that name, and may not be empty after a power cut. ``flush`` is for all
+                else.
+        """
         with self._new(path) as stream:
             stream.write(data)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
 
     def copy(self, source: Path, path: Path, sha256: Sha256) -> None:
         """Make the contents of ``source`` those of ``path``, if they have that digest.

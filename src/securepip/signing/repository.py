@@ -441,6 +441,9 @@ class Repository:
         """Make ``root`` the current one; it is signed and checked. The lock must be held.
 
         ``base`` is what the state follows, where that is not the current one.
+
+        Raises:
+            RepositoryStateError: The log is not what was written.
         """
         timestamp = (base or self.roles()).timestamp.signed
         self._committer.write_root(root, timestamp)
@@ -485,7 +488,8 @@ class Repository:
     def set_signers(self, signers: Mapping[str, str]) -> None:
         """Remember where private keys are, by key id. The lock must be held."""
         self.config = replace(self.config, signers=dict(signers))
-        self._writer.write(self.folder / STATE_DIR / CONFIG_NAME, self.config.to_json())
+        path = self.folder / STATE_DIR / CONFIG_NAME
+        self._writer.write(path, self.config.to_json(), durable=True)
         self.keys.remember(signers)
 
     def _check(
