@@ -17,14 +17,11 @@ if TYPE_CHECKING:
 _MAX_PASSPHRASE_BYTES = 4096
 
 
-def add_key_options(parser: argparse.ArgumentParser) -> None:
-    """Where the online key and its passphrase are."""
-    parser.add_argument(
-        "--keys",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the online key (default: as at init)",
-    )
+def add_key_options(
+    parser: argparse._ActionsContainer, keys: str = "the online key (default: as at init)"
+) -> None:
+    """Where keys and their passphrase are; ``keys`` says which."""
+    parser.add_argument("--keys", type=Path, metavar="DIR", help=f"the folder of {keys}")
     parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="the first line encrypts the keys"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from securepip.cli import console
 from securepip.cli.configuration import apply_configuration, read_pip_configuration
 from securepip.cli.options import add_general_options, add_network_options, transport_from
-from securepip.cli.repo_keys import new_passphrase, passphrase, pin
+from securepip.cli.repo_keys import add_key_options, new_passphrase, passphrase, pin
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,15 +58,7 @@ def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
     parser = inner.add_parser(name, help=summary, description=summary, allow_abbrev=False)
     add_general_options(parser)
     group = parser.add_argument_group("options for keys")
-    group.add_argument(
-        "--keys", type=Path, metavar="DIR", help="the folder of your keys (default: as at keygen)"
-    )
-    group.add_argument(
-        "--passphrase-file", type=Path, metavar="FILE", help="the first line encrypts the keys"
-    )
-    group.add_argument(
-        "--pin-file", type=Path, metavar="FILE", help="the first line is the PIN of a key's device"
-    )
+    add_key_options(group, "your keys (default: as at keygen)")
     return parser
 
 
