@@ -102,6 +102,15 @@ def test_two_mirrors_are_compared_over_the_network(
         assert "This copy is damaged, or somebody changed it" in done.err
 
 
+def test_a_current_file_that_is_gone_is_named(own: MadeRepository, machine: Machine) -> None:
+    version = own.repository.roles().meta("bin-0").version
+    path = own.folder / "metadata" / f"{version}.bin-0.json"
+    path.unlink()
+    done = machine.run("repo", "audit", own.folder)
+    assert done.code == 1
+    assert f"{path} cannot be read" in done.err
+
+
 def test_a_copy_that_was_tampered_with_proves_nothing(
     own: MadeRepository, copy: Path, machine: Machine
 ) -> None:

@@ -165,8 +165,8 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
         The entries of the log.
 
     Raises:
-        RepositoryStateError: The log was changed, or a current file is not in it, or the state is
-            an older one than was signed last.
+        RepositoryStateError: The log was changed, or a current file is not in it or cannot be
+            read, or the state is an older one than was signed last.
     """
     roles = repository.roles()
     entries = repository.log.check(roles.timestamp.signed)
@@ -178,7 +178,15 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
         current.append((name.removesuffix(".json"), meta.version))
     for role, version in current:
         path = metadata / f"{version}.{role}.json"
-        if signed.get((role, version)) != sha256_of(path.read_bytes()):
+        try:
+            found = sha256_of(path.read_bytes())
+        except OSError as error:
+            raise RepositoryStateError(
+                f"{path} cannot be read: {error.strerror}",
+                meaning="It is current: without it, clients cannot install what it is about.",
+                remedy="Restore it from a backup or a mirror, and run this again.",
+            ) from None
+        if signed.get((role, version)) != found:
             raise RepositoryStateError(
                 f"{path} was not signed by this repository, by what its log says",
                 meaning="Somebody else has signed it, with a key that is not his.",
