@@ -412,6 +412,15 @@ def test_a_key_holder_signs_no_role_under_the_name_of_another(ceremony: Ceremony
     assert "was signed as 'claimed'" in done.err
 
 
+@pytest.mark.parametrize("name", ["1.evil.json", "1.bin-99.json", "1.project.app.json"])
+def test_a_role_that_nobody_delegates_to_is_refused(ceremony: Ceremony, name: str) -> None:
+    ceremony.prepare("--renew", "targets")
+    Metadata(Targets()).to_file(str(ceremony.folder / "bundle" / "new" / name))
+    done = ceremony.sign("ann")
+    assert done.code == 1
+    assert f"nobody delegates to {name[2:-5]}" in done.err
+
+
 @pytest.mark.parametrize(
     ("role", "paths", "terminating"),
     [

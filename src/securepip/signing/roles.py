@@ -156,7 +156,7 @@ class Roles:
             changed: What some roles are to become: they say it then.
 
         Raises:
-            RepositoryStateError: ``name`` is the role of a project that is not claimed.
+            RepositoryStateError: Nobody delegates to ``name``.
         """
         if name in self.root.signed.roles:
             return self.root.signed
@@ -169,7 +169,12 @@ class Roles:
             parent = claim.delegator
         else:
             parent = shard_parent(name) or BINS_ROLE
-        return changed[parent].signed if changed and parent in changed else self.role(parent).signed
+        found = (changed or {}).get(parent) or self.role(parent)
+        try:
+            found.signed.get_delegated_role(name)
+        except ValueError:
+            raise self._odd(f"nobody delegates to {name}") from None
+        return found.signed
 
     def _load_root(self, first_sha256: Sha256) -> Metadata[Root]:
         """Walk from the first root, whose digest is remembered, to the newest."""

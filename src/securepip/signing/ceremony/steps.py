@@ -117,7 +117,8 @@ class Signing:
         """Read and verify ``bundle``.
 
         Raises:
-            RepositoryStateError: It is damaged, or begins with another root.
+            RepositoryStateError: It is damaged, begins with another root, or has a role to be
+                signed that nobody delegates to.
         """
         self._bundle = bundle
         self.proposal = read_bundle(bundle)
@@ -130,6 +131,7 @@ class Signing:
             if metadata.signed.version <= (listed.version if listed else 0):
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
         self._check_names()
+        self.duties()  # before anything is shown of a role that nobody delegates to
 
     def _check_names(self) -> None:
         """See to it that roles and keys are called what they are: all words go by these names."""
