@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from securepip.errors import RepositoryStateError
 from securepip.signing.add import add
 from securepip.signing.gc import Swept, sweep
 from securepip.signing.remove import remove
@@ -59,6 +61,30 @@ def listing(made: MadeRepository) -> set[str]:
         for path in (made.folder / name).rglob("*")
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[]", b'{"signed": {"meta": {"x.json": {}}}}'])
+def test_a_damaged_old_snapshot_leads_to_nothing(old: MadeRepository, damaged: bytes) -> None:
+    first = old.folder / "metadata" / "1.snapshot.json"
+    first.write_bytes(damaged)
+    age(old, 60)
+    assert swept(old, days=90).files == 0
+    assert swept(old).snapshots == 10
+
+
+def test_nothing_is_deleted_while_a_current_role_cannot_be_read(old: MadeRepository) -> None:
+    """As in an overlay, whose distributions are elsewhere: only the role leads to the pages."""
+    for folder in (old.folder / "packages").iterdir():
+        shutil.rmtree(folder)
+    with Repository.open(old.folder) as repository:
+        version = repository.roles().meta("bin-0").version
+    path = old.folder / "metadata" / f"{version}.bin-0.json"
+    path.write_bytes(b"")
+    age(old, 60)
+    before = listing(old)
+    with pytest.raises(RepositoryStateError, match=re.escape(str(path))):
+        swept(old)
+    assert listing(old) == before
 
 
 def test_only_what_is_current_is_left_and_every_root(old: MadeRepository, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ Source: PEP 458 ("mark-and-sweep"), as PEP 480 describes it.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -19,8 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Snapshot, Targets
 
-from securepip.errors import FormatError
+from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.layout import (
     METADATA_DIR,
     METADATA_SUFFIX,
@@ -30,6 +31,7 @@ from securepip.formats.layout import (
 )
 from securepip.formats.page import ProjectPage, parse_page
 from securepip.signing.repository import Repository
+from securepip.signing.roles import S
 
 DEFAULT_GRACE = timedelta(weeks=4)
 
@@ -79,7 +81,8 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
             and match[2] != "root"
             and path.name not in marked
         ]
-        targets = _targets_of(metadata, roles)
+        current = _roles_of(metadata, {repository.roles().snapshot.signed.version})
+        targets = _targets_of(metadata, roles, current)
         doomed += _doomed_pages(repository, targets)
         doomed += _doomed_files(repository, targets)
         doomed = [path for path in doomed if path.stat().st_mtime < young]
@@ -116,17 +119,30 @@ def _roles_of(metadata: Path, snapshots: set[int]) -> set[str]:
     """The file names of the roles that these snapshots list."""
     listed: set[str] = set()
     for version in snapshots:
-        document = _load(metadata / f"{version}.snapshot.json")
-        listed |= {f"{each['version']}.{name}" for name, each in document.get("meta", {}).items()}
+        snapshot = _load(metadata / f"{version}.snapshot.json", Snapshot)
+        if snapshot is not None:
+            listed |= {f"{meta.version}.{name}" for name, meta in snapshot.meta.items()}
     return listed
 
 
-def _targets_of(metadata: Path, roles: set[str]) -> dict[str, set[str]]:
-    """The targets that these roles list: the digests that each path may have."""
+def _targets_of(metadata: Path, roles: set[str], current: set[str]) -> dict[str, set[str]]:
+    """The targets that these roles list: the digests that each path may have.
+
+    Raises:
+        RepositoryStateError: One of the ``current`` roles cannot be read: what it lists would go.
+    """
     found: dict[str, set[str]] = {}
     for name in roles:
-        for path, target in _load(metadata / name).get("targets", {}).items():
-            found.setdefault(path, set()).add(target["hashes"]["sha256"])
+        role = _load(metadata / name, Targets)
+        if role is None and name in current:
+            raise RepositoryStateError(
+                f"{metadata / name} cannot be read",
+                meaning="It is current, and nothing else says which files it leads to. Nothing was "
+                "deleted.",
+                remedy="Restore it from a backup or a mirror, and run this again.",
+            )
+        for path, target in role.targets.items() if role is not None else ():
+            found.setdefault(path, set()).update(target.hashes.values())
     return found
 
 
@@ -180,16 +196,16 @@ def _pages(
             continue  # an old page that is lost offers nothing
 
 
-def _load(path: Path) -> dict:  # type: ignore[type-arg] # JSON, looked at right where it is read
-    """What a metadata file says; nothing, where it is lost or damaged.
+def _load(path: Path, kind: type[S]) -> S | None:
+    """What a metadata file says; None, where it is lost or damaged: no client reads it either.
 
     Not verified: who could change it could keep files from being deleted, no more.
     """
     try:
-        document = json.loads(path.read_bytes())["signed"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        signed = Metadata[S].from_file(str(path)).signed
+    except RepositoryError:
+        return None
+    return signed if isinstance(signed, kind) else None
 
 
 def _freed(path: Path) -> int:
