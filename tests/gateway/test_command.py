@@ -170,10 +170,12 @@ def test_a_shell_is_set_up_for_the_gateway_that_is_running(client: Machine) -> N
 
 
 def test_a_shell_is_set_up_for_a_gateway_that_is_started_for_it(client: Machine) -> None:
-    with started(client, "--print-env") as (_, line):
+    with started(client, "--print-env") as (process, line):
         assert line.startswith("export PIP_INDEX_URL=")
         url = environment_of(line)["PIP_INDEX_URL"]
         assert b"lib-1.0" in fetch(f"{url}lib/")
+        process.send_signal(signal.SIGTERM)
+        assert "start `securepip gateway &` first" in process.communicate(timeout=10)[1]
 
 
 def test_what_a_killed_gateway_left_behind_is_no_gateway(client: Machine) -> None:

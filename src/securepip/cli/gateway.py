@@ -95,6 +95,11 @@ def _run(arguments: argparse.Namespace) -> int:
             return asyncio.run(gateway.run(_command(arguments.command, changed)))
         if arguments.print_env:
             _print_environment(_surroundings(gateway.url))
+            # Inside `eval "$(…)"` a shell waits for the end: say what it waits for.
+            console.say(
+                "This gateway was started now, and runs until it is ended (Ctrl-C). For `eval`, "
+                "start `securepip gateway &` first, and wait for the line that it prints."
+            )
         else:
             where = {"url": gateway.url, "index_url": f"{gateway.url}simple/", "file": str(path)}
             console.say_machine(json.dumps(where))
