@@ -73,6 +73,17 @@ def test_what_pip_refuses_with_1_is_refused_with_1(machine: Machine, words: list
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [("uninstall", "`pip uninstall …`.\n"), ("wheel", "after `securepip plugin enable`")],
+)
+def test_what_is_left_to_pip_says_so(machine: Machine, command: str, says: str) -> None:
+    done = machine.run(command, "app")
+    assert done.code == 2
+    assert f"no command '{command}'" in done.err
+    assert says in done.err
+
+
 def test_nothing_to_install_fails_as_pip_fails(machine: Machine) -> None:
     done = machine.install()
     assert done.code == 1

@@ -30,7 +30,13 @@ from securepip.cli import (
     trust,
 )
 from securepip.cli.parser import Parser
-from securepip.errors import SecurepipError
+from securepip.errors import SecurepipError, UsageError
+
+_FETCHES = ("index", "wheel")
+_LEFT_TO_PIP = (
+    "cache", "check", "config", "freeze", "hash", "inspect", "list", "show", "uninstall", *_FETCHES
+)  # fmt: skip
+"""Commands of pip's that people type here because ``install`` is in pip's place."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +84,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     pips = pip_parser.split_command(words)
     if pips is None:
         own, inside = gateway.split_command(words)
+        if own and own[0] in _LEFT_TO_PIP:
+            verified = " after `securepip plugin enable`, so that what it fetches is verified"
+            raise UsageError(
+                f"securepip has no command {own[0]!r}; of pip's it has install, download and lock",
+                remedy=f"Type `pip {own[0]} …`{verified if own[0] in _FETCHES else ''}.",
+            )
         arguments = build_parser(own).parse_args(own)
         arguments.command = inside
     else:
