@@ -226,6 +226,7 @@ def test_nothing_due_prepares_nothing(ceremony: Ceremony, tmp_path: Path) -> Non
     done = ceremony.prepare()
     assert done.code == 1
     assert "there is nothing to sign" in done.err
+    assert "--renew ROLE" in done.err
     assert not (tmp_path / "bundle").exists()
 
 

@@ -84,7 +84,10 @@ def new_passphrase(arguments: argparse.Namespace) -> bytes | None:
         if secret and secret != getpass.getpass("The same again: "):
             raise UsageError("the two passphrases differ")
     if not secret:
-        console.warn("The keys are stored unencrypted: whoever reads the files can sign.")
+        console.warn(
+            "The keys are stored unencrypted: whoever reads the files can sign. With "
+            "--passphrase-file FILE they are encrypted."
+        )
     return secret.encode() or None
 
 

@@ -163,9 +163,9 @@ def check_signed(proposal: Proposal, roles: Roles) -> None:
         for count, keyids in duty.missing():
             raise RepositoryStateError(
                 f"{duty.filename} is not signed: {count} more signature{'s' * (count > 1)} of "
-                f"these keys are needed: {', '.join(keyids)}",
-                remedy="--offline-keys DIR names a folder of offline keys. If they are in several "
-                "hands: securepip repo ceremony.",
+                f"these keys {'are' if count > 1 else 'is'} needed: {', '.join(keyids)}",
+                remedy="Where the command takes --offline-keys DIR, that names their folder. In a "
+                "ceremony, a holder signs: securepip repo ceremony sign BUNDLE --keys DIR",
             )
 
 

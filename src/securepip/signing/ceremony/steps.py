@@ -86,7 +86,10 @@ def prepare(
         due = {*renew, *offline_due(roles, repository.config.expiry)}
         words += [f"renew {name}" for name in OFFLINE_ROLES if name in due]
         if not words:
-            raise RepositoryStateError("there is nothing to sign: no role is due, no claim waits")
+            raise RepositoryStateError(
+                "there is nothing to sign: no role is due, no claim waits",
+                remedy="--renew ROLE has a role signed although it is not due.",
+            )
         proposal = propose(
             roles,
             repository.config.expiry,
