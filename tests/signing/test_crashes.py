@@ -11,22 +11,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from securepip.errors import RepositoryStateError
 from securepip.signing.add import add
 from securepip.signing.create import create
-from securepip.signing.ledger import Ledger
 from securepip.signing.refresh import refresh
 from securepip.signing.remove import remove
 from securepip.signing.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
+from tests.signing.killing import run_until
 from tests.support.repositories import make_repository, serve
 from tests.support.wheels import make_sdist, make_wheel
-
-_KILLED = 99
 
 Work = Callable[[Repository], object]
 
@@ -91,12 +88,33 @@ def test_a_crash_of_init_at_any_step_leaves_no_half_of_a_repository(tmp_path: Pa
 
     for step in itertools.count():
         folder = tmp_path / f"new-{step}"
-        finished = _run_until(step, lambda folder=folder: work(folder))  # type: ignore[misc] # bound
+        finished = run_until(step, lambda folder=folder: work(folder))  # type: ignore[misc] # bound
         if not (folder / "state" / "config.json").exists():
             work(folder)
         assert fetch_everything(folder, tmp_path / f"client-{step}") == set()
         if finished:
             break
+
+
+def test_what_is_current_by_its_name_is_on_the_disk_before_it_has_it(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave an empty file, and with it no client could go on."""
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with Repository.open(template) as repository:
+        add(repository, [make_wheel(tmp_path, "one", "3.0")])
+        with repository.lock():
+            repository.set_signers(repository.config.signers)
+            repository.write_root(repository.roles().root)
+    for name in ("metadata/timestamp.json", "metadata/1.root.json", "state/config.json"):
+        assert (template / name).stat().st_ino in synced, name
 
 
 def test_killing_add_at_random_moments_harms_nobody(template: Path, tmp_path: Path) -> None:
@@ -147,7 +165,7 @@ def _crash_everywhere(template: Path, tmp_path: Path, work: Work, new: set[str])
             with Repository.open(folder) as repository:
                 work(repository)
 
-        finished = _run_until(step, run)
+        finished = run_until(step, run)
         signed = {path.rpartition("/")[2] for path in fetch_everything(folder, client)}
         assert signed - {"index.json"} in (old, new), step
         # Each page is of one of the two moments, and all it links to is there.
@@ -161,41 +179,3 @@ def _crash_everywhere(template: Path, tmp_path: Path, work: Work, new: set[str])
         if finished:
             return step
     raise AssertionError("unreachable")
-
-
-def _run_until(step: int, work: Callable[[], object]) -> bool:
-    """Run ``work`` in another process that dies just before its step of that number.
-
-    A step is whatever changes a file that others may see. Returns whether it came to its end.
-    """
-    child = os.fork()
-    if child == 0:
-        try:
-            _die_at(step)
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in (0, _KILLED)
-    return code == 0
-
-
-def _die_at(step: int) -> None:
-    left = itertools.count(step, -1)
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if next(left) <= 0:
-                os._exit(_KILLED)
-            return function(*args, **kwargs)
-
-        return call
-
-    for owner, name in (
-        *((Path, name) for name in ("replace", "unlink")),
-        *((Ledger, name) for name in ("record", "begin", "withdraw", "finish")),
-        *((os, name) for name in ("link", "sync")),
-    ):
-        setattr(owner, name, counted(getattr(owner, name)))
