@@ -43,3 +43,25 @@ def test_the_errors_begin_and_end_as_in_pip(
     assert ours.code == theirs.code == 1
     said = [re.findall(r"(?m)^ERROR: .*$", one.err)[-1:] for one in (ours, theirs)]
     assert said[0] == said[1] != []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--find-links", "https://user:secret@packages.example.org/links", "app"),
+        ("git+https://user:secret@packages.example.org/app",),
+        ("https://user:secret@packages.example.org/app-1.0-py3-none-any.whl",),
+        ("https://secret@packages.example.org/app-1.0-py3-none-any.whl",),
+        ("app @ https://user:se@cret@packages.example.org/app-1.0.tar.gz",),
+    ],
+)
+def test_no_password_of_an_address_is_printed_or_logged(
+    machine: Machine, made: MadeRepository, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    machine.trust(made, str(made.folder))
+    log = tmp_path / "log"
+    done = machine.install(*words, "-v", "--log", str(log))
+    assert done.code == 1
+    assert "****@packages.example.org" in done.err
+    for said in (done.out, done.err, log.read_text()):
+        assert "cret" not in said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ _CONFLICT_HELP = (
     "dependency-resolution/#dealing-with-dependency-conflicts"
 )
 _OUTPUT = "securepip.output"
+# As pip: a user name is shown where a password follows it; alone it may be a token.
+_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*:)?[^\s/]*@")
 _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
@@ -164,10 +167,13 @@ def _print_error(kind: str, text: str, colour: str) -> None:
 
 
 def _harmless(text: str) -> str:
-    """``text`` without what a terminal obeys: names and answers of servers are part of it.
+    """``text`` without what a terminal obeys, and without passwords.
 
-    An escape sequence could hide an error, or make it look like success.
+    Names and answers of servers are part of it: an escape sequence could hide an error, or make it
+    look like success. So are words of the user's, which may hold the password of an address; what
+    is printed here ends in the public logs of builds.
     """
+    text = _PASSWORD.sub(r"\1****@", text)
     return "".join(
         each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
         for each in text
