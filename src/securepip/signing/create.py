@@ -228,7 +228,10 @@ def _make_folders(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         there = {entry.name for entry in folder.iterdir()}
         if (folder / STATE_DIR / CONFIG_NAME).exists():
-            raise RepositoryStateError(f"{folder} is a repository already")
+            raise RepositoryStateError(
+                f"{folder} is a repository already",
+                remedy=f"Name a new folder. `securepip repo status {folder}` shows what this one is.",
+            )
         if there - _OWN or (there and STATE_DIR not in there):
             raise RepositoryStateError(
                 f"{folder} is not empty", remedy="Name a folder that does not exist."
