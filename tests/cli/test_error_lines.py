@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from securepip.formats.digests import sha256_of
+from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, serve
-from tests.support.wheels import make_sdist
+from tests.support.wheels import make_sdist, make_wheel
 
 PYPROJECT = """\
 [build-system]
@@ -65,3 +67,20 @@ def test_no_password_of_an_address_is_printed_or_logged(
     assert "****@packages.example.org" in done.err
     for said in (done.out, done.err, log.read_text()):
         assert "cret" not in said
+
+
+def test_no_password_of_an_address_is_recorded(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    machine.trust(made, str(made.folder))
+    wheel = make_wheel(tmp_path, "direct", "1.0")
+    digest = sha256_of(wheel.read_bytes())
+    with serve_hostile(tmp_path) as server:
+        url = server.url.replace("://", "://user:secret@")
+        report = tmp_path / "report.json"
+        done = machine.install(f"{url}{wheel.name}#sha256={digest}", "--report", str(report))
+    assert done.code == 0, done.err
+    recorded = next(machine.site_packages.glob("direct-1.0.dist-info/direct_url.json"))
+    for said in (recorded.read_text(), report.read_text()):
+        assert server.url in said
+        assert "secret" not in said

@@ -393,7 +393,7 @@ class CandidateFinder:
             filename=link.filename,
             sha256=parse_sha256(sha256.partition(":")[2]),
             size=size,
-            url=link.url,
+            url=link.public_url,
             why="named by the user" if link.path else "direct URL, hash given by the user",
             subdirectory=link.subdirectory,
             url_hash=link.hash.replace(":", "="),

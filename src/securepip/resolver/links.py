@@ -56,6 +56,13 @@ class UserLink:
         return (*place, tuple(query), self.subdirectory, self.hash)
 
     @property
+    def public_url(self) -> str:
+        """Its URL without user name and password: what is recorded is read by others (PEP 610)."""
+        parts = urlsplit(self.url)
+        _, login, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=host)) if login else self.url
+
+    @property
     def filename(self) -> str:
         """The last part of its path."""
         return unquote(urlsplit(self.url).path.rstrip("/").rsplit("/", 1)[-1])
