@@ -230,7 +230,7 @@ def _make_folders(folder: Path) -> None:
         if (folder / STATE_DIR / CONFIG_NAME).exists():
             raise RepositoryStateError(
                 f"{folder} is a repository already",
-                remedy=f"Name a new folder. `securepip repo status {folder}` shows what this one is.",
+                remedy=f"Name a new folder. What this one is: securepip repo status {folder}",
             )
         if there - _OWN or (there and STATE_DIR not in there):
             raise RepositoryStateError(
