@@ -109,7 +109,8 @@ def check_role_name(name: str, said: object) -> None:
     """
     must = name.partition(".")[0] == CLAIMED_ROLE
     if said != name and (must or said is not None):
-        raise FormatError(f"what is served as the role {name!r:.100} was signed as {said!r:.100}")
+        signed_as = "with no name of a role" if said is None else f"as {said!r:.100}"
+        raise FormatError(f"what is served as the role {name!r:.100} was signed {signed_as}")
 
 
 def project_paths(project: NormalizedName) -> list[str]:
