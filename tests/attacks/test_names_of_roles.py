@@ -14,6 +14,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Tar
 
 from securepip.errors import RepositoryStateError, VerificationError
 from securepip.formats.layout import page_target
+from securepip.signing import commit
 from securepip.signing.claims.promote import promote
 from securepip.signing.commit import now
 from securepip.signing.config import Expiry
@@ -146,3 +147,15 @@ def test_a_shard_cannot_pass_for_another(
     roles = Roles(served / "metadata", claimed.root_sha256)
     with pytest.raises(RepositoryStateError):
         roles.claim(APP)
+
+
+def test_roles_of_other_tools_need_not_say_what_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "name_role", lambda role, name: None)
+    wheel = make_wheel(tmp_path / "built", LIB, "1.0")
+    made = make_repository(tmp_path / "repository", wheel, expected_files=1)
+    assert b"x-securepip-role" not in (made.folder / "metadata" / "1.claimed.json").read_bytes()
+    with session(made, made.folder, tmp_path / "client") as client:
+        assert client.target(page_target(LIB)) is not None
+        assert client.target(page_target(APP)) is None

@@ -100,6 +100,10 @@ def project_role(project: NormalizedName) -> str:
 def check_role_name(name: str, said: object) -> None:
     """See to it that a role goes by its own name.
 
+    A shard must say it: one key signs all of them, so who has the online keys could show one in
+    the place of another. Others that say nothing are as good: repositories that other tools made,
+    or that were made before roles said their names, have none.
+
     Args:
         name: The name under which it was found, of a role below root.
         said: What its ``ROLE_FIELD`` says; None where it says nothing.
@@ -107,7 +111,7 @@ def check_role_name(name: str, said: object) -> None:
     Raises:
         FormatError: It is another role.
     """
-    must = name.partition(".")[0] == CLAIMED_ROLE
+    must = name.startswith(f"{CLAIMED_ROLE}.")
     if said != name and (must or said is not None):
         signed_as = "with no name of a role" if said is None else f"as {said!r:.100}"
         raise FormatError(f"what is served as the role {name!r:.100} was signed {signed_as}")
