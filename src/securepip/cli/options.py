@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from securepip.transport import Transport
 
 
+def new_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
+    """One more of ``commands``, with the general options.
+
+    None may be abbreviated: the next new option would change what a script means.
+    """
+    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    add_general_options(parser)
+    return parser
+
+
 def add_general_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command takes."""
     general = parser.add_argument_group("general options")

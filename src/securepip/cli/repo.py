@@ -21,7 +21,7 @@ from securepip.cli import (
     repo_rotate,
     repo_sync,
 )
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
@@ -57,8 +57,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = inner.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(inner, name, summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     return parser
 

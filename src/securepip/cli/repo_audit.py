@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options, add_network_options, transport_from
+from securepip.cli.options import add_network_options, new_command, transport_from
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,14 +33,10 @@ def add_to(commands: Commands) -> None:
     _add_gc(commands)
 
 
-def _new(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
-    return parser
-
-
 def _add_audit(commands: Commands) -> None:
-    parser = _new(commands, "audit", "compare two copies of a repository, or one with its log")
+    parser = new_command(
+        commands, "audit", "compare two copies of a repository, or one with its log"
+    )
     parser.add_argument("first", metavar="A", help="a repository, a copy of one, or its URL")
     parser.add_argument("second", metavar="B", nargs="?", help="another; without it, A's own log")
     parser.add_argument(
@@ -139,7 +135,7 @@ def _show(comparison: Comparison) -> None:
 
 
 def _add_log(commands: Commands) -> None:
-    parser = _new(commands, "log", "show what was signed, when, with which keys, and why")
+    parser = new_command(commands, "log", "show what was signed, when, with which keys, and why")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=_log)
@@ -173,7 +169,7 @@ def _show_line(what: str, keyids: Sequence[str]) -> None:
 
 
 def _add_gc(commands: Commands) -> None:
-    parser = _new(commands, "gc", "delete old snapshots, and what only they lead to")
+    parser = new_command(commands, "gc", "delete old snapshots, and what only they lead to")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument(
         "--grace", type=int, default=_DEFAULT_DAYS, metavar="DAYS",

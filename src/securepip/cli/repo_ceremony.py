@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_keys import (
     add_key_options,
     confirm,
@@ -37,14 +37,8 @@ def add_to(commands: Commands) -> None:
     _add_collect(inner)
 
 
-def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = inner.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
-    return parser
-
-
 def _add_prepare(inner: Commands) -> None:
-    parser = _new(inner, "prepare", "on the server: write down what is due to be signed")
+    parser = new_command(inner, "prepare", "on the server: write down what is due to be signed")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to be made")
     parser.add_argument(
@@ -117,7 +111,9 @@ def public_keys(settings: list[str]) -> dict[str, list[Key]]:
 
 
 def _add_sign(inner: Commands) -> None:
-    parser = _new(inner, "sign", "on a key holder's machine: look at what changes, and sign it")
+    parser = new_command(
+        inner, "sign", "on a key holder's machine: look at what changes, and sign it"
+    )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--key-uri", action="append", default=[], metavar="URI",
@@ -174,7 +170,7 @@ def _say_missing(signing: Signing) -> None:
 
 
 def _add_collect(inner: Commands) -> None:
-    parser = _new(inner, "collect", "on the server: make current what was signed")
+    parser = new_command(inner, "collect", "on the server: make current what was signed")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument(
         "bundles", type=Path, nargs="+", metavar="BUNDLE", help="copies may be signed apart"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_keys import add_key_options, open_repository
 from securepip.formats.layout import CLAIMED_ROLE
 
@@ -26,8 +26,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _new(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(commands, name, summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     add_key_options(parser)
     return parser

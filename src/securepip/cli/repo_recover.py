@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_ceremony import public_keys
 from securepip.cli.repo_keys import add_key_options, confirm, new_passphrase, open_repository
 from securepip.cli.repo_rotate import add_new_key_options
@@ -26,8 +26,7 @@ _SHOWN = 20
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``repo``."""
     summary = "when keys were stolen: replace them, and restore what was signed with them"
-    parser = commands.add_parser("recover", help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(commands, "recover", summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument(
         "--good", type=Path, required=True, metavar="COPY",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``repo``."""
     summary = "replace the keys of a role; clients follow by themselves"
-    parser = commands.add_parser("rotate", help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(commands, "rotate", summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument(
         "role", metavar="ROLE",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options
+from securepip.cli.options import new_command
 from securepip.cli.repo_keys import add_key_options, open_repository
 from securepip.errors import UsageError
 
@@ -33,8 +33,7 @@ def add_to(commands: Commands) -> None:
 
 def _add_sync(commands: Commands) -> None:
     summary = "sign what an index offers that does not sign; its files stay where they are"
-    parser = commands.add_parser("sync", help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(commands, "sync", summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument(
         "projects", nargs="*", metavar="PROJECT",
@@ -158,10 +157,7 @@ def _names(projects: Sequence[str]) -> str:
 
 def _add_accept_change(commands: Commands) -> None:
     summary = "accept that a published file has got other bytes, and ask anew what is known of it"
-    parser = commands.add_parser(
-        "accept-change", help=summary, description=summary, allow_abbrev=False
-    )
-    add_general_options(parser)
+    parser = new_command(commands, "accept-change", summary)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
     parser.add_argument("filename", metavar="FILENAME", help="a file that was reported as changed")
     add_key_options(parser)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from securepip.cli import console
 from securepip.cli.configuration import apply_configuration, read_pip_configuration
-from securepip.cli.options import add_general_options, add_network_options, transport_from
+from securepip.cli.options import add_network_options, new_command, transport_from
 from securepip.cli.repo_keys import add_key_options, new_passphrase, passphrase, pin
 from securepip.errors import UsageError
 
@@ -55,8 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = inner.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    add_general_options(parser)
+    parser = new_command(inner, name, summary)
     group = parser.add_argument_group("options for keys")
     add_key_options(group, "your keys (default: as at keygen)")
     return parser
