@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pip._internal.commands import create_command
 
-from securepip.cli import pip_parser
-from securepip.cli.pip_options import COMMANDS, Group, Handler, Option
+from securepip.cli.pip_commands import parser as pip_parser
+from securepip.cli.pip_commands.options import COMMANDS, Group, Handler, Option
 from securepip.errors import UsageError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "options.md"

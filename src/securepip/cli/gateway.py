@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.configuration import apply_configuration, read_pip_configuration
 from securepip.cli.options import add_general_options, add_network_options, transport_from
+from securepip.cli.pip_commands.configuration import apply_configuration, read_pip_configuration
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:

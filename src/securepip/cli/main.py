@@ -17,19 +17,12 @@ import traceback
 from collections.abc import Sequence
 
 from securepip import __version__
-from securepip.cli import (
-    console,
-    download,
-    gateway,
-    install,
-    lock,
-    pip_parser,
-    plugin,
-    repo,
-    sign,
-    trust,
-)
+from securepip.cli import console, gateway, plugin, trust
 from securepip.cli.parser import Parser
+from securepip.cli.pip_commands import download, install, lock
+from securepip.cli.pip_commands import parser as pip_parser
+from securepip.cli.repo import commands as repo
+from securepip.cli.sign import commands as sign
 from securepip.errors import SecurepipError, UsageError
 
 _FETCHES = ("index", "wheel")

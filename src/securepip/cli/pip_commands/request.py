@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from securepip.cli import console, indexes
-from securepip.cli.configuration import variables_of_others
+from securepip.cli import console
 from securepip.cli.options import transport_from
+from securepip.cli.pip_commands import indexes
+from securepip.cli.pip_commands.configuration import variables_of_others
 from securepip.errors import SecurepipError, TransportError, VerificationError
 from securepip.formats.digests import CHUNK
 
@@ -127,7 +128,7 @@ class Request:
 
     def report(self, plan: Plan) -> str:
         """The installation report of the plan, as JSON."""
-        from securepip.cli.report import make_report
+        from securepip.cli.pip_commands.report import make_report
 
         return make_report(plan.as_chosen, self.environment, self.index.signed_by)
 
@@ -223,7 +224,7 @@ def read(
         SecurepipError: Something of it cannot be read, or cannot be honoured.
     """
     from securepip import resolver
-    from securepip.cli.requirement_sources import read_groups, read_script
+    from securepip.cli.pip_commands.requirement_sources import read_groups, read_script
 
     groups = [resolver.parse_requirement(one) for one in read_groups(arguments.dependency_groups)]
     given = resolver.read_requirements(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import new_command
-from securepip.cli.repo_keys import (
+from securepip.cli.repo.keys import (
     add_key_options,
     confirm,
     new_passphrase,

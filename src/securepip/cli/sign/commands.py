@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from securepip.cli import console
-from securepip.cli.configuration import apply_configuration, read_pip_configuration
 from securepip.cli.options import add_network_options, new_command, transport_from
-from securepip.cli.repo_keys import add_key_options, new_passphrase, passphrase, pin
+from securepip.cli.pip_commands.configuration import apply_configuration, read_pip_configuration
+from securepip.cli.repo.keys import add_key_options, new_passphrase, passphrase, pin
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:

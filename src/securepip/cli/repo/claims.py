@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import new_command
-from securepip.cli.repo_keys import add_key_options, open_repository
+from securepip.cli.repo.keys import add_key_options, open_repository
 from securepip.formats.layout import CLAIMED_ROLE
 
 if TYPE_CHECKING:

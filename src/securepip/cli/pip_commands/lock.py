@@ -7,7 +7,8 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
-from securepip.cli import console, install, request
+from securepip.cli import console
+from securepip.cli.pip_commands import install, request
 from securepip.errors import SecurepipError
 
 

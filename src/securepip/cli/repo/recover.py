@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import new_command
-from securepip.cli.repo_ceremony import public_keys
-from securepip.cli.repo_keys import add_key_options, confirm, new_passphrase, open_repository
-from securepip.cli.repo_rotate import add_new_key_options
+from securepip.cli.repo.ceremony import public_keys
+from securepip.cli.repo.keys import add_key_options, confirm, new_passphrase, open_repository
+from securepip.cli.repo.rotate import add_new_key_options
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:

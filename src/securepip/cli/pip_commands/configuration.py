@@ -19,7 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
-from securepip.cli.pip_options import COMMANDS
+from securepip.cli.pip_commands.options import COMMANDS
 from securepip.errors import SecurepipError, UsageError
 
 _TRUE = {"y", "yes", "t", "true", "on", "1"}

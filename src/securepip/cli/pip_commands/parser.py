@@ -1,6 +1,6 @@
 """Reads the command lines of ``install`` and ``download`` as pip reads them.
 
-Rule: everything it knows comes from ``pip_options``. It is an ``optparse`` parser, because pip's
+Rule: everything it knows comes from ``options``. It is an ``optparse`` parser, because pip's
 is one, and the two libraries differ where people notice: abbreviated options, values that begin
 with a dash (``-C --build-option=x``), options between arguments.
 """
@@ -16,8 +16,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
-from securepip.cli.configuration import read_pip_configuration, to_flag
-from securepip.cli.pip_options import COMMANDS, GENERAL, Group, Handler, Option
+from securepip.cli.pip_commands.configuration import read_pip_configuration, to_flag
+from securepip.cli.pip_commands.options import COMMANDS, GENERAL, Group, Handler, Option
 from securepip.errors import UsageError
 
 

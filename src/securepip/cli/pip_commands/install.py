@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, request
+from securepip.cli import console
+from securepip.cli.pip_commands import request
 from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import new_command
-from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository
+from securepip.cli.repo.keys import add_key_options, new_passphrase, open_repository
 
 if TYPE_CHECKING:
     from securepip.signing.repository import Repository

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, install, request
+from securepip.cli import console
+from securepip.cli.pip_commands import install, request
 from securepip.errors import SecurepipError
 from securepip.formats.digests import sha256_of_stream
 from securepip.formats.layout import check_filename

@@ -12,17 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import (
-    console,
-    repo_audit,
-    repo_ceremony,
-    repo_claims,
-    repo_recover,
-    repo_rotate,
-    repo_sync,
-)
+from securepip.cli import console
 from securepip.cli.options import new_command
-from securepip.cli.repo_keys import add_key_options, new_passphrase, open_repository, pin
+from securepip.cli.repo import audit, ceremony, claims, recover, rotate, sync
+from securepip.cli.repo.keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
 from securepip.signing.config import DEFAULT_EXPECTED_FILES, STATE_DIR
@@ -48,12 +41,12 @@ def add_to(commands: Commands) -> None:
     _add_refresh(inner)
     _add_status(inner)
     _add_serve(inner)
-    repo_sync.add_to(inner)
-    repo_claims.add_to(inner)
-    repo_rotate.add_to(inner)
-    repo_ceremony.add_to(inner)
-    repo_audit.add_to(inner)
-    repo_recover.add_to(inner)
+    sync.add_to(inner)
+    claims.add_to(inner)
+    rotate.add_to(inner)
+    ceremony.add_to(inner)
+    audit.add_to(inner)
+    recover.add_to(inner)
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:

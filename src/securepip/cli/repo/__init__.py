@@ -1,0 +1,1 @@
+"""The commands under ``securepip repo``: what the keeper of a repository does."""

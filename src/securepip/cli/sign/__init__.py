@@ -1,0 +1,1 @@
+"""The commands under ``securepip sign``: what the maintainers of a project do."""
