@@ -217,7 +217,7 @@ def all_sets(places: Sequence[Path]) -> Iterator[Set]:
 def compare_all(sets: Sequence[Set], ground: Ground) -> int:
     from parity_index import FrozenIndex, serving
 
-    from securepip.signing.upstream.pip_configuration import read_pip_configuration
+    from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
 
     pip = read_pip_configuration()
     web = tuple(url for url in pip.indexes if url.startswith("http"))

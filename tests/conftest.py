@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from securepip.signing.repository import Repository
+from securepip.signing.repository.repository import Repository
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository

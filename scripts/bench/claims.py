@@ -26,7 +26,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Sna
 from tuf.api.serialization.json import JSONSerializer
 
 from securepip.formats.layout import CLAIMED_ROLE, page_target, project_paths, project_role
-from securepip.signing.claims.tree import ClaimTree, Keyholders
+from securepip.signing.repository.claim_tree import ClaimTree, Keyholders
 
 _SAMPLES = 300
 _STARTS = (

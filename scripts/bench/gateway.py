@@ -29,9 +29,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from securepip.formats.digests import sha256_of_stream
-from securepip.signing.add import add
-from securepip.signing.create import create
-from securepip.signing.serve import RepositoryServer
+from securepip.signing.publish.add import add
+from securepip.signing.publish.create import create
+from securepip.signing.publish.serve import RepositoryServer
 
 CHUNK = 1 << 20
 SMALL = 1 << 20

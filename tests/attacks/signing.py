@@ -10,7 +10,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
-from securepip.signing.repository import Repository
+from securepip.signing.repository.repository import Repository
 from tests.support.repositories import MadeRepository
 
 

@@ -14,11 +14,11 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Tar
 
 from securepip.errors import RepositoryStateError, VerificationError
 from securepip.formats.layout import page_target
-from securepip.signing import commit
 from securepip.signing.claims.promote import promote
-from securepip.signing.commit import now
-from securepip.signing.config import Expiry
-from securepip.signing.roles import Roles
+from securepip.signing.repository import commit
+from securepip.signing.repository.commit import now
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.roles import Roles
 from securepip.transport import Transport, TransportOptions
 from securepip.updater import Session
 from tests.support.maintainers import Maintainers, claim

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from unittest import mock
 
-from securepip.signing import commit
+from securepip.signing.repository import commit
 from tests.attacks.refusals import assert_refused
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine

@@ -9,7 +9,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
-from securepip.signing.keys import KeyRing, no_passphrase
+from securepip.signing.keys.ring import KeyRing, no_passphrase
 from tests.attacks.refusals import assert_refused
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine

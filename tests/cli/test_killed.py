@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tuf.ngclient import Updater
 
-from securepip.signing.repository import Repository
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import FolderFetcher
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
@@ -30,7 +30,7 @@ SEED = int(os.environ.get("SECUREPIP_SEED", "458"))
 _READY = """
 import sys
 import securepip.installer.handoff, securepip.index, securepip.resolver, securepip.transport
-import securepip.signing.add, securepip.signing.sync, securepip.trust, tuf.ngclient
+import securepip.signing.publish.add, securepip.signing.overlay, securepip.trust, tuf.ngclient
 from securepip.cli import main
 print("ready", flush=True)
 sys.exit(main())

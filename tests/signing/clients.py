@@ -12,8 +12,8 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
-from securepip.signing.claims.tree import TOPS
-from securepip.signing.repository import Repository
+from securepip.signing.repository.claim_tree import TOPS
+from securepip.signing.repository.repository import Repository
 
 _BASE = "http://repository.example.org/"
 

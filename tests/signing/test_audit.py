@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from securepip.signing.remove import remove
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import NewKeys, rotate
+from securepip.signing.offline.rotate import NewKeys, rotate
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.repository import Repository
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim

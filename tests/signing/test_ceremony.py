@@ -16,12 +16,12 @@ from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
-from securepip.signing.claims.tree import TOPS
-from securepip.signing.keys import generate
-from securepip.signing.proposal import OFFLINE_ROLES
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import keyids_of
-from securepip.signing.transactions.accept import accept
+from securepip.signing.claims.transactions.accept import accept
+from securepip.signing.keys.ring import generate
+from securepip.signing.offline.proposal import OFFLINE_ROLES
+from securepip.signing.offline.rotate import keyids_of
+from securepip.signing.repository.claim_tree import TOPS
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything
 from tests.support.machine import Finished, Machine
 from tests.support.maintainers import Maintainers, claim
@@ -211,7 +211,7 @@ def test_what_was_prepared_before_another_change_is_refused(
     ceremony.prepare("--renew", "claimed")
     (tmp_path / "bundle").rename(tmp_path / "late")
     later = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=1)
-    monkeypatch.setattr("securepip.signing.proposal.now", lambda: later)
+    monkeypatch.setattr("securepip.signing.offline.proposal.now", lambda: later)
     ceremony.prepare("--renew", "claimed")
     assert ceremony.sign("cem", "late").code == 0
     shutil.rmtree(ceremony.machine.folder / "data")  # the memory of the key holder's machine
@@ -234,7 +234,7 @@ def test_what_is_due_is_prepared_without_being_asked_for(
     ceremony: Ceremony, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=20)
-    monkeypatch.setattr("securepip.signing.refresh.now", lambda: later)
+    monkeypatch.setattr("securepip.signing.publish.refresh.now", lambda: later)
     done = ceremony.prepare()
     assert done.code == 0, done.err
     assert "For: renew claimed\n" in done.out

@@ -83,7 +83,8 @@ def test_an_offline_role_that_expires_soon_makes_refresh_fail_loudly(
 ) -> None:
     from datetime import datetime, timedelta, timezone
 
-    from securepip.signing import commit, refresh
+    from securepip.signing.publish import refresh
+    from securepip.signing.repository import commit
 
     folder, offline = str(tmp_path / "repository"), str(tmp_path / "off")
     init = ["repo", "init", folder, "--expected-files", "1", "--offline-keys", offline]

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import RepositoryStateError
-from securepip.signing.add import add
-from securepip.signing.create import create
-from securepip.signing.refresh import refresh
-from securepip.signing.remove import remove
-from securepip.signing.repository import Repository
+from securepip.signing.publish.add import add
+from securepip.signing.publish.create import create
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.signing.killing import run_until
 from tests.support.repositories import make_repository, serve
@@ -121,8 +121,8 @@ def test_killing_add_at_random_moments_harms_nobody(template: Path, tmp_path: Pa
     files = [make_wheel(tmp_path, "one", f"4.{minor}") for minor in range(8)]
     code = (
         "import sys; from pathlib import Path\n"
-        "from securepip.signing.add import add\n"
-        "from securepip.signing.repository import Repository\n"
+        "from securepip.signing.publish.add import add\n"
+        "from securepip.signing.repository.repository import Repository\n"
         "repository = Repository.open(Path(sys.argv[1])); print('begin', flush=True)\n"
         "for path in sys.argv[2:]: add(repository, [Path(path)])\n"
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import RepositoryStateError
-from securepip.signing.add import add
-from securepip.signing.gc import Swept, sweep
-from securepip.signing.remove import remove
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import NewKeys, rotate
+from securepip.signing.offline.rotate import NewKeys, rotate
+from securepip.signing.publish.add import add
+from securepip.signing.publish.gc import Swept, sweep
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.machine import Machine

@@ -9,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from securepip.errors import RepositoryStateError, UsageError
-from securepip.signing import keys
-from securepip.signing.add import add
-from securepip.signing.create import create
-from securepip.signing.repository import Repository
+from securepip.signing.keys import ring as keys
+from securepip.signing.publish.add import add
+from securepip.signing.publish.create import create
+from securepip.signing.repository.repository import Repository
 from tests.support.wheels import make_wheel
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from securepip.signing.audit import check_own
-from securepip.signing.repository import Repository
+from securepip.signing.offline.audit import check_own
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
@@ -25,10 +25,10 @@ _PREAMBLE = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from securepip.signing.gc import sweep
-from securepip.signing.recover import OfflineKeys, recover
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import NewKeys, rotate
+from securepip.signing.publish.gc import sweep
+from securepip.signing.offline.recover import OfflineKeys, recover
+from securepip.signing.repository.repository import Repository
+from securepip.signing.offline.rotate import NewKeys, rotate
 folder, online, offline, good = map(Path, sys.argv[1:])
 repository = Repository.open(folder, keys=[online, offline])
 new_online, new_offline = NewKeys(online), NewKeys(offline)

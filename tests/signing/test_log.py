@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import RepositoryStateError
-from securepip.signing.add import add
-from securepip.signing.audit import check_own
-from securepip.signing.repository import Repository
+from securepip.signing.offline.audit import check_own
+from securepip.signing.publish.add import add
+from securepip.signing.repository.repository import Repository
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -101,7 +101,7 @@ def test_an_entry_for_what_never_became_current_is_harmless(
 ) -> None:
     """It is the trace of a run that was killed before its timestamp."""
     with monkeypatch.context() as broken:
-        broken.setattr("securepip.signing.commit.flush", lambda: 1 / 0)
+        broken.setattr("securepip.signing.repository.commit.flush", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             made.add(make_wheel(tmp_path, "more", "2.0"))
     check_own(made.repository)

@@ -13,13 +13,13 @@ from tuf.api.metadata import MetaFile, TargetFile
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
-from securepip.signing.audit import check_own
 from securepip.signing.claims.promote import promote
-from securepip.signing.recover import OfflineKeys, Recovered, recover
-from securepip.signing.remove import remove
-from securepip.signing.repository import Repository
-from securepip.signing.roles import Roles
-from securepip.signing.rotate import NewKeys
+from securepip.signing.offline.audit import check_own
+from securepip.signing.offline.recover import OfflineKeys, Recovered, recover
+from securepip.signing.offline.rotate import NewKeys
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import Roles
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.indexes import serve_index

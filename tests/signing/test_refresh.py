@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import UsageError
-from securepip.signing import commit
-from securepip.signing import refresh as refresh_module
-from securepip.signing.config import Expiry, parse_expiry
-from securepip.signing.refresh import refresh
-from securepip.signing.repository import Repository
+from securepip.signing.publish import refresh as refresh_module
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.repository import commit
+from securepip.signing.repository.config import Expiry, parse_expiry
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel

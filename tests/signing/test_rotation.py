@@ -10,10 +10,17 @@ import pytest
 from tuf.api.metadata import Metadata, Root
 
 from securepip.errors import RepositoryStateError, UsageError
-from securepip.signing.add import add
-from securepip.signing.proposal import OFFLINE_ROLES, ONLINE_ROLES
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import ROTATABLE, NewKeys, Rotated, all_keyids, keyids_of, rotate
+from securepip.signing.offline.proposal import OFFLINE_ROLES, ONLINE_ROLES
+from securepip.signing.offline.rotate import (
+    ROTATABLE,
+    NewKeys,
+    Rotated,
+    all_keyids,
+    keyids_of,
+    rotate,
+)
+from securepip.signing.publish.add import add
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything
 from tests.signing.killing import kill_points, run_until
 from tests.support.machine import Machine

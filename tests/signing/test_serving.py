@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.page import HTML_TYPE, JSON_TYPE
-from securepip.signing.serve import RepositoryServer
+from securepip.signing.publish.serve import RepositoryServer
 from tests.support.repositories import MadeRepository, make_repository, serve
 from tests.support.wheels import make_wheel
 

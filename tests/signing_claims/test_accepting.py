@@ -22,14 +22,20 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, TargetFile, T
 from securepip.errors import FormatError, RefusedError, RepositoryStateError, SecurepipError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
-from securepip.signing.add import read_distribution
-from securepip.signing.claims.register import Register
-from securepip.signing.commit import now
-from securepip.signing.transactions.accept import accept
-from securepip.signing.transactions.archive import open_archive, write_archive
-from securepip.signing.transactions.check import Property, check
-from securepip.signing.transactions.compose import Draft, draft, with_files, withdrawn, yanked
-from securepip.signing.transactions.state import state_in
+from securepip.signing.claims.transactions.accept import accept
+from securepip.signing.claims.transactions.archive import open_archive, write_archive
+from securepip.signing.claims.transactions.check import Property, check
+from securepip.signing.claims.transactions.compose import (
+    Draft,
+    draft,
+    with_files,
+    withdrawn,
+    yanked,
+)
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.publish.add import read_distribution
+from securepip.signing.repository.commit import now
+from securepip.signing.repository.register import Register
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.maintainers import Maintainers
 from tests.support.repositories import MadeRepository
@@ -510,7 +516,7 @@ def test_nothing_is_unpacked_of_who_does_not_have_the_keys(
     made = replace(prepared(claimed, wheel), holders=mallory.holders)
     path = mallory.write(made, tmp_path)
     monkeypatch.setattr(
-        "securepip.signing.transactions.archive.Archive.extract",
+        "securepip.signing.claims.transactions.archive.Archive.extract",
         lambda *_: pytest.fail("a file was read"),
     )
     refuse(claimed, path, Property.SIGNATURES)

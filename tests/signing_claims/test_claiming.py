@@ -13,13 +13,13 @@ from tuf.api.metadata import DelegatedRole
 from securepip.errors import RefusedError, RepositoryStateError, UsageError
 from securepip.formats.page import ProjectPage
 from securepip.signing.claims.promote import promote
-from securepip.signing.claims.tree import TOPS
-from securepip.signing.config import parse_expiry
-from securepip.signing.remove import remove
-from securepip.signing.repository import Repository
-from securepip.signing.transactions.accept import accept, claim
-from securepip.signing.transactions.compose import draft
-from securepip.signing.transactions.state import state_in
+from securepip.signing.claims.transactions.accept import accept, claim
+from securepip.signing.claims.transactions.compose import draft
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.claim_tree import TOPS
+from securepip.signing.repository.config import parse_expiry
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers

@@ -15,8 +15,8 @@ from tuf.api.metadata import TargetFile
 from securepip.formats.layout import page_target
 from securepip.index import Store, VerifiedIndex
 from securepip.signing.claims.promote import promote
-from securepip.signing.sync import SyncOptions, SyncReport, sync
-from securepip.signing.upstream.sources import open_sources
+from securepip.signing.overlay import SyncOptions, SyncReport, sync
+from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore
 from securepip.updater import Session

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from securepip.signing.claims.promote import promote
-from securepip.signing.transactions.accept import claim as accept_claim
+from securepip.signing.claims.transactions.accept import claim as accept_claim
 from tests.signing.clients import fetch_everything
 from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository
@@ -24,10 +24,10 @@ _WORKER = f"""
 import sys; sys.path.insert(0, {str(_SOURCES)!r})
 from pathlib import Path
 from securepip.errors import SecurepipError
-from securepip.signing.add import add
+from securepip.signing.publish.add import add
 from securepip.signing.claims.promote import promote
-from securepip.signing.repository import Repository
-from securepip.signing.transactions.accept import accept, claim
+from securepip.signing.repository.repository import Repository
+from securepip.signing.claims.transactions.accept import accept, claim
 verb, folder, *paths = sys.argv[1:]
 with Repository.open(Path(folder)) as repository:
     print(flush=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from securepip.signing.ceremony.bundle import add_current, write_bundle
-from securepip.signing.ceremony.steps import Signing, prepare
 from securepip.signing.claims.promote import promote
-from securepip.signing.claims.tree import ClaimTree
-from securepip.signing.proposal import propose
-from securepip.signing.transactions.accept import accept
+from securepip.signing.claims.transactions.accept import accept
+from securepip.signing.offline.ceremony.bundle import add_current, write_bundle
+from securepip.signing.offline.ceremony.steps import Signing, prepare
+from securepip.signing.offline.proposal import propose
+from securepip.signing.repository.claim_tree import ClaimTree
 from tests.support.maintainers import Maintainers
 from tests.support.repositories import MadeRepository
 

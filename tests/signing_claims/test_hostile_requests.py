@@ -14,15 +14,15 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from securepip.errors import FormatError, RefusedError, RepositoryStateError, SecurepipError
 from securepip.formats.digests import sha256_of
-from securepip.signing.claims.tree import Keyholders
-from securepip.signing.keys import check_public_key
-from securepip.signing.refresh import refresh
-from securepip.signing.roles import Roles
-from securepip.signing.transactions.accept import accept
-from securepip.signing.transactions.accept import claim as claim_of_request
-from securepip.signing.transactions.archive import write_archive
-from securepip.signing.transactions.compose import Draft, draft, yanked
-from securepip.signing.transactions.state import state_in
+from securepip.signing.claims.transactions.accept import accept
+from securepip.signing.claims.transactions.accept import claim as claim_of_request
+from securepip.signing.claims.transactions.archive import write_archive
+from securepip.signing.claims.transactions.compose import Draft, draft, yanked
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.keys.ring import check_public_key
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.repository.claim_tree import Keyholders
+from securepip.signing.repository.roles import Roles
 from tests.signing.clients import fetch_everything
 from tests.support.maintainers import Maintainers
 from tests.support.repositories import MadeRepository

@@ -16,19 +16,19 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from securepip.errors import FormatError, RefusedError, RepositoryStateError
 from securepip.signing.claims.promote import promote
-from securepip.signing.claims.register import Register
-from securepip.signing.claims.tree import Claim
-from securepip.signing.transactions.accept import accept, claim
-from securepip.signing.transactions.check import Property
-from securepip.signing.transactions.compose import draft, withdrawn
-from securepip.signing.transactions.state import state_in
-from securepip.signing.transactions.statement import (
+from securepip.signing.claims.transactions.accept import accept, claim
+from securepip.signing.claims.transactions.check import Property
+from securepip.signing.claims.transactions.compose import draft, withdrawn
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.claims.transactions.statement import (
     PAYLOAD_TYPE,
     SignedStatement,
     Statement,
     check_holders,
     parse_statement,
 )
+from securepip.signing.repository.claim_tree import Claim
+from securepip.signing.repository.register import Register
 from tests.signing.clients import fetch_everything
 from tests.support.maintainers import Maintainers
 from tests.support.repositories import MadeRepository

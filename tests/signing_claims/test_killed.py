@@ -20,8 +20,8 @@ import pytest
 from packaging.utils import NormalizedName
 
 from securepip.signing.claims.promote import promote
-from securepip.signing.repository import Repository
-from securepip.signing.transactions.accept import accept, claim
+from securepip.signing.claims.transactions.accept import accept, claim
+from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.signing.killing import kill_points, run_until
 from tests.support.maintainers import Maintainers
@@ -112,8 +112,8 @@ def test_killing_at_random_moments_harms_nobody(
         f"import sys; sys.path.insert(0, {str(_SOURCES)!r})\n"
         "from pathlib import Path\n"
         "from securepip.signing.claims.promote import promote\n"
-        "from securepip.signing.repository import Repository\n"
-        "from securepip.signing.transactions.accept import accept\n"
+        "from securepip.signing.repository.repository import Repository\n"
+        "from securepip.signing.claims.transactions.accept import accept\n"
         "repository = Repository.open(Path(sys.argv[1])); print('begin', flush=True)\n"
         "promote(repository) if sys.argv[2] == 'promote' else accept(repository, Path(sys.argv[3]))"
     )

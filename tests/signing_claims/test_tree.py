@@ -12,7 +12,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, page_target
-from securepip.signing.claims.tree import MAX_PROJECTS, TOPS, ClaimTree, Keyholders
+from securepip.signing.repository.claim_tree import MAX_PROJECTS, TOPS, ClaimTree, Keyholders
 
 _KEY = CryptoSigner.generate_ed25519().public_key
 _OTHER = CryptoSigner.generate_ed25519().public_key

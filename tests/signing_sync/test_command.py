@@ -14,8 +14,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from securepip.cli import main
-from securepip.signing.repository import Repository
-from securepip.signing.upstream import fetch
+from securepip.signing.overlay.upstream import fetch
+from securepip.signing.repository.repository import Repository
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
 from tests.support.machine import Machine

@@ -10,7 +10,7 @@ import pytest
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
-from securepip.signing.sync import accept_change, memory
+from securepip.signing.overlay import accept_change, memory
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index, OfferedFile, project
 from tests.support.repositories import MadeRepository

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from securepip.errors import TransportError
-from securepip.signing.sync import run as sync_run
-from securepip.signing.upstream import fetch
-from securepip.signing.upstream.pip_configuration import read_pip_configuration
+from securepip.signing.overlay import run as sync_run
+from securepip.signing.overlay.upstream import fetch
+from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
 from tests.support.hostile import serve_hostile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import SecurepipError
-from securepip.signing.upstream.pip_configuration import read_pip_configuration
+from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
 
 
 @pytest.fixture(autouse=True)

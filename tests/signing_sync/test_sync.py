@@ -13,12 +13,12 @@ from packaging.utils import NormalizedName
 from securepip.errors import UsageError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import ProjectPage, format_time
-from securepip.signing.remove import remove
-from securepip.signing.sync import SyncReport, offered
-from securepip.signing.sync import run as sync_run
-from securepip.signing.upstream import http_index, simple_api
-from securepip.signing.upstream.page import Reason, UpstreamPage
-from securepip.signing.upstream.sources import open_sources
+from securepip.signing.overlay import SyncReport, offered
+from securepip.signing.overlay import run as sync_run
+from securepip.signing.overlay.upstream import http_index, simple_api
+from securepip.signing.overlay.upstream.page import Reason, UpstreamPage
+from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.publish.remove import remove
 from securepip.transport import Transport
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index, project, serve_index

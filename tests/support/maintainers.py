@@ -16,12 +16,12 @@ from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
 
 from securepip.formats.page import ProjectPage
-from securepip.signing.add import read_distribution
-from securepip.signing.claims.tree import Keyholders
-from securepip.signing.keys import KeyRing, no_passphrase
-from securepip.signing.transactions import accept as accepting
-from securepip.signing.transactions.compose import Draft, draft, with_files
-from securepip.signing.transactions.state import state_in
+from securepip.signing.claims.transactions import accept as accepting
+from securepip.signing.claims.transactions.compose import Draft, draft, with_files
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.keys.ring import KeyRing, no_passphrase
+from securepip.signing.publish.add import read_distribution
+from securepip.signing.repository.claim_tree import Keyholders
 from tests.support.repositories import MadeRepository
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from securepip.formats.digests import Sha256
-from securepip.signing.add import add
-from securepip.signing.config import Expiry
-from securepip.signing.create import create
-from securepip.signing.repository import Published, Repository
-from securepip.signing.serve import RepositoryServer
+from securepip.signing.publish.add import add
+from securepip.signing.publish.create import create
+from securepip.signing.publish.serve import RepositoryServer
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.repository import Published, Repository
 
 
 @dataclass(frozen=True)

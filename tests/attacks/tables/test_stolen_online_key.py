@@ -14,7 +14,7 @@ import pytest
 from packaging.utils import NormalizedName
 
 from securepip.signing.claims.promote import promote
-from securepip.signing.transactions.accept import accept
+from securepip.signing.claims.transactions.accept import accept
 from tests.attacks.refusals import assert_refused
 from tests.attacks.tables.thief import Thief
 from tests.attacks.tables.world import EXPIRY, SERVED, World, ago, opened

@@ -28,7 +28,7 @@ from tuf.api.metadata import (
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
-from securepip.signing.commit import name_role
+from securepip.signing.repository.commit import name_role
 from tests.attacks.tables.world import SERVED, World
 from tests.support.wheels import make_wheel
 

@@ -17,12 +17,12 @@ from unittest import mock
 from securesystemslib.signer import CryptoSigner, Key, Signer
 
 from securepip.signing.claims.promote import promote
-from securepip.signing.config import Expiry
-from securepip.signing.keys import store
-from securepip.signing.proposal import Replacement, propose
-from securepip.signing.repository import Repository
-from securepip.signing.rotate import execute, keyids_of
-from securepip.signing.transactions.accept import accept
+from securepip.signing.claims.transactions.accept import accept
+from securepip.signing.keys.ring import store
+from securepip.signing.offline.proposal import Replacement, propose
+from securepip.signing.offline.rotate import execute, keyids_of
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.repository import Repository
 from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel

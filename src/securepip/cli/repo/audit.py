@@ -16,9 +16,9 @@ from securepip.errors import UsageError
 
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
-    from securepip.signing.audit import Comparison
-    from securepip.signing.log import Entry
-    from securepip.signing.roles import Roles
+    from securepip.signing.offline.audit import Comparison
+    from securepip.signing.repository.log import Entry
+    from securepip.signing.repository.roles import Roles
     from securepip.transport import Transport
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -51,7 +51,7 @@ def _add_audit(commands: Commands) -> None:
 def _audit(arguments: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
-    from securepip.signing.audit import compare
+    from securepip.signing.offline.audit import compare
 
     if arguments.second is None:
         return _audit_own(arguments)
@@ -70,8 +70,8 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _audit_own(arguments: argparse.Namespace) -> int:
-    from securepip.signing.audit import check_own
-    from securepip.signing.repository import Repository
+    from securepip.signing.offline.audit import check_own
+    from securepip.signing.repository.repository import Repository
 
     with Repository.open(Path(arguments.first)) as repository:
         entries = check_own(repository)
@@ -85,7 +85,7 @@ def _audit_own(arguments: argparse.Namespace) -> int:
 def _fingerprint(arguments: argparse.Namespace) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
-    from securepip.signing.config import CONFIG_NAME, STATE_DIR, load_config
+    from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, load_config
 
     if arguments.root_sha256 is not None:
         return parse_sha256(arguments.root_sha256)
@@ -100,7 +100,7 @@ def _fingerprint(arguments: argparse.Namespace) -> Sha256:
 
 def _state(place: str, folder: Path, transport: Transport, root_sha256: Sha256) -> Roles:
     from securepip.formats.layout import METADATA_DIR
-    from securepip.signing.audit import fetch_state, read_state
+    from securepip.signing.offline.audit import fetch_state, read_state
     from securepip.transport import file_url_to_path
     from securepip.trust.location import parse_location
 
@@ -142,7 +142,7 @@ def _add_log(commands: Commands) -> None:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    from securepip.signing.repository import Repository
+    from securepip.signing.repository.repository import Repository
 
     with Repository.open(arguments.folder) as repository:
         for entry in repository.log.check(repository.roles().timestamp.signed):
@@ -180,8 +180,8 @@ def _add_gc(commands: Commands) -> None:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    from securepip.signing.gc import sweep
-    from securepip.signing.repository import Repository
+    from securepip.signing.publish.gc import sweep
+    from securepip.signing.repository.repository import Repository
 
     if arguments.grace < 0:
         raise UsageError("--grace: a number of days")

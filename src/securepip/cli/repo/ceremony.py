@@ -22,7 +22,7 @@ from securepip.errors import UsageError
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
-    from securepip.signing.ceremony.steps import Signing
+    from securepip.signing.offline.ceremony.steps import Signing
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -65,10 +65,10 @@ def _add_prepare(inner: Commands) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from securepip.signing import keys
-    from securepip.signing.ceremony.steps import prepare
-    from securepip.signing.ceremony.words import describe
-    from securepip.signing.rotate import NewKeys
+    from securepip.signing.keys import ring as keys
+    from securepip.signing.offline.ceremony.steps import prepare
+    from securepip.signing.offline.ceremony.words import describe
+    from securepip.signing.offline.rotate import NewKeys
 
     coming = public_keys(arguments.new_key)
     with open_repository(arguments) as repository:
@@ -99,7 +99,7 @@ def public_keys(settings: list[str]) -> dict[str, list[Key]]:
         UsageError: It is of another form.
         FormatError: A file holds no public key.
     """
-    from securepip.signing.maintainer import read_public
+    from securepip.signing.keys.maintainer import read_public
 
     found: dict[str, list[Key]] = {}
     for setting in settings:
@@ -130,9 +130,9 @@ def _add_sign(inner: Commands) -> None:
 
 def _sign(arguments: argparse.Namespace) -> int:
     from securepip.formats.digests import parse_sha256
-    from securepip.signing.ceremony.steps import Signing
-    from securepip.signing.ceremony.words import describe
-    from securepip.signing.maintainer import open_keys
+    from securepip.signing.keys.maintainer import open_keys
+    from securepip.signing.offline.ceremony.steps import Signing
+    from securepip.signing.offline.ceremony.words import describe
 
     known = None if arguments.root_sha256 is None else parse_sha256(arguments.root_sha256)
     signing = Signing(arguments.bundle, known)
@@ -180,7 +180,7 @@ def _add_collect(inner: Commands) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from securepip.signing.ceremony.steps import collect
+    from securepip.signing.offline.ceremony.steps import collect
 
     with open_repository(arguments) as repository:
         done = collect(repository, arguments.bundles)

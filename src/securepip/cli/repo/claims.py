@@ -12,7 +12,7 @@ from securepip.cli.repo.keys import add_key_options, open_repository
 from securepip.formats.layout import CLAIMED_ROLE
 
 if TYPE_CHECKING:
-    from securepip.signing.transactions.accept import Accepted
+    from securepip.signing.claims.transactions.accept import Accepted
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -47,7 +47,7 @@ def _add_claim(commands: Commands) -> None:
 
 
 def _claim(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.accept import claim
+    from securepip.signing.claims.transactions.accept import claim
 
     with open_repository(arguments, (arguments.offline_keys,)) as repository:
         done = claim(repository, arguments.request, replace_keys=arguments.replace_keys)
@@ -79,7 +79,7 @@ def _add_accept(commands: Commands) -> None:
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.accept import accept
+    from securepip.signing.claims.transactions.accept import accept
 
     with open_repository(arguments) as repository:
         done = accept(repository, arguments.transaction, restore=arguments.restore)
@@ -168,7 +168,7 @@ def _add_freeze(commands: Commands) -> None:
 
 def _freeze(arguments: argparse.Namespace) -> int:
     from securepip.formats.layout import parse_project
-    from securepip.signing.claims.register import Register
+    from securepip.signing.repository.register import Register
 
     project = parse_project(arguments.project)
     with open_repository(arguments) as repository, repository.lock():

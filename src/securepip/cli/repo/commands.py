@@ -18,12 +18,12 @@ from securepip.cli.repo import audit, ceremony, claims, recover, rotate, sync
 from securepip.cli.repo.keys import add_key_options, new_passphrase, open_repository, pin
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
-from securepip.signing.config import DEFAULT_EXPECTED_FILES, STATE_DIR
+from securepip.signing.repository.config import DEFAULT_EXPECTED_FILES, STATE_DIR
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from securepip.signing.status import ClaimStatus
+    from securepip.signing.publish.status import ClaimStatus
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -77,8 +77,8 @@ def _add_init(inner: Commands) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from securepip.signing.config import parse_expiry
-    from securepip.signing.create import create
+    from securepip.signing.publish.create import create
+    from securepip.signing.repository.config import parse_expiry
 
     if arguments.expected_files < 1:
         raise UsageError("--expected-files: at least 1")
@@ -121,7 +121,7 @@ def _add_add(inner: Commands) -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from securepip.signing.add import add
+    from securepip.signing.publish.add import add
 
     with open_repository(arguments) as repository:
         published = add(repository, arguments.files, restore=arguments.restore)
@@ -141,7 +141,7 @@ def _add_remove(inner: Commands) -> None:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from securepip.signing.remove import remove
+    from securepip.signing.publish.remove import remove
 
     with open_repository(arguments) as repository:
         removed = remove(repository, arguments.what)
@@ -163,7 +163,7 @@ def _add_refresh(inner: Commands) -> None:
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
-    from securepip.signing.refresh import refresh
+    from securepip.signing.publish.refresh import refresh
 
     with open_repository(arguments, (arguments.offline_keys,)) as repository:
         done = refresh(repository, offline=arguments.offline_keys is not None)
@@ -181,10 +181,10 @@ def _add_status(inner: Commands) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from securepip.signing.audit import check_own
-    from securepip.signing.recover import RECOVERY_DIR
-    from securepip.signing.rotate import PENDING_DIR
-    from securepip.signing.status import OFFLINE_ROLES, status
+    from securepip.signing.offline.audit import check_own
+    from securepip.signing.offline.recover import RECOVERY_DIR
+    from securepip.signing.offline.rotate import PENDING_DIR
+    from securepip.signing.publish.status import OFFLINE_ROLES, status
 
     with open_repository(arguments) as repository:
         shown = status(repository)
@@ -239,7 +239,7 @@ def _add_serve(inner: Commands) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from securepip.signing.serve import RepositoryServer
+    from securepip.signing.publish.serve import RepositoryServer
 
     server = RepositoryServer(
         arguments.folder,

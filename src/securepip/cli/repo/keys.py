@@ -12,7 +12,7 @@ from securepip.cli import console
 from securepip.errors import RepositoryStateError, UsageError
 
 if TYPE_CHECKING:
-    from securepip.signing.repository import Repository
+    from securepip.signing.repository.repository import Repository
 
 _MAX_PASSPHRASE_BYTES = 4096
 
@@ -39,7 +39,7 @@ def open_repository(
         UsageError: One of ``folders`` is none.
         RepositoryStateError: No repository there.
     """
-    from securepip.signing.repository import Repository
+    from securepip.signing.repository.repository import Repository
 
     named = [folder for folder in (arguments.keys, *folders) if folder is not None]
     for folder in named:

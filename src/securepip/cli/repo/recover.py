@@ -16,7 +16,7 @@ from securepip.cli.repo.rotate import add_new_key_options
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
-    from securepip.signing.recover import Findings, Recovered
+    from securepip.signing.offline.recover import Findings, Recovered
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -52,9 +52,9 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from securepip.signing import keys
-    from securepip.signing.recover import OfflineKeys, Waiting, recover
-    from securepip.signing.rotate import NewKeys
+    from securepip.signing.keys import ring as keys
+    from securepip.signing.offline.recover import OfflineKeys, Waiting, recover
+    from securepip.signing.offline.rotate import NewKeys
 
     if not arguments.offline_keys and arguments.bundle is None:
         raise UsageError(

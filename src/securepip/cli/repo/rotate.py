@@ -12,8 +12,8 @@ from securepip.cli.options import new_command
 from securepip.cli.repo.keys import add_key_options, new_passphrase, open_repository
 
 if TYPE_CHECKING:
-    from securepip.signing.repository import Repository
-    from securepip.signing.rotate import NewKeys, Rotated
+    from securepip.signing.offline.rotate import NewKeys, Rotated
+    from securepip.signing.repository.repository import Repository
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -52,8 +52,8 @@ def add_new_key_options(parser: argparse.ArgumentParser) -> None:
 
 def new_keys(arguments: argparse.Namespace, repository: Repository, *, online: bool) -> NewKeys:
     """Where the new keys of a role come from."""
-    from securepip.signing import keys
-    from securepip.signing.rotate import NewKeys
+    from securepip.signing.keys import ring as keys
+    from securepip.signing.offline.rotate import NewKeys
 
     folder = arguments.keys if online else next(iter(arguments.offline_keys), None)
     kind = keys.ONLINE if online else keys.OFFLINE
@@ -66,8 +66,8 @@ def new_keys(arguments: argparse.Namespace, repository: Repository, *, online: b
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from securepip.signing.proposal import ONLINE_ROLES
-    from securepip.signing.rotate import rotate
+    from securepip.signing.offline.proposal import ONLINE_ROLES
+    from securepip.signing.offline.rotate import rotate
 
     with open_repository(arguments, tuple(arguments.offline_keys)) as repository:
         online = arguments.role in ("online", *ONLINE_ROLES)

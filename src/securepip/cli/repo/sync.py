@@ -17,7 +17,7 @@ from securepip.cli.repo.keys import add_key_options, open_repository
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
-    from securepip.signing.sync import SyncOptions, SyncReport
+    from securepip.signing.overlay import SyncOptions, SyncReport
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -74,9 +74,9 @@ def _add_sync(commands: Commands) -> None:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from securepip.signing.sync import sync
-    from securepip.signing.upstream.pip_configuration import read_pip_configuration
-    from securepip.signing.upstream.sources import open_sources
+    from securepip.signing.overlay import sync
+    from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
+    from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.transport import Transport
 
     pip = read_pip_configuration(arguments.upstream)
@@ -93,7 +93,7 @@ def _sync(arguments: argparse.Namespace) -> int:
 def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -> SyncOptions:
     from securepip.formats.layout import parse_project
     from securepip.resolver import read_requirements
-    from securepip.signing.sync import SyncOptions
+    from securepip.signing.overlay import SyncOptions
 
     asked = read_requirements(arguments.projects, arguments.requirement, constraint_files)
     for each in asked.requirements:
@@ -119,7 +119,7 @@ def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -
 
 def _show(report: SyncReport, folder: Path) -> None:
     """Say what a sync did, in a few lines."""
-    from securepip.signing.upstream.page import Reason
+    from securepip.signing.overlay.upstream.page import Reason
 
     for remark in report.remarks:
         console.say(f"Note: {remark}", level=1)
@@ -165,7 +165,7 @@ def _add_accept_change(commands: Commands) -> None:
 
 
 def _accept_change(arguments: argparse.Namespace) -> int:
-    from securepip.signing.sync import accept_change
+    from securepip.signing.overlay import accept_change
 
     with open_repository(arguments) as repository:
         accepted, forgotten = accept_change(repository, arguments.filename)

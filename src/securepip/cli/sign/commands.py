@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from securesystemslib.signer import Key
 
-    from securepip.signing.claims.tree import Keyholders
-    from securepip.signing.keys import KeyRing
-    from securepip.signing.transactions.check import Checked
-    from securepip.signing.transactions.compose import Draft
-    from securepip.signing.transactions.state import ProjectState
+    from securepip.signing.claims.transactions.check import Checked
+    from securepip.signing.claims.transactions.compose import Draft
+    from securepip.signing.claims.transactions.state import ProjectState
+    from securepip.signing.keys.ring import KeyRing
+    from securepip.signing.repository.claim_tree import Keyholders
     from securepip.trust import Trust, TrustedRepository
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -99,7 +99,7 @@ def _add_keygen(inner: Commands) -> None:
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
-    from securepip.signing import maintainer
+    from securepip.signing.keys import maintainer
 
     if arguments.uri is not None:
         key = maintainer.register(_ring(arguments), arguments.uri)
@@ -133,8 +133,8 @@ def _add_claim(inner: Commands) -> None:
 
 
 def _claim(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.compose import draft, not_claimed
-    from securepip.signing.transactions.statement import check_holders
+    from securepip.signing.claims.transactions.compose import draft, not_claimed
+    from securepip.signing.claims.transactions.statement import check_holders
 
     holders = check_holders(tuple(_claim_keys(arguments)), arguments.threshold)
     with _project(arguments) as state:
@@ -160,7 +160,7 @@ def _claim(arguments: argparse.Namespace) -> int:
 
 
 def _claim_keys(arguments: argparse.Namespace) -> list[Key]:
-    from securepip.signing import maintainer
+    from securepip.signing.keys import maintainer
 
     if arguments.key:
         return [maintainer.read_public(path) for path in arguments.key]
@@ -183,8 +183,8 @@ def _add_release(inner: Commands) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from securepip.signing.add import read_distribution
-    from securepip.signing.transactions.compose import draft, with_files
+    from securepip.signing.claims.transactions.compose import draft, with_files
+    from securepip.signing.publish.add import read_distribution
 
     moment = datetime.now(timezone.utc)
     read = [read_distribution(path, moment) for path in arguments.files]
@@ -209,7 +209,7 @@ def _add_yank(inner: Commands) -> None:
 
 
 def _yank(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.compose import draft, yanked
+    from securepip.signing.claims.transactions.compose import draft, yanked
 
     with _project(arguments) as state:
         page = yanked(state.page, arguments.what, None if arguments.undo else arguments.reason)
@@ -226,7 +226,7 @@ def _add_withdraw(inner: Commands) -> None:
 
 
 def _withdraw(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.compose import draft, withdrawn
+    from securepip.signing.claims.transactions.compose import draft, withdrawn
 
     with _project(arguments) as state:
         page = withdrawn(state.page, arguments.what)
@@ -251,8 +251,8 @@ def _add_keys(inner: Commands) -> None:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from securepip.signing import maintainer
-    from securepip.signing.transactions.compose import changed_holders, draft, not_claimed
+    from securepip.signing.claims.transactions.compose import changed_holders, draft, not_claimed
+    from securepip.signing.keys import maintainer
 
     with _project(arguments) as state:
         if state.claim is None:
@@ -276,9 +276,9 @@ def _add_signature(inner: Commands) -> None:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    from securepip.signing.transactions.archive import open_archive
-    from securepip.signing.transactions.check import check, read_statement
-    from securepip.signing.transactions.compose import again, not_claimed
+    from securepip.signing.claims.transactions.archive import open_archive
+    from securepip.signing.claims.transactions.check import check, read_statement
+    from securepip.signing.claims.transactions.compose import again, not_claimed
 
     with open_archive(arguments.transaction) as archive:
         arguments.project = archive.project
@@ -352,7 +352,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[ProjectState]:
     from securepip.dirs import cache_dir, data_dir
     from securepip.formats.layout import parse_project
     from securepip.index import Store, VerifiedIndex
-    from securepip.signing.transactions.state import state_at
+    from securepip.signing.claims.transactions.state import state_at
     from securepip.trust import TrustStore
 
     project = parse_project(arguments.project)
@@ -383,7 +383,7 @@ def _repository(trust: Trust, named: str | None, project: NormalizedName) -> Tru
 
 def _ring(arguments: argparse.Namespace) -> KeyRing:
     """The maintainer's keys: opened once, so that a passphrase is asked for once."""
-    from securepip.signing import maintainer
+    from securepip.signing.keys import maintainer
 
     if hasattr(arguments, "ring"):
         return cast("KeyRing", arguments.ring)

@@ -20,13 +20,13 @@ from tuf.api.metadata import Metadata, Targets
 
 from securepip.errors import RepositoryStateError, SecurepipError
 from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
-from securepip.signing.claims.register import Register
-from securepip.signing.claims.tree import ClaimTree
-from securepip.signing.repository import Published, Repository, SignedProject
-from securepip.signing.transactions.accept import as_signed_project, check_statement
-from securepip.signing.transactions.archive import open_archive
-from securepip.signing.transactions.check import check, is_signed_by, read_statement
-from securepip.signing.transactions.state import state_in
+from securepip.signing.claims.transactions.accept import as_signed_project, check_statement
+from securepip.signing.claims.transactions.archive import open_archive
+from securepip.signing.claims.transactions.check import check, is_signed_by, read_statement
+from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.repository.claim_tree import ClaimTree
+from securepip.signing.repository.register import Register
+from securepip.signing.repository.repository import Published, Repository, SignedProject
 
 
 @dataclass

@@ -1,0 +1,264 @@
+"""Publishing what maintainers hand in: all of a transaction, or nothing.
+
+Rule: what takes long, reading and checking files, is done before the repository is locked; what
+others could have changed meanwhile is looked at again with the lock held. Two transactions for
+different projects can be accepted at one time, and two for one project are told apart by the
+version of its role (PEP 480's rules of concurrency).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tuf.api.metadata import Metadata, Targets
+
+from securepip.errors import RefusedError, RepositoryStateError, SecurepipError
+from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
+from securepip.signing.claims.transactions.archive import Archive, open_archive
+from securepip.signing.claims.transactions.check import (
+    Checked,
+    Property,
+    check,
+    is_signed_by,
+    read_statement,
+    refused,
+)
+from securepip.signing.claims.transactions.compose import not_claimed
+from securepip.signing.claims.transactions.state import ProjectState, state_in
+from securepip.signing.repository.claim_tree import Claim, Keyholders
+from securepip.signing.repository.register import Register
+from securepip.signing.repository.repository import Published, Repository, SignedProject
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of a transaction.
+
+    Attributes:
+        checked: What it holds; None when it had been accepted before.
+        published: What was signed here; None when nothing was.
+        waiting: Whether a change of keys now waits for the offline keys.
+        outdated: Whether a change of keys that was waiting has to be made again.
+    """
+
+    checked: Checked | None = None
+    published: Published | None = None
+    waiting: bool = False
+    outdated: bool = False
+
+
+def accept(repository: Repository, path: Path, *, restore: bool = False) -> Accepted:
+    """Publish a transaction of a project that signs for itself.
+
+    Args:
+        repository: Opened with its online key.
+        path: The transaction.
+        restore: Publish again what the operator had removed before the project was claimed.
+
+    Raises:
+        RefusedError: It lacks a property; the error says which.
+        FormatError: It is no transaction.
+        RepositoryStateError: The project does not sign for itself, or is frozen, or its files
+            cannot be published here.
+    """
+    with _opened(repository, path, _holders_of_release) as (archive, checked):
+        if checked is None:
+            return Accepted()
+        register = Register(repository)
+        register.check_not_frozen(archive.project)
+        present, statement = checked.before.claim, checked.statement
+        if present is None:
+            raise not_claimed(archive.project)
+        signed = as_signed_project(checked)
+        if restore:
+            for file in checked.files:
+                repository.ledger.restore(archive.project, file.filename)
+        if statement is None:
+            outdated = _outdates(checked.role, register.pending(archive.project))
+            return Accepted(checked, repository.publish_signed([signed]), outdated=outdated)
+        check_statement(archive, checked, present)
+        if present.top != RECENTLY_CLAIMED_ROLE:
+            register.keep_pending(archive.project, path)
+            return Accepted(checked, waiting=True)
+        tree = repository.roles().claims_below(RECENTLY_CLAIMED_ROLE)
+        said = statement.statement
+        tree.put(archive.project, said.holders, said.version)
+        return Accepted(checked, repository.publish_signed([signed], tree.changed))
+
+
+def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> Accepted:
+    """Let a project sign for itself from now on, as its request asks.
+
+    Delegation, role, and the removal from the bins become current in one snapshot: a delegation
+    without its role would stop every client, and a role without the releases of before would make
+    these vanish.
+
+    Args:
+        repository: Opened with its online key; with that of ``claimed`` too, to replace keys there.
+        path: The request.
+        replace_keys: Give a project whose keys are lost other keys, as its request asks. That is
+            the operator's decision: nobody of before has signed it.
+
+    Raises:
+        RefusedError, FormatError: As ``accept``.
+        RepositoryStateError: The project signs for itself already, or a key is not here.
+    """
+    holders_of = _holders_of_lost_claim if replace_keys else _holders_of_claim
+    with _opened(repository, path, holders_of) as (archive, checked):
+        if checked is None:
+            return Accepted()
+        statement = checked.statement
+        if statement is None:
+            raise _no_claim(archive)
+        if checked.page != checked.before.page:
+            what = f"it is not of the page of {archive.project} that is published now"
+            remedy = "Its maintainers make the request again: `securepip sign claim`."
+            raise refused(archive, Property.CONSISTENT, what, remedy)
+        present = checked.before.claim
+        top = present.top if present else RECENTLY_CLAIMED_ROLE
+        tree = repository.roles().claims_below(top)
+        tree.put(archive.project, statement.statement.holders, statement.statement.version)
+        signed = as_signed_project(checked)
+        done = Accepted(checked, repository.publish_signed([signed], tree.changed))
+        # What a thief of the old keys may have asked for must not take effect any more.
+        Register(repository).forget_pending(archive.project)
+        return done
+
+
+def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
+    """See to it that a change of keys was signed by the present ones.
+
+    Raises:
+        RefusedError: It was not, or it is an old one.
+        RepositoryStateError: It says that the present keys are lost: the operator has to decide.
+    """
+    statement = checked.statement
+    if statement is not None and statement.statement.lost:
+        raise RepositoryStateError(
+            f"{archive.path.name} asks for other keys because those of before are lost",
+            remedy="If you know that those who ask are the maintainers: "
+            "`securepip repo claim --replace-keys`",
+        )
+    if statement is None or not statement.is_signed_by(claim.holders):
+        what = "too few of the project's present keys have signed the change of keys"
+        remedy = f"The next maintainer signs: securepip sign add-signature {archive.path}"
+        raise refused(archive, Property.THRESHOLD, what, remedy)
+    if statement.statement.version <= claim.since:
+        # A change of keys that was signed long ago could bring back a key that was removed since.
+        raise refused(archive, Property.VERSION, "the change of keys is an old one")
+    if checked.page != checked.before.page:
+        what = "it changes the project's keys and its page: these are two transactions"
+        raise refused(archive, Property.CONSISTENT, what)
+
+
+def as_signed_project(checked: Checked) -> SignedProject:
+    """What was checked, as the repository publishes it."""
+    return SignedProject(checked.role, checked.page, checked.page_bytes, checked.files)
+
+
+def _outdates(role: Metadata[Targets], pending: Path | None) -> bool:
+    """Whether the change of keys that waits cannot take effect with ``role``."""
+    if pending is None:
+        return False
+    try:
+        with open_archive(pending) as archive:
+            statement = read_statement(archive)
+    except SecurepipError:
+        return True
+    return statement is None or not is_signed_by(role, statement.statement.holders)
+
+
+Holders = Callable[[Archive, ProjectState], Keyholders]
+
+
+@contextmanager
+def _opened(
+    repository: Repository, path: Path, holders_of: Holders
+) -> Iterator[tuple[Archive, Checked | None]]:
+    """A transaction that was checked, with the repository locked; None when it is current already.
+
+    Its files are checked before the lock is taken, and once more when something of the project has
+    changed until then.
+    """
+    with (
+        open_archive(path) as archive,
+        TemporaryDirectory(prefix="securepip-") as first,
+        TemporaryDirectory(prefix="securepip-") as second,
+    ):
+        state = state_in(repository, archive.project)
+        checked = None
+        if not _is_current(archive, state):
+            checked = check(archive, state, holders_of(archive, state), Path(first))
+        with repository.lock():
+            now = state_in(repository, archive.project)
+            if _is_current(archive, now):
+                checked = None
+            elif checked is None or now != checked.before:
+                checked = check(archive, now, holders_of(archive, now), Path(second))
+            yield archive, checked
+
+
+def _is_current(archive: Archive, state: ProjectState) -> bool:
+    """Whether this very role is published: by a run that was killed right after, for example."""
+    if state.role is None:
+        return False
+    try:
+        return bool(Metadata[Targets].from_bytes(archive.role()) == state.role)
+    except Exception:  # what it is, the checks will say
+        return False
+
+
+def _holders_of_release(archive: Archive, state: ProjectState) -> Keyholders:
+    if state.claim is None:
+        if archive.statement() is not None:
+            raise RepositoryStateError(
+                f"{archive.path.name} asks that {archive.project} signs for itself",
+                remedy="If you know that those who ask are its maintainers: `securepip repo claim`",
+            )
+        raise not_claimed(archive.project)
+    statement = read_statement(archive)
+    return statement.statement.holders if statement else state.claim.holders
+
+
+def _no_claim(archive: Archive) -> RefusedError:
+    return refused(archive, Property.THRESHOLD, "it says nothing about keys: it is no claim")
+
+
+def _holders_of_claim(archive: Archive, state: ProjectState) -> Keyholders:
+    holders = _asking(archive)
+    if state.claim is not None:
+        raise RepositoryStateError(
+            f"{archive.project} signs for itself already",
+            remedy="If its keys are lost, and you know that those who ask are its maintainers: "
+            "--replace-keys",
+        )
+    return holders
+
+
+def _holders_of_lost_claim(archive: Archive, state: ProjectState) -> Keyholders:
+    holders = _asking(archive)
+    statement = read_statement(archive)
+    if state.claim is None or statement is None or not statement.statement.lost:
+        raise RepositoryStateError(
+            f"{archive.path.name} does not ask for other keys of a project whose keys are lost",
+            remedy="Its maintainers make such a request with `securepip sign claim --lost-keys`.",
+        )
+    return holders
+
+
+def _asking(archive: Archive) -> Keyholders:
+    """The keys that a request names; who asks has to have them."""
+    statement = read_statement(archive)
+    if statement is None:
+        raise _no_claim(archive)
+    holders = statement.statement.holders
+    if not statement.is_signed_by(holders):
+        # Otherwise nobody could ever release again.
+        what = "too few of the keys that it names have signed the request"
+        remedy = f"The next maintainer signs: securepip sign add-signature {archive.path}"
+        raise refused(archive, Property.THRESHOLD, what, remedy)
+    return holders

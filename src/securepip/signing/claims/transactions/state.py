@@ -1,0 +1,102 @@
+"""What a repository says of a project now, as both sides need it: maintainers and operators.
+
+Rule: a maintainer's side is a client like any other. It believes what was verified from the
+pinned root on, and nothing else that the server says; an operator's side reads its own roles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, Targets
+
+from securepip.errors import VerificationError
+from securepip.formats.layout import page_target, project_role
+from securepip.formats.page import ProjectPage
+from securepip.index import VerifiedIndex
+from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders
+from securepip.signing.repository.repository import Repository
+from securepip.updater import Session
+
+
+@dataclass(frozen=True)
+class ProjectState:
+    """A project as it is published.
+
+    Attributes:
+        project: Its name.
+        page: Its page; without files where there is none yet.
+        claim: Who signs for it; None when the repository does.
+        role: Its own role; None when it has none.
+        version: The version of that role in the snapshot; 0 when it was never listed.
+    """
+
+    project: NormalizedName
+    page: ProjectPage
+    claim: Claim | None
+    role: Metadata[Targets] | None
+    version: int
+
+
+def state_in(repository: Repository, project: NormalizedName) -> ProjectState:
+    """The state in a repository of this machine.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+    """
+    roles = repository.roles()
+    name = project_role(project)
+    claim = roles.claim(project)
+    listed = roles.snapshot.signed.meta.get(f"{name}.json")
+    return ProjectState(
+        project,
+        repository.page(project) or ProjectPage(project),
+        claim,
+        roles.role(name) if claim else None,
+        listed.version if listed else 0,
+    )
+
+
+def state_at(index: VerifiedIndex, repository: str, project: NormalizedName) -> ProjectState:
+    """The state in a trusted repository, verified as an install verifies it.
+
+    Args:
+        index: Of that repository alone.
+        repository: Its name.
+        project: The project.
+
+    Raises:
+        VerificationError: What is served is not what was signed.
+        RepositoryUnavailableError: It does not answer.
+    """
+    session = index.session(repository)
+    session.prefetch([page_target(project)])
+    signed = index.signed_page(project)
+    page = ProjectPage(project)
+    if signed is not None:
+        located = index.read_page(signed)
+        page = located.page
+        index.prefetch_files((located, file) for file in page.files)
+        for file in page.files:
+            index.signed_file(located, file)
+    name = project_role(project)
+    claim = _claim_at(session, project)
+    role = session.role(name) if claim else None
+    if claim and role is None:
+        raise VerificationError(f"the role of {project} is not where its claim says")
+    return ProjectState(project, page, claim, role, session.role_version(name))
+
+
+def _claim_at(session: Session, project: NormalizedName) -> Claim | None:
+    # Where the page was looked up, every role on the way has been verified.
+    session.target(page_target(project))
+
+    def read(name: str) -> Metadata[Targets]:
+        role = session.role(name)
+        if role is None:
+            raise VerificationError(f"the role {name} was not verified")
+        return role
+
+    nobody = Keyholders((), 0)
+    return next(filter(None, (ClaimTree(top, read, nobody).find(project) for top in TOPS)), None)

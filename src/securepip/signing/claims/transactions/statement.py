@@ -1,0 +1,131 @@
+"""Statements about a project's keys: who they are from now on, and how many of them must sign.
+
+Rule: a statement is bound to the version of the project's role that it comes with, so that an old
+one cannot be handed in again. It is signed as a DSSE envelope with a payload type of its own: what
+was signed as a statement can never pass as a role of TUF, nor the other way round.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.utils import NormalizedName
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import Error as SecuresystemslibError
+from securesystemslib.signer import Key, Signer
+
+from securepip.errors import FormatError
+from securepip.formats.layout import parse_project
+from securepip.signing.keys.ring import check_public_key
+from securepip.signing.repository.claim_tree import Keyholders
+
+PAYLOAD_TYPE = "application/vnd.securepip.project-keys+json"
+MAX_KEYS = 32
+"""The most keys of one project: each costs every client of its shard some 200 bytes."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a statement says.
+
+    Attributes:
+        project: About whose keys.
+        version: The version of the project's role that it comes with, from which on it holds.
+        holders: The keys.
+        lost: Whether the keys of before are lost, so that they cannot sign this.
+    """
+
+    project: NormalizedName
+    version: int
+    holders: Keyholders
+    lost: bool = False
+
+    def to_envelope(self) -> Envelope:
+        """The form to be signed."""
+        document = {
+            "project": self.project,
+            "role-version": self.version,
+            "threshold": self.holders.threshold,
+            "lost-keys": self.lost,
+            "keys": {key.keyid: key.to_dict() for key in self.holders.keys},
+        }
+        return Envelope(json.dumps(document, sort_keys=True).encode(), PAYLOAD_TYPE, {})
+
+
+@dataclass(frozen=True)
+class SignedStatement:
+    """A statement and its signatures, which nobody has verified yet."""
+
+    statement: Statement
+    envelope: Envelope
+
+    def sign(self, signers: list[Signer]) -> None:
+        """Add signatures."""
+        for signer in signers:
+            self.envelope.sign(signer)
+
+    def is_signed_by(self, holders: Keyholders) -> bool:
+        """Whether enough of these keys have signed it."""
+        try:
+            self.envelope.verify(list(holders.keys), holders.threshold)
+        except (SecuresystemslibError, ValueError):
+            return False
+        return True
+
+    def is_begun_by(self, holders: Keyholders) -> bool:
+        """Whether at least one of these keys has signed it."""
+        return self.is_signed_by(Keyholders(holders.keys, 1))
+
+    def to_json(self) -> bytes:
+        """As it is kept in a transaction."""
+        return json.dumps(self.envelope.to_dict(), indent=1).encode()
+
+
+def parse_statement(data: bytes) -> SignedStatement:
+    """The statement in ``data``.
+
+    Raises:
+        FormatError: It is none.
+    """
+    try:
+        envelope = Envelope.from_dict(json.loads(data))
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise FormatError(f"a statement of another kind: {envelope.payload_type!r:.80}")
+        document = json.loads(envelope.payload)
+        keys = tuple(
+            Key.from_dict(str(keyid), dict(key)) for keyid, key in document["keys"].items()
+        )
+        version = document["role-version"]
+        if type(version) is not int or version < 1:
+            raise FormatError(f"not a version: {version!r:.80}")
+        holders = check_holders(keys, document["threshold"])
+        project, lost = parse_project(document["project"]), document["lost-keys"] is True
+        return SignedStatement(Statement(project, version, holders, lost), envelope)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        SecuresystemslibError,
+    ) as error:
+        raise FormatError(f"this is no statement about keys: {error!r:.200}") from None
+
+
+def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
+    """``keys`` with ``threshold``, if the two make sense.
+
+    Raises:
+        FormatError: There are too many or too few keys, or one is there twice.
+    """
+    if not 1 <= len(keys) <= MAX_KEYS:
+        raise FormatError(f"a project has 1 to {MAX_KEYS} keys, not {len(keys)}")
+    if type(threshold) is not int or not 1 <= threshold <= len(keys):
+        raise FormatError(f"a threshold of {threshold!r:.20}, of {len(keys)} keys")
+    # One key under two ids would be two signatures by one person.
+    distinct = {check_public_key(key).keyval["public"] for key in keys}
+    if len(distinct) != len(keys):
+        raise FormatError("one key is there twice")
+    return Keyholders(tuple(sorted(keys, key=lambda key: key.keyid)), threshold)

@@ -1,0 +1,130 @@
+"""A maintainer's own keys on this machine, and public keys as files to hand around.
+
+Rule: a private key never leaves its folder or device. What maintainers send each other and the
+operator is the public half, one small JSON file, with an id that each side can compare.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from securesystemslib.exceptions import Error as SecuresystemslibError
+from securesystemslib.signer import Key
+
+from securepip.dirs import data_dir, replace_file
+from securepip.errors import FormatError, RepositoryStateError, UsageError
+from securepip.signing.keys import ring as keys
+from securepip.signing.keys.ring import KeyRing, Passphrase
+
+KIND = "maintainer"
+_MAX_BYTES = 64 << 10
+
+
+def default_folder() -> Path:
+    """Where a maintainer's keys are unless they say otherwise."""
+    return data_dir() / "keys" / KIND
+
+
+def open_keys(folders: Iterable[Path], passphrase: Passphrase, pin: Passphrase) -> KeyRing:
+    """The keys of the maintainer at this machine.
+
+    Args:
+        folders: Looked into first.
+        passphrase: Asked when an encrypted key is to be used.
+        pin: Asked when a device is to sign.
+
+    Raises:
+        RepositoryStateError: The list of keys on devices cannot be read.
+    """
+    return KeyRing([*folders, default_folder()], _uris(), passphrase, pin=pin)
+
+
+def generate(folder: Path | None, passphrase: bytes | None) -> Key:
+    """Make a key in ``folder``, or where keys are by default.
+
+    Raises:
+        RepositoryStateError: It cannot be written there.
+    """
+    (signer,) = keys.generate(folder or default_folder(), [KIND], passphrase)
+    key: Key = signer.public_key
+    return key
+
+
+def register(ring: KeyRing, uri: str) -> Key:
+    """Remember a key that is there already, on a device or in a key service.
+
+    Raises:
+        UsageError: No URI of a key.
+        RepositoryStateError: It cannot be reached, or the list cannot be written.
+    """
+    uri, key = ring.public_key(uri)
+    uris = _uris() | {key.keyid: uri}
+    path = _uris_path()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, json.dumps(uris, indent=1).encode())
+    except OSError as error:
+        raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
+    return key
+
+
+def own_keys(folders: Iterable[Path]) -> list[str]:
+    """The ids of the maintainer's keys on this machine.
+
+    Raises:
+        RepositoryStateError: The list of keys on devices cannot be read.
+    """
+    found = [
+        path.name.split(".")[-2]
+        for folder in (*folders, default_folder())
+        for path in sorted(folder.glob("*.*.pem"))
+    ]
+    return list(dict.fromkeys([*found, *_uris()]))
+
+
+def write_public(key: Key, path: Path) -> None:
+    """Write the public ``key`` to a file to hand around.
+
+    Raises:
+        RepositoryStateError: It cannot be written.
+    """
+    try:
+        path.write_text(json.dumps({"keyid": key.keyid, **key.to_dict()}, indent=1) + "\n")
+    except OSError as error:
+        raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def read_public(path: Path) -> Key:
+    """The public key in a file that ``write_public`` has written.
+
+    Raises:
+        UsageError: It cannot be read.
+        FormatError: It is none.
+    """
+    try:
+        with path.open("rb") as stream:
+            document = json.loads(stream.read(_MAX_BYTES))
+        keyid = document.pop("keyid")
+        if not isinstance(keyid, str):
+            raise TypeError(f"an id of {keyid!r:.80}")
+        return keys.check_public_key(Key.from_dict(keyid, document))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, SecuresystemslibError) as error:
+        raise FormatError(f"{path} is no public key of a maintainer: {error!r:.200}") from None
+
+
+def _uris_path() -> Path:
+    return data_dir() / "maintainer-keys.json"
+
+
+def _uris() -> dict[str, str]:
+    try:
+        document = json.loads(_uris_path().read_bytes())
+        return {str(keyid): str(uri) for keyid, uri in document.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise RepositoryStateError(f"{_uris_path()} cannot be read: {error}") from None

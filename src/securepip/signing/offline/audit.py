@@ -1,0 +1,269 @@
+"""Comparing two states of a repository, and one state with what was signed here.
+
+Rule: both states are verified, from the first root on, before they are compared; a state that does
+not verify is no state. What is compared is what a client would be given: for a project that signs
+for itself, its own role and nothing that the bins say of it.
+
+Source: PEP 458 and PEP 480, "Auditing Snapshots".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Timestamp
+
+from securepip.errors import RepositoryStateError, TransportError, VerificationError
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.layout import METADATA_DIR, project_of_target
+from securepip.signing.offline.proposal import BIN_ROLE, OFFLINE_ROLES, ONLINE_ROLES
+from securepip.signing.repository.claim_tree import TOPS, Keyholders
+from securepip.signing.repository.log import Entry
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
+from securepip.transport import Transport, redact
+from securepip.trust.bootstrap import MAX_ROOT_BYTES, MAX_ROOT_VERSIONS
+from securepip.updater.session import MAX_TARGETS_BYTES
+
+MAX_SNAPSHOT_BYTES = 64 << 20
+_ROLE_FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,250}\.json")
+_NOBODY = Keyholders((), 0)
+
+
+@dataclass(frozen=True)
+class TargetChange:
+    """A target that differs.
+
+    Attributes:
+        path: Its target path.
+        before: Its digest in the first state; None where it is not there.
+        after: Its digest in the second.
+    """
+
+    path: str
+    before: Sha256 | None
+    after: Sha256 | None
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """A role, or a project, whose keys differ.
+
+    Attributes:
+        role: Its name; ``bin-n`` for the bins.
+        gone: The ids of the keys that only the first state names.
+        came: The ids of those that only the second names.
+        thresholds: How many signatures it takes, in the first and the second; 0 without delegation.
+    """
+
+    role: str
+    gone: tuple[str, ...]
+    came: tuple[str, ...]
+    thresholds: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the second state differs from the first.
+
+    Attributes:
+        targets: By path.
+        keys: By role.
+        older: Roles of which the second state has an older version, with both versions.
+    """
+
+    targets: tuple[TargetChange, ...]
+    keys: tuple[KeyChange, ...]
+    older: tuple[tuple[str, int, int], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.targets or self.keys or self.older)
+
+
+def compare(first: Roles, second: Roles) -> Comparison:
+    """Compare two states.
+
+    Raises:
+        VerificationError: A role of one of them is not signed as it has to be.
+    """
+    try:
+        return Comparison(
+            tuple(_target_changes(first, second)),
+            tuple(_key_changes(first, second)),
+            tuple(_older(first, second)),
+        )
+    except RepositoryStateError as error:
+        raise _unverified(error) from None
+
+
+def read_state(metadata: Path, root_sha256: Sha256) -> Roles:
+    """The state whose metadata is in a folder, verified as far as it is read.
+
+    Raises:
+        VerificationError: It is not signed as it has to be.
+    """
+    try:
+        return Roles(metadata, root_sha256)
+    except RepositoryStateError as error:
+        raise _unverified(error) from None
+
+
+def fetch_state(location: str, folder: Path, transport: Transport, root_sha256: Sha256) -> Roles:
+    """The state that a mirror serves: its metadata, fetched into ``folder``, and verified.
+
+    Args:
+        location: The mirror's base URL, with a slash at the end.
+        folder: An empty folder.
+        transport: Fetches.
+        root_sha256: The digest of the first root.
+
+    Raises:
+        VerificationError: It is not signed as it has to be.
+        TransportError: It cannot be fetched.
+    """
+    base = f"{location}{METADATA_DIR}/"
+
+    def fetch(name: str, most: int) -> None:
+        (folder / name).write_bytes(transport.get(base + name, max_bytes=most).body)
+
+    for version in range(1, MAX_ROOT_VERSIONS + 1):
+        try:
+            fetch(f"{version}.root.json", MAX_ROOT_BYTES)
+        except TransportError as error:
+            if version > 1 and error.status in (403, 404):
+                break
+            raise
+    fetch(TIMESTAMP_NAME, MAX_ROOT_BYTES)
+    try:
+        timestamp = Metadata[Timestamp].from_file(str(folder / TIMESTAMP_NAME)).signed
+        fetch(f"{timestamp.snapshot_meta.version}.snapshot.json", MAX_SNAPSHOT_BYTES)
+    except (RepositoryError, AttributeError) as error:
+        raise VerificationError(f"{redact(base)}{TIMESTAMP_NAME} is none: {error}") from None
+    state = read_state(folder, root_sha256)
+    listed = state.snapshot.signed.meta
+    for name in listed:
+        # Who signs the snapshot may be the attacker: no name may lead out of the folder.
+        if not _ROLE_FILE.fullmatch(name):
+            raise VerificationError(f"{redact(base)} lists a role that cannot be: {name!r:.80}")
+    names = [f"{meta.version}.{name}" for name, meta in listed.items()]
+    for _ in transport.map(lambda name: fetch(name, MAX_TARGETS_BYTES), names):
+        pass
+    return state
+
+
+def check_own(repository: Repository) -> tuple[Entry, ...]:
+    """See to it that all that is current was signed here, by what the log says.
+
+    Somebody who has stolen a key can sign a state that every client accepts; this machine, which
+    did not sign it, need not.
+
+    Returns:
+        The entries of the log.
+
+    Raises:
+        RepositoryStateError: The log was changed, or a current file is not in it or cannot be
+            read, or the state is an older one than was signed last.
+    """
+    roles = repository.roles()
+    entries = repository.log.check(roles.timestamp.signed)
+    signed = {(each.role, each.version): each.sha256 for entry in entries for each in entry.signed}
+    metadata = repository.folder / METADATA_DIR
+    current = [("root", version) for version in range(1, roles.root.signed.version + 1)]
+    current.append(("snapshot", roles.snapshot.signed.version))
+    for name, meta in roles.snapshot.signed.meta.items():
+        current.append((name.removesuffix(".json"), meta.version))
+    for role, version in current:
+        path = metadata / f"{version}.{role}.json"
+        try:
+            found = sha256_of(path.read_bytes())
+        except OSError as error:
+            raise RepositoryStateError(
+                f"{path} cannot be read: {error.strerror}",
+                meaning="It is current: without it, clients cannot install what it is about.",
+                remedy="Restore it from a backup or a mirror, and run this again.",
+            ) from None
+        if signed.get((role, version)) != found:
+            raise RepositoryStateError(
+                f"{path} was not signed by this repository, by what its log says",
+                meaning="Somebody else has signed it, with a key that is not his.",
+                remedy="securepip repo recover replaces the keys and restores what was changed.",
+            )
+    return entries
+
+
+def targets_of(roles: Roles) -> dict[str, Sha256]:
+    """The digest of every target, as clients are given it."""
+    found: dict[str, Sha256] = {}
+    claims = [claim for top in TOPS for claim in roles.claims_below(top).claims()]
+    claimed = {claim.project for claim in claims}
+    for name in roles.bin_names():
+        for path, target in roles.role(name).signed.targets.items():
+            if project_of_target(path) not in claimed:
+                found[path] = parse_sha256(target.hashes.get("sha256"))
+    # The other way round, so that `claimed`, which clients ask first, has the last word.
+    for claim in reversed(claims):
+        for path, target in roles.role(claim.role).signed.targets.items():
+            if project_of_target(path) == claim.project:
+                found[path] = parse_sha256(target.hashes.get("sha256"))
+    return found
+
+
+def _target_changes(first: Roles, second: Roles) -> Iterator[TargetChange]:
+    before, after = targets_of(first), targets_of(second)
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            yield TargetChange(path, before.get(path), after.get(path))
+
+
+def _key_changes(first: Roles, second: Roles) -> Iterator[KeyChange]:
+    before, after = holders_of(first), holders_of(second)
+    for role in [*before, *(role for role in after if role not in before)]:
+        old, new = before.get(role, _NOBODY), after.get(role, _NOBODY)
+        if (set(old.keyids), old.threshold) != (set(new.keyids), new.threshold):
+            yield KeyChange(
+                role,
+                tuple(keyid for keyid in old.keyids if keyid not in new.keyids),
+                tuple(keyid for keyid in new.keyids if keyid not in old.keyids),
+                (old.threshold, new.threshold),
+            )
+
+
+def holders_of(roles: Roles) -> dict[str, Keyholders]:
+    """Who signs each role: the frame, all bins as one, and every project that signs for itself."""
+    found = {}
+    for name in (*OFFLINE_ROLES, *ONLINE_ROLES):
+        found[name] = roles.holders(next(roles.bin_names()) if name == BIN_ROLE else name)
+    for top in TOPS:
+        for claim in roles.claims_below(top).claims():
+            found.setdefault(claim.role, claim.holders)
+    return found
+
+
+def _older(first: Roles, second: Roles) -> Iterator[tuple[str, int, int]]:
+    known = _versions(first)
+    for name, version in _versions(second).items():
+        before = known.get(name, 0)
+        if version < before:
+            yield name, before, version
+
+
+def _versions(roles: Roles) -> dict[str, int]:
+    listed = roles.snapshot.signed.meta
+    return {
+        "root": roles.root.signed.version,
+        "timestamp": roles.timestamp.signed.version,
+        "snapshot": roles.snapshot.signed.version,
+        **{name.removesuffix(".json"): meta.version for name, meta in listed.items()},
+    }
+
+
+def _unverified(error: RepositoryStateError) -> VerificationError:
+    return VerificationError(
+        error.what,
+        meaning="This copy is damaged, or somebody changed it: it proves nothing.",
+        remedy="Compare with another copy.",
+    )

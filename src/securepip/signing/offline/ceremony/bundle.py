@@ -1,0 +1,152 @@
+"""A proposal on its way: a folder that is carried from the server to the key holders and back.
+
+    BUNDLE/ceremony.json     what it is for
+    BUNDLE/new/              what is to be signed, with the signatures that it has so far
+    BUNDLE/current/          what is current, to compare with and to judge signatures by
+
+Rule: it went through many hands. Everything in it is read within limits, under names that are
+built here, and believed as far as it is signed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.serialization.json import JSONSerializer
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import BINS_ROLE
+from securepip.signing.offline.proposal import Proposal
+from securepip.signing.repository.claim_tree import TOPS, shard_parent
+from securepip.signing.repository.files import Writer
+from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles, S
+
+_ABOUT = "ceremony.json"
+_NEW, _CURRENT, _UNFINISHED = "new", "current", ".unfinished"
+_NAME = re.compile(r"([1-9][0-9]{0,9})\.([a-z0-9][a-z0-9.-]{0,250})\.json")
+_MAX_BYTES = 64 << 20
+_MAX_FILES = 100_000
+_COMPACT = JSONSerializer(compact=True)
+
+
+def write_bundle(folder: Path, proposal: Proposal) -> None:
+    """Put ``proposal`` into ``folder``, over an older state of the same one.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    writer = Writer(folder / _UNFINISHED)
+    for root in proposal.roots:
+        writer.write(folder / _NEW / f"{root.signed.version}.root.json", root.to_bytes(_COMPACT))
+    for name, metadata in proposal.roles.items():
+        path = folder / _NEW / f"{metadata.signed.version}.{name}.json"
+        writer.write(path, metadata.to_bytes(_COMPACT))
+    # Last: a bundle without it is not read.
+    writer.write(folder / _ABOUT, json.dumps({"format": 1, "why": proposal.why}).encode())
+    (folder / _UNFINISHED).rmdir()
+
+
+def add_current(folder: Path, metadata: Path, roles: Roles, proposal: Proposal) -> None:
+    """Put beside it what is current, from the folder ``metadata``, as far as it is compared with.
+
+    Raises:
+        OSError: A folder cannot be read or written.
+    """
+    names = [TIMESTAMP_NAME, f"{roles.snapshot.signed.version}.snapshot.json"]
+    listed = roles.snapshot.signed.meta
+    below = {"targets", *_parents(proposal), *proposal.roles}
+    names += [f"{listed[f'{n}.json'].version}.{n}.json" for n in below if f"{n}.json" in listed]
+    (folder / _CURRENT).mkdir(parents=True)
+    for name in names:
+        shutil.copyfile(metadata / name, folder / _CURRENT / name)
+    add_roots(folder, metadata, range(1, roles.root.signed.version + 1))
+
+
+def add_roots(folder: Path, metadata: Path, versions: Iterable[int]) -> None:
+    """Put roots of these versions, from the folder ``metadata``, beside what is current.
+
+    Raises:
+        OSError: A folder cannot be read or written.
+    """
+    for version in versions:
+        name = f"{version}.root.json"
+        shutil.copyfile(metadata / name, folder / _CURRENT / name)
+
+
+def read_bundle(folder: Path) -> Proposal:
+    """The proposal in ``folder``, with the signatures that it has so far.
+
+    Raises:
+        RepositoryStateError: There is none, or it is damaged.
+    """
+    try:
+        about = json.loads(_read(folder / _ABOUT))
+        if about["format"] != 1:
+            raise ValueError(f"format {about['format']!r:.20}")
+        roots: list[Metadata[Root]] = []
+        roles: dict[str, Metadata[Targets]] = {}
+        paths = sorted((folder / _NEW).iterdir())
+        if len(paths) > _MAX_FILES:
+            raise ValueError("more files than a repository has roles")
+        for path in paths:
+            match = _NAME.fullmatch(path.name)
+            if match is None:
+                raise ValueError(f"a file called {path.name!r:.80}")
+            if match[2] == "root":
+                roots.append(_parse(path, Root, int(match[1])))
+            else:
+                roles[match[2]] = _parse(path, Targets, int(match[1]))
+        roots.sort(key=lambda root: root.signed.version)
+        return Proposal(str(about["why"])[:500], tuple(roots), roles)
+    except (OSError, ValueError, KeyError, TypeError, RepositoryError) as error:
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+
+
+def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha256]:
+    """What was current when the bundle was made, verified, and the digest of its first root.
+
+    Args:
+        folder: The bundle.
+        root_sha256: The digest of the first root, when the caller knows it.
+
+    Raises:
+        RepositoryStateError: It is not signed as it has to be, or begins with another root.
+    """
+    try:
+        first = sha256_of(_read(folder / _CURRENT / "1.root.json"))
+    except (OSError, ValueError) as error:
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+    return Roles(folder / _CURRENT, root_sha256 or first), first
+
+
+def _parents(proposal: Proposal) -> set[str]:
+    """The roles that delegate to those of the proposal."""
+    found = {BINS_ROLE, *TOPS}
+    for name in proposal.roles:
+        parent = shard_parent(name)
+        while parent is not None:
+            found.add(parent)
+            parent = shard_parent(parent)
+    return found
+
+
+def _parse(path: Path, kind: type[S], version: int) -> Metadata[S]:
+    metadata = Metadata[S].from_bytes(_read(path))
+    if not isinstance(metadata.signed, kind) or metadata.signed.version != version:
+        raise ValueError(f"{path.name} is of another role or version")
+    return metadata
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        data = stream.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"{path.name} is too large")
+    return data

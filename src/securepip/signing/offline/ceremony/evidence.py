@@ -1,0 +1,86 @@
+"""What key holders are shown of changes of a claimed project's keys: who has asked for them.
+
+Rule: the server says that a project gets other keys, and the server may be in the wrong hands. The
+bundle carries the statement that the project's maintainers have signed; the key holder's machine
+verifies it with the keys that stand in the metadata that is signed already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, Targets
+
+from securepip.errors import SecurepipError
+from securepip.formats.layout import CLAIMED_ROLE
+from securepip.signing.claims.promote import Promotion
+from securepip.signing.claims.transactions.archive import MAX_ROLE_BYTES, open_archive
+from securepip.signing.claims.transactions.statement import parse_statement
+from securepip.signing.offline.proposal import Proposal
+from securepip.signing.repository.claim_tree import Claim, claims_in
+from securepip.signing.repository.register import Register
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import Roles
+
+_STATEMENTS_DIR = "statements"
+
+
+def add_statements(bundle: Path, repository: Repository, promotion: Promotion) -> None:
+    """Put into ``bundle`` what maintainers have signed of the changes in ``promotion``."""
+    folder = bundle / _STATEMENTS_DIR
+    for project in promotion.rekeyed:
+        pending = Register(repository).pending(project)
+        if pending is not None:
+            with open_archive(pending) as archive:
+                data = archive.statement() or b""
+            folder.mkdir(exist_ok=True)
+            (folder / f"{project}.json").write_bytes(data)
+
+
+def unproven(bundle: Path, proposal: Proposal, roles: Roles) -> Iterator[str]:
+    """What ``proposal`` does to claimed projects that their maintainers have not signed, in words.
+
+    Args:
+        bundle: The bundle.
+        proposal: What is in it to be signed.
+        roles: What is current, verified.
+    """
+    listed = roles.snapshot.signed.meta
+    shards = [name for name in proposal.roles if name.partition(".")[0] == CLAIMED_ROLE]
+    before = _claims((name, roles.role(name)) for name in shards if f"{name}.json" in listed)
+    after = _claims((name, proposal.roles[name]) for name in shards)
+    for project, was in before.items():
+        claim = after.get(project)
+        if claim is None:
+            yield f"{project} would sign for itself no more: nobody can ask for that"
+        elif claim.holders != was.holders and not _is_proven(bundle, was, claim):
+            yield (
+                f"{project} would get other keys, and its present maintainers have not signed that"
+            )
+
+
+def _claims(
+    roles: Iterable[tuple[str, Metadata[Targets]]],
+) -> Mapping[NormalizedName, Claim]:
+    return {
+        claim.project: claim
+        for name, metadata in roles
+        for claim in claims_in(CLAIMED_ROLE, name, metadata)
+    }
+
+
+def _is_proven(bundle: Path, was: Claim, claim: Claim) -> bool:
+    """Whether the present maintainers have signed just these keys, and not long ago."""
+    try:
+        with (bundle / _STATEMENTS_DIR / f"{claim.project}.json").open("rb") as stream:
+            signed = parse_statement(stream.read(MAX_ROLE_BYTES))
+    except (OSError, SecurepipError):
+        return False
+    said = signed.statement
+    return (
+        (said.project, said.holders, said.version) == (claim.project, claim.holders, claim.since)
+        and said.version > was.since
+        and signed.is_signed_by(was.holders)
+    )

@@ -1,0 +1,230 @@
+"""The three steps of a ceremony: prepare on the server, sign with each key holder, collect.
+
+Rule: what is collected counts by its signatures alone: of the root, by the thresholds of the root
+before it and of itself; of what stands below, by those who delegate to it. The server's own keys
+sign only what follows from it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata
+
+from securepip.errors import FormatError, RepositoryStateError, UsageError
+from securepip.formats.digests import Sha256
+from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR, ROLE_FIELD, check_role_name
+from securepip.signing.claims import promote
+from securepip.signing.claims.promote import Promotion
+from securepip.signing.keys import ring as keys
+from securepip.signing.keys.ring import KeyRing
+from securepip.signing.offline.apply import apply
+from securepip.signing.offline.ceremony.bundle import (
+    add_current,
+    read_bundle,
+    read_current,
+    write_bundle,
+)
+from securepip.signing.offline.ceremony.evidence import add_statements, unproven
+from securepip.signing.offline.ceremony.memory import check_not_signed_before, remember
+from securepip.signing.offline.proposal import OFFLINE_ROLES, Duty, Proposal, Replacement, propose
+from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
+from securepip.signing.publish.refresh import offline_due
+from securepip.signing.repository.claim_tree import check_form
+from securepip.signing.repository.repository import Repository
+
+
+def prepare(
+    repository: Repository,
+    bundle: Path,
+    *,
+    renew: Collection[str] = (),
+    new_keys: Mapping[str, Sequence[Key]] | None = None,
+    replace: Collection[str] = (),
+    online: NewKeys | None = None,
+) -> tuple[Proposal, Promotion]:
+    """Write down what the offline keys are to sign.
+
+    In any case: what is due, and the claims that wait.
+
+    Args:
+        repository: Its offline keys are not needed.
+        bundle: The folder to be made.
+        renew: Roles to be signed anew although they are not due.
+        new_keys: The public keys that are to come, by offline role.
+        replace: The beginnings of the ids of the keys that go; by default all of these roles.
+        online: Where the new online key comes from, if there is to be one.
+
+    Raises:
+        UsageError: No such role or key.
+        RepositoryStateError: There is nothing to sign, or the folder exists.
+    """
+    new_keys = new_keys or {}
+    for role in (*renew, *new_keys):
+        if role not in OFFLINE_ROLES:
+            raise UsageError(
+                f"not a role of offline keys: {role!r:.80}",
+                remedy=f"One of: {', '.join(OFFLINE_ROLES)}",
+            )
+    if bundle.exists():
+        raise RepositoryStateError(f"{bundle} exists", remedy="Name a folder that does not.")
+    with repository.lock():
+        roles = repository.roles()
+        replacements = [
+            Replacement(name, keys_of(roles, name, replace)[name], tuple(coming))
+            for name, coming in new_keys.items()
+        ]
+        words = [f"new keys of {name}" for name in new_keys]
+        if online is not None:
+            prepared = prepare_keys(repository, keys.ONLINE, 1, online)
+            prepared.store(repository, keys.ONLINE, online)
+            for name, going in keys_of(roles, keys.ONLINE).items():
+                replacements.append(Replacement(name, going, prepared.keys))
+            words.append("new online key")
+        promotion = promote.plan(repository)
+        words += [f"{project} is claimed" for project in promotion.moved]
+        words += [f"{project} gets other keys" for project in promotion.rekeyed]
+        due = {*renew, *offline_due(roles, repository.config.expiry)}
+        words += [f"renew {name}" for name in OFFLINE_ROLES if name in due]
+        if not words:
+            raise RepositoryStateError(
+                "there is nothing to sign: no role is due, no claim waits",
+                remedy="--renew ROLE has a role signed although it is not due.",
+            )
+        proposal = propose(
+            roles,
+            repository.config.expiry,
+            why=", ".join(words)[:200],
+            replacements=replacements,
+            renew=due,
+            claimed=promotion.offline,
+        )
+        temporary = bundle.with_name(f"{bundle.name}.unfinished")
+        shutil.rmtree(temporary, ignore_errors=True)
+        add_current(temporary, repository.folder / METADATA_DIR, roles, proposal)
+        add_statements(temporary, repository, promotion)
+        write_bundle(temporary, proposal)
+        temporary.rename(bundle)
+        return proposal, promotion
+
+
+class Signing:
+    """A bundle on the machine of a key holder, to look at and to sign.
+
+    Attributes:
+        proposal: What is to be signed.
+        roles: What was current when it was prepared, verified here.
+        root_sha256: The digest of the first root, for the key holder to compare.
+    """
+
+    def __init__(self, bundle: Path, root_sha256: Sha256 | None = None) -> None:
+        """Read and verify ``bundle``.
+
+        Raises:
+            RepositoryStateError: It is damaged, begins with another root, or has a role to be
+                signed that nobody delegates to.
+        """
+        self._bundle = bundle
+        self.proposal = read_bundle(bundle)
+        self.roles, self.root_sha256 = read_current(bundle, root_sha256)
+        for number, root in enumerate(self.proposal.roots, self.roles.root.signed.version + 1):
+            if root.signed.version != number:
+                raise RepositoryStateError(f"{bundle}: root is not the next version")
+        for name, metadata in self.proposal.roles.items():
+            listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
+            if metadata.signed.version <= (listed.version if listed else 0):
+                raise RepositoryStateError(f"{bundle}: {name} is no later version")
+        self._check_names()
+        self.duties()  # before anything is shown of a role that nobody delegates to
+
+    def _check_names(self) -> None:
+        """See to it that roles and keys are called what they are: all words go by these names."""
+        try:
+            for name, metadata in self.proposal.roles.items():
+                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+                if name.partition(".")[0] == CLAIMED_ROLE:
+                    check_form(name, metadata)
+                delegations = metadata.signed.delegations
+                for key in delegations.keys.values() if delegations else ():
+                    keys.check_public_key(key)
+            for root in self.proposal.roots:
+                for key in root.signed.keys.values():
+                    keys.check_public_key(key)
+        except FormatError as error:
+            raise RepositoryStateError(
+                f"{self._bundle}: {error.what}",
+                meaning="The server asks for a signature on something other than it says.",
+                remedy="Do not sign. Tell the operator.",
+            ) from None
+
+    def unproven(self) -> list[str]:
+        """What would happen to claimed projects without their maintainers' signatures, in words."""
+        return list(unproven(self._bundle, self.proposal, self.roles))
+
+    def duties(self) -> list[Duty]:
+        """What has to be signed, and by whom."""
+        return list(self.proposal.duties(self.roles))
+
+    def sign(self, ring: KeyRing) -> dict[str, list[str]]:
+        """Sign with the keys at hand, where signatures are wanting, and keep it in the bundle.
+
+        Returns:
+            The ids of the keys that have signed, by file.
+
+        Raises:
+            RepositoryStateError: A key fails, or the bundle cannot be written; or this machine has
+                signed other contents before under the same versions or later ones.
+        """
+        ours = [duty for duty in self._last() if duty.is_for(ring)]
+        check_not_signed_before(self.root_sha256, ours)
+        # Before the first signature: a run that is killed must not be forgotten.
+        remember(self.root_sha256, ours)
+        signed = {duty.filename: duty.sign(ring) for duty in self.duties()}
+        try:
+            write_bundle(self._bundle, self.proposal)
+        except OSError as error:
+            raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
+        return {filename: keyids for filename, keyids in signed.items() if keyids}
+
+    def _last(self) -> list[Duty]:
+        """What has to be signed; of the roots, which belong together, the last one."""
+        roots = len(self.proposal.roots)
+        return self.duties()[max(0, roots - 1) :]
+
+
+def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
+    """Make what was signed current. Run again after having been killed, it goes on.
+
+    Args:
+        repository: Opened with its online key.
+        bundles: Copies of one bundle, each signed by others, or one that went around.
+
+    Returns:
+        The names of the roles that became current.
+
+    Raises:
+        RepositoryStateError: Signatures are wanting, or the repository has changed since.
+    """
+    first, *others = map(read_bundle, bundles)
+    for bundle, other in zip(bundles[1:], others, strict=True):
+        for ours, theirs in _pairs(first, other, bundle):
+            ours.signatures |= {**theirs.signatures, **ours.signatures}
+    with repository.lock():
+        return apply(repository, first)
+
+
+def _pairs(
+    first: Proposal, other: Proposal, bundle: Path
+) -> list[tuple[Metadata[Any], Metadata[Any]]]:
+    if len(first.roots) != len(other.roots) or first.roles.keys() != other.roles.keys():
+        raise RepositoryStateError(f"{bundle} is of another ceremony")
+    pairs: list[tuple[Metadata[Any], Metadata[Any]]] = [*zip(first.roots, other.roots, strict=True)]
+    pairs += [(first.roles[name], other.roles[name]) for name in first.roles]
+    for ours, theirs in pairs:
+        if ours.signed_bytes != theirs.signed_bytes:
+            raise RepositoryStateError(f"{bundle} is of another ceremony")
+    return pairs

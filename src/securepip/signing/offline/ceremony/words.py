@@ -1,0 +1,134 @@
+"""What a proposal changes, in words, for the people who are to sign it.
+
+Rule: nothing is passed over. What has words of its own is said in them; every other difference
+between the current file and the new one is shown as it stands in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tuf.api.metadata import Metadata, Role, Root, Targets
+
+from securepip.signing.offline.proposal import Proposal
+from securepip.signing.repository.commit import Delegator
+from securepip.signing.repository.roles import Roles
+
+_MOST = 20
+_SAID = {"version", "expires", "roles", "keys", "delegations", "targets"}
+
+
+def describe(proposal: Proposal, roles: Roles) -> list[str]:
+    """Lines for people; ``roles`` is what is current, verified by the machine of who signs."""
+    lines = [f"For: {proposal.why}"]
+    before = roles.root
+    for root in proposal.roots:
+        lines += _head("root", before, root)
+        if root is not proposal.roots[-1]:
+            lines.append("  for the moment of the change: old and new keys side by side")
+        lines += _differences(before, root)
+        before = root
+    listed = roles.snapshot.signed.meta
+    for name, metadata in proposal.roles.items():
+        current = roles.role(name) if f"{name}.json" in listed else None
+        lines += _head(name, current, metadata)
+        lines += _differences(current, metadata)
+    # One line for each, or a name in the bundle could end its line and say the next one itself.
+    return [line if line.isprintable() else repr(line) for line in lines]
+
+
+def _head(
+    name: str,
+    before: Metadata[Root] | Metadata[Targets] | None,
+    after: Metadata[Root] | Metadata[Targets],
+) -> Iterator[str]:
+    old = "new" if before is None else f"version {before.signed.version}"
+    yield (
+        f"{name}: {old} -> version {after.signed.version}, valid until "
+        f"{after.signed.expires:%Y-%m-%d}"
+    )
+
+
+def _differences(
+    before: Metadata[Root] | Metadata[Targets] | None,
+    after: Metadata[Root] | Metadata[Targets],
+) -> list[str]:
+    old = None if before is None else before.signed
+    lines = [*_delegated(old, after.signed)]
+    if isinstance(after.signed, Targets):
+        lines += _targets(old.targets if isinstance(old, Targets) else {}, after.signed.targets)
+    lines += _others({} if old is None else old.to_dict(), after.signed.to_dict())
+    return [f"  {line}" for line in lines] or ["  nothing else changes"]
+
+
+def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
+    old, new = _roles(before), _roles(after)
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"{name} is delegated to no more"
+            continue
+        role, was = new[name], old.get(name)
+        if was is None:
+            yield f"{name} is delegated to, signed by {role.threshold} of:"
+            yield from (f"  key {keyid}" for keyid in role.keyids)
+            yield from _scope(role)
+            continue
+        yield from (f"{name}: the key {k} goes" for k in was.keyids if k not in role.keyids)
+        yield from (f"{name}: the key {k} comes" for k in role.keyids if k not in was.keyids)
+        if role.threshold != was.threshold:
+            yield f"{name}: {role.threshold} signatures instead of {was.threshold}"
+        if _rest(role) != _rest(was):
+            yield f"{name}: {_rest(was)} becomes {_rest(role)}"
+    if list(old) != list(new) and sorted(old) == sorted(new):
+        yield f"the order of delegations becomes: {', '.join(new)}"
+    keys = {} if before is None else _keys(before)
+    for keyid, key in _keys(after).items():
+        # The id of a key says nothing of the key by itself: it is what metadata calls it.
+        if keyid in keys and keys[keyid] != key:
+            yield f"the key called {keyid} becomes another key"
+
+
+def _scope(role: Role) -> Iterator[str]:
+    rest = _rest(role)
+    if rest:
+        yield f"  for: {rest}"
+
+
+def _rest(role: Role) -> dict[str, Any]:
+    """What a delegation says beside keys and threshold."""
+    document = role.to_dict()
+    return {key: document[key] for key in document if key not in ("keyids", "threshold", "name")}
+
+
+def _roles(delegator: Delegator | None) -> Mapping[str, Role]:
+    if isinstance(delegator, Root):
+        return delegator.roles
+    if delegator is None or delegator.delegations is None:
+        return {}
+    found: dict[str, Role] = dict(delegator.delegations.roles or {})
+    if delegator.delegations.succinct_roles is not None:
+        found["bin-n"] = delegator.delegations.succinct_roles
+    return found
+
+
+def _keys(delegator: Delegator) -> dict[str, Any]:
+    if isinstance(delegator, Root):
+        return delegator.keys
+    return {} if delegator.delegations is None else delegator.delegations.keys
+
+
+def _targets(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    changed = [path for path in after if after[path] != before.get(path)]
+    gone = [path for path in before if path not in after]
+    for verb, paths in (("signs", changed), ("signs no more", gone)):
+        for path in sorted(paths)[:_MOST]:
+            yield f"{verb}: {path}"
+        if len(paths) > _MOST:
+            yield f"{verb}: {len(paths) - _MOST} more targets"
+
+
+def _others(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for field in sorted((before.keys() | after.keys()) - _SAID):
+        if before and before.get(field) != after.get(field):
+            yield f"{field}: {before.get(field)!r} becomes {after.get(field)!r}"

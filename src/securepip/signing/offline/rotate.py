@@ -1,0 +1,257 @@
+"""Replacing keys: any key of any role, with the offline keys at hand.
+
+Rule: the new keys, and what they are for, are on the disk before the first signature that names
+them is; a rotation that was killed is finished by running it again. Where the offline keys are in
+several hands, `repo ceremony` does the same by way of files.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from securesystemslib.signer import CryptoSigner, Key
+
+from securepip.errors import RepositoryStateError, UsageError
+from securepip.signing.keys import ring as keys
+from securepip.signing.offline.apply import StaleProposalError, apply
+from securepip.signing.offline.ceremony.bundle import read_bundle, write_bundle
+from securepip.signing.offline.proposal import (
+    BIN_ROLE,
+    OFFLINE_ROLES,
+    ONLINE_ROLES,
+    Proposal,
+    Replacement,
+    check_signed,
+    propose,
+)
+from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.files import flush
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import Roles
+
+ROTATABLE = (keys.ONLINE, *OFFLINE_ROLES, *ONLINE_ROLES)
+"""What can be rotated. ``online`` is one key for all roles that are signed on the server."""
+
+PENDING_DIR = "pending"
+
+
+@dataclass(frozen=True)
+class NewKeys:
+    """Where new keys come from.
+
+    Attributes:
+        folder: Where generated ones are stored.
+        passphrase: Encrypts them; None leaves them in the clear.
+        uris: Keys that exist already, on devices or in services; instead of generated ones.
+    """
+
+    folder: Path
+    passphrase: bytes | None = None
+    uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """What a rotation did.
+
+    Attributes:
+        out: The keys that have no power any more: their ids, and where they are or were, if known.
+        came: The new ones, likewise.
+        signed: The roles that were signed.
+        resumed: It finished one that had been interrupted; there are no new keys beyond those.
+    """
+
+    out: Mapping[str, str | None]
+    came: Mapping[str, str | None]
+    signed: tuple[str, ...]
+    resumed: bool
+
+
+def rotate(
+    repository: Repository, role: str, new: NewKeys, *, replace: Sequence[str] = ()
+) -> Rotated:
+    """Replace the keys of a role.
+
+    Args:
+        repository: Opened with the offline keys that have to sign.
+        role: One of ``ROTATABLE``.
+        new: Where the new keys come from.
+        replace: The ids (or their beginnings) of the keys that go; by default all of the role.
+
+    Raises:
+        UsageError: No such role or key, or not as many URIs as keys that go.
+        RepositoryStateError: Keys are missing; nothing was changed.
+    """
+    why = f"rotate {role}"
+    with repository.lock():
+        resumed = resume(repository, why)
+        if resumed is not None:
+            return resumed
+        roles = repository.roles()
+        going = keys_of(roles, role, replace)
+        prepared = prepare_keys(repository, role, len(set().union(*going.values())), new)
+        replacements = [Replacement(name, out, prepared.keys) for name, out in going.items()]
+        expiry = repository.config.expiry
+        proposal = propose(roles, expiry, why=why, replacements=replacements)
+        for duty in proposal.duties(roles):
+            duty.sign(repository.keys)
+        check_signed(proposal, roles)
+        prepared.store(repository, role, new)
+        return execute(repository, proposal)
+
+
+def execute(repository: Repository, proposal: Proposal) -> Rotated:
+    """Make a signed proposal current, in such a way that ``resume`` can finish it.
+
+    Raises:
+        RepositoryStateError: As ``apply``.
+    """
+    pending = repository.folder / STATE_DIR / PENDING_DIR
+    write_bundle(pending, proposal)
+    flush()
+    before, uris = all_keyids(repository.roles()), dict(repository.config.signers)
+    signed = apply(repository, proposal)
+    shutil.rmtree(pending)
+    return _result(repository, before, uris, signed, resumed=False)
+
+
+def resume(repository: Repository, why: str) -> Rotated | None:
+    """Finish what was killed, if anything was; the lock must be held.
+
+    Returns:
+        What was finished, if that was the same as is asked for now.
+
+    Raises:
+        RepositoryStateError: As ``apply``, unless the repository has changed since.
+    """
+    pending = repository.folder / STATE_DIR / PENDING_DIR
+    try:
+        proposal = read_bundle(pending)
+    except RepositoryStateError:
+        # Killed before it was whole: nothing had been signed on the strength of it.
+        shutil.rmtree(pending, ignore_errors=True)
+        return None
+    before, uris = all_keyids(repository.roles()), dict(repository.config.signers)
+    try:
+        signed = apply(repository, proposal)
+    except StaleProposalError:
+        shutil.rmtree(pending)
+        return None
+    shutil.rmtree(pending)
+    if proposal.why != why:
+        return None
+    return _result(repository, before, uris, signed, resumed=True)
+
+
+@dataclass(frozen=True)
+class PreparedKeys:
+    """New keys that are not stored yet.
+
+    Attributes:
+        generated: Those that are made here.
+        uris: Where the others are, by key id.
+        keys: The public keys of all.
+    """
+
+    generated: tuple[CryptoSigner, ...]
+    uris: Mapping[str, str]
+    keys: tuple[Key, ...]
+
+    def store(self, repository: Repository, role: str, new: NewKeys) -> None:
+        """Write the generated ones, and remember where all of them are.
+
+        Raises:
+            RepositoryStateError: They cannot be written.
+        """
+        if self.generated:
+            if new.folder.resolve().is_relative_to(repository.folder.resolve()):
+                raise RepositoryStateError(  # where they would be served
+                    f"keys may not be kept in the repository itself: {new.folder}"
+                )
+            keys.store(new.folder, [(role, signer) for signer in self.generated], new.passphrase)
+        uris = {**self.uris, **keys.file_uris(new.folder, self.generated)}
+        repository.set_signers({**repository.config.signers, **uris})
+
+
+def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) -> PreparedKeys:
+    """``count`` new keys, or one for a role of the server, at hand for signing.
+
+    Raises:
+        UsageError: Not as many URIs as keys, or one is none of a key.
+        RepositoryStateError: A URI cannot be reached.
+    """
+    count = 1 if role == keys.ONLINE else count
+    if not new.uris:
+        generated = tuple(CryptoSigner.generate_ed25519() for _ in range(count))
+        for signer in generated:
+            repository.keys.add(signer)
+        return PreparedKeys(generated, {}, tuple(signer.public_key for signer in generated))
+    if len(new.uris) != count:
+        raise UsageError(f"{count} keys of {role} are replaced: as many new ones are needed")
+    named = [repository.keys.public_key(uri) for uri in new.uris]
+    uris = {key.keyid: uri for uri, key in named}
+    repository.keys.remember(uris)
+    return PreparedKeys((), uris, tuple(key for _, key in named))
+
+
+def keys_of(roles: Roles, role: str, named: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """The ids of the keys that are to go, for each role that ``role`` stands for.
+
+    Raises:
+        UsageError: No such role or key.
+    """
+    if role not in ROTATABLE:
+        raise UsageError(f"not a role: {role!r:.80}", remedy=f"One of: {', '.join(ROTATABLE)}")
+    names = ONLINE_ROLES if role == keys.ONLINE else (role,)
+    found = {name: tuple(keyids_of(roles, name)) for name in names}
+    starts = tuple(named)
+    if not starts:
+        return found
+    everything = {keyid for keyids in found.values() for keyid in keyids}
+    for start in starts:
+        if sum(keyid.startswith(start) for keyid in everything) != 1:
+            raise UsageError(
+                f"not the id of one key of {role}: {start!r:.80}",
+                remedy=f"Its keys are: {', '.join(sorted(everything))}",
+            )
+    return {
+        name: tuple(keyid for keyid in keyids if keyid.startswith(starts))
+        for name, keyids in found.items()
+    }
+
+
+def keyids_of(roles: Roles, name: str) -> list[str]:
+    """The ids of the keys of a role, or of all bins (``bin-n``)."""
+    if name in roles.root.signed.roles:
+        return list(roles.root.signed.roles[name].keyids)
+    return roles.holders(next(roles.bin_names()) if name == BIN_ROLE else name).keyids
+
+
+def all_keyids(roles: Roles) -> set[str]:
+    """The ids of all keys that have power over the repository, projects' own not counted."""
+    names = (*OFFLINE_ROLES, *ONLINE_ROLES)
+    return {keyid for name in names for keyid in keyids_of(roles, name)}
+
+
+def _result(
+    repository: Repository,
+    before: set[str],
+    uris: Mapping[str, str],
+    signed: tuple[str, ...],
+    *,
+    resumed: bool,
+) -> Rotated:
+    after = all_keyids(repository.roles())
+    signers = repository.config.signers
+    # They may have been moved since.
+    uris = {keyid: repository.keys.uri(keyid) or uri for keyid, uri in uris.items()}
+    repository.set_signers({keyid: uri for keyid, uri in signers.items() if keyid in after})
+    return Rotated(
+        {keyid: uris.get(keyid) for keyid in sorted(before - after)},
+        {keyid: signers.get(keyid) for keyid in sorted(after - before)},
+        signed,
+        resumed,
+    )

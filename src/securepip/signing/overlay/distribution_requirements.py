@@ -1,0 +1,202 @@
+"""The requirements of one distribution of a page, from its ``.metadata`` or from its own bytes.
+
+Rule: no archive is unpacked, and of a large wheel only the end is fetched. What is found here
+decides which projects are signed, not whether anything can be trusted.
+"""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from securepip.errors import FormatError, TransportError
+from securepip.formats.core_metadata import (
+    ARCHIVE_ERRORS,
+    BoundedTarInfo,
+    bounded_members,
+    parse_core_metadata,
+    read_core_metadata,
+    read_wheel_metadata,
+)
+from securepip.formats.digests import sha256_of, sha256_of_stream
+from securepip.formats.page import PageFile
+from securepip.signing.overlay.dependencies import is_wheel
+from securepip.signing.overlay.offered import Reader
+from securepip.signing.overlay.remote_file import open_remote
+from securepip.transport import Transport, file_url_to_path, is_local
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_DISTRIBUTION_BYTES = 512 << 20
+"""Larger distributions are not fetched for their requirements; few have no ``.metadata``."""
+
+SMALL_BYTES = 1 << 18
+"""A wheel up to this length is fetched whole: one request."""
+
+_DEFAULT_BUILD = ("setuptools", "wheel")
+_MAX_PYPROJECT_BYTES = 1 << 20
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one distribution says.
+
+    Attributes:
+        requirements: Its Requires-Dist lines; of an sdist also what a build of it needs.
+        wrong_metadata: Whether the ``.metadata`` that the page tells of is not that of the file.
+        remark: What people should know: why there is nothing, or perhaps not everything.
+        failed: Whether another try may find more: something could not be fetched.
+    """
+
+    requirements: tuple[str, ...] = ()
+    wrong_metadata: bool = False
+    remark: str = ""
+    failed: bool = False
+
+
+def find_requirements(group: Sequence[PageFile], reader: Reader, transport: Transport) -> Found:
+    """Read the requirements of the first of ``group``; the others have the same metadata digest.
+
+    Called from several threads; raises nothing.
+    """
+    file = group[0]
+    if file.core_metadata is not None and not is_local(file.url):
+        # Mirrors may have the `.metadata` of one wheel and not of its sister.
+        for each in group[:_TRIES]:
+            try:
+                data = reader.metadata(each.url)
+            except TransportError:
+                continue
+            if sha256_of(data) == file.core_metadata:
+                return _parsed(data, (), file)
+        inside = _read_end(file, reader, transport)
+        if inside is not None and sha256_of(inside) == file.core_metadata:
+            return _parsed(inside, (), file)
+    elif (inside := _read_end(file, reader, transport)) is not None:
+        return _parsed(inside, (), file)
+    try:
+        data, build = _read_distribution(file, reader, transport)
+    except (FormatError, TransportError) as error:
+        remark = f"the requirements of {file.filename} are not known: {error.what}"
+        return Found((), remark=remark, failed=isinstance(error, TransportError))
+    return _parsed(data, build, file)
+
+
+def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
+    """What ``[build-system] requires`` of a ``pyproject.toml`` asks for (PEP 518).
+
+    Raises:
+        ValueError: It is not TOML.
+    """
+    if pyproject is None:
+        return _DEFAULT_BUILD
+    system = tomllib.loads(pyproject.decode()).get("build-system", {})
+    requires = system.get("requires") if isinstance(system, dict) else None
+    if not isinstance(requires, list):
+        return _DEFAULT_BUILD
+    return tuple(line for line in requires if isinstance(line, str) and _is_requirement(line))
+
+
+def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
+    wrong = file.core_metadata not in (None, sha256_of(data))
+    try:
+        metadata = parse_core_metadata(data)
+    except FormatError as error:
+        return Found(build, wrong, f"the metadata of {file.filename} is not valid: {error.what}")
+    remark = ""
+    if not is_wheel(file) and not metadata.is_static:
+        remark = f"{file.filename} may turn out to need more when it is built"
+    return Found((*map(str, metadata.requires_dist), *build), wrong, remark)
+
+
+def _read_end(file: PageFile, reader: Reader, transport: Transport) -> bytes | None:
+    """METADATA of a large wheel from the parts of it that hold it; None where that cannot be."""
+    if not is_wheel(file) or is_local(file.url) or file.size < SMALL_BYTES:
+        return None
+    try:
+        with open_remote(reader.fetch_url(file.url), file.size, transport) as remote:
+            return read_wheel_metadata(remote, file.filename)
+    except (TransportError, FormatError):
+        return None
+
+
+def _read_distribution(
+    file: PageFile, reader: Reader, transport: Transport
+) -> tuple[bytes, tuple[str, ...]]:
+    """The metadata file inside, and what a build needs.
+
+    Raises:
+        TransportError: It did not come.
+        FormatError: It is too large, not what the page says, or not readable.
+    """
+    if is_local(file.url):
+        return _read_archive(file_url_to_path(file.url), file)
+    if file.size > MAX_DISTRIBUTION_BYTES:
+        raise FormatError(f"it is too large ({file.size} bytes) to be fetched for them")
+    with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
+        path = Path(folder) / "distribution"
+        with path.open("w+b") as stream:
+            transport.download(reader.fetch_url(file.url), stream, max_bytes=file.size)
+            stream.seek(0)
+            if sha256_of_stream(stream)[0] != file.sha256:
+                raise FormatError("its bytes are not those that the index says (sha256)")
+        return _read_archive(path, file)
+
+
+def _read_archive(path: Path, file: PageFile) -> tuple[bytes, tuple[str, ...]]:
+    data = read_core_metadata(path, file.filename)
+    if is_wheel(file):
+        return data, ()
+    try:
+        return data, build_requirements(_read_pyproject(path, file.filename))
+    except ARCHIVE_ERRORS as error:
+        raise FormatError(f"its pyproject.toml cannot be read: {error!s:.200}") from None
+
+
+def _read_pyproject(path: Path, filename: str) -> bytes | None:
+    """The ``pyproject.toml`` in the top folder of an sdist, or None."""
+    if filename.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if _is_pyproject(name):
+                    with archive.open(name) as member:
+                        return _bounded(member)
+        return None
+    with tarfile.open(path, tarinfo=BoundedTarInfo) as tar:
+        for info in bounded_members(tar):
+            if info.isfile() and _is_pyproject(info.name):
+                stream = tar.extractfile(info)
+                return _bounded(stream) if stream is not None else None
+    return None
+
+
+def _is_pyproject(name: str) -> bool:
+    parts = name.removeprefix("./").split("/")
+    return len(parts) == 2 and parts[1] == "pyproject.toml"
+
+
+def _bounded(member: IO[bytes]) -> bytes:
+    data = member.read(_MAX_PYPROJECT_BYTES + 1)
+    if len(data) > _MAX_PYPROJECT_BYTES:
+        raise ValueError("it is too large")
+    return data
+
+
+def _is_requirement(line: str) -> bool:
+    try:
+        Requirement(line)
+    except InvalidRequirement:
+        return False
+    return True

@@ -1,0 +1,200 @@
+"""What a sync learned and the next one need not ask again: tables beside the ledger's.
+
+Rule: nothing here decides what may be signed. A row that is lost costs requests; that of a page is
+written only after the page has been published, so that a killed sync is simply done again.
+
+What a server was asked for about a file, because its index does not say it, is asked again after
+``RECHECK_SECONDS``: one wrong answer, of a proxy or a server that was broken for a moment, would
+make the file impossible to install for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from packaging.utils import NormalizedName
+
+from securepip.formats.digests import Sha256
+from securepip.signing.overlay.upstream.interface import Reading
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS upstream_page (
+    project TEXT PRIMARY KEY, settings TEXT NOT NULL, readings TEXT NOT NULL,
+    page TEXT NOT NULL, review_at REAL
+);
+CREATE TABLE IF NOT EXISTS learned_file (
+    project TEXT NOT NULL, sha256 TEXT NOT NULL,
+    size INTEGER, size_at REAL, metadata TEXT, metadata_at REAL, requirements TEXT,
+    PRIMARY KEY (project, sha256)
+);
+"""
+
+RECHECK_SECONDS = 7 * 86400.0
+"""For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
+
+
+@dataclass(frozen=True)
+class PageState:
+    """What a project's page was made from, when making it left nothing open.
+
+    Attributes:
+        settings: The options that decide what a page holds.
+        readings: What each source answered (without ``load``).
+        page: Digest of the signed page; "" when there was nothing to sign.
+        review_at: When (Unix time) a file that was too young will be old enough, or what was
+            learned is to be asked for again; None for never.
+    """
+
+    settings: str
+    readings: tuple[Reading, ...]
+    page: str
+    review_at: float | None
+
+
+@dataclass
+class Facts:
+    """What is known of a project's distributions, by the sha256 of each.
+
+    Attributes:
+        sizes: Length in bytes.
+        metadata: Digest of the ``.metadata`` file; None when there is none.
+        requirements: Its Requires-Dist lines, and the build requirements of an sdist.
+        old_sizes: Lengths learned so long ago that they are asked for again; used where nobody
+            answers.
+        old_metadata: Likewise.
+    """
+
+    sizes: dict[Sha256, int] = field(default_factory=dict)
+    metadata: dict[Sha256, Sha256 | None] = field(default_factory=dict)
+    requirements: dict[Sha256, tuple[str, ...]] = field(default_factory=dict)
+    old_sizes: dict[Sha256, int] = field(default_factory=dict)
+    old_metadata: dict[Sha256, Sha256 | None] = field(default_factory=dict)
+
+    def add(self, learned: Facts) -> None:
+        """Take over what was learned just now."""
+        for sha256, metadata in learned.metadata.items():
+            if self.old_metadata.get(sha256, metadata) != metadata:
+                # They were read from the file that is another now.
+                self.requirements.pop(sha256, None)
+        self.sizes |= learned.sizes
+        self.metadata |= learned.metadata
+        self.requirements |= learned.requirements
+
+
+class Memory:
+    """The tables. Use from one thread, with the repository's lock held."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.executescript(_SCHEMA)
+
+    def state(self, project: NormalizedName) -> PageState | None:
+        """What the project's page was last made from."""
+        row = self._connection.execute(
+            "SELECT settings, readings, page, review_at FROM upstream_page WHERE project = ?",
+            (project,),
+        ).fetchone()
+        if row is None:
+            return None
+        readings = tuple(Reading(*each) for each in json.loads(row[1]))
+        return PageState(row[0], readings, row[2], row[3])
+
+    def keep_state(self, project: NormalizedName, state: PageState) -> None:
+        """Remember it, once the page is published."""
+        readings = [[r.source, r.fingerprint, r.validator] for r in state.readings]
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO upstream_page VALUES (?, ?, ?, ?, ?)",
+                (project, state.settings, json.dumps(readings), state.page, state.review_at),
+            )
+
+    def facts(self, project: NormalizedName, now: float) -> Facts:
+        """All that is known of the project's distributions at ``now`` (Unix time)."""
+        facts = Facts()
+        rows = self._connection.execute(
+            "SELECT sha256, size, size_at, metadata, metadata_at, requirements"
+            " FROM learned_file WHERE project = ?",
+            (project,),
+        )
+        fresh = now - RECHECK_SECONDS
+        for sha256, size, size_at, metadata, metadata_at, requirements in rows:
+            if size is not None:
+                (facts.sizes if size_at > fresh else facts.old_sizes)[sha256] = size
+            if metadata is not None:
+                known = facts.metadata if metadata_at > fresh else facts.old_metadata
+                known[sha256] = metadata or None
+            if requirements is not None:
+                facts.requirements[sha256] = tuple(json.loads(requirements))
+        return facts
+
+    def keep_facts(self, project: NormalizedName, facts: Facts, now: float) -> None:
+        """Add what was learned at ``now`` (Unix time)."""
+        rows = [
+            (
+                project,
+                sha256,
+                facts.sizes.get(sha256),
+                now if sha256 in facts.sizes else None,
+                (facts.metadata[sha256] or "") if sha256 in facts.metadata else None,
+                now if sha256 in facts.metadata else None,
+                json.dumps(facts.requirements[sha256]) if sha256 in facts.requirements else None,
+            )
+            for sha256 in {*facts.sizes, *facts.metadata, *facts.requirements}
+        ]
+        with self._connection:
+            self._connection.executemany(
+                "INSERT INTO learned_file VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " size = coalesce(excluded.size, size),"
+                " size_at = coalesce(excluded.size_at, size_at),"
+                " metadata = coalesce(excluded.metadata, metadata),"
+                " metadata_at = coalesce(excluded.metadata_at, metadata_at),"
+                # Of another metadata file, they are other requirements.
+                " requirements = CASE WHEN excluded.metadata IS NULL OR metadata IS NULL"
+                " OR excluded.metadata = metadata"
+                " THEN coalesce(excluded.requirements, requirements)"
+                " ELSE excluded.requirements END",
+                rows,
+            )
+
+    def recheck_at(
+        self, project: NormalizedName, sizes: Collection[Sha256], metadata: Collection[Sha256]
+    ) -> float | None:
+        """When (Unix time) the first of these facts is old; None for never.
+
+        Args:
+            project: Whose.
+            sizes: The distributions whose index does not say their length.
+            metadata: Those of which it says nothing of a ``.metadata`` file.
+        """
+        rows = self._connection.execute(
+            "SELECT sha256, size_at, metadata_at FROM learned_file WHERE project = ?", (project,)
+        )
+        learned = [
+            moment
+            for sha256, size_at, metadata_at in rows
+            for moment, wanted in ((size_at, sizes), (metadata_at, metadata))
+            if moment is not None and sha256 in wanted
+        ]
+        return min(learned) + RECHECK_SECONDS if learned else None
+
+    def forget(self, files: Iterable[tuple[NormalizedName, Sha256]]) -> list[NormalizedName]:
+        """Ask again, at the next sync, for what was learned of these distributions.
+
+        Returns:
+            The projects of which something was learned.
+        """
+        forgotten = []
+        with self._connection:
+            for project, sha256 in files:
+                deleted = self._connection.execute(
+                    "DELETE FROM learned_file WHERE project = ? AND sha256 = ?", (project, sha256)
+                )
+                if deleted.rowcount:
+                    forgotten.append(project)
+                    self._connection.execute(
+                        "DELETE FROM upstream_page WHERE project = ?", (project,)
+                    )
+        return forgotten

@@ -1,0 +1,174 @@
+"""Deciding what of an offer becomes the project's signed page.
+
+Rule: no network here, and no writing. What an index offers can add files to a page and take them
+away, but it cannot change a file that was signed, bring back one that was revoked, or empty a page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from packaging.utils import NormalizedName
+
+from securepip.formats.layout import relative_file_url
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.overlay.offered import Offered
+from securepip.signing.overlay.report import Problem
+from securepip.signing.overlay.upstream.page import LeftOut, Reason
+from securepip.signing.repository.ledger import Ledger
+
+_FEW = 4
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The operator's choices that decide what a page holds.
+
+    Attributes:
+        now: The time of this sync (UTC).
+        min_age: Younger files are left out; None for no such rule.
+        accept_loss: Projects whose page may lose most of its files.
+    """
+
+    now: datetime
+    min_age: timedelta | None = None
+    accept_loss: frozenset[NormalizedName] = frozenset()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What becomes of a project.
+
+    Attributes:
+        page: Its page from now on; None for none.
+        left_out: What was offered and is not on it.
+        problems: What an operator has to look at.
+        refused: Files with other bytes than those signed before.
+        review_at: When a file that is too young now will be old enough.
+    """
+
+    page: ProjectPage | None
+    left_out: tuple[LeftOut, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    refused: tuple[PageFile, ...] = ()
+    review_at: datetime | None = None
+
+
+def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules: Rules) -> Settled:
+    """The page that ``offered`` makes of ``current``."""
+    project = offered.project
+    own = own_files(current)
+    if offered.page is None:
+        return _settle_unknown(project, current, own, rules)
+    if offered.page.status == "quarantined":
+        return Settled(ProjectPage(project, own) if own else None)
+    own_names = {file.filename for file in own}
+    known = ledger.known(project)
+    kept: list[PageFile] = []
+    left_out = list(offered.left_out)
+    refused: list[PageFile] = []
+    matures: list[datetime] = []
+    for file in offered.files:
+        if file.filename in own_names:
+            continue
+        reason = _why_not(file, project, known.get(file.filename), ledger, rules)
+        if reason is None:
+            kept.append(file)
+            continue
+        left_out.append(LeftOut(file.filename, reason))
+        if reason is Reason.CHANGED:
+            refused.append(file)
+        if reason is Reason.TOO_YOUNG and file.upload_time and rules.min_age:
+            matures.append(file.upload_time + rules.min_age)
+    page = ProjectPage(project, (*own, *kept), offered.page.status, offered.page.status_reason)
+    problems = _problems(project, left_out)
+    # Files that are only too young, or were revoked, are not lost.
+    kept_names = {file.filename for file in page.files} | {
+        each.filename for each in left_out if each.reason in (Reason.TOO_YOUNG, Reason.WITHDRAWN)
+    }
+    if current and project not in rules.accept_loss:
+        before = len(current.files)
+        lost = sum(file.filename not in kept_names for file in current.files)
+        if before >= _FEW and lost > before / 2:
+            what = f"{lost} of its {before} files are not offered any more as they were"
+            problems.append(_held_back(project, what))
+            page = current
+    return Settled(
+        page if page.files else None,
+        tuple(left_out),
+        tuple(problems),
+        tuple(refused),
+        min(matures, default=None),
+    )
+
+
+def own_files(page: ProjectPage | None) -> tuple[PageFile, ...]:
+    """The files of ``page`` that the repository itself holds."""
+    if page is None:
+        return ()
+    return tuple(
+        file for file in page.files if file.url == relative_file_url(page.project, file.filename)
+    )
+
+
+def _settle_unknown(
+    project: NormalizedName,
+    current: ProjectPage | None,
+    own: tuple[PageFile, ...],
+    rules: Rules,
+) -> Settled:
+    if current is None or project in rules.accept_loss:
+        return Settled(replace(current, files=own) if current and own else None)
+    return Settled(current, problems=(_held_back(project, "no index knows it any more"),))
+
+
+def _held_back(project: NormalizedName, what: str) -> Problem:
+    return Problem(
+        project,
+        f"{what}; the page signed before is kept",
+        f"If that is right: securepip repo sync DIR {project} --accept-loss {project}",
+    )
+
+
+def _why_not(
+    file: PageFile, project: NormalizedName, known: str | None, ledger: Ledger, rules: Rules
+) -> Reason | None:
+    if ledger.is_withdrawn(project, file.filename):
+        return Reason.WITHDRAWN
+    if known not in (None, file.sha256):
+        return Reason.CHANGED
+    if rules.min_age is not None:
+        if file.upload_time is None:
+            return Reason.NO_UPLOAD_TIME
+        if rules.now - file.upload_time < rules.min_age:
+            return Reason.TOO_YOUNG
+    return None
+
+
+def _problems(project: NormalizedName, left_out: list[LeftOut]) -> list[Problem]:
+    problems = [
+        Problem(
+            project,
+            f"{each.filename} has other bytes than those signed before: it is left out",
+            "Published files must never change. If you know that this change is right:\n"
+            f"securepip repo accept-change DIR {each.filename}",
+        )
+        for each in left_out
+        if each.reason is Reason.CHANGED
+    ]
+    wrong = [each.filename for each in left_out if each.reason is Reason.WRONG_SHA256]
+    if wrong:
+        problems.append(
+            Problem(project, f"{len(wrong)} files are not what their index says: {wrong[0]}")
+        )
+    ageless = [each.filename for each in left_out if each.reason is Reason.NO_UPLOAD_TIME]
+    if ageless:
+        problems.append(
+            Problem(
+                project,
+                f"the index gives no upload time for {len(ageless)} files: {ageless[0]}",
+                "Without it --min-age cannot be applied; these files are left out.",
+            )
+        )
+    return problems

@@ -1,0 +1,62 @@
+"""A simple index behind http or https: one request a project, answered with 304 when unchanged."""
+
+from __future__ import annotations
+
+from packaging.utils import NormalizedName
+
+from securepip.formats.digests import sha256_of
+from securepip.signing.overlay.upstream.fetch import get_page
+from securepip.signing.overlay.upstream.interface import ABSENT, Reading
+from securepip.signing.overlay.upstream.page import UpstreamPage
+from securepip.signing.overlay.upstream.simple_api import ACCEPT, parse_simple_page
+from securepip.transport import Answer, Transport, redact
+
+_UNKNOWN = (404, 410)
+
+
+class HttpIndex:
+    """A simple index that a server offers.
+
+    Args:
+        url: Of the index, with a slash at its end; may hold credentials.
+        transport: Fetches the pages.
+    """
+
+    def __init__(self, url: str, transport: Transport) -> None:
+        self.url = url
+        self.location = redact(url)
+        self._transport = transport
+
+    def read(self, project: NormalizedName, known: Reading | None) -> Reading:
+        """See ``Source.read``."""
+        answer = self._get(project, known.validator if known else "")
+        if answer.status in _UNKNOWN:
+            return Reading(self.location, ABSENT)
+        if answer.status == 304 and known:
+            return Reading(
+                self.location,
+                known.fingerprint,
+                known.validator,
+                # Another source of the project may have changed: then the page is needed after all.
+                lambda: self._load(self._get(project, ""), project),
+            )
+        return Reading(
+            self.location,
+            sha256_of(answer.body),
+            answer.headers.get("ETag", "")[:1000],
+            lambda: self._load(answer, project),
+        )
+
+    def _get(self, project: NormalizedName, validator: str) -> Answer:
+        headers = {"Accept": ACCEPT}
+        if validator:
+            headers["If-None-Match"] = validator
+        accept = (200, *_UNKNOWN, *((304,) if validator else ()))
+        url = f"{self.url}{project}/"
+        return get_page(self._transport, url, headers=headers, accept=accept)
+
+    def _load(self, answer: Answer, project: NormalizedName) -> UpstreamPage | None:
+        if answer.status in _UNKNOWN:
+            return None
+        content_type = answer.headers.get("Content-Type", "")
+        return parse_simple_page(answer.body, content_type, answer.url, project)

@@ -1,0 +1,76 @@
+"""Files of this machine that a page or a folder offers: measured and hashed here.
+
+Rule: what is signed for a local file is what the disk holds; a page that says otherwise is wrong.
+Hashing waits until somebody needs the page, and is not repeated while size and time of the files
+stay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError
+from securepip.formats.digests import sha256_of_stream
+from securepip.signing.overlay.upstream.page import (
+    LeftOut,
+    Offer,
+    Reason,
+    UpstreamFile,
+    UpstreamPage,
+    judge,
+)
+from securepip.transport import file_url_to_path, is_local, join_url
+
+_UNKNOWN_YET = "0" * 64
+
+
+def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
+    """A digest of a page and of what the file system says of the local files it names."""
+    digest = hashlib.sha256(page)
+    for offer in offers:
+        try:
+            url = join_url(base, offer.url)
+            status = file_url_to_path(url).stat() if is_local(url) and is_local(base) else None
+        except (FormatError, OSError, ValueError):
+            continue
+        if status is not None:
+            digest.update(f"{url} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def judge_and_measure(offers: Sequence[Offer], base: str, project: NormalizedName) -> UpstreamPage:
+    """The offers that can be taken; length and sha256 of local ones are those of the disk."""
+    files: dict[str, UpstreamFile] = {}
+    left_out: list[LeftOut] = []
+    for offer in offers:
+        local = offer.url.startswith("file:")
+        judged = judge(
+            replace(offer, sha256=offer.sha256 or _UNKNOWN_YET) if local else offer, base, project
+        )
+        if isinstance(judged, UpstreamFile) and is_local(judged.url):
+            judged = _measure(judged, known=offer.sha256 is not None)
+        if isinstance(judged, LeftOut):
+            left_out.append(judged)
+        else:
+            files.setdefault(judged.filename, judged)
+    return UpstreamPage(project, tuple(files.values()), tuple(left_out))
+
+
+def _measure(file: UpstreamFile, *, known: bool) -> UpstreamFile | LeftOut:
+    path = file_url_to_path(file.url)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return LeftOut(file.filename, Reason.MISSING)
+        with path.open("rb") as stream:
+            sha256, size = sha256_of_stream(stream)
+    except OSError:
+        return LeftOut(file.filename, Reason.MISSING)
+    if known and sha256 != file.sha256:
+        return LeftOut(file.filename, Reason.WRONG_SHA256)
+    # No `.metadata`: whoever installs from this disk reads the verified wheel itself.
+    return replace(file, sha256=sha256, size=size, has_metadata=False, core_metadata=None)

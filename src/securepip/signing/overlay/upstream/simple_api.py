@@ -1,0 +1,211 @@
+"""The simple API's two forms, JSON (PEP 691) and HTML (PEP 503), read into one page.
+
+Rule: an odd entry costs that entry and not the page; what is neither form at all is an error. HTML
+is parsed by ``pypi-simple``. JSON is not: its parser refuses a page for one wrong entry, and tries
+file names from the network against expressions that take long for hostile ones.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urldefrag
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError
+from securepip.formats.layout import parse_project
+from securepip.formats.page import JSON_TYPE, parse_time
+from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT
+from securepip.signing.overlay.upstream.page import (
+    LeftOut,
+    Offer,
+    UpstreamFile,
+    UpstreamPage,
+    clean,
+    filename_of,
+    judge,
+)
+from securepip.transport import redact
+
+ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.2, text/html; q=0.1"
+"""What a request for a page accepts: JSON rather than HTML."""
+
+MAX_HTML_BYTES = 16 << 20
+"""HTML takes ten times as long to parse, and as much memory, as JSON of the same files."""
+
+_HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html")
+_STATUSES = ("active", "archived", "deprecated", "quarantined")
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+def parse_simple_page(
+    body: bytes, content_type: str, url: str, project: NormalizedName
+) -> UpstreamPage:
+    """The page of ``project`` in ``body``.
+
+    Args:
+        body: What the index answered.
+        content_type: Its ``Content-Type`` header.
+        url: Where it came from in the end: relative links start there.
+        project: Whose page it is to be.
+
+    Raises:
+        FormatError: It is not a page of the simple API, version 1, or of another project.
+    """
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind == JSON_TYPE:
+        offers, status = _parse_json(body, url, project)
+    elif kind in _HTML_TYPES:
+        _, _, charset = parameters.partition("charset=")
+        offers, status = parse_html(body, url, charset.partition(";")[0].strip(" \"'") or None)
+    else:
+        raise FormatError(f"{redact(url)} is not a project page but {kind!r:.80}")
+    files, left_out = judge_all(offers, url, project)
+    return UpstreamPage(project, files, left_out, status.status, status.reason)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A project's status marker (PEP 792)."""
+
+    status: str = "active"
+    reason: str | None = None
+
+
+def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list[Offer], Status]:
+    """Every link of an HTML page at ``url``, and the status that the page gives its project.
+
+    Raises:
+        FormatError: It is longer than ``MAX_HTML_BYTES``, or no page of the simple API.
+    """
+    try:
+        return _read_html(body, url, encoding)
+    except FormatError:
+        raise
+    except Exception as error:
+        # Two libraries read hostile bytes there, each with errors of its own making.
+        raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
+
+
+def judge_all(
+    offers: Iterable[Offer], base: str, project: NormalizedName
+) -> tuple[tuple[UpstreamFile, ...], tuple[LeftOut, ...]]:
+    """The offers that can be taken, each name once (the first one), and the others."""
+    files: dict[str, UpstreamFile] = {}
+    left_out: list[LeftOut] = []
+    for offer in offers:
+        judged = judge(offer, base, project)
+        if isinstance(judged, LeftOut):
+            left_out.append(judged)
+        else:
+            files.setdefault(judged.filename, judged)
+    return tuple(files.values()), tuple(left_out)
+
+
+def _parse_json(body: bytes, url: str, project: NormalizedName) -> tuple[list[Offer], Status]:
+    try:
+        with ONE_DOCUMENT:
+            return _read_json(json.loads(body), url, project)
+    except _UNREADABLE as error:
+        raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
+
+
+def _read_json(document: Any, url: str, project: NormalizedName) -> tuple[list[Offer], Status]:
+    _check_version(document["meta"]["api-version"], url)
+    if parse_project(document["name"]) != project:
+        raise FormatError(f"{redact(url)} is not the page of {project}")
+    status = document.get("project-status") or {}
+    return (
+        [offer for entry in document["files"] if (offer := _json_offer(entry))],
+        _status(status.get("status"), status.get("reason"), url),
+    )
+
+
+def _json_offer(entry: Any) -> Offer | None:
+    """A PEP 691 file entry, or None when it names no file. A field of a wrong type is absent."""
+    if not isinstance(entry, dict):
+        return None
+    filename, url, hashes = entry.get("filename"), entry.get("url"), entry.get("hashes")
+    if not isinstance(filename, str) or not isinstance(url, str):
+        return None
+    size, yanked, moment = entry.get("size"), entry.get("yanked"), entry.get("upload-time")
+    # PEP 714: the old name counts where the new one is not given.
+    metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
+    try:
+        upload_time = parse_time(moment) if isinstance(moment, str) else None
+    except ValueError:
+        upload_time = None
+    return Offer(
+        filename=filename,
+        url=url,
+        sha256=_text(hashes.get("sha256")) if isinstance(hashes, dict) else None,
+        size=size if isinstance(size, int) and not isinstance(size, bool) else None,
+        requires_python=_text(entry.get("requires-python")),
+        upload_time=upload_time,
+        yanked=(yanked if isinstance(yanked, str) else "") if yanked else None,
+        has_metadata=None if metadata is None else bool(metadata),
+        core_metadata=_text(metadata.get("sha256")) if isinstance(metadata, dict) else None,
+    )
+
+
+def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer], Status]:
+    if len(body) > MAX_HTML_BYTES:
+        raise FormatError(f"{redact(url)} is longer than {MAX_HTML_BYTES} bytes of HTML")
+    # Loaded here: only an index that speaks HTML needs the parser.
+    from bs4 import MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
+    from pypi_simple import RepositoryPage, UnexpectedRepoVersionWarning
+
+    for category in (
+        MarkupResemblesLocatorWarning,
+        XMLParsedAsHTMLWarning,
+        UnexpectedRepoVersionWarning,
+    ):
+        warnings.simplefilter("ignore", category)
+    page = RepositoryPage.from_html(body, base_url=url, from_encoding=encoding)
+    meta = {name: values[0] for name, values in page.pypi_meta.items()}
+    _check_version(page.repository_version or "1.0", url)
+    status = _status(meta.get("project-status"), meta.get("project-status-reason"), url)
+    return [_html_offer(link.url, link.attrs) for link in page.links], status
+
+
+def _html_offer(url: str, attributes: dict[str, str | list[str]]) -> Offer:
+    def attribute(name: str) -> str | None:
+        return _text(attributes.get(name))
+
+    plain, fragment = urldefrag(url)
+    metadata = attribute("data-core-metadata")
+    if metadata is None:
+        metadata = attribute("data-dist-info-metadata")
+    return Offer(
+        # As pip: the name is that of the URL; the text of a link may be cut short.
+        filename=filename_of(plain),
+        url=plain,
+        sha256=parse_qs(fragment).get("sha256", [None])[0],
+        requires_python=attribute("data-requires-python"),
+        yanked=attribute("data-yanked"),
+        has_metadata=None if metadata is None else metadata.lower() != "false",
+        core_metadata=metadata.removeprefix("sha256=") if metadata else None,
+    )
+
+
+def _check_version(version: object, url: str) -> None:
+    if not isinstance(version, str) or version.partition(".")[0] != "1":
+        raise FormatError(f"{redact(url)} speaks version {version!r:.20} of the simple API, not 1")
+
+
+def _status(status: object, reason: object, url: str) -> Status:
+    if status is None:
+        return Status()
+    # A status that is not known might mean that the project is not to be installed (PEP 792).
+    if status not in _STATUSES:
+        raise FormatError(f"{redact(url)} gives the project an unknown status: {status!r:.40}")
+    return Status(str(status), clean(_text(reason)))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

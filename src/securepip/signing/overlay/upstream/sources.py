@@ -1,0 +1,63 @@
+"""How settings become sources: find-links before indexes, each behind the same interface.
+
+Rule: an address that anybody on the way could answer for is refused here, before it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from securepip.errors import UsageError
+from securepip.signing.overlay.upstream.file_index import FileIndex
+from securepip.signing.overlay.upstream.find_links import FindLinks
+from securepip.signing.overlay.upstream.http_index import HttpIndex
+from securepip.signing.overlay.upstream.interface import Source
+from securepip.transport import Transport, is_local, join_url, path_to_url, redact
+
+
+def open_sources(
+    indexes: Sequence[str], find_links: Sequence[str], transport: Transport
+) -> list[Source]:
+    """The sources that these settings name, in pip's order: find-links before indexes.
+
+    Args:
+        indexes: http, https or file URLs, or folders, of simple indexes.
+        find_links: URLs or paths of folders of distributions or of HTML pages of links.
+        transport: Fetches everything.
+
+    Raises:
+        UsageError: One of them cannot be read from, or only without any protection.
+    """
+    sources: list[Source] = []
+    for location in find_links:
+        url = _as_url(location)
+        _check_secure(url, transport)
+        sources.append(FindLinks(url, transport))
+    for location in indexes:
+        url = _as_url(location).rstrip("/") + "/"
+        _check_secure(url, transport)
+        sources.append(FileIndex(url, transport) if is_local(url) else HttpIndex(url, transport))
+    return sources
+
+
+def _as_url(location: str) -> str:
+    if "://" not in location and not location.startswith("file:"):
+        return path_to_url(Path(location).expanduser())
+    # Raises FormatError for a scheme that nobody here can fetch.
+    return join_url(location, "")
+
+
+def _check_secure(url: str, transport: Transport) -> None:
+    """Refuse, as pip does, what anybody on the way could have written: it would be signed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    trusted = {host, f"{host}:{parts.port}"} & set(transport.options.trusted_hosts)
+    loopback = host in ("localhost", "::1") or host.startswith("127.")
+    if parts.scheme == "http" and not loopback and not trusted:
+        raise UsageError(
+            f"{redact(url)} is not encrypted",
+            meaning="Anybody between here and there could have their own files signed.",
+            remedy=f"Use https, or make {host} a trusted-host in pip's configuration.",
+        )

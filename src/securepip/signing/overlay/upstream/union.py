@@ -1,0 +1,49 @@
+"""Several sources as one: the files of all, each name from the first source that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from packaging.utils import NormalizedName
+
+from securepip.signing.overlay.upstream.interface import Reading
+from securepip.signing.overlay.upstream.page import LeftOut, UpstreamFile, UpstreamPage
+
+_QUARANTINED = "quarantined"
+
+
+def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage | None:
+    """The page of ``project`` over all sources, in their order; None when none knows it.
+
+    A name that two sources offer with different bytes is the first one's, and remarked on. A
+    project that one of them holds in quarantine is in quarantine.
+
+    Raises:
+        FormatError: One of the sources answered with something that is no page.
+        TransportError: One of them did not answer.
+    """
+    pages = [(reading.source, page) for reading in readings if (page := reading.load())]
+    if not pages:
+        return None
+    chosen: dict[str, tuple[UpstreamFile, str]] = {}
+    differing: dict[tuple[str, str], list[str]] = {}
+    left_out: dict[str, LeftOut] = {}
+    for source, page in pages:
+        for file in page.files:
+            first, owner = chosen.setdefault(file.filename, (file, source))
+            if first.sha256 != file.sha256:
+                differing.setdefault((owner, source), []).append(file.filename)
+        left_out.update((each.filename, each) for each in page.left_out)
+    first_page = next((p for _, p in pages if p.status == _QUARANTINED), pages[0][1])
+    return UpstreamPage(
+        project,
+        tuple(file for file, _ in chosen.values()),
+        tuple(each for name, each in left_out.items() if name not in chosen),
+        first_page.status,
+        first_page.status_reason,
+        tuple(
+            f"{len(names)} files differ between {owner} (taken) and {other} (not): {names[0]}"
+            + (", …" if len(names) > 1 else "")
+            for (owner, other), names in differing.items()
+        ),
+    )

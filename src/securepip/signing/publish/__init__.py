@@ -1,0 +1,1 @@
+"""Everyday work with the online key: one module for each command of ``securepip repo``."""

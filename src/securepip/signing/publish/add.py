@@ -1,0 +1,140 @@
+"""Publishing distributions of this machine.
+
+Rule: a file's name, its metadata and its page say the same, or it is not published: clients
+resolve by the page and the metadata, and what is then installed is the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError, RepositoryStateError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.digests import sha256_of, sha256_of_stream
+from securepip.formats.distribution import Kind, is_distribution, parse_distribution
+from securepip.formats.layout import check_filename, relative_file_url
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.repository.repository import NewFile, Published, Repository
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution of this machine, read.
+
+    Attributes:
+        new: What is to be copied.
+        page_file: What its project's page is to say of it.
+    """
+
+    new: NewFile
+    page_file: PageFile
+
+
+def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False) -> Published:
+    """Publish wheels and sdists. A file that is there already with the same bytes stays as it is.
+
+    Args:
+        repository: Opened with its online key.
+        paths: The files.
+        restore: Publish again what was removed before.
+
+    Raises:
+        FormatError: A file is no distribution, or its name and its metadata disagree.
+        RepositoryStateError: A file of that name was published with other bytes, or was removed,
+            or is named twice, or its project signs for itself. Nothing was published.
+    """
+    uploaded = datetime.now(timezone.utc)
+    distributions: dict[str, Distribution] = {}
+    for path in paths:
+        distribution = read_distribution(path, uploaded)
+        if distributions.setdefault(path.name, distribution) is not distribution:
+            raise RepositoryStateError(f"{path.name} is given twice")
+    with repository.lock():
+        for project in {each.new.project for each in distributions.values()}:
+            repository.check_unclaimed(project)
+        if restore:
+            for each in distributions.values():
+                repository.ledger.restore(each.new.project, each.new.filename)
+        by_project: dict[NormalizedName, list[Distribution]] = {}
+        for each in distributions.values():
+            by_project.setdefault(each.new.project, []).append(each)
+        pages = {
+            project: _extend(repository, project, [each.page_file for each in group])
+            for project, group in by_project.items()
+        }
+        return repository.publish(pages, [each.new for each in distributions.values()])
+
+
+def _extend(
+    repository: Repository, project: NormalizedName, coming: Iterable[PageFile]
+) -> ProjectPage:
+    """The project's page with ``coming`` on it."""
+    page = repository.page(project) or ProjectPage(project)
+    # A removal that was killed may have marked what the page still offers.
+    files = {
+        file.filename: file
+        for file in page.files
+        if not repository.ledger.is_withdrawn(project, file.filename)
+    }
+    for file in coming:
+        there = files.get(file.filename)
+        if there is None and file.filename.lower() in {name.lower() for name in files}:
+            # On some file systems the two would be one file.
+            raise RepositoryStateError(
+                f"{file.filename} is published already, written in another way"
+            )
+        if there is None or (there.sha256, there.url) != (file.sha256, file.url):
+            files[file.filename] = file
+    return ProjectPage(project, tuple(files.values()), page.status, page.status_reason)
+
+
+def read_distribution(
+    path: Path, uploaded: datetime | None, *, filename: str | None = None
+) -> Distribution:
+    """Read a wheel or sdist: its digest, its name, and what it says of itself.
+
+    Args:
+        path: The file.
+        uploaded: When it was uploaded, for the page.
+        filename: What it is called, where ``path`` calls it something else.
+
+    Raises:
+        FormatError: It is no distribution, or its name and its metadata disagree.
+        RepositoryStateError: It cannot be read.
+    """
+    filename = check_filename(filename or path.name)
+    if not is_distribution(filename):
+        raise FormatError(f"{path} is neither a wheel nor a source distribution")
+    try:
+        with path.open("rb") as stream:
+            sha256, size = sha256_of_stream(stream)
+    except OSError as error:
+        raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
+    raw = read_core_metadata(path, filename)
+    metadata = parse_core_metadata(raw)
+    name = parse_distribution(filename, metadata.project)
+    if name is None or name.version != metadata.version:
+        raise FormatError(
+            f"{path}: its metadata says {metadata.name} {metadata.version}, "
+            "which is not what its file name says",
+            remedy="Build it again; do not rename distributions.",
+        )
+    # An sdist's metadata is served apart only where a build cannot change it (PEP 643).
+    served = raw if name.kind is Kind.WHEEL or metadata.is_static else None
+    return Distribution(
+        NewFile(metadata.project, filename, path, served),
+        PageFile(
+            filename=filename,
+            url=relative_file_url(metadata.project, filename),
+            sha256=sha256,
+            size=size,
+            requires_python=metadata.requires_python,
+            upload_time=uploaded,
+            core_metadata=None if served is None else sha256_of(served),
+        ),
+    )

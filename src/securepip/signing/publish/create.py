@@ -1,0 +1,243 @@
+"""A new repository: its keys, its root, and every role it will ever need, empty and signed.
+
+Rule: keys and repository are apart from the first moment, and the settings file is written last.
+A run that is killed before leaves no repository; the next one makes it anew.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    METADATA_DIR,
+    PACKAGES_DIR,
+    RECENTLY_CLAIMED_ROLE,
+    SIMPLE_DIR,
+)
+from securepip.signing.keys import ring as keys
+from securepip.signing.repository.bins import bin_count, succinct_roles
+from securepip.signing.repository.commit import Committer, Delegator
+from securepip.signing.repository.config import (
+    CONFIG_NAME,
+    DEFAULT_EXPECTED_FILES,
+    LOG_NAME,
+    STATE_DIR,
+    UNFINISHED_DIR,
+    Config,
+    Expiry,
+)
+from securepip.signing.repository.files import Writer
+from securepip.signing.repository.log import Log
+from securepip.signing.repository.repository import Repository
+
+ROOT_KEYS = 3
+ROOT_THRESHOLD = 2
+_OWN = {METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATE_DIR}
+# Every target path has three parts; a `*` does not match a slash (TUF specification 4.5).
+_ALL_TARGETS = [f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*"]
+
+
+@dataclass(frozen=True)
+class Created:
+    """What ``create`` made.
+
+    Attributes:
+        repository: The repository, ready to publish.
+        root: The file to hand to clients.
+        root_sha256: Its digest, which clients pin.
+        online_keys: The folder of the key that everyday work needs.
+        offline_keys: The folder that is to be taken away.
+        bins: How many hash bins there are.
+    """
+
+    repository: Repository
+    root: Path
+    root_sha256: Sha256
+    online_keys: Path
+    offline_keys: Path
+    bins: int
+
+
+def create(
+    folder: Path,
+    *,
+    expected_files: int = DEFAULT_EXPECTED_FILES,
+    expiry: Expiry | None = None,
+    online_keys: Path | None = None,
+    offline_keys: Path | None = None,
+    passphrase: bytes | None = None,
+    online_key_uri: str | None = None,
+    pin: keys.Passphrase | None = None,
+) -> Created:
+    """Make a repository in ``folder``, which must not exist, or be empty.
+
+    Args:
+        folder: Where.
+        expected_files: How many targets it will have; decides the number of bins.
+        expiry: How long signatures are valid.
+        online_keys: Where the online key goes; by default under the user's data folder.
+        offline_keys: Where the offline keys go; by default beside it.
+        passphrase: Encrypts all keys; None leaves them in the clear.
+        online_key_uri: An online key that is there already, on a device for example; none is made.
+        pin: Asked for the PIN of the device.
+
+    Raises:
+        RepositoryStateError: There is something in ``folder``, or it cannot be written.
+    """
+    folder = folder.absolute()
+    expiry = expiry or Expiry()
+    repository_id = _new_id(folder)
+    online_keys = online_keys or keys.default_folder(repository_id, keys.ONLINE)
+    offline_keys = offline_keys or keys.default_folder(repository_id, keys.OFFLINE)
+    if online_keys.absolute() == offline_keys.absolute():
+        raise RepositoryStateError("online and offline keys need a folder each")
+    for key_folder in (online_keys, offline_keys):
+        if key_folder.absolute().is_relative_to(folder):
+            raise RepositoryStateError(
+                f"keys may not be kept in the repository itself: {key_folder}"
+            )
+    secret = passphrase or b""
+    ring = keys.KeyRing((), {}, lambda: secret, pin=pin)
+    # A device that is not within reach is found out before anything is made.
+    named = ring.public_key(online_key_uri) if online_key_uri else None
+    online: Key
+    _make_folders(folder)
+    names = [f"root-{number + 1}" for number in range(ROOT_KEYS)]
+    offline = keys.generate(offline_keys, [*names, "targets", BINS_ROLE, CLAIMED_ROLE], passphrase)
+    signers = keys.file_uris(offline_keys, offline)
+    if named is None:
+        (made,) = keys.generate(online_keys, [keys.ONLINE], passphrase)
+        signers |= keys.file_uris(online_keys, [made])
+        online = made.public_key
+    else:
+        uri, online = named
+        signers[online.keyid] = uri
+    ring.remember(signers)
+    frame = _Frame([signer.public_key for signer in offline], online)
+    writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
+    log = folder / STATE_DIR / LOG_NAME
+    log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
+    committer = Committer(folder / METADATA_DIR, writer, expiry, ring, Log(log))
+    committer.why = "repo init"
+
+    root = Metadata(frame.root)
+    root_sha256 = sha256_of(committer.sign_root(root, root.signed, None))
+    bins = bin_count(expected_files)
+    roles = frame.roles(bins)
+    delegators: dict[str, Delegator] = {
+        "targets": root.signed,
+        BINS_ROLE: roles["targets"].signed,
+        CLAIMED_ROLE: roles["targets"].signed,
+        RECENTLY_CLAIMED_ROLE: roles["targets"].signed,
+    }
+    timestamp = Metadata(Timestamp(snapshot_meta=MetaFile(1)))
+    snapshot = Metadata(Snapshot(meta={}))
+    # Signing adds one.
+    timestamp.signed.version = snapshot.signed.version = 0
+    committer.commit(
+        root.signed,
+        timestamp,
+        snapshot,
+        roles,
+        lambda name: delegators.get(name, roles[BINS_ROLE].signed),
+    )
+    config = Config(repository_id, root_sha256, expiry, signers)
+    writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
+    repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, why="repo init")
+    repository.publish({})
+    return Created(
+        repository,
+        folder / METADATA_DIR / "1.root.json",
+        root_sha256,
+        online_keys,
+        offline_keys,
+        bins,
+    )
+
+
+class _Frame:
+    """Which key signs which role."""
+
+    def __init__(self, offline: list[Key], online: Key) -> None:
+        *self._root, self._targets, self._bins, self._claimed = offline
+        self._online = online
+
+    @property
+    def root(self) -> Root:
+        root = Root(consistent_snapshot=True)
+        for key in self._root:
+            root.add_key(key, "root")
+        root.roles["root"].threshold = ROOT_THRESHOLD
+        root.add_key(self._targets, "targets")
+        root.add_key(self._online, "snapshot")
+        root.add_key(self._online, "timestamp")
+        return root
+
+    def roles(self, bins: int) -> dict[str, Metadata[Targets]]:
+        """All roles below root, those that delegate after those that they delegate to."""
+        succinct = succinct_roles(bins, self._online.keyid)
+        # Not terminating: a claimed project's own role is; whoever has none is found in the bins.
+        by_key = {
+            CLAIMED_ROLE: self._claimed,
+            RECENTLY_CLAIMED_ROLE: self._online,
+            BINS_ROLE: self._bins,
+        }
+        delegations = Delegations(
+            keys={key.keyid: key for key in by_key.values()},
+            roles={
+                name: DelegatedRole(name, [key.keyid], 1, terminating=False, paths=_ALL_TARGETS)
+                for name, key in by_key.items()
+            },
+        )
+        to_bins = Delegations(keys={self._online.keyid: self._online}, succinct_roles=succinct)
+        return {
+            **{name: Metadata(Targets()) for name in succinct.get_roles()},
+            BINS_ROLE: Metadata(Targets(delegations=to_bins)),
+            RECENTLY_CLAIMED_ROLE: Metadata(Targets()),
+            CLAIMED_ROLE: Metadata(Targets()),
+            "targets": Metadata(Targets(delegations=delegations)),
+        }
+
+
+def _new_id(folder: Path) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
+    return f"{readable or 'repository'}-{secrets.token_hex(4)}"
+
+
+def _make_folders(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = {entry.name for entry in folder.iterdir()}
+        if (folder / STATE_DIR / CONFIG_NAME).exists():
+            raise RepositoryStateError(
+                f"{folder} is a repository already",
+                remedy=f"Name a new folder. What this one is: securepip repo status {folder}",
+            )
+        if there - _OWN or (there and STATE_DIR not in there):
+            raise RepositoryStateError(
+                f"{folder} is not empty", remedy="Name a folder that does not exist."
+            )
+        (folder / STATE_DIR).mkdir(mode=0o700, exist_ok=True)
+        for name in (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR):
+            (folder / name).mkdir(exist_ok=True)
+    except OSError as error:
+        raise RepositoryStateError(f"{folder} cannot be made: {error}") from None

@@ -1,0 +1,213 @@
+"""Deleting what no client can ask for any more: old snapshots, and what only they lead to.
+
+Rule: what is marked stays: everything that a snapshot leads to which is current, or was current
+within the grace period. A root is never deleted, however old: clients walk from the one that they
+have. Nothing that is younger than the grace period is deleted either, whoever wrote it. It can be
+killed at any moment, for whatever it deletes nobody is led to.
+
+Source: PEP 458 ("mark-and-sweep"), as PEP 480 describes it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Snapshot, Targets
+
+from securepip.errors import FormatError, RepositoryStateError
+from securepip.formats.layout import (
+    METADATA_DIR,
+    METADATA_SUFFIX,
+    PACKAGES_DIR,
+    SIMPLE_DIR,
+    file_target,
+)
+from securepip.formats.page import ProjectPage, parse_page
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import S
+
+DEFAULT_GRACE = timedelta(weeks=4)
+
+_METADATA = re.compile(r"([1-9][0-9]*)\.(.+)\.json")
+_TWIN = re.compile(r"[0-9a-f]{64}\..+")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What was deleted, or would be.
+
+    Attributes:
+        files: How many files.
+        size: Their bytes; of those with several names, the last one counts.
+        snapshots: How many snapshots among them.
+        kept_snapshots: How many are still there.
+    """
+
+    files: int
+    size: int
+    snapshots: int
+    kept_snapshots: int
+
+
+def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool = False) -> Swept:
+    """Delete what nothing leads to any more.
+
+    Args:
+        repository: No key is needed.
+        grace: For how long a snapshot that is not current any more stays.
+        dry: Only count.
+
+    Raises:
+        RepositoryStateError: What is current cannot be read.
+    """
+    with repository.lock():
+        young = time.time() - grace.total_seconds()
+        metadata = repository.folder / METADATA_DIR
+        snapshots = _kept_snapshots(repository, metadata, young)
+        roles = _roles_of(metadata, snapshots)
+        marked = roles | {f"{version}.snapshot.json" for version in snapshots}
+        # What leads to others goes first: whatever is left then, nobody is led to.
+        doomed = [
+            path
+            for path in sorted(metadata.iterdir(), key=lambda path: ".snapshot." not in path.name)
+            if (match := _METADATA.fullmatch(path.name))
+            and match[2] != "root"
+            and path.name not in marked
+        ]
+        current = _roles_of(metadata, {repository.roles().snapshot.signed.version})
+        targets = _targets_of(metadata, roles, current)
+        doomed += _doomed_pages(repository, targets)
+        doomed += _doomed_files(repository, targets)
+        doomed = [path for path in doomed if path.stat().st_mtime < young]
+        gone = sum(".snapshot." in path.name for path in doomed)
+        done = Swept(len(doomed), sum(map(_freed, doomed)), gone, len(snapshots))
+        if not dry:
+            for path in doomed:
+                path.unlink()
+        return done
+
+
+def _kept_snapshots(repository: Repository, metadata: Path, young: float) -> set[int]:
+    """The versions of the snapshots that clients may still be led to.
+
+    One stops being current when the next one appears.
+    """
+    current = repository.roles().snapshot.signed.version
+    found = {
+        int(match[1]): path.stat().st_mtime
+        for path in metadata.glob("*.snapshot.json")
+        if (match := _METADATA.fullmatch(path.name))
+    }
+    before = sorted((version for version in found if version < current), reverse=True)
+    kept, next_one = {current}, current
+    for version in before:
+        if found[next_one] < young:
+            break
+        kept.add(version)
+        next_one = version
+    return kept
+
+
+def _roles_of(metadata: Path, snapshots: set[int]) -> set[str]:
+    """The file names of the roles that these snapshots list."""
+    listed: set[str] = set()
+    for version in snapshots:
+        snapshot = _load(metadata / f"{version}.snapshot.json", Snapshot)
+        if snapshot is not None:
+            listed |= {f"{meta.version}.{name}" for name, meta in snapshot.meta.items()}
+    return listed
+
+
+def _targets_of(metadata: Path, roles: set[str], current: set[str]) -> dict[str, set[str]]:
+    """The targets that these roles list: the digests that each path may have.
+
+    Raises:
+        RepositoryStateError: One of the ``current`` roles cannot be read: what it lists would go.
+    """
+    found: dict[str, set[str]] = {}
+    for name in roles:
+        role = _load(metadata / name, Targets)
+        if role is None and name in current:
+            raise RepositoryStateError(
+                f"{metadata / name} cannot be read",
+                meaning="It is current, and nothing else says which files it leads to. Nothing was "
+                "deleted.",
+                remedy="Restore it from a backup or a mirror, and run this again.",
+            )
+        for path, target in role.targets.items() if role is not None else ():
+            found.setdefault(path, set()).update(target.hashes.values())
+    return found
+
+
+def _doomed_pages(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Path]:
+    for path in (repository.folder / SIMPLE_DIR).glob("*/*"):
+        digest, _, name = path.name.partition(".")
+        target = f"{SIMPLE_DIR}/{path.parent.name}/{name}"
+        if _TWIN.fullmatch(path.name) and digest not in targets.get(target, ()):
+            yield path
+
+
+def _doomed_files(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Path]:
+    for folder in sorted((repository.folder / PACKAGES_DIR).iterdir()):
+        if not folder.is_dir():
+            continue
+        project = NormalizedName(folder.name)
+        current = repository.page(project)
+        pages = [*_pages(repository, project, targets), *([current] if current else [])]
+        offered = {f"{file.sha256}.{file.filename}" for page in pages for file in page.files}
+        offered |= {
+            f"{file.core_metadata}.{file.filename}{METADATA_SUFFIX}"
+            for page in pages
+            for file in page.files
+        }
+        plain = {file.filename for file in current.files} if current else set()
+        plain |= {f"{name}{METADATA_SUFFIX}" for name in plain}
+        for path in sorted(folder.iterdir()):
+            if path.name in plain or path.name in offered or _is_target(path, targets):
+                continue
+            yield path
+
+
+def _is_target(path: Path, targets: dict[str, set[str]]) -> bool:
+    digest, _, name = path.name.partition(".")
+    try:
+        target = file_target(NormalizedName(path.parent.name), name)
+    except FormatError:
+        return False
+    return digest in targets.get(target, ())
+
+
+def _pages(
+    repository: Repository, project: NormalizedName, targets: dict[str, set[str]]
+) -> Iterator[ProjectPage]:
+    """The pages of a project that clients may still be led to."""
+    folder = repository.folder / SIMPLE_DIR / project
+    for sha256 in targets.get(f"{SIMPLE_DIR}/{project}/index.json", ()):
+        try:
+            yield parse_page((folder / f"{sha256}.index.json").read_bytes(), project)
+        except (OSError, FormatError):
+            continue  # an old page that is lost offers nothing
+
+
+def _load(path: Path, kind: type[S]) -> S | None:
+    """What a metadata file says; None, where it is lost or damaged: no client reads it either.
+
+    Not verified: who could change it could keep files from being deleted, no more.
+    """
+    try:
+        signed = Metadata[S].from_file(str(path)).signed
+    except RepositoryError:
+        return None
+    return signed if isinstance(signed, kind) else None
+
+
+def _freed(path: Path) -> int:
+    status = path.stat()
+    return status.st_size if status.st_nlink == 1 else 0

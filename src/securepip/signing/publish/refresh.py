@@ -1,0 +1,121 @@
+"""Signing again what is about to expire, and saying when the offline keys are needed.
+
+Rule: meant for cron, with the online key alone. A signature is renewed when half of its life is
+over: bins a few at a time, because each new version is one that clients have to fetch again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.signing.repository.commit import now
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import FRAME, Roles
+
+RENEW_AT = 1 / 2
+WARN_AT = 1 / 4
+URGENT_AT = 1 / 8
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh did.
+
+    Attributes:
+        signed: The roles that were signed, and current now.
+        waiting: The roles that only offline keys can sign and that expire soon, or have.
+    """
+
+    signed: tuple[str, ...]
+    waiting: tuple[tuple[str, datetime], ...]
+
+
+def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
+    """Renew what has passed half of its life.
+
+    Args:
+        repository: Opened with its online key; with ``offline``, with the offline ones too.
+        offline: Renew the roles of the offline keys as well.
+
+    Raises:
+        RepositoryStateError: A key is not here.
+    """
+    expiry = repository.config.expiry
+    with repository.lock():
+        signed: list[str] = []
+        if offline and _left(repository.roles().root, "root", expiry) < RENEW_AT:
+            repository.sign_root()
+            signed.append("root")
+        roles = repository.roles()
+        names = [*roles.claims_below(RECENTLY_CLAIMED_ROLE).roles()]
+        if offline:
+            names = [*FRAME, *_shards(roles), *names]
+        due = [name for name in names if _left(roles.role(name), name, expiry) < RENEW_AT]
+        due = [*_due_bins(roles, expiry), *due]
+        snapshot_due = _left(roles.snapshot, "snapshot", expiry) < RENEW_AT
+        if due or snapshot_due:
+            signed += repository.sign({name: roles.role(name) for name in due})
+        elif _left(roles.timestamp, "timestamp", expiry) < RENEW_AT:
+            signed += repository.renew_timestamp()
+        return Refreshed(tuple(signed), waiting(repository.roles(), expiry))
+
+
+def waiting(roles: Roles, expiry: Expiry) -> tuple[tuple[str, datetime], ...]:
+    """The roles of offline keys of which less than a quarter of their life is left.
+
+    Of ``claimed`` and its shards, which are renewed together, the one that expires first. Projects
+    that sign for themselves are among them: only their maintainers can renew their roles.
+    """
+    offline: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root}
+    offline |= {name: roles.role(name) for name in FRAME}
+    shards = [roles.role(name) for name in (CLAIMED_ROLE, *_shards(roles))]
+    offline[CLAIMED_ROLE] = min(shards, key=lambda shard: shard.signed.expires)
+    return tuple(
+        (name, metadata.signed.expires)
+        for name, metadata in offline.items()
+        if _left(metadata, name, expiry) < WARN_AT
+    )
+
+
+def offline_due(roles: Roles, expiry: Expiry) -> list[str]:
+    """The roles of offline keys that have passed half of their life, shards as ``claimed``."""
+    due = {
+        name if name in FRAME else CLAIMED_ROLE
+        for name in (*FRAME, *_shards(roles))
+        if _left(roles.role(name), name, expiry) < RENEW_AT
+    }
+    root = ["root"] if _left(roles.root, "root", expiry) < RENEW_AT else []
+    return [*root, *(name for name in FRAME if name in due)]
+
+
+def _shards(roles: Roles) -> list[str]:
+    return [name for name in roles.claims_below(CLAIMED_ROLE).roles() if name != CLAIMED_ROLE]
+
+
+def _due_bins(roles: Roles, expiry: Expiry) -> list[str]:
+    """The bins to renew now, those that expire first.
+
+    All bins of a new repository reach half-life on one day. A daily run renews so many of them
+    that all are done in half of the time that is left then; what has become urgent is not put off.
+    """
+    left = {name: _left(roles.role(name), name, expiry) for name in roles.bin_names()}
+    due = sorted((name for name in left if left[name] < RENEW_AT), key=lambda name: left[name])
+    days = expiry.of(due[0]) / timedelta(days=1) if due else 1
+    share = math.ceil(len(left) / (days * RENEW_AT / 2))
+    urgent = sum(left[name] < URGENT_AT for name in due)
+    return due[: max(share, urgent)]
+
+
+def _left(
+    metadata: Metadata[Root] | Metadata[Timestamp] | Metadata[Snapshot] | Metadata[Targets],
+    name: str,
+    expiry: Expiry,
+) -> float:
+    """The part of its life that a signature has left: 1 for a new one, below 0 when expired."""
+    return (metadata.signed.expires - now()) / expiry.of(name)

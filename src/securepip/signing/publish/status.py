@@ -1,0 +1,132 @@
+"""What an operator wants to know at a glance: size, versions, expiry, and where the keys are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, PACKAGES_DIR, RECENTLY_CLAIMED_ROLE
+from securepip.signing.publish.refresh import waiting
+from securepip.signing.repository.claim_tree import TOPS, Claim
+from securepip.signing.repository.register import Register
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import FRAME, Roles
+
+OFFLINE_ROLES = ("root", *FRAME)
+"""The roles whose keys are to be taken away."""
+
+
+@dataclass(frozen=True)
+class RoleStatus:
+    """One role, or all bins as one.
+
+    Attributes:
+        name: Of the role; ``bin-n`` for all bins.
+        version: Its version; of the bins, the highest.
+        expires: When; of the bins, the first.
+        keys: Where its private keys are (URIs), as far as that is known and they are there.
+        threshold: How many keys have to sign.
+        key_count: How many keys may.
+    """
+
+    name: str
+    version: int
+    expires: datetime
+    keys: tuple[str, ...]
+    threshold: int
+    key_count: int
+
+
+@dataclass(frozen=True)
+class ClaimStatus:
+    """A project that signs for itself.
+
+    Attributes:
+        claim: Where it stands, and its keys.
+        version: The version of its role.
+        expires: When its maintainers have to sign again.
+        frozen: Why nothing of it is accepted, or None.
+        pending: Whether a change of its keys waits for the offline keys.
+    """
+
+    claim: Claim
+    version: int
+    expires: datetime
+    frozen: str | None
+    pending: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a repository.
+
+    Attributes:
+        projects: How many have a page.
+        files: How many distributions are signed.
+        bins: How many hash bins there are.
+        roles: Every role, the bins as one.
+        claims: Every project that signs for itself.
+        waiting: Roles that expire soon and that only offline keys can sign.
+    """
+
+    projects: int
+    files: int
+    bins: int
+    roles: tuple[RoleStatus, ...]
+    claims: tuple[ClaimStatus, ...]
+    waiting: tuple[tuple[str, datetime], ...]
+
+
+def status(repository: Repository) -> Status:
+    """Read everything that is signed, bins included, and verify it.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+    """
+    roles = repository.roles()
+    bins = [roles.role(name).signed for name in roles.bin_names()]
+    first_bin = next(roles.bin_names())
+    root = roles.root.signed
+    shown = [
+        ("root", root.version, root.expires),
+        ("timestamp", roles.timestamp.signed.version, roles.timestamp.signed.expires),
+        ("snapshot", roles.snapshot.signed.version, roles.snapshot.signed.expires),
+        *(
+            (name, roles.role(name).signed.version, roles.role(name).signed.expires)
+            for name in ("targets", CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE)
+        ),
+        ("bin-n", max(each.version for each in bins), min(each.expires for each in bins)),
+    ]
+
+    def describe(name: str, version: int, expires: datetime) -> RoleStatus:
+        in_root = name in root.roles
+        signed_name = first_bin if name == "bin-n" else name
+        role = (root if in_root else roles.delegator(signed_name)).get_delegated_role(signed_name)
+        uris = (repository.keys.uri(keyid) for keyid in role.keyids)
+        found = tuple(uri for uri in uris if uri)
+        return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
+
+    claims = tuple(_claims(repository, roles))
+    return Status(
+        projects=len(repository.projects()),
+        files=sum(
+            path.startswith(f"{PACKAGES_DIR}/")
+            for each in (*bins, *(roles.role(one.claim.role).signed for one in claims))
+            for path in each.targets
+        ),
+        bins=len(bins),
+        roles=tuple(describe(*each) for each in shown),
+        claims=claims,
+        waiting=waiting(roles, repository.config.expiry),
+    )
+
+
+def _claims(repository: Repository, roles: Roles) -> Iterator[ClaimStatus]:
+    register = Register(repository)
+    frozen, pending = register.frozen(), register.all_pending()
+    for top in TOPS:
+        for claim in sorted(roles.claims_below(top).claims(), key=lambda claim: claim.project):
+            role = roles.role(claim.role).signed
+            why, waits = frozen.get(claim.project), claim.project in pending
+            yield ClaimStatus(claim, role.version, role.expires, why, waits)

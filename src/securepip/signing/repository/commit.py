@@ -1,0 +1,250 @@
+"""Signing roles and making them current, in the one order that survives being killed.
+
+Rule: the new timestamp is the last file written. Until it is there, nothing that is current names
+anything that was written before; what a killed run leaves behind is overwritten by the next one.
+
+Source: TUF specification 6 (repository operations) and PEP 458 (consistent snapshots).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
+from tuf.api.serialization.json import JSONSerializer
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import sha256_of
+from securepip.formats.layout import ROLE_FIELD
+from securepip.signing.keys.ring import KeyRing
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.files import Writer, flush
+from securepip.signing.repository.log import Log, SignedRole, anchor_of, set_anchor
+from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, S
+
+# Validation re-reads what was written; python-tuf's own types cannot be built wrongly here.
+_COMPACT = JSONSerializer(compact=True)
+
+Delegator = Root | Targets
+
+
+def now() -> datetime:
+    """The moment, in whole seconds of UTC as TUF writes them."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+class Committer:
+    """Signs roles with the keys at hand and writes them.
+
+    Args:
+        folder: The repository's ``metadata`` folder.
+        writer: Writes its files.
+        expiry: How long signatures are valid.
+        keys: Where signers come from.
+        log: Remembers what was signed.
+
+    Attributes:
+        why: What the log says of the reason.
+    """
+
+    def __init__(
+        self, folder: Path, writer: Writer, expiry: Expiry, keys: KeyRing, log: Log
+    ) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._expiry = expiry
+        self._keys = keys
+        self._log = log
+        self.why = ""
+
+    def sign_root(self, root: Metadata[Root], signed_by: Root, anchored: Timestamp | None) -> bytes:
+        """Sign ``root`` with the root keys that ``signed_by`` names, and write it.
+
+        Args:
+            root: Its version is final already.
+            signed_by: The root before it; the first root is signed by itself.
+            anchored: The current timestamp, if there is one.
+
+        Raises:
+            RepositoryStateError: Fewer keys than its threshold are here.
+        """
+        root.signed.expires = now() + self._expiry.of("root")
+        root.signatures.clear()
+        self.add_signatures(root, signed_by, "root")
+        return self.write_root(root, anchored)
+
+    def write_root(self, root: Metadata[Root], anchored: Timestamp | None) -> bytes:
+        """Make a root that is signed, and checked, the current one.
+
+        Raises:
+            RepositoryStateError: The log is not what was written.
+        """
+        data = root.to_bytes(_COMPACT)
+        before = None if anchored is None else anchor_of(anchored)
+        self._log.append(self.why, [_entry("root", root, data)], before)
+        path = self._folder / f"{root.signed.version}.root.json"
+        self._writer.write(path, data, durable=True)
+        return data
+
+    def commit(
+        self,
+        root: Root,
+        timestamp: Metadata[Timestamp],
+        snapshot: Metadata[Snapshot],
+        changed: Mapping[str, Metadata[Targets]],
+        delegator_of: Callable[[str], Delegator],
+        finished: Mapping[str, Metadata[Targets]] | None = None,
+    ) -> tuple[str, ...]:
+        """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
+
+        Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
+        are published as they are; who passes them has checked them.
+
+        The objects that are passed are changed. When this returns, they are current; when it
+        raises, or never returns, what was current still is.
+
+        Returns:
+            The names of the roles that were signed.
+
+        Raises:
+            RepositoryStateError: A key is not here.
+        """
+        listed = snapshot.signed.meta
+        signed: list[SignedRole] = []
+        for name, metadata in (finished or {}).items():
+            data = metadata.to_bytes(_COMPACT)
+            signed.append(self._write_role(name, metadata, data, listed, pinned=True))
+        for name, metadata in changed.items():
+            before = listed.get(f"{name}.json")
+            metadata.signed.version = before.version + 1 if before else 1
+            name_role(metadata.signed, name)
+            delegator = delegator_of(name)
+            data = self._sign(metadata, delegator, name)
+            pinned = not _is_bin_of_snapshot_key(delegator, root)
+            signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
+        snapshot.signed.version += 1
+        data = self._sign(snapshot, root, "snapshot")
+        self._writer.write(self._folder / f"{snapshot.signed.version}.snapshot.json", data)
+        signed.append(_entry("snapshot", snapshot, data))
+        timestamp.signed.snapshot_meta = MetaFile.from_data(
+            snapshot.signed.version, data, ["sha256"]
+        )
+        self.renew_timestamp(root, timestamp, signed)
+        return (*(finished or ()), *changed, "snapshot", "timestamp")
+
+    def renew_timestamp(
+        self, root: Root, timestamp: Metadata[Timestamp], signed: Sequence[SignedRole] = ()
+    ) -> None:
+        """Sign ``timestamp`` with its next version and make it current.
+
+        Args:
+            root: The current root.
+            timestamp: The current timestamp; it is changed.
+            signed: What it makes current, for the log.
+
+        Raises:
+            RepositoryStateError: Its key is not here, or the log is not what was written.
+        """
+        before = anchor_of(timestamp.signed)
+        timestamp.signed.version += 1
+        keyids = tuple(each.public_key.keyid for each in self._needed(root, "timestamp"))
+        entry = SignedRole("timestamp", timestamp.signed.version, None, keyids)
+        set_anchor(timestamp.signed, self._log.append(self.why, [*signed, entry], before))
+        data = self._sign(timestamp, root, "timestamp")
+        flush()
+        self._writer.write(self._folder / TIMESTAMP_NAME, data, durable=True)
+
+    def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
+        """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.
+
+        Raises:
+            RepositoryStateError: Fewer are here, or one of them fails.
+        """
+        for signer in self._needed(delegator, name):
+            add_signature(metadata, signer, name)
+
+    def _write_role(
+        self,
+        name: str,
+        metadata: Metadata[Targets],
+        data: bytes,
+        listed: dict[str, MetaFile],
+        *,
+        pinned: bool,
+    ) -> SignedRole:
+        version = metadata.signed.version
+        self._writer.write(self._folder / f"{version}.{name}.json", data)
+        # With its digest in the snapshot, who has stolen the role's key, and sits between the
+        # repository and a client, cannot serve another file of the same version. Bins that are
+        # signed with the snapshot's key gain nothing by it, and there are thousands.
+        listed[f"{name}.json"] = (
+            MetaFile.from_data(version, data, ["sha256"]) if pinned else MetaFile(version)
+        )
+        return _entry(name, metadata, data)
+
+    def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
+        metadata.signed.expires = now() + self._expiry.of(name)
+        metadata.signatures.clear()
+        self.add_signatures(metadata, delegator, name)
+        return metadata.to_bytes(_COMPACT)
+
+    def _needed(self, delegator: Delegator, name: str) -> list[Signer]:
+        """As many signers of a role as its threshold asks for."""
+        threshold = delegator.get_delegated_role(name).threshold
+        signers = self._signers(delegator, name)
+        if len(signers) < threshold:
+            raise RepositoryStateError(
+                f"the role {name} cannot be signed: {len(signers)} of {threshold} keys are here",
+                remedy="--keys DIR names the folder of the online key, --offline-keys DIR that of "
+                "the offline ones.",
+            )
+        return signers[:threshold]
+
+    def _signers(self, delegator: Delegator, name: str) -> list[Signer]:
+        keyids = delegator.get_delegated_role(name).keyids
+        found = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
+        return [signer for signer in found if signer is not None]
+
+
+def _is_bin_of_snapshot_key(delegator: Delegator, root: Root) -> bool:
+    """Whether it delegates to hash bins, to be signed with the keys that sign the snapshot.
+
+    Where keys are being replaced, root names the new ones first: these sign.
+    """
+    delegations = delegator.delegations if isinstance(delegator, Targets) else None
+    if delegations is None or delegations.succinct_roles is None:
+        return False
+    snapshot = root.roles["snapshot"]
+    return set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
+
+
+def name_role(role: Targets, name: str) -> None:
+    """Let a role that offline keys sign say what it is called (``layout.ROLE_FIELD``)."""
+    if name.partition(".")[0] in FRAME:
+        role.unrecognized_fields[ROLE_FIELD] = name
+
+
+def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
+    """Sign ``metadata`` beside what has signed it.
+
+    Raises:
+        RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
+    """
+    try:
+        metadata.sign(signer, append=True)
+    except UnsignedMetadataError as error:
+        raise RepositoryStateError(
+            f"the role {name} cannot be signed: {error}",
+            remedy="Is the key, or the device that holds it, within reach, and is the passphrase "
+            "or PIN right?",
+        ) from None
+
+
+def _entry(role: str, metadata: Metadata[S], data: bytes) -> SignedRole:
+    keyids = tuple(metadata.signatures)
+    return SignedRole(role, metadata.signed.version, sha256_of(data), keyids)

@@ -1,0 +1,77 @@
+"""What an operator's side remembers of claimed projects: who is frozen, and which keys wait.
+
+Rule: nothing here is believed without its signatures. A change of keys that waits is the
+maintainers' own transaction, and is checked again when it takes effect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import RepositoryStateError
+from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.repository import Repository
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS frozen (project TEXT PRIMARY KEY, why TEXT NOT NULL)"
+_PENDING_DIR = "pending-keys"
+
+
+class Register:
+    """The memory of one repository about its claims. Use with the lock held when writing."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._connection = repository.ledger.connection
+        self._connection.execute(_SCHEMA)
+
+    def freeze(self, project: NormalizedName, why: str) -> None:
+        """Accept nothing of ``project`` until it is thawed."""
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO frozen VALUES (?, ?)", (project, why))
+
+    def thaw(self, project: NormalizedName) -> bool:
+        """Accept transactions of ``project`` again; whether it was frozen."""
+        with self._connection:
+            done = self._connection.execute("DELETE FROM frozen WHERE project = ?", (project,))
+        return done.rowcount > 0
+
+    def frozen(self) -> dict[NormalizedName, str]:
+        """All frozen projects, and why."""
+        rows = self._connection.execute("SELECT project, why FROM frozen ORDER BY project")
+        return {NormalizedName(project): why for project, why in rows}
+
+    def check_not_frozen(self, project: NormalizedName) -> None:
+        """See to it that transactions of ``project`` are accepted.
+
+        Raises:
+            RepositoryStateError: It is frozen.
+        """
+        why = self.frozen().get(project)
+        if why is not None:
+            raise RepositoryStateError(
+                f"{project} is frozen{f' ({why})' if why else ''}: nothing of it is accepted",
+                remedy=f"securepip repo freeze {self._repository.folder} {project} --lift",
+            )
+
+    def keep_pending(self, project: NormalizedName, transaction: Path) -> None:
+        """Remember a change of keys until the offline keys are here; it replaces an older one."""
+        self._repository.keep(self._path(project), transaction)
+
+    def pending(self, project: NormalizedName) -> Path | None:
+        """The change of keys of ``project`` that waits for the offline keys."""
+        path = self._path(project)
+        return path if path.exists() else None
+
+    def all_pending(self) -> list[NormalizedName]:
+        """The projects whose change of keys waits for the offline keys."""
+        folder = self._path(NormalizedName("x")).parent
+        return sorted(NormalizedName(path.stem) for path in folder.glob("*.zip"))
+
+    def forget_pending(self, project: NormalizedName) -> None:
+        """The change of keys of ``project`` has taken effect, or cannot any more."""
+        self._path(project).unlink(missing_ok=True)
+
+    def _path(self, project: NormalizedName) -> Path:
+        return self._repository.folder / STATE_DIR / _PENDING_DIR / f"{project}.zip"

@@ -1,0 +1,230 @@
+"""The signed roles of a repository, read back by those who sign.
+
+Rule: nothing that lies in the served folder is believed because it lies there. Every role is
+checked against the key and version that its delegator names, from the first root on, before its
+contents are signed again: who can write to the web server must not get a signature that way.
+Expiry does not matter here; what has expired is what is to be renewed.
+
+Source: TUF specification 5.3 to 5.6; python-tuf verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.utils import NormalizedName
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    SuccinctRoles,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from securepip.errors import FormatError, RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    ROLE_FIELD,
+    check_role_name,
+    project_of_role,
+    project_of_target,
+    project_role,
+)
+from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
+
+TIMESTAMP_NAME = "timestamp.json"
+FRAME = ("targets", BINS_ROLE, CLAIMED_ROLE)
+"""The roles below root that offline keys sign."""
+
+S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
+
+
+class Roles:
+    """The current roles of the repository whose metadata is in ``folder``, verified.
+
+    Targets roles are read when they are first asked for.
+
+    Raises:
+        RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
+    """
+
+    def __init__(self, folder: Path, root_sha256: Sha256) -> None:
+        self._folder = folder
+        self._targets: dict[str, Metadata[Targets]] = {}
+        self.root = self._load_root(root_sha256)
+        self.timestamp = self._load(TIMESTAMP_NAME, Timestamp)
+        self._verify(self.root.signed, "timestamp", self.timestamp)
+        meta = self.timestamp.signed.snapshot_meta
+        self.snapshot = self._load(f"{meta.version}.snapshot.json", Snapshot)
+        self._verify(self.root.signed, "snapshot", self.snapshot)
+        if self.snapshot.signed.version != meta.version:
+            raise self._odd(f"{meta.version}.snapshot.json is of another version")
+
+    @property
+    def targets(self) -> Metadata[Targets]:
+        """The top-level targets role."""
+        return self.role("targets")
+
+    @property
+    def succinct(self) -> SuccinctRoles:
+        """The delegation to the hash bins."""
+        delegations = self.role(BINS_ROLE).signed.delegations
+        if delegations is None or delegations.succinct_roles is None:
+            raise self._odd("bins delegates to no hash bins")
+        return delegations.succinct_roles
+
+    def bin_names(self) -> Iterator[str]:
+        """The names of all bins that are in use."""
+        return self.succinct.get_roles()
+
+    def role(self, name: str) -> Metadata[Targets]:
+        """A role below root: ``targets``, one that it delegates to, a bin, a shard, a project."""
+        if name not in self._targets:
+            meta = self.meta(name)
+            version = meta.version
+            metadata = self._load(f"{version}.{name}.json", Targets)
+            self._verify(self.delegator(name), name, metadata)
+            self._verify_digest(f"{version}.{name}.json", meta)
+            if metadata.signed.version != version:
+                raise self._odd(f"{version}.{name}.json is of another version")
+            try:
+                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+            except FormatError as error:
+                raise self._odd(error.what) from None
+            self._targets[name] = metadata
+        return self._targets[name]
+
+    def adopt(self, name: str, metadata: Metadata[Targets], version: int | None = None) -> None:
+        """Let ``metadata``, which the caller has verified and writes, stand for a role from now on.
+
+        Args:
+            name: The role.
+            metadata: Its contents.
+            version: What the snapshot is to say; by default the version that it has.
+        """
+        self._targets[name] = metadata
+        meta = MetaFile(version or metadata.signed.version)
+        self.snapshot.signed.meta[f"{name}.json"] = meta
+
+    def meta(self, name: str) -> MetaFile:
+        """What the snapshot says of a role."""
+        try:
+            return self.snapshot.signed.meta[f"{name}.json"]
+        except KeyError:
+            raise self._odd(f"the snapshot does not list {name}") from None
+
+    def bin_of(self, target_path: str) -> str:
+        """The name of the bin that ``target_path`` belongs to."""
+        return self.succinct.get_role_for_target(target_path)
+
+    def target(self, target_path: str) -> TargetFile | None:
+        """The signed length and hash of a target, or None when there is none."""
+        project = project_of_target(target_path)
+        claimed = project is not None and self.claim(project) is not None
+        name = project_role(project) if project and claimed else self.bin_of(target_path)
+        return self.role(name).signed.targets.get(target_path)
+
+    def claim(self, project: NormalizedName) -> Claim | None:
+        """Who signs for ``project``, when it signs for itself."""
+        return next(filter(None, (self.claims_below(top).find(project) for top in TOPS)), None)
+
+    def claims_below(self, top: str) -> ClaimTree:
+        """The claims that ``claimed`` or ``recently-claimed`` holds; what it changes is a copy."""
+        return ClaimTree(top, self.role, self.holders(top))
+
+    def holders(self, name: str) -> Keyholders:
+        """The keys of a role, and how many of them have to sign."""
+        delegator = self.delegator(name)
+        role = delegator.get_delegated_role(name)
+        return Keyholders(tuple(map(delegator.get_key, role.keyids)), role.threshold)
+
+    def delegator(
+        self, name: str, changed: Mapping[str, Metadata[Targets]] | None = None
+    ) -> Root | Targets:
+        """The role whose contents say which keys sign ``name``.
+
+        Args:
+            name: A role below root, timestamp or snapshot.
+            changed: What some roles are to become: they say it then.
+
+        Raises:
+            RepositoryStateError: Nobody delegates to ``name``.
+        """
+        if name in self.root.signed.roles:
+            return self.root.signed
+        if name in (BINS_ROLE, *TOPS):
+            parent = "targets"
+        elif project := project_of_role(name):
+            claim = self.claim(project)
+            if claim is None:
+                raise self._odd(f"nobody delegates to {name}")
+            parent = claim.delegator
+        else:
+            parent = shard_parent(name) or BINS_ROLE
+        found = (changed or {}).get(parent) or self.role(parent)
+        try:
+            found.signed.get_delegated_role(name)
+        except ValueError:
+            raise self._odd(f"nobody delegates to {name}") from None
+        return found.signed
+
+    def _load_root(self, first_sha256: Sha256) -> Metadata[Root]:
+        """Walk from the first root, whose digest is remembered, to the newest."""
+        if sha256_of(self._read("1.root.json")) != first_sha256:
+            raise self._odd("1.root.json is not the root that this repository began with")
+        root = self._load("1.root.json", Root)
+        self._verify(root.signed, "root", root)
+        while (self._folder / f"{root.signed.version + 1}.root.json").exists():
+            newer = self._load(f"{root.signed.version + 1}.root.json", Root)
+            self._verify(root.signed, "root", newer)
+            self._verify(newer.signed, "root", newer)
+            if newer.signed.version != root.signed.version + 1:
+                raise self._odd(f"{root.signed.version + 1}.root.json is of another version")
+            root = newer
+        return root
+
+    def _load(self, filename: str, kind: type[S]) -> Metadata[S]:
+        try:
+            metadata = Metadata[S].from_bytes(self._read(filename))
+        except RepositoryError as error:
+            raise self._odd(f"{filename} is not signed metadata: {error}") from None
+        if not isinstance(metadata.signed, kind):
+            raise self._odd(f"{filename} is of another role")
+        return metadata
+
+    def _read(self, filename: str) -> bytes:
+        try:
+            return (self._folder / filename).read_bytes()
+        except OSError as error:
+            raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
+
+    def _verify(self, delegator: Root | Targets, name: str, metadata: Metadata[S]) -> None:
+        try:
+            delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
+        except (RepositoryError, ValueError) as error:
+            raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
+
+    def _verify_digest(self, filename: str, meta: MetaFile) -> None:
+        """Maintainers may have signed two files of one version: one of them was made current."""
+        if meta.hashes:
+            try:
+                meta.verify_length_and_hashes(self._read(filename))
+            except RepositoryError as error:
+                raise self._odd(
+                    f"{filename} is not the one that was made current: {error}"
+                ) from None
+
+    def _odd(self, what: str) -> RepositoryStateError:
+        return RepositoryStateError(
+            f"{self._folder}: {what}",
+            meaning="Something other than securepip changed or lost files of the repository.",
+            remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
+        )
