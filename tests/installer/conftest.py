@@ -21,8 +21,8 @@ from securepip.formats.core_metadata import read_core_metadata
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.index.types import _SEAL, VerifiedFile
-from securepip.installer.handoff import HandOff
-from securepip.installer.process import clean_environment, pip_runner
+from securepip.installer import HandOff
+from securepip.installer.target.process import clean_environment, pip_runner
 from securepip.resolver.plan import PlannedFile
 
 Tree = dict[str, object]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import FormatError, InstallationError, VerificationError
-from securepip.installer.handoff import HandOff, InstallOptions, install
+from securepip.installer import HandOff, InstallOptions, install
 from tests.installer.conftest import hand_off, installed, site_packages, verified
 from tests.support.wheels import make_wheel, metadata_text
 

@@ -22,11 +22,12 @@ from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile
 from securepip.index.types import _SEAL, UserDirectory, UserFile, VerifiedFile
-from securepip.installer.backend import Backend, BuildSystem
-from securepip.installer.build import Build, BuildSettings, BuiltWheel, Source
-from securepip.installer.handoff import HandOff, install
+from securepip.installer import HandOff, install
+from securepip.installer.build.backend import Backend, BuildSystem
+from securepip.installer.build.cache import BuiltWheel, Source
+from securepip.installer.build.source import Build, BuildSettings
+from securepip.installer.build.unpack import unpack_sdist
 from securepip.installer.sdists import _lacking
-from securepip.installer.unpack import unpack_sdist
 from securepip.resolver.plan import PlannedFile
 from tests.installer.conftest import hand_off, installed
 from tests.support.wheels import make_sdist, make_wheel, metadata_text

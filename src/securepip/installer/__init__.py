@@ -1,10 +1,16 @@
-"""From verified files to an environment: the hand-off to pip, and builds of sdists."""
+"""From verified files to an environment: the hand-off to pip, and builds of sdists.
 
-from securepip.installer.handoff import HandOff, InstallOptions, InstallReport, install
-from securepip.installer.process import Pip
+``sdists`` decides what is built and what is handed over; ``handoff`` has pip install it, and
+``progress`` watches it; ``wheels`` makes and checks the copies that pip reads. Below them,
+``build`` makes a wheel of one source, and ``target`` runs programs on the target's interpreter.
+"""
+
+from securepip.installer.copies import copy_verified
+from securepip.installer.handoff import InstallOptions, InstallReport, install
 from securepip.installer.sdists import BuildOptions, SdistBuilder
-from securepip.installer.unpack import copy_verified
-from securepip.installer.user_site import check_user_site
+from securepip.installer.target.process import Pip
+from securepip.installer.target.user_site import check_user_site
+from securepip.installer.wheels import HandOff
 
 __all__ = [
     "BuildOptions",

@@ -7,30 +7,19 @@ install is that folder. What it has installed afterwards is compared with the pl
 
 from __future__ import annotations
 
-import os
-import posixpath
 import tempfile
-import zipfile
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
 
-from securepip.errors import FormatError, InstallationError, VerificationError
-from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
-from securepip.formats.distribution import Kind, parse_distribution
-from securepip.formats.layout import check_filename
-from securepip.index.types import UserDirectory, UserFile, VerifiedFile
-from securepip.installer.build import BuiltWheel
-from securepip.installer.compile import Compiler, Scheme, Source, installed_paths
-from securepip.installer.direct_url import direct_url_of
-from securepip.installer.process import Pip
-from securepip.installer.record import amend_record
-from securepip.installer.unpack import copy_verified
-from securepip.resolver.plan import PlannedFile, SatisfiedRequirement
+from securepip.errors import InstallationError
+from securepip.installer.progress import InstalledFile, Progress
+from securepip.installer.target.compile import Compiler
+from securepip.installer.target.process import Pip
+from securepip.installer.wheels import CheckedWheel, HandOff, copy_all
+from securepip.resolver.plan import SatisfiedRequirement
 
 _PIP = (
     "install",
@@ -89,29 +78,6 @@ class InstallOptions:
 
 
 @dataclass(frozen=True)
-class HandOff:
-    """One distribution to install: what was planned, and the verified or built wheel."""
-
-    planned: PlannedFile
-    wheel: VerifiedFile | BuiltWheel | UserFile
-
-
-@dataclass(frozen=True)
-class InstalledFile:
-    """One distribution that pip has installed.
-
-    Attributes:
-        name: As its metadata writes it.
-        version: As its metadata writes it.
-        dist_info: Its folder in the environment.
-    """
-
-    name: str
-    version: str
-    dist_info: Path
-
-
-@dataclass(frozen=True)
 class InstallReport:
     """What a hand-off has done.
 
@@ -153,9 +119,9 @@ def install(
         folder = Path(temporary)
         size = sum(item.wheel.size for item in files) if options.compile else 0
         with pip or Pip(python) as pip, Compiler(python, options.location, size) as compiler:
-            wheels = _copy_all(files, folder)
+            wheels = copy_all(files, folder)
             schemes = compiler.schemes()
-            progress = _Progress(wheels, schemes, compiler if options.compile else None)
+            progress = Progress(wheels, schemes, compiler if options.compile else None)
             exactly = _must_be_exact(files, satisfied, wheels, progress, options)
             arguments = [*_PIP, *(_EXACTLY if exactly else ()), *options.arguments()]
             arguments += _write_requirements(files, () if exactly else satisfied, folder, exactly)
@@ -177,8 +143,8 @@ _MARGIN = "Defaulting to user installation"
 def _must_be_exact(
     files: Sequence[HandOff],
     satisfied: Sequence[SatisfiedRequirement],
-    wheels: Sequence[_Wheel],
-    progress: _Progress,
+    wheels: Sequence[CheckedWheel],
+    progress: Progress,
     options: InstallOptions,
 ) -> bool:
     """Whether pip must install all it is given, and look at nothing else.
@@ -209,238 +175,6 @@ def _replaced(said: str) -> tuple[str, ...]:
     """What pip says between its plan and its success: what it uninstalls."""
     lines = said.splitlines()
     return tuple(line for line in lines if line.startswith((" ", _MARGIN)))
-
-
-@dataclass(frozen=True)
-class _Wheel:
-    """A private copy of a wheel, checked, and what it is about to become."""
-
-    name: str
-    version: str
-    dist_info: str
-    sources: tuple[Source, ...]
-    requested: bool
-    direct_url: bytes | None
-    from_addresses: frozenset[NormalizedName]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a wheel may be installed: the scheme, and its library folder."""
-
-    scheme: Scheme
-    library: str
-
-    def dist_info(self, wheel: _Wheel) -> Path:
-        return Path(self.library, wheel.dist_info)
-
-
-class _Progress:
-    """Watches which wheels pip has installed, and has their files compiled meanwhile.
-
-    pip writes INSTALLER once all files of a wheel are there. One that is not the one from before
-    is the sign.
-    """
-
-    def __init__(
-        self, wheels: Sequence[_Wheel], schemes: Sequence[Scheme], compiler: Compiler | None
-    ) -> None:
-        self._wheels = wheels
-        self._compiler = compiler
-        self._found: dict[_Wheel, _Place] = {}
-        libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
-        places = [_Place(scheme, library) for library, scheme in libraries.items()]
-        # Paths as text: they are looked at some ten thousand times.
-        self._waiting = {
-            path: (wheel, place, _state(path))
-            for wheel in wheels
-            for place in places
-            for path in (str(place.dist_info(wheel) / "INSTALLER"),)
-        }
-
-    @property
-    def replaces_same_version(self) -> bool:
-        """Whether one of the versions was there before."""
-        return any(before for _, _, before in self._waiting.values())
-
-    def look(self) -> None:
-        """Find what has been installed since the last look, and start to compile it."""
-        found = [
-            path
-            for path, (_, _, before) in self._waiting.items()
-            if (state := _state(path)) and state != before
-        ]
-        for path in found:
-            wheel, place, _ = self._waiting.pop(path)
-            self._found[wheel] = place
-            if self._compiler:
-                self._compiler.submit(self._paths(wheel))
-
-    def complete(self) -> None:
-        """Compile the rest, and record the byte code and where a distribution comes from."""
-        self.look()
-        paths = {wheel: self._paths(wheel) for wheel in self._found}
-        every = [path for each in paths.values() for path in each]
-        compiled = self._compiler.finish(every) if self._compiler else {}
-        for wheel, place in self._found.items():
-            amend_record(
-                place.dist_info(wheel),
-                place.library,
-                byte_code={compiled[path] for path, _ in paths[wheel] if path in compiled},
-                direct_url=wheel.direct_url,
-                requested=wheel.requested,
-            )
-
-    def check(self) -> None:
-        """Compare with the plan.
-
-        Raises:
-            InstallationError: Something planned is not there.
-        """
-        missing = [f"{w.name}-{w.version}" for w in self._wheels if w not in self._found]
-        if missing:
-            raise InstallationError(
-                f"pip ended without an error, but did not install {' '.join(missing)}.",
-                meaning="It saw another environment than the one that the plan was made for.",
-            )
-
-    def installed(self) -> tuple[InstalledFile, ...]:
-        """What is there now."""
-        return tuple(
-            InstalledFile(wheel.name, wheel.version, self._found[wheel].dist_info(wheel))
-            for wheel in self._wheels
-            if wheel in self._found
-        )
-
-    def _paths(self, wheel: _Wheel) -> list[tuple[str, int]]:
-        place = self._found[wheel]
-        return installed_paths(wheel.sources, place.library, place.scheme)
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - see above
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
-
-
-def _copy_all(files: Sequence[HandOff], folder: Path) -> list[_Wheel]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda item: _copy(item, folder), files))
-
-
-def _copy(item: HandOff, folder: Path) -> _Wheel:
-    """Make the private copy of a wheel, and check it.
-
-    Raises:
-        VerificationError: It is not what was verified, or not what was resolved.
-        FormatError: It is not a readable wheel.
-    """
-    planned, wheel = item.planned, item.wheel
-    if not _is_planned(wheel.source if isinstance(wheel, BuiltWheel) else wheel, planned):
-        raise VerificationError(f"{wheel.filename} is not the file that was planned.")
-    filename = check_filename(wheel.filename)
-    name = parse_distribution(filename, planned.project)
-    if name is None or name.kind is not Kind.WHEEL or name.version != planned.version:
-        raise VerificationError(
-            f"{filename} is not a wheel of {planned.project} {planned.version}."
-        )
-    copy = folder / filename
-    copy_verified(wheel.path, copy, filename, wheel.sha256, wheel.size)
-    return _read(copy, item)
-
-
-def _is_planned(source: VerifiedFile | UserFile | UserDirectory, planned: PlannedFile) -> bool:
-    if not isinstance(source, VerifiedFile):
-        return source == planned.file
-    meant = planned.signed
-    return meant is not None and (source.filename, source.sha256) == (
-        meant.filename,
-        meant.sha256,
-    )
-
-
-def _read(copy: Path, item: HandOff) -> _Wheel:
-    planned, data = item.planned, read_core_metadata(copy)
-    if isinstance(item.wheel, BuiltWheel):
-        _check_built(data, planned)
-    elif data != planned.core_metadata:
-        # pip #13983: what was resolved with one METADATA must not be installed with another.
-        raise VerificationError(
-            f"The METADATA in {copy.name} is not the one that its project publishes beside it.",
-            meaning="The files of one release contradict each other. Nothing was installed.",
-            remedy=f"Tell those who run {planned.file.url}.",
-        )
-    metadata = parse_core_metadata(data)
-    if (metadata.project, metadata.version) != (planned.project, planned.version):
-        raise VerificationError(
-            f"{copy.name} says inside that it is {metadata.name} {metadata.version}."
-        )
-    try:
-        with zipfile.ZipFile(copy) as archive:
-            members = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
-    dist_info = _dist_info([member.filename for member in members], copy.name)
-    sources = (
-        Source(member.filename, member.file_size)
-        for member in members
-        if member.filename.endswith(".py")
-    )
-    return _Wheel(
-        metadata.name,
-        str(metadata.version),
-        dist_info,
-        tuple(dict.fromkeys(sources)),
-        planned.requested,
-        direct_url_of(planned),
-        frozenset(canonicalize_name(each.name) for each in metadata.requires_dist if each.url),
-    )
-
-
-def _dist_info(members: Iterable[str], wheel: str) -> str:
-    """The ``.dist-info`` folder of a wheel: one, in one spelling.
-
-    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
-    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
-
-    Raises:
-        VerificationError: There is another, or a file of it that goes by two names.
-    """
-    folders, seen = set(), set()
-    for member in members:
-        path = member.rstrip("/")
-        first, _, rest = path.partition("/")
-        scheme, _, inside = rest.partition("/")
-        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
-        normal = posixpath.normpath(inside if is_data else path)
-        folder = normal.partition("/")[0]
-        if not folder.lower().endswith(".dist-info"):
-            continue
-        if normal != path or (normal.lower() in seen and member == path):
-            raise VerificationError(
-                f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
-                meaning="It would take the place of what was verified. Nothing was installed.",
-            )
-        folders.add(folder)
-        seen.add(normal.lower())
-    if len(folders) != 1:
-        found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
-        raise VerificationError(
-            f"{wheel}: {found if folders else '.dist-info directory not found'}"
-        )
-    return folders.pop()
-
-
-def _check_built(data: bytes, planned: PlannedFile) -> None:
-    """A build writes its own METADATA, but it must ask for what was resolved."""
-    built, resolved = parse_core_metadata(data), parse_core_metadata(planned.core_metadata)
-    if set(built.requires_dist) != set(resolved.requires_dist):
-        raise InstallationError(
-            f"{planned.file.filename} builds a wheel that needs something else than it says.",
-            meaning="Its requirements depend on when or where it is built.",
-        )
 
 
 def _write_requirements(

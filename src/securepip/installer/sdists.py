@@ -28,8 +28,10 @@ from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
 from securepip.installer import handoff
-from securepip.installer.backend import diagnosis
-from securepip.installer.build import Build, BuildSettings, BuiltWheel, Lacking, Source
+from securepip.installer.build.backend import diagnosis
+from securepip.installer.build.cache import BuiltWheel, Source
+from securepip.installer.build.source import Build, BuildSettings, Lacking
+from securepip.installer.wheels import HandOff
 from securepip.resolver import (
     ConfigSettings,
     Plan,
@@ -153,7 +155,7 @@ class SdistBuilder:
         with self._build_of(source, project, config_settings or {}) as build:
             return build.metadata()
 
-    def wheels(self, plan: Plan, files: Sequence[VerifiedFile]) -> list[handoff.HandOff]:
+    def wheels(self, plan: Plan, files: Sequence[VerifiedFile]) -> list[HandOff]:
         """What is handed to pip for the plan: its wheels, and those built from its sources.
 
         Args:
@@ -170,7 +172,7 @@ class SdistBuilder:
         ]
         built = self._build_all([each for each in sources if not _is_wheel(each[1])])
         return [
-            handoff.HandOff(planned, built.get(planned.project) or _as_wheel(source))
+            HandOff(planned, built.get(planned.project) or _as_wheel(source))
             for planned, source in sources
         ]
 
@@ -315,7 +317,7 @@ def _build_requirement(text: str) -> UserRequirement:
     return parse_requirement(text)
 
 
-def _ingredient(item: handoff.HandOff) -> Sha256:
+def _ingredient(item: HandOff) -> Sha256:
     """The digest that stands for a build requirement: of what it comes from."""
     source = item.wheel.source if isinstance(item.wheel, BuiltWheel) else item.wheel
     return item.wheel.sha256 if isinstance(source, UserDirectory) else source.sha256

@@ -26,7 +26,7 @@ import securepip
 from securepip import resolver
 from securepip.dirs import data_dir, replace_file
 from securepip.errors import SecurepipError, UsageError
-from securepip.installer.process import clean_environment
+from securepip.installer.target.process import clean_environment
 from securepip.plugin import shim
 from securepip.plugin.start import start_line, start_module
 

@@ -163,7 +163,7 @@ def _satisfied_line(satisfied: SatisfiedRequirement) -> str:
 
 def plain_pip(arguments: argparse.Namespace) -> int:
     """Run pip with the same command line: what the user asks for who switches verification off."""
-    from securepip.installer.process import pip_runner
+    from securepip.installer.target.process import pip_runner
 
     console.warn(
         "package verification is switched off: nothing that is installed now was checked.\n"

@@ -182,7 +182,7 @@ def _say_which_pip(environment: TargetEnvironment) -> None:
     """What will put the files where they belong, and on which Python, as pip says it."""
     from importlib.metadata import version
 
-    from securepip.installer.process import pip_runner
+    from securepip.installer.target.process import pip_runner
 
     python = f"{environment.version.major}.{environment.version.minor}"
     console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")

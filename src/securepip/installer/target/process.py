@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from securepip.errors import InstallationError
-from securepip.installer import _pip_worker
+from securepip.installer.target import _pip_worker
 
 # Where a Python looks for the user's own packages, and what byte code it writes: the user's
 # settings for pip too. Every other PYTHON* variable could bring in code.

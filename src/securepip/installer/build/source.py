@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,23 +27,20 @@ from securepip.formats.core_metadata import (
     parse_core_metadata,
     read_core_metadata,
 )
-from securepip.formats.digests import Sha256, parse_sha256, sha256_of_stream
+from securepip.formats.digests import Sha256
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
-from securepip.installer.backend import (
+from securepip.installer.build.backend import (
     Backend,
     BuildSystem,
     make_environment,
     read_build_system,
 )
-from securepip.installer.unpack import unpack_sdist
+from securepip.installer.build.cache import BuiltWheel, Source, from_cache, keep, read_answer
+from securepip.installer.build.unpack import unpack_sdist
 
 _log = logging.getLogger(__name__)
-_SEAL = object()
-
-Source = VerifiedFile | UserFile | UserDirectory
-"""What wheels are built from."""
 
 InstallVerified = Callable[[Path, Sequence[str]], Iterable[Sha256]]
 """Installs requirements, verified, with what they need, for an interpreter whose environment was
@@ -69,32 +65,6 @@ class Lacking:
 
     missing: tuple[str, ...] = ()
     conflicting: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class BuiltWheel:
-    """A wheel that was built here.
-
-    Attributes:
-        filename: Its name.
-        path: Where the cache, or the folder of the build, keeps it. Hashed again when copied.
-        sha256: Its digest when it was built.
-        size: Bytes.
-        source: What it was built from.
-        is_new: Whether it was built just now, and not taken from the cache.
-    """
-
-    filename: str
-    path: Path
-    sha256: Sha256
-    size: int
-    source: Source
-    is_new: bool = field(compare=False, default=True)
-    seal: object = field(repr=False, compare=False, default=None)
-
-    def __post_init__(self) -> None:
-        if self.seal is not _SEAL:
-            raise TypeError("only a build makes a BuiltWheel")
 
 
 @dataclass(frozen=True)
@@ -181,7 +151,7 @@ class Build:
             return None
         digests = self._foresee(answers) if settings.isolated else self._ingredients()
         place = self._place(digests)
-        return None if place is None else _from_cache(place, self._source)
+        return None if place is None else from_cache(place, self._source)
 
     def _foresee(self, answers: Path) -> Collection[Sha256] | None:
         """The ingredients of a build that would begin now, if that is known without one."""
@@ -192,7 +162,7 @@ class Build:
         digests = foresee(static)
         if digests is None:
             return None
-        more = _read_answer(answers / _digest_of(sorted(digests)))
+        more = read_answer(answers / _digest_of(sorted(digests)))
         return foresee([*static, *more]) if more else None if more is None else digests
 
     def wheel(self) -> BuiltWheel:
@@ -208,7 +178,7 @@ class Build:
         backend = self._backend
         place = self._place(self._ingredients())
         self._keep_answer()
-        cached = None if place is None else _from_cache(place, self._source)
+        cached = None if place is None else from_cache(place, self._source)
         if cached is not None:
             return cached
         folder, data = self._metadata
@@ -222,7 +192,7 @@ class Build:
                 f"{self._source.filename} builds {wheel.name}: another release."
             )
         self._check_release(read_core_metadata(wheel))
-        return _keep(wheel, place, self._source)
+        return keep(wheel, place, self._source)
 
     @property
     def _editable(self) -> bool:
@@ -402,48 +372,3 @@ class Build:
 
 def _digest_of(ingredients: object) -> str:
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
-
-
-def _read_answer(path: Path) -> list[str] | None:
-    try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return answer if isinstance(answer, list) else None
-
-
-def _from_cache(place: Path, source: Source) -> BuiltWheel | None:
-    """The wheel in a folder of the cache, when it still has the digest it was stored with."""
-    try:
-        (path,) = place.glob("*.whl")
-        expected = parse_sha256((place / "sha256").read_text(encoding="ascii"))
-        with path.open("rb") as stream:
-            sha256, size = sha256_of_stream(stream)
-    except (OSError, ValueError, FormatError):
-        return None
-    if sha256 != expected:
-        return None
-    return BuiltWheel(path.name, path, sha256, size, source, is_new=False, seal=_SEAL)
-
-
-def _keep(wheel: Path, place: Path | None, source: Source) -> BuiltWheel:
-    """Put a new wheel into the cache, or leave it where it was built."""
-    with wheel.open("rb") as stream:
-        sha256, size = sha256_of_stream(stream)
-    path = wheel if place is None else _to_cache(wheel, place, sha256)
-    return BuiltWheel(wheel.name, path, sha256, size, source, seal=_SEAL)
-
-
-def _to_cache(wheel: Path, place: Path, sha256: Sha256) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Complete or not there: another process may look for it, or this one may be killed.
-    prepared = Path(tempfile.mkdtemp(dir=place.parent, prefix="new-"))
-    shutil.copyfile(wheel, prepared / wheel.name)
-    (prepared / "sha256").write_text(sha256, encoding="ascii")
-    try:
-        prepared.replace(place)
-    except OSError:
-        # It holds one already: a damaged one, or the one that another process has just made.
-        shutil.rmtree(place, ignore_errors=True)
-        prepared.replace(place)
-    return place / wheel.name

@@ -1,21 +1,19 @@
-"""Private copies of distributions, and source distributions unpacked from them.
+"""Source distributions, unpacked from private copies.
 
-Rule: the bytes that are used are the bytes that were hashed. Nothing is unpacked out of the folder
-it belongs in, and nothing without bounds.
+Rule: nothing is unpacked out of the folder that it belongs in, and nothing without bounds.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import zipfile
 from pathlib import Path
 
-from securepip.errors import FormatError, InstallationError, VerificationError
+from securepip.errors import FormatError, InstallationError
 from securepip.formats.core_metadata import ARCHIVE_ERRORS, BoundedTarInfo
-from securepip.formats.digests import CHUNK, Sha256
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserFile, VerifiedFile
+from securepip.installer.copies import copy_verified
 
 _MAX_MEMBERS = 500_000
 _MAX_UNPACKED_BYTES = 8 << 30
@@ -43,29 +41,6 @@ def unpack_sdist(sdist: VerifiedFile | UserFile, folder: Path) -> Path:
     alone = len(found) == 1 and found[0].is_dir() and not found[0].is_symlink()
     # As pip: an old archive may hold its files without a folder around them.
     return found[0] if alone else unpacked
-
-
-def copy_verified(source: Path, copy: Path, filename: str, sha256: Sha256, size: int) -> None:
-    """Copy a stored file, and check on the way that it is still what was verified.
-
-    The bytes that are hashed are the bytes that are written: what the store holds afterwards does
-    not matter. The copy is never a link, and never replaces a file.
-
-    Raises:
-        VerificationError: It has changed.
-    """
-    digest, length = hashlib.sha256(), 0
-    with source.open("rb") as read, copy.open("xb") as written:
-        while chunk := read.read(CHUNK):
-            digest.update(chunk)
-            written.write(chunk)
-            length += len(chunk)
-    if (digest.hexdigest(), length) != (sha256, size):
-        raise VerificationError(
-            f"{filename} in the local store ({source}) is not what was verified a moment ago.",
-            meaning="Something on this machine has changed it since. Nothing was installed.",
-            remedy=f"Delete {source}, and find out what writes there.",
-        )
 
 
 def _unpack_tar(path: Path, folder: Path) -> None:

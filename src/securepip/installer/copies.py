@@ -1,0 +1,35 @@
+"""Private copies of distributions.
+
+Rule: the bytes that are used are the bytes that were hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from securepip.errors import VerificationError
+from securepip.formats.digests import CHUNK, Sha256
+
+
+def copy_verified(source: Path, copy: Path, filename: str, sha256: Sha256, size: int) -> None:
+    """Copy a stored file, and check on the way that it is still what was verified.
+
+    The bytes that are hashed are the bytes that are written: what the store holds afterwards does
+    not matter. The copy is never a link, and never replaces a file.
+
+    Raises:
+        VerificationError: It has changed.
+    """
+    digest, length = hashlib.sha256(), 0
+    with source.open("rb") as read, copy.open("xb") as written:
+        while chunk := read.read(CHUNK):
+            digest.update(chunk)
+            written.write(chunk)
+            length += len(chunk)
+    if (digest.hexdigest(), length) != (sha256, size):
+        raise VerificationError(
+            f"{filename} in the local store ({source}) is not what was verified a moment ago.",
+            meaning="Something on this machine has changed it since. Nothing was installed.",
+            remedy=f"Delete {source}, and find out what writes there.",
+        )

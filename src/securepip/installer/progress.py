@@ -1,0 +1,132 @@
+"""What pip has installed by now: watched while it runs, compiled meanwhile, completed afterwards.
+
+Rule: what is in the environment is judged by what is on the disk there, not by what pip says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from securepip.errors import InstallationError
+from securepip.installer.record import amend_record
+from securepip.installer.target.compile import Compiler, Scheme, installed_paths
+from securepip.installer.wheels import CheckedWheel
+
+
+@dataclass(frozen=True)
+class InstalledFile:
+    """One distribution that pip has installed.
+
+    Attributes:
+        name: As its metadata writes it.
+        version: As its metadata writes it.
+        dist_info: Its folder in the environment.
+    """
+
+    name: str
+    version: str
+    dist_info: Path
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a wheel may be installed: the scheme, and its library folder."""
+
+    scheme: Scheme
+    library: str
+
+    def dist_info(self, wheel: CheckedWheel) -> Path:
+        return Path(self.library, wheel.dist_info)
+
+
+class Progress:
+    """Watches which wheels pip has installed, and has their files compiled meanwhile.
+
+    pip writes INSTALLER once all files of a wheel are there. One that is not the one from before
+    is the sign.
+    """
+
+    def __init__(
+        self, wheels: Sequence[CheckedWheel], schemes: Sequence[Scheme], compiler: Compiler | None
+    ) -> None:
+        self._wheels = wheels
+        self._compiler = compiler
+        self._found: dict[CheckedWheel, _Place] = {}
+        libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
+        places = [_Place(scheme, library) for library, scheme in libraries.items()]
+        # Paths as text: they are looked at some ten thousand times.
+        self._waiting = {
+            path: (wheel, place, _state(path))
+            for wheel in wheels
+            for place in places
+            for path in (str(place.dist_info(wheel) / "INSTALLER"),)
+        }
+
+    @property
+    def replaces_same_version(self) -> bool:
+        """Whether one of the versions was there before."""
+        return any(before for _, _, before in self._waiting.values())
+
+    def look(self) -> None:
+        """Find what has been installed since the last look, and start to compile it."""
+        found = [
+            path
+            for path, (_, _, before) in self._waiting.items()
+            if (state := _state(path)) and state != before
+        ]
+        for path in found:
+            wheel, place, _ = self._waiting.pop(path)
+            self._found[wheel] = place
+            if self._compiler:
+                self._compiler.submit(self._paths(wheel))
+
+    def complete(self) -> None:
+        """Compile the rest, and record the byte code and where a distribution comes from."""
+        self.look()
+        paths = {wheel: self._paths(wheel) for wheel in self._found}
+        every = [path for each in paths.values() for path in each]
+        compiled = self._compiler.finish(every) if self._compiler else {}
+        for wheel, place in self._found.items():
+            amend_record(
+                place.dist_info(wheel),
+                place.library,
+                byte_code={compiled[path] for path, _ in paths[wheel] if path in compiled},
+                direct_url=wheel.direct_url,
+                requested=wheel.requested,
+            )
+
+    def check(self) -> None:
+        """Compare with the plan.
+
+        Raises:
+            InstallationError: Something planned is not there.
+        """
+        missing = [f"{w.name}-{w.version}" for w in self._wheels if w not in self._found]
+        if missing:
+            raise InstallationError(
+                f"pip ended without an error, but did not install {' '.join(missing)}.",
+                meaning="It saw another environment than the one that the plan was made for.",
+            )
+
+    def installed(self) -> tuple[InstalledFile, ...]:
+        """What is there now."""
+        return tuple(
+            InstalledFile(wheel.name, wheel.version, self._found[wheel].dist_info(wheel))
+            for wheel in self._wheels
+            if wheel in self._found
+        )
+
+    def _paths(self, wheel: CheckedWheel) -> list[tuple[str, int]]:
+        place = self._found[wheel]
+        return installed_paths(wheel.sources, place.library, place.scheme)
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - see above
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino

@@ -1,0 +1,1 @@
+"""What runs on the target's interpreter: pip, byte-compilation, and how they are started."""

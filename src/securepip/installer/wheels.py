@@ -1,0 +1,182 @@
+"""Wheels as they are handed to pip: private copies, hashed while they are made, and read once.
+
+Rule: what is checked here is the copy that pip reads, never the file that it was copied from.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import zipfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from securepip.errors import FormatError, InstallationError, VerificationError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.distribution import Kind, parse_distribution
+from securepip.formats.layout import check_filename
+from securepip.index.types import UserDirectory, UserFile, VerifiedFile
+from securepip.installer.build.cache import BuiltWheel
+from securepip.installer.copies import copy_verified
+from securepip.installer.direct_url import direct_url_of
+from securepip.installer.target.compile import Source
+from securepip.resolver.plan import PlannedFile
+
+
+@dataclass(frozen=True)
+class HandOff:
+    """One distribution to install: what was planned, and the verified or built wheel."""
+
+    planned: PlannedFile
+    wheel: VerifiedFile | BuiltWheel | UserFile
+
+
+@dataclass(frozen=True)
+class CheckedWheel:
+    """A private copy of a wheel, checked, and what it is about to become.
+
+    Attributes:
+        name: As its metadata writes it.
+        version: As its metadata writes it.
+        dist_info: The name of its ``.dist-info`` folder.
+        sources: Its Python files.
+        requested: Whether the user named it.
+        direct_url: What its ``direct_url.json`` is to hold, if it has one.
+        from_addresses: The projects that it requires from an address of its own choice.
+    """
+
+    name: str
+    version: str
+    dist_info: str
+    sources: tuple[Source, ...]
+    requested: bool
+    direct_url: bytes | None
+    from_addresses: frozenset[NormalizedName]
+
+
+def copy_all(files: Sequence[HandOff], folder: Path) -> list[CheckedWheel]:
+    """Make and check a private copy of every wheel, in parallel; they are in the given order.
+
+    Raises:
+        VerificationError: One is not what was verified, or not what was resolved.
+        FormatError: One is not a readable wheel.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda item: _copy(item, folder), files))
+
+
+def _copy(item: HandOff, folder: Path) -> CheckedWheel:
+    """Make the private copy of a wheel, and check it.
+
+    Raises:
+        VerificationError: It is not what was verified, or not what was resolved.
+        FormatError: It is not a readable wheel.
+    """
+    planned, wheel = item.planned, item.wheel
+    if not _is_planned(wheel.source if isinstance(wheel, BuiltWheel) else wheel, planned):
+        raise VerificationError(f"{wheel.filename} is not the file that was planned.")
+    filename = check_filename(wheel.filename)
+    name = parse_distribution(filename, planned.project)
+    if name is None or name.kind is not Kind.WHEEL or name.version != planned.version:
+        raise VerificationError(
+            f"{filename} is not a wheel of {planned.project} {planned.version}."
+        )
+    copy = folder / filename
+    copy_verified(wheel.path, copy, filename, wheel.sha256, wheel.size)
+    return _read(copy, item)
+
+
+def _is_planned(source: VerifiedFile | UserFile | UserDirectory, planned: PlannedFile) -> bool:
+    if not isinstance(source, VerifiedFile):
+        return source == planned.file
+    meant = planned.signed
+    return meant is not None and (source.filename, source.sha256) == (
+        meant.filename,
+        meant.sha256,
+    )
+
+
+def _read(copy: Path, item: HandOff) -> CheckedWheel:
+    planned, data = item.planned, read_core_metadata(copy)
+    if isinstance(item.wheel, BuiltWheel):
+        _check_built(data, planned)
+    elif data != planned.core_metadata:
+        # pip #13983: what was resolved with one METADATA must not be installed with another.
+        raise VerificationError(
+            f"The METADATA in {copy.name} is not the one that its project publishes beside it.",
+            meaning="The files of one release contradict each other. Nothing was installed.",
+            remedy=f"Tell those who run {planned.file.url}.",
+        )
+    metadata = parse_core_metadata(data)
+    if (metadata.project, metadata.version) != (planned.project, planned.version):
+        raise VerificationError(
+            f"{copy.name} says inside that it is {metadata.name} {metadata.version}."
+        )
+    try:
+        with zipfile.ZipFile(copy) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
+    dist_info = _dist_info([member.filename for member in members], copy.name)
+    sources = (
+        Source(member.filename, member.file_size)
+        for member in members
+        if member.filename.endswith(".py")
+    )
+    return CheckedWheel(
+        metadata.name,
+        str(metadata.version),
+        dist_info,
+        tuple(dict.fromkeys(sources)),
+        planned.requested,
+        direct_url_of(planned),
+        frozenset(canonicalize_name(each.name) for each in metadata.requires_dist if each.url),
+    )
+
+
+def _dist_info(members: Iterable[str], wheel: str) -> str:
+    """The ``.dist-info`` folder of a wheel: one, in one spelling.
+
+    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
+    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
+
+    Raises:
+        VerificationError: There is another, or a file of it that goes by two names.
+    """
+    folders, seen = set(), set()
+    for member in members:
+        path = member.rstrip("/")
+        first, _, rest = path.partition("/")
+        scheme, _, inside = rest.partition("/")
+        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
+        normal = posixpath.normpath(inside if is_data else path)
+        folder = normal.partition("/")[0]
+        if not folder.lower().endswith(".dist-info"):
+            continue
+        if normal != path or (normal.lower() in seen and member == path):
+            raise VerificationError(
+                f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
+                meaning="It would take the place of what was verified. Nothing was installed.",
+            )
+        folders.add(folder)
+        seen.add(normal.lower())
+    if len(folders) != 1:
+        found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
+        raise VerificationError(
+            f"{wheel}: {found if folders else '.dist-info directory not found'}"
+        )
+    return folders.pop()
+
+
+def _check_built(data: bytes, planned: PlannedFile) -> None:
+    """A build writes its own METADATA, but it must ask for what was resolved."""
+    built, resolved = parse_core_metadata(data), parse_core_metadata(planned.core_metadata)
+    if set(built.requires_dist) != set(resolved.requires_dist):
+        raise InstallationError(
+            f"{planned.file.filename} builds a wheel that needs something else than it says.",
+            meaning="Its requirements depend on when or where it is built.",
+        )
