@@ -11,7 +11,7 @@ from pip._internal.models.target_python import TargetPython
 
 from securepip.formats.digests import sha256_of
 from securepip.resolver import probe
-from securepip.resolver.target import overridden
+from securepip.resolver.environment.override import overridden
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel

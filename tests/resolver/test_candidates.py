@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.resolver.candidates import FileRanking, Offers
-from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.candidates.ranking import FileRanking, Offers
+from securepip.resolver.environment.target import TargetEnvironment
 from tests.resolver.fakes import environment
 
 WEB = canonicalize_name("web")

@@ -44,7 +44,7 @@ from securepip.resolver import (
     probe,
     resolve,
 )
-from securepip.resolver.markers import MarkerRules
+from securepip.resolver.environment.markers import MarkerRules
 
 _log = logging.getLogger(__name__)
 

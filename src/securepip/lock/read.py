@@ -42,12 +42,13 @@ from securepip.errors import (
     VerificationError,
 )
 from securepip.index.types import Index
-from securepip.resolver.environment import TargetEnvironment
-from securepip.resolver.links import STRONG_HASHES, path_to_url, url_to_path
-from securepip.resolver.markers import MarkerRules
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.environment.target import TargetEnvironment
 from securepip.resolver.options import ResolveOptions
-from securepip.resolver.requirements import UserRequirement, parse_editable, parse_requirement
-from securepip.resolver.requirements_file import ReadUrl
+from securepip.resolver.requirements.files import ReadUrl
+from securepip.resolver.requirements.links import STRONG_HASHES, path_to_url, url_to_path
+from securepip.resolver.requirements.parse import parse_editable, parse_requirement
+from securepip.resolver.requirements.types import UserRequirement
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,13 +1,15 @@
-"""Requirements → plan: `packaging` and `resolvelib` over the verified index."""
+"""Requirements → plan: `packaging` and `resolvelib` over the verified index.
 
-from securepip.resolver.environment import (
+`environment` says what the target is, `requirements` what the user asks for. On these stands
+`candidates`, what could be installed, and on that `search`, which chooses. Imports run that way.
+"""
+
+from securepip.resolver.environment.target import (
     InstalledDistribution,
     TargetEnvironment,
     find_interpreter,
     probe,
 )
-from securepip.resolver.explain import UnknownProjectError
-from securepip.resolver.links import UserLink
 from securepip.resolver.options import (
     ConfigSettings,
     FetchDirect,
@@ -17,15 +19,12 @@ from securepip.resolver.options import (
     SdistMetadata,
 )
 from securepip.resolver.plan import Plan, PlannedFile, SatisfiedRequirement
-from securepip.resolver.requirements import (
-    FileOptions,
-    ResolveInput,
-    UserRequirement,
-    parse_editable,
-    parse_requirement,
-)
-from securepip.resolver.requirements_file import ReadUrl, read_requirements
+from securepip.resolver.requirements.files import ReadUrl, read_requirements
+from securepip.resolver.requirements.links import UserLink
+from securepip.resolver.requirements.parse import parse_editable, parse_requirement
+from securepip.resolver.requirements.types import FileOptions, ResolveInput, UserRequirement
 from securepip.resolver.resolve import resolve
+from securepip.resolver.search.explain import UnknownProjectError
 
 __all__ = [
     "ConfigSettings",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UserRequirement,
     )
     from securepip.resolver.plan import Plan
-    from securepip.resolver.requirements import FileOptions
+    from securepip.resolver.requirements.types import FileOptions
     from securepip.transport import Transport
     from securepip.trust import Trust
 
@@ -289,7 +289,7 @@ def _digest(stream: BinaryIO, algorithm: str) -> str:
 
 def _read_url(url: str, arguments: argparse.Namespace) -> bytes:
     """A requirements file at an address that the user names: theirs to judge, like one on disk."""
-    from securepip.resolver.requirements import FileOptions
+    from securepip.resolver.requirements.types import FileOptions
 
     with _transport(arguments, FileOptions()) as transport:
         try:
@@ -343,7 +343,7 @@ def target(arguments: argparse.Namespace) -> TargetEnvironment:
         raise SecurepipError("Could not find an activated virtualenv (required).")
     if not _overrides_target(arguments):
         return environment
-    from securepip.resolver.target import overridden
+    from securepip.resolver.environment.override import overridden
 
     return overridden(
         environment,

@@ -1,43 +1,33 @@
 """Requirements and constraints files, read as pip reads them.
 
-Rule: every option that pip accepts in such a file is known here. Those about choosing and about
-sources are reported in ``FileOptions`` for whoever honours or refuses them; one that pip does not
-know is an error, as in pip. A file at an address is read only through what the caller provides.
+Rule: the options about choosing and about sources are reported in ``FileOptions``, for whoever
+honours or refuses them. A file at an address is read only through what the caller provides.
 
 Source: pip's documentation, "Requirements File Format".
 """
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import locale
 import logging
 import os
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 from securepip.errors import RequirementError
-from securepip.resolver.places import expand_home
-from securepip.resolver.requirements import (
-    FileOptions,
-    ResolveInput,
-    UserRequirement,
-    parse_editable,
-    parse_requirement,
-)
+from securepip.resolver.requirements.lines import LineOptions, logical_lines, parse_line
+from securepip.resolver.requirements.links import expand_home
+from securepip.resolver.requirements.parse import parse_editable, parse_requirement
+from securepip.resolver.requirements.types import FileOptions, ResolveInput, UserRequirement
 
 _log = logging.getLogger(__name__)
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
-_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _SCHEME = re.compile(r"^(https?|file):", re.IGNORECASE)
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 # The longer marks first: that of UTF-16-LE is how that of UTF-32-LE begins.
@@ -117,7 +107,7 @@ class _Read:
     no_require_hashes: bool = False
     said: FileOptions = field(default_factory=FileOptions)
 
-    def add_options(self, name: str, number: int, options: _Options) -> None:
+    def add_options(self, name: str, number: int, options: LineOptions) -> None:
         """Take note of an option line."""
         if options.hashes:
             _log.warning(
@@ -170,9 +160,9 @@ def _read_file(
         identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - `..` too
         parents = {identity: ""}
     content, is_remote = _read(name, into.read_url, constraint=constraint), _is_remote(name)
-    for number, line in _lines(content, with_variables=not is_remote):
+    for number, line in logical_lines(content, with_variables=not is_remote):
         source = f"{'-c' if constraint else '-r'} {name} (line {number})"
-        text, options = _parse_line(line, source)
+        text, options = parse_line(line, source)
         if is_remote:
             _check_remote(name, line, source, options)
         if text or options.editables:
@@ -195,7 +185,7 @@ def _read_file(
             into.add_options(name, number, options)
 
 
-def _check_remote(name: str, line: str, source: str, options: _Options) -> None:
+def _check_remote(name: str, line: str, source: str, options: LineOptions) -> None:
     """See that a file from elsewhere names projects, and nothing that no repository signs.
 
     Who sends it, or alters it on its way, must not choose files of this machine, nor vouch by a
@@ -226,7 +216,7 @@ def _not_for_remote(line: str, source: str) -> RequirementError:
     )
 
 
-def _asked(text: str, options: _Options, source: str, *, constraint: bool) -> UserRequirement:
+def _asked(text: str, options: LineOptions, source: str, *, constraint: bool) -> UserRequirement:
     """The requirement or constraint of a line."""
     settings = _settings(options.config_settings, source)
     if not text:
@@ -253,147 +243,6 @@ def _settings(given: Sequence[str], source: str) -> dict[str, str | list[str]]:
         else:
             settings[key] = [*known, value] if isinstance(known, list) else [known, value]
     return settings
-
-
-class _Options(argparse.Namespace):
-    requirements: list[str]
-    constraints: list[str]
-    editables: list[str]
-    hashes: list[str]
-    config_settings: list[str]
-    index_url: str | None
-    extra_index_urls: list[str]
-    no_index: bool
-    find_links: list[str]
-    formats: list[tuple[str, str]]
-    releases: list[tuple[str, str]]
-    prefer_binary: bool
-    prereleases: bool
-    require_hashes: bool
-    no_require_hashes: bool
-    trusted_hosts: list[str]
-    features: list[str]
-
-
-class _LineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise RequirementError(message)
-
-    def takes_value(self, word: str) -> bool:
-        """Whether the word is an option whose value is the next word."""
-        action = self._option_string_actions.get(word)
-        return action is not None and action.nargs != 0
-
-
-def _make_parser() -> _LineParser:
-    parser = _LineParser(prog="", add_help=False)
-    for names, dest in (
-        (("-r", "--requirement"), "requirements"),
-        (("-c", "--constraint"), "constraints"),
-        (("-e", "--editable"), "editables"),
-        (("--hash",), "hashes"),
-        (("-C", "--config-settings", "--config-setting"), "config_settings"),
-        (("--extra-index-url",), "extra_index_urls"),
-        (("-f", "--find-links"), "find_links"),
-        (("--trusted-host",), "trusted_hosts"),
-        (("--use-feature",), "features"),
-    ):
-        parser.add_argument(*names, dest=dest, action="append", default=[])
-    parser.add_argument("-i", "--index-url", "--pypi-url", dest="index_url")
-    for option in ("--no-index", "--prefer-binary", "--require-hashes", "--no-require-hashes"):
-        parser.add_argument(option, action="store_true")
-    parser.add_argument("--pre", dest="prereleases", action="store_true")
-    for option in ("--no-binary", "--only-binary"):
-        parser.add_argument(option, dest="formats", action=_InOrder, default=[])
-    for option in ("--all-releases", "--only-final"):
-        parser.add_argument(option, dest="releases", action=_InOrder, default=[])
-    return parser
-
-
-class _InOrder(argparse.Action):
-    """Keeps the order of two options that undo each other."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, [*before, (self.option_strings[0], str(values))])
-
-
-def _parse_line(line: str, source: str) -> tuple[str, _Options]:
-    text, written = _split_options(line)
-    try:
-        words = _joined_values(shlex.split(written))
-        # As in pip, words after an option's value are passed over; unknown options are not.
-        options, rest = _PARSER.parse_known_args(words, namespace=_Options())
-        unknown = [word for word in rest if word.startswith("-")]
-        if unknown:
-            raise RequirementError(f"no such option: {unknown[0]}")
-    except ValueError as error:
-        raise RequirementError(
-            f"Invalid requirement: {line} (from {source})",
-            meaning=f"Could not split options: {written}: {error}",
-        ) from None
-    except RequirementError as error:
-        raise RequirementError(
-            f"Invalid requirement: {line} (from {source})", meaning=error.what
-        ) from None
-    return text, options
-
-
-def _joined_values(words: Sequence[str]) -> list[str]:
-    """The words, each option with its value in one: a value may begin with a dash."""
-    joined: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        takes_value = _PARSER.takes_value(word)
-        value = next(rest, None) if takes_value else None
-        if value is None:
-            joined.append(word)
-        else:
-            joined.append(f"{word}={value}" if word.startswith("--") else f"{word}{value}")
-    return joined
-
-
-def _split_options(line: str) -> tuple[str, str]:
-    """The requirement and the options after it; markers would not survive ``shlex``."""
-    words = line.split(" ")
-    at = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
-    return " ".join(words[:at]), " ".join(words[at:])
-
-
-def _lines(content: str, *, with_variables: bool) -> Iterator[tuple[int, str]]:
-    """The logical lines with their numbers: joined, without comments, variables filled in.
-
-    Not in a file from elsewhere: it could have secrets sent to where it says.
-    """
-    for number, line in _joined(enumerate(content.splitlines(), start=1)):
-        line = _COMMENT.sub("", line).strip()
-        if line:
-            yield number, _VARIABLE.sub(_value_of, line) if with_variables else line
-
-
-def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    first, parts = 0, list[str]()
-    for number, line in lines:
-        first = first if parts else number
-        comment = _COMMENT.match(line)
-        if line.endswith("\\") and not comment:
-            parts.append(line.strip("\\"))
-            continue
-        # A comment ends a continued line; the space keeps it recognizable as one.
-        yield first, "".join([*parts, f" {line}" if comment else line])
-        parts = []
-    if parts:
-        yield first, "".join(parts)
-
-
-def _value_of(variable: re.Match[str]) -> str:
-    return os.environ.get(variable[1]) or variable[0]
 
 
 def _beside(name: str, nested: str) -> str:
@@ -461,6 +310,3 @@ def _decode(data: bytes, name: str) -> str:
             encoding,
         )
         return data.decode(encoding)
-
-
-_PARSER = _make_parser()

@@ -16,15 +16,16 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
 from securepip.formats.distribution import Kind
-from securepip.resolver.candidates import OfferedFile
-from securepip.resolver.environment import InstalledDistribution
-from securepip.resolver.finder import CandidateFinder, InvalidMetadataError, is_cheap
-from securepip.resolver.graph import (
+from securepip.resolver.candidates.catalogue import Catalogue
+from securepip.resolver.candidates.graph import (
     AnyRequirement,
     SpecifierRequirement,
     requirements_from,
 )
-from securepip.resolver.markers import MarkerRules
+from securepip.resolver.candidates.metadata import InvalidMetadataError, MetadataReader, is_cheap
+from securepip.resolver.candidates.ranking import OfferedFile
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.environment.target import InstalledDistribution
 
 # How many candidates of a project are looked at ahead: the first may be ruled out by what a later
 # level asks; more than two point to a conflict, which is the resolver's to solve.
@@ -35,7 +36,8 @@ class LookAhead:
     """What will probably be needed next.
 
     Args:
-        finder: Gives pages and metadata, and announces them to the index.
+        catalogue: Knows what is installed, gives pages, and announces them to the index.
+        metadata: Gives metadata, and announces it to the index.
         markers: Judges the markers of dependencies.
         constraints: The versions that constraints admit.
         prefers_installed: Whether what is installed of a project is to be kept.
@@ -44,14 +46,16 @@ class LookAhead:
 
     def __init__(
         self,
-        finder: CandidateFinder,
+        catalogue: Catalogue,
+        metadata: MetadataReader,
         markers: MarkerRules,
         constraints: Mapping[NormalizedName, SpecifierSet],
         prefers_installed: Callable[[str], bool],
         *,
         with_dependencies: bool,
     ) -> None:
-        self._finder = finder
+        self._catalogue = catalogue
+        self._metadata = metadata
         self._markers = markers
         self._constraints = constraints
         self._prefers_installed = prefers_installed
@@ -79,11 +83,11 @@ class LookAhead:
     def _walk(self, level: Sequence[NormalizedName]) -> list[AnyRequirement]:
         kept = {project: self._installed(project) for project in level}
         missing = [project for project in level if kept[project] is None]
-        self._finder.announce_pages(missing)
+        self._catalogue.announce_pages(missing)
         guesses = {project: self._guess(project) for project in missing}
         for project, guess in guesses.items():
             if guess is not None:
-                self._finder.announce_metadata(project, [guess])
+                self._metadata.announce(project, [guess])
         found: list[AnyRequirement] = []
         for project in level:
             found += self._dependencies(project, kept[project], guesses.get(project))
@@ -92,7 +96,7 @@ class LookAhead:
     def _installed(self, project: NormalizedName) -> InstalledDistribution | None:
         """What is installed, if it will be kept."""
         known = self._known[project]
-        installed = self._finder.installed_distribution(project)
+        installed = self._catalogue.installed_distribution(project)
         if installed is None or not self._prefers_installed(known.first.identifier):
             return None
         specifier = self._constrained(project, known.specifier)
@@ -106,7 +110,7 @@ class LookAhead:
         known = self._known[project]
         with suppress(SecurepipError):
             for specifier in (known.specifier, known.latest.specifier):
-                files = self._finder.matching(project, self._constrained(project, specifier))
+                files = self._catalogue.matching(project, self._constrained(project, specifier))
                 if files:
                     known.specifier = specifier
                     known.guesses.add(files[0].file.filename)
@@ -130,7 +134,7 @@ class LookAhead:
             if installed is not None:
                 written = installed.requires_dist
             elif guess is not None:
-                written = self._finder.metadata(project, guess)[1].requires_dist
+                written = self._metadata.read(project, guess)[1].requires_dist
             return [
                 requirement
                 for one in written

@@ -20,9 +20,9 @@ from packaging.version import Version
 from securepip.errors import ResolutionError
 from securepip.formats.distribution import WHEEL_SUFFIX, Kind, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.candidates.places import LocalFile
+from securepip.resolver.environment.target import TargetEnvironment
 from securepip.resolver.options import ResolveOptions
-from securepip.resolver.places import LocalFile
 
 _log = logging.getLogger(__name__)
 _PYTHON_IN_NAME = re.compile(r"-py([123]\.?[0-9]?)\.(?:tar|zip|tgz|tbz)")

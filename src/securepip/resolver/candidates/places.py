@@ -33,8 +33,16 @@ from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import parse_sha256
 from securepip.formats.distribution import is_distribution
 from securepip.index.types import UserFile
-from securepip.resolver.hashes import mismatch
-from securepip.resolver.links import HASH, hashes_of, is_url, parse_link, path_to_url, url_to_path
+from securepip.resolver.candidates.hashes import mismatch
+from securepip.resolver.requirements.links import (
+    HASH,
+    expand_home,
+    hashes_of,
+    is_url,
+    parse_link,
+    path_to_url,
+    url_to_path,
+)
 
 _log = logging.getLogger(__name__)
 _MAX_PAGE_BYTES = 64 << 20
@@ -181,15 +189,6 @@ class OwnIndexes:
             if folder is not None and (folder / "index.html").is_file():
                 found += _read_page(folder / "index.html", f"index {place}")
         return [one for one in found if _may_be_of(one.filename, project)]
-
-
-def expand_home(place: str) -> str:
-    """A place with ``~`` filled in, where that exists."""
-    if place.startswith("~"):
-        expanded = os.path.expanduser(place)  # noqa: PTH111 - compared as text
-        if os.path.exists(expanded):  # noqa: PTH110 - likewise
-            return expanded
-    return place
 
 
 def _path_of(place: str) -> Path | None:

@@ -14,8 +14,8 @@ from packaging.utils import NormalizedName
 from resolvelib.structs import RequirementInformation
 
 from securepip.errors import ConflictError, ResolutionError
-from securepip.resolver.finder import CandidateFinder
-from securepip.resolver.graph import (
+from securepip.resolver.candidates.catalogue import Catalogue
+from securepip.resolver.candidates.graph import (
     AnyRequirement,
     Candidate,
     ExactRequirement,
@@ -52,7 +52,7 @@ class UnknownProjectError(ResolutionError):
 
 def explain_conflict(
     causes: Sequence[Cause],
-    finder: CandidateFinder,
+    catalogue: Catalogue,
     constraints: Mapping[NormalizedName, SpecifierSet],
     python: PythonCandidate,
 ) -> ResolutionError:
@@ -67,15 +67,15 @@ def explain_conflict(
         return _another_python(wrong_python, python)
     for cause in causes:
         if (
-            finder.asks_index
+            catalogue.asks_index
             and not isinstance(cause.requirement, PythonRequirement)
-            and _is_unknown(cause, finder)
+            and _is_unknown(cause, catalogue)
         ):
-            return _unknown_project(cause, causes, finder)
+            return _unknown_project(cause, causes, catalogue)
     single = causes[0].requirement
     if len(causes) == 1 and single.project not in constraints:
-        return _nothing_matches(causes[0], finder)
-    return _conflict(causes, finder, constraints)
+        return _nothing_matches(causes[0], catalogue)
+    return _conflict(causes, catalogue, constraints)
 
 
 def explain_too_deep(rounds: int) -> ResolutionError:
@@ -87,11 +87,11 @@ def explain_too_deep(rounds: int) -> ResolutionError:
     )
 
 
-def _is_unknown(cause: Cause, finder: CandidateFinder) -> bool:
+def _is_unknown(cause: Cause, catalogue: Catalogue) -> bool:
     project = cause.requirement.project
     if isinstance(cause.requirement, (UnsignedRequirement, ExactRequirement)):
         return False
-    return finder.installed_distribution(project) is None and not finder.knows(project)
+    return catalogue.installed_distribution(project) is None and not catalogue.knows(project)
 
 
 def _another_python(
@@ -114,7 +114,7 @@ def _another_python(
 
 
 def _unknown_project(
-    cause: Cause, causes: Sequence[Cause], finder: CandidateFinder
+    cause: Cause, causes: Sequence[Cause], catalogue: Catalogue
 ) -> UnknownProjectError:
     project = cause.requirement.project
     parents = {
@@ -123,11 +123,11 @@ def _unknown_project(
         if one.parent is not None and one.requirement.project == project
     }
     return UnknownProjectError(
-        _could_not_find(cause, finder), project=project, required_by=tuple(sorted(parents))
+        _could_not_find(cause, catalogue), project=project, required_by=tuple(sorted(parents))
     )
 
 
-def _nothing_matches(cause: Cause, finder: CandidateFinder) -> ResolutionError:
+def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
     requirement = cause.requirement
     if isinstance(requirement, UnsignedRequirement):
         return ResolutionError(
@@ -136,7 +136,7 @@ def _nothing_matches(cause: Cause, finder: CandidateFinder) -> ResolutionError:
             "prove that it is what its authors made.",
             remedy=_exclude(cause.parent),
         )
-    offers = finder.offers(requirement.project)
+    offers = catalogue.offers(requirement.project)
     notes = []
     yanked = sorted({o.version for o in offers.files if o.file.yanked is not None})
     if yanked:
@@ -152,17 +152,17 @@ def _nothing_matches(cause: Cause, finder: CandidateFinder) -> ResolutionError:
             "HINT: You are attempting to install a package literally named "
             '"requirements.txt". Consider using the "-r" option to install what it lists.'
         )
-    return ResolutionError(_could_not_find(cause, finder), meaning="\n".join(notes), remedy=hint)
+    return ResolutionError(_could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint)
 
 
-def _could_not_find(cause: Cause, finder: CandidateFinder) -> str:
+def _could_not_find(cause: Cause, catalogue: Catalogue) -> str:
     requirement = cause.requirement
     by = "" if cause.parent is None else f" (from {cause.parent.identifier})"
     versions = {
-        o.version for o in finder.offers(requirement.project).files if o.file.yanked is None
+        o.version for o in catalogue.offers(requirement.project).files if o.file.yanked is None
     }
     listed = ", ".join(map(str, sorted(versions))) or "none"
-    final = "final " if finder.prereleases(requirement.project) is False else ""
+    final = "final " if catalogue.prereleases(requirement.project) is False else ""
     return (
         f"Could not find a {final}version that satisfies the requirement {requirement.text}{by} "
         f"(from versions: {listed})\nERROR: No matching distribution found for {requirement.text}"
@@ -171,7 +171,7 @@ def _could_not_find(cause: Cause, finder: CandidateFinder) -> str:
 
 def _conflict(
     causes: Sequence[Cause],
-    finder: CandidateFinder,
+    catalogue: Catalogue,
     constraints: Mapping[NormalizedName, SpecifierSet],
 ) -> ResolutionError:
     triggers = sorted({_trigger(cause) for cause in causes})
@@ -184,7 +184,9 @@ def _conflict(
         f"    The user requested (constraint) {project}{constraints[project]}"
         for project in sorted(constrained)
     ]
-    without = sorted({c.requirement.identifier for c in causes if not _has_candidates(c, finder)})
+    without = sorted(
+        {c.requirement.identifier for c in causes if not _has_candidates(c, catalogue)}
+    )
     if without:
         lines += [
             "",
@@ -202,13 +204,15 @@ def _conflict(
     )
 
 
-def _has_candidates(cause: Cause, finder: CandidateFinder) -> bool:
+def _has_candidates(cause: Cause, catalogue: Catalogue) -> bool:
     requirement = cause.requirement
     if isinstance(requirement, (PythonRequirement, ExactRequirement)):
         return True
-    if finder.installed_distribution(requirement.project) is not None:
+    if catalogue.installed_distribution(requirement.project) is not None:
         return True
-    return any(offered.file.yanked is None for offered in finder.offers(requirement.project).files)
+    return any(
+        offered.file.yanked is None for offered in catalogue.offers(requirement.project).files
+    )
 
 
 def _trigger(cause: Cause) -> str:

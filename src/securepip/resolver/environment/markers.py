@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 
 from securepip.errors import ResolutionError
-from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.environment.target import TargetEnvironment
 
 
 class MarkerRules:

@@ -14,7 +14,7 @@ from resolvelib import BaseReporter
 from resolvelib.resolvers import Criterion
 from resolvelib.structs import State
 
-from securepip.resolver.graph import AnyRequirement, Candidate
+from securepip.resolver.candidates.graph import AnyRequirement, Candidate
 
 _log = logging.getLogger(__name__)
 

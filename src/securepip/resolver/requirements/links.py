@@ -146,6 +146,15 @@ def link_to_path(path: str) -> UserLink:
     return UserLink(path_to_url(absolute), Path(absolute))
 
 
+def expand_home(place: str) -> str:
+    """A place with ``~`` filled in, where that exists."""
+    if place.startswith("~"):
+        expanded = os.path.expanduser(place)  # noqa: PTH111 - compared as text
+        if os.path.exists(expanded):  # noqa: PTH110 - likewise
+            return expanded
+    return place
+
+
 def hashes_of(path: Path, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:
     """The hashes of a file, ``sha256:…`` for each algorithm, and its length in bytes.
 

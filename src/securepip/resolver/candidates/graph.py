@@ -18,9 +18,9 @@ from packaging.version import Version
 
 from securepip.formats.core_metadata import CoreMetadata
 from securepip.index.types import AnyFile, UserDirectory
-from securepip.resolver.environment import InstalledDistribution
-from securepip.resolver.links import UserLink
+from securepip.resolver.environment.target import InstalledDistribution
 from securepip.resolver.options import ConfigSettings
+from securepip.resolver.requirements.links import UserLink
 
 PYTHON = "<Python from Requires-Python>"
 """The identifier of the interpreter; no project can have that name."""

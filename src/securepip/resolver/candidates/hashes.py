@@ -15,9 +15,9 @@ from packaging.utils import NormalizedName
 from securepip.errors import RequirementError, ResolutionError, VerificationError
 from securepip.formats.page import PageFile
 from securepip.index.types import UserFile
-from securepip.resolver.graph import SpecifierRequirement
-from securepip.resolver.links import hashes_of
-from securepip.resolver.requirements import UserRequirement
+from securepip.resolver.candidates.graph import SpecifierRequirement
+from securepip.resolver.requirements.links import hashes_of
+from securepip.resolver.requirements.types import UserRequirement
 
 
 class HashRules:

@@ -26,7 +26,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from securepip.errors import ResolutionError, UsageError
-from securepip.resolver import _probe
+from securepip.resolver.environment import _probe
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60

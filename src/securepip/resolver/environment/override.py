@@ -25,7 +25,7 @@ from packaging.tags import (
 )
 from packaging.version import Version
 
-from securepip.resolver.environment import TargetEnvironment
+from securepip.resolver.environment.target import TargetEnvironment
 
 _T = TypeVar("_T")
 _APPLE = re.compile(r"(macosx|ios)_(\d+)_(\d+)_(.+)")

@@ -1,0 +1,198 @@
+"""What the user names by path or URL, as candidates.
+
+Rule: a file has been hashed before anything of it is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+from securepip.errors import FormatError, RequirementError
+from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.digests import parse_sha256
+from securepip.formats.distribution import WHEEL_SUFFIX
+from securepip.index.types import UserDirectory, UserFile
+from securepip.resolver.candidates.graph import FileCandidate, SpecifierRequirement
+from securepip.resolver.candidates.hashes import HashRules
+from securepip.resolver.candidates.metadata import InconsistentMetadataError, MetadataReader
+from securepip.resolver.candidates.narration import Narrator
+from securepip.resolver.candidates.ranking import FileRanking
+from securepip.resolver.options import FetchDirect
+from securepip.resolver.requirements.links import UserLink, hashes_of
+from securepip.resolver.requirements.parse import refuse_unverifiable
+from securepip.resolver.requirements.types import UserRequirement
+
+_log = logging.getLogger(__name__)
+
+
+class UnsupportedWheelError(RequirementError):
+    """A wheel that a path or URL names does not fit the target."""
+
+
+class DirectFiles:
+    """Makes the candidates that paths and URLs name; one that is named twice is one candidate.
+
+    Args:
+        ranking: Says which wheels fit the target.
+        hashes: What the user demands of files.
+        metadata: Builds the metadata of what does not say it.
+        fetch: Fetches what the user named by address and hash.
+        downloads: As in ``ResolveOptions``.
+        narrator: Says what is looked at.
+    """
+
+    def __init__(
+        self,
+        ranking: FileRanking,
+        hashes: HashRules,
+        metadata: MetadataReader,
+        fetch: FetchDirect | None,
+        downloads: Path | None,
+        narrator: Narrator,
+    ) -> None:
+        self._ranking = ranking
+        self._hashes = hashes
+        self._metadata = metadata
+        self._fetch = fetch
+        self._downloads = downloads
+        self._narrator = narrator
+        self._made: dict[tuple[tuple[object, ...], bool], FileCandidate] = {}
+
+    def candidate(self, asked: UserRequirement) -> FileCandidate:
+        """The candidate that a path or URL names.
+
+        Raises:
+            InvalidMetadataError: It is of another project than the one it is named for.
+            RequirementError: It cannot be read, or is a wheel that does not fit.
+            SecurepipError: It has another hash, could not be fetched, or could not be built.
+        """
+        link = asked.link
+        if link is None:
+            raise ValueError(asked)
+        refuse_unverifiable(asked)
+        key = (link.identity, asked.editable)
+        if key not in self._made:
+            self._made[key] = self._make(asked, link)
+        return self._made[key]
+
+    def with_hashes(self, asked: UserRequirement) -> UserRequirement:
+        """A constraint that names a path or URL, with the hashes of the project's requirements."""
+        known = self._hashes.allowed(asked.project) if asked.project else frozenset[str]()
+        return asked if asked.hashes or not known else replace(asked, hashes=known)
+
+    def _make(self, asked: UserRequirement, link: UserLink) -> FileCandidate:
+        self._narrator.direct(asked, link)
+        file = self._file(asked, link)
+        raw = self._metadata_of(asked, file)
+        try:
+            metadata = parse_core_metadata(raw)
+        except FormatError as error:
+            raise RequirementError(
+                f"{link.shown} has invalid metadata: {error.what}", remedy="Ask its authors."
+            ) from None
+        if asked.project not in (None, metadata.project):
+            if not link.is_wheel:
+                _log.warning(
+                    "Generating metadata for package %s produced metadata for project name %s. "
+                    "Fix your #egg=%s fragments.",
+                    *(asked.project, metadata.name, asked.project),
+                )
+            raise InconsistentMetadataError(
+                f"Requested {asked.text} has inconsistent name: expected {asked.project!r}, but "
+                f"metadata has {str(metadata.project)!r}"
+            )
+        named = asked.requirement
+        name = metadata.project if link.is_wheel else metadata.name
+        text = f"{name}=={metadata.version}"
+        if named is not None and named.url:
+            text = f"{named.name} @ {named.url}"
+        return FileCandidate(
+            metadata.project,
+            metadata.version,
+            file,
+            raw,
+            metadata,
+            SpecifierRequirement(
+                metadata.project, frozenset(), SpecifierSet(), text, comes_from=asked.source
+            ),
+            link,
+            asked.config_settings,
+        )
+
+    def _file(self, asked: UserRequirement, link: UserLink) -> UserFile | UserDirectory:
+        """What a path or URL leads to, its hash compared with what the user named.
+
+        Raises:
+            RequirementError: It cannot be read, or is a wheel that does not fit.
+            VerificationError, TransportError: As ``FetchDirect`` does.
+        """
+        if link.path is not None and link.is_directory:
+            self._hashes.check_directory(asked)
+            return UserDirectory(
+                link.path, link.url, "named by the user", asked.editable, link.subdirectory
+            )
+        if link.is_wheel and not self._ranking.fits(link.filename):
+            raise UnsupportedWheelError(
+                f"{link.filename} is not a supported wheel on this platform."
+            )
+        path = self._kept(asked, link) or link.path or self._fetched(asked, link)
+        (sha256,), size = hashes_of(path, ["sha256"])
+        file = UserFile(
+            path=path,
+            filename=link.filename,
+            sha256=parse_sha256(sha256.partition(":")[2]),
+            size=size,
+            url=link.public_url,
+            why="named by the user" if link.path else "direct URL, hash given by the user",
+            subdirectory=link.subdirectory,
+            url_hash=link.hash.replace(":", "="),
+        )
+        self._hashes.check_direct(file, asked)
+        return file
+
+    def _kept(self, asked: UserRequirement, link: UserLink) -> Path | None:
+        """What is in the folder of downloads under that name, if it has the hash asked for."""
+        if self._downloads is None or not asked.acceptable:
+            return None
+        path = self._downloads / Path(link.filename).name
+        if not path.is_file():
+            return None
+        found, _ = hashes_of(path, {one.partition(":")[0] for one in asked.acceptable})
+        return path if found & asked.acceptable else None
+
+    def _fetched(self, asked: UserRequirement, link: UserLink) -> Path:
+        if self._fetch is None:
+            raise RequirementError(f"{link.url} cannot be fetched here.")
+        return self._fetch(link.url, asked.acceptable)
+
+    def _metadata_of(self, asked: UserRequirement, file: UserFile | UserDirectory) -> bytes:
+        """The METADATA of what the user named.
+
+        Raises:
+            RequirementError: It is a wheel without readable metadata.
+            SecurepipError: A build failed.
+        """
+        if isinstance(file, UserDirectory):
+            return self._metadata.build(
+                None, file, asked.config_settings
+            )  # its name is compared here
+        try:
+            raw = read_core_metadata(file.path, file.filename)
+            if file.filename.endswith(WHEEL_SUFFIX):
+                raw.decode("utf-8")
+            static = parse_core_metadata(raw).is_static and not file.subdirectory
+        except UnicodeDecodeError as error:
+            raise RequirementError(
+                f"Error decoding metadata for {file.path}: {error} in METADATA file"
+            ) from None
+        except FormatError as error:
+            if file.filename.endswith(WHEEL_SUFFIX):
+                raise RequirementError(error.what) from None
+            raw, static = b"", False
+        if static or file.filename.endswith(WHEEL_SUFFIX):
+            return raw
+        return self._metadata.build(asked.project, file, asked.config_settings)

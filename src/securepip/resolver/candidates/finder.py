@@ -1,0 +1,112 @@
+"""Makes candidates: from what is installed, from what is on offer, and from what the user names.
+
+Rule: one file, one installed distribution, one set of extras is one candidate for the whole
+resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from packaging.utils import NormalizedName
+
+from securepip.resolver.candidates.graph import (
+    BaseCandidate,
+    ExtrasCandidate,
+    FileCandidate,
+    InstalledCandidate,
+    SpecifierRequirement,
+)
+from securepip.resolver.candidates.hashes import HashRules
+from securepip.resolver.candidates.metadata import (
+    InvalidMetadataError,
+    MetadataReader,
+    plannable,
+)
+from securepip.resolver.candidates.narration import Narrator
+from securepip.resolver.candidates.ranking import OfferedFile
+from securepip.resolver.environment.target import InstalledDistribution
+
+
+class CandidateFinder:
+    """Finds and remembers the candidates of one resolution.
+
+    Args:
+        hashes: What the user demands of files.
+        metadata: Reads the metadata of files.
+        narrator: Says what is looked at.
+    """
+
+    def __init__(
+        self,
+        hashes: HashRules,
+        metadata: MetadataReader,
+        narrator: Narrator,
+    ) -> None:
+        self._hashes = hashes
+        self._metadata = metadata
+        self._narrator = narrator
+        self._of_file: dict[OfferedFile, FileCandidate] = {}
+        self._unusable: dict[OfferedFile, InvalidMetadataError] = {}
+        self._of_installed: dict[NormalizedName, InstalledCandidate] = {}
+        self._of_extras: dict[tuple[BaseCandidate, frozenset[NormalizedName]], ExtrasCandidate] = {}
+
+    @property
+    def installed(self) -> Iterable[InstalledCandidate]:
+        """The installed distributions that were considered, in the order in which they were."""
+        return self._of_installed.values()
+
+    def installed_candidate(
+        self, distribution: InstalledDistribution, asked_by: SpecifierRequirement
+    ) -> InstalledCandidate:
+        """The candidate that is installed."""
+        project = distribution.project
+        if project not in self._of_installed:
+            self._of_installed[project] = InstalledCandidate(distribution, asked_by)
+        return self._of_installed[project]
+
+    def with_extras(
+        self,
+        base: BaseCandidate,
+        extras: frozenset[NormalizedName],
+        asked_by: SpecifierRequirement,
+    ) -> ExtrasCandidate:
+        """The candidate ``base`` with extras."""
+        key = (base, extras)
+        if key not in self._of_extras:
+            self._of_extras[key] = ExtrasCandidate(base, extras, asked_by)
+        return self._of_extras[key]
+
+    def found_candidate(
+        self, files: Sequence[OfferedFile], at: int, asked_by: SpecifierRequirement
+    ) -> FileCandidate:
+        """The candidate that is ``files[at]``; the rest are those that would be tried after it.
+
+        Raises:
+            InvalidMetadataError, VerificationError, ResolutionError: As ``MetadataReader.read``
+                does, and as ``HashRules.check`` does.
+        """
+        offered, project = files[at], asked_by.project
+        if offered in self._unusable:
+            raise self._unusable[offered]
+        if offered not in self._of_file:
+            self._narrator.found(offered, asked_by)
+            file = plannable(offered)
+            self._hashes.check(project, file, asked_by)
+            self._metadata.announce_next(project, files, at)
+            try:
+                raw, metadata = self._metadata.read(project, offered)
+            except InvalidMetadataError as error:
+                self._unusable[offered] = error
+                self._narrator.unusable(offered, asked_by, error)
+                raise
+            self._of_file[offered] = FileCandidate(
+                project,
+                offered.version,
+                file,
+                raw,
+                metadata,
+                asked_by,
+                config_settings=self._metadata.settings_for(project),
+            )
+        return self._of_file[offered]

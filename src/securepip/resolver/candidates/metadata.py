@@ -1,0 +1,233 @@
+"""The metadata of files: as signed beside them, read from inside, or built.
+
+Rule: each is read and parsed once, and what it says must be what the file's name says. A signed
+file that cannot be what it says it is (no readable archive, metadata of something else) stops the
+resolution. Metadata that is of that file, but not valid, rules the file out, as in pip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import FormatError, RequirementError, ResolutionError, VerificationError
+from securepip.formats.core_metadata import (
+    CoreMetadata,
+    parse_core_metadata,
+    read_core_metadata,
+)
+from securepip.formats.distribution import Kind
+from securepip.formats.page import PageFile
+from securepip.index.types import AnyFile, Index, UserFile
+from securepip.resolver.candidates.places import LocalFile
+from securepip.resolver.candidates.ranking import OfferedFile
+from securepip.resolver.options import ConfigSettings, SdistMetadata
+
+_MAX_AHEAD = 32
+
+
+class InvalidMetadataError(Exception):
+    """A candidate's metadata is of no use; the candidate is passed over with a warning."""
+
+
+class InconsistentMetadataError(InvalidMetadataError):
+    """A file of the user's is of another project or version than its name says."""
+
+
+class MetadataReader:
+    """Reads and remembers the metadata of the files of one resolution.
+
+    Args:
+        index: The verified index.
+        sdist_metadata: Builds the metadata of source distributions that do not say it.
+        config_settings: For the builds of the projects that have such.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        sdist_metadata: SdistMetadata | None,
+        config_settings: Mapping[NormalizedName, ConfigSettings],
+    ) -> None:
+        self._index = index
+        self._sdist_metadata = sdist_metadata
+        self._config_settings = config_settings
+        self._known: dict[OfferedFile, tuple[bytes, CoreMetadata]] = {}
+        self._announced: set[tuple[NormalizedName, str]] = set()
+        self._ahead: dict[NormalizedName, int] = {}
+
+    def announce(self, project: NormalizedName, files: Sequence[OfferedFile]) -> None:
+        """Let the index fetch metadata that will be needed."""
+        unread = [
+            one.file
+            for one in files
+            if isinstance(one.file, PageFile)
+            and (project, one.file.filename) not in self._announced
+        ]
+        if unread:
+            self._announced.update((project, file.filename) for file in unread)
+            self._index.prefetch_metadata(project, unread)
+
+    def announce_next(self, project: NormalizedName, files: Sequence[OfferedFile], at: int) -> None:
+        """Going down the versions of a project, ask for ever more of the next ones at once.
+
+        The first is asked for alone: most resolutions need no second. After that the number
+        doubles, so that going through n versions takes about log n round trips.
+        """
+        if (project, files[at].file.filename) in self._announced:
+            return
+        ahead = self._ahead.get(project, 0)
+        self._ahead[project] = min(max(1, 2 * ahead), _MAX_AHEAD)
+        wanted = {files[at].version: files[at]}
+        for offered in islice(files, at + 1, None):
+            if len(wanted) > ahead:
+                break
+            if is_cheap(offered):
+                wanted.setdefault(offered.version, offered)
+        self.announce(project, list(wanted.values()))
+
+    def read(self, project: NormalizedName, offered: OfferedFile) -> tuple[bytes, CoreMetadata]:
+        """The metadata of a file, as bytes and parsed.
+
+        Raises:
+            InvalidMetadataError: It is not valid, or a build gives another name or version.
+            VerificationError: A signed page offers a file whose metadata is of something else.
+            ResolutionError: It takes a build, and there is no builder.
+        """
+        if offered not in self._known:
+            self._announced.add((project, offered.file.filename))
+            self._known[offered] = self._read(project, offered)
+        return self._known[offered]
+
+    def settings_for(self, project: NormalizedName) -> ConfigSettings:
+        """``--config-settings`` for the builds of the project."""
+        return self._config_settings.get(project, {})
+
+    def build(
+        self, project: NormalizedName | None, file: AnyFile, settings: ConfigSettings
+    ) -> bytes:
+        """The METADATA that the build of ``file`` gives.
+
+        Raises:
+            ResolutionError: There is no builder.
+            SecurepipError: As ``SdistMetadata``.
+        """
+        if self._sdist_metadata is None:
+            raise ResolutionError(
+                f"{file.filename} would have to be built to learn what it requires.",
+                meaning="It is a source distribution that does not say so itself (PEP 643).",
+                remedy="Ask for a version of which there is a wheel for this Python.",
+            )
+        return self._sdist_metadata(project, file, settings)
+
+    def _read(self, project: NormalizedName, offered: OfferedFile) -> tuple[bytes, CoreMetadata]:
+        if isinstance(offered.file, LocalFile) and offered.file.core_metadata is not None:
+            return _metadata_beside(project, offered, offered.file)
+        raw, metadata, wrong = self._stated_metadata(project, offered.file)
+        if metadata is not None:
+            _check_identity(project, offered, metadata)
+        if offered.kind is Kind.WHEEL or (metadata is not None and metadata.is_static):
+            if metadata is None:
+                raise InvalidMetadataError(wrong)
+            return raw, metadata
+        return self._build_metadata(project, offered)
+
+    def _stated_metadata(
+        self, project: NormalizedName, file: PageFile | LocalFile
+    ) -> tuple[bytes, CoreMetadata | None, str]:
+        """What a distribution says of itself; else why that is of no use."""
+        try:
+            if isinstance(file, LocalFile):
+                raw = read_core_metadata(file.path, file.filename)
+            else:
+                raw = self._index.core_metadata(project, file)
+            return raw, parse_core_metadata(raw), ""
+        except FormatError as error:
+            return b"", None, error.what
+
+    def _build_metadata(
+        self, project: NormalizedName, offered: OfferedFile
+    ) -> tuple[bytes, CoreMetadata]:
+        raw = self.build(project, plannable(offered), self.settings_for(project))
+        try:
+            metadata = parse_core_metadata(raw)
+        except FormatError as error:
+            raise InvalidMetadataError(error.what) from None
+        if (metadata.project, metadata.version) != (project, offered.version):
+            raise InvalidMetadataError(
+                f"{offered.file.filename} builds {metadata.name} {metadata.version}"
+            )
+        return raw, metadata
+
+
+def is_cheap(offered: OfferedFile) -> bool:
+    """Whether its metadata can be had without the distribution, or that is small or here."""
+    return (
+        isinstance(offered.file, LocalFile)
+        or offered.file.core_metadata is not None
+        or (offered.kind is Kind.WHEEL and offered.file.size < 1_000_000)
+    )
+
+
+def plannable(offered: OfferedFile) -> PageFile | UserFile:
+    """The file as a plan has it; one of the user's is hashed now."""
+    return offered.file.user_file if isinstance(offered.file, LocalFile) else offered.file
+
+
+def _metadata_beside(
+    project: NormalizedName, offered: OfferedFile, file: LocalFile
+) -> tuple[bytes, CoreMetadata]:
+    """What the ``.metadata`` file beside a file of the user's says; that of a wheel must agree.
+
+    Raises:
+        InvalidMetadataError: It is not valid, or of another project or version.
+        RequirementError: It cannot be read, or is not what the wheel says of itself.
+        VerificationError: It has another hash than its page says.
+    """
+    raw = file.read_metadata_beside()
+    try:
+        metadata = parse_core_metadata(raw)
+        _check_identity(project, offered, metadata)
+        if offered.kind is Kind.SDIST:
+            return raw, metadata  # to which the wheel that is built from it is held
+        raw = read_core_metadata(file.path, file.filename)
+        inside = parse_core_metadata(raw)
+    except FormatError as error:
+        raise InvalidMetadataError(error.what) from None
+    for name, beside, within in (
+        ("Requires-Dist", metadata.requires_dist, inside.requires_dist),
+        ("Requires-Python", [metadata.requires_python], [inside.requires_python]),
+        ("Provides-Extra", metadata.extras, inside.extras),
+    ):
+        stated, found = set(map(str, beside)), set(map(str, within))
+        if stated != found:
+            raise RequirementError(
+                f"{file.url} has inconsistent {name} between its PEP 658 .metadata file and the "
+                f"wheel's METADATA: sidecar has {', '.join(sorted(stated - found))!r}, wheel has "
+                f"{', '.join(sorted(found - stated))!r}"
+            )
+    return raw, inside
+
+
+def _check_identity(project: NormalizedName, offered: OfferedFile, metadata: CoreMetadata) -> None:
+    if (metadata.project, metadata.version) == (project, offered.version):
+        return
+    says = f"says in its metadata that it is {metadata.name} {metadata.version}"
+    if isinstance(offered.file, LocalFile):
+        field, expected, found = "version", str(offered.version), str(metadata.version)
+        if metadata.project != project and offered.file.core_metadata is not None:
+            field, expected, found = "Name", project, metadata.name
+        elif metadata.project != project:
+            field, expected, found = "name", project, metadata.project
+        raise InconsistentMetadataError(
+            f"has inconsistent {field}: expected {expected!r}, but metadata has {found!r}"
+        )
+    # A page of one project that offers the distribution of another: whoever may sign for the one
+    # would speak for the other, and what was resolved is not what would be installed.
+    raise VerificationError(
+        f"{offered.file.filename} of the signed page of {project} {says}.",
+        meaning="The repository signs a file under a name or version that is not its own.",
+        remedy=f"Tell the operator of the repository, or exclude it: {project}!={offered.version}",
+    )

@@ -1,0 +1,176 @@
+"""The lines of requirements files: joined, without comments, split into words and options.
+
+Rule: every option that pip accepts in such a file is known here; one that pip does not know is an
+error, as in pip.
+
+Source: pip's documentation, "Requirements File Format".
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
+
+from securepip.errors import RequirementError
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+
+
+class LineOptions(argparse.Namespace):
+    """The options of one line, each with all its values."""
+
+    requirements: list[str]
+    constraints: list[str]
+    editables: list[str]
+    hashes: list[str]
+    config_settings: list[str]
+    index_url: str | None
+    extra_index_urls: list[str]
+    no_index: bool
+    find_links: list[str]
+    formats: list[tuple[str, str]]
+    releases: list[tuple[str, str]]
+    prefer_binary: bool
+    prereleases: bool
+    require_hashes: bool
+    no_require_hashes: bool
+    trusted_hosts: list[str]
+    features: list[str]
+
+
+class _LineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RequirementError(message)
+
+    def takes_value(self, word: str) -> bool:
+        """Whether the word is an option whose value is the next word."""
+        action = self._option_string_actions.get(word)
+        return action is not None and action.nargs != 0
+
+
+def _make_parser() -> _LineParser:
+    parser = _LineParser(prog="", add_help=False)
+    for names, dest in (
+        (("-r", "--requirement"), "requirements"),
+        (("-c", "--constraint"), "constraints"),
+        (("-e", "--editable"), "editables"),
+        (("--hash",), "hashes"),
+        (("-C", "--config-settings", "--config-setting"), "config_settings"),
+        (("--extra-index-url",), "extra_index_urls"),
+        (("-f", "--find-links"), "find_links"),
+        (("--trusted-host",), "trusted_hosts"),
+        (("--use-feature",), "features"),
+    ):
+        parser.add_argument(*names, dest=dest, action="append", default=[])
+    parser.add_argument("-i", "--index-url", "--pypi-url", dest="index_url")
+    for option in ("--no-index", "--prefer-binary", "--require-hashes", "--no-require-hashes"):
+        parser.add_argument(option, action="store_true")
+    parser.add_argument("--pre", dest="prereleases", action="store_true")
+    for option in ("--no-binary", "--only-binary"):
+        parser.add_argument(option, dest="formats", action=_InOrder, default=[])
+    for option in ("--all-releases", "--only-final"):
+        parser.add_argument(option, dest="releases", action=_InOrder, default=[])
+    return parser
+
+
+class _InOrder(argparse.Action):
+    """Keeps the order of two options that undo each other."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*before, (self.option_strings[0], str(values))])
+
+
+def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
+    """The requirement that a line begins with, perhaps "", and the options after it.
+
+    Args:
+        line: A logical line.
+        source: Where it is written, for messages.
+
+    Raises:
+        RequirementError: An option is not known, or lacks its value.
+    """
+    text, written = _split_options(line)
+    try:
+        words = _joined_values(shlex.split(written))
+        # As in pip, words after an option's value are passed over; unknown options are not.
+        options, rest = _PARSER.parse_known_args(words, namespace=LineOptions())
+        unknown = [word for word in rest if word.startswith("-")]
+        if unknown:
+            raise RequirementError(f"no such option: {unknown[0]}")
+    except ValueError as error:
+        raise RequirementError(
+            f"Invalid requirement: {line} (from {source})",
+            meaning=f"Could not split options: {written}: {error}",
+        ) from None
+    except RequirementError as error:
+        raise RequirementError(
+            f"Invalid requirement: {line} (from {source})", meaning=error.what
+        ) from None
+    return text, options
+
+
+def _joined_values(words: Sequence[str]) -> list[str]:
+    """The words, each option with its value in one: a value may begin with a dash."""
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        takes_value = _PARSER.takes_value(word)
+        value = next(rest, None) if takes_value else None
+        if value is None:
+            joined.append(word)
+        else:
+            joined.append(f"{word}={value}" if word.startswith("--") else f"{word}{value}")
+    return joined
+
+
+def _split_options(line: str) -> tuple[str, str]:
+    """The requirement and the options after it; markers would not survive ``shlex``."""
+    words = line.split(" ")
+    at = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    return " ".join(words[:at]), " ".join(words[at:])
+
+
+def logical_lines(content: str, *, with_variables: bool) -> Iterator[tuple[int, str]]:
+    """The logical lines with their numbers: joined, without comments, variables filled in.
+
+    Not in a file from elsewhere: it could have secrets sent to where it says.
+    """
+    for number, line in _joined(enumerate(content.splitlines(), start=1)):
+        line = _COMMENT.sub("", line).strip()
+        if line:
+            yield number, _VARIABLE.sub(_value_of, line) if with_variables else line
+
+
+def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    first, parts = 0, list[str]()
+    for number, line in lines:
+        first = first if parts else number
+        comment = _COMMENT.match(line)
+        if line.endswith("\\") and not comment:
+            parts.append(line.strip("\\"))
+            continue
+        # A comment ends a continued line; the space keeps it recognizable as one.
+        yield first, "".join([*parts, f" {line}" if comment else line])
+        parts = []
+    if parts:
+        yield first, "".join(parts)
+
+
+def _value_of(variable: re.Match[str]) -> str:
+    return os.environ.get(variable[1]) or variable[0]
+
+
+_PARSER = _make_parser()

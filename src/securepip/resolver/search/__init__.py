@@ -1,0 +1,1 @@
+"""The search for a solution: resolvelib's questions, answered as pip answers them."""

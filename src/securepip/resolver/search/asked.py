@@ -1,0 +1,120 @@
+"""What the user asks for, as the resolver takes it.
+
+Rule: what does not apply to the target is said and left out; the order of the rest is the user's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName
+
+from securepip.errors import RequirementError
+from securepip.resolver.candidates.direct import DirectFiles
+from securepip.resolver.candidates.finder import CandidateFinder
+from securepip.resolver.candidates.graph import AnyRequirement, project_of, requirements_from
+from securepip.resolver.candidates.metadata import InvalidMetadataError
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.requirements.types import UserRequirement
+from securepip.resolver.search.dependencies import direct_requirements
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What applies to the target of what the user asks for.
+
+    Attributes:
+        requirements: As the resolver takes them, those with extras last.
+        order: The place of each identifier that the user named.
+        constraints: The versions that constraints admit.
+        linked: The constraints that name a path or URL.
+        projects: The projects that the user named.
+    """
+
+    requirements: Sequence[AnyRequirement]
+    order: Mapping[str, int]
+    constraints: Mapping[NormalizedName, SpecifierSet]
+    linked: Mapping[NormalizedName, Sequence[UserRequirement]]
+    projects: Collection[NormalizedName]
+
+    def names(self, identifier: str) -> bool:
+        """Whether the user named it, as it is or without its extras."""
+        return identifier in self.order or project_of(identifier) in self.order
+
+
+def is_meant(one: UserRequirement, markers: MarkerRules) -> bool:
+    """Whether a requirement's marker holds; it is said when not."""
+    if markers.apply(one.marker):
+        return True
+    _log.info(
+        "Ignoring %s: markers '%s' don't match your environment",
+        one.requirement.name if one.requirement else one.text,
+        one.marker,
+    )
+    return False
+
+
+def collect(
+    wanted: Sequence[UserRequirement],
+    limits: Sequence[UserRequirement],
+    finder: CandidateFinder,
+    direct: DirectFiles,
+) -> Asked:
+    """All that the user asks for.
+
+    Args:
+        wanted: The requirements that apply to the target.
+        limits: The constraints that apply to the target.
+        finder: Makes candidates.
+        direct: Makes the candidates that paths and URLs name.
+
+    Raises:
+        RequirementError: A path or URL cannot be used.
+    """
+    constraints: dict[NormalizedName, SpecifierSet] = {}
+    linked: dict[NormalizedName, list[UserRequirement]] = {}
+    for one in limits:
+        project = one.project
+        if project is None or one.requirement is None:
+            continue
+        known = constraints.get(project, SpecifierSet())
+        constraints[project] = known & one.requirement.specifier
+        if one.link is not None:
+            linked.setdefault(project, []).append(one)
+    order: dict[str, int] = {}
+    requirements: list[AnyRequirement] = []
+    for at, one in enumerate(wanted):
+        made = _requirements_of(one, finder, direct)
+        order.setdefault(made[0].identifier, at)
+        requirements += made
+    # Those with extras last: what is asked of the projects themselves then limits these first.
+    requirements.sort(key=lambda one: one.identifier != one.project)
+    projects = {one.project for one in requirements}
+    return Asked(requirements, order, constraints, linked, projects)
+
+
+def _requirements_of(
+    one: UserRequirement, finder: CandidateFinder, direct: DirectFiles
+) -> Sequence[AnyRequirement]:
+    """What the user asks for, as the resolver takes it.
+
+    Raises:
+        RequirementError: A path or URL cannot be used.
+    """
+    if one.link is None and one.requirement is not None:
+        return requirements_from(one.requirement, one.source, by_user=True)
+    try:
+        candidate = direct.candidate(one)
+    except InvalidMetadataError as error:
+        _log.info("Discarding %s: %s", one.text, error)
+        wanted = f"{one.project} (unavailable)"
+        raise RequirementError(
+            f"Could not find a version that satisfies the requirement {wanted} (from versions: "
+            f"none)\nERROR: No matching distribution found for {wanted}"
+        ) from None
+    return direct_requirements(candidate, one.extras, finder)

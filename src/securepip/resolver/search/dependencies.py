@@ -1,0 +1,152 @@
+"""What a candidate requires here: its written requirements whose markers hold, and its Python.
+
+Rule: a dependency on an address has no signature. Nothing meets it, but for what a distribution of
+the user's own names: that counts as if the user had named it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+
+from securepip.errors import RequirementError
+from securepip.formats.page import PageFile
+from securepip.resolver.candidates.catalogue import Catalogue
+from securepip.resolver.candidates.direct import DirectFiles
+from securepip.resolver.candidates.finder import CandidateFinder
+from securepip.resolver.candidates.graph import (
+    AnyRequirement,
+    BaseCandidate,
+    Candidate,
+    ExactRequirement,
+    ExtrasCandidate,
+    FileCandidate,
+    InstalledCandidate,
+    PythonCandidate,
+    PythonRequirement,
+    SpecifierRequirement,
+    UnsignedRequirement,
+    requirements_from,
+)
+from securepip.resolver.candidates.metadata import InvalidMetadataError
+from securepip.resolver.candidates.ranking import specifier_set
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.requirements.parse import parse_requirement
+
+_log = logging.getLogger(__name__)
+
+
+class Dependencies:
+    """Reads what candidates require, in the order in which they say so.
+
+    Args:
+        finder: Makes candidates.
+        catalogue: What is on offer, and installed.
+        direct: Makes the candidates that paths and URLs name.
+        markers: Judges markers in the target.
+        python: The target interpreter.
+        with_dependencies: False with ``--no-deps``.
+        ignore_requires_python: ``--ignore-requires-python``.
+    """
+
+    def __init__(
+        self,
+        finder: CandidateFinder,
+        catalogue: Catalogue,
+        direct: DirectFiles,
+        markers: MarkerRules,
+        python: PythonCandidate,
+        *,
+        with_dependencies: bool,
+        ignore_requires_python: bool,
+    ) -> None:
+        self._finder = finder
+        self._catalogue = catalogue
+        self._direct_files = direct
+        self._markers = markers
+        self._python = python
+        self._with_dependencies = with_dependencies
+        self._ignore_requires_python = ignore_requires_python
+
+    def of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
+        """What the candidate requires in the target."""
+        if isinstance(candidate, PythonCandidate):
+            return
+        if isinstance(candidate, FileCandidate) and not self._ignore_requires_python:
+            # First, so that what does not fit this Python is ruled out before its dependencies.
+            specifier = specifier_set(candidate.metadata.requires_python)
+            if str(specifier):
+                required = PythonRequirement(specifier)
+                yield required
+                if not required.is_satisfied_by(self._python):
+                    return
+        if isinstance(candidate, ExtrasCandidate):
+            yield ExactRequirement(candidate.base)
+        if self._with_dependencies:
+            yield from self._written_dependencies(candidate)
+
+    def _written_dependencies(
+        self, candidate: BaseCandidate | ExtrasCandidate
+    ) -> Iterator[AnyRequirement]:
+        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+        extras = frozenset[NormalizedName]()
+        if isinstance(candidate, ExtrasCandidate):
+            for missing in sorted(candidate.extras - base.provided_extras):
+                _log.warning(
+                    "%s %s does not provide the extra '%s'", base.project, base.version, missing
+                )
+            extras = candidate.extras & base.provided_extras
+        for written in base.requires_dist:
+            if self._markers.apply(written.marker, extras):
+                yield from self._requirements(written, candidate)
+
+    def _requirements(
+        self, written: Requirement, candidate: BaseCandidate | ExtrasCandidate
+    ) -> Iterator[AnyRequirement]:
+        chain = candidate.asked_by.chain
+        if not isinstance(candidate, ExtrasCandidate):
+            # As in pip: the marker is quoted of what has extras only.
+            chain = chain.replace(candidate.asked_by.text, candidate.asked_by.unmarked, 1)
+        if not written.url:
+            yield from requirements_from(written, chain)
+            return
+        base = candidate.base if isinstance(candidate, ExtrasCandidate) else candidate
+        if isinstance(base, FileCandidate) and not isinstance(base.file, PageFile):
+            yield from self._direct(written, chain)
+            return
+        # Nobody signs an address. What an installed distribution asked for that way and got is
+        # there already; it is kept, and never replaced by something of the same name.
+        project = canonicalize_name(written.name)
+        there = self._catalogue.installed_distribution(project)
+        if there is None or not isinstance(base, InstalledCandidate):
+            yield UnsignedRequirement(project, str(written))
+            return
+        named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
+        yield ExactRequirement(self._finder.installed_candidate(there, named))
+
+    def _direct(self, written: Requirement, chain: str) -> Iterator[AnyRequirement]:
+        """What a user's own distribution asks for by path or URL: as if the user had."""
+        project = canonicalize_name(written.name)
+        try:
+            asked = replace(parse_requirement(str(written).partition(";")[0], chain), by_user=False)
+            candidate = self._direct_files.candidate(asked)
+        except (RequirementError, InvalidMetadataError) as error:
+            _log.info("Discarding %s: %s", written, error)
+            yield UnsignedRequirement(project, str(written))
+            return
+        yield from direct_requirements(candidate, asked.extras, self._finder)
+
+
+def direct_requirements(
+    candidate: FileCandidate, extras: frozenset[NormalizedName], finder: CandidateFinder
+) -> list[AnyRequirement]:
+    """That very candidate, and what its extras add."""
+    found: list[AnyRequirement] = [ExactRequirement(candidate)]
+    if extras:
+        found.append(ExactRequirement(finder.with_extras(candidate, extras, candidate.asked_by)))
+    return found

@@ -1,0 +1,145 @@
+"""Answers resolvelib's questions as pip answers them, so that it finds what pip finds.
+
+Rule: order matters everywhere. The order in which projects are decided, in which a project's
+candidates are tried, and in which dependencies are listed decides *which* of several solutions is
+found; each is pip's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from resolvelib import AbstractProvider
+from resolvelib.structs import RequirementInformation
+
+from securepip.resolver.candidates.graph import (
+    PYTHON,
+    AnyRequirement,
+    Candidate,
+    ExactRequirement,
+    SpecifierRequirement,
+)
+from securepip.resolver.candidates.ranking import is_pin
+from securepip.resolver.search.dependencies import Dependencies
+from securepip.resolver.search.matches import Matches
+
+if TYPE_CHECKING:
+    from resolvelib.providers import Preference
+
+# After so many conflicts over a project that is not decided yet, it is decided before others.
+_CONFLICTS_TO_PROMOTE = 5
+
+Information = RequirementInformation[AnyRequirement, Candidate]
+
+
+class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
+    """resolvelib's view of the projects, their candidates and what these require.
+
+    Args:
+        matches: Finds the candidates of a project.
+        dependencies: Reads what candidates require.
+        requested: The identifiers that the user named, with their order.
+        look_ahead: Told of requirements as soon as they are known, so that what they need can be
+            fetched in parallel.
+    """
+
+    def __init__(
+        self,
+        matches: Matches,
+        dependencies: Dependencies,
+        requested: Mapping[str, int],
+        look_ahead: Callable[[Sequence[AnyRequirement]], None],
+    ) -> None:
+        self._matches = matches
+        self._read = dependencies
+        self._requested = requested
+        self._look_ahead = look_ahead
+        self._dependencies: dict[Candidate, Sequence[AnyRequirement]] = {}
+        self._conflicts: Counter[str] = Counter()
+
+    def identify(self, requirement_or_candidate: AnyRequirement | Candidate) -> str:
+        """The project with its extras; the interpreter has an identifier of its own."""
+        return requirement_or_candidate.identifier
+
+    def is_satisfied_by(self, requirement: AnyRequirement, candidate: Candidate) -> bool:
+        """Whether the candidate will do."""
+        return self._matches.satisfies(requirement, candidate)
+
+    def narrow_requirement_selection(
+        self,
+        identifiers: Iterable[str],
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[Information]],
+        backtrack_causes: Sequence[Information],
+    ) -> Iterable[str]:
+        """What to decide next: the interpreter, else what conflicted last, or conflicts often."""
+        causes = set()
+        for cause in backtrack_causes:
+            names = [cause.requirement.identifier]
+            names += [cause.parent.identifier] if cause.parent is not None else []
+            causes.update(names)
+            self._conflicts.update(name for name in names if name not in resolutions)
+        identifiers = list(identifiers)
+        if PYTHON in identifiers:
+            return [PYTHON]
+        return (
+            [name for name in identifiers if name in causes]
+            or [name for name in identifiers if self._is_promoted(name)]
+            or identifiers
+        )
+
+    def get_preference(
+        self,
+        identifier: str,
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[Information]],
+        backtrack_causes: Sequence[Information],
+    ) -> Preference:
+        """Decide first, as smaller keys say, what leaves the fewest choices."""
+        exact = False
+        operators: list[str] = []
+        for requirement, _ in information[identifier]:
+            exact = exact or isinstance(requirement, ExactRequirement)
+            if isinstance(requirement, SpecifierRequirement):
+                operators += map(_operator, map(str, requirement.specifier))
+        return (
+            not self._is_promoted(identifier),
+            not exact,
+            "==" not in operators,
+            not any(operator in ("<", "<=", "~=", "==*") for operator in operators),
+            self._requested.get(identifier, math.inf),
+            not operators,
+            identifier,
+        )
+
+    def find_matches(
+        self,
+        identifier: str,
+        requirements: Mapping[str, Iterator[AnyRequirement]],
+        incompatibilities: Mapping[str, Iterator[Candidate]],
+    ) -> Sequence[Candidate] | Callable[[], Iterator[Candidate]]:
+        """The candidates that meet all requirements, best first; found when they are asked for."""
+        excluded = set(incompatibilities.get(identifier, ()))
+        return self._matches.find(identifier, requirements, excluded)
+
+    def get_dependencies(self, candidate: Candidate) -> Sequence[AnyRequirement]:
+        """What the candidate requires here, in the order in which it says so."""
+        if candidate not in self._dependencies:
+            self._dependencies[candidate] = dependencies = list(self._read.of(candidate))
+            self._look_ahead(dependencies)
+        return self._dependencies[candidate]
+
+    def _is_promoted(self, identifier: str) -> bool:
+        return self._conflicts[identifier] >= _CONFLICTS_TO_PROMOTE
+
+
+def _operator(specifier: str) -> str:
+    """The operator of one specifier; exact ones are ``==``, those with a wildcard ``==*``."""
+    if specifier.startswith("=="):
+        return "==" if is_pin([specifier]) else "==*"
+    return specifier[:2] if specifier[1] in "=" else specifier[:1]
