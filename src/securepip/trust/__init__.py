@@ -1,11 +1,14 @@
 """Whom this machine believes: roots, locations, and which projects each may speak for (TAP 4)."""
 
 from securepip.trust.bootstrap import find_root, parse_root
+from securepip.trust.first_use import FirstUse, FirstUseRules
 from securepip.trust.location import parse_location
 from securepip.trust.store import Assignment, Trust, TrustedRepository, TrustStore
 
 __all__ = [
     "Assignment",
+    "FirstUse",
+    "FirstUseRules",
     "Trust",
     "TrustStore",
     "TrustedRepository",

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from packaging.utils import NormalizedName
 from securepip.dirs import replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
+from securepip.trust.first_use import FirstUse, FirstUseRules
 from securepip.trust.location import index_address
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
@@ -38,6 +39,7 @@ class TrustedRepository:
         root: The pinned root metadata, as bytes: the bootstrap of every run.
         state: The folder of the TUF client's own state.
         index_urls: The index URLs that stand for it.
+        first_use: For a repository of this machine's own, what it is made from; else None.
     """
 
     name: str
@@ -45,6 +47,7 @@ class TrustedRepository:
     root: bytes
     state: Path
     index_urls: tuple[str, ...] = ()
+    first_use: FirstUse | None = None
 
     @property
     def metadata_url(self) -> str:
@@ -81,15 +84,23 @@ class Trust:
     Attributes:
         repositories: In the order in which they were added.
         mapping: The TAP 4 mapping, the first entry first.
+        any_index: The rules by which an index that nobody here has named yet is believed at first
+            sight; None where such an index is refused.
     """
 
     repositories: tuple[TrustedRepository, ...] = ()
     mapping: tuple[Assignment, ...] = ()
+    any_index: FirstUseRules | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """All that the user named as URLs: locations and indexes. May hold credentials."""
-        return tuple(url for each in self.repositories for url in (each.location, *each.index_urls))
+        found: list[str] = []
+        for each in self.repositories:
+            found += (each.location, *each.index_urls)
+            if each.first_use is not None:
+                found += (each.first_use.index_url, *each.first_use.rules.witnesses)
+        return tuple(found)
 
     def named(self, name: str) -> TrustedRepository:
         """The repository of that name.
@@ -138,7 +149,7 @@ class Trust:
         free.sort(key=lambda entry: min(names.index(name) for name in entry.repositories))
         ordered = iter(free)
         mapping = tuple(entry if entry.terminating else next(ordered) for entry in kept)
-        return Trust(self.repositories, mapping)
+        return replace(self, mapping=mapping)
 
     def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
         """Who may speak for the project, in the order in which they are asked (TAP 4)."""
@@ -169,10 +180,16 @@ class TrustStore:
         try:
             document = json.loads(self._map_path.read_bytes())
             index_urls = document.get("x-index-urls", {})
+            first_use = document.get("x-first-use", {})
             repositories = tuple(
-                self._load(name, str(urls[0]), tuple(index_urls.get(name, ())))
+                replace(
+                    self._load(name, str(urls[0]), tuple(index_urls.get(name, ()))),
+                    first_use=FirstUse.from_json(first_use[name]) if name in first_use else None,
+                )
                 for name, urls in document["repositories"].items()
             )
+            any_index = document.get("x-any-index")
+            rules = None if any_index is None else FirstUseRules.from_json(any_index)
             names = [repository.name for repository in repositories]
             mapping = tuple(_parse_assignment(entry, names) for entry in document["mapping"])
         except FileNotFoundError:
@@ -183,12 +200,24 @@ class TrustStore:
                 meaning="Without it nothing is believed, so nothing is installed.",
                 remedy="Repair it, or move it away and add the repositories again.",
             ) from None
-        return Trust(repositories, mapping)
+        return Trust(repositories, mapping, rules)
 
     def add(
-        self, name: str, location: str, root: bytes, index_urls: tuple[str, ...] = ()
+        self,
+        name: str,
+        location: str,
+        root: bytes,
+        index_urls: tuple[str, ...] = (),
+        first_use: FirstUse | None = None,
     ) -> TrustedRepository:
         """Believe one more repository, asked after those that are believed already.
+
+        Args:
+            name: What the user calls it.
+            location: Its base URL.
+            root: Its pinned root.
+            index_urls: The index URLs that stand for it.
+            first_use: For a repository of this machine's own, what it is made from.
 
         Raises:
             UsageError: The name is taken or not a good one.
@@ -209,10 +238,32 @@ class TrustStore:
             shutil.rmtree(self._folder / name, ignore_errors=True)
             (self._folder / name).mkdir(mode=0o700)
             replace_file(self._folder / name / "root.json", root)
-            added = self._load(name, location, index_urls)
+            added = replace(self._load(name, location, index_urls), first_use=first_use)
             everything = Assignment(("*",), (name,))
-            self._write(Trust((*trust.repositories, added), (*trust.mapping, everything)))
+            repositories = (*trust.repositories, added)
+            mapping = (*trust.mapping, everything)
+            self._write(replace(trust, repositories=repositories, mapping=mapping))
         return added
+
+    def change_first_use(self, name: str, first_use: FirstUse) -> None:
+        """Give a repository of this machine's own other rules.
+
+        Raises:
+            UsageError: There is no repository of that name.
+        """
+        with self._changing():
+            trust = self.read()
+            changed = replace(trust.named(name), first_use=first_use)
+            repositories = tuple(
+                changed if repository.name == name else repository
+                for repository in trust.repositories
+            )
+            self._write(replace(trust, repositories=repositories))
+
+    def set_any_index(self, rules: FirstUseRules | None) -> None:
+        """Believe every index at first sight that a command names, or (None) no longer do so."""
+        with self._changing():
+            self._write(replace(self.read(), any_index=rules))
 
     def remove(self, name: str) -> None:
         """Stop believing a repository, and forget its state.
@@ -226,7 +277,7 @@ class TrustStore:
             left = tuple(repository for repository in trust.repositories if repository != gone)
             # An entry that needs the one that goes, goes too: it must not become a weaker one.
             mapping = tuple(entry for entry in trust.mapping if name not in entry.repositories)
-            self._write(Trust(left, mapping))
+            self._write(replace(trust, repositories=left, mapping=mapping))
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _changing(self) -> FileLock:
@@ -247,7 +298,7 @@ class TrustStore:
         return TrustedRepository(name, location, root, folder / "metadata", index_urls)
 
     def _write(self, trust: Trust) -> None:
-        document = {
+        document: dict[str, Any] = {
             "repositories": {
                 repository.name: [repository.location] for repository in trust.repositories
             },
@@ -266,6 +317,12 @@ class TrustStore:
                 if repository.index_urls
             },
         }
+        first_use = {each.name: each.first_use for each in trust.repositories}
+        document["x-first-use"] = {
+            name: made_from.to_json() for name, made_from in first_use.items() if made_from
+        }
+        if trust.any_index is not None:
+            document["x-any-index"] = trust.any_index.to_json()
         replace_file(self._map_path, json.dumps(document, indent=2).encode())
 
 
