@@ -178,6 +178,42 @@ def test_help_imports_nothing_heavy(machine: Machine, words: tuple[str, ...]) ->
     assert not modules_of(machine, *words) & HEAVY
 
 
+def test_install_has_imported_only_its_own_modules_when_it_has_read_its_command_line(
+    machine: Machine,
+) -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from securepip.cli.main import parse; parse(sys.argv[1:])\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "install", "--upgrade", "app", "-r", "requirements.txt"],
+        env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert {name for name in imported if name.startswith("securepip")} == {
+        "securepip",
+        "securepip.cli",
+        "securepip.cli.console",
+        "securepip.cli.main",
+        "securepip.cli.options",
+        "securepip.cli.parser",
+        "securepip.cli.pip_commands",
+        "securepip.cli.pip_commands.options",
+        "securepip.cli.pip_commands.parser",
+        "securepip.cli.pip_commands.requests",
+        "securepip.errors",
+        "securepip.formats",
+        "securepip.formats.pip_configuration",
+    }
+    others = {name.partition(".")[0] for name in imported} - {"securepip", "platformdirs"}
+    assert others <= sys.stdlib_module_names
+    assert not others & {"asyncio", "email", "http", "json", "socket", "ssl", "subprocess"}
+
+
 def test_an_install_with_nothing_to_do_imports_neither_network_nor_cryptography(
     client: Machine,
 ) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pip._internal.cli.parser import ConfigOptionParser
 from pip._internal.commands import create_command
 
-from securepip.cli.pip_commands.configuration import read_pip_configuration
-from securepip.cli.pip_commands.parser import parse
-from securepip.cli.pip_commands.request import resolve_options
+from securepip.cli.pip_commands.inputs.choosing import resolve_options
+from securepip.cli.pip_commands.parser import read as parse
+from securepip.formats.pip_configuration import read_pip_configuration
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
+from securepip.cli.options import General
 from securepip.errors import ConflictError, SecurepipError, UsageError
 
 _CONFLICT_HELP = (
@@ -31,27 +32,32 @@ _log_file: TextIO | None = None
 _stdout_is_free = False
 
 
-def configure(*, verbosity: int, colour: bool, log_file: str | None = None) -> None:
+def configure(general: General) -> None:
     """Set how and where is printed.
 
-    Args:
-        verbosity: 0 is normal, below is quieter.
-        colour: Whether colour may be used.
-        log_file: A file that takes all that is said, however quiet; it is appended to.
-
     Raises:
-        UsageError: The file cannot be written.
+        UsageError: The log file cannot be written.
     """
     global _verbosity, _colour, _log_file, _stdout_is_free
     _stdout_is_free = False
-    _verbosity = verbosity
-    _colour = colour and not os.environ.get("NO_COLOR")
-    _log_file = None if log_file is None else _open_log(Path(log_file))
+    _verbosity = general.verbosity
+    _colour = general.colour and not os.environ.get("NO_COLOR")
+    _log_file = None if general.log is None else _open_log(Path(general.log))
     log = logging.getLogger("securepip")
     log.handlers, log.propagate = [_LogHandler()], False
-    log.setLevel(logging.DEBUG if verbosity > 0 or _log_file else logging.INFO)
+    log.setLevel(logging.DEBUG if is_verbose() or _log_file else logging.INFO)
     # What builds print is shown with --verbose alone: its level says whether it is.
-    logging.getLogger(_OUTPUT).setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
+    logging.getLogger(_OUTPUT).setLevel(logging.DEBUG if is_verbose() else logging.INFO)
+
+
+def is_verbose() -> bool:
+    """Whether more than usual is said."""
+    return _verbosity > 0
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``: a number and what is counted; ``noun`` takes an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def say(text: str, *, level: int = 0) -> None:

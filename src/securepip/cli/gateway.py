@@ -11,12 +11,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options, add_network_options, transport_from
-from securepip.cli.pip_commands.configuration import apply_configuration, read_pip_configuration
+from securepip.cli.options import (
+    Network,
+    add_general_options,
+    add_network_options,
+    apply_configuration,
+    network_of,
+)
 from securepip.errors import UsageError
+from securepip.formats.pip_configuration import read_pip_configuration
 
 if TYPE_CHECKING:
     from securepip.gateway.address import Surroundings
@@ -31,15 +38,33 @@ if sys.platform != "win32":  # which has no such signal
     _SIGNALS.append(signal.SIGHUP)
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``gateway``."""
-    parser = commands.add_parser(
-        "gateway",
-        help="the verified index on loopback, for uv, poetry, pdm, pipx, tox and pip",
-        usage="securepip gateway [options] [-- COMMAND ...]",
-        description="Serve the verified index at an address on this machine, to which only you "
-        "have the key; with a command, for as long as that runs, and to that.",
-        allow_abbrev=False,
+@dataclass(frozen=True)
+class GatewayRequest:
+    """``securepip gateway``.
+
+    Attributes:
+        port: None for any that is free.
+        repository: Only this one of the trusted repositories.
+        stable_url: The same address each time, without a key in it.
+        print_env: Print what sets a shell up.
+        command: Run this inside the gateway, and end with it.
+        network: How servers are reached.
+    """
+
+    port: int | None = None
+    repository: str | None = None
+    stable_url: bool = False
+    print_env: bool = False
+    command: tuple[str, ...] = ()
+    network: Network = field(default_factory=Network)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``gateway``."""
+    parser.usage = "securepip gateway [options] [-- COMMAND ...]"
+    parser.description = (
+        "Serve the verified index at an address on this machine, to which only you "
+        "have the key; with a command, for as long as that runs, and to that."
     )
     parser.add_argument("--port", type=int, metavar="N", help="default: any that is free")
     parser.add_argument(
@@ -57,43 +82,53 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )  # fmt: skip
     add_network_options(parser)
     add_general_options(parser)
-    parser.set_defaults(run=_run, command=())
-
-
-def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own part of the line, and the command after ``--`` that is run inside the gateway."""
-    if words[:1] == ["gateway"] and "--" in words:
-        at = words.index("--")
-        return list(words[:at]), list(words[at + 1 :])
-    return list(words), []
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Take pip's configuration of the network as the defaults of the command's options."""
-    apply_configuration(parser, read_pip_configuration("gateway"))
+    apply_configuration(parser, "gateway")
+    parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    return run(
+        GatewayRequest(
+            port=arguments.port,
+            repository=arguments.repository,
+            stable_url=arguments.stable_url,
+            print_env=arguments.print_env,
+            command=tuple(arguments.inside),
+            network=network_of(arguments),
+        )
+    )
+
+
+def run(request: GatewayRequest) -> int:
+    """Serve until somebody ends the gateway, or its command ends.
+
+    Returns:
+        The exit code: that of the command, if there is one.
+
+    Raises:
+        SecurepipError: Nothing is trusted, or the address cannot be listened at.
+        UsageError: The port is none, or the command cannot be run.
+    """
     from securepip.dirs import data_dir
     from securepip.gateway.address import announced, running
 
     console.keep_stdout_free()
     folder = data_dir() / "gateway"
-    if arguments.print_env and not (
-        arguments.command or arguments.port or arguments.stable_url or arguments.repository
+    if request.print_env and not (
+        request.command or request.port or request.stable_url or request.repository
     ):
         url = running(folder)
         if url is not None:
             _print_environment(_surroundings(url))
             return 0
     with ExitStack() as stack:
-        gateway = _open(arguments, stack)
+        gateway = _open(request, stack)
         path = stack.enter_context(announced(folder, gateway.url))
-        if arguments.command:
+        if request.command:
             changed = _surroundings(gateway.url)
             _say_left_out(changed)
-            return asyncio.run(gateway.run(_command(arguments.command, changed)))
-        if arguments.print_env:
+            return asyncio.run(gateway.run(_command(request.command, changed)))
+        if request.print_env:
             _print_environment(_surroundings(gateway.url))
             # Inside `eval "$(…)"` a shell waits for the end: say what it waits for.
             console.say(
@@ -106,7 +141,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return asyncio.run(gateway.run(_signalled()))
 
 
-def _open(arguments: argparse.Namespace, stack: ExitStack) -> Gateway:
+def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
     from securepip.dirs import cache_dir, data_dir
     from securepip.gateway.answers import Answers
@@ -114,25 +149,25 @@ def _open(arguments: argparse.Namespace, stack: ExitStack) -> Gateway:
     from securepip.index import Store, untrusted
     from securepip.trust import TrustStore
 
-    port = arguments.port
+    port = request.port
     if port is None:
-        port = STABLE_PORT if arguments.stable_url else 0
+        port = STABLE_PORT if request.stable_url else 0
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: {port} is no port")
     believed = TrustStore(data_dir() / "trust")
 
     def read_trust() -> Trust:
         trust = believed.read()
-        return trust if arguments.repository is None else trust.only(arguments.repository)
+        return trust if request.repository is None else trust.only(request.repository)
 
     if not read_trust().repositories:
         raise untrusted()
     answers = Answers(
         read_trust,
-        stack.enter_context(transport_from(arguments, read_trust().addresses)),
+        stack.enter_context(request.network.transport(read_trust().addresses)),
         Store(cache_dir() / "store"),
     )
-    return Gateway(answers, port=port, with_token=not arguments.stable_url)
+    return Gateway(answers, port=port, with_token=not request.stable_url)
 
 
 async def _signalled() -> int:

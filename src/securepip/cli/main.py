@@ -1,9 +1,8 @@
 """The top of the command line: global options, the commands, and how errors become exit codes.
 
-A command is a module with ``add_to(commands)``: it adds its parser and sets ``run``, a function
-of the parsed arguments that returns an exit code; ``install``, ``download`` and
-``lock`` have pip's parser. What a command needs is imported when it runs, so that
-``securepip --help`` is instant.
+The command is found first, and what reads its options is imported for it alone; what does the work
+is imported when it runs. So ``securepip --help`` is instant, and ``install`` pays for nothing that
+belongs to another command.
 """
 
 from __future__ import annotations
@@ -14,16 +13,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from securepip import __version__
-from securepip.cli import console, gateway, plugin, trust
+from securepip.cli import console
+from securepip.cli.options import General
 from securepip.cli.parser import Parser
-from securepip.cli.pip_commands import download, install, lock
-from securepip.cli.pip_commands import parser as pip_parser
-from securepip.cli.repo import commands as repo
-from securepip.cli.sign import commands as sign
 from securepip.errors import SecurepipError, UsageError
+
+if TYPE_CHECKING:
+    from securepip.cli.pip_commands.requests import AnyRequest
 
 _FETCHES = ("index", "wheel")
 _LEFT_TO_PIP = (
@@ -32,23 +34,46 @@ _LEFT_TO_PIP = (
 """Commands of pip's that people type here because ``install`` is in pip's place."""
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command line that has been read.
+
+    Attributes:
+        general: How it wants to be answered.
+        run: Does what it asks for; returns the exit code.
+    """
+
+    general: General
+    run: Callable[[], int]
+
+
+_SUMMARIES = {
+    # These three have a parser of their own.
+    "install": "install packages, verified",
+    "download": "download packages, verified",
+    "lock": "write a lock file, pylock.toml, of what install would take",
+    "trust": "whose packages this machine believes",
+    "gateway": "the verified index on loopback, for uv, poetry, pdm, pipx, tox and pip",
+    "plugin": "let pip itself verify what it installs",
+    "repo": "make and keep a signed repository",
+    "sign": "sign for a project of your own",
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed, 2 usage, 3 not verified."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = None
+    debug = False
     # Being ended politely is being interrupted: temporary folders go, pip puts back what it can.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        arguments = parse(words)
-        console.configure(
-            verbosity=arguments.verbose - arguments.quiet,
-            colour=not arguments.no_color,
-            log_file=getattr(arguments, "log", None),
-        )
-        return int(arguments.run(arguments))
+        command = parse(words)
+        debug = command.general.debug
+        console.configure(command.general)
+        return command.run()
     except SecurepipError as error:
-        if arguments is not None and arguments.debug:
+        if debug:
             traceback.print_exc()
         console.show_error(error)
         return error.exit_code
@@ -60,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # a defect of ours; told in words unless the details are asked for
-        if arguments is not None and arguments.debug:
+        if debug:
             traceback.print_exc()
         console.show_error(
             SecurepipError(
@@ -72,34 +97,82 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
-    """The values of a command line; ``run`` is what does it, ``words`` is the line itself."""
+def parse(words: Sequence[str]) -> Command:
+    """Read a command line; only what reads that command's options is imported.
+
+    Raises:
+        UsageError: It is not valid.
+        SystemExit: ``--help`` or ``--version`` was asked for, and given.
+    """
+    from securepip.cli.pip_commands import parser as pip_parser
+
     pips = pip_parser.split_command(words)
-    if pips is None:
-        own, inside = gateway.split_command(words)
-        if own and own[0] in _LEFT_TO_PIP:
-            verified = " after `securepip plugin enable`, so that what it fetches is verified"
-            raise UsageError(
-                f"securepip has no command {own[0]!r}; of pip's it has install, download and lock",
-                remedy=f"Type `pip {own[0]} …`{verified if own[0] in _FETCHES else ''}.",
-            )
-        arguments = build_parser(own).parse_args(own)
-        arguments.command = inside
-    else:
-        command, others = pips
-        arguments = pip_parser.parse(command, others)
-        runs = {"install": install.run, "download": download.run, "lock": lock.run}
-        arguments.run = runs[command]
+    if pips is not None:
+        return _pips(*pips, words)
+    own, inside = _split_inside(words)
+    if own and own[0] in _LEFT_TO_PIP:
+        verified = " after `securepip plugin enable`, so that what it fetches is verified"
+        raise UsageError(
+            f"securepip has no command {own[0]!r}; of pip's it has install, download and lock",
+            remedy=f"Type `pip {own[0]} …`{verified if own[0] in _FETCHES else ''}.",
+        )
+    arguments = build_parser(own).parse_args(own)
+    arguments.inside = inside
     arguments.words = words
-    return arguments
+    return Command(_general(arguments), partial(arguments.run, arguments))
+
+
+def _pips(command: str, others: Sequence[str], words: Sequence[str]) -> Command:
+    from securepip.cli.pip_commands import parser as pip_parser
+
+    arguments = pip_parser.parse(command, others)
+    return Command(
+        replace(_general(arguments), log=arguments.log),
+        partial(_run_plain, words, arguments.python)
+        if arguments.unsafe
+        else partial(_run_pips, pip_parser.request_of(command, arguments)),
+    )
+
+
+def _run_plain(words: Sequence[str], python: str | None) -> int:
+    from securepip.cli.pip_commands import plain
+
+    return plain.run(words, python)
+
+
+def _run_pips(request: AnyRequest) -> int:
+    from securepip.cli.pip_commands.requests import DownloadRequest, InstallRequest
+
+    if isinstance(request, InstallRequest):
+        from securepip.cli.pip_commands import install
+
+        return install.run(request)
+    if isinstance(request, DownloadRequest):
+        from securepip.cli.pip_commands import download
+
+        return download.run(request)
+    from securepip.cli.pip_commands import lock
+
+    return lock.run(request)
+
+
+def _general(arguments: argparse.Namespace) -> General:
+    return General(arguments.verbose - arguments.quiet, not arguments.no_color, arguments.debug)
+
+
+def _split_inside(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own part of the line, and the command after ``--`` that the gateway is to run."""
+    if words[:1] == ["gateway"] and "--" in words:
+        at = words.index("--")
+        return list(words[:at]), list(words[at + 1 :])
+    return list(words), []
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line.
+    """The parser of the whole command line, as far as ``words`` need it.
 
-    Args:
-        words: The command line; a command takes its defaults from pip's configuration, which is
-            read only for the command that is named.
+    A command's own options, and pip's configuration where they have their defaults from, are read
+    only for the command that is named.
     """
     parser = Parser(
         prog="securepip",
@@ -108,16 +181,32 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"securepip {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    # For the list of commands: these three have a parser of their own.
-    commands.add_parser("install", help="install packages, verified")
-    commands.add_parser("download", help="download packages, verified")
-    commands.add_parser("lock", help="write a lock file, pylock.toml, of what install would take")
-    for command in (trust, gateway, plugin, repo, sign):
-        command.add_to(commands)
-    if "trust" in words:
-        trust.configure(commands.choices["trust"])
-    if "sign" in words:
-        sign.configure(commands.choices["sign"])
-    if "gateway" in words:
-        gateway.configure(commands.choices["gateway"])
+    for name, summary in _SUMMARIES.items():
+        command = commands.add_parser(name, help=summary, allow_abbrev=False)
+        if name in words:
+            _complete(name, command)
     return parser
+
+
+def _complete(name: str, parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command, and its own commands."""
+    if name == "trust":
+        from securepip.cli import trust
+
+        trust.complete(parser)
+    elif name == "plugin":
+        from securepip.cli import plugin
+
+        plugin.complete(parser)
+    elif name == "gateway":
+        from securepip.cli import gateway
+
+        gateway.complete(parser)
+    elif name == "repo":
+        from securepip.cli.repo import commands as repo
+
+        repo.complete(parser)
+    elif name == "sign":
+        from securepip.cli.sign import commands as sign
+
+        sign.complete(parser)

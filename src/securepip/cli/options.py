@@ -4,11 +4,84 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from securepip.errors import UsageError
 
 if TYPE_CHECKING:
     from securepip.transport import Transport
+
+
+@dataclass(frozen=True)
+class General:
+    """What every command line says of how it wants to be answered.
+
+    Attributes:
+        verbosity: 0 is normal, below is quieter.
+        colour: Whether colour may be used.
+        debug: Show tracebacks.
+        log: The path of a file that takes all that is said.
+    """
+
+    verbosity: int = 0
+    colour: bool = True
+    debug: bool = False
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """How servers are reached, with pip's options and meaning.
+
+    Attributes:
+        timeout: Seconds that connecting, or waiting for the next bytes, may take.
+        retries: How often a failed connection is tried again.
+        cert: A PEM file of certificate authorities, instead of the system's.
+        client_cert: A PEM file with a client certificate and its key.
+        proxy: ``scheme://[user:password@]host:port``.
+        proxy_from_environment: Whether environment variables may name a proxy.
+        trusted_hosts: Hosts whose TLS certificates are not checked.
+        resume_retries: How often a download that broke off is gone on with.
+        keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``: how a keyring is asked.
+    """
+
+    timeout: float = 15.0
+    retries: int = 5
+    cert: str | None = None
+    client_cert: str | None = None
+    proxy: str | None = None
+    proxy_from_environment: bool = True
+    trusted_hosts: tuple[str, ...] = ()
+    resume_retries: int = 5
+    keyring: str = "auto"
+
+    def transport(self, named: Iterable[str] = (), trusted_hosts: Iterable[str] = ()) -> Transport:
+        """Connections; nothing is opened before the first request.
+
+        Args:
+            named: URLs that the user named, whose credentials are for all of the same origin.
+            trusted_hosts: Further hosts whose TLS certificates are not checked.
+        """
+        from securepip.transport import Transport, TransportOptions
+
+        if not self.proxy_from_environment:
+            for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+                del os.environ[name]
+        return Transport(
+            TransportOptions(
+                timeout=self.timeout,
+                retries=self.retries,
+                cert=self.cert,
+                client_cert=self.client_cert,
+                proxy=self.proxy,
+                trusted_hosts=(*self.trusted_hosts, *trusted_hosts),
+                resume_retries=self.resume_retries,
+                keyring=self.keyring,
+                named=tuple(named),
+            )
+        )
 
 
 def new_command(
@@ -64,33 +137,67 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def transport_from(
-    arguments: argparse.Namespace, named: Iterable[str] = (), trusted_hosts: Iterable[str] = ()
-) -> Transport:
-    """The transport that the network options describe.
-
-    Args:
-        arguments: The command line: of these options, or of pip's commands.
-        named: URLs that the user named, whose credentials are for all of the same origin.
-        trusted_hosts: More of them than the command line says.
-    """
-    from securepip.transport import Transport, TransportOptions
-
-    if arguments.no_proxy_env:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            del os.environ[name]
-    # As pip: a keyring may ask the user something, so it is not asked unless that is wanted.
-    quiet = arguments.no_input and arguments.keyring_provider == "auto"
-    return Transport(
-        TransportOptions(
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            cert=arguments.cert,
-            client_cert=arguments.client_cert,
-            proxy=arguments.proxy,
-            trusted_hosts=(*arguments.trusted_hosts, *trusted_hosts),
-            resume_retries=arguments.resume_retries,
-            keyring="disabled" if quiet else arguments.keyring_provider,
-            named=tuple(named),
-        )
+def network_of(arguments: argparse.Namespace) -> Network:
+    """What the network options say."""
+    return Network(
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+        cert=arguments.cert,
+        client_cert=arguments.client_cert,
+        proxy=arguments.proxy,
+        proxy_from_environment=not arguments.no_proxy_env,
+        trusted_hosts=tuple(arguments.trusted_hosts),
+        resume_retries=arguments.resume_retries,
+        # As pip: a keyring may ask the user something, so it is not asked unless that is wanted.
+        keyring="disabled"
+        if arguments.no_input and arguments.keyring_provider == "auto"
+        else arguments.keyring_provider,
     )
+
+
+def apply_configuration(parser: argparse.ArgumentParser, command: str) -> None:
+    """Make pip's configuration the defaults of a parser's options, and of its commands' options.
+
+    Options that the parser does not know are ignored, as by pip.
+
+    Raises:
+        SecurepipError: A configuration file cannot be read.
+        UsageError: A value does not fit its option.
+    """
+    from securepip.formats.pip_configuration import read_pip_configuration
+
+    _apply(parser, dict(read_pip_configuration(command)))
+
+
+def _apply(parser: argparse.ArgumentParser, configured: Mapping[str, str]) -> None:
+    for action in parser._actions:  # argparse has no other way to list them
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _apply(inner, configured)
+        for option in action.option_strings:
+            value = configured.get(option.removeprefix("--")) if option.startswith("--") else None
+            if value is not None:
+                action.default = _convert(action, option, value)
+
+
+def _convert(action: argparse.Action, option: str, value: str) -> object:
+    kind = type(action).__name__
+    if kind in ("_StoreTrueAction", "_StoreFalseAction"):
+        return _flag(option, value) == (kind == "_StoreTrueAction")
+    if kind == "_CountAction":
+        return int(value) if value.isdecimal() else int(_flag(option, value))
+    if kind == "_AppendAction":
+        return [os.path.expandvars(word) for word in value.split()]
+    try:
+        return action.type(value) if callable(action.type) else value
+    except (ValueError, argparse.ArgumentTypeError):
+        raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
+
+
+def _flag(option: str, value: str) -> bool:
+    from securepip.formats.pip_configuration import to_flag
+
+    try:
+        return to_flag(value)
+    except ValueError:
+        raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import add_general_options
 
-if TYPE_CHECKING:
-    from securepip.plugin.environment import Environment
 
-
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``plugin`` and its own commands."""
-    plugin = commands.add_parser("plugin", help="let pip itself verify what it installs")
-    verbs = plugin.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``plugin``."""
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb, run, text in (
         ("enable", _enable, "from now on, pip installs only what is verified"),
         ("disable", _disable, "leave pip alone again"),
@@ -32,10 +27,23 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _enable(arguments: argparse.Namespace) -> int:
-    from securepip.plugin.environment import enable
+    return enable(arguments.python)
 
-    environment = _environment(arguments)
-    enable(environment)
+
+def _disable(arguments: argparse.Namespace) -> int:
+    return disable(arguments.python)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    return status(arguments.python)
+
+
+def enable(python: str | None) -> int:
+    """Let pip verify, in the environment whose interpreter or folder is ``python``."""
+    from securepip.plugin import environment as environments
+
+    environment = environments.find_environment(python)
+    environments.enable(environment)
     console.say(
         f"pip {environment.pip} of {environment.python} installs only what is verified, from now "
         "on."
@@ -43,12 +51,13 @@ def _enable(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _disable(arguments: argparse.Namespace) -> int:
-    from securepip.plugin.environment import disable
+def disable(python: str | None) -> int:
+    """Leave the pip of that environment alone again."""
+    from securepip.plugin import environment as environments
 
-    environment = _environment(arguments)
+    environment = environments.find_environment(python)
     was_enabled = environment.is_enabled
-    disable(environment)
+    environments.disable(environment)
     console.say(
         f"pip of {environment.python} is as it was: nothing that it installs is verified."
         if was_enabled
@@ -57,14 +66,15 @@ def _disable(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    from securepip.plugin.environment import LIMITS, status
+def status(python: str | None) -> int:
+    """Try whether pip verifies there, and say what is not covered; 1 where it does not."""
+    from securepip.plugin import environment as environments
     from securepip.plugin.shim import SWITCH
 
     if SWITCH in os.environ:
         console.warn(f"{SWITCH} is set here: while it is, pip verifies nothing.")
-    environment = _environment(arguments)
-    found = status(environment)
+    environment = environments.find_environment(python)
+    found = environments.status(environment)
     if not found.enabled:
         console.say(f"The plugin is not enabled for {environment.python}.")
         return 1
@@ -73,12 +83,6 @@ def _status(arguments: argparse.Namespace) -> int:
     else:
         console.warn(f"the plugin of {environment.python} does not work\n{found.problem}")
     console.say("Not covered:")
-    for limit in LIMITS:
+    for limit in environments.LIMITS:
         console.say(f"- {limit}")
     return 0 if found.works else 1
-
-
-def _environment(arguments: argparse.Namespace) -> Environment:
-    from securepip.plugin.environment import find_environment
-
-    return find_environment(arguments.python)

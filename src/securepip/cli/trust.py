@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_general_options, add_network_options, transport_from
-from securepip.cli.pip_commands.configuration import apply_configuration, read_pip_configuration
+from securepip.cli.options import (
+    Network,
+    add_general_options,
+    add_network_options,
+    apply_configuration,
+    network_of,
+)
 from securepip.errors import FormatError, RepositoryUnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -19,10 +26,30 @@ if TYPE_CHECKING:
     from securepip.trust import TrustedRepository, TrustStore
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``trust`` and its own commands."""
-    trust = commands.add_parser("trust", help="whose packages this machine believes")
-    verbs = trust.add_subparsers(title="commands", metavar="COMMAND", required=True)
+@dataclass(frozen=True)
+class TrustAddRequest:
+    """``securepip trust add``.
+
+    Attributes:
+        name: What the user calls the repository.
+        location: Its URL, or a folder.
+        root: The path of its root, from its operator.
+        root_sha256: The fingerprint of any of its roots, from its operator; or ``root`` is given.
+        index_urls: Index URLs that stand for it.
+        network: How servers are reached.
+    """
+
+    name: str
+    location: str
+    root: Path | None = None
+    root_sha256: str | None = None
+    index_urls: tuple[str, ...] = ()
+    network: Network = field(default_factory=Network)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``trust``."""
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     add = verbs.add_parser("add", help="believe a repository", allow_abbrev=False)
     add.add_argument("name", metavar="NAME", help="what you want to call it")
@@ -53,61 +80,89 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     refresh.add_argument("names", nargs="*", metavar="NAME")
     refresh.set_defaults(run=_refresh)
 
-    for parser in verbs.choices.values():
-        add_general_options(parser)
-    for parser in (add, refresh):
-        add_network_options(parser)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Take pip's configuration of the network as the defaults of the commands' options."""
-    apply_configuration(parser, read_pip_configuration("trust"))
-
-
-def _store() -> TrustStore:
-    from securepip.dirs import data_dir
-    from securepip.trust import TrustStore
-
-    return TrustStore(data_dir() / "trust")
+    for command in verbs.choices.values():
+        add_general_options(command)
+    for command in (add, refresh):
+        add_network_options(command)
+    apply_configuration(parser, "trust")
 
 
 def _add(arguments: argparse.Namespace) -> int:
+    return add(
+        TrustAddRequest(
+            name=arguments.name,
+            location=arguments.location,
+            root=arguments.root,
+            root_sha256=arguments.root_sha256,
+            index_urls=tuple(arguments.index_url),
+            network=network_of(arguments),
+        )
+    )
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    return list_all()
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    return show(arguments.name)
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    return remove(arguments.name)
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    return refresh(arguments.names, network_of(arguments))
+
+
+def add(request: TrustAddRequest) -> int:
+    """Believe a repository from now on.
+
+    Raises:
+        UsageError: There is no root to start from.
+        SecurepipError: The repository is not what the root says, or the name is taken.
+    """
     from securepip.trust import TrustedRepository, find_root, parse_location, parse_root
 
-    location = parse_location(arguments.location)
-    if arguments.root is None and arguments.root_sha256 is None:
-        raise UsageError(
-            "a repository is believed from its root on, so securepip needs the root file or its "
-            "sha256 fingerprint",
-            meaning="Who runs the repository publishes the fingerprint: in its documentation, on "
-            "its web page, or printed by `securepip repo init`. Do not take it from the "
-            "repository itself: that would prove nothing.",
-            remedy=f"  securepip trust add {arguments.name} {arguments.location} "
-            "--root-sha256 FINGERPRINT\n"
-            f"  securepip trust add {arguments.name} {arguments.location} --root FILE",
-        )
-    transport = transport_from(arguments, (location, *arguments.index_url))
-    if arguments.root is not None:
-        root = _read_root(arguments.root)
+    location = parse_location(request.location)
+    transport = request.network.transport((location, *request.index_urls))
+    if request.root is not None:
+        root = _read_root(request.root)
+    elif request.root_sha256 is not None:
+        root = find_root(location, _fingerprint(request.root_sha256), transport)
     else:
-        root = find_root(location, _fingerprint(arguments.root_sha256), transport)
+        raise _no_root(request)
     version = parse_root(root)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "metadata"
-        candidate = TrustedRepository(arguments.name, location, root, state)
+        candidate = TrustedRepository(request.name, location, root, state)
         try:
             _refresh_one(candidate, transport)
         except RepositoryUnavailableError as error:
             console.warn(f"{error.what}\nIt is trusted from now on, but could not be asked yet.")
-        added = _store().add(arguments.name, location, root, tuple(arguments.index_url))
+        added = _store().add(request.name, location, root, request.index_urls)
         if state.is_dir():
             # What was seen now must not be followed by something older later.
             shutil.copytree(state, added.state, symlinks=True)
-    console.say(f"Trusted from now on: {arguments.name}, starting from its root version {version}.")
+    console.say(f"Trusted from now on: {request.name}, starting from its root version {version}.")
     return 0
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _no_root(request: TrustAddRequest) -> UsageError:
+    command = f"  securepip trust add {request.name} {request.location}"
+    return UsageError(
+        "a repository is believed from its root on, so securepip needs the root file or its "
+        "sha256 fingerprint",
+        meaning="Who runs the repository publishes the fingerprint: in its documentation, on "
+        "its web page, or printed by `securepip repo init`. Do not take it from the "
+        "repository itself: that would prove nothing.",
+        remedy=f"{command} --root-sha256 FINGERPRINT\n{command} --root FILE",
+    )
+
+
+def list_all() -> int:
+    """Name all that are believed."""
     from securepip.transport import redact
 
     repositories = _store().read().repositories
@@ -118,13 +173,14 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
+def show(name: str) -> int:
+    """Say what is known of one repository."""
     from securepip.formats.digests import sha256_of
     from securepip.transport import redact
     from securepip.trust import parse_root
     from securepip.updater.state import describe_state
 
-    repository = _store().read().named(arguments.name)
+    repository = _store().read().named(name)
     console.say(f"Name:         {repository.name}")
     console.say(f"Location:     {redact(repository.location)}")
     for url in repository.index_urls:
@@ -137,20 +193,29 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _remove(arguments: argparse.Namespace) -> int:
-    _store().remove(arguments.name)
-    console.say(f"No longer trusted: {arguments.name}.")
+def remove(name: str) -> int:
+    """Stop believing one."""
+    _store().remove(name)
+    console.say(f"No longer trusted: {name}.")
     return 0
 
 
-def _refresh(arguments: argparse.Namespace) -> int:
+def refresh(names: Sequence[str], network: Network) -> int:
+    """Fetch what is new from those named, or from all."""
     trust = _store().read()
-    named = [trust.named(name) for name in arguments.names]
-    transport = transport_from(arguments, trust.addresses)
+    named = [trust.named(name) for name in names]
+    transport = network.transport(trust.addresses)
     for repository in named or trust.repositories:
         _refresh_one(repository, transport)
         console.say(f"{repository.name} is up to date.")
     return 0
+
+
+def _store() -> TrustStore:
+    from securepip.dirs import data_dir
+    from securepip.trust import TrustStore
+
+    return TrustStore(data_dir() / "trust")
 
 
 def _refresh_one(repository: TrustedRepository, transport: Transport) -> None:

@@ -5,7 +5,6 @@ Rule: what is in the folder already is never overwritten with other bytes in sil
 
 from __future__ import annotations
 
-import argparse
 import os
 import zipfile
 from collections.abc import Iterator
@@ -14,32 +13,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.pip_commands import install, request
+from securepip.cli.pip_commands import said
+from securepip.cli.pip_commands.prepare import prepare
 from securepip.errors import SecurepipError
 from securepip.formats.digests import sha256_of_stream
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserDirectory, UserFile
 
 if TYPE_CHECKING:
+    from securepip.cli.pip_commands.requests import DownloadRequest
     from securepip.index import VerifiedFile
     from securepip.resolver.plan import PlannedFile
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the command; return its exit code."""
-    if arguments.unsafe:
-        return install.plain_pip(arguments)
-    arguments.editables = []
-    folder = Path(arguments.download_dir).expanduser().absolute()
+def run(request: DownloadRequest) -> int:
+    """Download what is asked for.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        SecurepipError: It cannot be had, verified or written.
+    """
+    folder = Path(request.folder).expanduser().absolute()
     with ExitStack() as stack:
-        asked = request.prepare(arguments, "download", stack)
+        asked = prepare(request, stack)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SecurepipError(f"The folder {folder} cannot be made: {error.strerror}") from None
         plan = asked.resolve(ignore_installed=True, downloads=folder)
-        request.say_unsigned(plan)
-        with console.progress("Fetching", arguments.progress_bar) as progress:
+        said.say_unsigned(plan)
+        with console.progress("Fetching", request.progress_bar) as progress:
             files = iter(asked.index.fetch(plan.signed, progress))
         signed = []
         for planned in plan.install:
@@ -51,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _save(planned.file, folder)
             elif isinstance(planned.file, UserDirectory) and planned.file.editable:
                 _archive(planned, planned.file, folder)
-        request.say_verified(signed)
+        said.say_verified(signed)
         if plan.install:
             named = " ".join(one.project for one in plan.as_chosen)
             console.say(f"Successfully downloaded {named}")
@@ -111,4 +116,4 @@ def _replacing(place: Path) -> Iterator[Path]:
         raise SecurepipError(f"{place} cannot be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    console.say(f"Saved {request.shown(place)}")
+    console.say(f"Saved {said.shown(place)}")

@@ -12,8 +12,12 @@ Names, arity and defaults: pip's documentation, "pip install", "pip download" an
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
+
+from securepip.formats.pip_configuration import option_of
 
 
 class Handler(Enum):
@@ -478,3 +482,14 @@ COMMANDS: dict[str, tuple[Group, ...]] = {
     "download": (_DOWNLOAD, _SELECTION, _INDEX, _OWN, _GENERAL),
     "lock": (_LOCK, _SELECTION, _INDEX, _OWN, _GENERAL),
 }
+
+
+def variables_of_others(environ: Mapping[str, str]) -> dict[str, str]:
+    """The ``PIP_*`` variables that are no setting of pip's, but perhaps of somebody's build."""
+    options = (option for group in chain(*COMMANDS.values()) for option in group.options)
+    settings = {name.removeprefix("--") for option in options for name in option.names}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("PIP_") and option_of(name) not in settings | {"config-file"}
+    }

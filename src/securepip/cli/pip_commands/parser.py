@@ -1,4 +1,4 @@
-"""Reads the command lines of ``install`` and ``download`` as pip reads them.
+"""Reads the command lines of ``install``, ``download`` and ``lock`` as pip reads them.
 
 Rule: everything it knows comes from ``options``. It is an ``optparse`` parser, because pip's
 is one, and the two libraries differ where people notice: abbreviated options, values that begin
@@ -11,14 +11,28 @@ import argparse
 import optparse
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
-from securepip.cli.pip_commands.configuration import read_pip_configuration, to_flag
+from securepip.cli.options import network_of
 from securepip.cli.pip_commands.options import COMMANDS, GENERAL, Group, Handler, Option
+from securepip.cli.pip_commands.requests import (
+    AnyRequest,
+    Builds,
+    Choosing,
+    Destination,
+    DownloadRequest,
+    InstallRequest,
+    LockRequest,
+    Named,
+    Places,
+    Target,
+)
 from securepip.errors import UsageError
+from securepip.formats.pip_configuration import read_pip_configuration, to_flag
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]] | None:
@@ -45,7 +59,7 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     """The options of a command line, with pip's configuration as defaults.
 
     Args:
-        command: ``install`` or ``download``.
+        command: ``install``, ``download`` or ``lock``.
         words: All words but the command.
 
     Returns:
@@ -70,6 +84,130 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     _refuse(command, values)
     return argparse.Namespace(
         **vars(values), arguments=arguments, debug=values.debug_mode, configured_indexes=indexes
+    )
+
+
+def read(command: str, words: Sequence[str]) -> AnyRequest:
+    """What a command line asks for.
+
+    Args:
+        command: ``install``, ``download`` or ``lock``.
+        words: All words but the command.
+
+    Raises:
+        UsageError: As ``parse``.
+        SystemExit: ``--help`` was asked for, and given.
+    """
+    return request_of(command, parse(command, words))
+
+
+def request_of(command: str, values: argparse.Namespace) -> AnyRequest:
+    """What the values of ``parse`` ask for."""
+    make: dict[str, Callable[[argparse.Namespace], AnyRequest]]
+    make = {"install": _install, "download": _download, "lock": _lock}
+    return make[command](values)
+
+
+def _install(values: argparse.Namespace) -> InstallRequest:
+    return InstallRequest(
+        **_common(values),
+        named=replace(_named(values), **_of_projects(values)),
+        target=_target(values),
+        destination=Destination(
+            values.use_user_site, values.target_dir, values.prefix_path, values.root_path
+        ),
+        dry_run=values.dry_run,
+        report=values.json_report_file or None,
+        upgrade=bool(values.upgrade),
+        upgrade_strategy=values.upgrade_strategy,
+        force_reinstall=bool(values.force_reinstall),
+        ignore_installed=bool(values.ignore_installed),
+        compile=bool(values.compile),
+        break_system_packages=bool(values.override_externally_managed),
+        warn_script_location=values.warn_script_location,
+        warn_conflicts=values.warn_about_conflicts,
+        root_user_action=values.root_user_action,
+    )
+
+
+def _download(values: argparse.Namespace) -> DownloadRequest:
+    return DownloadRequest(
+        **_common(values),
+        named=_named(values),
+        target=_target(values),
+        folder=values.download_dir,
+    )
+
+
+def _lock(values: argparse.Namespace) -> LockRequest:
+    # A lock is for the Python that is asked: pip's `lock` has no options for another target.
+    return LockRequest(
+        **_common(values),
+        named=replace(_named(values), **_of_projects(values)),
+        target=Target(values.python, values.require_venv),
+        output=values.output_file,
+    )
+
+
+def _common(values: argparse.Namespace) -> dict[str, Any]:
+    """The fields of all three requests that come from options that all three commands have."""
+    return {
+        "choosing": Choosing(
+            prereleases=values.pre,
+            no_deps=values.ignore_dependencies,
+            only_deps=values.only_dependencies,
+            ignore_requires_python=bool(values.ignore_requires_python),
+            uploaded_prior_to=values.uploaded_prior_to,
+            formats=tuple(values.format_control),
+            releases=tuple(values.release_control),
+            prefer_binary=values.prefer_binary,
+        ),
+        "places": Places(
+            repository=values.repository,
+            index_url=values.index_url,
+            extra_index_urls=tuple(values.extra_index_urls),
+            no_index=values.no_index,
+            find_links=tuple(values.find_links),
+            configured=values.configured_indexes,
+        ),
+        "builds": Builds(
+            isolated=bool(values.build_isolation),
+            check_dependencies=values.check_build_deps,
+            constraints=tuple(values.build_constraints),
+            keep=values.no_clean,
+        ),
+        "network": network_of(values),
+        "cache": values.cache_dir or None,
+        "no_cache": values.cache_dir is False,
+        "progress_bar": values.progress_bar,
+        "features": tuple(values.features_enabled),
+    }
+
+
+def _named(values: argparse.Namespace) -> Named:
+    return Named(
+        words=tuple(values.arguments),
+        requirements=tuple(values.requirements),
+        constraints=tuple(values.constraints),
+        groups=tuple(values.dependency_groups),
+        scripts=tuple(values.requirements_from_scripts),
+        require_hashes=values.require_hashes,
+        no_require_hashes=values.no_require_hashes,
+    )
+
+
+def _of_projects(values: argparse.Namespace) -> dict[str, Any]:
+    return {"editables": tuple(values.editables), "config_settings": values.config_settings}
+
+
+def _target(values: argparse.Namespace) -> Target:
+    return Target(
+        python=values.python,
+        require_virtualenv=values.require_venv,
+        platforms=tuple(values.platforms or ()),
+        python_version=values.python_version,
+        implementation=values.implementation,
+        abis=tuple(values.abis or ()),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_network_options, new_command, transport_from
+from securepip.cli.options import add_network_options, network_of, new_command
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def _audit(arguments: argparse.Namespace) -> int:
     if arguments.second is None:
         return _audit_own(arguments)
     root_sha256 = _fingerprint(arguments)
-    with transport_from(arguments) as transport, TemporaryDirectory(prefix="securepip-") as folder:
+    with (
+        network_of(arguments).transport() as transport,
+        TemporaryDirectory(prefix="securepip-") as folder,
+    ):
         first, second = (
             _state(place, Path(folder) / str(number), transport, root_sha256)
             for number, place in enumerate((arguments.first, arguments.second))

@@ -31,10 +31,9 @@ CLAIM_WARNING_DAYS = 30
 """How long before its end a project's own signature is worth a word."""
 
 
-def add_to(commands: Commands) -> None:
-    """Add ``repo`` and its own commands."""
-    repo = commands.add_parser("repo", help="make and keep a signed repository", allow_abbrev=False)
-    inner = repo.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``repo``."""
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_init(inner)
     _add_add(inner)
     _add_remove(inner)

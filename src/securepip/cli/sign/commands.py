@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from securepip.cli import console
-from securepip.cli.options import add_network_options, new_command, transport_from
-from securepip.cli.pip_commands.configuration import apply_configuration, read_pip_configuration
+from securepip.cli.options import add_network_options, apply_configuration, network_of, new_command
 from securepip.cli.repo.keys import add_key_options, new_passphrase, passphrase, pin
 from securepip.errors import UsageError
 
@@ -36,10 +35,9 @@ _DEFAULT_DAYS = 365
 _MAX_DAYS = 3650
 
 
-def add_to(commands: Commands) -> None:
-    """Add ``sign`` and its own commands."""
-    sign = commands.add_parser("sign", help="sign for a project of your own", allow_abbrev=False)
-    inner = sign.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``sign``."""
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_keygen(inner)
     _add_claim(inner)
     _add_release(inner)
@@ -47,11 +45,7 @@ def add_to(commands: Commands) -> None:
     _add_withdraw(inner)
     _add_keys(inner)
     _add_signature(inner)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Take pip's configuration of the network as the defaults of the commands' options."""
-    apply_configuration(parser, read_pip_configuration("sign"))
+    apply_configuration(parser, "sign")
 
 
 def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
@@ -358,7 +352,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[ProjectState]:
     project = parse_project(arguments.project)
     trust = TrustStore(data_dir() / "trust").read()
     repository = _repository(trust, arguments.repository, project)
-    with transport_from(arguments) as transport:
+    with network_of(arguments).transport() as transport:
         index = VerifiedIndex(trust.only(repository.name), transport, Store(cache_dir() / "store"))
         yield state_at(index, repository.name, project)
 

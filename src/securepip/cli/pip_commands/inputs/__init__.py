@@ -1,0 +1,1 @@
+"""From a request to what the rooms are given: requirements, indexes, options, fetched files."""

@@ -1,0 +1,91 @@
+"""What is asked for: words, groups, editables, locks, files and scripts, as pip orders them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.errors import SecurepipError
+
+if TYPE_CHECKING:
+    from securepip.cli.pip_commands.requests import PipRequest
+    from securepip.lock import Locked
+    from securepip.resolver import ReadUrl, ResolveInput, TargetEnvironment, UserRequirement
+
+
+def read_given(
+    request: PipRequest, environment: TargetEnvironment, locked: Locked | None, read_url: ReadUrl
+) -> ResolveInput:
+    """Read all that the request names.
+
+    Args:
+        request: What is asked for.
+        environment: The target.
+        locked: What the lock files among it ask for.
+        read_url: Reads a file at an address.
+
+    Raises:
+        SecurepipError: Something of it cannot be read, or cannot be honoured.
+    """
+    from securepip import resolver
+    from securepip.cli.pip_commands.inputs.groups_and_scripts import read_groups, read_script
+
+    named = request.named
+    groups = [resolver.parse_requirement(one) for one in read_groups(named.groups)]
+    given = resolver.read_requirements(
+        named.words,
+        [name for name in named.requirements if locked is None or name not in locked.names],
+        named.constraints,
+        editables=named.editables,
+        more=[*groups, *(locked.requirements if locked is not None else ())],
+        config_settings=named.config_settings,
+        no_require_hashes=named.no_require_hashes,
+        read_url=read_url,
+    )
+    for script in named.scripts:
+        wanted = read_script(script, environment, request.choosing.ignore_requires_python)
+        asked = tuple(resolver.parse_requirement(text) for text in wanted)
+        given = replace(given, requirements=(*given.requirements, *asked))
+    return given
+
+
+def read_lock_files(
+    request: PipRequest, environment: TargetEnvironment, read_url: ReadUrl
+) -> Locked | None:
+    """What the lock files among the requirements files ask for; they are read no other way.
+
+    Raises:
+        SecurepipError: One cannot be read, or is not for the target.
+    """
+    # Its libraries are imported only where there may be one.
+    if not any("pylock" in name for name in request.named.requirements):
+        return None
+    from securepip.lock import is_lock_file, read_locks
+
+    names = [name for name in request.named.requirements if is_lock_file(name)]
+    if not names:
+        return None
+    if request.target.is_overridden:
+        raise SecurepipError(
+            "Platform and interpreter constraints using --python-version, --platform, --abi, or "
+            "--implementation, are not supported when selecting requirements from "
+            f"{names[0]!r}"
+        )
+    console.warn(
+        "Using pylock.toml as a requirements source is an experimental feature, as in pip. It may "
+        "be changed in a future release without prior warning."
+    )
+    return read_locks(names, environment, read_url)
+
+
+def read_build_constraints(files: Sequence[str], read_url: ReadUrl) -> tuple[UserRequirement, ...]:
+    """What ``--build-constraint`` files say.
+
+    Raises:
+        SecurepipError: One of them cannot be read.
+    """
+    from securepip import resolver
+
+    return resolver.read_requirements(constraint_files=files, read_url=read_url).constraints

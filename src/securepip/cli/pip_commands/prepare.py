@@ -1,0 +1,204 @@
+"""What the three commands do alike: check a request, and open the rooms that answer it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from securepip.cli import console
+from securepip.cli.pip_commands.checks import check
+from securepip.cli.pip_commands.inputs.addresses import Addresses
+from securepip.cli.pip_commands.inputs.choosing import resolve_options
+from securepip.cli.pip_commands.inputs.indexes import Indexes
+from securepip.cli.pip_commands.options import variables_of_others
+from securepip.cli.pip_commands.requests import InstallRequest, PipRequest, Target
+from securepip.errors import SecurepipError
+
+if TYPE_CHECKING:
+    from securepip.index import DeferredIndex, VerifiedIndex
+    from securepip.installer import SdistBuilder
+    from securepip.lock import Locked
+    from securepip.resolver import FetchDirect, ResolveInput, ResolveOptions, TargetEnvironment
+    from securepip.resolver.plan import Plan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a request asks for, in the types of the rooms, and what answers it.
+
+    Attributes:
+        given: What to install, and what requirements files say.
+        options: How to choose, as far as every command decides it alike.
+        environment: The target.
+        index: The verified index; nothing is opened before the first question.
+        builder: Builds what is no wheel.
+        fetch_direct: Fetches what is named by address and hash.
+        locked: What lock files ask for, which is also among what is given.
+    """
+
+    given: ResolveInput
+    options: ResolveOptions
+    environment: TargetEnvironment
+    index: DeferredIndex
+    builder: SdistBuilder
+    fetch_direct: FetchDirect
+    locked: Locked | None
+
+    def resolve(self, **choices: Any) -> Plan:
+        """Choose what is to be installed.
+
+        Args:
+            choices: Fields of ``ResolveOptions`` that the command decides.
+
+        Raises:
+            SecurepipError: As ``resolver.resolve``.
+        """
+        from securepip import resolver
+
+        options = replace(self.options, **choices)
+        if self.locked is not None:
+            options = replace(options, locked_files=self.locked.places)
+            asked, choosing = self.given.requirements, self.given.options(options)
+            self.locked.check(choosing, asked, self.environment, self.index)
+        return resolver.resolve(
+            self.given, self.environment, self.index, options, self.builder, self.fetch_direct
+        )
+
+    def report(self, plan: Plan) -> str:
+        """The installation report of the plan, as JSON."""
+        from securepip.cli.pip_commands.report import make_report
+
+        return make_report(plan.as_chosen, self.environment, self.index.signed_by)
+
+
+def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
+    """Check a request and read what it names.
+
+    Args:
+        request: What is asked for.
+        stack: Closes what is opened.
+
+    Raises:
+        SecurepipError: The request contradicts itself, or something that it names cannot be read
+            or honoured.
+    """
+    from securepip.cli.pip_commands.inputs import given as inputs
+    from securepip.index import DeferredIndex
+    from securepip.installer import BuildOptions, SdistBuilder
+    from securepip.resolver import FileOptions
+
+    check(request)
+    environment = _probe(request.target)
+    _say_which_pip(environment)
+    cache = _cache_folder(request, stack)
+    # Files at addresses are read before it is known what the files say of indexes.
+    read_url = Addresses(request.network, Indexes(request.places, FileOptions())).read
+    locked = inputs.read_lock_files(request, environment, read_url)
+    given = inputs.read_given(request, environment, locked, read_url)
+    addresses = Addresses(request.network, Indexes(request.places, given.said))
+    indexes = addresses.indexes
+    choosing = replace(
+        resolve_options(request),
+        own_indexes=indexes.own,
+        no_index=not indexes.ask_repositories,
+    )
+    options = BuildOptions(
+        isolated=request.builds.isolated,
+        check_dependencies=request.builds.check_dependencies,
+        constraints=inputs.read_build_constraints(request.builds.constraints, read_url),
+        choosing=given.options(choosing),
+        editable=isinstance(request, InstallRequest),
+        keep=request.builds.keep,
+        variables=variables_of_others(os.environ),
+    )
+    index = DeferredIndex(lambda: _open_index(request.places.repository, addresses, cache, stack))
+    indexes.say_where()
+    return Prepared(
+        given,
+        choosing,
+        environment,
+        index,
+        stack.enter_context(SdistBuilder(index, environment, cache / "wheels", options)),
+        lambda url, hashes: addresses.fetch(url, hashes, stack),
+        locked,
+    )
+
+
+def _say_which_pip(environment: TargetEnvironment) -> None:
+    """With ``--verbose``, which pip will put the files where they belong, and on which Python."""
+    if not console.is_verbose():
+        return
+    from importlib.metadata import version
+
+    from securepip.installer.target.process import pip_runner
+
+    python = f"{environment.version.major}.{environment.version.minor}"
+    console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")
+
+
+def _probe(target: Target) -> TargetEnvironment:
+    """The environment to choose for: that of ``--python``, changed by ``--platform`` and the like.
+
+    Raises:
+        UsageError: There is no such interpreter.
+        SecurepipError: It is no virtual environment, and ``--require-virtualenv`` wants one.
+    """
+    from securepip import resolver
+
+    environment = resolver.probe(target.python)
+    if target.require_virtualenv and not _is_virtual(environment.python):
+        raise SecurepipError("Could not find an activated virtualenv (required).")
+    if not target.is_overridden:
+        return environment
+    from securepip.resolver.environment.override import overridden
+
+    return overridden(
+        environment,
+        platforms=target.platforms,
+        python_version=target.python_version,
+        implementation=target.implementation,
+        abis=target.abis,
+    )
+
+
+def _is_virtual(python: Path) -> bool:
+    return any(
+        (folder / "pyvenv.cfg").is_file() for folder in (python.parent, python.parent.parent)
+    )
+
+
+def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
+    """Where what can be fetched again is kept; with ``--no-cache-dir`` only until the end."""
+    from securepip.dirs import cache_dir
+
+    if not request.no_cache:
+        try:
+            return cache_dir(request.cache and os.path.join(request.cache, "securepip"))  # noqa: PTH118 - it may be None
+        except SecurepipError as error:
+            # As pip: a cache that others may write to is no reason to fail, but it is not used.
+            console.warn(f"{error}\nThe cache has been disabled.")
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
+
+
+def _open_index(
+    repository: str | None, addresses: Addresses, cache: Path, stack: ExitStack
+) -> VerifiedIndex:
+    """The index over whom this machine believes; its connections are closed with ``stack``.
+
+    Raises:
+        UntrustedError: An index is named that stands for no trusted repository.
+    """
+    from securepip.dirs import data_dir
+    from securepip.index import Store, VerifiedIndex
+    from securepip.trust import TrustStore
+
+    trust = TrustStore(data_dir() / "trust").read()
+    if repository is not None:
+        trust = trust.only(repository)
+    trust = addresses.indexes.asked_of(trust)
+    transport = stack.enter_context(addresses.connect(trust.addresses))
+    return VerifiedIndex(trust, transport, Store(cache / "store"))

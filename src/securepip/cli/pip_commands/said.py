@@ -1,0 +1,72 @@
+"""What the commands say of a plan and of files, in pip's forms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+
+if TYPE_CHECKING:
+    from securepip.index import VerifiedFile
+    from securepip.resolver.plan import Plan, SatisfiedRequirement
+
+
+def names(plan: Plan, *, as_written: bool = False) -> str:
+    """``name-version`` of all that is planned, in pip's order.
+
+    Args:
+        plan: What is planned.
+        as_written: With the names that the metadata writes, as pip does where it only would
+            install.
+    """
+    from securepip.formats.core_metadata import parse_core_metadata
+
+    return " ".join(
+        sorted(
+            f"{parse_core_metadata(one.core_metadata).name if as_written else one.name}"
+            f"-{one.version}"
+            for one in plan.install
+        )
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as pip shows it: from here, where it is below."""
+    try:
+        return f".{os.sep}{path.relative_to(Path.cwd())}"
+    except ValueError:
+        return str(path)
+
+
+def say_satisfied(satisfied: Sequence[SatisfiedRequirement]) -> None:
+    """What is installed already and will do."""
+    for one in satisfied:
+        wanted_by = f" (from {one.comes_from})" if one.comes_from else ""
+        console.say(
+            f"Requirement already satisfied: {one.requirement} in {one.location}"
+            f"{wanted_by} ({one.version})"
+        )
+
+
+def say_verified(files: Sequence[VerifiedFile]) -> None:
+    """What was verified, and by whom it was signed; nothing when nothing was."""
+    for file in files:
+        console.say(f"  {file.filename} sha256:{file.sha256} from {file.url}", level=1)
+    if files:
+        size = sum(file.size for file in files)
+        signers = ", ".join(sorted({file.repository for file in files}))
+        what = console.counted(len(files), "file")
+        console.say(f"Verified {what} ({size / 1e6:.1f} MB), signed by {signers}")
+
+
+def say_unsigned(plan: Plan) -> None:
+    """Name the user's own file that was taken for a dependency instead of a signed one."""
+    for planned in plan.install:
+        if planned.beats_signed is not None:
+            console.say(
+                f"Using {planned.file.filename}, local and not signed, for {planned.project}; "
+                f"{planned.beats_signed} is signed"
+            )

@@ -1,0 +1,146 @@
+"""pip's configuration files and ``PIP_*`` variables.
+
+People have configured certificates, proxies, time limits and constraints for pip once; they must
+not have to do it again, neither to install nor to sign. Precedence, files and forms are pip's (pip
+documentation, "Configuration"): global, user, site and ``PIP_CONFIG_FILE``, then the environment;
+in each file the section ``[global]``, then that of the command.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from securepip.errors import SecurepipError
+
+_TRUE = {"y", "yes", "t", "true", "on", "1"}
+_FALSE = {"n", "no", "f", "false", "off", "0"}
+# `PIP_CONFIG_FILE` and these are no options of a command. Verification is switched off by the one
+# who runs the command, in so many words: never by a file or a variable that is left somewhere.
+_NO_OPTIONS = {"version", "help", "config-file", "unsafely-disable-package-verification"}
+
+
+def read_pip_configuration(
+    *commands: str,
+    prefix: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    isolated: bool = False,
+) -> list[tuple[str, str]]:
+    """What pip would take as the defaults of a command's options.
+
+    Args:
+        commands: For example ``install``; of several, what is said of a later one wins.
+        prefix: The environment whose own configuration counts; securepip's own by default.
+        environ: The environment variables.
+        isolated: Leave out variables and the user's own files (``--isolated``).
+
+    Returns:
+        Options' long names without dashes in front, and their values as written, the weakest
+        first: one that can be given several times adds up over sections, as in pip.
+
+    Raises:
+        SecurepipError: A configuration file cannot be read, as with pip.
+    """
+    merged: dict[str, dict[str, str]] = {}
+    for path in configuration_files(prefix or sys.prefix, environ, isolated=isolated):
+        for section, values in _read(path).items():
+            merged.setdefault(section, {}).update(values)
+    variables = {
+        option_of(name): value
+        for name, value in environ.items()
+        if name.startswith("PIP_") and not isolated
+    }
+    return [
+        (name, value)
+        for section in ("global", *commands, None)
+        for name, value in (variables if section is None else merged.get(section, {})).items()
+        # An empty value takes back what a weaker file says in the same section, and no more.
+        if value and name not in _NO_OPTIONS
+    ]
+
+
+def configuration_files(
+    prefix: str, environ: Mapping[str, str], *, isolated: bool = False
+) -> list[Path]:
+    """The files that pip reads, the weakest first, whether they are there or not."""
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return []
+    name = "pip.ini" if os.name == "nt" else "pip.conf"
+    files = [folder / name for folder in _global_folders()]
+    # The named one stands for the user's own files.
+    if not isolated and not (named and Path(named).exists()):
+        home = Path.home()
+        files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
+        files.append(_user_folder(home) / name)
+    files.append(Path(prefix) / name)
+    if named:
+        files.append(Path(named))
+    return files
+
+
+def to_flag(value: str) -> bool:
+    """Yes or no, in the words that pip knows.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    word = value.strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError(
+        f"{value} is not a valid value: specify a boolean value like yes/no, true/false or 1/0"
+    )
+
+
+def option_of(variable: str) -> str:
+    """The option that a ``PIP_*`` variable sets, without dashes in front."""
+    return _normalize(variable.removeprefix("PIP_"))
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    """The options of a file by section; nothing where there is no file."""
+    try:
+        text = path.read_text(encoding=locale.getpreferredencoding(False))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text, source=str(path))
+    except configparser.Error as error:
+        raise _unreadable(path, error) from None
+    return {
+        section: {_normalize(key): value for key, value in parser.items(section)}
+        for section in parser.sections()
+    }
+
+
+def _unreadable(path: Path, error: Exception) -> SecurepipError:
+    return SecurepipError(f"pip's configuration file {path} cannot be read: {error}")
+
+
+def _normalize(name: str) -> str:
+    return name.lower().replace("_", "-").removeprefix("--")
+
+
+def _global_folders() -> list[Path]:
+    if os.name == "nt" or sys.platform == "darwin":
+        return [platformdirs.site_config_path("pip", appauthor=False)]
+    folders = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
+    return [*(Path(folder) for folder in folders.split(os.pathsep)), Path("/etc")]
+
+
+def _user_folder(home: Path) -> Path:
+    folder = platformdirs.user_config_path("pip", appauthor=False, roaming=True)
+    if sys.platform == "darwin" and not folder.is_dir():
+        return home / ".config" / "pip"
+    return folder
