@@ -36,7 +36,8 @@ class PageFile:
         filename: Its plain name.
         url: Where it is: absolute, or relative to the page. Without user name and password.
         sha256: Its digest.
-        size: Its length in bytes.
+        size: Its length in bytes. None on the page of a repository that signs on demand, until
+            somebody chooses the file; its target always has a length.
         requires_python: The ``Requires-Python`` specifier as published, perhaps not valid.
         upload_time: When it was uploaded (UTC).
         yanked: Why it was yanked (perhaps ""), or None when it was not (PEP 592).
@@ -46,7 +47,7 @@ class PageFile:
     filename: str
     url: str
     sha256: Sha256
-    size: int
+    size: int | None
     requires_python: str | None = None
     upload_time: datetime | None = None
     yanked: str | None = None
@@ -162,8 +163,9 @@ def _file_to_json(file: PageFile) -> dict[str, Any]:
         "filename": file.filename,
         "url": file.url,
         "hashes": {"sha256": file.sha256},
-        "size": file.size,
     }
+    if file.size is not None:
+        entry["size"] = file.size
     if file.requires_python is not None:
         entry["requires-python"] = file.requires_python
     if file.upload_time is not None:
@@ -190,8 +192,8 @@ def _file_to_html(file: PageFile) -> str:
 
 
 def _parse_file(entry: dict[str, Any]) -> PageFile:
-    size = entry["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    size = entry.get("size")
+    if size is not None and (type(size) is not int or size < 0):
         raise FormatError(f"not a size: {size!r:.80}")
     yanked = entry.get("yanked")
     upload_time = entry.get("upload-time")

@@ -279,7 +279,7 @@ class Answers:
 
     async def _verified(self, view: View, located: LocatedPage, file: PageFile) -> VerifiedFile:
         signed = await view.signed_file(located, file)
-        key = (signed.project, file.filename, file.sha256, file.size)
+        key = (signed.project, file.filename, file.sha256, signed.target.length)
         known = self._known.get(key)
         # What was hashed in this process, and is the same file still, is not hashed again.
         if known is not None and known[1] == _identity(known[0].path):

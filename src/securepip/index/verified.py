@@ -216,8 +216,8 @@ class VerifiedIndex:
         """
         found = [(self._required(project), file) for project, file in wanted]
         self.prefetch_files(found)
-        meter = _Meter(progress, sum(file.size for _, file in wanted))
         signed = [self.signed_file(located, file) for located, file in found]
+        meter = _Meter(progress, sum(one.target.length for one in signed))
         return list(self._transport.map(lambda one: self.fetch_signed(one, meter.add), signed))
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
@@ -282,8 +282,9 @@ class VerifiedIndex:
         name = parse_distribution(file.filename, signed.project)
         if name is None:
             raise VerificationError(f"{file.filename} is not a distribution of {signed.project}")
-        if self._store.holds(file.sha256, file.size):
-            progress(file.size)
+        size = signed.target.length
+        if self._store.holds(file.sha256, size):
+            progress(size)
         else:
             self._download(signed, progress)
         return VerifiedFile(
@@ -292,7 +293,7 @@ class VerifiedIndex:
             filename=file.filename,
             path=self._store.path(file.sha256),
             sha256=file.sha256,
-            size=file.size,
+            size=size,
             repository=signed.repository,
             url=redact(signed.url),
             seal=_SEAL,
@@ -429,10 +430,11 @@ class VerifiedIndex:
                 meaning="The file belongs to another project, or was withdrawn.",
                 remedy="Nothing was installed. Tell the people who run the repository.",
             )
-        if _expected(target) != (file.size, file.sha256):
+        length = target.length if file.size is None else file.size
+        if _expected(target) != (length, file.sha256):
             raise VerificationError(
                 f"the page of {project} and the signed target {path} do not agree about "
-                f"{file.filename}: {file.size} bytes, sha256 {file.sha256}, and "
+                f"{file.filename}: {length} bytes, sha256 {file.sha256}, and "
                 f"{target.length} bytes, sha256 {target.hashes.get('sha256')}",
                 remedy="Nothing was installed. Tell the people who run the repository.",
             )

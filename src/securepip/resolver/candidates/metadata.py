@@ -167,7 +167,7 @@ def is_cheap(offered: OfferedFile) -> bool:
     return (
         isinstance(offered.file, LocalFile)
         or offered.file.core_metadata is not None
-        or (offered.kind is Kind.WHEEL and offered.file.size < 1_000_000)
+        or (offered.kind is Kind.WHEEL and (offered.file.size or 0) < 1_000_000)
     )
 
 

@@ -74,7 +74,7 @@ def choose_files(release: Release) -> list[tuple[PageFile, ...]]:
     Where metadata could only be had by fetching wheels, one a platform stands for all. An sdist is
     read only where there is no wheel. The smallest file of a group comes first.
     """
-    wheels = sorted((each for each in release if is_wheel(each[0])), key=lambda e: e[0].size)
+    wheels = sorted((each for each in release if is_wheel(each[0])), key=lambda e: e[0].size or 0)
     if not wheels:
         return [(file,) for file, _ in release[:1]]
     groups: dict[str, list[PageFile]] = {}

@@ -123,10 +123,10 @@ def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
 
 def _read_end(file: PageFile, reader: Reader, transport: Transport) -> bytes | None:
     """METADATA of a large wheel from the parts of it that hold it; None where that cannot be."""
-    if not is_wheel(file) or is_local(file.url) or file.size < SMALL_BYTES:
+    if not is_wheel(file) or is_local(file.url) or (file.size or 0) < SMALL_BYTES:
         return None
     try:
-        with open_remote(reader.fetch_url(file.url), file.size, transport) as remote:
+        with open_remote(reader.fetch_url(file.url), file.size or 0, transport) as remote:
             return read_wheel_metadata(remote, file.filename)
     except (TransportError, FormatError):
         return None
@@ -143,12 +143,13 @@ def _read_distribution(
     """
     if is_local(file.url):
         return _read_archive(file_url_to_path(file.url), file)
-    if file.size > MAX_DISTRIBUTION_BYTES:
+    size = MAX_DISTRIBUTION_BYTES if file.size is None else file.size
+    if size > MAX_DISTRIBUTION_BYTES:
         raise FormatError(f"it is too large ({file.size} bytes) to be fetched for them")
     with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
         path = Path(folder) / "distribution"
         with path.open("w+b") as stream:
-            transport.download(reader.fetch_url(file.url), stream, max_bytes=file.size)
+            transport.download(reader.fetch_url(file.url), stream, max_bytes=size)
             stream.seek(0)
             if sha256_of_stream(stream)[0] != file.sha256:
                 raise FormatError("its bytes are not those that the index says (sha256)")

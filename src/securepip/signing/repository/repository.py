@@ -667,5 +667,7 @@ def _files_signed_for(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]
     if page is None:
         return {}
     return {
-        file_target(page.project, file.filename): (file.size, file.sha256) for file in page.files
+        file_target(page.project, file.filename): (file.size, file.sha256)
+        for file in page.files
+        if file.size is not None
     }

@@ -321,6 +321,8 @@ def _check_entry(archive: Archive, file: PageFile, old: PageFile | None) -> None
 def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
     """A new distribution: the bytes that were signed, and saying what its page says of it."""
     try:
+        if file.size is None:
+            raise FormatError(f"the page gives no length of {file.filename}")
         archive.extract(file.filename, file.size, path)
         found = read_distribution(path, file.upload_time, filename=file.filename)
         if (found.page_file.size, found.page_file.sha256) != (file.size, file.sha256):

@@ -152,6 +152,8 @@ def draft(
     path = page_target(state.project)
     targets = {path: TargetFile(len(data), {"sha256": sha256_of(data)}, path)}
     for file in page.files:
+        if file.size is None:
+            raise RepositoryStateError(f"the page gives no length of {file.filename}")
         path = file_target(state.project, file.filename)
         targets[path] = TargetFile(file.size, {"sha256": file.sha256}, path)
     version = state.version + 1
