@@ -1,4 +1,4 @@
-"""Where a real pip says that it looks."""
+"""Where pip on this machine would look, and what its own default is."""
 
 from __future__ import annotations
 
@@ -82,9 +82,11 @@ def test_no_index_means_none_unless_one_is_named(monkeypatch: pytest.MonkeyPatch
     assert read_pip_configuration(named).indexes == tuple(named)
 
 
-def test_a_configuration_that_pip_cannot_read_is_an_error_in_its_words(tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_read_is_an_error_that_names_it(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "pip" / "pip.conf", "index-url = no section\n")
-    with pytest.raises(SecurepipError, match="could not be asked"):
+    with pytest.raises(SecurepipError, match=r"pip\.conf cannot be read: File contains no section"):
         read_pip_configuration()
 
 

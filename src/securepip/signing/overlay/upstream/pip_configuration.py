@@ -1,34 +1,29 @@
-"""Where pip on this machine looks for distributions, and how it connects: pip itself is asked.
+"""Where pip on this machine looks for distributions, and how it connects.
 
-Rule: no file of pip's is parsed here and no address is known here. ``pip config`` says what is set
-(configuration files and ``PIP_*`` variables, in pip's precedence); the help of ``pip install``
-says which index is the default.
+Rule: no address is known here. Where pip's configuration names no index, the help of
+``pip install`` says which one is the default.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from securepip.errors import SecurepipError
+from securepip.formats import pip_configuration
 from securepip.transport import TransportOptions
 
-# pip merges the sections in this order; a later one wins (pip's user guide, "Config Precedence").
-_SECTIONS = ("global", "download", "install", ":env:")
 _DEFAULT = re.compile(r"\(default:?\s+(\S+?)\)")
 _SECONDS = 60
 
 ANSWER_SECONDS = 600.0
 """A page, or a distribution whose requirements nobody tells otherwise, comes in this time."""
-_TRUE = {"y", "yes", "t", "true", "on", "1"}
 
 
 @dataclass(frozen=True)
@@ -49,12 +44,13 @@ class PipConfiguration:
 
 
 def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
-    """Ask the pip of this interpreter; ``indexes`` take the place of those that pip would use.
+    """What pip would take for ``install``; ``indexes`` replace those that pip would use.
 
     Raises:
-        SecurepipError: pip is not there or cannot read its configuration.
+        SecurepipError: pip's configuration cannot be read, or is not valid; or its default index is
+            wanted, and there is no pip.
     """
-    settings = _settings()
+    settings = dict(pip_configuration.read_pip_configuration("download", "install"))
     default = TransportOptions()
     return PipConfiguration(
         indexes=tuple(indexes or _indexes(settings)),
@@ -75,44 +71,17 @@ def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
 
 
 def _indexes(settings: Mapping[str, str]) -> Iterator[str]:
-    if settings.get("no-index", "").lower() in _TRUE:
-        return
+    try:
+        if pip_configuration.to_flag(settings.get("no-index", "no")):
+            return
+    except ValueError as error:
+        raise SecurepipError(f"pip's setting no-index: {error}") from None
     yield settings.get("index-url") or settings.get("pypi-url") or _default_index()
     yield from settings.get("extra-index-url", "").split()
 
 
-def _settings() -> dict[str, str]:
-    """The options that are set, by their long names, each with the value that wins."""
-    lines = _pip("config", "list").splitlines()
-    found = [(key, value) for key, value in map(_parse_line, lines) if key]
-    # `list` names a key once for each file that sets it, and not in the order of precedence.
-    repeated = {key for key, count in Counter(key for key, _ in found).items() if count > 1}
-    values = {key: value for key, value in found if key not in repeated}
-    values |= {key: _pip("config", "get", key).strip("\r\n") for key in repeated}
-    settings: dict[str, str] = {}
-    for section in _SECTIONS:
-        prefix = f"{section}."
-        settings |= {
-            key.removeprefix(prefix): value
-            for key, value in values.items()
-            # pip ignores what is set to nothing.
-            if key.startswith(prefix) and value
-        }
-    return settings
-
-
-def _parse_line(line: str) -> tuple[str, str]:
-    """Key and value of a line ``section.key='value'``; two empty texts for any other line."""
-    key, equals, value = line.partition("=")
-    try:
-        parsed = ast.literal_eval(value) if equals else ""
-    except (ValueError, SyntaxError):
-        return "", ""
-    return (key, parsed) if isinstance(parsed, str) else ("", "")
-
-
 def _default_index() -> str:
-    usage = " ".join(_pip("install", "--help").split())
+    usage = " ".join(_help_of_install().split())
     _, _, after = usage.partition("--index-url ")
     found = _DEFAULT.search(after.partition(" --")[0])
     if found is None:
@@ -123,16 +92,17 @@ def _default_index() -> str:
     return found.group(1)
 
 
-def _pip(*arguments: str) -> str:
+def _help_of_install() -> str:
+    """What ``pip install --help`` prints."""
     spec = importlib.util.find_spec("pip")
     folders = spec.submodule_search_locations if spec else None
     if not folders:
         raise SecurepipError(
-            "pip is not installed beside securepip, so its configuration cannot be read",
-            remedy="Install pip here.",
+            "pip is not installed beside securepip, so its default index is not known",
+            remedy="Name the index with --upstream URL, or install pip here.",
         )
     # pip's folder and not `-m pip`, which would run a file `pip.py` of the current folder.
-    command = [sys.executable, folders[0], "--disable-pip-version-check", *arguments]
+    command = [sys.executable, folders[0], "--disable-pip-version-check", "install", "--help"]
     environment = {**os.environ, "COLUMNS": "1000", "PYTHONIOENCODING": "utf-8"}
     try:
         done = subprocess.run(
@@ -146,10 +116,10 @@ def _pip(*arguments: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SecurepipError(f"pip could not be asked for its configuration: {error}") from None
+        raise SecurepipError(f"pip could not be asked for its default index: {error}") from None
     if done.returncode:
         raise SecurepipError(
-            f"pip could not be asked for its configuration: {done.stderr.strip()[-500:]}",
+            f"pip could not be asked for its default index: {done.stderr.strip()[-500:]}",
             remedy="Mend pip's configuration: `pip config debug` shows its files.",
         )
     return done.stdout
