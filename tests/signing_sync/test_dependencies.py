@@ -14,8 +14,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from securepip.signing.overlay.dependencies import counts
-from securepip.signing.overlay.distribution_requirements import build_requirements
+from securepip.signing.overlay.follow.choice import counts
+from securepip.signing.overlay.follow.requirements import build_requirements
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository

@@ -13,10 +13,10 @@ from packaging.utils import NormalizedName
 from securepip.errors import UsageError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import ProjectPage, format_time
-from securepip.signing.overlay import SyncReport, offered
-from securepip.signing.overlay import run as sync_run
-from securepip.signing.overlay.upstream import http_index, simple_api
+from securepip.signing.overlay import SyncReport, details, work
+from securepip.signing.overlay.upstream import simple_api
 from securepip.signing.overlay.upstream.page import Reason, UpstreamPage
+from securepip.signing.overlay.upstream.places import http_index
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.publish.remove import remove
 from securepip.transport import Transport
@@ -109,7 +109,7 @@ def test_lengths_are_asked_for_one_by_one_at_worst_and_remembered(
 def test_head_requests_are_bounded_newest_first_and_the_next_sync_goes_on(
     index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offered, "MAX_HEADS", 2)
+    monkeypatch.setattr(details, "MAX_LENGTHS", 2)
     index.speaks_json = False
     index.offer(*(make_wheel(tmp_path, "app", f"1.{n}") for n in range(4)))
     report = run("app")
@@ -528,7 +528,7 @@ def test_a_page_that_takes_for_ever_holds_nobody_else_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Reading hostile HTML takes time in proportion to the square of its length."""
-    monkeypatch.setattr(sync_run, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(work, "PATIENCE_SECONDS", 1.0)
     index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
     run("evil")
     index.offer(make_wheel(tmp_path, "evil", "2.0"))

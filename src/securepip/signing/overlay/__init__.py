@@ -1,7 +1,23 @@
-"""The overlay: signed pages for an index that does not sign, whose files stay where they are."""
+"""The overlay: signed pages for an index that does not sign, whose files stay where they are.
+
+``sync`` does all of it for an operator. ``Overlay`` is the seam below it, in four calls: what is
+known, what the index offers, how that is judged, and what is published.
+"""
 
 from securepip.signing.overlay.accept import accept_change
+from securepip.signing.overlay.judge import Rules
+from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
-from securepip.signing.overlay.run import SyncOptions, sync
+from securepip.signing.overlay.sync import SyncOptions, sync
 
-__all__ = ["Problem", "SyncOptions", "SyncReport", "accept_change", "sync"]
+__all__ = [
+    "Judged",
+    "Overlay",
+    "Problem",
+    "Rules",
+    "Standing",
+    "SyncOptions",
+    "SyncReport",
+    "accept_change",
+    "sync",
+]

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
 
@@ -54,7 +54,7 @@ class PageState:
     review_at: float | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Facts:
     """What is known of a project's distributions, by the sha256 of each.
 
@@ -67,21 +67,27 @@ class Facts:
         old_metadata: Likewise.
     """
 
-    sizes: dict[Sha256, int] = field(default_factory=dict)
-    metadata: dict[Sha256, Sha256 | None] = field(default_factory=dict)
-    requirements: dict[Sha256, tuple[str, ...]] = field(default_factory=dict)
-    old_sizes: dict[Sha256, int] = field(default_factory=dict)
-    old_metadata: dict[Sha256, Sha256 | None] = field(default_factory=dict)
+    sizes: Mapping[Sha256, int] = field(default_factory=dict)
+    metadata: Mapping[Sha256, Sha256 | None] = field(default_factory=dict)
+    requirements: Mapping[Sha256, tuple[str, ...]] = field(default_factory=dict)
+    old_sizes: Mapping[Sha256, int] = field(default_factory=dict)
+    old_metadata: Mapping[Sha256, Sha256 | None] = field(default_factory=dict)
 
-    def add(self, learned: Facts) -> None:
-        """Take over what was learned just now."""
-        for sha256, metadata in learned.metadata.items():
-            if self.old_metadata.get(sha256, metadata) != metadata:
-                # They were read from the file that is another now.
-                self.requirements.pop(sha256, None)
-        self.sizes |= learned.sizes
-        self.metadata |= learned.metadata
-        self.requirements |= learned.requirements
+    def plus(self, learned: Facts) -> Facts:
+        """These facts, and what was learned just now."""
+        # Requirements that were read from a metadata file which is another now.
+        outdated = {
+            sha256
+            for sha256, metadata in learned.metadata.items()
+            if self.old_metadata.get(sha256, metadata) != metadata
+        }
+        kept = {key: lines for key, lines in self.requirements.items() if key not in outdated}
+        return replace(
+            self,
+            sizes={**self.sizes, **learned.sizes},
+            metadata={**self.metadata, **learned.metadata},
+            requirements={**kept, **learned.requirements},
+        )
 
 
 class Memory:
@@ -113,22 +119,25 @@ class Memory:
 
     def facts(self, project: NormalizedName, now: float) -> Facts:
         """All that is known of the project's distributions at ``now`` (Unix time)."""
-        facts = Facts()
         rows = self._connection.execute(
             "SELECT sha256, size, size_at, metadata, metadata_at, requirements"
             " FROM learned_file WHERE project = ?",
             (project,),
         )
         fresh = now - RECHECK_SECONDS
+        sizes: dict[Sha256, int] = {}
+        old_sizes: dict[Sha256, int] = {}
+        digests: dict[Sha256, Sha256 | None] = {}
+        old_digests: dict[Sha256, Sha256 | None] = {}
+        lines: dict[Sha256, tuple[str, ...]] = {}
         for sha256, size, size_at, metadata, metadata_at, requirements in rows:
             if size is not None:
-                (facts.sizes if size_at > fresh else facts.old_sizes)[sha256] = size
+                (sizes if size_at > fresh else old_sizes)[sha256] = size
             if metadata is not None:
-                known = facts.metadata if metadata_at > fresh else facts.old_metadata
-                known[sha256] = metadata or None
+                (digests if metadata_at > fresh else old_digests)[sha256] = metadata or None
             if requirements is not None:
-                facts.requirements[sha256] = tuple(json.loads(requirements))
-        return facts
+                lines[sha256] = tuple(json.loads(requirements))
+        return Facts(sizes, digests, lines, old_sizes, old_digests)
 
     def keep_facts(self, project: NormalizedName, facts: Facts, now: float) -> None:
         """Add what was learned at ``now`` (Unix time)."""

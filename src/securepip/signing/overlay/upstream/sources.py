@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from securepip.errors import UsageError
-from securepip.signing.overlay.upstream.file_index import FileIndex
-from securepip.signing.overlay.upstream.find_links import FindLinks
-from securepip.signing.overlay.upstream.http_index import HttpIndex
 from securepip.signing.overlay.upstream.interface import Source
+from securepip.signing.overlay.upstream.places.file_index import FileIndex
+from securepip.signing.overlay.upstream.places.find_links import FindLinks
+from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.transport import Transport, is_local, join_url, path_to_url, redact
 
 

@@ -28,10 +28,9 @@ from securepip.formats.core_metadata import (
 )
 from securepip.formats.digests import sha256_of, sha256_of_stream
 from securepip.formats.page import PageFile
-from securepip.signing.overlay.dependencies import is_wheel
-from securepip.signing.overlay.offered import Reader
-from securepip.signing.overlay.remote_file import open_remote
-from securepip.transport import Transport, file_url_to_path, is_local
+from securepip.signing.overlay.follow.choice import is_wheel
+from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.transport import file_url_to_path, is_local
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,28 +65,37 @@ class Found:
     failed: bool = False
 
 
-def find_requirements(group: Sequence[PageFile], reader: Reader, transport: Transport) -> Found:
+def find_requirements(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
     """Read the requirements of the first of ``group``; the others have the same metadata digest.
 
     Called from several threads; raises nothing.
     """
+    try:
+        return _find(group, at)
+    except Exception as error:
+        # Whatever a distribution holds must not stop the work on others.
+        remark = f"the requirements of {group[0].filename} cannot be read: {error!r:.200}"
+        return Found(remark=remark, failed=True)
+
+
+def _find(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
     file = group[0]
     if file.core_metadata is not None and not is_local(file.url):
         # Mirrors may have the `.metadata` of one wheel and not of its sister.
         for each in group[:_TRIES]:
             try:
-                data = reader.metadata(each.url)
+                data = at.metadata(each.url)
             except TransportError:
                 continue
             if sha256_of(data) == file.core_metadata:
                 return _parsed(data, (), file)
-        inside = _read_end(file, reader, transport)
+        inside = _read_end(file, at)
         if inside is not None and sha256_of(inside) == file.core_metadata:
             return _parsed(inside, (), file)
-    elif (inside := _read_end(file, reader, transport)) is not None:
+    elif (inside := _read_end(file, at)) is not None:
         return _parsed(inside, (), file)
     try:
-        data, build = _read_distribution(file, reader, transport)
+        data, build = _read_distribution(file, at)
     except (FormatError, TransportError) as error:
         remark = f"the requirements of {file.filename} are not known: {error.what}"
         return Found((), remark=remark, failed=isinstance(error, TransportError))
@@ -121,20 +129,18 @@ def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
     return Found((*map(str, metadata.requires_dist), *build), wrong, remark)
 
 
-def _read_end(file: PageFile, reader: Reader, transport: Transport) -> bytes | None:
+def _read_end(file: PageFile, at: UpstreamFiles) -> bytes | None:
     """METADATA of a large wheel from the parts of it that hold it; None where that cannot be."""
     if not is_wheel(file) or is_local(file.url) or (file.size or 0) < SMALL_BYTES:
         return None
     try:
-        with open_remote(reader.fetch_url(file.url), file.size or 0, transport) as remote:
+        with at.open(file.url, file.size or 0) as remote:
             return read_wheel_metadata(remote, file.filename)
     except (TransportError, FormatError):
         return None
 
 
-def _read_distribution(
-    file: PageFile, reader: Reader, transport: Transport
-) -> tuple[bytes, tuple[str, ...]]:
+def _read_distribution(file: PageFile, at: UpstreamFiles) -> tuple[bytes, tuple[str, ...]]:
     """The metadata file inside, and what a build needs.
 
     Raises:
@@ -149,7 +155,7 @@ def _read_distribution(
     with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
         path = Path(folder) / "distribution"
         with path.open("w+b") as stream:
-            transport.download(reader.fetch_url(file.url), stream, max_bytes=size)
+            at.download(file.url, stream, max_bytes=size)
             stream.seek(0)
             if sha256_of_stream(stream)[0] != file.sha256:
                 raise FormatError("its bytes are not those that the index says (sha256)")

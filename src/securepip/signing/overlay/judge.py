@@ -1,4 +1,4 @@
-"""Deciding what of an offer becomes the project's signed page.
+"""The second stage: what of an offer becomes the project's signed page?
 
 Rule: no network here, and no writing. What an index offers can add files to a page and take them
 away, but it cannot change a file that was signed, bring back one that was revoked, or empty a page.
@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName
 
 from securepip.formats.layout import relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.signing.overlay.offered import Offered
+from securepip.signing.overlay.ask import Offered
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.page import LeftOut, Reason
 from securepip.signing.repository.ledger import Ledger

@@ -8,8 +8,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import TransportError
 from securepip.signing.overlay.upstream.interface import ABSENT, Reading
-from securepip.signing.overlay.upstream.local_files import fingerprint, judge_and_measure
 from securepip.signing.overlay.upstream.page import Offer, filename_of
+from securepip.signing.overlay.upstream.places.local_files import fingerprint, judge_and_measure
 from securepip.signing.overlay.upstream.simple_api import MAX_HTML_BYTES, parse_html
 from securepip.transport import Transport, file_url_to_path, is_local, redact
 

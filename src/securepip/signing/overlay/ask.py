@@ -1,44 +1,30 @@
-"""What the sources offer for one project, made complete: every file with its length.
+"""The first stage: what do the sources offer for one project, made complete?
 
-Runs in many threads at once, one project each. Rule: no project, however many files it has or
-however little its index tells, costs more than ``MAX_HEADS`` + ``MAX_TRIES`` small requests.
+Runs in many threads at once, one project each. Rule: whatever goes wrong is part of the answer. It
+concerns this project alone, and nothing here raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import SecurepipError, TransportError
-from securepip.formats.core_metadata import MAX_METADATA_BYTES
-from securepip.formats.digests import Sha256, sha256_of
+from securepip.errors import SecurepipError
 from securepip.formats.distribution import Kind
-from securepip.formats.layout import METADATA_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.overlay.details import learn_details, newest_first, no_length
 from securepip.signing.overlay.memory import Facts, PageState
-from securepip.signing.overlay.upstream.credentials import Credentials
+from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.interface import ABSENT, Reading, Source
-from securepip.signing.overlay.upstream.page import (
-    MAX_FILE_BYTES,
-    LeftOut,
-    Reason,
-    UpstreamFile,
-    UpstreamPage,
-)
+from securepip.signing.overlay.upstream.page import LeftOut, UpstreamFile, UpstreamPage
 from securepip.signing.overlay.upstream.project_json import ProjectJson, fill
 from securepip.signing.overlay.upstream.union import unite
-from securepip.transport import Transport, is_local
-from securepip.transport.session import PARALLEL
+from securepip.transport import is_local
 
-MAX_HEADS = 320
-"""HEAD requests for the lengths of one project's files in one sync; newest releases first."""
-
-MAX_TRIES = 64
-"""Requests for ``.metadata`` files of which nobody says whether they exist, a project and sync."""
-
-_GIVE_UP_AFTER = 3
+Wanted = Callable[[Sequence[UpstreamFile]], Sequence[UpstreamFile]]
+"""Chooses the files whose length and ``.metadata`` may cost requests, the most wanted first."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +34,22 @@ class Question:
     Attributes:
         project: The project.
         current: Its signed page.
+        digest: Of that page; "" for none.
         state: What that page was made from.
         facts: What is known of its files.
-        settings: The options that decide what a page holds.
         may_be_unchanged: Whether an unchanged source needs no second look.
         need_upload_times: Whether a file without an upload time is of no use.
+        wanted: For which files servers are asked, where the index does not say everything.
     """
 
     project: NormalizedName
     current: ProjectPage | None
+    digest: str
     state: PageState | None
     facts: Facts
-    settings: str
     may_be_unchanged: bool
     need_upload_times: bool
+    wanted: Wanted = newest_first
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,7 @@ class Offered:
     unchanged: bool = False
     files: tuple[PageFile, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-    learned: Facts | None = None
+    learned: Facts = field(default_factory=Facts)
     error: SecurepipError | None = None
 
 
@@ -95,21 +83,15 @@ class Reader:
     Args:
         sources: In order.
         apis: The JSON API of each source that may have one, by the source's location.
-        credentials: For what is fetched from the sources' own hosts.
-        transport: Fetches.
+        files: Asks the servers of the files.
     """
 
     def __init__(
-        self,
-        sources: Sequence[Source],
-        apis: Mapping[str, ProjectJson],
-        credentials: Credentials,
-        transport: Transport,
+        self, sources: Sequence[Source], apis: Mapping[str, ProjectJson], files: UpstreamFiles
     ) -> None:
-        self.sources = sources
+        self._sources = sources
         self._apis = apis
-        self._credentials = credentials
-        self._transport = transport
+        self._files = files
 
     def read(self, question: Question) -> Offered:
         """What is offered. An error is part of the answer: it concerns this project alone."""
@@ -122,24 +104,10 @@ class Reader:
             defect = SecurepipError(f"what is offered cannot be read: {error!r:.200}")
             return Offered(question.project, error=defect)
 
-    def metadata(self, url: str) -> bytes:
-        """The ``.metadata`` file beside the distribution at ``url``.
-
-        Raises:
-            TransportError: There is none, or it did not come.
-        """
-        path, question_mark, query = url.partition("?")
-        beside = f"{path}{METADATA_SUFFIX}{question_mark}{query}"
-        return self._transport.get(self._credentials.add(beside), max_bytes=MAX_METADATA_BYTES).body
-
-    def fetch_url(self, url: str) -> str:
-        """``url`` with the credentials that fetching it needs. Not to be shown."""
-        return self._credentials.add(url)
-
     def _read(self, question: Question) -> Offered:
         project, state = question.project, question.state
         known = {reading.source: reading for reading in state.readings} if state else {}
-        readings = tuple(s.read(project, known.get(s.location)) for s in self.sources)
+        readings = tuple(s.read(project, known.get(s.location)) for s in self._sources)
         # Without the answers themselves: a hostile index could make them hundreds of gigabytes.
         kept = tuple(Reading(r.source, r.fingerprint, r.validator) for r in readings)
         if question.may_be_unchanged and state and _same(readings, state.readings):
@@ -147,24 +115,22 @@ class Reader:
         page = unite(project, readings)
         if page is None or page.status == "quarantined":
             return Offered(project, kept, page)
-        learned = Facts()
         files = [_recall(file, question) for file in page.files]
-        files = self._ask_for_details(files, question, readings)
-        files = self._try_metadata(files, question.facts, learned)
-        files = self._measure(files, learned)
-        files = [_fall_back(file, question, learned) for file in files]
-        complete = tuple(_page_file(f, f.size) for f in files if f.size is not None)
-        unmeasured = (LeftOut(f.filename, Reason.NO_LENGTH) for f in files if f.size is None)
+        files = self._ask_apis(files, question, readings)
+        learned = learn_details(files, question.wanted(files), question.facts, self._files)
+        files = [_fall_back(file, question, learned.facts) for file in learned.files]
+        gone = {each.filename for each in learned.left_out}
+        files = [file for file in files if file.filename not in gone]
         return Offered(
             project,
             kept,
             page,
-            files=complete,
-            left_out=(*page.left_out, *unmeasured),
-            learned=learned,
+            files=tuple(_page_file(file, file.size) for file in files if file.size is not None),
+            left_out=(*page.left_out, *learned.left_out, *no_length(files)),
+            learned=learned.facts,
         )
 
-    def _ask_for_details(
+    def _ask_apis(
         self, files: list[UpstreamFile], question: Question, readings: Sequence[Reading]
     ) -> list[UpstreamFile]:
         """Fill in what the pages leave open from the JSON API of the indexes that have one."""
@@ -176,82 +142,9 @@ class Reader:
             files = [fill(file, details) for file in files]
         return files
 
-    def _try_metadata(
-        self, files: list[UpstreamFile], facts: Facts, learned: Facts
-    ) -> list[UpstreamFile]:
-        """Look for ``.metadata`` files that nobody told of, newest releases first."""
-        wanted = [
-            file
-            for file in _newest_first(files)
-            if is_metadata_unknown(file) and file.sha256 not in facts.metadata
-        ]
-        # One of them told by the index: then it tells of all.
-        if any(file.core_metadata and file.sha256 not in facts.metadata for file in files):
-            wanted = [file for file in wanted if file.has_metadata]
-        wanted = wanted[:MAX_TRIES]
-        missed = 0
-        for batch in _batches(wanted, first=_GIVE_UP_AFTER):
-            for file, metadata in zip(
-                batch, self._transport.map(self._digest_of_metadata, batch), strict=True
-            ):
-                if metadata is None and not any(learned.metadata.values()):
-                    missed += 1
-                if not isinstance(metadata, TransportError):
-                    learned.metadata[file.sha256] = metadata
-            if missed >= _GIVE_UP_AFTER:
-                break
-        return [
-            replace(file, core_metadata=learned.metadata.get(file.sha256, file.core_metadata))
-            for file in files
-        ]
-
-    def _digest_of_metadata(self, file: UpstreamFile) -> Sha256 | TransportError | None:
-        """None when there is certainly none; an error when nobody can tell."""
-        try:
-            return sha256_of(self.metadata(file.url))
-        except TransportError as error:
-            return None if error.status in (403, 404, 410) else error
-
-    def _measure(self, files: list[UpstreamFile], learned: Facts) -> list[UpstreamFile]:
-        """Ask for the lengths that are still missing, newest releases first."""
-        missing = [file for file in _newest_first(files) if file.size is None][:MAX_HEADS]
-        refused = 0
-        for batch in _batches(missing, first=_GIVE_UP_AFTER):
-            for file, size in zip(batch, self._transport.map(self._head, batch), strict=True):
-                if size is None:
-                    refused += 1
-                else:
-                    learned.sizes[file.sha256] = size
-            if refused >= _GIVE_UP_AFTER and not learned.sizes:
-                break
-        return [
-            replace(file, size=learned.sizes.get(file.sha256)) if file.size is None else file
-            for file in files
-        ]
-
-    def _head(self, file: UpstreamFile) -> int | None:
-        try:
-            headers = self._transport.head(self._credentials.add(file.url)).headers
-        except TransportError:
-            return None
-        length = headers.get("Content-Length", "")
-        if "Content-Encoding" in headers or not (length.isascii() and length.isdigit()):
-            return None
-        return int(length) if int(length[:20]) <= MAX_FILE_BYTES else None
-
 
 def _same(now: Sequence[Reading], before: Sequence[Reading]) -> bool:
     return [(r.source, r.fingerprint) for r in now] == [(r.source, r.fingerprint) for r in before]
-
-
-def is_metadata_unknown(file: UpstreamFile) -> bool:
-    """Whether only trying can tell if ``file`` has a ``.metadata`` file, or which."""
-    return (
-        file.name.kind is Kind.WHEEL
-        and not is_local(file.url)
-        and file.core_metadata is None
-        and file.has_metadata is not False
-    )
 
 
 def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
@@ -300,18 +193,6 @@ def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:
         and file.sha256 not in question.facts.metadata
         for file in wheels
     ) and all(file.has_metadata is None for file in wheels)
-
-
-def _newest_first(files: Sequence[UpstreamFile]) -> list[UpstreamFile]:
-    return sorted(files, key=lambda file: file.name.version, reverse=True)
-
-
-def _batches(files: Sequence[UpstreamFile], *, first: int) -> Iterator[Sequence[UpstreamFile]]:
-    """A few to see whether it works at all, then as many as run at the same time."""
-    at, size = 0, first
-    while at < len(files):
-        yield files[at : at + size]
-        at, size = at + size, PARALLEL
 
 
 def _page_file(file: UpstreamFile, size: int) -> PageFile:

@@ -1,0 +1,1 @@
+"""The third stage: which other projects can the requirements lead to?"""

@@ -1,0 +1,280 @@
+"""The seam between an index that does not sign and the repository that signs for it.
+
+What does the index offer for a project, how is that judged against memory and ledger, and what is
+to be published? Whoever signs for an index, for many projects at a time or for the few that a
+resolver asks for, goes through the same four calls, with frozen values between them:
+
+    asked = overlay.question(project)         # what is known already: here and now
+    offered = overlay.read(asked)             # the network: in any thread, without the lock
+    with repository.lock():
+        judged = overlay.judge(asked, offered)
+        overlay.publish([judged])             # many at once: one snapshot
+
+Rule: nothing that one project's index answers reaches another project. ``read`` returns its errors,
+``judge`` makes a problem of whatever the answer makes Python raise, and ``publish`` gets nothing
+that could not be written, signed and read again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import RepositoryStateError, SecurepipError
+from securepip.formats.layout import page_target
+from securepip.formats.page import PageFile, ProjectPage, parse_page
+from securepip.signing.overlay.ask import Offered, Question, Reader, Wanted
+from securepip.signing.overlay.details import is_metadata_unknown, newest_first
+from securepip.signing.overlay.judge import Rules, Settled, own_files, settle
+from securepip.signing.overlay.memory import Facts, Memory, PageState
+from securepip.signing.overlay.report import Problem
+from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.signing.overlay.upstream.interface import Source
+from securepip.signing.overlay.upstream.page import Reason
+from securepip.signing.overlay.upstream.places.http_index import HttpIndex
+from securepip.signing.overlay.upstream.project_json import ProjectJson
+from securepip.signing.repository.repository import Published, Repository
+from securepip.transport import Transport
+
+_WORTH_ANOTHER_TRY = {Reason.NO_LENGTH}
+"""What the next question may find out although no page has changed."""
+
+
+class Standing(Enum):
+    """Who spoke for a project, and what the index said."""
+
+    CLAIMED = auto()
+    """Its maintainers sign for it: what an index says of it is nothing to us."""
+    OWN = auto()
+    """All its files are the repository's own: they are never mixed with a stranger's."""
+    UNREADABLE = auto()
+    """There is no answer, or none that can be read."""
+    UNCHANGED = auto()
+    """The sources have not changed since the page was signed."""
+    UNKNOWN = auto()
+    """No source knows it."""
+    QUARANTINED = auto()
+    """A source holds it in quarantine (PEP 792)."""
+    OFFERED = auto()
+    """There is an answer, and it was judged file by file."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of a project.
+
+    Attributes:
+        project: The project.
+        standing: Who spoke for it.
+        before: Its page until now.
+        settled: Its page from now on, what is not on it, and what an operator has to look at.
+        facts: What is known of its files.
+        offered: The index's answer, where it was asked.
+        remarks: What is good to know, a sentence each.
+    """
+
+    project: NormalizedName
+    standing: Standing
+    before: ProjectPage | None
+    settled: Settled
+    facts: Facts
+    offered: Offered | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> ProjectPage | None:
+        """Its page from now on."""
+        return self.settled.page
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is something to publish."""
+        return self.page != self.before
+
+
+class Overlay:
+    """One repository over its sources. Use from one thread, except for ``read``.
+
+    Args:
+        repository: Opened with its online key.
+        sources: In pip's order.
+        transport: The one that ``sources`` use.
+        rules: What may be signed.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        sources: Sequence[Source],
+        transport: Transport,
+        rules: Rules,
+    ) -> None:
+        http = [source for source in sources if isinstance(source, HttpIndex)]
+        apis = {source.location: ProjectJson(source.url, transport) for source in http}
+        self.sources = sources
+        self.files = UpstreamFiles((source.url for source in http), transport)
+        self._repository = repository
+        self._rules = rules
+        self._now = rules.now.timestamp()
+        self._settings = f"1 min_age={rules.min_age}"
+        self._memory = Memory(repository.ledger.connection)
+        self._reader = Reader(sources, apis, self.files)
+
+    def question(
+        self, project: NormalizedName, *, wanted: Wanted = newest_first, anew: bool = False
+    ) -> Question | Judged:
+        """What is to be asked about ``project``; or what stays as it is, where nobody is asked.
+
+        Args:
+            project: The project.
+            wanted: Chooses the files about which servers are asked, where the index says too
+                little. A file whose length nobody knows is left out, and may be wanted later.
+            anew: Judge it again even if no source has changed.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        current = self._repository.page(project)
+        facts = self._memory.facts(project, self._now)
+        if self._repository.roles().claim(project) is not None:
+            return Judged(project, Standing.CLAIMED, current, Settled(current), facts)
+        if current and len(own_files(current)) == len(current.files):
+            return Judged(project, Standing.OWN, current, Settled(current), facts)
+        state, digest = self._memory.state(project), self._digest(project)
+        return Question(
+            project,
+            current,
+            digest,
+            state,
+            facts,
+            may_be_unchanged=not anew and self._may_be_unchanged(project, state, digest),
+            need_upload_times=self._rules.min_age is not None,
+            wanted=wanted,
+        )
+
+    def read(self, question: Question) -> Offered:
+        """What the sources offer. Called from any thread; raises nothing."""
+        return self._reader.read(question)
+
+    def judge(self, question: Question, offered: Offered) -> Judged:
+        """What becomes of the project. Keeps what was learned, and what was refused.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        project = question.project
+        current = question.current
+        if self._digest(project) != question.digest:
+            # Another process has signed meanwhile, and nothing that it signed may be lost.
+            current = self._repository.page(project)
+        try:
+            return self._judge(question, offered, current)
+        except (RepositoryStateError, OSError, sqlite3.Error):
+            raise
+        except Exception as error:
+            # Whatever an index makes of one project's page must not stop the others.
+            what = f"what is offered cannot be signed: {error!r:.200}"
+            return self._kept(question, current, what)
+
+    def correct_metadata(self, judged: Judged, file: PageFile) -> Judged:
+        """``judged``, when the ``.metadata`` of ``file`` turned out not to be what the wheel holds.
+
+        Signed, it would stop every install.
+        """
+        if judged.page is None:
+            return judged
+        files = tuple(
+            replace(each, core_metadata=None) if each.sha256 == file.sha256 else each
+            for each in judged.page.files
+        )
+        page = replace(judged.page, files=files)
+        corrected = replace(judged, settled=replace(judged.settled, page=page))
+        return self.learn(corrected, Facts(metadata={file.sha256: None}))
+
+    def learn(self, judged: Judged, learned: Facts) -> Judged:
+        """Keep what was learned of the project's files."""
+        self._memory.keep_facts(judged.project, learned, self._now)
+        return replace(judged, facts=judged.facts.plus(learned))
+
+    def publish(self, judged: Iterable[Judged]) -> Published:
+        """Make the pages current, in one snapshot, and remember what they were made from.
+
+        Raises:
+            RepositoryStateError: A key is not here, or the state is odd. Nothing changed.
+        """
+        judged = list(judged)
+        published = self._repository.publish(
+            {each.project: each.page for each in judged if each.is_changed}
+        )
+        for each in judged:
+            self._remember(each)
+        return published
+
+    def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
+        project, facts = question.project, question.facts
+        if offered.error is not None:
+            return self._kept(question, current, offered.error.what)
+        if offered.unchanged:
+            settled = Settled(current)
+            return Judged(project, Standing.UNCHANGED, current, settled, facts, offered)
+        self._memory.keep_facts(project, offered.learned, self._now)
+        facts = facts.plus(offered.learned)
+        settled = settle(offered, current, self._repository.ledger, self._rules)
+        if settled.page is not None and settled.page != current:
+            # Exactly what clients will do: what cannot be read again is not signed.
+            parse_page(settled.page.to_json(), project)
+        for file in settled.refused:
+            self._repository.ledger.refuse(project, file.filename, file.sha256)
+        if offered.page is None:
+            return Judged(project, Standing.UNKNOWN, current, settled, facts, offered)
+        quarantined = offered.page.status == "quarantined"
+        standing = Standing.QUARANTINED if quarantined else Standing.OFFERED
+        remarks = offered.page.remarks
+        return Judged(project, standing, current, settled, facts, offered, remarks)
+
+    def _kept(self, question: Question, current: ProjectPage | None, what: str) -> Judged:
+        project = question.project
+        settled = Settled(current, problems=(Problem(project, what),))
+        error = Offered(project, error=SecurepipError(what))
+        return Judged(project, Standing.UNREADABLE, current, settled, question.facts, error)
+
+    def _may_be_unchanged(
+        self, project: NormalizedName, state: PageState | None, digest: str
+    ) -> bool:
+        if state is None or project in self._rules.accept_loss:
+            return False
+        due = state.review_at is not None and state.review_at <= self._now
+        return not due and state.settings == self._settings and state.page == digest
+
+    def _remember(self, judged: Judged) -> None:
+        """Keep what the page was made from, if nothing about it is left to do."""
+        offered, settled = judged.offered, judged.settled
+        if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
+            return
+        # Without a page there is something to say the next time too.
+        if settled.page is None or settled.problems:
+            return
+        if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
+            return
+        open_files = offered.page.files if offered.page else ()
+        dates = (
+            settled.review_at.timestamp() if settled.review_at else None,
+            self._memory.recheck_at(
+                judged.project,
+                sizes={file.sha256 for file in open_files if file.size is None},
+                metadata={file.sha256 for file in open_files if is_metadata_unknown(file)},
+            ),
+        )
+        review_at = min((date for date in dates if date is not None), default=None)
+        digest = self._digest(judged.project)
+        state = PageState(self._settings, offered.readings, digest, review_at)
+        self._memory.keep_state(judged.project, state)
+
+    def _digest(self, project: NormalizedName) -> str:
+        """Of the page that is signed now; "" for none."""
+        target = self._repository.roles().target(page_target(project))
+        return target.hashes["sha256"] if target is not None else ""

@@ -1,0 +1,290 @@
+"""A whole sync: ask for every project, judge, follow what is required, publish once.
+
+Rule: threads read and this thread decides. The ledger, the memory and the repository are touched
+from here alone; one publication at the end makes everything current at once, and what one project
+does wrong never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName
+
+from securepip.errors import UsageError
+from securepip.formats.layout import file_target, parse_project, relative_file_url
+from securepip.formats.page import PageFile
+from securepip.signing.overlay.ask import Offered, Question
+from securepip.signing.overlay.follow.follower import (
+    Doubt,
+    Follower,
+    NeedProject,
+    NeedRequirements,
+    Step,
+)
+from securepip.signing.overlay.follow.requirements import Found, find_requirements
+from securepip.signing.overlay.judge import Rules, own_files
+from securepip.signing.overlay.memory import Facts
+from securepip.signing.overlay.overlay import Judged, Overlay, Standing
+from securepip.signing.overlay.report import Problem, SyncReport
+from securepip.signing.overlay.upstream.interface import Source
+from securepip.signing.overlay.work import Work
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.repository.repository import Repository
+from securepip.transport import Transport, path_to_url
+
+Progress = Callable[[int, int], None]
+"""Called with how many projects are done, and how many there are so far."""
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What the operator asks for.
+
+    Attributes:
+        requirements: The projects; of none, every project that came from an index.
+        constraints: pip's, which say what versions its users may get.
+        with_dependencies: Also sign what the requirements can lead to.
+        dependency_versions: How many releases of each project are read for their dependencies.
+        min_age: Leave out files that are younger.
+        restore: Sign again what was removed.
+        accept_loss: Projects whose page may lose most of its files, or all.
+    """
+
+    requirements: Sequence[Requirement] = ()
+    constraints: Sequence[Requirement] = ()
+    with_dependencies: bool = False
+    dependency_versions: int = 5
+    min_age: timedelta | None = None
+    restore: bool = False
+    accept_loss: frozenset[NormalizedName] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A project's answer has arrived."""
+
+    question: Question
+    offered: Offered
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The requirements of a file have arrived."""
+
+    project: NormalizedName
+    file: PageFile
+    found: Found
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """Why a project is looked at: somebody named it, or something needs it on every platform."""
+
+    named: bool
+    certain: bool
+
+    def __or__(self, other: _Wish) -> _Wish:
+        return _Wish(self.named or other.named, self.certain or other.certain)
+
+
+def sync(
+    repository: Repository,
+    sources: Sequence[Source],
+    transport: Transport,
+    options: SyncOptions,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> SyncReport:
+    """Sign what ``sources`` offer, and renew what is about to expire.
+
+    Args:
+        repository: Opened with its online key.
+        sources: In pip's order.
+        transport: The one that ``sources`` use.
+        options: What to sign.
+        progress: Told how far it is.
+
+    Returns:
+        What happened. Its ``problems`` are for an operator; everything else is signed.
+
+    Raises:
+        RepositoryStateError: A key is not here, or the repository is in an odd state.
+        UsageError: There is no index to ask.
+    """
+    if not sources:
+        raise UsageError("pip is configured for no index", remedy="Name one: --upstream URL")
+    rules = Rules(datetime.now(timezone.utc), options.min_age, options.accept_loss)
+    with repository.lock():
+        traffic = transport.traffic
+        sent, received = traffic.requests, traffic.bytes
+        run = _Sync(repository, Overlay(repository, sources, transport, rules), options)
+        report = run.run(progress)
+        report.requests, report.received = traffic.requests - sent, traffic.bytes - received
+        return report
+
+
+class _Sync:
+    """One run over one repository."""
+
+    def __init__(self, repository: Repository, overlay: Overlay, options: SyncOptions) -> None:
+        self._repository = repository
+        self._overlay = overlay
+        self._options = options
+        self._follower = Follower(options.constraints, options.dependency_versions)
+        self._wishes: dict[NormalizedName, _Wish] = {}
+        self._judged: dict[NormalizedName, Judged] = {}
+        self._work: Work[_Asked | _Read] = Work()
+        self._report = SyncReport()
+
+    def run(self, progress: Progress) -> SyncReport:
+        """Ask, judge, follow; then publish."""
+        try:
+            self._start()
+            for result in self._work.results():
+                if isinstance(result, _Asked):
+                    self._settle(self._overlay.judge(result.question, result.offered))
+                else:
+                    self._take_requirements(result)
+                progress(len(self._judged), len(self._wishes))
+            self._give_up()
+        finally:
+            self._work.close()
+        self._publish()
+        return self._report
+
+    def _start(self) -> None:
+        requirements = self._options.requirements or [
+            Requirement(project) for project in self._synced_projects()
+        ]
+        for requirement in requirements:
+            self._ask(parse_project(requirement.name), _Wish(named=True, certain=True))
+            if self._options.with_dependencies:
+                self._do(self._follower.follow(requirement))
+
+    def _synced_projects(self) -> list[NormalizedName]:
+        """The projects that came from an index: they have files that are not here.
+
+        One that is wholly this repository's own is not asked for elsewhere: a stranger could have
+        taken its name there.
+        """
+        return [
+            project
+            for project in self._repository.projects()
+            if (page := self._repository.page(project)) and len(own_files(page)) < len(page.files)
+        ]
+
+    def _ask(self, project: NormalizedName, wish: _Wish) -> None:
+        """The first stage, for a project that was not asked for yet."""
+        if project in self._wishes:
+            self._wishes[project] |= wish
+            return
+        self._wishes[project] = wish
+        if self._options.restore and wish.named:
+            self._repository.ledger.restore(project)
+        question = self._overlay.question(project, anew=self._options.restore)
+        if isinstance(question, Judged):
+            self._settle(question)
+        else:
+            self._work.submit(lambda: _Asked(question, self._overlay.read(question)))
+
+    def _settle(self, judged: Judged) -> None:
+        """The second stage is over for a project: what it means is said, and followed."""
+        project, settled = judged.project, judged.settled
+        self._judged[project] = judged
+        self._report.problems += settled.problems
+        self._report.remarks += [f"{project}: {remark}" for remark in judged.remarks]
+        if settled.left_out:
+            self._report.left_out[project] = settled.left_out
+        self._say_standing(judged, self._wishes[project])
+        self._do(self._follower.tell_page(project, judged.page, judged.facts.requirements))
+
+    def _say_standing(self, judged: Judged, wish: _Wish) -> None:
+        project = judged.project
+        if judged.standing is Standing.CLAIMED:
+            self._report.claimed.append(project)
+        elif judged.standing is Standing.OWN and wish.named:
+            self._problem(project, "is this repository's own: no index was asked for it")
+        elif judged.standing is Standing.UNKNOWN and judged.before is None:
+            asked = ", ".join(source.location for source in self._overlay.sources)
+            what = f"not known to {asked}"
+            if wish.named or wish.certain:
+                self._problem(project, what)
+            else:
+                # Needed on some platform or Python only, perhaps one that nobody uses any more.
+                self._report.remarks.append(f"{project}: {what}")
+        elif judged.standing is Standing.QUARANTINED:
+            self._report.remarks.append(f"{project} is in quarantine: nothing of it is signed")
+        elif judged.standing is Standing.OFFERED and judged.page is None and wish.named:
+            self._problem(project, "there is nothing to sign")
+
+    def _do(self, steps: Sequence[Step]) -> None:
+        """The third stage: what the follower needs next."""
+        for step in steps:
+            if isinstance(step, NeedProject):
+                self._ask(step.project, _Wish(named=False, certain=step.certain))
+            elif isinstance(step, NeedRequirements):
+                self._work.submit(partial(self._read_requirements, step))
+            else:
+                self._doubt(step)
+
+    def _read_requirements(self, step: NeedRequirements) -> _Read:
+        located = [self._locate(step.project, file) for file in step.group]
+        return _Read(step.project, step.group[0], find_requirements(located, self._overlay.files))
+
+    def _locate(self, project: NormalizedName, file: PageFile) -> PageFile:
+        """``file`` with an absolute URL: the repository's own files are in its folder."""
+        if file.url != relative_file_url(project, file.filename):
+            return file
+        path = self._repository.folder / file_target(project, file.filename)
+        return replace(file, url=path_to_url(path))
+
+    def _take_requirements(self, read: _Read) -> None:
+        project, file, found = read.project, read.file, read.found
+        if found.remark:
+            self._doubt(Doubt(project, found.remark, found.failed))
+        judged = self._judged[project]
+        if found.wrong_metadata:
+            judged = self._overlay.correct_metadata(judged, file)
+        if found.requirements or not found.remark:
+            judged = self._overlay.learn(
+                judged, Facts(requirements={file.sha256: found.requirements})
+            )
+        self._judged[project] = judged
+        self._do(self._follower.tell_requirements(project, file, found.requirements))
+
+    def _doubt(self, doubt: Doubt) -> None:
+        if doubt.failed:
+            self._problem(doubt.project, doubt.what)
+        else:
+            self._report.remarks.append(f"{doubt.project}: {doubt.what}")
+
+    def _problem(self, project: NormalizedName, what: str) -> None:
+        self._report.problems.append(Problem(project, what))
+
+    def _give_up(self) -> None:
+        """Leave out what does not come to an end: the rest must be signed before it expires."""
+        for project in self._wishes:
+            if project not in self._judged:
+                self._problem(project, "was not read in time: it stays as it was")
+        for project in self._follower.unread():
+            self._problem(project, "its requirements were not read in time")
+
+    def _publish(self) -> None:
+        """The last stage: one snapshot for all."""
+        judged = [self._judged[project] for project in sorted(self._judged)]
+        published = self._overlay.publish(judged)
+        renewed = refresh(self._repository)
+        self._report.roles = (*published.signed, *renewed.signed)
+        for each in judged:
+            self._report.files += len(each.page.files) if each.page else 0
+            if not each.is_changed:
+                self._report.unchanged += each.page is not None
+            elif each.page is None:
+                self._report.removed.append(each.project)
+            else:
+                self._report.signed.append(each.project)
