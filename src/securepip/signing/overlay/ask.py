@@ -40,6 +40,7 @@ class Question:
         may_be_unchanged: Whether an unchanged source needs no second look.
         need_upload_times: Whether a file without an upload time is of no use.
         wanted: For which files servers are asked, where the index does not say everything.
+        lengths_later: Whether a file may be offered without its length.
     """
 
     project: NormalizedName
@@ -50,6 +51,7 @@ class Question:
     may_be_unchanged: bool
     need_upload_times: bool
     wanted: Wanted = newest_first
+    lengths_later: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,16 @@ class Reader:
             project,
             kept,
             page,
-            files=tuple(_page_file(file, file.size) for file in files if file.size is not None),
-            left_out=(*page.left_out, *learned.left_out, *no_length(files)),
+            files=tuple(
+                _page_file(file)
+                for file in files
+                if question.lengths_later or file.size is not None
+            ),
+            left_out=(
+                *page.left_out,
+                *learned.left_out,
+                *(() if question.lengths_later else no_length(files)),
+            ),
             learned=learned.facts,
         )
 
@@ -195,12 +205,12 @@ def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:
     ) and all(file.has_metadata is None for file in wheels)
 
 
-def _page_file(file: UpstreamFile, size: int) -> PageFile:
+def _page_file(file: UpstreamFile) -> PageFile:
     return PageFile(
         filename=file.filename,
         url=file.url,
         sha256=file.sha256,
-        size=size,
+        size=file.size,
         requires_python=file.requires_python,
         upload_time=file.upload_time,
         yanked=file.yanked,

@@ -46,6 +46,7 @@ class Settled:
         problems: What an operator has to look at.
         refused: Files with other bytes than those signed before.
         review_at: When a file that is too young now will be old enough.
+        held_back: Whether the page signed before is kept because the offer would empty it.
     """
 
     page: ProjectPage | None
@@ -53,6 +54,7 @@ class Settled:
     problems: tuple[Problem, ...] = ()
     refused: tuple[PageFile, ...] = ()
     review_at: datetime | None = None
+    held_back: bool = False
 
 
 def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules: Rules) -> Settled:
@@ -87,19 +89,21 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     kept_names = {file.filename for file in page.files} | {
         each.filename for each in left_out if each.reason in (Reason.TOO_YOUNG, Reason.WITHDRAWN)
     }
+    held_back = False
     if current and project not in rules.accept_loss:
         before = len(current.files)
         lost = sum(file.filename not in kept_names for file in current.files)
         if before >= _FEW and lost > before / 2:
             what = f"{lost} of its {before} files are not offered any more as they were"
             problems.append(_held_back(project, what))
-            page = current
+            page, held_back = current, True
     return Settled(
         page if page.files else None,
         tuple(left_out),
         tuple(problems),
         tuple(refused),
         min(matures, default=None),
+        held_back,
     )
 
 
@@ -120,7 +124,8 @@ def _settle_unknown(
 ) -> Settled:
     if current is None or project in rules.accept_loss:
         return Settled(replace(current, files=own) if current and own else None)
-    return Settled(current, problems=(_held_back(project, "no index knows it any more"),))
+    problem = _held_back(project, "no index knows it any more")
+    return Settled(current, problems=(problem,), held_back=True)
 
 
 def _held_back(project: NormalizedName, what: str) -> Problem:

@@ -34,7 +34,7 @@ from securepip.signing.overlay.memory import Facts, Memory, PageState
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.interface import Source
-from securepip.signing.overlay.upstream.page import Reason
+from securepip.signing.overlay.upstream.page import Reason, UpstreamFile
 from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.repository.repository import Published, Repository
@@ -104,6 +104,8 @@ class Overlay:
         sources: In pip's order.
         transport: The one that ``sources`` use.
         rules: What may be signed.
+        pages_alone: Ask for nothing but pages: neither an index's JSON API nor the servers of the
+            files. What these would say is learned for the files that somebody chooses.
     """
 
     def __init__(
@@ -112,15 +114,18 @@ class Overlay:
         sources: Sequence[Source],
         transport: Transport,
         rules: Rules,
+        *,
+        pages_alone: bool = False,
     ) -> None:
         http = [source for source in sources if isinstance(source, HttpIndex)]
-        apis = {source.location: ProjectJson(source.url, transport) for source in http}
+        apis = {} if pages_alone else {s.location: ProjectJson(s.url, transport) for s in http}
         self.sources = sources
         self.files = UpstreamFiles((source.url for source in http), transport)
         self._repository = repository
         self._rules = rules
         self._now = rules.now.timestamp()
         self._settings = f"1 min_age={rules.min_age}"
+        self._pages_alone = pages_alone
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)
 
@@ -153,7 +158,8 @@ class Overlay:
             facts,
             may_be_unchanged=not anew and self._may_be_unchanged(project, state, digest),
             need_upload_times=self._rules.min_age is not None,
-            wanted=wanted,
+            wanted=_nobody if self._pages_alone else wanted,
+            lengths_later=self._pages_alone,
         )
 
     def read(self, question: Question) -> Offered:
@@ -211,7 +217,7 @@ class Overlay:
             {each.project: each.page for each in judged if each.is_changed}
         )
         for each in judged:
-            self._remember(each)
+            self.remember(each)
         return published
 
     def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
@@ -250,8 +256,11 @@ class Overlay:
         due = state.review_at is not None and state.review_at <= self._now
         return not due and state.settings == self._settings and state.page == digest
 
-    def _remember(self, judged: Judged) -> None:
-        """Keep what the page was made from, if nothing about it is left to do."""
+    def remember(self, judged: Judged) -> None:
+        """Keep what the page was made from, if nothing about it is left to do.
+
+        For a page that is current: what a killed run did not publish has to be asked for again.
+        """
         offered, settled = judged.offered, judged.settled
         if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
             return
@@ -278,3 +287,8 @@ class Overlay:
         """Of the page that is signed now; "" for none."""
         target = self._repository.roles().target(page_target(project))
         return target.hashes["sha256"] if target is not None else ""
+
+
+def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:
+    """No file is asked about."""
+    return ()
