@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 import pytest
 from packaging.utils import canonicalize_name, parse_sdist_filename
 
+from securepip.dirs import Seal
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.digests import Sha256, sha256_of
@@ -24,7 +25,7 @@ from securepip.formats.page import PageFile
 from securepip.index.types import _SEAL, UserDirectory, UserFile, VerifiedFile
 from securepip.installer import HandOff, install
 from securepip.installer.build.backend import Backend, BuildSystem
-from securepip.installer.build.cache import BuiltWheel, Source
+from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
 from securepip.installer.build.source import Build, BuildSettings
 from securepip.installer.build.unpack import unpack_sdist
 from securepip.installer.sdists import _lacking
@@ -78,7 +79,7 @@ def settings(tmp_path: Path, installer: Installer) -> BuildSettings:
         installer,
         _lacking,
         lambda: None,
-        tmp_path / "cache",
+        WheelCache(tmp_path / "cache", lambda: Seal(b"secret")),
     )
 
 

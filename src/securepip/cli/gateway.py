@@ -143,7 +143,7 @@ def run(request: GatewayRequest) -> int:
 
 def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
-    from securepip.dirs import cache_dir, data_dir
+    from securepip.dirs import data_dir, usable_cache
     from securepip.gateway.answers import Answers
     from securepip.gateway.serve import Gateway
     from securepip.index import Store, untrusted
@@ -165,7 +165,7 @@ def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
     answers = Answers(
         read_trust,
         stack.enter_context(request.network.transport(read_trust().addresses)),
-        Store(cache_dir() / "store"),
+        Store(usable_cache(stack) / "store"),
     )
     return Gateway(answers, port=port, with_token=not request.stable_url)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from securepip.dirs import private_folder
+
 if sys.platform != "win32":  # which has other locks, and seldom more than one user
     import fcntl
 
@@ -44,7 +46,7 @@ def announced(folder: Path, url: str) -> Iterator[Path]:
     Yields:
         The file.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     path = folder / f"{os.getpid()}.json"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

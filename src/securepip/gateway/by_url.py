@@ -21,7 +21,7 @@ from securepip.formats.digests import Sha256, hashes_of_stream, parse_sha256
 from securepip.formats.distribution import is_distribution, parse_distribution
 from securepip.formats.layout import METADATA_SUFFIX, parse_project
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.index import Store
+from securepip.index.store import Incoming, Store
 from securepip.index.verified import LocatedPage
 from securepip.transport import Transport, join_url, redact
 from securepip.transport.urls import without_credentials
@@ -129,7 +129,9 @@ def fetch(
         TransportError: It could not be fetched.
     """
     algorithms = {"sha256", *(one.partition(":")[0] for one in hashes)}
-    with store.incoming() as incoming:
+    kept: list[tuple[Sha256, int]] = []
+
+    def fill(incoming: Incoming) -> None:
         transport.download(url, incoming.stream, max_bytes=_MAX_BYTES)
         incoming.stream.seek(0)
         found, size = hashes_of_stream(incoming.stream, algorithms)
@@ -142,6 +144,10 @@ def fetch(
         (hex_digest,) = (one for one in found if one.startswith("sha256:"))
         sha256 = parse_sha256(hex_digest.removeprefix("sha256:"))
         incoming.keep(sha256)
+        kept.append((sha256, size))
+
+    store.receive(fill)
+    sha256, size = kept[-1]
     return parse(url).filename, store.path(sha256), sha256, size
 
 

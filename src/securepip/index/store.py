@@ -2,22 +2,30 @@
 
 Rule: a name in the store is a claim that is checked again whenever it is read. A cut-off write, a
 broken disk or a curious process leave at worst a file that is dropped and fetched again.
+
+A cache that cannot be used (full, read-only, not the user's alone) stops nobody: what is fetched
+from then on is kept in a temporary folder, until the end of the process.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from securepip.dirs import no_temporary_folder, private_folder, temporary_folder
+from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256, sha256_of, sha256_of_stream
 
 _STALE_SECONDS = 24 * 3600.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,6 +45,52 @@ class Incoming:
         self.verified = sha256
 
 
+class _UnusableError(Exception):
+    """A folder of the store is not what it was when it was opened."""
+
+
+class _Place:
+    """One folder of files by digest.
+
+    Raises:
+        SecurepipError: It cannot be made, or is not the user's alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = private_folder(folder)
+        self._files = private_folder(folder / "sha256")
+        self._incoming = private_folder(folder / "incoming")
+
+    def path(self, sha256: Sha256) -> Path:
+        return self._files / sha256[:2] / sha256
+
+    @contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w+b") as stream:
+                incoming = Incoming(stream)
+                yield incoming
+            if incoming.verified is not None:
+                target = self.path(incoming.verified)
+                try:
+                    private_folder(target.parent)
+                except SecurepipError as error:
+                    raise _UnusableError(error.what) from None
+                Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed runs left behind."""
+        oldest = time.time() - _STALE_SECONDS
+        with suppress(OSError):
+            for entry in os.scandir(self._incoming):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < oldest:
+                        Path(entry.path).unlink()
+
+
 class Store:
     """Files by digest below one folder. Safe to use from several threads and processes.
 
@@ -45,15 +99,19 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = folder / "sha256"
-        self._incoming = folder / "incoming"
-        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._incoming.mkdir(mode=0o700, exist_ok=True)
-        self._sweep()
+        self._places: list[_Place] = []
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._moving = threading.Lock()
+        try:
+            self._places.append(_Place(folder))
+            self._places[0].sweep()
+        except SecurepipError as error:
+            self._move_to_temporary(str(error))
 
     def path(self, sha256: Sha256) -> Path:
         """Where bytes of that digest are, or would be."""
-        return self._files / sha256[:2] / sha256
+        paths = [place.path(sha256) for place in self._places]
+        return next((path for path in paths[:-1] if path.exists()), paths[-1])
 
     def read(self, sha256: Sha256, max_bytes: int) -> bytes | None:
         """The bytes of that digest, or None when the store has not got them whole."""
@@ -81,35 +139,47 @@ class Store:
         return False
 
     def add(self, sha256: Sha256, data: bytes) -> None:
-        """Keep bytes that were verified to have that digest."""
-        with self.incoming() as incoming:
+        """Keep bytes that were verified to have that digest.
+
+        Raises:
+            SecurepipError: There is no room for them, not even in a temporary folder.
+        """
+
+        def fill(incoming: Incoming) -> None:
             incoming.stream.write(data)
             incoming.keep(sha256)
 
-    @contextmanager
-    def incoming(self) -> Iterator[Incoming]:
-        """A new file for bytes that are not verified yet; gone afterwards unless kept."""
-        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        self.receive(fill)
+
+    def receive(self, fill: Callable[[Incoming], None]) -> None:
+        """Have a new file filled with bytes that are not verified yet; gone unless it is kept.
+
+        Args:
+            fill: Writes and verifies. Called once more, for a file in a temporary folder, where
+                the cache turns out to have no room or to be read-only.
+
+        Raises:
+            SecurepipError: There is no room for it, not even in a temporary folder.
+        """
+        place = self._places[-1]
         try:
-            with os.fdopen(descriptor, "w+b") as stream:
-                incoming = Incoming(stream)
-                yield incoming
-            if incoming.verified is not None:
-                target = self.path(incoming.verified)
-                target.parent.mkdir(mode=0o700, exist_ok=True)
-                Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+            with place.incoming() as incoming:
+                fill(incoming)
+        except (OSError, _UnusableError) as error:
+            if self._temporary is not None and place is self._places[-1]:
+                raise no_temporary_folder(f"{self._temporary.name}: {error}") from None
+            self._move_to_temporary(f"the cache {place.folder} cannot be written: {error}")
+            self.receive(fill)
+
+    def _move_to_temporary(self, reason: str) -> None:
+        """Keep what comes from now on in a temporary folder; several threads may find out."""
+        with self._moving:
+            if self._temporary is not None:
+                return
+            _log.warning("%s\nThe cache has been disabled.", reason)
+            self._temporary = temporary_folder()
+            self._places.append(_Place(Path(self._temporary.name) / "store"))
 
     def _drop(self, sha256: Sha256) -> None:
         with suppress(OSError):
             self.path(sha256).unlink()
-
-    def _sweep(self) -> None:
-        """Remove what killed runs left behind."""
-        oldest = time.time() - _STALE_SECONDS
-        with suppress(OSError):
-            for entry in os.scandir(self._incoming):
-                with suppress(OSError):
-                    if entry.stat().st_mtime < oldest:
-                        Path(entry.path).unlink()

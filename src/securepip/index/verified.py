@@ -47,7 +47,7 @@ from securepip.formats.layout import (
     page_target,
 )
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
-from securepip.index.store import Store
+from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.transport import Transport, join_url, redact
 from securepip.transport.urls import without_credentials
@@ -452,7 +452,7 @@ class VerifiedIndex:
         return SignedFile(project, file, join_url(located.url, file.url), repository.name, target)
 
     def _download(self, signed: SignedFile, progress: Callable[[int], None]) -> None:
-        with self._store.incoming() as incoming:
+        def fill(incoming: Incoming) -> None:
             try:
                 self._transport.download(
                     signed.url,
@@ -465,6 +465,8 @@ class VerifiedIndex:
             except (TooLargeError, LengthOrHashMismatchError) as error:
                 raise _altered(signed.file.filename, signed.url, str(error)) from None
             incoming.keep(signed.file.sha256)
+
+        self._store.receive(fill)
 
 
 def metadata_inside(verified: VerifiedFile, file: PageFile) -> bytes:

@@ -5,6 +5,7 @@
 ``build`` makes a wheel of one source, and ``target`` runs programs on the target's interpreter.
 """
 
+from securepip.installer.build.cache import WheelCache
 from securepip.installer.copies import copy_verified
 from securepip.installer.handoff import InstallOptions, InstallReport, install
 from securepip.installer.sdists import BuildOptions, SdistBuilder
@@ -19,6 +20,7 @@ __all__ = [
     "InstallReport",
     "Pip",
     "SdistBuilder",
+    "WheelCache",
     "check_user_site",
     "copy_verified",
     "install",

@@ -29,7 +29,7 @@ from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
 from securepip.installer import handoff
 from securepip.installer.build.backend import diagnosis
-from securepip.installer.build.cache import BuiltWheel, Source
+from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
 from securepip.installer.build.source import Build, BuildSettings, Lacking
 from securepip.installer.wheels import HandOff
 from securepip.resolver import (
@@ -93,7 +93,7 @@ class SdistBuilder:
     Args:
         index: Where source distributions, and what their builds need, come from.
         environment: The target.
-        cache: The folder of built wheels; None to keep none.
+        cache: Keeps built wheels; None to keep none.
         options: pip's options.
     """
 
@@ -101,7 +101,7 @@ class SdistBuilder:
         self,
         index: Index,
         environment: TargetEnvironment,
-        cache: Path | None,
+        cache: WheelCache | None,
         options: BuildOptions | None = None,
     ) -> None:
         self._index = index

@@ -235,7 +235,7 @@ def _remedy(environment: Environment) -> str:
 def _changing(environment: Environment) -> Iterator[None]:
     """One change at a time, and words for what the system refuses."""
     try:
-        with FileLock(data_dir() / "plugin.lock", timeout=60):
+        with FileLock(data_dir() / "plugin.lock", timeout=60, mode=0o600):
             yield
     except OSError as error:
         raise UsageError(

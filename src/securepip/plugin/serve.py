@@ -12,12 +12,11 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from securepip.dirs import cache_dir, data_dir
+from securepip.dirs import data_dir, temporary_folder, usable_cache
 from securepip.errors import SecurepipError
 from securepip.gateway.address import announced, running
 from securepip.gateway.answers import Answers
@@ -119,12 +118,7 @@ def _gateways() -> list[str]:
 
 
 def _cache(settings: Settings, stack: ExitStack) -> Path:
-    if settings.cache:
-        try:
-            return cache_dir()
-        except SecurepipError as error:
-            print(f"{error}\nThe cache has been disabled.", file=sys.stderr)
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
+    return usable_cache(stack) if settings.cache else Path(stack.enter_context(temporary_folder()))
 
 
 async def _end_of_input() -> int:

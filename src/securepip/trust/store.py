@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 from packaging.utils import NormalizedName
 
-from securepip.dirs import replace_file
+from securepip.dirs import check_private, private_folder, replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
 from securepip.trust.first_use import FirstUse, FirstUseRules
@@ -177,6 +177,7 @@ class TrustStore:
         Raises:
             SecurepipError: The folder does not hold what it should. Nothing is believed then.
         """
+        check_private(self._folder)
         try:
             document = json.loads(self._map_path.read_bytes())
             index_urls = document.get("x-index-urls", {})
@@ -236,7 +237,7 @@ class TrustStore:
                 )
             # A folder without an entry in the map is what a killed `remove` or `add` leaves.
             shutil.rmtree(self._folder / name, ignore_errors=True)
-            (self._folder / name).mkdir(mode=0o700)
+            private_folder(self._folder / name)
             replace_file(self._folder / name / "root.json", root)
             added = replace(self._load(name, location, index_urls), first_use=first_use)
             everything = Assignment(("*",), (name,))
@@ -281,13 +282,14 @@ class TrustStore:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _changing(self) -> FileLock:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileLock(self._folder / "lock", timeout=60)
+        private_folder(self._folder)
+        return FileLock(self._folder / "lock", timeout=60, mode=0o600)
 
     def _load(self, name: str, location: str, index_urls: tuple[str, ...]) -> TrustedRepository:
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a name for a repository: {name!r}")
         folder = self._folder / name
+        check_private(folder)
         try:
             root = (folder / "root.json").read_bytes()
         except OSError as error:

@@ -33,6 +33,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, SuccinctRoles, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
+from securepip.dirs import private_folder
 from securepip.errors import (
     FormatError,
     RepositoryUnavailableError,
@@ -123,9 +124,10 @@ class Session:
     def _refreshed(self) -> Updater:
         if self._updater is not None:
             return self._updater
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._state)
+        private_folder(self._state / "root_history")  # python-tuf's; it would follow the umask
         try:
-            with FileLock(self._state / ".lock", timeout=LOCK_SECONDS):
+            with FileLock(self._state / ".lock", timeout=LOCK_SECONDS, mode=0o600):
                 updater = self._explained(self._refresh)
         except Timeout:
             raise RepositoryUnavailableError(

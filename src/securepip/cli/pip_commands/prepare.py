@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +87,7 @@ def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
     """
     from securepip.cli.pip_commands.inputs import given as inputs
     from securepip.index import DeferredIndex
-    from securepip.installer import BuildOptions, SdistBuilder
+    from securepip.installer import BuildOptions, SdistBuilder, WheelCache
     from securepip.resolver import FileOptions
 
     check(request)
@@ -117,12 +116,13 @@ def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
     )
     index = DeferredIndex(lambda: _open_index(request.places.repository, addresses, cache, stack))
     indexes.say_where()
+    kept = WheelCache(cache / "wheels")
     return Prepared(
         given,
         choosing,
         environment,
         index,
-        stack.enter_context(SdistBuilder(index, environment, cache / "wheels", options)),
+        stack.enter_context(SdistBuilder(index, environment, kept, options)),
         lambda url, hashes: addresses.fetch(url, hashes, stack),
         locked,
     )
@@ -173,15 +173,11 @@ def _is_virtual(python: Path) -> bool:
 
 def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
     """Where what can be fetched again is kept; with ``--no-cache-dir`` only until the end."""
-    from securepip.dirs import cache_dir
+    from securepip.dirs import temporary_folder, usable_cache
 
-    if not request.no_cache:
-        try:
-            return cache_dir(request.cache and os.path.join(request.cache, "securepip"))  # noqa: PTH118 - it may be None
-        except SecurepipError as error:
-            # As pip: a cache that others may write to is no reason to fail, but it is not used.
-            console.warn(f"{error}\nThe cache has been disabled.")
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-")))
+    if request.no_cache:
+        return Path(stack.enter_context(temporary_folder()))
+    return usable_cache(stack, request.cache and str(Path(request.cache, "securepip")))
 
 
 def _open_index(

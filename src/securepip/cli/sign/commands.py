@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -343,7 +343,7 @@ def _finish(
 @contextmanager
 def _project(arguments: argparse.Namespace) -> Iterator[ProjectState]:
     """The project as the repository has published it, verified along its signatures."""
-    from securepip.dirs import cache_dir, data_dir
+    from securepip.dirs import data_dir, usable_cache
     from securepip.formats.layout import parse_project
     from securepip.index import Store, VerifiedIndex
     from securepip.signing.claims.transactions.state import state_at
@@ -352,8 +352,9 @@ def _project(arguments: argparse.Namespace) -> Iterator[ProjectState]:
     project = parse_project(arguments.project)
     trust = TrustStore(data_dir() / "trust").read()
     repository = _repository(trust, arguments.repository, project)
-    with network_of(arguments).transport() as transport:
-        index = VerifiedIndex(trust.only(repository.name), transport, Store(cache_dir() / "store"))
+    with ExitStack() as stack, network_of(arguments).transport() as transport:
+        store = Store(usable_cache(stack) / "store")
+        index = VerifiedIndex(trust.only(repository.name), transport, store)
         yield state_at(index, repository.name, project)
 
 

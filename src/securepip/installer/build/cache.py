@@ -1,22 +1,34 @@
 """Built wheels, and the folder of the cache that keeps them.
 
-Rule: a wheel is complete there or not there: another process may look for it at any time.
+Rule: a built wheel is code of somebody's that no signature covers. It is believed only with the
+mark that this user's own run made for it (``dirs.Seal``): over the ingredients it was built from,
+its name, its version and its digest. A wheel, or a whole cache, from elsewhere is built anew.
+
+A wheel is complete there or not there: another process may look for it at any time. A cache that
+cannot be written costs a build the next time, and nothing else.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from securepip.errors import FormatError
-from securepip.formats.digests import Sha256, parse_sha256, sha256_of_stream
+from securepip.dirs import Seal, check_private, own_seal, private_folder, replace_file
+from securepip.errors import SecurepipError
+from securepip.formats.digests import Sha256, sha256_of_stream
+from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 
+_MARK = "mark"
+_MAX_ANSWER_BYTES = 1 << 20
 _SEAL = object()
-
+_log = logging.getLogger(__name__)
 
 Source = VerifiedFile | UserFile | UserDirectory
 """What wheels are built from."""
@@ -48,47 +60,141 @@ class BuiltWheel:
             raise TypeError("only a build makes a BuiltWheel")
 
 
-def read_answer(path: Path) -> list[str] | None:
-    """What a backend asked for before, if that is known."""
-    try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return answer if isinstance(answer, list) else None
+class WheelCache:
+    """Built wheels by the digest of all that they were made from, and answers of build backends.
+
+    Args:
+        folder: ``<cache>/wheels``; made when something is kept.
+        seal: Whose mark counts; asked when it is first needed. Without one nothing is kept.
+    """
+
+    def __init__(self, folder: Path, seal: Callable[[], Seal | None] = own_seal) -> None:
+        self._folder = folder
+        self._own_seal = seal
+        self._disabled = False
+
+    def find(self, ingredients: str, source: Source) -> BuiltWheel | None:
+        """The wheel that was made from these ingredients before.
+
+        Args:
+            ingredients: The digest of all that decides what is built.
+            source: What it was built from.
+        """
+        place = self._place(ingredients)
+        if self._seal is None or not place.is_dir():
+            return None
+        try:
+            check_private(place)
+            (path,) = place.glob(f"*{WHEEL_SUFFIX}")
+            mark = (place / _MARK).read_text(encoding="ascii")
+            with path.open("rb") as stream:
+                sha256, size = sha256_of_stream(stream)
+        except SecurepipError as error:
+            self._disable(error.what)
+            return None
+        except (OSError, ValueError):
+            return None
+        if not self._seal.proves(mark, *_wheel_facts(ingredients, path.name, sha256)):
+            return None
+        return BuiltWheel(path.name, path, sha256, size, source, is_new=False, seal=_SEAL)
+
+    def keep(self, wheel: Path, ingredients: str, source: Source) -> BuiltWheel:
+        """Keep a new wheel; where that is not possible, it stays where it was built."""
+        built = built_wheel(wheel, source)
+        if self._seal is None or self._disabled:
+            return built
+        mark = self._seal.mark(*_wheel_facts(ingredients, wheel.name, built.sha256))
+        try:
+            path = _move_in(wheel, self._place(ingredients), mark)
+        except (OSError, SecurepipError) as error:
+            self._disable(str(error))
+            return built
+        return BuiltWheel(wheel.name, path, built.sha256, built.size, source, seal=_SEAL)
+
+    def has_answers(self, what: str) -> bool:
+        """Whether the backend of that source has been asked before."""
+        return self._answers(what).is_dir()
+
+    def answer(self, what: str, static: str) -> list[str] | None:
+        """What a backend asked for before, at build time.
+
+        Args:
+            what: The digest of the source and its settings.
+            static: The digest of what was installed when it was asked.
+        """
+        try:
+            with (self._answers(what) / static).open("rb") as stream:
+                document = json.loads(stream.read(_MAX_ANSWER_BYTES))
+            requirements, mark = document["requires"], document["mark"]
+            known = all(isinstance(each, str) for each in (mark, *requirements))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if self._seal is None or not known:
+            return None
+        is_ours = self._seal.proves(mark, "build requirements", what, static, *requirements)
+        return list(requirements) if is_ours else None
+
+    def keep_answer(self, what: str, static: str, requirements: list[str]) -> None:
+        """Remember what a backend asked for, so that next time it need not be asked."""
+        if self._seal is None or self._disabled:
+            return
+        mark = self._seal.mark("build requirements", what, static, *requirements)
+        document = {"requires": requirements, "mark": mark}
+        try:
+            folder = private_folder(self._answers(what))
+            replace_file(folder / static, json.dumps(document).encode())
+        except (OSError, SecurepipError) as error:
+            self._disable(str(error))
+
+    @cached_property
+    def _seal(self) -> Seal | None:
+        try:
+            for folder in (self._folder, self._folder / "answers"):
+                check_private(folder)
+        except SecurepipError as error:
+            self._disable(str(error))
+            return None
+        return self._own_seal()
+
+    def _place(self, ingredients: str) -> Path:
+        return self._folder / ingredients[:2] / ingredients
+
+    def _answers(self, what: str) -> Path:
+        return self._folder / "answers" / what
+
+    def _disable(self, reason: str) -> None:
+        if not self._disabled:
+            _log.warning("%s\nBuilt wheels are not kept for the next time.", reason)
+        self._disabled = True
 
 
-def from_cache(place: Path, source: Source) -> BuiltWheel | None:
-    """The wheel in a folder of the cache, when it still has the digest it was stored with."""
-    try:
-        (path,) = place.glob("*.whl")
-        expected = parse_sha256((place / "sha256").read_text(encoding="ascii"))
-        with path.open("rb") as stream:
-            sha256, size = sha256_of_stream(stream)
-    except (OSError, ValueError, FormatError):
-        return None
-    if sha256 != expected:
-        return None
-    return BuiltWheel(path.name, path, sha256, size, source, is_new=False, seal=_SEAL)
-
-
-def keep(wheel: Path, place: Path | None, source: Source) -> BuiltWheel:
-    """Put a new wheel into the cache, or leave it where it was built."""
+def built_wheel(wheel: Path, source: Source) -> BuiltWheel:
+    """A new wheel, where it was built."""
     with wheel.open("rb") as stream:
         sha256, size = sha256_of_stream(stream)
-    path = wheel if place is None else _to_cache(wheel, place, sha256)
-    return BuiltWheel(wheel.name, path, sha256, size, source, seal=_SEAL)
+    return BuiltWheel(wheel.name, wheel, sha256, size, source, seal=_SEAL)
 
 
-def _to_cache(wheel: Path, place: Path, sha256: Sha256) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _wheel_facts(ingredients: str, filename: str, sha256: Sha256) -> tuple[str, ...]:
+    """What a mark binds: the file name says name and version, the ingredients all requirements."""
+    return ("built wheel", ingredients, filename, sha256)
+
+
+def _move_in(wheel: Path, place: Path, mark: str) -> Path:
+    private_folder(place.parent.parent)
+    private_folder(place.parent)
     # Complete or not there: another process may look for it, or this one may be killed.
-    prepared = Path(tempfile.mkdtemp(dir=place.parent, prefix="new-"))
-    shutil.copyfile(wheel, prepared / wheel.name)
-    (prepared / "sha256").write_text(sha256, encoding="ascii")
+    prepared = Path(tempfile.mkdtemp(dir=place.parent, prefix="new-"))  # mode 0700
     try:
-        prepared.replace(place)
-    except OSError:
-        # It holds one already: a damaged one, or the one that another process has just made.
-        shutil.rmtree(place, ignore_errors=True)
-        prepared.replace(place)
+        replace_file(prepared / wheel.name, wheel.read_bytes())
+        replace_file(prepared / _MARK, mark.encode())
+        try:
+            prepared.replace(place)
+        except OSError:
+            # It holds one already: a damaged one, or the one that another process has just made.
+            shutil.rmtree(place, ignore_errors=True)
+            prepared.replace(place)
+    except BaseException:
+        shutil.rmtree(prepared, ignore_errors=True)
+        raise
     return place / wheel.name

@@ -37,7 +37,7 @@ from securepip.installer.build.backend import (
     make_environment,
     read_build_system,
 )
-from securepip.installer.build.cache import BuiltWheel, Source, from_cache, keep, read_answer
+from securepip.installer.build.cache import BuiltWheel, Source, WheelCache, built_wheel
 from securepip.installer.build.unpack import unpack_sdist
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class BuildSettings:
         check: What an environment lacks.
         fingerprint: What stands for all that the target's environment holds, or None where
             something there may change unseen.
-        cache: The folder of built wheels, or None to keep none.
+        cache: Keeps built wheels, or None to keep none.
         isolated: Not ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
         variables: Environment variables that hooks see besides the usual ones.
@@ -90,7 +90,7 @@ class BuildSettings:
     install: InstallVerified
     check: CheckRequirements
     fingerprint: Callable[[], Sha256 | None]
-    cache: Path | None
+    cache: WheelCache | None
     isolated: bool = True
     check_dependencies: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +121,7 @@ class Build:
         self._digests: set[Sha256] = set()
         self._static: frozenset[Sha256] = frozenset()
         self._asked: Sequence[str] = ()
+        self._built: BuiltWheel | None = None
 
     def metadata(self) -> bytes:
         """The METADATA of the wheel that the source would become.
@@ -146,23 +147,21 @@ class Build:
             FormatError: The sdist cannot be unpacked.
             InstallationError: It does not say how it is built.
         """
-        settings, answers = self._settings, self._answers
-        if answers is None or settings.check_dependencies:
+        settings, cache = self._settings, self._cache
+        if cache is None or settings.check_dependencies:
             return None
-        digests = self._foresee(answers) if settings.isolated else self._ingredients()
-        place = self._place(digests)
-        return None if place is None else from_cache(place, self._source)
+        return self._find(self._foresee(cache) if settings.isolated else self._ingredients())
 
-    def _foresee(self, answers: Path) -> Collection[Sha256] | None:
+    def _foresee(self, cache: WheelCache) -> Collection[Sha256] | None:
         """The ingredients of a build that would begin now, if that is known without one."""
-        if not answers.is_dir():
+        if not cache.has_answers(self._what_digest):
             return None
         foresee = self._settings.foresee
         static = read_build_system(self._unpacked, self._name).requires
         digests = foresee(static)
         if digests is None:
             return None
-        more = read_answer(answers / _digest_of(sorted(digests)))
+        more = cache.answer(self._what_digest, _digest_of(sorted(digests)))
         return foresee([*static, *more]) if more else None if more is None else digests
 
     def wheel(self) -> BuiltWheel:
@@ -173,12 +172,15 @@ class Build:
             FormatError: The sdist cannot be unpacked, or the wheel is none.
             InstallationError: The build failed.
         """
-        if self.cached is not None:
-            return self.cached
+        if self._built is None:
+            self._built = self.cached or self._build()
+        return self._built
+
+    def _build(self) -> BuiltWheel:
         backend = self._backend
-        place = self._place(self._ingredients())
+        digests = self._ingredients()
         self._keep_answer()
-        cached = None if place is None else from_cache(place, self._source)
+        cached = self._find(digests)
         if cached is not None:
             return cached
         folder, data = self._metadata
@@ -192,7 +194,9 @@ class Build:
                 f"{self._source.filename} builds {wheel.name}: another release."
             )
         self._check_release(read_core_metadata(wheel))
-        return keep(wheel, place, self._source)
+        if self._cache is None or digests is None:
+            return built_wheel(wheel, self._source)
+        return self._cache.keep(wheel, self._key(digests), self._source)
 
     @property
     def _editable(self) -> bool:
@@ -323,16 +327,16 @@ class Build:
             )
 
     @property
-    def _answers(self) -> Path | None:
-        """Where the cache keeps what the backend asks for at build time.
+    def _cache(self) -> WheelCache | None:
+        """What keeps the wheel, and what the backend asks for at build time.
 
-        Nowhere for a folder of the user's, which may change at any time: its wheels are not kept
-        either.
+        Nothing does for a folder of the user's, which may change at any time.
         """
-        cache = self._settings.cache
-        if cache is None or isinstance(self._source, UserDirectory):
-            return None
-        return cache / "answers" / _digest_of(self._what)
+        return None if isinstance(self._source, UserDirectory) else self._settings.cache
+
+    @property
+    def _what_digest(self) -> str:
+        return _digest_of(self._what)
 
     @property
     def _what(self) -> list[object]:
@@ -346,13 +350,15 @@ class Build:
             sorted(self._config_settings.items()),
         ]
 
-    def _place(self, digests: Collection[Sha256] | None) -> Path | None:
-        """Where the cache keeps the wheel that is made with these ingredients, if it does."""
-        cache = self._settings.cache
-        if cache is None or self._answers is None or digests is None:
+    def _key(self, digests: Collection[Sha256]) -> str:
+        """The digest of all that decides what is built."""
+        return _digest_of([*self._what, sorted(digests)])
+
+    def _find(self, digests: Collection[Sha256] | None) -> BuiltWheel | None:
+        """The wheel that was made with these ingredients before, if the cache keeps it."""
+        if self._cache is None or digests is None:
             return None
-        key = _digest_of([*self._what, sorted(digests)])
-        return cache / key[:2] / key
+        return self._cache.find(self._key(digests), self._source)
 
     def _ingredients(self) -> Collection[Sha256] | None:
         """What took part in the build; None where some of it has no digest."""
@@ -363,11 +369,9 @@ class Build:
 
     def _keep_answer(self) -> None:
         """Remember what the backend asked for, so that next time it need not be asked."""
-        if self._answers is None or not self._settings.isolated:
-            return
-        self._answers.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(list(self._asked))
-        (self._answers / _digest_of(sorted(self._static))).write_text(text, encoding="utf-8")
+        if self._cache is not None and self._settings.isolated:
+            static = _digest_of(sorted(self._static))
+            self._cache.keep_answer(self._what_digest, static, list(self._asked))
 
 
 def _digest_of(ingredients: object) -> str:

@@ -63,7 +63,6 @@ def register(ring: KeyRing, uri: str) -> Key:
     uris = _uris() | {key.keyid: uri}
     path = _uris_path()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(path, json.dumps(uris, indent=1).encode())
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None

@@ -38,7 +38,7 @@ from securesystemslib.signer import (
     VaultSigner,
 )
 
-from securepip.dirs import data_dir
+from securepip.dirs import data_dir, make_folder
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import sha256_of
 
@@ -172,7 +172,7 @@ def store(
             f"keys cannot be kept in {folder}: a folder's name without any of {'?#;'!r} is needed"
         )
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         if any(entry.suffix != _SUFFIX for entry in folder.iterdir()):
             raise RepositoryStateError(
                 f"{folder} holds other things than keys", remedy="Name a folder for keys alone."

@@ -55,7 +55,6 @@ def remember(root_sha256: Sha256, duties: Iterable[Duty]) -> None:
     everything[root_sha256] = {**everything.get(root_sha256, {}), **signed}
     path = _path()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(path, json.dumps(everything, indent=1).encode())
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
