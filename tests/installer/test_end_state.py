@@ -8,12 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from securepip.formats.core_metadata import read_core_metadata
 from securepip.installer.handoff import InstallOptions, install
-from securepip.resolver.plan import SatisfiedRequirement
 from tests.installer.conftest import (
     BUNDLED,
     hand_off,
@@ -107,9 +104,9 @@ def _compare(
         if folder.name not in {"store", "temporary", "env"}:
             _remove(folder)
     report = install(
-        [hand_off(wheel, requested=i < len(requirements)) for i, wheel in enumerate(wheels)],
+        # As a plan has them: dependencies first.
+        [hand_off(one, requested=one in wheels[: len(requirements)]) for one in reversed(wheels)],
         python,
-        (),
         options,
     )
     actual = state()
@@ -128,6 +125,15 @@ def test_everything_is_as_pip_leaves_it(
     new_environment: Callable[[], Path], odd_wheels: list[Path]
 ) -> None:
     _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions())
+
+
+def test_the_order_is_pips_where_two_distributions_write_the_same_file(
+    new_environment: Callable[[], Path], tmp_path: Path
+) -> None:
+    shared = {"shared.py": "WHOSE = 'the last one that is installed'\n"}
+    app = make_wheel(tmp_path / "store", "z-app", "1", ["a-lib"], files=shared)
+    lib = make_wheel(tmp_path / "store", "a-lib", "1", files={"shared.py": "WHOSE = 'the first'"})
+    _compare(new_environment, [app, lib], ["z-app"], InstallOptions())
 
 
 def test_no_compile_is_honoured(
@@ -222,30 +228,15 @@ def test_the_same_version_is_installed_again_when_that_is_asked(
     module = site_packages(python) / "one" / "__init__.py"
     module.write_text("damaged")
     options = InstallOptions(pip_arguments=("--force-reinstall",))
-    assert len(install([hand_off(wheel)], python, (), options).installed) == 1
+    assert len(install([hand_off(wheel)], python, options).installed) == 1
     assert module.read_text() == "VERSION = '1'\n"
     assert run_pip(python, "show", "-f", "one").stdout.count("__init__") == 2
 
 
-def test_what_an_installed_distribution_lacks_is_installed_as_its_dependency(
-    python: Path, tmp_path: Path
-) -> None:
-    app = make_wheel(tmp_path / "store", "app", "1", ["lib; extra == 'more'"], extras=["more"])
-    lib = make_wheel(tmp_path / "store", "lib", "2")
+def test_pip_looks_at_no_dependency(python: Path, tmp_path: Path) -> None:
+    needs = ["nowhere", "gone>5", "evil @ http://127.0.0.1:9/evil-1.0-py3-none-any.whl"]
+    app = make_wheel(tmp_path / "store", "app", "1", needs)
     install([hand_off(app)], python)
-    satisfied = SatisfiedRequirement(
-        "app[more] >= 1", canonicalize_name("app"), Version("1"), str(site_packages(python))
-    )
-    install([hand_off(lib, requested=False)], python, [satisfied])
-    assert installed(python) == {"app": "1", "lib": "2"}
-    assert not (site_packages(python) / "lib-2.dist-info" / "REQUESTED").exists()
-
-
-def test_without_dependencies_only_what_was_named_is_installed(
-    python: Path, tmp_path: Path
-) -> None:
-    app = make_wheel(tmp_path / "store", "app", "1", ["nowhere"])
-    install([hand_off(app)], python, (), InstallOptions(no_deps=True))
     assert installed(python) == {"app": "1"}
 
 

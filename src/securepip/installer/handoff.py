@@ -1,25 +1,23 @@
 """The hand-off: verified wheels go to pip, and nothing else does.
 
-Rule: pip reads private copies that were hashed while they were made, in a folder of mode 0700,
-and is told the digest of each. It has no index, no network and no configuration; what it may
-install is that folder. What it has installed afterwards is compared with the plan.
+Rule: pip decides nothing. It reads private copies that were hashed while they were made, in a
+folder of mode 0700; it is told the version and the digest of each, to install every one of them
+whatever is there already, and to look at no dependency. It has no index and no configuration. What
+it has installed afterwards is compared with the plan.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
 from securepip.installer.target.compile import Compiler
 from securepip.installer.target.process import Pip
-from securepip.installer.wheels import CheckedWheel, HandOff, copy_all
-from securepip.resolver.plan import SatisfiedRequirement
+from securepip.installer.wheels import HandOff, copy_all
 
 _PIP = (
     "install",
@@ -32,13 +30,13 @@ _PIP = (
     "--require-hashes",
     "--only-binary=:all:",
     "--no-compile",
-    # Whoever chose has looked at it, or was told not to.
+    # What is installed is what was chosen: nothing that pip finds in the environment, or reads in
+    # a Requires-Dist (which may hold an address), adds to it or takes away from it.
+    "--no-deps",
+    "--force-reinstall",
     "--ignore-requires-python",
-    # A Requires-Dist may hold a URL, which pip would fetch before it refuses it for want of a
-    # hash. There is no way out of here.
-    "--proxy=http://127.0.0.1:9",
-    "--retries=0",
 )
+_MARGIN = "Defaulting to user installation"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,6 @@ class InstallOptions:
         prefix: ``--prefix``.
         root: ``--root``.
         compile: Whether to byte-compile.
-        no_deps: ``--no-deps``.
         pip_arguments: Other options, as pip takes them: ``--break-system-packages``.
     """
 
@@ -60,7 +57,6 @@ class InstallOptions:
     prefix: str | None = None
     root: str | None = None
     compile: bool = True
-    no_deps: bool = False
     pip_arguments: tuple[str, ...] = ()
 
     @property
@@ -73,8 +69,7 @@ class InstallOptions:
     def arguments(self) -> list[str]:
         """All of them, as pip takes them."""
         location = [f"--{name}={value}" for name, value in self.location.items() if name != "user"]
-        flags = [(self.user, "--user"), (self.no_deps, "--no-deps")]
-        return [*location, *(flag for asked, flag in flags if asked), *self.pip_arguments]
+        return [*location, *(["--user"] if self.user else []), *self.pip_arguments]
 
 
 @dataclass(frozen=True)
@@ -96,16 +91,14 @@ class InstallReport:
 def install(
     files: Sequence[HandOff],
     python: Path,
-    satisfied: Sequence[SatisfiedRequirement] = (),
     options: InstallOptions | None = None,
     pip: Pip | None = None,
 ) -> InstallReport:
     """Install verified wheels with our own pip, and leave what pip leaves.
 
     Args:
-        files: All that is to be installed.
+        files: All that is to be installed, in that order.
         python: The target's interpreter. It needs no pip.
-        satisfied: What is installed already, of what was asked for.
         options: pip's options.
         pip: One that was started before, for this interpreter. Used up.
 
@@ -122,10 +115,9 @@ def install(
             wheels = copy_all(files, folder)
             schemes = compiler.schemes()
             progress = Progress(wheels, schemes, compiler if options.compile else None)
-            exactly = _must_be_exact(files, satisfied, wheels, progress, options)
-            arguments = [*_PIP, *(_EXACTLY if exactly else ()), *options.arguments()]
-            arguments += _write_requirements(files, () if exactly else satisfied, folder, exactly)
-            code, said, errors = pip.run(arguments, while_running=progress.look)
+            arguments = [*_PIP, *options.arguments(), *_write_requirements(files, folder)]
+            order = [item.planned.project for item in files]
+            code, said, errors = pip.run(arguments, order, while_running=progress.look)
             # Also when pip has failed: what it had installed by then stays, as with pip alone.
             progress.complete()
         if code:
@@ -133,42 +125,7 @@ def install(
             raise InstallationError(errors or f"pip failed with exit code {code}.")
         if options.target is None:
             progress.check()
-        return InstallReport(progress.installed(), _not_said_yet(errors), _replaced(said))
-
-
-_EXACTLY = ("--no-deps", "--force-reinstall")
-_MARGIN = "Defaulting to user installation"
-
-
-def _must_be_exact(
-    files: Sequence[HandOff],
-    satisfied: Sequence[SatisfiedRequirement],
-    wheels: Sequence[CheckedWheel],
-    progress: Progress,
-    options: InstallOptions,
-) -> bool:
-    """Whether pip must install all it is given, and look at nothing else.
-
-    Else it resolves again: it takes a version that is installed for good, where a folder of the
-    user's is installed anew each time; it refuses a dependency that names an address, although
-    the user's file is there for it; and it installs nothing that nothing named needs. It is not
-    the rule because it costs pip's order, in which dependencies come first, and its look at
-    conflicts.
-    """
-    named = any(item.planned.requested for item in files)
-    if not named and all(each.required_by for each in satisfied):
-        return True
-    known = {item.planned.project for item in files} | {each.project for each in satisfied}
-    if any(wheel.from_addresses & known for wheel in wheels):
-        return True
-    whole = {"--force-reinstall", "--ignore-installed"} & set(options.pip_arguments)
-    return not whole and options.target is None and progress.replaces_same_version
-
-
-def _not_said_yet(errors: str) -> str:
-    """What pip warns of, but for what was said when the distributions were chosen."""
-    lines = errors.splitlines(keepends=True)
-    return "".join(line for line in lines if "does not provide the extra" not in line)
+        return InstallReport(progress.installed(), errors, _replaced(said))
 
 
 def _replaced(said: str) -> tuple[str, ...]:
@@ -177,44 +134,13 @@ def _replaced(said: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line.startswith((" ", _MARGIN)))
 
 
-def _write_requirements(
-    files: Sequence[HandOff],
-    satisfied: Sequence[SatisfiedRequirement],
-    folder: Path,
-    exactly: bool,
-) -> list[str]:
-    """What pip is to install: what the user named as requirements, all else as constraints.
-
-    So pip marks REQUESTED only what was named. A requirement that is satisfied stands among
-    them, because something that it needs may be what is missing.
-    """
-    named = [_line(item) for item in files if exactly or item.planned.requested]
-    named += [_satisfied_line(each) for each in satisfied if not each.required_by]
-    pins = [_line(item, with_extras=False) for item in files]
-    _write(folder / "named.txt", named)
-    _write(folder / "pins.txt", pins)
-    return [
-        f"--find-links={folder}",
-        f"--requirement={folder / 'named.txt'}",
-        f"--constraint={folder / 'pins.txt'}",
-    ]
+def _write_requirements(files: Sequence[HandOff], folder: Path) -> list[str]:
+    """What pip is to install, and nothing else. It takes all of it for named by the user."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text("".join(f"{_line(item)}\n" for item in files), encoding="utf-8")
+    return [f"--find-links={folder}", f"--requirement={requirements}"]
 
 
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _line(item: HandOff, *, with_extras: bool = True) -> str:
-    extras = _extras(item.planned.extras) if with_extras else ""
-    pin = f"{item.planned.project}{extras}=={item.planned.version}"
-    return f"{pin} --hash=sha256:{item.wheel.sha256}"
-
-
-def _satisfied_line(satisfied: SatisfiedRequirement) -> str:
-    extras = Requirement(satisfied.requirement).extras
-    return f"{satisfied.project}{_extras(extras)}=={satisfied.version}"
-
-
-def _extras(extras: Iterable[str]) -> str:
-    listed = ",".join(sorted(extras))
-    return f"[{listed}]" if listed else ""
+def _line(item: HandOff) -> str:
+    planned = item.planned
+    return f"{planned.project}=={planned.version} --hash=sha256:{item.wheel.sha256}"

@@ -65,11 +65,6 @@ class Progress:
             for path in (str(place.dist_info(wheel) / "INSTALLER"),)
         }
 
-    @property
-    def replaces_same_version(self) -> bool:
-        """Whether one of the versions was there before."""
-        return any(before for _, _, before in self._waiting.values())
-
     def look(self) -> None:
         """Find what has been installed since the last look, and start to compile it."""
         found = [

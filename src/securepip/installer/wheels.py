@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.distribution import Kind, parse_distribution
@@ -46,7 +44,6 @@ class CheckedWheel:
         sources: Its Python files.
         requested: Whether the user named it.
         direct_url: What its ``direct_url.json`` is to hold, if it has one.
-        from_addresses: The projects that it requires from an address of its own choice.
     """
 
     name: str
@@ -55,7 +52,6 @@ class CheckedWheel:
     sources: tuple[Source, ...]
     requested: bool
     direct_url: bytes | None
-    from_addresses: frozenset[NormalizedName]
 
 
 def copy_all(files: Sequence[HandOff], folder: Path) -> list[CheckedWheel]:
@@ -134,7 +130,6 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         tuple(dict.fromkeys(sources)),
         planned.requested,
         direct_url_of(planned),
-        frozenset(canonicalize_name(each.name) for each in metadata.requires_dist if each.url),
     )
 
 

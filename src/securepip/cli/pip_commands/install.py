@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from securepip.cli.pip_commands.prepare import Prepared
     from securepip.cli.pip_commands.requests import InstallRequest
     from securepip.installer import HandOff, InstallOptions, Pip
+    from securepip.resolver import TargetEnvironment
     from securepip.resolver.plan import Plan
 
 
@@ -54,7 +55,7 @@ def run(request: InstallRequest) -> int:
                 files = asked.index.fetch(plan.signed, progress)
             said.say_verified(files)
             wheels = asked.builder.wheels(plan, files)
-            _hand_off(request, plan, wheels, asked.environment.python, pip)
+            _hand_off(request, plan, wheels, asked.environment, pip)
     return 0
 
 
@@ -70,16 +71,25 @@ def _start_pip_early(request: InstallRequest, asked: Prepared, stack: ExitStack)
 
 
 def _hand_off(
-    request: InstallRequest, plan: Plan, wheels: Sequence[HandOff], python: Path, pip: Pip | None
+    request: InstallRequest,
+    plan: Plan,
+    wheels: Sequence[HandOff],
+    environment: TargetEnvironment,
+    pip: Pip | None,
 ) -> None:
     from securepip.installer import install
+    from securepip.resolver.consistency import broken_requirements
 
+    looks = request.warn_conflicts and not request.choosing.no_deps
+    broken = broken_requirements(plan, environment) if looks else ()
     console.say("Installing collected packages: " + ", ".join(one.name for one in plan.install))
-    report = install(wheels, python, plan.satisfied, _install_options(request), pip)
+    report = install(wheels, environment.python, _install_options(request), pip)
     for line in report.replaced:
         console.say(line)
     if report.warnings:
         print(report.warnings.rstrip(), file=sys.stderr)
+    if broken:
+        said.say_broken(broken)
     console.say(f"Successfully installed {said.names(plan)}")
 
 
@@ -91,11 +101,8 @@ def _install_options(request: InstallRequest) -> InstallOptions:
         "--break-system-packages": request.break_system_packages,
         "--no-user": place.user is False,
         "--ignore-installed": request.ignore_installed,
-        "--force-reinstall": request.force_reinstall,
         "--upgrade": place.folder is not None and request.upgrade,
         "--no-warn-script-location": not request.warn_script_location,
-        "--no-warn-conflicts": not request.warn_conflicts,
-        "--ignore-requires-python": request.choosing.ignore_requires_python,
         f"--root-user-action={request.root_user_action}": True,
     }
     return InstallOptions(
@@ -104,7 +111,6 @@ def _install_options(request: InstallRequest) -> InstallOptions:
         prefix=place.prefix,
         root=place.root,
         compile=request.compile,
-        no_deps=request.choosing.no_deps,
         pip_arguments=(
             *(option for option, wanted in passed_on.items() if wanted),
             *_target_options(request),

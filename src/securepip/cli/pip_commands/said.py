@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
+from securepip.errors import ResolutionError
 
 if TYPE_CHECKING:
     from securepip.index import VerifiedFile
@@ -70,3 +71,14 @@ def say_unsigned(plan: Plan) -> None:
                 f"Using {planned.file.filename}, local and not signed, for {planned.project}; "
                 f"{planned.beats_signed} is signed"
             )
+
+
+def say_broken(broken: Sequence[str]) -> None:
+    """What is not met any more by what is installed, under the words of pip's that people know."""
+    console.show_error(
+        ResolutionError(
+            "pip's dependency resolver does not currently take into account all the packages that "
+            "are installed. This behaviour is the source of the following dependency conflicts.",
+            meaning="\n".join(broken),
+        )
+    )

@@ -3,8 +3,9 @@
 Rule: the target interpreter runs this file: standard library alone. Loading is only a matter of
 time: it is pip's own runner that runs pip afterwards, with what is loaded by then.
 
-Its argument is the path of that runner. The one line that it reads is a JSON list, pip's
-arguments; when there is none, there is nothing to do.
+Its argument is the path of that runner. The one line that it reads is a JSON object: pip's
+``arguments``, and the ``order`` in which projects are installed. When there is no line, there is
+nothing to do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import runpy
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
+
+_RESOLVER = "pip._internal.resolution.resolvelib.resolver"
 
 
 def load(folder: str) -> None:
@@ -30,11 +34,29 @@ def load(folder: str) -> None:
     sys.modules["pip"] = module
     try:
         spec.loader.exec_module(module)
-        for name in ("pip._internal.cli.main", "pip._internal.commands.install"):
+        for name in ("pip._internal.cli.main", "pip._internal.commands.install", _RESOLVER):
             importlib.import_module(name)
     except Exception:
         # Too old an interpreter, another layout of pip: let the runner say what it has to say.
         _forget_pip()
+
+
+def keep_order(order: list[str]) -> None:
+    """Have pip install in this order, dependencies before what needs them.
+
+    pip has no option for it: it takes the order from dependencies, at which it is not to look, and
+    without them that of the alphabet. Two distributions may write the same file, so the order is
+    part of what is installed.
+    """
+    resolver: Any = getattr(sys.modules.get(_RESOLVER), "Resolver", None)
+    place = {project: at for at, project in enumerate(order)}
+
+    def in_order(self: object, requirement_set: Any) -> list[object]:
+        found = requirement_set.requirements.items()
+        return [one for _, one in sorted(found, key=lambda item: place.get(item[0], len(place)))]
+
+    if order and hasattr(resolver, "get_installation_order"):
+        resolver.get_installation_order = in_order
 
 
 def _forget_pip() -> None:
@@ -53,7 +75,9 @@ def main() -> None:
         return
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    sys.argv = [runner, *json.loads(line)]
+    told = json.loads(line)
+    keep_order(told["order"])
+    sys.argv = [runner, *told["arguments"]]
     runpy.run_path(runner, run_name="__main__")
 
 

@@ -102,16 +102,21 @@ class Pip:
             raise InstallationError(f"{python} cannot be run: {error}") from None
 
     def run(
-        self, arguments: Sequence[str], *, while_running: Callable[[], None]
+        self,
+        arguments: Sequence[str],
+        order: Sequence[str] = (),
+        *,
+        while_running: Callable[[], None],
     ) -> tuple[int, str, str]:
         """Run pip to its end; return its exit code, its standard output and standard error.
 
         Args:
             arguments: pip's command line.
+            order: Normalized names of projects, in the order in which they are installed.
             while_running: Called about ten times a second.
         """
         try:
-            self._tell(json.dumps(arguments))
+            self._tell(json.dumps({"arguments": [*arguments], "order": [*order]}))
             code = _wait(self._process, while_running)
         except BaseException:
             self._process.send_signal(signal.SIGINT)
