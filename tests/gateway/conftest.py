@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from securepip.gateway.answers import Answers
-from securepip.gateway.serve import Gateway
+from securepip.gateway.web.passing import Passing
+from securepip.gateway.web.serve import Gateway
 from securepip.index import Store
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore
@@ -95,7 +96,12 @@ class Running:
 
 @contextmanager
 def run_gateway(
-    folder: Path, *, refresh_seconds: float = 60.0, with_token: bool = True, by_url: bool = True
+    folder: Path,
+    *,
+    refresh_seconds: float = 60.0,
+    with_token: bool = True,
+    by_url: bool = True,
+    passing: Passing | None = None,
 ) -> Iterator[Running]:
     """Run a gateway over whom the trust in ``folder`` believes."""
     trust = TrustStore(folder / "trust")
@@ -108,7 +114,7 @@ def run_gateway(
             default_indexes=(DEFAULT_INDEX,),
             refresh_seconds=refresh_seconds,
         )
-        gateway = Gateway(answers, with_token=with_token, by_url=by_url)
+        gateway = Gateway(answers, with_token=with_token, by_url=by_url, passing=passing)
         ready: list[Callable[[], object]] = []
         started = threading.Event()
 

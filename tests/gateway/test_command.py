@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from securepip.gateway.address import surroundings
+from securepip.gateway.surroundings import surroundings
 from tests.support.machine import Machine
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -130,7 +131,17 @@ def test_the_command_asks_the_gateway_and_nobody_else(client: Machine, tmp_path:
     assert seen["PIP_CONFIG_FILE"] == os.devnull
     assert seen["PIP_REQUIRE_VIRTUALENV"] == "true"
     assert seen["PIP_FIND_LINKS"] == "/here"
-    assert seen["no_proxy"] == seen["NO_PROXY"] == "intern.example.org,127.0.0.1,localhost"
+    # All other connections go there too, also those to this machine; a securepip inside, which
+    # verifies by itself, is told the user's own proxies.
+    gateway = urlsplit(seen["PIP_INDEX_URL"])
+    token = gateway.path.split("/")[1]
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        assert seen[name] == f"http://securepip:{token}@{gateway.netloc}"
+    assert "no_proxy" not in seen
+    assert json.loads(seen["SECUREPIP_OUTSIDE_PROXIES"]) == {
+        "http_proxy": "http://proxy.example.org:3128",
+        "no_proxy": "intern.example.org",
+    }
     assert int(seen["PIP_DEFAULT_TIMEOUT"]) == int(seen["UV_HTTP_TIMEOUT"]) >= 600
     assert "Not passed on" in done.err
     assert "PIP_EXTRA_INDEX_URL" in done.err

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from securepip.gateway import serve
+from securepip.gateway.web import serve
 from tests.gateway.conftest import Running
 
 

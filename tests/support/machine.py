@@ -119,8 +119,12 @@ class Machine:
 
     def pip(self, *words: str | Path, **variables: str) -> Finished:
         """Run plain pip in the environment, which needs none of its own."""
+        return self.command(self.python, _PIP, *words, **variables)
+
+    def command(self, *words: str | Path, **variables: str) -> Finished:
+        """Run any program with the machine's variables."""
         done = subprocess.run(
-            [str(self.python), str(_PIP), *map(str, words)],
+            [str(word) for word in words],
             env={**self.variables, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **variables},
             capture_output=True,
             text=True,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from securepip.cli import console
 from securepip.cli.options import (
@@ -26,8 +27,10 @@ from securepip.errors import UsageError
 from securepip.formats.pip_configuration import read_pip_configuration
 
 if TYPE_CHECKING:
-    from securepip.gateway.address import Surroundings
-    from securepip.gateway.serve import Gateway
+    from securepip.gateway.surroundings import Surroundings
+    from securepip.gateway.web.passing import Passing
+    from securepip.gateway.web.serve import Gateway
+    from securepip.transport import Transport
     from securepip.trust import Trust
 
 STABLE_PORT = 8458
@@ -48,6 +51,7 @@ class GatewayRequest:
         stable_url: The same address each time, without a key in it.
         print_env: Print what sets a shell up.
         command: Run this inside the gateway, and end with it.
+        allow: ``HOST`` or ``HOST:PORT`` that the command may connect to past the gateway.
         network: How servers are reached.
     """
 
@@ -56,6 +60,7 @@ class GatewayRequest:
     stable_url: bool = False
     print_env: bool = False
     command: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     network: Network = field(default_factory=Network)
 
 
@@ -76,6 +81,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "record addresses; only on a machine that nobody else uses",
     )  # fmt: skip
     parser.add_argument(
+        "--allow", action="append", default=[], metavar="HOST[:PORT]",
+        help="let COMMAND connect to this host, where nothing is verified",
+    )  # fmt: skip
+    parser.add_argument(
         "--print-env", action="store_true",
         help="print what sets a shell up for the gateway that is running, or, if none is or other "
         "options ask for another, for one that is started now",
@@ -94,6 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stable_url=arguments.stable_url,
             print_env=arguments.print_env,
             command=tuple(arguments.inside),
+            allow=tuple(arguments.allow),
             network=network_of(arguments),
         )
     )
@@ -107,7 +117,8 @@ def run(request: GatewayRequest) -> int:
 
     Raises:
         SecurepipError: Nothing is trusted, or the address cannot be listened at.
-        UsageError: The port is none, or the command cannot be run.
+        UsageError: The port is none, a host that is allowed is none or is for no command, or the
+            command cannot be run.
     """
     from securepip.dirs import data_dir
     from securepip.gateway.address import announced, running
@@ -125,7 +136,7 @@ def run(request: GatewayRequest) -> int:
         gateway = _open(request, stack)
         path = stack.enter_context(announced(folder, gateway.url))
         if request.command:
-            changed = _surroundings(gateway.url)
+            changed = _surroundings(gateway.url, proxy=_proxy_address(gateway.url))
             _say_left_out(changed)
             return asyncio.run(gateway.run(_command(request.command, changed)))
         if request.print_env:
@@ -145,7 +156,7 @@ def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
     from securepip.dirs import data_dir, usable_cache
     from securepip.gateway.answers import Answers
-    from securepip.gateway.serve import Gateway
+    from securepip.gateway.web.serve import Gateway
     from securepip.index import Store, untrusted
     from securepip.trust import TrustStore
 
@@ -162,12 +173,40 @@ def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
 
     if not read_trust().repositories:
         raise untrusted()
+    transport = stack.enter_context(request.network.transport(read_trust().addresses))
+    passing = _passing(request, transport)
     answers = Answers(
         read_trust,
-        stack.enter_context(request.network.transport(read_trust().addresses)),
+        transport,
         Store(usable_cache(stack) / "store"),
+        connections_are_held=passing is not None,
     )
-    return Gateway(answers, port=port, with_token=not request.stable_url)
+    return Gateway(answers, port=port, with_token=not request.stable_url, passing=passing)
+
+
+def _passing(request: GatewayRequest, transport: Transport) -> Passing | None:
+    """What the command may reach past the gateway; None where there is no command to hold."""
+    from securepip.gateway.web.passing import Passing, named_with_hash, parse_allowed
+
+    if request.command:
+        named = named_with_hash(request.command)
+        return Passing(parse_allowed(request.allow), named, transport.options)
+    if request.allow:
+        raise UsageError(
+            "--allow is for a command that runs inside the gateway",
+            remedy="  securepip gateway --allow HOST -- COMMAND",
+        )
+    return None
+
+
+def _proxy_address(url: str) -> str:
+    """The address of a gateway as a proxy: the token is the password."""
+    from securepip.gateway.web.proxy import PROXY_USER
+
+    parts = urlsplit(url)
+    token = parts.path.strip("/")
+    login = f"{PROXY_USER}:{token}@" if token else ""
+    return f"http://{login}{parts.netloc}"
 
 
 async def _signalled() -> int:
@@ -207,11 +246,12 @@ def _on_signals(handle: Callable[[int], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _surroundings(url: str) -> Surroundings:
-    from securepip.gateway.address import surroundings
+def _surroundings(url: str, proxy: str | None = None) -> Surroundings:
+    from securepip.gateway.surroundings import surroundings
 
     files = {name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE"}
-    return surroundings(url, os.environ, dict(read_pip_configuration("install", environ=files)))
+    said = dict(read_pip_configuration("install", environ=files))
+    return surroundings(url, os.environ, said, proxy=proxy)
 
 
 def _print_environment(changed: Surroundings) -> None:

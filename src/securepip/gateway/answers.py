@@ -17,15 +17,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import TransportError, UntrustedError
+from securepip.errors import FormatError, TransportError, UntrustedError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.gateway import by_url
+from securepip.gateway.dependencies import Dependencies
 from securepip.gateway.moment import Moment, View
 from securepip.gateway.tasks import Shared, in_pool
 from securepip.index import Store, VerifiedFile, VerifiedIndex
@@ -56,6 +59,16 @@ class PageAnswer:
     """A verified page; its URLs are those that were signed, absolute or relative."""
 
     page: ProjectPage
+
+    def served_from(self, base: str) -> PageAnswer:
+        """The same page; its files are where the gateway has them.
+
+        Args:
+            base: The gateway's address, or the way to it from where the page is.
+        """
+        folder = f"{base}files/{self.page.project}/"
+        files = (replace(file, url=folder + quote(file.filename)) for file in self.page.files)
+        return PageAnswer(replace(self.page, files=tuple(files)))
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,7 @@ class Answers:
         store: Keeps what was verified.
         default_indexes: pip's own default index, and others that stand for all that is trusted.
         refresh_seconds: How old the state may be.
+        connections_are_held: As ``Dependencies``.
     """
 
     def __init__(
@@ -114,6 +128,7 @@ class Answers:
         *,
         default_indexes: Sequence[str] = (),
         refresh_seconds: float = REFRESH_SECONDS,
+        connections_are_held: bool = False,
     ) -> None:
         self._read_trust = read_trust
         self._transport = transport
@@ -123,9 +138,11 @@ class Answers:
         self._owner = Pool(1)
         self._readers = Pool(PARALLEL)
         self._fetchers = Pool(PARALLEL)
+        self._dependencies = Dependencies(connections_are_held=connections_are_held)
         self._moment: Moment | None = None
         self._fetching: Shared[_Key, VerifiedFile] = Shared()
         self._fetching_direct: Shared[tuple[str, frozenset[str]], FileAnswer] = Shared()
+        self._looked_into: set[Sha256] = set()
         self._known: OrderedDict[_Key, tuple[VerifiedFile, _Identity]] = OrderedDict()
 
     def close(self) -> None:
@@ -265,6 +282,9 @@ class Answers:
     async def _located(self, view: View, project: NormalizedName) -> LocatedPage:
         located = await view.page(project)
         if located is None:
+            required = self._dependencies.unknown(project)
+            if required is not None:
+                raise required
             raise UnknownError(
                 f"no trusted repository knows the project {project}",
                 meaning="Nobody whom this machine believes has signed anything of that name.",
@@ -275,6 +295,7 @@ class Answers:
     async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
         kept = self._store.path(file.sha256).exists()
         verified = await self._verified(view, located, file)
+        await self._check_inside(verified, file)
         return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size, kept)
 
     async def _verified(self, view: View, located: LocatedPage, file: PageFile) -> VerifiedFile:
@@ -296,6 +317,25 @@ class Answers:
                 self._known.popitem(last=False)
         return verified
 
+    async def _check_inside(self, verified: VerifiedFile, file: PageFile) -> None:
+        """Look at the metadata in a distribution; tools read it there too.
+
+        Of a source distribution it is looked at where it is readable; a build decides in the end.
+        """
+        if file.sha256 in self._looked_into:
+            return
+        try:
+            data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
+        except FormatError as error:
+            if verified.filename.endswith(WHEEL_SUFFIX):
+                raise VerificationError(
+                    f"{verified.filename} was signed, but cannot be read: {error.what}",
+                    remedy="Ask for another version, and tell the people who run the repository.",
+                ) from None
+        else:
+            self._dependencies.check(verified.filename, data)
+        self._looked_into.add(file.sha256)
+
     async def _fetch_direct(self, url: str, hashes: frozenset[str]) -> FileAnswer:
         return await in_pool(
             self._fetchers,
@@ -313,11 +353,13 @@ class Answers:
             data = await in_pool(
                 self._readers, lambda one: view.index.read_metadata(located, one), file
             )
+            self._dependencies.check(file.filename, data)
             return MetadataAnswer(data, sha256_of(data), kept)
         # Not every mirror carries these files; the distribution itself has it.
         verified = await self._verified(view, located, file)
         data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
         self._store.add(file.core_metadata, data)
+        self._dependencies.check(file.filename, data)
         return MetadataAnswer(data, sha256_of(data), kept)
 
 

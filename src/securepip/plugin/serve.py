@@ -18,9 +18,10 @@ from pathlib import Path
 
 from securepip.dirs import data_dir, temporary_folder, usable_cache
 from securepip.errors import SecurepipError
+from securepip.gateway import surroundings
 from securepip.gateway.address import announced, running
 from securepip.gateway.answers import Answers
-from securepip.gateway.serve import Gateway
+from securepip.gateway.web.serve import Gateway
 from securepip.index import Store
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore
@@ -63,6 +64,7 @@ def main() -> int:
     The first line of standard output is JSON: ``url`` is the gateway's address, ending in a slash,
     ``file`` a file that says the same, for the pip processes that this pip starts.
     """
+    surroundings.leave(os.environ)
     try:
         with ExitStack() as stack:
             return _serve(_read_settings(), stack)
@@ -101,6 +103,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         stack.enter_context(Transport(options)),
         Store(_cache(settings, stack) / "store"),
         default_indexes=[settings.default_index, *_gateways()],
+        connections_are_held=True,
     )
     gateway = Gateway(answers, by_url=True)
     file = stack.enter_context(announced(data_dir() / "plugin", gateway.url))

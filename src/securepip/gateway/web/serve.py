@@ -20,7 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from securepip.errors import SecurepipError
 from securepip.gateway.answers import Answers
-from securepip.gateway.app import REASON_HEADER, create_app
+from securepip.gateway.web.app import create_app
+from securepip.gateway.web.passing import TAKE_OVER, Passing, Streams
+from securepip.gateway.web.replies import REASON_HEADER
 
 HOST = "127.0.0.1"
 _BACKLOG = 512
@@ -40,13 +42,20 @@ class Gateway:
         port: The port; 0 for any that is free.
         with_token: Whether its address has a token.
         by_url: As ``create_app``.
+        passing: As ``create_app``: the gateway is a proxy too.
 
     Raises:
         SecurepipError: The port cannot be had.
     """
 
     def __init__(
-        self, answers: Answers, *, port: int = 0, with_token: bool = True, by_url: bool = False
+        self,
+        answers: Answers,
+        *,
+        port: int = 0,
+        with_token: bool = True,
+        by_url: bool = False,
+        passing: Passing | None = None,
     ) -> None:
         self._answers = answers
         self._socket = _listen(port)
@@ -58,6 +67,7 @@ class Gateway:
             token=token,
             hosts=(f"{HOST}:{port}", f"localhost:{port}"),
             by_url=by_url,
+            passing=passing,
         )
         self._server = _Server(
             uvicorn.Config(
@@ -112,16 +122,31 @@ class _Connection(h11.Connection):
 
 
 class _Protocol(H11Protocol):
-    """Gives up on who sends no whole request.
+    """Gives up on who sends no whole request, and hands the connection over for a tunnel.
 
-    uvicorn waits for the rest of one for ever: anybody on this machine, token or not, could use up
-    the connections that there can be.
+    uvicorn waits for the rest of a request for ever: anybody on this machine, token or not, could
+    use up the connections that there can be.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER)
+        self.app_state = {**self.app_state, TAKE_OVER: self._take_over}
         self._deadline: asyncio.TimerHandle | None = None
+
+    def _take_over(self) -> Streams:
+        """Say that a tunnel begins (RFC 9110, CONNECT), and leave the connection to its owner."""
+        self._stop_waiting()
+        self.cycle.disconnected = True  # no other response is sent
+        self.flow.resume_reading()
+        self.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        reader = asyncio.StreamReader(loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        reader.feed_data(self.conn.trailing_data[0])
+        self.connections.discard(self)
+        return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

@@ -1,0 +1,106 @@
+"""What the releases that were served require: no address, and what nobody signs is an error.
+
+The rules:
+
+* Nobody signs an address (``evil @ https://…``). ``securepip install`` takes none from signed
+  metadata, and tells the user; a tool would fetch it past the gateway, so it does not get the
+  metadata.
+* A requirement with a marker may not apply to the tool's environment, which the gateway does not
+  know. Its http and https addresses are passed on where somebody sees whether the tool goes there.
+* A project that a served release requires, and that no repository knows, is an error and not an
+  empty answer. Tools would take an older release that does not require it: whoever hides one
+  project would decide which versions of others are installed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from securepip.errors import FormatError, UntrustedError, VerificationError
+from securepip.formats.core_metadata import parse_core_metadata
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.gateway.by_url import RefusedError
+from securepip.transport import redact
+
+_MAX_REMEMBERED = 100_000
+
+
+class UnsignedDependencyError(UntrustedError):
+    """A release that was served requires a project that no trusted repository knows."""
+
+
+class Dependencies:
+    """What was served requires. For one event loop.
+
+    Args:
+        connections_are_held: Whether somebody answers for every connection that the tool makes:
+            the gateway as its proxy, or the plugin in pip.
+    """
+
+    def __init__(self, *, connections_are_held: bool) -> None:
+        self._connections_are_held = connections_are_held
+        self._required_by: OrderedDict[NormalizedName, str] = OrderedDict()
+        self._checked: OrderedDict[Sha256, None] = OrderedDict()
+
+    def check(self, filename: str, metadata: bytes) -> None:
+        """Look at the metadata of a distribution before a tool gets it.
+
+        Raises:
+            RefusedError: It names an address.
+            VerificationError: It cannot be read.
+        """
+        sha256 = sha256_of(metadata)
+        if sha256 in self._checked:
+            return
+        try:
+            requirements = parse_core_metadata(metadata).requires_dist
+        except FormatError as error:
+            raise VerificationError(
+                f"the signed metadata of {filename} cannot be read: {error.what}",
+                remedy="Ask for another version, and tell the people who run the repository.",
+            ) from None
+        for requirement in requirements:
+            if requirement.url and not self._is_left_to_others(requirement):
+                raise _address_refusal(filename, requirement)
+        for requirement in requirements:
+            self._remember(canonicalize_name(requirement.name), filename)
+        self._checked[sha256] = None
+        if len(self._checked) > _MAX_REMEMBERED:
+            self._checked.popitem(last=False)
+
+    def unknown(self, project: NormalizedName) -> UntrustedError | None:
+        """What is said of a project that nobody knows and a served release requires; else None."""
+        filename = self._required_by.get(project)
+        if filename is None:
+            return None
+        return UnsignedDependencyError(
+            f"no trusted repository knows the project {project}, which {filename} requires",
+            meaning="Nobody whom this machine believes has signed anything of that name. An older "
+            "release may not require it; but then whoever hides a project could choose versions.",
+            remedy=f"Have {project} signed, or ask for a version that does not require it.",
+        )
+
+    def _remember(self, project: NormalizedName, filename: str) -> None:
+        self._required_by[project] = filename
+        self._required_by.move_to_end(project)
+        if len(self._required_by) > _MAX_REMEMBERED:
+            self._required_by.popitem(last=False)
+
+    def _is_left_to_others(self, requirement: Requirement) -> bool:
+        scheme = urlsplit(requirement.url or "").scheme.lower()
+        is_connection = scheme in ("http", "https")
+        return self._connections_are_held and is_connection and requirement.marker is not None
+
+
+def _address_refusal(filename: str, requirement: Requirement) -> RefusedError:
+    shown = f"{requirement.name} @ {redact(requirement.url or '')}"
+    return RefusedError(
+        f"the metadata of {filename} requires {shown}, an address that nobody signs",
+        meaning="What a tool fetched there would not be verified. `securepip install` takes no "
+        "address from signed metadata either.",
+        remedy="Ask for another version, or ask the project to require a release by its name.",
+    )

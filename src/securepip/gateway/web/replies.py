@@ -1,0 +1,268 @@
+"""What the gateway sends: verified answers, and refusals that say why.
+
+The rules:
+
+* A browser is told to run nothing and to guess nothing.
+* A refusal says why in its reason phrase, which tools over requests print, and in its body as
+  problem details (RFC 9457), which uv prints.
+* A page that cannot be had ends a tool. pip and pdm would pass over the error, find no version of
+  the project, and take an older one of what depends on it: whoever breaks one page would decide
+  which versions are installed. So these two get an error that they cannot decode, and stop.
+
+Sources: PEP 503, 691; RFC 9110 (conditions, ranges), RFC 9457.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from html import escape
+from http import HTTPStatus
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from securepip.errors import (
+    RepositoryUnavailableError,
+    SecurepipError,
+    UntrustedError,
+    VerificationError,
+)
+from securepip.formats.digests import CHUNK, sha256_of
+from securepip.formats.negotiation import PLAIN_HTML, negotiate
+from securepip.formats.page import JSON_TYPE, ProjectPage
+from securepip.gateway.answers import Answer, FileAnswer, MetadataAnswer, PageAnswer, UnknownError
+from securepip.gateway.by_url import RefusedError
+
+REASON_HEADER = "x-reason"
+"""Carries the reason phrase to the server: ASGI has no place for it."""
+
+NOT_VERIFIED_FOR_PIP = 590
+"""What pip gets instead of 502, which it tries again five times and then reports without the
+reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
+
+# Revalidated each time: an answer that is not good any more must not come out of a tool's cache.
+COMMON_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_log = logging.getLogger(__name__)
+_MAX_REASON = 300
+_TITLES = {
+    "verification": "not verified",
+    "unknown": "not known",
+    "refused": "refused",
+    "unavailable": "not available",
+}
+_STATUS = (
+    (UnknownError, HTTPStatus.NOT_FOUND),
+    (RefusedError, HTTPStatus.FORBIDDEN),
+    (UntrustedError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RepositoryUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+@dataclass
+class Failure:
+    """What was not served, when last, and how often."""
+
+    what: str
+    last: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    times: int = 1
+
+    def again(self) -> None:
+        """Count one more."""
+        self.last = datetime.now(timezone.utc)
+        self.times += 1
+
+
+class Replies:
+    """Sends answers and refusals, and remembers them for the status page.
+
+    Attributes:
+        pages: How many pages were sent.
+        files: How many files were sent.
+        failures: The last refusals.
+    """
+
+    def __init__(self) -> None:
+        self.pages = 0
+        self.files = 0
+        self.failures: deque[Failure] = deque(maxlen=20)
+
+    def send(self, request: Request, answer: Answer) -> Response:
+        """The reply that carries an answer."""
+        if isinstance(answer, PageAnswer):
+            self.pages += 1
+            return _send_page(request, answer.page)
+        if isinstance(answer, MetadataAnswer):
+            return _send_bytes(request, answer.data, "text/plain; charset=utf-8", answer.sha256)
+        self.files += 1
+        return _send_file(request, answer)
+
+    def explained(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, its errors told to the tool and to the log."""
+
+        async def explained(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except SecurepipError as error:
+                return self._explain(request, error)
+            except Exception as error:
+                _log.debug("%s", "".join(traceback.format_exception(error)))
+                return self._explain(
+                    request,
+                    SecurepipError(
+                        f"securepip itself failed: {type(error).__name__}: {error}",
+                        meaning="This is a defect of securepip; nothing unverified was sent.",
+                        remedy="Report it, with what the gateway prints with --verbose.",
+                    ),
+                )
+
+        return explained
+
+    def _explain(self, request: Request, error: SecurepipError) -> Response:
+        known = (int(code) for kind, code in _STATUS if isinstance(error, kind))
+        status = next(known, int(HTTPStatus.BAD_GATEWAY))
+        if status == HTTPStatus.NOT_FOUND:
+            _log.info("404: %s", error.what)
+        elif self.failures and self.failures[-1].what == error.what:
+            # Tools ask several times.
+            self.failures[-1].again()
+            _log.debug("%d again: %s", status, error.what)
+        else:
+            self.failures.append(Failure(error.what))
+            _log.warning("%s", error)
+        reply = problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
+        if status != HTTPStatus.NOT_FOUND:
+            _end(request, reply, error.what)
+        return reply
+
+
+def problem(
+    status: int, what: str, meaning: str = "", remedy: str = "", *, kind: str = "refused"
+) -> Response:
+    """A refusal, for programs and for people.
+
+    Args:
+        status: The HTTP status.
+        what: What happened.
+        meaning: What that may mean, or "".
+        remedy: What to do next, or "".
+        kind: ``verification``, ``unknown``, ``refused`` or ``unavailable``.
+    """
+    detail = "\n".join(part for part in (what, meaning, remedy) if part)
+    said = {
+        "title": _TITLES[kind],
+        "status": status,
+        "detail": detail,
+        "kind": kind,
+        "what": what,
+        "meaning": meaning,
+        "remedy": remedy,
+    }
+    return Response(
+        json.dumps(said, indent=1).encode(),
+        status_code=status,
+        headers={**COMMON_HEADERS, REASON_HEADER: _reason(what)},
+        media_type="application/problem+json",
+    )
+
+
+def html_page(title: str, body: str) -> Response:
+    """A page for people; ``body`` is HTML."""
+    text = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n<style>body {{ font-family: sans-serif; margin: 2em }}"
+        f"</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+    return Response(text, headers=COMMON_HEADERS, media_type=PLAIN_HTML)
+
+
+def redirect_to_page(request: Request, project: str) -> Response:
+    """To the address of a project's page, which ends in a slash (PEP 503)."""
+    location = f"{request.scope['root_path']}/simple/{quote(project, safe='')}/"
+    return RedirectResponse(location, HTTPStatus.MOVED_PERMANENTLY, headers=COMMON_HEADERS)
+
+
+class _File(FileResponse):
+    """A file, read in pieces that are worth a switch of threads; one is in memory per client."""
+
+    chunk_size = CHUNK
+
+
+def _send_page(request: Request, page: ProjectPage) -> Response:
+    form = negotiate(", ".join(request.headers.getlist("accept")))
+    body = page.to_json() if form == JSON_TYPE else page.to_html()
+    response = _send_bytes(request, body, form, sha256_of(body))
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _send_bytes(request: Request, body: bytes, content_type: str, tag: str) -> Response:
+    headers = {**COMMON_HEADERS, "ETag": f'"{tag}"'}
+    if _has(request, tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers, media_type=content_type)
+
+
+def _send_file(request: Request, file: FileAnswer) -> Response:
+    headers = {**COMMON_HEADERS, "ETag": f'"{file.sha256}"'}
+    if _has(request, file.sha256):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return _File(
+        file.path,
+        headers=headers,
+        media_type="application/octet-stream",
+        stat_result=file.path.stat(),
+    )
+
+
+def _has(request: Request, tag: str) -> bool:
+    """Whether the client says that it has what has this tag."""
+    asked = ",".join(request.headers.getlist("if-none-match"))
+    return any(one.strip().removeprefix("W/") in (f'"{tag}"', "*") for one in asked.split(","))
+
+
+def _end(request: Request, reply: Response, what: str) -> None:
+    """Change a refusal so that pip and pdm stop at it too.
+
+    A refused page (403) of an index past the gateway is changed as well: a tool that passes over
+    it would install something else under the name that the user meant.
+    """
+    tool = request.headers.get("user-agent", "").partition("/")[0]
+    # What securepip's own plugin asks is answered with the plain error.
+    if tool not in ("pip", "pdm") or request.url.path.endswith("/by-url"):
+        return
+    of_page = "project" in request.path_params and "filename" not in request.path_params
+    is_page = of_page or "vnd.pypi.simple" in request.headers.get("accept", "")
+    if tool == "pip" and (is_page or reply.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR):
+        reply.status_code = NOT_VERIFIED_FOR_PIP
+    if is_page:
+        # It is not encoded like that; that is the point. pip prints the whole header.
+        reply.headers["Content-Encoding"] = f"{_reason(what).replace(',', ';')}, gzip"
+
+
+def _reason(what: str) -> str:
+    """One line that a header may hold: names from the network are part of it."""
+    line = " ".join(what.split())[:_MAX_REASON]
+    return "".join(one if one.isascii() and one.isprintable() else "?" for one in line)
+
+
+def _kind(error: SecurepipError) -> str:
+    """One word for programs."""
+    if isinstance(error, VerificationError):
+        return "verification"
+    if isinstance(error, UnknownError):
+        return "unknown"
+    return "refused" if isinstance(error, RefusedError) else "unavailable"
