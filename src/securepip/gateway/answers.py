@@ -142,7 +142,7 @@ class Answers:
         self._moment: Moment | None = None
         self._fetching: Shared[_Key, VerifiedFile] = Shared()
         self._fetching_direct: Shared[tuple[str, frozenset[str]], FileAnswer] = Shared()
-        self._looked_into: set[Sha256] = set()
+        self._looked_into: OrderedDict[Sha256, None] = OrderedDict()
         self._known: OrderedDict[_Key, tuple[VerifiedFile, _Identity]] = OrderedDict()
 
     def close(self) -> None:
@@ -334,7 +334,9 @@ class Answers:
                 ) from None
         else:
             self._dependencies.check(verified.filename, data)
-        self._looked_into.add(file.sha256)
+        self._looked_into[file.sha256] = None
+        while len(self._looked_into) > _MAX_KNOWN:
+            self._looked_into.popitem(last=False)
 
     async def _fetch_direct(self, url: str, hashes: frozenset[str]) -> FileAnswer:
         return await in_pool(
