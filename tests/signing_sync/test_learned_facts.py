@@ -34,10 +34,10 @@ def signed(overlay: MadeRepository, file: OfferedFile) -> PageFile:
 
 
 def offer_without_length(index: Index, tmp_path: Path) -> OfferedFile:
-    """A wheel of which only a HEAD request tells the length; the first answer is wrong."""
-    index.speaks_json = False
+    """A wheel of which only its server tells the length; the first answer is cut short."""
+    index.speaks_json = index.serves_parts = False
     (file,) = index.offer(make_wheel(tmp_path, "app", "1.0"))
-    index.raw[f"/files/{file.filename}"] = (200, OCTETS, b"a page of a captive portal")
+    index.raw[f"/files/{file.filename}"] = (200, OCTETS, b"a part of it")
     return file
 
 
@@ -80,7 +80,7 @@ def test_an_old_length_and_metadata_are_kept_where_nobody_answers(
     run("app")
     before = signed(overlay, file)
     assert (before.size, before.core_metadata) == (len(file.data), sha256_of(file.metadata or b""))
-    index.answers_head = False
+    index.raw[f"/files/{file.filename}"] = (500, OCTETS, b"")
     index.raw[f"/files/{file.filename}.metadata"] = (500, OCTETS, b"")
     report = run("app")
     assert (report.problems, report.left_out) == ([], {})

@@ -82,8 +82,9 @@ def test_html_without_lengths_is_completed_in_one_request_for_the_whole_project(
 def test_the_json_api_counts_only_for_a_file_with_the_same_digest(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:
-    index.says_sizes, index.has_api, index.answers_head = False, True, False
+    index.says_sizes, index.has_api = False, True
     (file,) = index.offer(make_wheel(tmp_path, "app", "1.0"))
+    index.raw[f"/files/{file.filename}"] = (500, "text/plain", b"")
     entry = {"filename": file.filename, "digests": {"sha256": "0" * 64}, "size": 7}
     body = json.dumps({"releases": {"1.0": [entry, {"odd": 1}, 3]}}).encode()
     index.raw["/pypi/app/json"] = (200, "application/json", body)
@@ -97,16 +98,17 @@ def test_lengths_are_asked_for_one_by_one_at_worst_and_remembered(
     index.speaks_json = False
     index.offer(*(make_wheel(tmp_path, "app", f"1.{n}") for n in range(5)))
     assert run("app").files == 5
-    assert sum(line.startswith("HEAD ") for line in index.seen) == 5
+    # One for the length, one to see whether it is true.
+    assert sum(line.endswith(".whl") for line in index.seen) == 2 * 5
     index.offer(make_wheel(tmp_path, "app", "2.0"))
     index.seen.clear()
     assert run("app").files == 6
-    assert [line for line in index.seen if line.startswith("HEAD ")] == [
-        "HEAD /files/app-2.0-py3-none-any.whl"
-    ]
+    assert [line for line in index.seen if line.endswith(".whl")] == [
+        "GET /files/app-2.0-py3-none-any.whl"
+    ] * 2
 
 
-def test_head_requests_are_bounded_newest_first_and_the_next_sync_goes_on(
+def test_questions_for_lengths_are_bounded_newest_first_and_the_next_sync_goes_on(
     index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(details, "MAX_LENGTHS", 2)
@@ -426,7 +428,7 @@ def test_odd_entries_cost_themselves_and_not_the_page(
     assert found["app-1.1.tar.gz"] == found["app-1.2.tar.gz"] == Reason.BAD_URL
     assert found["app-1.3.tar.gz"] == found["app-1.9.tar.gz"] == Reason.BAD_URL
     assert found["app-1.4.tar.gz"] == found["app-1.5.tar.gz"] == Reason.NO_SHA256
-    assert found["app-1.8.tar.gz"] == Reason.NO_LENGTH
+    assert found["app-1.8.tar.gz"] == Reason.MISSING
 
 
 def test_several_indexes_are_united_in_their_order_and_differences_reported(

@@ -54,8 +54,9 @@ class Index:
         says_sha256: Whether its pages have digests.
         serves_metadata: Whether ``.metadata`` files are there.
         has_api: Whether it has PyPI's JSON API.
-        answers_head: Whether it answers HEAD requests.
         serves_parts: Whether it serves parts of files (range requests).
+        says_lengths: Whether its answers have a ``Content-Length``.
+        lie: Added to the length of a whole file wherever an answer of a part tells it.
         credentials: ``user:password`` that every request needs.
         etags: Whether it gives and honours ETags.
         delay: Seconds before each answer.
@@ -72,8 +73,9 @@ class Index:
     says_sha256: bool = True
     serves_metadata: bool = True
     has_api: bool = False
-    answers_head: bool = True
     serves_parts: bool = True
+    says_lengths: bool = True
+    lie: int = 0
     credentials: str = ""
     etags: bool = False
     delay: float = 0.0
@@ -213,17 +215,24 @@ def serve_index() -> Iterator[Index]:
             expected = base64.b64encode(index.credentials.encode()).decode()
             if index.credentials and self.headers.get("Authorization") != f"Basic {expected}":
                 status, body = 401, b"who are you?"
-            if not send_body and not index.answers_head:
-                status, body = 405, b""
             etag = f'"{sha256(body).hexdigest()}"'
             if index.etags and self.headers.get("If-None-Match") == etag:
                 status, body = 304, b""
             part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            whole, first = len(body), int(part[1]) if part else 0
             if part and status == 200 and index.serves_parts:
-                status, body = 206, body[int(part[1]) : int(part[2]) + 1]
+                status, body = 206, body[first : int(part[2]) + 1]
+                if not body:
+                    status = 416
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            if status == 206:
+                told = f"bytes {first}-{first + len(body) - 1}/{whole + index.lie}"
+                self.send_header("Content-Range", told)
+            if index.says_lengths:
+                self.send_header("Content-Length", str(len(body)))
+            else:
+                self.send_header("Connection", "close")
             if index.etags:
                 self.send_header("ETag", etag)
             self.end_headers()

@@ -177,14 +177,16 @@ class Transport:
                     raise error.as_transport_error() from None
         raise AssertionError("unreachable")
 
-    def head(self, url: str) -> Answer:
-        """The answer to a HEAD of ``url``, without compression, so that its length is the file's.
+    def peek(
+        self, url: str, *, headers: Mapping[str, str] | None = None, accept: Iterable[int] = (200,)
+    ) -> Answer:
+        """Status and headers of the answer to a GET of ``url``, whose body is not read.
 
         Raises:
-            TransportError: There was no answer, or not a 200.
+            TransportError: There was no answer, or one with another status than those of
+                ``accept``.
         """
-        headers = {"Accept-Encoding": "identity"}
-        with self._open("HEAD", url, 0, headers, (200,), self._deadline(0)) as (answer, _):
+        with self._open("GET", url, 0, headers, accept, self._deadline(0)) as (answer, _):
             return answer
 
     def download(

@@ -40,7 +40,7 @@ class Question:
         may_be_unchanged: Whether an unchanged source needs no second look.
         need_upload_times: Whether a file without an upload time is of no use.
         wanted: For which files servers are asked, where the index does not say everything.
-        lengths_later: Whether a file may be offered without its length.
+        lengths_later: Whether a file may be on the page before its length is known.
     """
 
     project: NormalizedName
@@ -121,22 +121,17 @@ class Reader:
         files = self._ask_apis(files, question, readings)
         learned = learn_details(files, question.wanted(files), question.facts, self._files)
         files = [_fall_back(file, question, learned.facts) for file in learned.files]
-        gone = {each.filename for each in learned.left_out}
-        files = [file for file in files if file.filename not in gone]
+        unmeasured = () if question.lengths_later else no_length(files)
         return Offered(
             project,
             kept,
-            page,
+            replace(page, remarks=(*page.remarks, *learned.remarks)),
             files=tuple(
                 _page_file(file)
                 for file in files
                 if question.lengths_later or file.size is not None
             ),
-            left_out=(
-                *page.left_out,
-                *learned.left_out,
-                *(() if question.lengths_later else no_length(files)),
-            ),
+            left_out=(*page.left_out, *learned.left_out, *unmeasured),
             learned=learned.facts,
         )
 

@@ -1,20 +1,21 @@
 """Lengths and ``.metadata`` digests that no page tells, learned from the servers of the files.
 
 Rule: no project, however many files it has or however little its index tells, costs more than
-``MAX_LENGTHS`` + ``MAX_TRIES`` small requests; and only the files that the question wants cost
-any. What is known already is never asked for.
+``MAX_LENGTHS`` questions for lengths, ``MAX_READS`` files that are read whole, and ``MAX_TRIES``
+small requests; and only the files that the question wants cost any. What is known already is never
+asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from securepip.errors import TransportError
+from securepip.errors import FormatError, TransportError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import Kind
 from securepip.signing.overlay.memory import Facts
-from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.signing.overlay.upstream.files import UpstreamFiles, is_metadata_of
 from securepip.signing.overlay.upstream.page import LeftOut, Reason, UpstreamFile
 from securepip.transport import is_local
 from securepip.transport.session import PARALLEL
@@ -22,10 +23,19 @@ from securepip.transport.session import PARALLEL
 MAX_LENGTHS = 320
 """Lengths that are asked for of one project's files at one time, the most wanted files first."""
 
+MAX_READS = 16
+"""Files of a project that are read whole for their length at one time: no server tells it."""
+
+MAX_READ_BYTES = 512 << 20
+"""Longer files are not read for their length."""
+
 MAX_TRIES = 64
 """Requests for ``.metadata`` files of which nobody says whether they exist, a project and time."""
 
 _GIVE_UP_AFTER = 3
+_REFUSED = dict.fromkeys((401, 403, 451), Reason.BLOCKED) | dict.fromkeys(
+    (404, 410), Reason.MISSING
+)
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,16 @@ class Learned:
     """What was found out.
 
     Attributes:
-        files: All files, completed as far as possible.
+        files: The files that can be had, completed as far as possible.
         facts: What is new.
-        left_out: Files that cannot be completed, with the reason.
+        left_out: The others, with the reason.
+        remarks: What is good to know, a sentence each.
     """
 
     files: tuple[UpstreamFile, ...]
     facts: Facts
     left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def learn_details(
@@ -54,8 +66,9 @@ def learn_details(
         known: What is remembered of them.
         at: Fetches.
     """
-    metadata = _try_metadata(files, wanted, known, at)
-    sizes = _measure(wanted, at)
+    sizes, refused = _measure(wanted, at)
+    at_hand = [file for file in wanted if file.filename not in refused]
+    metadata, wrong = _try_metadata(files, at_hand, known, at)
     completed = tuple(
         replace(
             file,
@@ -63,8 +76,13 @@ def learn_details(
             core_metadata=metadata.get(file.sha256, file.core_metadata),
         )
         for file in files
+        if file.filename not in refused
     )
-    return Learned(completed, Facts(sizes=sizes, metadata=metadata))
+    left_out = tuple(LeftOut(filename, reason) for filename, reason in refused.items())
+    remarks = (
+        (f"what is served as {wrong[0]}.metadata is not its metadata: left out",) if wrong else ()
+    )
+    return Learned(completed, Facts(sizes=sizes, metadata=metadata), left_out, remarks)
 
 
 def newest_first(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:
@@ -87,13 +105,71 @@ def no_length(files: Sequence[UpstreamFile]) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(f.filename, Reason.NO_LENGTH) for f in files if f.size is None)
 
 
+def _measure(
+    wanted: Sequence[UpstreamFile], at: UpstreamFiles
+) -> tuple[dict[Sha256, int], dict[str, Reason]]:
+    """The lengths that were missing, by sha256; and by name the files that cannot be had."""
+    missing = [file for file in wanted if file.size is None][:MAX_LENGTHS]
+    sizes: dict[Sha256, int] = {}
+    refused: dict[str, Reason] = {}
+    untold: list[UpstreamFile] = []
+    silent = 0
+    for batch in _batches(missing, first=_GIVE_UP_AFTER):
+        for file, answer in zip(batch, at.transport.map(_asking(at), batch), strict=True):
+            if isinstance(answer, int):
+                sizes[file.sha256] = answer
+            elif answer is None or answer.status is not None:
+                if answer is not None and answer.status in _REFUSED:
+                    refused[file.filename] = _REFUSED[answer.status]
+                else:
+                    untold.append(file)
+            else:
+                silent += 1
+        # A server that does not answer is not asked hundreds of times.
+        if silent >= _GIVE_UP_AFTER and not sizes:
+            break
+    untold = untold[:MAX_READS]
+    for file, read in zip(untold, at.transport.map(_reading(at), untold), strict=True):
+        if isinstance(read, int):
+            sizes[file.sha256] = read
+        elif isinstance(read, FormatError):
+            refused[file.filename] = Reason.WRONG_SHA256
+        elif read.status in _REFUSED:
+            refused[file.filename] = _REFUSED[read.status]
+    return sizes, refused
+
+
+def _asking(at: UpstreamFiles) -> Callable[[UpstreamFile], int | TransportError | None]:
+    def ask(file: UpstreamFile) -> int | TransportError | None:
+        try:
+            return at.length(file.url)
+        except TransportError as error:
+            return error
+
+    return ask
+
+
+def _reading(at: UpstreamFiles) -> Callable[[UpstreamFile], int | FormatError | TransportError]:
+    def read(file: UpstreamFile) -> int | FormatError | TransportError:
+        try:
+            return at.read_length(file.url, file.sha256, max_bytes=MAX_READ_BYTES)
+        except (FormatError, TransportError) as error:
+            return error
+
+    return read
+
+
 def _try_metadata(
     files: Sequence[UpstreamFile],
     wanted: Sequence[UpstreamFile],
     known: Facts,
     at: UpstreamFiles,
-) -> dict[Sha256, Sha256 | None]:
-    """Look for ``.metadata`` files that nobody told of."""
+) -> tuple[dict[Sha256, Sha256 | None], list[str]]:
+    """Look for ``.metadata`` files that nobody told of.
+
+    Returns:
+        Their digests, None for none; and the names of files beside which there is something else.
+    """
     unknown = [
         file for file in wanted if is_metadata_unknown(file) and file.sha256 not in known.metadata
     ]
@@ -101,42 +177,29 @@ def _try_metadata(
     if any(file.core_metadata and file.sha256 not in known.metadata for file in files):
         unknown = [file for file in unknown if file.has_metadata]
     found: dict[Sha256, Sha256 | None] = {}
+    wrong: list[str] = []
     missed = 0
     for batch in _batches(unknown[:MAX_TRIES], first=_GIVE_UP_AFTER):
-        digests = at.transport.map(lambda file: _digest_of_metadata(file, at), batch)
-        for file, digest in zip(batch, digests, strict=True):
-            if digest is None and not any(found.values()):
-                missed += 1
-            if not isinstance(digest, TransportError):
-                found[file.sha256] = digest
+        answers = at.transport.map(lambda file: _read_metadata(file, at), batch)
+        for file, data in zip(batch, answers, strict=True):
+            if isinstance(data, TransportError):
+                continue
+            if data is not None and not is_metadata_of(data, file.name):
+                wrong.append(file.filename)
+                data = None
+            found[file.sha256] = None if data is None else sha256_of(data)
+            missed += data is None and not any(found.values())
         if missed >= _GIVE_UP_AFTER:
             break
-    return found
+    return found, wrong
 
 
-def _digest_of_metadata(file: UpstreamFile, at: UpstreamFiles) -> Sha256 | TransportError | None:
+def _read_metadata(file: UpstreamFile, at: UpstreamFiles) -> bytes | TransportError | None:
     """None when there is certainly none; an error when nobody can tell."""
     try:
-        return sha256_of(at.metadata(file.url))
+        return at.metadata(file.url)
     except TransportError as error:
         return None if error.status in (403, 404, 410) else error
-
-
-def _measure(wanted: Sequence[UpstreamFile], at: UpstreamFiles) -> dict[Sha256, int]:
-    """Ask for the lengths that are missing."""
-    missing = [file for file in wanted if file.size is None][:MAX_LENGTHS]
-    sizes: dict[Sha256, int] = {}
-    refused = 0
-    for batch in _batches(missing, first=_GIVE_UP_AFTER):
-        lengths = at.transport.map(lambda file: at.length(file.url), batch)
-        for file, size in zip(batch, lengths, strict=True):
-            if size is None:
-                refused += 1
-            else:
-                sizes[file.sha256] = size
-        if refused >= _GIVE_UP_AFTER and not sizes:
-            break
-    return sizes
 
 
 def _batches(files: Sequence[UpstreamFile], *, first: int) -> Iterator[Sequence[UpstreamFile]]:

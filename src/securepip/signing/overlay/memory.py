@@ -20,12 +20,14 @@ from packaging.utils import NormalizedName
 from securepip.formats.digests import Sha256
 from securepip.signing.overlay.upstream.interface import Reading
 
+# What an earlier version had learned in `learned_file`, it had believed without looking at it.
 _SCHEMA = """
+DROP TABLE IF EXISTS learned_file;
 CREATE TABLE IF NOT EXISTS upstream_page (
     project TEXT PRIMARY KEY, settings TEXT NOT NULL, readings TEXT NOT NULL,
     page TEXT NOT NULL, review_at REAL
 );
-CREATE TABLE IF NOT EXISTS learned_file (
+CREATE TABLE IF NOT EXISTS learned (
     project TEXT NOT NULL, sha256 TEXT NOT NULL,
     size INTEGER, size_at REAL, metadata TEXT, metadata_at REAL, requirements TEXT,
     PRIMARY KEY (project, sha256)
@@ -121,7 +123,7 @@ class Memory:
         """All that is known of the project's distributions at ``now`` (Unix time)."""
         rows = self._connection.execute(
             "SELECT sha256, size, size_at, metadata, metadata_at, requirements"
-            " FROM learned_file WHERE project = ?",
+            " FROM learned WHERE project = ?",
             (project,),
         )
         fresh = now - RECHECK_SECONDS
@@ -155,7 +157,7 @@ class Memory:
         ]
         with self._connection:
             self._connection.executemany(
-                "INSERT INTO learned_file VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                "INSERT INTO learned VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " size = coalesce(excluded.size, size),"
                 " size_at = coalesce(excluded.size_at, size_at),"
                 " metadata = coalesce(excluded.metadata, metadata),"
@@ -179,7 +181,7 @@ class Memory:
             metadata: Those of which it says nothing of a ``.metadata`` file.
         """
         rows = self._connection.execute(
-            "SELECT sha256, size_at, metadata_at FROM learned_file WHERE project = ?", (project,)
+            "SELECT sha256, size_at, metadata_at FROM learned WHERE project = ?", (project,)
         )
         learned = [
             moment
@@ -199,7 +201,7 @@ class Memory:
         with self._connection:
             for project, sha256 in files:
                 deleted = self._connection.execute(
-                    "DELETE FROM learned_file WHERE project = ? AND sha256 = ?", (project, sha256)
+                    "DELETE FROM learned WHERE project = ? AND sha256 = ?", (project, sha256)
                 )
                 if deleted.rowcount:
                     forgotten.append(project)

@@ -40,7 +40,7 @@ from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.repository.repository import Published, Repository
 from securepip.transport import Transport
 
-_WORTH_ANOTHER_TRY = {Reason.NO_LENGTH}
+_WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING}
 """What the next question may find out although no page has changed."""
 
 
@@ -124,7 +124,8 @@ class Overlay:
         self._repository = repository
         self._rules = rules
         self._now = rules.now.timestamp()
-        self._settings = f"1 min_age={rules.min_age}"
+        # The number changes when what may be signed does: then every page is judged again.
+        self._settings = f"2 min_age={rules.min_age}" + (" pages alone" if pages_alone else "")
         self._pages_alone = pages_alone
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)

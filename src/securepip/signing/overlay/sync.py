@@ -234,7 +234,8 @@ class _Sync:
 
     def _read_requirements(self, step: NeedRequirements) -> _Read:
         located = [self._locate(step.project, file) for file in step.group]
-        return _Read(step.project, step.group[0], find_requirements(located, self._overlay.files))
+        found = find_requirements(step.project, located, self._overlay.files)
+        return _Read(step.project, step.group[0], found)
 
     def _locate(self, project: NormalizedName, file: PageFile) -> PageFile:
         """``file`` with an absolute URL: the repository's own files are in its folder."""

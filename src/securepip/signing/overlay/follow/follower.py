@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from securepip.errors import FormatError
+from securepip.formats.core_metadata import parse_dependency
 from securepip.formats.digests import Sha256
 from securepip.formats.layout import parse_project
 from securepip.formats.page import PageFile, ProjectPage
@@ -185,9 +186,9 @@ class Follower:
         steps: list[Step] = []
         for line in lines:
             try:
-                requirement = Requirement(line)
+                requirement = parse_dependency(line)
                 target = _want(requirement)
-            except (InvalidRequirement, FormatError):
+            except FormatError:
                 continue
             if requirement.url is None and counts(requirement, want.extras):
                 certain = requirement.marker is None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, TransportError
 from securepip.formats.core_metadata import (
@@ -23,13 +23,15 @@ from securepip.formats.core_metadata import (
     BoundedTarInfo,
     bounded_members,
     parse_core_metadata,
+    parse_dependency,
     read_core_metadata,
     read_wheel_metadata,
 )
 from securepip.formats.digests import sha256_of, sha256_of_stream
+from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile
 from securepip.signing.overlay.follow.choice import is_wheel
-from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.signing.overlay.upstream.files import UpstreamFiles, is_metadata_of
 from securepip.transport import file_url_to_path, is_local
 
 if sys.version_info >= (3, 11):
@@ -65,29 +67,32 @@ class Found:
     failed: bool = False
 
 
-def find_requirements(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
+def find_requirements(
+    project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles
+) -> Found:
     """Read the requirements of the first of ``group``; the others have the same metadata digest.
 
     Called from several threads; raises nothing.
     """
     try:
-        return _find(group, at)
+        return _find(project, group, at)
     except Exception as error:
         # Whatever a distribution holds must not stop the work on others.
         remark = f"the requirements of {group[0].filename} cannot be read: {error!r:.200}"
         return Found(remark=remark, failed=True)
 
 
-def _find(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
+def _find(project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles) -> Found:
     file = group[0]
-    if file.core_metadata is not None and not is_local(file.url):
+    name = parse_distribution(file.filename, project)
+    if file.core_metadata is not None and name is not None and not is_local(file.url):
         # Mirrors may have the `.metadata` of one wheel and not of its sister.
         for each in group[:_TRIES]:
             try:
                 data = at.metadata(each.url)
             except TransportError:
                 continue
-            if sha256_of(data) == file.core_metadata:
+            if sha256_of(data) == file.core_metadata and is_metadata_of(data, name):
                 return _parsed(data, (), file)
         inside = _read_end(file, at)
         if inside is not None and sha256_of(inside) == file.core_metadata:
@@ -203,7 +208,7 @@ def _bounded(member: IO[bytes]) -> bytes:
 
 def _is_requirement(line: str) -> bool:
     try:
-        Requirement(line)
-    except InvalidRequirement:
+        parse_dependency(line)
+    except FormatError:
         return False
     return True

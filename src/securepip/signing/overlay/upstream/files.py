@@ -5,16 +5,21 @@ Rule: the credentials of an index go to its own host alone, and no URL that hold
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from typing import IO, BinaryIO
 
-from securepip.errors import TransportError
-from securepip.formats.core_metadata import MAX_METADATA_BYTES
+from securepip.errors import FormatError
+from securepip.formats.core_metadata import MAX_METADATA_BYTES, parse_core_metadata
+from securepip.formats.digests import Sha256, sha256_of_stream
+from securepip.formats.distribution import DistributionName
 from securepip.formats.layout import METADATA_SUFFIX
 from securepip.signing.overlay.upstream.credentials import Credentials
 from securepip.signing.overlay.upstream.page import MAX_FILE_BYTES
 from securepip.signing.overlay.upstream.remote_file import open_remote
-from securepip.transport import Transport
+from securepip.transport import Answer, Transport
+
+_MAX_DIGITS = 18
 
 
 class UpstreamFiles:
@@ -53,12 +58,77 @@ class UpstreamFiles:
         return open_remote(self._credentials.add(url), size, self.transport)
 
     def length(self, url: str) -> int | None:
-        """The length in bytes of the distribution at ``url``; None when the server does not say."""
-        try:
-            headers = self.transport.head(self._credentials.add(url)).headers
-        except TransportError:
+        """The length in bytes of the distribution at ``url``, as far as its server can be believed.
+
+        A GET for the first byte is asked, not a HEAD: some stores sign an address for GET alone,
+        and many servers answer HEAD with nothing or with a lie. Where the server serves parts, the
+        last byte has to be where the length says. Where it does not, the length is that of the
+        answer itself.
+
+        Returns:
+            The length; None when the server does not say, or contradicts itself.
+
+        Raises:
+            TransportError: There was no answer, or an error (its ``status``).
+        """
+        address = self._credentials.add(url)
+        first = self.transport.peek(address, headers=_part(0, 0), accept=(200, 206))
+        kind = first.headers.get("Content-Type", "")
+        if "Content-Encoding" in first.headers or kind.startswith("text/html"):
+            # Compressed on the way, or a page of somebody else: of a proxy, of a log-in.
             return None
-        length = headers.get("Content-Length", "")
-        if "Content-Encoding" in headers or not (length.isascii() and length.isdigit()):
+        if first.status == 200:
+            return _number(first.headers.get("Content-Length", ""))
+        length = _total(first)
+        if not length:
             return None
-        return int(length) if int(length[:20]) <= MAX_FILE_BYTES else None
+        # One byte more than there should be: of a longer file, two come.
+        last = self.transport.get(
+            address, max_bytes=2, headers=_part(length - 1, length), accept=(206,)
+        )
+        return length if len(last.body) == 1 and _total(last) == length else None
+
+    def read_length(self, url: str, sha256: Sha256, *, max_bytes: int) -> int:
+        """The length of the distribution at ``url``, which is read to its end and verified.
+
+        Raises:
+            FormatError: It has another sha256.
+            TooLargeError: It is longer than ``max_bytes``.
+            TransportError: It did not come.
+        """
+        with tempfile.TemporaryFile(prefix="securepip-") as stream:
+            self.download(url, stream, max_bytes=max_bytes)
+            stream.seek(0)
+            found, length = sha256_of_stream(stream)
+        if found != sha256:
+            raise FormatError("its bytes are not those that the index says (sha256)")
+        return length
+
+
+def is_metadata_of(data: bytes, name: DistributionName) -> bool:
+    """Whether ``data`` is core metadata of that project and version.
+
+    A server may answer with a page of its own, with nothing, or with the distribution: signed as
+    its metadata, that would stop every install.
+    """
+    try:
+        metadata = parse_core_metadata(data)
+    except FormatError:
+        return False
+    return (metadata.project, metadata.version) == (name.project, name.version)
+
+
+def _part(first: int, last: int) -> dict[str, str]:
+    return {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
+
+
+def _total(answer: Answer) -> int | None:
+    """The length of the whole file, of which ``answer`` is a part (RFC 9110, 14.4)."""
+    _, slash, total = answer.headers.get("Content-Range", "").partition("/")
+    return _number(total) if slash else None
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS:
+        return None
+    return int(text) if 0 < int(text) <= MAX_FILE_BYTES else None

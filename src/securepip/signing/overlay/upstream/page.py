@@ -27,6 +27,12 @@ _SECRET_PART = re.compile(
 )
 _SECRET_KEYS = {"sig", "exp", "key", "ttl", "nonce", "se", "sp", "spr", "sr", "st", "sv", "sid"}
 
+_TIME = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d:\d\d)(\.(?P<fraction>\d{1,9}))?"
+    r"(?P<offset>[Zz]|[+-]\d\d:?\d\d)",
+    re.ASCII,
+)
+
 MAX_FILE_BYTES = 1 << 40
 """A length beyond it is none: no distribution is as large as a terabyte."""
 
@@ -39,6 +45,7 @@ class Reason(Enum):
     SIGNED_URL = "a URL with a signature or an expiry in it, which would not last"
     NO_SHA256 = "no sha256"
     NO_LENGTH = "no length"
+    BLOCKED = "not to be had: its server refuses it"
     NO_UPLOAD_TIME = "no upload time, which --min-age needs"
     MISSING = "listed, but not there"
     WRONG_SHA256 = "not what the index says (sha256)"
@@ -148,18 +155,27 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
         sha256 = parse_sha256(offer.sha256)
     except FormatError:
         return left_out(Reason.NO_SHA256)
+    metadata = _optional_sha256(offer.core_metadata)
     return UpstreamFile(
         filename=offer.filename,
         name=name,
         url=url,
         sha256=sha256,
-        size=offer.size if offer.size is not None and 0 <= offer.size <= MAX_FILE_BYTES else None,
+        size=plausible_size(offer.size),
         requires_python=clean(offer.requires_python),
         upload_time=_utc(offer.upload_time),
         yanked=clean(offer.yanked),
         has_metadata=offer.has_metadata,
-        core_metadata=_optional_sha256(offer.core_metadata),
+        # Some servers give the digest of the file itself.
+        core_metadata=None if metadata == sha256 else metadata,
     )
+
+
+def plausible_size(size: object) -> int | None:
+    """``size`` if it can be the length of a distribution, none of which is empty."""
+    if not isinstance(size, int) or isinstance(size, bool):
+        return None
+    return size if 0 < size <= MAX_FILE_BYTES else None
 
 
 def has_secret_query(url: str) -> bool:
@@ -171,6 +187,21 @@ def has_secret_query(url: str) -> bool:
         if lowered in _SECRET_KEYS or _SECRET_PART.search(lowered):
             return True
     return False
+
+
+def parse_upload_time(text: object) -> datetime | None:
+    """The moment that an index gives (RFC 3339), with ``Z`` or another offset; None for none."""
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    offset = "+00:00" if found["offset"] in ("Z", "z") else found["offset"]
+    if ":" not in offset:
+        offset = f"{offset[:3]}:{offset[3:]}"
+    fraction = (found["fraction"] or "").ljust(6, "0")[:6]
+    try:
+        return datetime.fromisoformat(f"{found['date']}T{found['time']}.{fraction}{offset}")
+    except ValueError:
+        return None
 
 
 def filename_of(url: str) -> str:

@@ -16,9 +16,12 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, TransportError
 from securepip.formats.digests import Sha256, parse_sha256
-from securepip.formats.page import parse_time
 from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT, get_page
-from securepip.signing.overlay.upstream.page import MAX_FILE_BYTES, UpstreamFile
+from securepip.signing.overlay.upstream.page import (
+    UpstreamFile,
+    parse_upload_time,
+    plausible_size,
+)
 from securepip.transport import Transport
 
 _SIMPLE = "/simple/"
@@ -58,9 +61,12 @@ class ProjectJson:
             answer = get_page(self._transport, url)
             with ONE_DOCUMENT:
                 found = _parse(json.loads(answer.body))
-        except (TransportError, *_UNREADABLE):
+        except TransportError:
             if self._answered is None:
                 self._answered = False
+            return {}
+        except _UNREADABLE:
+            # This project's answer is odd; that says nothing of the others.
             return {}
         self._answered = True
         return found
@@ -78,7 +84,10 @@ def fill(file: UpstreamFile, details: Mapping[tuple[str, Sha256], Details]) -> U
         has_metadata=found.has_metadata if file.has_metadata is None else file.has_metadata,
         core_metadata=(
             found.core_metadata
-            if file.core_metadata is None and file.has_metadata is not False
+            if file.core_metadata is None
+            and file.has_metadata is not False
+            # Some servers give the digest of the file itself.
+            and found.core_metadata != file.sha256
             else file.core_metadata
         ),
     )
@@ -101,17 +110,12 @@ def _details(entry: dict[str, Any]) -> Details:
         entry.get(key) for key in ("size", "upload_time_iso_8601", "core-metadata")
     )
     try:
-        upload_time = parse_time(moment) if isinstance(moment, str) else None
-    except ValueError:
-        upload_time = None
-    try:
         core_metadata = parse_sha256(metadata["sha256"]) if isinstance(metadata, dict) else None
     except (KeyError, FormatError):
         core_metadata = None
-    plausible = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_FILE_BYTES
     return Details(
-        size if plausible else None,
-        upload_time,
+        plausible_size(size),
+        parse_upload_time(moment),
         None if metadata is None else bool(metadata),
         core_metadata,
     )

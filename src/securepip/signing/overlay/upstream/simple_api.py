@@ -18,7 +18,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
-from securepip.formats.page import JSON_TYPE, parse_time
+from securepip.formats.page import JSON_TYPE
 from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT
 from securepip.signing.overlay.upstream.page import (
     LeftOut,
@@ -28,6 +28,8 @@ from securepip.signing.overlay.upstream.page import (
     clean,
     filename_of,
     judge,
+    parse_upload_time,
+    plausible_size,
 )
 from securepip.transport import redact
 
@@ -136,17 +138,13 @@ def _json_offer(entry: Any) -> Offer | None:
     size, yanked, moment = entry.get("size"), entry.get("yanked"), entry.get("upload-time")
     # PEP 714: the old name counts where the new one is not given.
     metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
-    try:
-        upload_time = parse_time(moment) if isinstance(moment, str) else None
-    except ValueError:
-        upload_time = None
     return Offer(
         filename=filename,
         url=url,
         sha256=_text(hashes.get("sha256")) if isinstance(hashes, dict) else None,
-        size=size if isinstance(size, int) and not isinstance(size, bool) else None,
+        size=plausible_size(size),
         requires_python=_text(entry.get("requires-python")),
-        upload_time=upload_time,
+        upload_time=parse_upload_time(moment),
         yanked=(yanked if isinstance(yanked, str) else "") if yanked else None,
         has_metadata=None if metadata is None else bool(metadata),
         core_metadata=_text(metadata.get("sha256")) if isinstance(metadata, dict) else None,
