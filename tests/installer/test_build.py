@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import lzma
 import sys
-import tarfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from packaging.utils import canonicalize_name, parse_sdist_filename
+from packaging.utils import parse_sdist_filename
 
 from securepip.dirs import Seal
-from securepip.errors import FormatError, InstallationError, VerificationError
+from securepip.errors import InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.digests import Sha256, sha256_of
-from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile
-from securepip.index.types import _SEAL, UserDirectory, UserFile, VerifiedFile
+from securepip.index.types import _SEAL, UserDirectory, VerifiedFile
 from securepip.installer import HandOff, install
 from securepip.installer.build.backend import Backend, BuildSystem
 from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
 from securepip.installer.build.source import Build, BuildSettings
-from securepip.installer.build.unpack import unpack_sdist
 from securepip.installer.sdists import _lacking
 from securepip.resolver.plan import PlannedFile
 from tests.installer.conftest import hand_off, installed
@@ -266,46 +259,6 @@ def test_a_build_that_makes_another_release_is_refused(
     path = make_sdist(tmp_path / "store", "one", "1", metadata=metadata_text(name, version))
     with pytest.raises(VerificationError, match="another release"):
         build_wheel(verified_sdist(path), settings)
-
-
-@pytest.mark.parametrize("member", ["../out", "one-1/../../out", "one-1/link"])
-def test_an_sdist_that_leaves_its_folder_is_refused(tmp_path: Path, member: str) -> None:
-    path = tmp_path / "one-1.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        info = tarfile.TarInfo(member)
-        if member.endswith("link"):
-            info.type, info.linkname = tarfile.SYMTYPE, "/etc"
-        tar.addfile(info, io.BytesIO())
-    folder = tmp_path / "unpacked"
-    folder.mkdir()
-    with pytest.raises(FormatError):
-        unpack_sdist(verified_sdist(path), folder)
-    assert not list(tmp_path.rglob("out"))
-
-
-def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
-    path = tmp_path / "one-1.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("one-1/setup.py", "")
-        archive.writestr("../one-1/out", "")
-    folder = tmp_path / "unpacked"
-    folder.mkdir()
-    top = unpack_sdist(verified_sdist(path), folder)
-    assert sorted(each.name for each in top.iterdir()) == ["out", "setup.py"]
-
-
-@pytest.mark.parametrize("suffix", ["tar.lzma", "tlz", "txz"])
-def test_sdists_may_be_packed_in_any_way_that_pip_knows(tmp_path: Path, suffix: str) -> None:
-    sdist = make_sdist(tmp_path, "one", "1")
-    packed = tmp_path / f"one-1.{suffix}"
-    form = lzma.FORMAT_XZ if suffix == "txz" else lzma.FORMAT_ALONE
-    packed.write_bytes(lzma.compress(gzip.decompress(sdist.read_bytes()), form))
-    assert parse_distribution(packed.name, canonicalize_name("one")) is not None
-    folder = tmp_path / "unpacked"
-    folder.mkdir()
-    sha256, size = sha256_of(packed.read_bytes()), packed.stat().st_size
-    source = UserFile(packed, packed.name, sha256, size, packed.as_uri(), "named")
-    assert (unpack_sdist(source, folder) / "PKG-INFO").is_file()
 
 
 def test_nobody_else_makes_a_built_wheel(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ MAX_METADATA_BYTES = 10_000_000
 _MAX_MEMBERS = 200_000
 _MAX_PASSED_BYTES = 2 << 30
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_COPIES = 10
 _HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -239,10 +240,19 @@ def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
                 f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
                 f"does not start with {project!r}"
             )
-        if len(own) != 1:
+        if len(set(own)) != 1:
             raise FormatError(f"{filename} has {len(own)} METADATA files of its own, not one")
-        with archive.open(own[0]) as member:
-            return _read_bounded(member, filename)
+        # Some tools write a member twice. Of two with one name pip reads the last.
+        listed = [info for info in archive.infolist() if info.filename == own[0]]
+        if len(listed) > _MAX_COPIES:
+            raise FormatError(f"{filename} has METADATA {len(listed)} times")
+        read = set()
+        for info in listed:
+            with archive.open(info) as member:
+                read.add(_read_bounded(member, filename))
+        if len(read) != 1:
+            raise FormatError(f"{filename} has METADATA twice, with different contents")
+        return read.pop()
 
 
 def _read_sdist(path: Path, filename: str) -> bytes:

@@ -142,7 +142,8 @@ def _dist_info(members: Iterable[str], wheel: str) -> str:
     Raises:
         VerificationError: There is another, or a file of it that goes by two names.
     """
-    folders, seen = set(), set()
+    folders: set[str] = set()
+    seen: dict[str, str] = {}
     for member in members:
         path = member.rstrip("/")
         first, _, rest = path.partition("/")
@@ -152,13 +153,14 @@ def _dist_info(members: Iterable[str], wheel: str) -> str:
         folder = normal.partition("/")[0]
         if not folder.lower().endswith(".dist-info"):
             continue
-        if normal != path or (normal.lower() in seen and member == path):
+        # A member that the archive has twice under one name is one file for pip: the last one.
+        if normal != path or seen.get(normal.lower(), member) != member:
             raise VerificationError(
                 f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
                 meaning="It would take the place of what was verified. Nothing was installed.",
             )
         folders.add(folder)
-        seen.add(normal.lower())
+        seen[normal.lower()] = member
     if len(folders) != 1:
         found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
         raise VerificationError(

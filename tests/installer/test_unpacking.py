@@ -1,0 +1,183 @@
+"""Unpacking of source distributions: as pip does it, within bounds, and never out of the folder."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from securepip.errors import FormatError
+from securepip.formats.digests import sha256_of
+from securepip.formats.distribution import parse_distribution
+from securepip.index.types import UserFile
+from securepip.installer.build import unpack
+from securepip.installer.build.unpack import unpack_sdist
+from tests.support.wheels import make_sdist
+
+SYM, HARD, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
+Member = tuple[str, bytes, str]
+"""A name, a kind, and what it links to or holds."""
+
+
+def pack(folder: Path, members: Iterable[Member]) -> UserFile:
+    path = folder / "one-1.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, kind, rest in members:
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            if kind in (SYM, HARD):
+                info.linkname = rest
+                tar.addfile(info)
+            else:
+                info.size = len(rest)
+                tar.addfile(info, io.BytesIO(rest.encode()))
+    return named(path)
+
+
+def named(path: Path) -> UserFile:
+    data = path.read_bytes()
+    return UserFile(path, path.name, sha256_of(data), len(data), path.as_uri(), "named")
+
+
+def unpacked(source: UserFile, folder: Path) -> Path:
+    place = folder / "unpacked"
+    place.mkdir()
+    return unpack_sdist(source, place)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../out", tarfile.REGTYPE, "")],
+        [("one-1/../../out", tarfile.REGTYPE, "")],
+        [("one-1/link", SYM, "/etc")],
+        [("one-1/link", SYM, "../../out")],
+        [("one-1/link", SYM, ".."), ("one-1/link/out", tarfile.REGTYPE, "")],
+        [("one-1/a", SYM, "."), ("one-1/a/out", tarfile.REGTYPE, "")],
+        [("one-1/a/b/l", SYM, "../.."), ("one-1/out", SYM, "a/b/l/../..")],
+        [("one-1/l", tarfile.DIRTYPE, ""), ("one-1/x", SYM, "l/.."), ("one-1/l", SYM, "..")],
+        [("one-1/out", FIFO, "")],
+        [("one-1/out", tarfile.CHRTYPE, "")],
+    ],
+)
+def test_an_sdist_that_leaves_its_folder_is_refused(tmp_path: Path, members: list[Member]) -> None:
+    with pytest.raises(FormatError, match=r"one-1\.tar\.gz cannot be unpacked"):
+        unpacked(pack(tmp_path, members), tmp_path)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "unpacked" / "out").exists()
+
+
+def test_an_sdist_is_unpacked_the_same_where_python_has_no_filter_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    top = unpacked(named(make_sdist(tmp_path, "one", "1")), tmp_path)
+    assert (top.name, (top / "PKG-INFO").is_file()) == ("one-1", True)
+
+
+def test_links_and_modes_are_pips(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, mode in (("setup.py", 0o4755), ("data", 0o600)):
+            info = tarfile.TarInfo(f"one-1/{name}")
+            info.mode, info.size, info.mtime = mode, 4, 1_000_000_000
+            tar.addfile(info, io.BytesIO(b"text"))
+        # A member may be replaced by a later one, and a hard link be written without the top.
+        for name, kind, target in (
+            ("data", HARD, "one-1/setup.py"),
+            ("inside", SYM, "setup.py"),
+            ("later", SYM, "made-by-the-build"),
+            ("lost", HARD, "setup.py"),
+        ):
+            link = tarfile.TarInfo(f"one-1/{name}")
+            link.type, link.linkname = kind, target
+            tar.addfile(link)
+    top = unpacked(named(path), tmp_path)
+    assert sorted(each.name for each in top.iterdir()) == ["data", "inside", "later", "setup.py"]
+    assert stat.S_IMODE((top / "setup.py").stat().st_mode) == 0o777 & ~_umask() | 0o111
+    assert (top / "setup.py").stat().st_mtime == 1_000_000_000
+    assert (top / "data").read_text() == "text"
+    assert (top / "data").stat().st_ino != (top / "setup.py").stat().st_ino
+    assert (top / "inside").readlink() == Path("setup.py")
+
+
+def _umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize(("limit", "most"), [("_MAX_MEMBERS", 3), ("_MAX_UNPACKED_BYTES", 30)])
+def test_an_sdist_is_unpacked_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str, most: int
+) -> None:
+    members = [(f"one-1/{number}", tarfile.REGTYPE, "0123456789") for number in range(4)]
+    if kind == "tar":
+        source = pack(tmp_path, members)
+    else:
+        with zipfile.ZipFile(tmp_path / "one-1.zip", "w") as archive:
+            for name, _, text in members:
+                archive.writestr(name, text)
+        source = named(tmp_path / "one-1.zip")
+    (tmp_path / "fits").mkdir()
+    assert unpacked(source, tmp_path / "fits").name == "one-1"
+    monkeypatch.setattr(unpack, limit, most)
+    with pytest.raises(FormatError, match="more than"):
+        unpacked(source, tmp_path)
+
+
+def test_hard_links_count_with_what_they_link_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pack(
+        tmp_path,
+        [
+            ("one-1/a", tarfile.REGTYPE, "0123456789"),
+            *((f"one-1/{n}", HARD, "one-1/a") for n in "bcd"),
+        ],
+    )
+    monkeypatch.setattr(unpack, "_MAX_UNPACKED_BYTES", 30)
+    with pytest.raises(FormatError, match="more than 30 bytes"):
+        unpacked(source, tmp_path)
+
+
+def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one-1/", "")
+        archive.writestr("one-1/setup.py", "")
+        script = zipfile.ZipInfo("one-1/configure")
+        script.external_attr = (stat.S_IFREG | 0o755) << 16
+        archive.writestr(script, "")
+    top = unpacked(named(path), tmp_path)
+    assert sorted(each.name for each in top.iterdir()) == ["configure", "setup.py"]
+    assert os.access(top / "configure", os.X_OK)
+    assert not (top / "setup.py").stat().st_mode & stat.S_IXUSR
+
+
+def test_a_zip_file_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one-1/../../out", "")
+    with pytest.raises(FormatError, match="outside"):
+        unpacked(named(path), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["tar.lzma", "tlz", "txz"])
+def test_sdists_may_be_packed_in_any_way_that_pip_knows(tmp_path: Path, suffix: str) -> None:
+    sdist = make_sdist(tmp_path, "one", "1")
+    packed = tmp_path / f"one-1.{suffix}"
+    form = lzma.FORMAT_XZ if suffix == "txz" else lzma.FORMAT_ALONE
+    packed.write_bytes(lzma.compress(gzip.decompress(sdist.read_bytes()), form))
+    assert parse_distribution(packed.name, canonicalize_name("one")) is not None
+    assert (unpacked(named(packed), tmp_path) / "PKG-INFO").is_file()
