@@ -108,6 +108,24 @@ def test_a_record_that_names_the_files_of_others_compiles_none_of_them(
     assert list(victim.parent.iterdir()) == [victim]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_of_metadata_may_be_there_twice_but_only_with_the_same_bytes(
+    python: Path, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path / "store", "one", "1")
+    member = "one-1.dist-info/METADATA"
+    with zipfile.ZipFile(wheel, "a") as archive:
+        metadata = archive.read(member)
+        archive.writestr(member, metadata)
+    install([hand_off(wheel)], python)
+    assert installed(python) == {"one": "1"}
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr(member, metadata + b"Requires-Dist: evil\n")
+    for planned in (metadata, metadata + b"Requires-Dist: evil\n"):
+        with pytest.raises(FormatError, match="METADATA twice, with different contents"):
+            install([hand_off(wheel, core_metadata=planned)], python)
+
+
 def test_pip_fetches_nothing_that_a_wheel_points_to(python: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)

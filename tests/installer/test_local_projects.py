@@ -111,6 +111,23 @@ def test_the_environment_may_be_named_from_here(machine: Machine, project: Path)
     assert done.code == 0, done.err
 
 
+def test_a_folder_that_is_named_from_here_is_recorded_with_its_whole_path(
+    machine: Machine, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.parent)
+    project.rename(project.with_name("x"))
+    options = ("--no-index", "--no-build-isolation")
+    said = []
+    for tool in (machine.pip, machine.run):
+        words = ("install", *options, "-e", "file:x#egg=one")
+        python = ("--python", machine.environment) if tool == machine.run else ()
+        assert tool(*words, *python).code == 0
+        said.append((machine.site_packages / "one-1.0.dist-info" / "direct_url.json").read_text())
+        machine.pip("uninstall", "-y", "one")
+    assert said[0] == said[1]
+    assert project.with_name("x").as_uri() in said[1]
+
+
 def test_a_folder_is_installed_anew_each_time(machine: Machine, project: Path) -> None:
     assert machine.process("install", "--python", machine.environment, project).code == 0
     (project / "b.py").write_text(_BACKEND.replace('"EDITABLE', '"CHANGED'))

@@ -128,8 +128,9 @@ def parse_link(url: str) -> UserLink:
     stated = HASH.search(parts.fragment)
     path = url_to_path(url) if parts.scheme.lower() == "file" else None
     plain = urlunsplit(parts._replace(fragment=""))
-    if path is not None and "../" in plain:
-        path = Path(os.path.normpath(path))
+    if path is not None and ("../" in plain or not path.is_absolute()):
+        # As pip: relative to where the command runs, with `file:sub/x` as with `./sub/x`.
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - `..` too
         plain = path_to_url(str(path))
     return UserLink(
         url=f"file://{plain[5:]}" if path and not plain.startswith("file://") else plain,
