@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
     from securepip.transport import Transport
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @dataclass(frozen=True)
@@ -201,3 +205,15 @@ def _flag(option: str, value: str) -> bool:
         return to_flag(value)
     except ValueError:
         raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
+
+
+def parse_age(text: str) -> timedelta:
+    """The time that ``12h``, ``7d`` or ``2w`` says.
+
+    Raises:
+        ArgumentTypeError: It says none.
+    """
+    found = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"not a number of hours, days or weeks (7d): {text!r}")
+    return int(found[1]) * _UNITS[found[2]]

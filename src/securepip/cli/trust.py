@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from securepip.cli import console
+from securepip.cli import console, first_use
 from securepip.cli.options import (
     Network,
     add_general_options,
@@ -82,6 +82,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
     for command in verbs.choices.values():
         add_general_options(command)
+    first_use.add_to(verbs)
     for command in (add, refresh):
         add_network_options(command)
     apply_configuration(parser, "trust")

@@ -47,6 +47,7 @@ from securepip.formats.layout import (
     page_target,
 )
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
+from securepip.index.on_demand import Signers
 from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.transport import Transport, join_url, redact
@@ -139,6 +140,7 @@ class VerifiedIndex:
         trust: Who is believed, for what.
         transport: Fetches everything.
         store: Keeps what was verified.
+        signers: Who signs what is about to be looked up, for repositories of this machine's own.
     """
 
     def __init__(
@@ -146,18 +148,24 @@ class VerifiedIndex:
         trust: Trust,
         transport: Transport,
         store: Store,
+        signers: Signers | None = None,
     ) -> None:
+        self._signers = signers or {}
+        self._states: dict[str, bytes] = {}
+        self._announced: dict[tuple[NormalizedName, str], None] = {}
         self._trust = trust
         self._transport = transport
         self._store = store
         self._sessions: dict[str, Session] = {}
         self._pages: dict[NormalizedName, LocatedPage | None] = {}
+        self._read: dict[NormalizedName, tuple[tuple[TrustedRepository, TargetFile], ...]] = {}
         self._early: dict[Sha256, Future[tuple[Sha256, bytes]]] = {}
 
     def limited_to(self, names: Sequence[str]) -> VerifiedIndex:
         """The same sessions, with only these repositories, as ``Trust.limited_to``."""
-        limited = VerifiedIndex(self._trust.limited_to(names), self._transport, self._store)
-        limited._sessions = self._sessions
+        trust = self._trust.limited_to(names)
+        limited = VerifiedIndex(trust, self._transport, self._store, self._signers)
+        limited._sessions, limited._states = self._sessions, self._states
         return limited
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
@@ -170,6 +178,7 @@ class VerifiedIndex:
         with suppress(SecurepipError):
             for name, names in wanted.items():
                 repository = self._trust.named(name)
+                self._prepare_pages(name, names)
                 session = self._session(repository)
                 session.prefetch(page_target(project) for project in names)
                 for project in names:
@@ -188,6 +197,9 @@ class VerifiedIndex:
             located = self._located(project)
             if located is None:
                 return
+            if located.repository.name in self._signers:
+                self._announced |= {(project, file.filename): None for file in files[:_MAX_EARLY]}
+                return
             for file in files[:_MAX_EARLY]:
                 if file.core_metadata is not None:
                     url = join_url(located.url, file.url) + METADATA_SUFFIX
@@ -198,6 +210,7 @@ class VerifiedIndex:
 
     def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
         """As ``Index.core_metadata``."""
+        ((_, file),) = self._chosen([(project, file)])
         if file.core_metadata is not None:
             with suppress(TransportError):
                 return self.read_metadata(self._required(project), file)
@@ -214,7 +227,7 @@ class VerifiedIndex:
             wanted: Projects and files of their verified pages.
             progress: Called with the bytes received and the bytes expected, from several threads.
         """
-        found = [(self._required(project), file) for project, file in wanted]
+        found = [(self._required(project), file) for project, file in self._chosen(wanted)]
         self.prefetch_files(found)
         signed = [self.signed_file(located, file) for located, file in found]
         meter = _Meter(progress, sum(one.target.length for one in signed))
@@ -232,6 +245,9 @@ class VerifiedIndex:
             found: list[tuple[TrustedRepository, TargetFile]] = []
             for name in assignment.repositories:
                 repository = self._trust.named(name)
+                self._prepare_pages(name, [project])
+                if name in self._signers:
+                    self._signers[name].check(project)
                 target = self._session(repository).target(page_target(project))
                 if target is not None:
                     found.append((repository, target))
@@ -340,19 +356,77 @@ class VerifiedIndex:
         return self._session(self._trust.named(name))
 
     def _session(self, repository: TrustedRepository) -> Session:
-        if repository.name not in self._sessions:
-            self._sessions[repository.name] = Session(
-                repository.name,
+        name = repository.name
+        if name not in self._sessions:
+            self._sessions[name] = Session(
+                name,
                 repository.metadata_url,
                 repository.state,
                 self._transport,
                 repository.root,
             )
-        return self._sessions[repository.name]
+        if name in self._signers:
+            state = self._signers[name].state()
+            if self._states.setdefault(name, state) != state:
+                self._states[name] = state
+                self._sessions[name].look_anew()
+        return self._sessions[name]
+
+    def _prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
+        """Have the pages signed that are about to be looked up, where this machine signs them."""
+        if name in self._signers:
+            self._signers[name].prepare_pages(projects)
+
+    def _chosen(
+        self, wanted: Sequence[tuple[NormalizedName, PageFile]]
+    ) -> list[tuple[NormalizedName, PageFile]]:
+        """The same files as their signed pages have them, when each has a target of its own.
+
+        Where this machine signs, that is the moment in which targets are made: of these files, and
+        of those that were announced. What was learned of them is on their pages then.
+
+        Raises:
+            VerificationError: A page has no such file any more, or with other bytes.
+        """
+        asked = [(project, file.filename) for project, file in wanted]
+        by_signer: dict[str, list[tuple[NormalizedName, str]]] = {}
+        for one in dict.fromkeys((*asked, *self._announced)) if self._signers else ():
+            for name in self._signed_here(one[0]):
+                by_signer.setdefault(name, []).append(one)
+        if not by_signer:
+            return list(wanted)
+        self._announced.clear()
+        for name, files in by_signer.items():
+            self._signers[name].prepare_files(files)
+        for project in {project for files in by_signer.values() for project, _ in files}:
+            self._look_anew(project)
+        return [(project, self._as_signed(project, file)) for project, file in wanted]
+
+    def _signed_here(self, project: NormalizedName) -> list[str]:
+        """The repositories that speak for a project and that this machine signs itself."""
+        located = self._located(project)
+        speakers = (located.repository, *located.witnesses) if located else ()
+        return [each.name for each in speakers if each.name in self._signers]
+
+    def _look_anew(self, project: NormalizedName) -> None:
+        """Read the project's page again if another one is signed now."""
+        signed = self.signed_page(project)
+        if signed is None or signed.targets != self._read.get(project):
+            self._pages.pop(project, None)
+
+    def _as_signed(self, project: NormalizedName, file: PageFile) -> PageFile:
+        found = self._required(project).page.file(file.filename)
+        if found is None or found.sha256 != file.sha256:
+            raise VerificationError(
+                f"{file.filename} is not on the signed page of {project} any more as it was",
+                remedy="Nothing was installed. Try again.",
+            )
+        return found
 
     def _located(self, project: NormalizedName) -> LocatedPage | None:
         if project not in self._pages:
             signed = self.signed_page(project)
+            self._read[project] = () if signed is None else signed.targets
             self._pages[project] = None if signed is None else self.read_page(signed)
         return self._pages[project]
 

@@ -121,6 +121,17 @@ class Session:
         """
         self._refreshed()
 
+    def look_anew(self) -> None:
+        """Forget what was looked up: something was signed since, by this machine itself.
+
+        The next question refreshes; what protects against rollback is on disk and stays.
+        """
+        self._updater = None
+        self._snapshot = {}
+        self._found = {}
+        self._division = None
+        self._asked = set()
+
     def _refreshed(self) -> Updater:
         if self._updater is not None:
             return self._updater

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command
+from securepip.cli.options import new_command, parse_age
 from securepip.cli.repo.keys import add_key_options, open_repository
 from securepip.errors import UsageError
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SHOWN_NAMES = 8
 
 
@@ -59,7 +56,7 @@ def _add_sync(commands: Commands) -> None:
         help="how many of the newest releases are read for requirements (default: 5)",
     )  # fmt: skip
     parser.add_argument(
-        "--min-age", type=_parse_age, metavar="AGE",
+        "--min-age", type=parse_age, metavar="AGE",
         help="leave out files younger than this: 12h, 7d, 2w",
     )  # fmt: skip
     parser.add_argument(
@@ -180,13 +177,6 @@ def _accept_change(arguments: argparse.Namespace) -> int:
     projects = " ".join(sorted({project for project, _ in accepted} | set(forgotten)))
     console.say(f"It is signed by the next `securepip repo sync {folder} {projects}`.")
     return 0
-
-
-def _parse_age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"not a number of hours, days or weeks (7d): {text!r}")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _parse_count(text: str) -> int:

@@ -50,6 +50,7 @@ class Reason(Enum):
     MISSING = "listed, but not there"
     WRONG_SHA256 = "not what the index says (sha256)"
     TOO_YOUNG = "younger than --min-age"
+    NO_WITNESS = "not shown by every witness yet"
     WITHDRAWN = "taken out before with `repo remove`"
     CHANGED = "other bytes than those signed before"
 

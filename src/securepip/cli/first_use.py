@@ -1,0 +1,202 @@
+"""``securepip trust first-use`` and ``trust accept-change``: this machine signs what it sees first.
+
+What it does not do is part of its help: it believes the index at first sight.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.options import Network, add_network_options, network_of, new_command, parse_age
+from securepip.errors import RepositoryStateError, UsageError
+
+if TYPE_CHECKING:
+    from securepip.trust import FirstUseRules
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_ABOUT = """\
+Protects this machine at once, with nobody's help: from now on it signs what an index shows it
+first, and refuses what changes afterwards. A file that was seen keeps its bytes for ever, whoever
+answers: the index, a mirror, a proxy. Nothing else changes for you.
+
+Recommended: --min-age 3d. Most malicious releases are found, and taken away, within days.
+
+What it does not do: it believes the index at first sight. Who can forge the very first answer is
+believed; --min-age and --witness make that hard. A repository that others sign (`securepip trust
+add`) does not have this gap.
+"""
+
+
+@dataclass(frozen=True)
+class FirstUseRequest:
+    """``securepip trust first-use``.
+
+    Attributes:
+        name: What the user calls the repository; by default the index's host.
+        index_url: The index; by default the one that pip here uses.
+        min_age: Younger files are left out.
+        witnesses: Other indexes that must show the same sha256.
+        memory: A file that shares what was seen with other machines.
+        any_index: Whether every index that a command names is believed at first sight.
+        network: How servers are reached.
+    """
+
+    name: str | None = None
+    index_url: str | None = None
+    min_age: timedelta | None = None
+    witnesses: tuple[str, ...] = ()
+    memory: Path | None = None
+    any_index: bool = False
+    network: Network = field(default_factory=Network)
+
+
+def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
+    """Add the commands to those of ``trust``."""
+    first = new_command(commands, "first-use", "sign what an index shows first, on this machine")
+    first.formatter_class = argparse.RawDescriptionHelpFormatter
+    first.description = _ABOUT
+    first.add_argument(
+        "name", nargs="?", metavar="NAME", help="what you want to call it (default: the host)"
+    )
+    first.add_argument(
+        "--index-url", metavar="URL", help="the index (default: the one that pip here uses)"
+    )
+    first.add_argument(
+        "--min-age", type=parse_age, metavar="AGE",
+        help="leave out files that are younger, for example 3d (recommended), 12h or 2w",
+    )  # fmt: skip
+    first.add_argument(
+        "--witness", action="append", default=[], metavar="URL",
+        help="another index or mirror that must show the same bytes; may be repeated",
+    )  # fmt: skip
+    first.add_argument(
+        "--memory", type=Path, metavar="FILE",
+        help="share what was seen by a text file, for machines that start from nothing (CI)",
+    )  # fmt: skip
+    first.add_argument(
+        "--any-index", action="store_true",
+        help="believe every index at first sight that a command or pip's configuration names",
+    )  # fmt: skip
+    first.set_defaults(run=_first_use)
+    add_network_options(first)
+
+    accept = new_command(commands, "accept-change", "accept a change that first use refused")
+    accept.add_argument("what", metavar="FILE|PROJECT", help="as the refusal named it")
+    accept.set_defaults(run=_accept)
+    return first, accept
+
+
+def _first_use(arguments: argparse.Namespace) -> int:
+    return first_use(
+        FirstUseRequest(
+            name=arguments.name,
+            index_url=arguments.index_url,
+            min_age=arguments.min_age,
+            witnesses=tuple(arguments.witness),
+            memory=None if arguments.memory is None else arguments.memory.absolute(),
+            any_index=arguments.any_index,
+            network=network_of(arguments),
+        )
+    )
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    return accept_change(arguments.what)
+
+
+def first_use(request: FirstUseRequest) -> int:
+    """Make a repository of this machine's own over an index, and believe it.
+
+    Raises:
+        UsageError: The name is taken, or the index or a witness cannot be asked safely.
+        SecurepipError: The repository cannot be made.
+    """
+    from securepip.dirs import data_dir
+    from securepip.first_use.memory_file import read_memory
+    from securepip.first_use.setup import protect
+    from securepip.signing.overlay.upstream.sources import open_sources
+    from securepip.transport import redact
+    from securepip.trust import FirstUseRules, TrustStore
+
+    url = request.index_url or _default_index()
+    rules = FirstUseRules(request.min_age, request.witnesses, request.memory)
+    with request.network.transport((url, *request.witnesses)) as transport:
+        open_sources((url, *request.witnesses), (), transport)  # refuses what is not encrypted
+    if request.memory is not None:
+        read_memory(request.memory)
+    store = TrustStore(data_dir() / "trust")
+    protected = protect(url, rules, store, name=request.name)
+    if request.any_index:
+        store.set_any_index(rules)
+    name = protected.repository.name
+    if protected.is_new:
+        console.say(f"This machine signs what {redact(url)} shows it first, from now on ({name}).")
+        console.say("A file that it has seen keeps its bytes: whoever changes one is refused.")
+    else:
+        console.say(f"{redact(url)} is protected by first use already ({name}); rules updated.")
+    console.say(_said(rules))
+    if request.any_index:
+        console.say("Every other index that a command names is believed at first sight, too.")
+    return 0
+
+
+def accept_change(what: str) -> int:
+    """Accept what first use has refused: other bytes of a file, or a page that lost its files.
+
+    Raises:
+        RepositoryStateError: Nothing of that name was refused.
+    """
+    from securepip.dirs import data_dir
+    from securepip.first_use.accept import accept
+    from securepip.trust import TrustStore
+
+    trust = TrustStore(data_dir() / "trust").read()
+    own = [each for each in trust.repositories if each.first_use is not None]
+    if not own:
+        raise UsageError(
+            "this machine signs for no index itself",
+            remedy="`securepip repo accept-change` is for a repository that you run.",
+        )
+    accepted = [each.name for each in own if accept(each, what)]
+    if not accepted:
+        raise RepositoryStateError(
+            f"nothing about {what} was refused",
+            remedy="Name it as the refusal does: a file, or a project.",
+        )
+    console.say(f"Accepted {what}, as it is shown now ({', '.join(accepted)}).")
+    return 0
+
+
+def _default_index() -> str:
+    from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
+
+    indexes = read_pip_configuration().indexes
+    if not indexes:
+        raise UsageError(
+            "pip here is configured to use no index", remedy="Name one: --index-url URL"
+        )
+    return indexes[0]
+
+
+def _said(rules: FirstUseRules) -> str:
+    """The rules in words."""
+    from securepip.first_use.refusals import age_in_words
+    from securepip.transport import redact
+
+    parts = []
+    if rules.min_age is not None:
+        parts.append(f"files younger than {age_in_words(rules.min_age)} are left out")
+    if rules.witnesses:
+        shown = ", ".join(map(redact, rules.witnesses))
+        parts.append(f"a new file must be the same at {shown}")
+    if rules.memory is not None:
+        parts.append(f"what was seen is kept in {rules.memory}")
+    if not parts:
+        return "Tip: `--min-age 3d` leaves out what nobody has had time to look at."
+    return f"Rules: {'; '.join(parts)}."

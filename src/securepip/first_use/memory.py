@@ -1,0 +1,120 @@
+"""What this machine remembers of an index beside the ledger: when it asked, and what it saw when.
+
+Rule: nothing here decides what may be signed; the ledger does. A row that is lost costs a request,
+or a date in a message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
+
+from packaging.utils import NormalizedName
+
+FRESH_SECONDS = 600.0
+"""For so long a page is not asked for again: pip keeps its pages as long."""
+
+RENEW_SECONDS = 86_400.0
+"""So often the signatures are looked through for those that expire."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS asked (project TEXT PRIMARY KEY, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS seen_until (signed_id INTEGER PRIMARY KEY, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS loss (project TEXT PRIMARY KEY, is_accepted INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS renewed (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL NOT NULL);
+"""
+
+
+class Memory:
+    """The tables, in the ledger's file. Use from one thread.
+
+    Args:
+        connection: The ledger's.
+        now: The moment (Unix time) of this run.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._connection = connection
+        self._now = now
+        connection.executescript(_SCHEMA)
+
+    def is_fresh(self, project: NormalizedName) -> bool:
+        """Whether the project's page was asked for a moment ago."""
+        row = self._connection.execute(
+            "SELECT at FROM asked WHERE project = ?", (project,)
+        ).fetchone()
+        return row is not None and 0 <= self._now - float(row[0]) < FRESH_SECONDS
+
+    def asked(self, projects: Iterable[NormalizedName]) -> None:
+        """Remember that the pages of these projects were asked for now."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO asked VALUES (?, ?)",
+                [(project, self._now) for project in projects],
+            )
+
+    def forget(self, projects: Iterable[NormalizedName]) -> None:
+        """Ask for the pages of these projects anew."""
+        with self._connection:
+            self._connection.executemany(
+                "DELETE FROM asked WHERE project = ?", [(project,) for project in projects]
+            )
+
+    def mark_seen(self) -> None:
+        """Remember that all that the ledger has recorded until here was seen by now."""
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO seen_until SELECT max(id), ? FROM signed HAVING max(id)",
+                (self._now,),
+            )
+
+    def first_seen(self, project: NormalizedName, filename: str) -> date:
+        """The day (UTC) on which a file was signed first; today when it never was."""
+        row = self._connection.execute(
+            "SELECT at FROM seen_until WHERE signed_id >= (SELECT min(id) FROM signed"
+            " WHERE project = ? AND filename = ?) ORDER BY signed_id LIMIT 1",
+            (project, filename),
+        ).fetchone()
+        return datetime.fromtimestamp(row[0] if row else self._now, timezone.utc).date()
+
+    def refuse_loss(self, project: NormalizedName) -> None:
+        """Remember that the project's page lost most of its files, so that it can be accepted."""
+        with self._connection:
+            self._connection.execute("INSERT OR IGNORE INTO loss VALUES (?, 0)", (project,))
+
+    def accept_loss(self, project: NormalizedName) -> bool:
+        """Let the project's page lose most of its files, the next time it is read.
+
+        Returns:
+            Whether that was refused before.
+        """
+        with self._connection:
+            done = self._connection.execute(
+                "UPDATE loss SET is_accepted = 1 WHERE project = ?", (project,)
+            )
+        self.forget([project])
+        return done.rowcount > 0
+
+    def accepted_losses(self) -> frozenset[NormalizedName]:
+        """The projects whose page may lose most of its files."""
+        rows = self._connection.execute("SELECT project FROM loss WHERE is_accepted")
+        return frozenset(NormalizedName(project) for (project,) in rows)
+
+    def use_up_losses(self, projects: Iterable[NormalizedName]) -> None:
+        """What was accepted has happened: the next loss is a new question."""
+        with self._connection:
+            self._connection.executemany(
+                "DELETE FROM loss WHERE project = ?", [(project,) for project in projects]
+            )
+
+    def is_renewal_due(self) -> bool:
+        """Whether the signatures were last looked through a day ago, or never."""
+        row = self._connection.execute("SELECT at FROM renewed").fetchone()
+        # A clock that was set back makes the difference negative.
+        return row is None or not 0 <= self._now - float(row[0]) < RENEW_SECONDS
+
+    def mark_renewed(self) -> None:
+        """Remember that the signatures were looked through now."""
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO renewed VALUES (1, ?)", (self._now,))

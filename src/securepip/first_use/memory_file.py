@@ -1,0 +1,116 @@
+"""``--memory FILE``: what was seen at first sight, as a text file that people keep with a project.
+
+One line a file, ``NAME SHA256 FIRST-SEEN``, sorted by name, so that two versions of the file merge
+line by line. A machine that starts from nothing reads it, and so does not believe the index anew.
+
+Rule: a name that stands in the file with one digest must have these bytes. A name that stands there
+twice, with two digests, is a merge that nobody has looked at: it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from securepip.dirs import replace_file
+from securepip.errors import FormatError, SecurepipError, UsageError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.layout import check_filename
+
+MAX_BYTES = 64 << 20
+_HEADER = (
+    "# Files that securepip saw at first use: name, sha256, day. Keep this file beside your\n"
+    "# requirements. A line that is deleted is a file that is believed anew.\n"
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One line of the file.
+
+    Attributes:
+        filename: The distribution's name.
+        sha256: The digest that it must have.
+        first_seen: The day (UTC) on which it was seen first.
+    """
+
+    filename: str
+    sha256: Sha256
+    first_seen: date
+
+
+def read_memory(path: Path) -> dict[str, Seen]:
+    """What the file holds, by file name; nothing when it is not there yet.
+
+    Raises:
+        UsageError: A line is not of the form, or a name has two digests.
+        SecurepipError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SecurepipError(f"the memory file {path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{path} is too large for a memory file")
+    found: dict[str, Seen] = {}
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            seen = _parse(line)
+        except (FormatError, ValueError):
+            raise UsageError(
+                f"{path}, line {number}: not a name, a sha256 and a day: {line!r:.200}"
+            ) from None
+        before = found.setdefault(seen.filename, seen)
+        if before.sha256 != seen.sha256:
+            raise UsageError(
+                f"{path}, line {number}: {seen.filename} stands here with two digests",
+                meaning="Two machines have seen different bytes under one name: one of them was "
+                "shown a file that is not the published one.",
+                remedy="Find out which digest is right, and delete the other line.",
+            )
+    return found
+
+
+def extend_memory(path: Path, seen: Iterable[Seen]) -> bool:
+    """Add what is not in the file yet. Safe for several processes at once.
+
+    Returns:
+        Whether the file has changed.
+
+    Raises:
+        UsageError, SecurepipError: As ``read_memory``; or the file cannot be written.
+    """
+    new = {each.filename: each for each in seen}
+    if not new:
+        return False
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+            known = read_memory(path)
+            merged = {**new, **known}
+            if merged == known:
+                return False
+            lines = (
+                f"{each.filename} {each.sha256} {each.first_seen.isoformat()}\n"
+                for _, each in sorted(merged.items())
+            )
+            replace_file(path, (_HEADER + "".join(lines)).encode(), mode=0o644)
+    except (OSError, Timeout) as error:
+        raise SecurepipError(
+            f"the memory file {path} cannot be written: {error}",
+            meaning="What was seen now is remembered on this machine alone.",
+        ) from None
+    return True
+
+
+def _parse(line: str) -> Seen:
+    filename, sha256, day = line.split()
+    return Seen(check_filename(filename), parse_sha256(sha256), date.fromisoformat(day))

@@ -1,0 +1,98 @@
+"""What a person is told when an index shows what must not be.
+
+Rule: each refusal says what was seen when, what is shown now, and the one command that accepts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError, VerificationError
+from securepip.first_use.witness import Contradiction
+from securepip.formats.digests import Sha256
+
+_NOTHING = "Nothing was installed."
+
+
+def changed_file(
+    filename: str, first_seen: date, before: Sha256, now: Sha256, index: str
+) -> VerificationError:
+    """A published file name has other bytes."""
+    return VerificationError(
+        f"{filename} is not the file that this machine saw first: {index} shows other bytes now",
+        meaning=f"sha256 seen first, on {first_seen.isoformat()}: {before}\n"
+        f"sha256 shown now:{' ' * 22}{now}\n"
+        "Published files never change. Either somebody changed the file on its way or at the "
+        "index, or the project replaced a release.",
+        remedy=f"{_NOTHING} Ask the project. If you know that the change is right:\n"
+        f"  securepip trust accept-change {filename}",
+    )
+
+
+def lost_files(project: NormalizedName, what: str, index: str) -> VerificationError:
+    """A page suddenly lacks most of its files, or all."""
+    return VerificationError(
+        f"{index} does not show {project} as this machine saw it: {what}",
+        meaning="Projects hardly ever take back most of their releases. Somebody may want an "
+        "old or another release to be installed.",
+        remedy=f"{_NOTHING} Ask the project. If you know that it is right:\n"
+        f"  securepip trust accept-change {project}",
+    )
+
+
+def contradiction(project: NormalizedName, found: Sequence[Contradiction]) -> VerificationError:
+    """The index and a witness show different bytes for a file that is seen first."""
+    first = found[0]
+    more = f" ({len(found)} files of {project} differ)" if len(found) > 1 else ""
+    return VerificationError(
+        f"{first.filename} is not the same everywhere{more}",
+        meaning=f"sha256 that the index shows: {first.offered}\n"
+        f"sha256 that {first.witness} shows: {first.witnessed}\n"
+        "One of the two serves a file that the project did not publish.",
+        remedy=f"{_NOTHING} If you know that the index is right:\n"
+        f"  securepip trust accept-change {first.filename}",
+    )
+
+
+def quarantined(project: NormalizedName, reason: str | None, index: str) -> SecurepipError:
+    """The index holds the project back, because it may be malicious (PEP 792)."""
+    why = f": {reason}" if reason else ""
+    return SecurepipError(
+        f"{index} holds {project} in quarantine{why}",
+        meaning="The people who run the index think that it may do harm.",
+        remedy=f"{_NOTHING} Wait until they have looked at it.",
+    )
+
+
+def nothing_to_sign(project: NormalizedName, reasons: Sequence[str], index: str) -> SecurepipError:
+    """All that the index shows of a project was left out."""
+    return SecurepipError(
+        f"{index} shows no file of {project} that this machine can sign: {'; '.join(reasons)}",
+        remedy=_NOTHING,
+    )
+
+
+def no_length(filename: str, index: str) -> SecurepipError:
+    """Nobody says how long a chosen file is."""
+    return SecurepipError(
+        f"neither {index} nor the server of the file says how long {filename} is",
+        meaning="A file whose length is unknown cannot be signed.",
+        remedy=f"{_NOTHING} Ask those who run the index.",
+    )
+
+
+def too_young(project: NormalizedName, count: int, newest: str, min_age: timedelta) -> str:
+    """The line that says that ``--min-age`` left files out."""
+    files = "1 file is" if count == 1 else f"{count} files are"
+    age = age_in_words(min_age)
+    return f"{project}: {files} younger than {age} and left out, the newest {newest}"
+
+
+def age_in_words(age: timedelta) -> str:
+    """``3 days``, or where it is no whole number of days ``36 hours``."""
+    hours = int(age / timedelta(hours=1))
+    number, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -1,0 +1,88 @@
+"""Making a repository of this machine's own over an index, and believing it.
+
+Rule: the folder is a repository as any other, made by the code of ``repo init``, with all of its
+keys on this machine. The trust map is written last: a run that is killed before leaves a folder
+that nobody believes, and the next run goes on with it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from securepip.dirs import data_dir
+from securepip.errors import UsageError
+from securepip.formats.layout import METADATA_DIR
+from securepip.signing.publish.create import create
+from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR
+from securepip.transport import path_to_url, redact
+from securepip.trust import FirstUse, FirstUseRules, TrustedRepository, TrustStore
+
+EXPECTED_TARGETS = 1_000
+"""Only pages and files that were chosen are targets, so few bins are enough, and signed fast."""
+
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Protected:
+    """An index that is believed at first sight from now on.
+
+    Attributes:
+        repository: The repository over it.
+        is_new: Whether nothing was known of the index before.
+    """
+
+    repository: TrustedRepository
+    is_new: bool
+
+
+def protect(
+    index_url: str, rules: FirstUseRules, store: TrustStore, *, name: str | None = None
+) -> Protected:
+    """Make a repository over ``index_url`` and believe it; with other rules, change these.
+
+    Args:
+        index_url: An http, https or file URL of a simple index.
+        rules: What is demanded of files at first sight.
+        store: Whom this machine believes.
+        name: What the user calls the repository; by default the index's host.
+
+    Raises:
+        UsageError: The name is taken, or another repository stands for the index already.
+        RepositoryStateError: The repository cannot be made.
+    """
+    trust = store.read()
+    first_use = FirstUse(index_url, rules)
+    known = trust.for_index(index_url)
+    if known is not None:
+        if known.first_use is None or name not in (None, known.name):
+            raise UsageError(
+                f"the trusted repository {known.name!r} stands for {redact(index_url)} already",
+                remedy=f"`securepip trust show {known.name}` says what is known of it.",
+            )
+        store.change_first_use(known.name, first_use)
+        return Protected(store.read().named(known.name), is_new=False)
+    name = name or _free_name(index_url, {each.name for each in trust.repositories})
+    folder = repository_folder(name)
+    if not (folder / STATE_DIR / CONFIG_NAME).exists():
+        create(folder, expected_files=EXPECTED_TARGETS)
+    root = (folder / METADATA_DIR / "1.root.json").read_bytes()
+    added = store.add(name, path_to_url(folder), root, (index_url,), first_use)
+    return Protected(added, is_new=True)
+
+
+def repository_folder(name: str) -> Path:
+    """Where the repository of that name is."""
+    return data_dir() / "first-use" / name
+
+
+def _free_name(index_url: str, taken: set[str]) -> str:
+    """A name for the index: its host, with a number behind it where that is taken."""
+    parts = urlsplit(index_url)
+    readable = re.sub(r"[^a-z0-9.]+", "-", f"{parts.hostname or 'folder'}".lower()).strip("-.")
+    base = readable[:_LONGEST_NAME].strip("-.") or "index"
+    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
+    return next(each for each in names if each not in taken)

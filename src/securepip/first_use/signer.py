@@ -1,0 +1,150 @@
+"""Signs what the resolver is about to look up: pages as an index shows them, and chosen files.
+
+The stages are those of ``repo sync``: what is known, what the index shows, how that is judged, what
+is published. What is different: only the projects that somebody asks for are read, a file gets its
+target when it is chosen, and what has to be refused stops the command.
+
+Rule: this room signs and says nothing of what may be installed. Everything that it signs is read
+back and verified, from the timestamp on, by who asked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError
+from securepip.first_use.files import sign_files
+from securepip.first_use.memory import Memory
+from securepip.first_use.pages import sign_pages
+from securepip.first_use.site import open_site
+from securepip.formats.layout import METADATA_DIR
+from securepip.signing.publish.gc import sweep
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.transport import Transport
+from securepip.trust import Trust, TrustedRepository
+
+ANSWER_SECONDS = 120.0
+"""A page of the index, or of a witness, comes in this time."""
+
+
+class Signer:
+    """Signs one repository of this machine's own. Implements ``securepip.index.OnDemand``.
+
+    All methods may be called from several threads. The network is asked without the repository's
+    lock; what became known is judged and signed with it.
+
+    Args:
+        repository: What is believed; its ``first_use`` says which index it stands over.
+        transport: Asks the index and the witnesses; it must not leave https.
+        say: Called with a sentence that people should read.
+    """
+
+    def __init__(
+        self,
+        repository: TrustedRepository,
+        transport: Transport,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._site = open_site(repository, transport, say)
+        self._lock = threading.Lock()
+        self._asked: dict[NormalizedName, Future[None]] = {}
+        self._is_renewed = False
+        self._chosen: set[tuple[NormalizedName, str]] = set()
+
+    def state(self) -> bytes:
+        """As ``OnDemand.state``."""
+        try:
+            return (self._site.folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
+        except OSError:
+            return b""
+
+    def renew(self) -> None:
+        """Sign anew what expires, however long this machine has slept; drop what nobody needs.
+
+        Raises:
+            RepositoryStateError: The repository is in an odd state.
+        """
+        if self._is_renewed:
+            return
+        with self._site.open() as repository:
+            memory = Memory(repository.ledger.connection, time.time())
+            if memory.is_renewal_due():
+                with repository.lock(finish=False):
+                    refresh(repository, offline=True)
+                    sweep(repository)
+                    memory.mark_renewed()
+        self._is_renewed = True
+
+    def prepare_pages(self, projects: Iterable[NormalizedName]) -> None:
+        """As ``OnDemand.prepare_pages``."""
+        mine: list[NormalizedName] = []
+        others: list[Future[None]] = []
+        with self._lock:
+            for project in dict.fromkeys(projects):
+                if project in self._asked:
+                    others.append(self._asked[project])
+                else:
+                    self._asked[project] = Future()
+                    mine.append(project)
+        if mine:
+            try:
+                self.renew()
+                sign_pages(self._site, mine)
+            except SecurepipError as error:
+                self._site.errors.update(dict.fromkeys(mine, error))
+            finally:
+                for project in mine:
+                    self._asked[project].set_result(None)
+        for other in others:
+            other.result()
+
+    def check(self, project: NormalizedName) -> None:
+        """As ``OnDemand.check``."""
+        error = self._site.errors.get(project)
+        if error is not None:
+            raise error
+
+    def prepare_files(self, wanted: Sequence[tuple[NormalizedName, str]]) -> None:
+        """As ``OnDemand.prepare_files``."""
+        for one in wanted:
+            if one in self._site.refused:
+                raise self._site.refused[one]
+        new = [one for one in wanted if one not in self._chosen]
+        if new:
+            sign_files(self._site, new)
+            self._chosen.update(new)
+
+    def close(self) -> None:
+        """Wait for nothing that is still under way."""
+        self._site.close()
+
+
+@contextmanager
+def signers_of(
+    trust: Trust, transport: Transport, say: Callable[[str], None] = lambda line: None
+) -> Iterator[dict[str, Signer]]:
+    """The signers of all repositories that this machine signs itself, by name.
+
+    Args:
+        trust: Whom this machine believes.
+        transport: Its options are used for connections of their own, which never leave https: what
+            an index says at first sight must not come from anybody on the way.
+        say: Called with a sentence that people should read.
+    """
+    options = replace(transport.options, stay_encrypted=True, answer_seconds=ANSWER_SECONDS)
+    with ExitStack() as stack:
+        signers: dict[str, Signer] = {}
+        for repository in trust.repositories:
+            if repository.first_use is not None:
+                connections = stack.enter_context(closing(Transport(options)))
+                signers[repository.name] = Signer(repository, connections, say)
+                stack.callback(signers[repository.name].close)
+        yield signers

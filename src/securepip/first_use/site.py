@@ -1,0 +1,130 @@
+"""What all of one run share: the index, the witnesses, the rules, and what was refused so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import SecurepipError
+from securepip.first_use.memory_file import Seen, read_memory
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.layout import page_target
+from securepip.formats.page import ProjectPage
+from securepip.signing.overlay.upstream.interface import Source
+from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.repository.repository import Repository
+from securepip.transport import Transport, file_url_to_path, redact
+from securepip.transport.pool import Pool
+from securepip.transport.session import PARALLEL
+from securepip.trust import FirstUseRules, TrustedRepository
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class Site:
+    """One index, the repository over it, and what this run found out.
+
+    Attributes:
+        folder: Of the repository.
+        index_url: The index's address. May hold credentials.
+        rules: What the user demands at first sight.
+        sources: The index.
+        witnesses: Other indexes.
+        transport: Asks all of them; it must not leave https.
+        say: Called with a sentence that people should read.
+        errors: Why a project may not be looked up.
+        refused: Why a file (project, file name) may not be chosen.
+    """
+
+    folder: Path
+    index_url: str
+    rules: FirstUseRules
+    sources: list[Source]
+    witnesses: list[Source]
+    transport: Transport
+    say: Callable[[str], None] = _silent
+    errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
+    refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
+    _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
+    _pool: Pool = field(default_factory=lambda: Pool(PARALLEL))
+
+    @cached_property
+    def index(self) -> str:
+        """The index's address, as it may be shown."""
+        return redact(self.index_url)
+
+    @cached_property
+    def remembered(self) -> dict[str, Seen]:
+        """What the memory file says, by file name.
+
+        Raises:
+            SecurepipError: It cannot be read.
+        """
+        return read_memory(self.rules.memory) if self.rules.memory is not None else {}
+
+    def open(self) -> Repository:
+        """The repository, with all of its keys."""
+        return Repository.open(self.folder, why=f"first use of {self.index}")
+
+    def page(self, repository: Repository, project: NormalizedName) -> ProjectPage | None:
+        """The signed page of a project; one that this run has made is not parsed again.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        target = repository.roles().target(page_target(project))
+        if target is None:
+            return None
+        kept = self._pages.get(project)
+        if kept is None or kept[0] != target.hashes["sha256"]:
+            page = repository.page(project)
+            if page is None:
+                return None
+            kept = self._pages[project] = parse_sha256(target.hashes["sha256"]), page
+        return kept[1]
+
+    def keep_page(self, page: ProjectPage) -> None:
+        """Remember the object of a page that is about to be signed."""
+        self._pages[page.project] = sha256_of(page.to_json()), page
+
+    def in_parallel(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """``function`` of each item, in threads."""
+        futures = [self._pool.submit(function, item) for item in items]
+        return [future.result() for future in futures]
+
+    def close(self) -> None:
+        """Wait for nothing that is still under way."""
+        self._pool.close()
+
+
+def open_site(
+    repository: TrustedRepository, transport: Transport, say: Callable[[str], None]
+) -> Site:
+    """The site of a repository of this machine's own.
+
+    Raises:
+        UsageError: The index or a witness could be answered for by anybody on the way.
+    """
+    if repository.first_use is None:
+        raise ValueError(f"{repository.name} is not signed on this machine")
+    url, rules = repository.first_use.index_url, repository.first_use.rules
+    return Site(
+        folder=file_url_to_path(repository.location),
+        index_url=url,
+        rules=rules,
+        sources=open_sources((url,), (), transport),
+        witnesses=open_sources(rules.witnesses, (), transport),
+        transport=transport,
+        say=say,
+    )

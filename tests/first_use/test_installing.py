@@ -1,0 +1,103 @@
+"""One command, and then ``install``: over an index that does not sign."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from tests.support.indexes import Index
+from tests.support.machine import Machine
+from tests.support.wheels import make_wheel
+
+
+@pytest.mark.parametrize(
+    "silent_about",
+    [
+        {},
+        {"speaks_json": False},
+        {"says_sizes": False, "says_metadata": False},
+        {"speaks_json": False, "says_metadata": False, "serves_metadata": False},
+        {"says_sizes": False, "answers_head": False},
+    ],
+    ids=["nothing", "JSON", "sizes and metadata", "all of it", "HEAD"],
+)
+def test_a_package_is_installed_with_what_it_requires_whatever_the_index_is_silent_about(
+    protected: Machine, index: Index, silent_about: dict[str, bool]
+) -> None:
+    for field, value in silent_about.items():
+        setattr(index, field, value)
+    done = protected.install("app")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["app==2.0", "lib==1.0"]
+    assert "signed by 127.0.0.1" in done.out
+
+
+def test_only_chosen_files_cost_requests_where_the_index_gives_no_lengths(
+    protected: Machine, index: Index, tmp_path: Path
+) -> None:
+    index.says_sizes = index.says_metadata = False
+    index.offer(*(make_wheel(tmp_path / "old", "app", f"0.{n}") for n in range(60)))
+    assert protected.install("app").code == 0
+    asked = [line for line in index.seen if "/files/" in line]
+    assert all("app-2.0" in line or "lib-1.0" in line for line in asked), asked
+
+
+def test_a_second_run_asks_for_pages_alone_and_signs_nothing(
+    protected: Machine, index: Index
+) -> None:
+    index.etags = True
+    assert protected.install("app").code == 0
+    metadata = protected.folder / "data" / "first-use" / "127.0.0.1" / "metadata"
+    before = sorted(path.name for path in metadata.iterdir())
+    index.seen.clear()
+    sent = index.sent
+    done = protected.install("--force-reinstall", "app")
+    assert done.code == 0, done.err
+    assert sorted(index.seen) == ["GET /simple/app/", "GET /simple/lib/"]
+    assert index.sent == sent
+    assert sorted(path.name for path in metadata.iterdir()) == before
+
+
+def test_pages_are_not_asked_for_again_within_ten_minutes(
+    protected: Machine, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("securepip.first_use.memory.FRESH_SECONDS", 600.0)
+    assert protected.install("app").code == 0
+    index.seen.clear()
+    done = protected.install("--force-reinstall", "app")
+    assert done.code == 0, done.err
+    assert index.seen == []
+
+
+def test_a_new_release_is_seen_and_installed(
+    protected: Machine, index: Index, tmp_path: Path
+) -> None:
+    assert protected.install("lib").code == 0
+    index.offer(make_wheel(tmp_path / "new", "lib", "1.1"))
+    done = protected.install("-U", "lib")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["lib==1.1"]
+
+
+def test_an_index_that_does_not_answer_is_no_failed_verification(
+    protected: Machine, index: Index
+) -> None:
+    index.raw["/simple/app/"] = (503, "text/plain", b"later")
+    done = protected.install("app")
+    assert done.code == 1
+    assert "503" in done.err
+    assert protected.freeze() == []
+
+
+def test_the_signatures_of_a_laptop_that_slept_for_a_year_are_renewed_without_a_word(
+    machine: Machine, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as then:
+        year_ago = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=400)
+        then.setattr("securepip.signing.repository.commit.now", lambda: year_ago)
+        assert machine.run("trust", "first-use", "--index-url", index.url).code == 0
+    done = machine.install("app")
+    assert done.code == 0, done.err
+    assert machine.freeze() == ["app==2.0", "lib==1.0"]

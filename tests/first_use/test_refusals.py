@@ -1,0 +1,177 @@
+"""An index whose first answer was honest, and whose second is not: pip takes it, we do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.indexes import Index, serve_index
+from tests.support.machine import Finished, Machine
+from tests.support.wheels import make_wheel
+
+WHEEL = "app-2.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Path:
+    """A wheel with the name and the metadata of app 2.0, and other code."""
+    code = {"app/__init__.py": "VERSION = 'evil'\n"}
+    return make_wheel(tmp_path / "evil", "app", "2.0", requires=["lib"], files=code)
+
+
+@pytest.fixture
+def seen(protected: Machine) -> Machine:
+    """The machine has installed app 2.0 once, and removed it."""
+    assert protected.install("app").code == 0
+    protected.pip("uninstall", "-y", "app", "lib")
+    return protected
+
+
+def fool_pip(machine: Machine, index: Index) -> None:
+    """Show that plain pip installs what the index offers now."""
+    fooled = machine.pip_install(index.url, "app")
+    assert fooled.code == 0, fooled.err
+    assert machine.version_of("app") == "evil"
+    machine.pip("uninstall", "-y", "app", "lib")
+
+
+def assert_refused(done: Finished, machine: Machine, *words: str) -> None:
+    assert done.code == 3, done.out + done.err
+    assert machine.freeze() == []
+    for word in words:
+        assert word in done.err
+
+
+def test_a_published_file_with_other_bytes_is_refused_until_a_person_accepts_it(
+    seen: Machine, index: Index, evil: Path
+) -> None:
+    index.offer(evil)
+    fool_pip(seen, index)
+    done = seen.install("app")
+    assert_refused(done, seen, "other bytes", "seen first", f"trust accept-change {WHEEL}")
+    assert_refused(seen.install("app"), seen)  # not forgotten by being said once
+
+    assert seen.install("app<2").code == 0, "what was not changed can be installed"
+    assert seen.run("trust", "accept-change", WHEEL).code == 0
+    done = seen.install("-U", "app")
+    assert done.code == 0, done.err
+    assert seen.version_of("app") == "evil"
+
+
+def test_a_file_that_vanished_and_came_back_with_other_bytes_is_refused(
+    seen: Machine, index: Index, evil: Path
+) -> None:
+    index.withdraw("app", WHEEL)
+    assert seen.install("app").code == 0
+    assert seen.freeze() == ["app==1.0"]
+    seen.pip("uninstall", "-y", "app")
+    index.offer(evil)
+    fool_pip(seen, index)
+    assert_refused(seen.install("app"), seen, "other bytes")
+
+
+def test_bytes_that_are_swapped_behind_an_unchanged_page_are_refused(
+    seen: Machine, index: Index
+) -> None:
+    honest = index.projects["app"][WHEEL]
+    honest.data = honest.data[::-1]
+    done = seen.install("--no-cache-dir", "app")
+    assert_refused(done, seen, "is not what was signed")
+
+
+def test_a_page_that_lost_most_of_its_files_is_refused_until_a_person_accepts_it(
+    protected: Machine, index: Index, tmp_path: Path
+) -> None:
+    index.offer(*(make_wheel(tmp_path / "more", "lib", f"1.{n}") for n in range(1, 6)))
+    assert protected.install("lib").code == 0
+    protected.pip("uninstall", "-y", "lib")
+    index.withdraw("lib", *(f"lib-1.{n}-py3-none-any.whl" for n in range(1, 6)))
+    assert protected.pip_install(index.url, "lib").code == 0
+    protected.pip("uninstall", "-y", "lib")
+    assert_refused(protected.install("lib"), protected, "trust accept-change lib")
+    assert protected.run("trust", "accept-change", "lib").code == 0
+    done = protected.install("lib")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["lib==1.0"]
+
+
+def test_only_what_was_refused_can_be_accepted(seen: Machine) -> None:
+    for what in ("app", "lib", WHEEL, "nothing", "nothing-1.0.tar.gz"):
+        done = seen.run("trust", "accept-change", what)
+        assert done.code == 1, what
+        assert "nothing about" in done.err
+
+
+def test_a_project_in_quarantine_is_not_installed(protected: Machine, index: Index) -> None:
+    index.status["lib"] = "quarantined"
+    done = protected.install("lib")
+    assert done.code == 1
+    assert "quarantine" in done.err
+    assert protected.freeze() == []
+
+
+def test_a_file_that_is_too_young_is_left_out_and_said(machine: Machine, index: Index) -> None:
+    index.projects["app"][WHEEL].upload_time = "2999-01-01T00:00:00.000000Z"
+    done = machine.run("trust", "first-use", "--index-url", index.url, "--min-age", "3d")
+    assert done.code == 0, done.err
+    done = machine.install("app")
+    assert done.code == 0, done.err
+    assert machine.freeze() == ["app==1.0"]
+    assert f"younger than 3 days and left out, the newest {WHEEL}" in done.out
+
+
+@pytest.fixture
+def mirror(index: Index) -> Iterator[Index]:
+    """Another index with the same files."""
+    with serve_index() as mirror:
+        for name, files in index.projects.items():
+            mirror.projects[name] = dict(files)
+        yield mirror
+
+
+def test_a_consistently_forged_first_answer_is_refused_where_a_witness_shows_another(
+    machine: Machine, index: Index, mirror: Index, evil: Path
+) -> None:
+    done = machine.run("trust", "first-use", "--index-url", index.url, "--witness", mirror.url)
+    assert done.code == 0, done.err
+    index.offer(evil)
+    fool_pip(machine, index)
+    assert_refused(machine.install("app"), machine, "not the same everywhere", mirror.host)
+    assert machine.install("lib").code == 0
+
+
+def test_a_file_that_a_witness_lacks_is_left_out(
+    machine: Machine, index: Index, mirror: Index
+) -> None:
+    mirror.withdraw("app", WHEEL)
+    machine.run("trust", "first-use", "--index-url", index.url, "--witness", mirror.url)
+    done = machine.install("app")
+    assert done.code == 0, done.err
+    assert machine.freeze() == ["app==1.0"]
+
+
+def test_a_memory_that_another_machine_has_made_binds_this_one(
+    machine: Machine, index: Index, evil: Path, tmp_path: Path
+) -> None:
+    memory = tmp_path / "seen.txt"
+    command = ("trust", "first-use", "--index-url", index.url, "--memory", memory)
+    assert machine.run(*command).code == 0
+    assert machine.install("app").code == 0
+    assert [line.split()[0] for line in memory.read_text().splitlines()[2:]] == [
+        WHEEL,
+        "lib-1.0-py3-none-any.whl",
+    ]
+    machine.pip("uninstall", "-y", "app", "lib")
+
+    another = {"SECUREPIP_DATA_DIR": str(tmp_path / "another")}
+    assert machine.run(*command, **another).code == 0
+    index.offer(evil)
+    fool_pip(machine, index)
+    done = machine.install("app", **another)
+    assert_refused(done, machine, "other bytes")
+    memory.write_text(memory.read_text().replace("app-2.0", "app-9.0"))
+    third = {"SECUREPIP_DATA_DIR": str(tmp_path / "third")}
+    assert machine.run(*command, **third).code == 0
+    assert machine.install("app", **third).code == 0, "without the line it is first use again"
