@@ -14,7 +14,9 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Tar
 
 from securepip.errors import RepositoryStateError, VerificationError
 from securepip.formats.layout import page_target
+from securepip.formats.roles import name_role
 from securepip.signing.claims.promote import promote
+from securepip.signing.publish import create
 from securepip.signing.repository import commit
 from securepip.signing.repository.commit import now
 from securepip.signing.repository.config import Expiry
@@ -72,6 +74,7 @@ def attack(made: MadeRepository, tmp_path: Path, role: str, evil: Mapping[str, T
             signed.delegations.keys = {key.keyid: key}
             for delegated in (signed.delegations.roles or {}).values():
                 delegated.keyids = [key.keyid]
+        name_role(signed, name, made.root_sha256)
         metadata = Metadata(signed)
         metadata.sign(thief)
         (served / "metadata" / f"{signed.version}.{name}.json").write_bytes(metadata.to_bytes())
@@ -152,7 +155,8 @@ def test_a_shard_cannot_pass_for_another(
 def test_roles_of_other_tools_need_not_say_what_they_are_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit, "name_role", lambda role, name: None)
+    monkeypatch.setattr(commit, "name_role", lambda role, name, repository: None)
+    monkeypatch.setattr(create, "ALL_ROLES", None)
     wheel = make_wheel(tmp_path / "built", LIB, "1.0")
     made = make_repository(tmp_path / "repository", wheel, expected_files=1)
     assert b"x-securepip-role" not in (made.folder / "metadata" / "1.claimed.json").read_bytes()

@@ -27,11 +27,26 @@ BINS_ROLE = "bins"
 CLAIMED_ROLE = "claimed"
 RECENTLY_CLAIMED_ROLE = "recently-claimed"
 ROLE_FIELD = "x-securepip-role"
-"""In a role that offline keys sign, what it is called, which TUF writes into the file's name only.
+"""In every role below root, its own name. TUF writes the name into that of the file only.
 
-One key signs `claimed` and all its shards. Who has stolen the online keys could else show one in
-the place of another: a claim would be looked for in the wrong list, and not be found.
+One key signs all bins, and one signs `claimed` and all its shards. Whoever answers in the
+repository's place could otherwise serve one of them under the name of another of the same version:
+validly signed, it would say of every project that belongs there that there is none.
 """
+REPOSITORY_FIELD = "x-securepip-repository"
+"""In every role below root, the sha256 of the repository's ``1.root.json``, in hexadecimal digits.
+
+Two repositories, say staging and production, may share an online key: a role of one of them is no
+role of the other.
+"""
+NAMED_FIELD = "x-securepip-named"
+"""In ``targets``, which offline keys sign: which roles say name and repository.
+
+``own``: all that the repository signs, so all but those of projects that sign for themselves.
+``all``: these too. A client that has seen the one or the other insists on it for ever.
+"""
+OWN_ROLES = "own"
+ALL_ROLES = "all"
 _PROJECT_ROLE = "project."
 SHARD_PREFIXES = (1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 28)
 """How many letters of a project's name the shards of a claiming role go by, level after level.
@@ -95,26 +110,6 @@ def file_target(project: NormalizedName, filename: str) -> str:
 def project_role(project: NormalizedName) -> str:
     """The role of a claimed project. A dot is in no normalized name: nothing can collide."""
     return f"{_PROJECT_ROLE}{project}"
-
-
-def check_role_name(name: str, said: object) -> None:
-    """See to it that a role goes by its own name.
-
-    A shard must say it: one key signs all of them, so who has the online keys could show one in
-    the place of another. Others that say nothing are as good: repositories that other tools made,
-    or that were made before roles said their names, have none.
-
-    Args:
-        name: The name under which it was found, of a role below root.
-        said: What its ``ROLE_FIELD`` says; None where it says nothing.
-
-    Raises:
-        FormatError: It is another role.
-    """
-    must = name.startswith(f"{CLAIMED_ROLE}.")
-    if said != name and (must or said is not None):
-        signed_as = "with no name of a role" if said is None else f"as {said!r:.100}"
-        raise FormatError(f"what is served as the role {name!r:.100} was signed {signed_as}")
 
 
 def project_paths(project: NormalizedName) -> list[str]:

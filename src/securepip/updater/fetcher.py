@@ -8,16 +8,20 @@ itself. A warmed answer is bytes like any other: nothing is trusted for having b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient import FetcherInterface
 
 from securepip.errors import TooLargeError, TransportError
 from securepip.transport import Transport
+from securepip.updater.early import Early
 
 MAX_METADATA_BYTES = 128 << 20
 """The longest metadata file that is read, whatever length is announced for it."""
+
+UNANNOUNCED_BYTES = 2 << 20
+"""The longest one that is fetched early where no length is announced. A longer one is fetched when
+python-tuf asks for it: one at a time."""
 
 
 class Fetcher(FetcherInterface):
@@ -25,24 +29,24 @@ class Fetcher(FetcherInterface):
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._warm: dict[str, Future[bytes]] = {}
+        self._early: Early[str] = Early(transport)
         self.last_url = ""
         """The URL that python-tuf asked for last: the one that its next complaint is about."""
         self.last_error: TransportError | None = None
 
-    def warm(self, url: str, max_bytes: int) -> None:
-        """Begin to fetch ``url``, at most ``max_bytes``, for when python-tuf asks for it."""
-        if url not in self._warm:
-            limit = min(max_bytes, MAX_METADATA_BYTES)
-            self._warm[url] = self._transport.submit(lambda u: self._get(u, limit), url)
+    def warm(self, url: str, length: int | None) -> None:
+        """Begin to fetch ``url``, for when python-tuf asks for it.
+
+        Args:
+            url: Of a metadata file.
+            length: Its length in bytes, as far as it is announced.
+        """
+        self._early.begin(url, url, length or UNANNOUNCED_BYTES)
 
     def warmed(self, url: str) -> bytes | None:
-        """What was fetched early from ``url``, unverified; waits for it. None if it failed."""
-        future = self._warm.get(url)
-        if future is None:
-            return None
+        """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
         try:
-            return future.result()
+            return self._early.look(url)
         except TransportError:
             return None
 
@@ -55,12 +59,11 @@ class Fetcher(FetcherInterface):
             DownloadError: There was no answer.
         """
         self.last_url, self.last_error = url, None
-        future = self._warm.pop(url, None)
         try:
-            if future is not None:
-                data = future.result()
-            else:
-                data = self._get(url, min(max_length, MAX_METADATA_BYTES))
+            data = self._early.take(url)
+            if data is None:
+                limit = min(max_length, MAX_METADATA_BYTES)
+                data = self._transport.get(url, max_bytes=limit).body
         except TransportError as error:
             self.last_error = error
             raise _translate(error) from error
@@ -73,9 +76,6 @@ class Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         # Only for `download_file`, which python-tuf uses for targets.
         yield self.download_bytes(url, MAX_METADATA_BYTES)
-
-    def _get(self, url: str, max_bytes: int) -> bytes:
-        return self._transport.get(url, max_bytes=max_bytes).body
 
 
 def _translate(error: TransportError) -> DownloadError:

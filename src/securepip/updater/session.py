@@ -14,7 +14,7 @@ The rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,12 +30,11 @@ from tuf.api.exceptions import (
     LengthOrHashMismatchError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, MetaFile, Snapshot, SuccinctRoles, TargetFile, Targets
-from tuf.ngclient import Updater, UpdaterConfig
+from tuf.api.metadata import Metadata, MetaFile, SuccinctRoles, TargetFile, Targets
+from tuf.ngclient import UpdaterConfig
 
 from securepip.dirs import private_folder
 from securepip.errors import (
-    FormatError,
     RepositoryUnavailableError,
     SecurepipError,
     VerificationError,
@@ -44,13 +43,13 @@ from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
     RECENTLY_CLAIMED_ROLE,
-    ROLE_FIELD,
-    check_role_name,
     project_of_target,
     project_role,
     shard_names,
 )
+from securepip.formats.roles import Naming
 from securepip.transport import Transport, redact
+from securepip.updater.checked import CheckedUpdater
 from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
 
 LOCK_SECONDS = 300.0
@@ -58,32 +57,6 @@ MAX_TARGETS_BYTES = 32 << 20
 """The longest targets metadata that is read where the snapshot announces no length."""
 
 T = TypeVar("T")
-
-
-class _Updater(Updater):
-    """python-tuf's, for a repository in which every role has one delegator.
-
-    It keeps one role of each name, and remembers all who have delegated to that name. Who has
-    stolen the online keys, and may answer for one project, could so delegate to the name of the
-    role, or shard, of a project that signs for itself, and put his own in its place.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.delegators: dict[str, str] = {}
-        super().__init__(*arguments, **options)
-
-    def _load_targets(self, role: str, parent_role: str) -> Targets:
-        if self.delegators.setdefault(role, parent_role) != parent_role:
-            raise RepositoryError(
-                f"the role {role!r:.300} has two delegators: {self.delegators[role]!r:.300} and "
-                f"{parent_role!r:.300}"
-            )
-        targets = super()._load_targets(role, parent_role)
-        try:
-            check_role_name(role, targets.unrecognized_fields.get(ROLE_FIELD))
-        except FormatError as error:
-            raise RepositoryError(error.what) from None
-        return targets
 
 
 class Session:
@@ -105,8 +78,8 @@ class Session:
         self._state = state
         self._root = root
         self._fetcher = Fetcher(transport)
-        self._updater: Updater | None = None
-        self._snapshot: dict[str, MetaFile] = {}
+        self._updater: CheckedUpdater | None = None
+        self._snapshot: Mapping[str, MetaFile] = {}
         self._found: dict[str, TargetFile | None] = {}
         self._division: SuccinctRoles | None = None
         self._asked: set[str] = set()
@@ -132,7 +105,7 @@ class Session:
         self._division = None
         self._asked = set()
 
-    def _refreshed(self) -> Updater:
+    def _refreshed(self) -> CheckedUpdater:
         if self._updater is not None:
             return self._updater
         private_folder(self._state)
@@ -146,7 +119,8 @@ class Session:
                 f"{LOCK_SECONDS:.0f} seconds",
                 remedy=f"Wait for it, or end it; the lock is {self._state / '.lock'}.",
             ) from None
-        self._snapshot = self._read_snapshot()
+        # What was verified, not what is in the folder by now: it is another process's turn there.
+        self._snapshot = updater.snapshot
         self._updater = updater
         return updater
 
@@ -183,15 +157,17 @@ class Session:
     def role(self, name: str) -> Metadata[Targets] | None:
         """A role below root that look-ups of this session have met; None for any other.
 
-        It was verified: only what was is in the state folder, and the version is the current one.
+        It was verified. Where another process has put a later version in the state folder, that
+        one is of another moment: there is none then.
         """
-        self._refreshed()
-        if not self._is_current(name):
-            return None
-        try:
-            return Metadata[Targets].from_file(str(self._role_path(name)))
-        except (OSError, RepositoryError):
-            return None
+        version = self._refreshed().version_of(name)
+        found = self._in_folder(name)
+        return found if found is not None and found.signed.version == version else None
+
+    @property
+    def naming(self) -> Naming:
+        """What the repository's roles have to say of themselves, as ``refresh`` found it."""
+        return self._refreshed().naming
 
     def role_version(self, name: str) -> int:
         """The version of a role that the snapshot lists; 0 when it lists none."""
@@ -220,25 +196,13 @@ class Session:
             self._explained(lambda: updater.download_target(target, str(path), base_url))
         return path
 
-    def _refresh(self) -> Updater:
+    def _refresh(self) -> CheckedUpdater:
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
-        updater = _Updater(
-            str(self._state),
-            self.metadata_url,
-            fetcher=self._fetcher,
-            config=config,
-            bootstrap=self._root,
-        )
+        updater = CheckedUpdater(self._state, self.metadata_url, self._fetcher, config, self._root)
         updater.refresh()
-        if updater.delegators != {"targets": "root"}:
-            raise RepositoryError("this version of python-tuf loads roles in another way")
         return updater
-
-    def _read_snapshot(self) -> dict[str, MetaFile]:
-        """Version and length by file name, from the snapshot that python-tuf has just verified."""
-        return Metadata[Snapshot].from_file(str(self._state / "snapshot.json")).signed.meta
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
         """How the bins divide the targets, as a hint."""
@@ -279,7 +243,7 @@ class Session:
 
     def _names_role(self, delegator: str, role: str) -> bool:
         """Whether a delegator that is in the state folder delegates to ``role``, as a hint."""
-        metadata = self.role(delegator)
+        metadata = self._in_folder(delegator)
         delegations = metadata.signed.delegations if metadata else None
         return delegations is not None and role in (delegations.roles or ())
 
@@ -289,8 +253,7 @@ class Session:
         self._asked.add(role)
         listed = self._snapshot.get(f"{role}.json")
         if listed is not None and not self._is_current(role):
-            # Many at once: not more of each than it has.
-            self._fetcher.warm(self._role_url(role), listed.length or MAX_TARGETS_BYTES)
+            self._fetcher.warm(self._role_url(role), listed.length)
 
     def _is_current(self, role: str) -> bool:
         """Whether the state folder has the version of the role that the snapshot asks for."""
@@ -299,6 +262,14 @@ class Session:
             return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def _in_folder(self, role: str) -> Metadata[Targets] | None:
+        """What the state folder has of a role now; a hint."""
+        try:
+            metadata = Metadata[Targets].from_bytes(self._role_path(role).read_bytes())
+        except (OSError, RepositoryError):
+            return None
+        return metadata if isinstance(metadata.signed, Targets) else None
 
     def _role_path(self, role: str) -> Path:
         return self._state / f"{quote(role, '')}.json"

@@ -28,7 +28,7 @@ from tuf.api.metadata import (
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
-from securepip.signing.repository.commit import name_role
+from securepip.formats.roles import name_role
 from tests.attacks.tables.world import SERVED, World
 from tests.support.wheels import make_wheel
 
@@ -226,7 +226,7 @@ class Thief:
 
     def _edit(self, name: str, signed: Targets, signers: tuple[Signer, ...]) -> None:
         signed.expires = _later()
-        name_role(signed, name)
+        name_role(signed, name, self._world.made.root_sha256)
         self._edits[name] = Metadata(signed), signers
 
     def _role(self, name: str) -> Targets:

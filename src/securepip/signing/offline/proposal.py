@@ -21,9 +21,10 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.formats.roles import name_role
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.claim_tree import ClaimTree, Keyholders
-from securepip.signing.repository.commit import Delegator, add_signature, name_role, now
+from securepip.signing.repository.commit import Delegator, add_signature, now
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import Roles
 
@@ -217,7 +218,10 @@ def propose(
         changed |= _claimed(roles, changed)
     for name, metadata in changed.items():
         before = roles.snapshot.signed.meta.get(f"{name}.json")
+        name_role(metadata.signed, name, roles.repository)
         finish(metadata, 1 + (before.version if before else 0), expiry, name)
+    if "targets" in changed:
+        roles.promise_names(changed["targets"].signed, changed)
     return Proposal(why, roots, changed)
 
 
@@ -226,8 +230,6 @@ def finish(
 ) -> None:
     """Give ``metadata`` its version and expiry, and take off the signatures of the one before."""
     metadata.signed.version = version
-    if isinstance(metadata.signed, Targets):
-        name_role(metadata.signed, name)
     metadata.signed.expires = now() + expiry.of(name)
     metadata.signatures.clear()
 

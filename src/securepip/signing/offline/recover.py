@@ -328,7 +328,10 @@ def _propose(
         replacements.append(Replacement(role, out, coming))
     _skip_versions(repository, base)
     expiry = repository.config.expiry
-    proposal = propose(base, expiry, why="recover", replacements=replacements)
+    # Clients that were once promised names of roles insist on them.
+    unnamed = any(name.partition(".")[0] == CLAIMED_ROLE for name in base.unnamed())
+    renew = [CLAIMED_ROLE] if unnamed else []
+    proposal = propose(base, expiry, why="recover", replacements=replacements, renew=renew)
     if offline.bundle is None:
         for duty in proposal.duties(base):
             duty.sign(repository.keys)

@@ -28,9 +28,7 @@ from securepip.formats.layout import (
     METADATA_SUFFIX,
     PAGE_NAME,
     RECENTLY_CLAIMED_ROLE,
-    ROLE_FIELD,
     SIMPLE_DIR,
-    check_role_name,
     consistent_path,
     file_target,
     page_target,
@@ -38,6 +36,7 @@ from securepip.formats.layout import (
     relative_file_url,
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
+from securepip.formats.roles import Naming, check_role
 from securepip.signing.repository.claim_tree import Claim, shards_in
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
@@ -148,7 +147,7 @@ def _newest(
     for metadata in _versions(repository, good, name):
         try:
             delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
-            check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+            check_role(name, metadata.signed, delegator, Naming(repository.config.root_sha256))
         except (RepositoryError, ValueError, FormatError):
             continue
         shards = shards_in(metadata) if name.partition(".")[0] == CLAIMED_ROLE else []

@@ -26,9 +26,11 @@ from tuf.api.metadata import (
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import (
+    ALL_ROLES,
     BINS_ROLE,
     CLAIMED_ROLE,
     METADATA_DIR,
+    NAMED_FIELD,
     PACKAGES_DIR,
     RECENTLY_CLAIMED_ROLE,
     SIMPLE_DIR,
@@ -159,6 +161,7 @@ def create(
         snapshot,
         roles,
         lambda name: delegators.get(name, roles[BINS_ROLE].signed),
+        root_sha256,
     )
     config = Config(repository_id, root_sha256, expiry, signers)
     writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
@@ -214,7 +217,9 @@ class _Frame:
             BINS_ROLE: Metadata(Targets(delegations=to_bins)),
             RECENTLY_CLAIMED_ROLE: Metadata(Targets()),
             CLAIMED_ROLE: Metadata(Targets()),
-            "targets": Metadata(Targets(delegations=delegations)),
+            "targets": Metadata(
+                Targets(delegations=delegations, unrecognized_fields={NAMED_FIELD: ALL_ROLES})
+            ),
         }
 
 

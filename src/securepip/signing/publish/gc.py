@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Snapshot, Targets
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets
 
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.layout import (
@@ -81,6 +81,10 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
             and match[2] != "root"
             and path.name not in marked
         ]
+        # One that a killed run left above the current version keeps its number from being used
+        # again: mirrors may have it.
+        ahead = repository.roles().snapshot.signed.meta
+        doomed = [path for path in doomed if not _is_ahead(path, ahead)]
         current = _roles_of(metadata, {repository.roles().snapshot.signed.version})
         targets = _targets_of(metadata, roles, current)
         doomed += _doomed_pages(repository, targets)
@@ -92,6 +96,13 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
             for path in doomed:
                 path.unlink()
         return done
+
+
+def _is_ahead(path: Path, listed: Mapping[str, MetaFile]) -> bool:
+    """Whether a role's file is of a later version than the current one."""
+    match = _METADATA.fullmatch(path.name)
+    meta = listed.get(f"{match[2]}.json") if match else None
+    return meta is not None and match is not None and int(match[1]) > meta.version
 
 
 def _kept_snapshots(repository: Repository, metadata: Path, young: float) -> set[int]:

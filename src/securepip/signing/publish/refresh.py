@@ -1,7 +1,8 @@
 """Signing again what is about to expire, and saying when the offline keys are needed.
 
 Rule: meant for cron, with the online key alone. A signature is renewed when half of its life is
-over: bins a few at a time, because each new version is one that clients have to fetch again.
+over: bins a few at a time, because each new version is one that clients have to fetch again. Roles
+that do not say their names yet (``formats.roles``) are due at once.
 """
 
 from __future__ import annotations
@@ -56,8 +57,18 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
         names = [*roles.claims_below(RECENTLY_CLAIMED_ROLE).roles()]
         if offline:
             names = [*FRAME, *_shards(roles), *names]
-        due = [name for name in names if _left(roles.role(name), name, expiry) < RENEW_AT]
-        due = [*_due_bins(roles, expiry), *due]
+        unnamed = set(roles.unnamed())
+        due = [
+            name
+            for name in names
+            if name in unnamed or _left(roles.role(name), name, expiry) < RENEW_AT
+        ]
+        bins = _due_bins(roles, expiry)
+        due = [*(name for name in roles.bin_names() if name in unnamed or name in bins), *due]
+        if offline and unnamed <= {"targets", *due} and not roles.naming.named:
+            due = [*(name for name in due if name != "targets"), "targets"]
+        if "targets" in due:
+            roles.promise_names(roles.targets.signed, due)
         snapshot_due = _left(roles.snapshot, "snapshot", expiry) < RENEW_AT
         if due or snapshot_due:
             signed += repository.sign({name: roles.role(name) for name in due})
@@ -84,12 +95,19 @@ def waiting(roles: Roles, expiry: Expiry) -> tuple[tuple[str, datetime], ...]:
 
 
 def offline_due(roles: Roles, expiry: Expiry) -> list[str]:
-    """The roles of offline keys that have passed half of their life, shards as ``claimed``."""
+    """The roles of offline keys to sign now, shards as ``claimed``.
+
+    Those that have passed half of their life or do not say their names yet; and ``targets``, as
+    soon as it can promise that all do.
+    """
+    unnamed = set(roles.unnamed())
     due = {
         name if name in FRAME else CLAIMED_ROLE
         for name in (*FRAME, *_shards(roles))
-        if _left(roles.role(name), name, expiry) < RENEW_AT
+        if name in unnamed or _left(roles.role(name), name, expiry) < RENEW_AT
     }
+    if not roles.naming.named and unnamed <= {*FRAME, *_shards(roles)}:
+        due.add("targets")
     root = ["root"] if _left(roles.root, "root", expiry) < RENEW_AT else []
     return [*root, *(name for name in FRAME if name in due)]
 

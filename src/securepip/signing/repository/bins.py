@@ -10,7 +10,7 @@ BIN_PREFIX = "bin"
 """What bins are called: ``bin-<hex>``. Another number of bins has to have another prefix, because
 a role that was once listed in a snapshot stays listed."""
 
-_SNAPSHOT_BYTES_PER_BIN = 30
+_SNAPSHOT_BYTES_PER_BIN = 45
 _BYTES_PER_TARGET = 180
 _BINS_PER_INSTALL = 20
 _MIN_BITS, _MAX_BITS = 1, 20
@@ -19,9 +19,9 @@ _MIN_BITS, _MAX_BITS = 1, 20
 def bin_count(expected_files: int) -> int:
     """The number of bins, a power of two, with which a client downloads least.
 
-    A client fetches the snapshot, which has about 30 bytes for each of the ``b`` bins, and those
+    A client fetches the snapshot, which has about 45 bytes for each of the ``b`` bins, and those
     bins that an install looks at: say ``m`` = 20, each with ``n / b`` targets of about 180 bytes.
-    The sum ``30·b + m·(n/b)·180`` is smallest where ``b² = 6·m·n``; the power of two nearest to
+    The sum ``45·b + m·(n/b)·180`` is smallest where ``b² = 4·m·n``; the power of two nearest to
     that ``b`` (by ratio) is taken. For the 2,273,539 targets of PEP 458 it is 16,384, as there.
 
     Args:

@@ -19,13 +19,21 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import sha256_of
-from securepip.formats.layout import ROLE_FIELD
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.roles import name_role
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.files import Writer, flush
 from securepip.signing.repository.log import Log, SignedRole, anchor_of, set_anchor
-from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, S
+from securepip.signing.repository.roles import TIMESTAMP_NAME, S
+
+MAX_PINNED_BINS = 256
+"""Up to so many bins, the snapshot gives the digest of each, and of more only the lengths.
+
+In a compressed snapshot a length costs 4 bytes a bin and a digest 42: 10.6 kB for 256 bins, which
+each client fetches again with every new snapshot, and 680 kB for 16,384. What keeps one bin from
+passing for another, in any number of them, is the name in it.
+"""
 
 # Validation re-reads what was written; python-tuf's own types cannot be built wrongly here.
 _COMPACT = JSONSerializer(compact=True)
@@ -98,6 +106,7 @@ class Committer:
         snapshot: Metadata[Snapshot],
         changed: Mapping[str, Metadata[Targets]],
         delegator_of: Callable[[str], Delegator],
+        repository: Sha256,
         finished: Mapping[str, Metadata[Targets]] | None = None,
     ) -> tuple[str, ...]:
         """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
@@ -105,8 +114,9 @@ class Committer:
         Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
         are published as they are; who passes them has checked them.
 
-        The objects that are passed are changed. When this returns, they are current; when it
-        raises, or never returns, what was current still is.
+        Roles that are signed here say their names, and that ``repository`` is the sha256 of the
+        first root. The objects that are passed are changed. When this returns, they are current;
+        when it raises, or never returns, what was current still is.
 
         Returns:
             The names of the roles that were signed.
@@ -121,11 +131,11 @@ class Committer:
             signed.append(self._write_role(name, metadata, data, listed, pinned=True))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
-            metadata.signed.version = before.version + 1 if before else 1
-            name_role(metadata.signed, name)
+            metadata.signed.version = self._next_version(name, before.version if before else 0)
+            name_role(metadata.signed, name, repository)
             delegator = delegator_of(name)
             data = self._sign(metadata, delegator, name)
-            pinned = not _is_bin_of_snapshot_key(delegator, root)
+            pinned = not _is_unpinned_bin(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
@@ -180,12 +190,24 @@ class Committer:
         version = metadata.signed.version
         self._writer.write(self._folder / f"{version}.{name}.json", data)
         # With its digest in the snapshot, who has stolen the role's key, and sits between the
-        # repository and a client, cannot serve another file of the same version. Bins that are
-        # signed with the snapshot's key gain nothing by it, and there are thousands.
+        # repository and a client, cannot serve another file of the same version.
         listed[f"{name}.json"] = (
-            MetaFile.from_data(version, data, ["sha256"]) if pinned else MetaFile(version)
+            MetaFile.from_data(version, data, ["sha256"])
+            if pinned
+            else MetaFile(version, length=len(data))
         )
         return _entry(name, metadata, data)
+
+    def _next_version(self, name: str, before: int) -> int:
+        """The first version above ``before`` of which no file is here.
+
+        A run that was killed may have left a signed one, and mirrors may have it: of two files of
+        one version that say the same name, a client could not tell which was made current.
+        """
+        version = before + 1
+        while (self._folder / f"{version}.{name}.json").exists():
+            version += 1
+        return version
 
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
         metadata.signed.expires = now() + self._expiry.of(name)
@@ -211,22 +233,18 @@ class Committer:
         return [signer for signer in found if signer is not None]
 
 
-def _is_bin_of_snapshot_key(delegator: Delegator, root: Root) -> bool:
-    """Whether it delegates to hash bins, to be signed with the keys that sign the snapshot.
+def _is_unpinned_bin(delegator: Delegator, root: Root) -> bool:
+    """Whether it delegates to so many hash bins that the snapshot does not give their digests.
 
-    Where keys are being replaced, root names the new ones first: these sign.
+    Only where they are signed with the keys that sign the snapshot, so that who has stolen those
+    gains nothing. Where keys are being replaced, root names the new ones first: these sign.
     """
     delegations = delegator.delegations if isinstance(delegator, Targets) else None
     if delegations is None or delegations.succinct_roles is None:
         return False
     snapshot = root.roles["snapshot"]
-    return set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
-
-
-def name_role(role: Targets, name: str) -> None:
-    """Let a role that offline keys sign say what it is called (``layout.ROLE_FIELD``)."""
-    if name.partition(".")[0] in FRAME:
-        role.unrecognized_fields[ROLE_FIELD] = name
+    shared = set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
+    return shared and delegations.succinct_roles.number_of_bins > MAX_PINNED_BINS
 
 
 def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:

@@ -401,6 +401,7 @@ class Repository:
                 roles.snapshot,
                 changed,
                 lambda name: roles.delegator(name, {**(finished or {}), **changed}),
+                roles.repository,
                 finished,
             )
             self._remember_current(roles)

@@ -10,7 +10,7 @@ Source: TUF specification 5.3 to 5.6; python-tuf verifies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,14 +30,16 @@ from tuf.api.metadata import (
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import (
+    ALL_ROLES,
     BINS_ROLE,
     CLAIMED_ROLE,
-    ROLE_FIELD,
-    check_role_name,
+    NAMED_FIELD,
+    OWN_ROLES,
     project_of_role,
     project_of_target,
     project_role,
 )
+from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
 
 TIMESTAMP_NAME = "timestamp.json"
@@ -52,13 +54,22 @@ class Roles:
 
     Targets roles are read when they are first asked for.
 
+    Args:
+        folder: The repository's ``metadata`` folder.
+        root_sha256: The digest of its first root, which is also its name for other roles.
+
+    Attributes:
+        repository: That digest.
+
     Raises:
         RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
     """
 
     def __init__(self, folder: Path, root_sha256: Sha256) -> None:
         self._folder = folder
+        self.repository = root_sha256
         self._targets: dict[str, Metadata[Targets]] = {}
+        self._naming: Naming | None = None
         self.root = self._load_root(root_sha256)
         self.timestamp = self._load(TIMESTAMP_NAME, Timestamp)
         self._verify(self.root.signed, "timestamp", self.timestamp)
@@ -91,16 +102,52 @@ class Roles:
             meta = self.meta(name)
             version = meta.version
             metadata = self._load(f"{version}.{name}.json", Targets)
-            self._verify(self.delegator(name), name, metadata)
+            delegator = self.delegator(name)
+            self._verify(delegator, name, metadata)
             self._verify_digest(f"{version}.{name}.json", meta)
             if metadata.signed.version != version:
                 raise self._odd(f"{version}.{name}.json is of another version")
             try:
-                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+                if name == "targets":
+                    self._naming = Naming(self.repository).joined(naming_of(metadata.signed))
+                check_role(name, metadata.signed, delegator, self.naming)
             except FormatError as error:
                 raise self._odd(error.what) from None
             self._targets[name] = metadata
         return self._targets[name]
+
+    @property
+    def naming(self) -> Naming:
+        """What the roles of this repository have to say of themselves."""
+        if self._naming is None:
+            self.role("targets")
+        return self._naming or Naming(self.repository)
+
+    def unnamed(self) -> list[str]:
+        """The roles that the repository signs and that do not say name and repository yet.
+
+        That is so in a repository that an earlier version of securepip has made. Reads all bins.
+        """
+        if self.naming.includes(BINS_ROLE):
+            return []
+        trees = (self.claims_below(top).roles() for top in TOPS)
+        names = ("targets", BINS_ROLE, *(name for tree in trees for name in tree))
+        return [
+            name for name in (*names, *self.bin_names()) if not is_named(self.role(name).signed)
+        ]
+
+    def promise_names(self, targets: Targets, changed: Collection[str]) -> None:
+        """Let ``targets``, which is about to be signed, say that roles say their names, if all do.
+
+        Args:
+            targets: What is to be signed.
+            changed: The roles that are signed together with it, which say theirs then.
+        """
+        if set(self.unnamed()) - set(changed):
+            return
+        claims = (claim for top in TOPS for claim in self.claims_below(top).claims())
+        every = all(is_named(self.role(claim.role).signed) for claim in claims)
+        targets.unrecognized_fields[NAMED_FIELD] = ALL_ROLES if every else OWN_ROLES
 
     def adopt(self, name: str, metadata: Metadata[Targets], version: int | None = None) -> None:
         """Let ``metadata``, which the caller has verified and writes, stand for a role from now on.
@@ -110,6 +157,7 @@ class Roles:
             metadata: Its contents.
             version: What the snapshot is to say; by default the version that it has.
         """
+        _ = self.naming  # of the roles that are read, not of those that are to come
         self._targets[name] = metadata
         meta = MetaFile(version or metadata.signed.version)
         self.snapshot.signed.meta[f"{name}.json"] = meta

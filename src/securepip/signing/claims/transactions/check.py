@@ -10,7 +10,7 @@ Source: PEP 480, "Snapshot Process".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -25,6 +25,8 @@ from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import (
+    REPOSITORY_FIELD,
+    ROLE_FIELD,
     check_filename,
     file_target,
     page_target,
@@ -32,6 +34,7 @@ from securepip.formats.layout import (
     relative_file_url,
 )
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
+from securepip.formats.roles import Naming, check_name
 from securepip.signing.claims.transactions.archive import Archive
 from securepip.signing.claims.transactions.state import ProjectState
 from securepip.signing.claims.transactions.statement import SignedStatement, parse_statement
@@ -144,7 +147,7 @@ def check(
         RefusedError: It lacks a property.
         FormatError: It is no transaction.
     """
-    role = _parse_role(archive)
+    role = _parse_role(archive, state.naming)
     statement = read_statement(archive)
     needed = holders.threshold
     if not complete:
@@ -197,7 +200,7 @@ def is_signed_by(role: Metadata[Targets], holders: Keyholders) -> bool:
     return valid >= holders.threshold
 
 
-def _parse_role(archive: Archive) -> Metadata[Targets]:
+def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
     try:
         role = Metadata[Targets].from_bytes(archive.role())
         if type(role.signed.version) is not int:
@@ -208,7 +211,15 @@ def _parse_role(archive: Archive) -> Metadata[Targets]:
         raise refused(archive, Property.SIGNATURES, f"its role cannot be read: {error}") from None
     if not isinstance(role.signed, Targets):
         raise refused(archive, Property.SIGNATURES, "its role is metadata of another kind")
-    fields = [role.unrecognized_fields, role.signed.unrecognized_fields]
+    try:
+        check_name(project_role(archive.project), role.signed, naming)
+    except FormatError as error:
+        raise refused(archive, Property.CONSISTENT, error.what) from None
+    names = {ROLE_FIELD, REPOSITORY_FIELD}
+    fields: list[Collection[str]] = [
+        role.unrecognized_fields,
+        role.signed.unrecognized_fields.keys() - names,
+    ]
     fields += [target.unrecognized_fields for target in role.signed.targets.values()]
     fields += [signature.unrecognized_fields for signature in role.signatures.values()]
     if any(fields):

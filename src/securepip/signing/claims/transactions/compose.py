@@ -20,8 +20,9 @@ from tuf.api.serialization.json import JSONSerializer
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.digests import sha256_of
 from securepip.formats.distribution import is_distribution, parse_distribution
-from securepip.formats.layout import METADATA_SUFFIX, file_target, page_target
+from securepip.formats.layout import METADATA_SUFFIX, file_target, page_target, project_role
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.roles import name_role
 from securepip.signing.claims.transactions.archive import (
     KEYS_MEMBER,
     role_member,
@@ -158,6 +159,7 @@ def draft(
         targets[path] = TargetFile(file.size, {"sha256": file.sha256}, path)
     version = state.version + 1
     role = Metadata(Targets(version, expires=now() + timedelta(days=days), targets=targets))
+    name_role(role.signed, project_role(state.project), state.naming.repository)
     statement = None
     if holders is not None:
         said = Statement(state.project, version, holders, lost)

@@ -14,6 +14,7 @@ from tuf.api.metadata import Metadata, Targets
 from securepip.errors import VerificationError
 from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
+from securepip.formats.roles import Naming
 from securepip.index import VerifiedIndex
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders
 from securepip.signing.repository.repository import Repository
@@ -30,6 +31,7 @@ class ProjectState:
         claim: Who signs for it; None when the repository does.
         role: Its own role; None when it has none.
         version: The version of that role in the snapshot; 0 when it was never listed.
+        naming: What roles of the repository have to say of themselves.
     """
 
     project: NormalizedName
@@ -37,6 +39,7 @@ class ProjectState:
     claim: Claim | None
     role: Metadata[Targets] | None
     version: int
+    naming: Naming
 
 
 def state_in(repository: Repository, project: NormalizedName) -> ProjectState:
@@ -55,6 +58,7 @@ def state_in(repository: Repository, project: NormalizedName) -> ProjectState:
         claim,
         roles.role(name) if claim else None,
         listed.version if listed else 0,
+        roles.naming,
     )
 
 
@@ -85,7 +89,7 @@ def state_at(index: VerifiedIndex, repository: str, project: NormalizedName) -> 
     role = session.role(name) if claim else None
     if claim and role is None:
         raise VerificationError(f"the role of {project} is not where its claim says")
-    return ProjectState(project, page, claim, role, session.role_version(name))
+    return ProjectState(project, page, claim, role, session.role_version(name), session.naming)
 
 
 def _claim_at(session: Session, project: NormalizedName) -> Claim | None:

@@ -17,7 +17,8 @@ from tuf.api.metadata import Metadata
 
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR, ROLE_FIELD, check_role_name
+from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR
+from securepip.formats.roles import check_name
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import ring as keys
@@ -145,7 +146,7 @@ class Signing:
         """See to it that roles and keys are called what they are: all words go by these names."""
         try:
             for name, metadata in self.proposal.roles.items():
-                check_role_name(name, metadata.signed.unrecognized_fields.get(ROLE_FIELD))
+                check_name(name, metadata.signed, self.roles.naming)
                 if name.partition(".")[0] == CLAIMED_ROLE:
                     check_form(name, metadata)
                 delegations = metadata.signed.delegations

@@ -1,0 +1,129 @@
+"""python-tuf's ``Updater``, which also sees to it that each role is the one that it is taken for.
+
+Rule: ``formats.roles`` says what a role has to say of itself; this class asks it of every role
+that python-tuf loads, from the network or from the state folder. What a repository's offline keys
+once promised of its roles is kept in the state folder, and nothing takes it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import MetaFile, Root, Targets
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from securepip.dirs import replace_file
+from securepip.errors import FormatError, SecurepipError
+from securepip.formats.digests import parse_sha256, sha256_of
+from securepip.formats.layout import ALL_ROLES, OWN_ROLES
+from securepip.formats.roles import Naming, check_role, naming_of
+
+_PROMISE_NAME = "names-of-roles"
+"""Not the name of a role's file: those end in ``.json``."""
+
+
+class CheckedUpdater(Updater):
+    """A client of a repository in which every role has one delegator, and is what it is called.
+
+    python-tuf keeps one role of each name, and remembers all who have delegated to that name. Who
+    has stolen the online keys, and may answer for one project, could so delegate to the name of
+    the role, or shard, of a project that signs for itself, and put his own in its place.
+
+    Args:
+        state: The folder of trusted metadata.
+        metadata_url: Where the repository's metadata is.
+        fetcher: Fetches it.
+        config: Limits.
+        root: The pinned root, or None to start from the one in ``state``.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        metadata_url: str,
+        fetcher: FetcherInterface,
+        config: UpdaterConfig,
+        root: bytes | None,
+    ) -> None:
+        self._state = state
+        self._delegators: dict[str, str] = {}
+        self._checked: set[str] = set()
+        super().__init__(str(state), metadata_url, fetcher=fetcher, config=config, bootstrap=root)
+        self.naming = known_naming(state)
+        """What the roles of this repository have to say of themselves."""
+
+    @property
+    def snapshot(self) -> Mapping[str, MetaFile]:
+        """Version and length by file name, of the snapshot that was verified."""
+        return self._trusted_set.snapshot.meta
+
+    def refresh(self) -> None:
+        """As python-tuf; with the state folder locked."""
+        super().refresh()
+        if self._delegators != {"targets": "root"}:
+            raise RepositoryError("this version of python-tuf loads roles in another way")
+        if self.naming.named is not None and known_naming(self._state) != self.naming:
+            document = {"repository": self.naming.repository, "named": self.naming.named}
+            replace_file(self._state / _PROMISE_NAME, json.dumps(document).encode())
+
+    def version_of(self, role: str) -> int | None:
+        """The version of a role below root that was verified in this session; None for others."""
+        loaded = self._trusted_set.get(role) if role in self._checked else None
+        return loaded.version if isinstance(loaded, Targets) else None
+
+    def _load_targets(self, role: str, parent_role: str) -> Targets:
+        if self._delegators.setdefault(role, parent_role) != parent_role:
+            raise RepositoryError(
+                f"the role {role!r:.300} has two delegators: {self._delegators[role]!r:.300} and "
+                f"{parent_role!r:.300}"
+            )
+        targets = super()._load_targets(role, parent_role)
+        if role not in self._checked:
+            delegator = self._trusted_set[parent_role]
+            assert isinstance(delegator, Root | Targets)  # noqa: S101 - python-tuf found it there
+            try:
+                if role == "targets":
+                    self.naming = self.naming.joined(naming_of(targets))
+                check_role(role, targets, delegator, self.naming)
+            except FormatError as error:
+                # python-tuf has kept it, as validly signed as it is: the next run would not ask
+                # the repository for the right one.
+                with suppress(FileNotFoundError):
+                    (self._state / f"{quote(role, '')}.json").unlink()
+                raise RepositoryError(error.what) from None
+            self._checked.add(role)
+        return targets
+
+
+def known_naming(state: Path) -> Naming:
+    """What is known, before a repository is asked, of what its roles have to say of themselves.
+
+    Args:
+        state: The folder of its trusted metadata.
+
+    Raises:
+        SecurepipError: The file that keeps it was damaged. It is not passed over: what it says
+            protects like the trusted metadata beside it.
+    """
+    first, promise = state / "root_history" / "1.root.json", state / _PROMISE_NAME
+    known = Naming(sha256_of(first.read_bytes()) if first.exists() else None)
+    if not promise.exists():
+        return known
+    try:
+        document = json.loads(promise.read_bytes())
+        repository, named = parse_sha256(document["repository"]), document["named"]
+        if named not in (OWN_ROLES, ALL_ROLES):
+            raise FormatError(f"not a promise: {named!r:.80}")
+        return known.joined(Naming(repository, named))
+    except (OSError, ValueError, KeyError, TypeError, FormatError) as error:
+        raise SecurepipError(
+            f"{promise} cannot be read: {error}",
+            meaning="It says what the repository has promised of its signatures. Nothing is "
+            "installed without it.",
+            remedy="Restore it, or remove and add the repository again with `securepip trust`.",
+        ) from None
