@@ -23,6 +23,7 @@ from securepip.signing.repository import commit, roles
 from securepip.signing.repository.repository import Repository
 from securepip.transport import Transport, TransportOptions
 from securepip.updater import Session, checked
+from securepip.updater.state import describe_names
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
@@ -200,11 +201,13 @@ def test_a_repository_of_an_earlier_version_gets_names_that_nobody_takes_back(
         assert set(made.repository.roles().unnamed()) == {"targets", "bins", "claimed"}
         with client(made, server.url, state) as session:
             assert session.naming.named is None
+        assert "hide projects" in describe_names(state)
         signed = refresh(made.repository, offline=True).signed
         assert {"targets", "bins", "claimed"} <= set(signed)
         assert not any(name.startswith("bin-") for name in signed)
         with client(made, server.url, state) as session:
             assert session.naming.named == "all"
+            assert "every role says its name" in describe_names(state)
             assert session.target(page_target(LIB)) is not None
         # Nothing is left to do for names.
         assert refresh(made.repository, offline=True).signed == ()

@@ -129,13 +129,30 @@ def test_what_was_current_within_the_grace_period_stays(
 
 
 def test_what_is_young_stays_whoever_wrote_it(old: MadeRepository) -> None:
-    for name in ("metadata/99.bin-0.json", f"simple/app/{'0' * 64}.index.json", "packages/app/x"):
+    for name in ("metadata/99.gone.json", f"simple/app/{'0' * 64}.index.json", "packages/app/x"):
         (old.folder / name).write_text("{}")
     swept(old)
     names = listing(old)
-    assert {"metadata/99.bin-0.json", f"simple/app/{'0' * 64}.index.json", "packages/app/x"} < names
+    assert {"metadata/99.gone.json", f"simple/app/{'0' * 64}.index.json", "packages/app/x"} < names
     age(old, 29)
     assert swept(old).files == 3
+
+
+def test_a_number_that_a_killed_run_has_used_is_kept_from_being_used_again(
+    old: MadeRepository,
+) -> None:
+    name = next(old.repository.roles().bin_names())
+    left = old.folder / "metadata" / f"{old.repository.roles().meta(name).version + 1}.{name}.json"
+    left.write_text("{}")
+    age(old, 60)
+    swept(old)
+    assert left.exists()
+    with old.repository.lock():
+        old.repository.sign({name: old.repository.roles().role(name)})
+        old.repository.sign({name: old.repository.roles().role(name)})
+    age(old, 60)
+    swept(old)
+    assert not left.exists()
 
 
 def test_a_stranger_in_the_folder_is_left_alone(old: MadeRepository) -> None:

@@ -20,6 +20,7 @@ from securepip.signing.offline.rotate import (
     rotate,
 )
 from securepip.signing.publish.add import add
+from securepip.signing.repository import commit
 from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything
 from tests.signing.killing import kill_points, run_until
@@ -184,9 +185,10 @@ def test_a_rotation_that_is_killed_at_any_step_harms_nobody_and_is_finished_late
 
 @pytest.mark.parametrize(("role", "pinned"), [("online", 0), ("snapshot", 8), ("bin-n", 8)])
 def test_bins_with_a_key_of_their_own_are_pinned_by_the_snapshot(
-    own: MadeRepository, role: str, pinned: int
+    own: MadeRepository, role: str, pinned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or who has stolen that key could serve another file of the same version."""
+    monkeypatch.setattr(commit, "MAX_PINNED_BINS", 0)
     rotated(own, role)
     with opened(own) as repository:
         roles = repository.roles()

@@ -179,7 +179,7 @@ def show(name: str) -> int:
     from securepip.formats.digests import sha256_of
     from securepip.transport import redact
     from securepip.trust import parse_root
-    from securepip.updater.state import describe_state
+    from securepip.updater.state import describe_names, describe_state
 
     repository = _store().read().named(name)
     console.say(f"Name:         {repository.name}")
@@ -191,6 +191,7 @@ def show(name: str) -> int:
     for role in describe_state(repository.state):
         expires = role.expires.strftime("%Y-%m-%d %H:%M UTC")
         console.say(f"{role.name + ':':<13} version {role.version}, valid until {expires}")
+    console.say(f"Names:        {describe_names(repository.state)}.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the trusted state of a repository says, for people: roles, versions, expiry."""
+"""What the trusted state of a repository says, for people: roles, versions, expiry, names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Snapshot
+
+from securepip.formats.layout import ALL_ROLES
+from securepip.updater.checked import known_naming
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,31 @@ def describe_state(state: Path) -> list[RoleState]:
             continue
         described.append(RoleState(name, signed.version, signed.expires))
     return described
+
+
+def describe_names(state: Path) -> str:
+    """Whether one signed role of the repository could pass for another, in words.
+
+    Raises:
+        SecurepipError: What the repository has promised cannot be read.
+    """
+    named = known_naming(state).named
+    if named == ALL_ROLES:
+        return "every role says its name and its repository; online keys cannot take that back"
+    if named is not None:
+        return (
+            "every role says its name and its repository, those of projects that sign for "
+            "themselves perhaps not; online keys cannot take that back"
+        )
+    try:
+        listed = Metadata[Snapshot].from_file(str(state / "snapshot.json")).signed.meta
+    except (OSError, RepositoryError):
+        return "not known yet: the repository could not be asked so far"
+    if all(meta.hashes for meta in listed.values()):
+        return "roles need not say their names; the snapshot gives the digest of each"
+    return (
+        "roles need not say their names: whoever answers in the repository's place can show an "
+        "empty list of files for another one, and so hide projects from a machine that has not "
+        "seen them before. A repository of securepip ends that with `securepip repo refresh` and "
+        "a ceremony, or `refresh --offline-keys`; ask its operator"
+    )

@@ -31,7 +31,12 @@ PROJECTS = ("app", "fresh", "other")
 SERVED = ("metadata", "simple", "packages")
 EXPIRY = Expiry(timestamp=1, snapshot=12, bin_n=60, recently_claimed=60, claimed=35)
 _ONLINE = ("timestamp", "snapshot", "recently-claimed", "bin-n")
-_CLOCKS = ("commit", "proposal", "refresh", "transactions.compose")
+_CLOCKS = (
+    "repository.commit",
+    "offline.proposal",
+    "publish.refresh",
+    "claims.transactions.compose",
+)
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,12 @@ def _status(arguments: argparse.Namespace) -> int:
         console.say(f"key here: {uri}")
     if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
+    if not shown.named:
+        console.warn(
+            "Roles need not say their names yet, so that a mirror could show one bin for another. "
+            "Run `repo refresh`, then have `targets` signed: `repo refresh --offline-keys DIR`, or "
+            "`repo ceremony`."
+        )
     for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
         if (arguments.folder / STATE_DIR / unfinished).exists():
             console.warn(f"A `repo {command}` was interrupted. Run it again, to its end.")

@@ -68,6 +68,7 @@ class Status:
         roles: Every role, the bins as one.
         claims: Every project that signs for itself.
         waiting: Roles that expire soon and that only offline keys can sign.
+        named: Whether clients are promised that every role says its name (``formats.roles``).
     """
 
     projects: int
@@ -76,6 +77,7 @@ class Status:
     roles: tuple[RoleStatus, ...]
     claims: tuple[ClaimStatus, ...]
     waiting: tuple[tuple[str, datetime], ...]
+    named: bool
 
 
 def status(repository: Repository) -> Status:
@@ -119,6 +121,7 @@ def status(repository: Repository) -> Status:
         roles=tuple(describe(*each) for each in shown),
         claims=claims,
         waiting=waiting(roles, repository.config.expiry),
+        named=roles.naming.named is not None,
     )
 
 
