@@ -16,6 +16,7 @@ from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
+from securepip.formats.roles import name_role
 from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.keys.ring import generate
 from securepip.signing.offline.proposal import OFFLINE_ROLES
@@ -416,7 +417,9 @@ def test_a_key_holder_signs_no_role_under_the_name_of_another(ceremony: Ceremony
 @pytest.mark.parametrize("name", ["1.evil.json", "1.bin-99.json", "1.project.app.json"])
 def test_a_role_that_nobody_delegates_to_is_refused(ceremony: Ceremony, name: str) -> None:
     ceremony.prepare("--renew", "targets")
-    Metadata(Targets()).to_file(str(ceremony.folder / "bundle" / "new" / name))
+    role = Targets()
+    name_role(role, name[2:-5], ceremony.made.root_sha256)
+    Metadata(role).to_file(str(ceremony.folder / "bundle" / "new" / name))
     done = ceremony.sign("ann")
     assert done.code == 1
     assert f"nobody delegates to {name[2:-5]}" in done.err

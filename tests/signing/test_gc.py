@@ -141,15 +141,17 @@ def test_what_is_young_stays_whoever_wrote_it(old: MadeRepository) -> None:
 def test_a_number_that_a_killed_run_has_used_is_kept_from_being_used_again(
     old: MadeRepository,
 ) -> None:
-    name = next(old.repository.roles().bin_names())
-    left = old.folder / "metadata" / f"{old.repository.roles().meta(name).version + 1}.{name}.json"
+    with Repository.open(old.folder, keys=[old.online_keys]) as repository:
+        roles = repository.roles()
+        name = next(roles.bin_names())
+        left = old.folder / "metadata" / f"{roles.meta(name).version + 1}.{name}.json"
     left.write_text("{}")
     age(old, 60)
     swept(old)
     assert left.exists()
-    with old.repository.lock():
-        old.repository.sign({name: old.repository.roles().role(name)})
-        old.repository.sign({name: old.repository.roles().role(name)})
+    with Repository.open(old.folder, keys=[old.online_keys]) as repository, repository.lock():
+        for _ in range(2):
+            repository.sign({name: repository.roles().role(name)})
     age(old, 60)
     swept(old)
     assert not left.exists()

@@ -84,9 +84,8 @@ class Thief:
             self._edit(via, Targets(expires=_later()), (self._own,))
         if via == "bins":
             succinct = self._take_bins()
-            for path in contents:
-                name = succinct.get_role_for_target(path)
-                self._edit(name, targets, (self._own,))
+            for name, part in _by_bin(succinct, contents).items():
+                self._edit(name, Targets(targets=part), (self._own,))
         else:
             # Under a name of his own: with that of the project's role he would be in his own way.
             self._hand_to_own(via, f"project.thief-{project}", project)
@@ -196,10 +195,9 @@ class Thief:
         bins = self._role("bins")
         assert bins.delegations is not None
         assert bins.delegations.succinct_roles is not None
-        for path in targets.targets:
-            name = bins.delegations.succinct_roles.get_role_for_target(path)
+        for name, part in _by_bin(bins.delegations.succinct_roles, targets.targets).items():
             changed = self._role(name)
-            changed.targets |= targets.targets
+            changed.targets |= part
             self._edit(name, changed, self._signers.get(via, (self._own,)))
 
     def _hand_to_own(self, delegator: str, role: str, project: str | None = None) -> None:
@@ -299,3 +297,13 @@ def _signed(metadata: Metadata, signers: tuple[Signer, ...]) -> bytes:  # type: 
 
 def _later() -> datetime:
     return datetime.now(timezone.utc).replace(microsecond=0) + _FOR_EVER
+
+
+def _by_bin(
+    succinct: SuccinctRoles, contents: dict[str, TargetFile]
+) -> dict[str, dict[str, TargetFile]]:
+    """What goes into which bin: clients refuse one that holds what belongs to another."""
+    parts: dict[str, dict[str, TargetFile]] = {}
+    for path, target in contents.items():
+        parts.setdefault(succinct.get_role_for_target(path), {})[path] = target
+    return parts

@@ -139,8 +139,8 @@ class Signing:
             listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
             if metadata.signed.version <= (listed.version if listed else 0):
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
-        self.duties()  # before anything is shown of a role that nobody delegates to
         self._check_names()
+        self.duties()  # before anything is shown of a role that nobody delegates to
 
     def _check_names(self) -> None:
         """See to it that roles and keys are called what they are: all words go by these names."""
