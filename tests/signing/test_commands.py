@@ -48,7 +48,7 @@ def test_a_repository_from_init_to_status(
     assert main(["repo", "refresh", str(folder)]) == 0
     assert main(["repo", "status", str(folder)]) == 0
     said = capsys.readouterr()
-    assert "1 projects, 1 files" in said.out
+    assert "1 project, 1 file" in said.out
     assert said.err == ""
     assert len(fetch_everything(folder, tmp_path / "client")) == 2
     assert read_plainly(folder) == {"one-1.0-py3-none-any.whl"}

@@ -190,5 +190,5 @@ def test_the_command_says_what_it_did(old: MadeRepository, machine: Machine) -> 
     assert "Deleted 0 files" in machine.run("repo", "gc", old.folder, "--grace", "61").out
     done = machine.run("repo", "gc", old.folder)
     assert done.out == would.out.replace("Would delete", "Deleted")
-    assert "10 old snapshots among them; 1 snapshots stay" in done.out
+    assert "10 old snapshots among them; 1 snapshot stays" in done.out
     assert machine.run("repo", "gc", old.folder, "--grace", "-1").code == 2

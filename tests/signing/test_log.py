@@ -36,12 +36,12 @@ def test_it_says_what_was_signed_when_with_which_keys_and_why(
     with Repository.open(made.folder) as repository:
         *_, last = repository.log.check(repository.roles().timestamp.signed)
         (online,) = repository.roles().root.signed.roles["timestamp"].keyids
-    assert last.why == "repo add"
+    assert last.why == "repo add more-1.0-py3-none-any.whl"
     assert {"snapshot", "timestamp"} < {signed.role for signed in last.signed}
     assert {signed.keyids for signed in last.signed} == {(online,)}
     shown = machine.run("repo", "log", made.folder)
     assert f"{last.number}  " in shown.out
-    assert "repo add\n    snapshot version " in shown.out
+    assert f"{last.why}\n    snapshot version " in shown.out
     assert " bin, with " in shown.out or " bins, with " in shown.out
     *_, line = machine.run("repo", "log", made.folder, "--json").out.splitlines()
     assert json.loads(line)["sha256"] == last.sha256

@@ -178,7 +178,7 @@ def test_a_release_of_nothing_renews_the_signatures(place: Place) -> None:
     ok(place.alice.run("sign", "release", "app", "-o", renewal))
     assert "app is at version 2" in ok(place.operator("accept", renewal))
     status = ok(place.operator("status"))
-    assert "app: in" not in status and "1 projects sign for themselves" in status
+    assert "app: in" not in status and "1 project signs for itself" in status
 
 
 def test_a_maintainer_believes_only_what_is_signed(place: Place) -> None:

@@ -43,8 +43,8 @@ def test_a_person_sees_what_was_signed_and_what_was_not(
     assert main([*command, "app", "nonesuch"]) == 1
     printed = capsys.readouterr()
     assert "app: 1 file left out: a URL with a signature" in printed.out
-    assert "Signed 1 projects: app" in printed.out
-    assert "1 projects with 1 files" in printed.out
+    assert "Signed 1 project: app" in printed.out
+    assert "1 project with 1 file" in printed.out
     assert "WARNING: nonesuch: not known to http://127.0.0.1" in printed.err
     assert main(command) == 0
     assert "Nothing had to be signed." in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_what_is_named_by_path_or_address_is_said_to_be_left_out(
     command = ["repo", "sync", str(overlay.folder), "--upstream", index.url]
     assert main([*command, "-r", str(wanted)]) == 0
     printed = capsys.readouterr()
-    assert "Signed 1 projects: app" in printed.out
+    assert "Signed 1 project: app" in printed.out
     assert f"{own} is not signed (-r {wanted} (line 2)): it names a path" in printed.err
     assert f"{address} is not signed" in printed.err
     assert main([*command, str(own)]) == 2

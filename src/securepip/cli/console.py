@@ -55,16 +55,11 @@ def is_verbose() -> bool:
     return _verbosity > 0
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 file``, ``2 files``: a number and what is counted; ``noun`` takes an s."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def say(text: str, *, level: int = 0) -> None:
     """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
     _record(text)
     if _verbosity >= level:
-        print(_harmless(text), flush=True, file=sys.stderr if _stdout_is_free else None)
+        print(harmless(text), flush=True, file=sys.stderr if _stdout_is_free else None)
 
 
 def keep_stdout_free() -> None:
@@ -139,7 +134,7 @@ class _LogHandler(logging.Handler):
         if record.name == _OUTPUT:
             # As pip: on standard error, also because standard output may be for a program.
             _record(text)
-            print(_harmless(text), file=sys.stderr, flush=True)
+            print(harmless(text), file=sys.stderr, flush=True)
         elif record.levelno >= logging.WARNING:
             warn(text)
         else:
@@ -157,13 +152,13 @@ def _open_log(path: Path) -> TextIO:
 def _record(text: str) -> None:
     if _log_file is not None:
         now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        _log_file.write("".join(f"{now} {line}\n" for line in _harmless(text).splitlines()))
+        _log_file.write("".join(f"{now} {line}\n" for line in harmless(text).splitlines()))
         _log_file.flush()
 
 
 def _print_error(kind: str, text: str, colour: str) -> None:
     _record(f"{kind}: {text}")
-    first, *rest = _harmless(text).splitlines() or [""]
+    first, *rest = harmless(text).splitlines() or [""]
     label = f"{kind}:"
     if _colour and sys.stderr.isatty():
         label = f"\033[{colour}m{label}\033[0m"
@@ -172,7 +167,7 @@ def _print_error(kind: str, text: str, colour: str) -> None:
     print("\n".join([f"{label} {first}", *lines]), file=sys.stderr)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """``text`` without what a terminal obeys, and without passwords.
 
     Names and answers of servers are part of it: an escape sequence could hide an error, or make it

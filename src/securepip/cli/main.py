@@ -120,7 +120,6 @@ def parse(words: Sequence[str]) -> Command:
         )
     arguments = build_parser(own).parse_args(own)
     arguments.inside = inside
-    arguments.words = words
     return Command(_general(arguments), partial(arguments.run, arguments))
 
 

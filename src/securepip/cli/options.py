@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from securepip.errors import UsageError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from securepip.transport import Transport
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What a command's own commands are added to."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,7 @@ class Network:
         )
 
 
-def new_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
+def new_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
     """One more of ``commands``, with the general options.
 
     None may be abbreviated: the next new option would change what a script means.

@@ -25,6 +25,10 @@ class Parser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._inside = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            found, unknown = self.parse_known_intermixed_args(args, namespace)
         finally:
             self._inside = False
+        if unknown:
+            # Here and not in the parser above, which would show its own usage.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown

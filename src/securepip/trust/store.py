@@ -134,6 +134,29 @@ class Trust:
                 return repository
         return None
 
+    def meant(self, named: str | None, project: NormalizedName) -> TrustedRepository:
+        """The repository that is meant where one is to be worked with.
+
+        Args:
+            named: Its name, its location or an index URL that stands for it; None for the first
+                that is asked for the project.
+            project: The project.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if named is None:
+            first = next(self.assigned(project), None)
+            if first is None:
+                raise UsageError(
+                    f"no trusted repository speaks for {project}: name one, --repository"
+                )
+            return self.named(first.repositories[0])
+        for repository in self.repositories:
+            if index_address(repository.location) == index_address(named):
+                return repository
+        return self.for_index(named) or self.named(named)
+
     def limited_to(self, names: Sequence[str]) -> Trust:
         """The same, with only these repositories, asked in this order.
 

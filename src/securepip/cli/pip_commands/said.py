@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.errors import ResolutionError
+from securepip.formats.words import counted
 
 if TYPE_CHECKING:
     from securepip.index import VerifiedFile
@@ -59,7 +60,7 @@ def say_verified(files: Sequence[VerifiedFile]) -> None:
     if files:
         size = sum(file.size for file in files)
         signers = ", ".join(sorted({file.repository for file in files}))
-        what = console.counted(len(files), "file")
+        what = counted(len(files), "file")
         console.say(f"Verified {what} ({size / 1e6:.1f} MB), signed by {signers}")
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_network_options, network_of, new_command
+from securepip.cli.keys import short
+from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
+from securepip.cli.repo.place import add_folder
 from securepip.errors import UsageError
+from securepip.formats.words import counted
 
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from securepip.signing.repository.log import Entry
     from securepip.signing.repository.roles import Roles
     from securepip.transport import Transport
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _DEFAULT_DAYS = 28
 
@@ -48,51 +49,85 @@ def _add_audit(commands: Commands) -> None:
     parser.set_defaults(run=_audit)
 
 
+@dataclass(frozen=True)
+class AuditRequest:
+    """``securepip repo audit``.
+
+    Attributes:
+        first: A repository, a copy of one, or its URL.
+        second: Another one; None to compare the first with its own log.
+        root_sha256: The fingerprint of the first root.
+        json: Answer for a program.
+        network: How servers are reached.
+    """
+
+    first: str
+    second: str | None = None
+    root_sha256: str | None = None
+    json: bool = False
+    network: Network = field(default_factory=Network)
+
+
 def _audit(arguments: argparse.Namespace) -> int:
+    return audit(
+        AuditRequest(
+            arguments.first,
+            arguments.second,
+            arguments.root_sha256,
+            arguments.json,
+            network_of(arguments),
+        )
+    )
+
+
+def audit(request: AuditRequest) -> int:
+    """Compare two states of a repository, or one with its log; 1 where they differ."""
     from tempfile import TemporaryDirectory
 
     from securepip.signing.offline.audit import compare
 
-    if arguments.second is None:
-        return _audit_own(arguments)
-    root_sha256 = _fingerprint(arguments)
+    if request.second is None:
+        return _audit_own(request)
+    places = (request.first, request.second)
+    root_sha256 = _fingerprint(request.root_sha256, places)
     with (
-        network_of(arguments).transport() as transport,
+        request.network.transport() as transport,
         TemporaryDirectory(prefix="securepip-") as folder,
     ):
         first, second = (
             _state(place, Path(folder) / str(number), transport, root_sha256)
-            for number, place in enumerate((arguments.first, arguments.second))
+            for number, place in enumerate(places)
         )
         comparison = compare(first, second)
-    if arguments.json:
+    if request.json:
         console.say_machine(json.dumps(asdict(comparison)))
     else:
         _show(comparison)
     return 1 if comparison else 0
 
 
-def _audit_own(arguments: argparse.Namespace) -> int:
+def _audit_own(request: AuditRequest) -> int:
     from securepip.signing.offline.audit import check_own
     from securepip.signing.repository.repository import Repository
 
-    with Repository.open(Path(arguments.first)) as repository:
+    with Repository.open(Path(request.first)) as repository:
         entries = check_own(repository)
-    if arguments.json:
+    if request.json:
         console.say_machine(json.dumps({"entries": len(entries)}))
     else:
-        console.say(f"All that is current was signed here; the log has {len(entries)} entries.")
+        many = counted(len(entries), "entry", "entries")
+        console.say(f"All that is current was signed here; the log has {many}.")
     return 0
 
 
-def _fingerprint(arguments: argparse.Namespace) -> Sha256:
+def _fingerprint(known: str | None, places: Sequence[str]) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
     from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, load_config
 
-    if arguments.root_sha256 is not None:
-        return parse_sha256(arguments.root_sha256)
-    for place in (arguments.first, arguments.second):
+    if known is not None:
+        return parse_sha256(known)
+    for place in places:
         if (Path(place) / STATE_DIR / CONFIG_NAME).exists():
             return load_config(Path(place)).root_sha256
     raise UsageError(
@@ -139,17 +174,22 @@ def _show(comparison: Comparison) -> None:
 
 def _add_log(commands: Commands) -> None:
     parser = new_command(commands, "log", "show what was signed, when, with which keys, and why")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    add_folder(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=_log)
 
 
 def _log(arguments: argparse.Namespace) -> int:
+    return log(arguments.folder, as_json=arguments.json)
+
+
+def log(folder: Path, *, as_json: bool = False) -> int:
+    """Show what was signed, when, with which keys, and why."""
     from securepip.signing.repository.repository import Repository
 
-    with Repository.open(arguments.folder) as repository:
+    with Repository.open(folder) as repository:
         for entry in repository.log.check(repository.roles().timestamp.signed):
-            if arguments.json:
+            if as_json:
                 console.say_machine(json.dumps(asdict(entry), default=str))
                 continue
             console.say(f"{entry.number}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.why}")
@@ -164,16 +204,16 @@ def _show_signed(entry: Entry) -> None:
         _show_line(f"{signed.role} version {signed.version}", signed.keyids)
     for keyids in dict.fromkeys(signed.keyids for signed in bins):
         count = sum(signed.keyids == keyids for signed in bins)
-        _show_line(f"{count} bin{'s' * (count > 1)}", keyids)
+        _show_line(f"{counted(count, 'bin')}", keyids)
 
 
 def _show_line(what: str, keyids: Sequence[str]) -> None:
-    console.say(f"    {what}, with {', '.join(keyid[:12] for keyid in keyids)}")
+    console.say(f"    {what}, with {short(keyids)}")
 
 
 def _add_gc(commands: Commands) -> None:
     parser = new_command(commands, "gc", "delete old snapshots, and what only they lead to")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    add_folder(parser)
     parser.add_argument(
         "--grace", type=int, default=_DEFAULT_DAYS, metavar="DAYS",
         help=f"keep what was current within so many days (default: {_DEFAULT_DAYS})",
@@ -183,16 +223,21 @@ def _add_gc(commands: Commands) -> None:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
+    if arguments.grace < 0:
+        raise UsageError("--grace: a number of days")
+    return gc(arguments.folder, timedelta(days=arguments.grace), dry_run=arguments.dry_run)
+
+
+def gc(folder: Path, grace: timedelta, *, dry_run: bool = False) -> int:
+    """Delete old snapshots, and what only they lead to, unless it was current within ``grace``."""
     from securepip.signing.publish.gc import sweep
     from securepip.signing.repository.repository import Repository
 
-    if arguments.grace < 0:
-        raise UsageError("--grace: a number of days")
-    with Repository.open(arguments.folder) as repository:
-        done = sweep(repository, timedelta(days=arguments.grace), dry=arguments.dry_run)
-    verb = "Would delete" if arguments.dry_run else "Deleted"
+    with Repository.open(folder) as repository:
+        done = sweep(repository, grace, dry=dry_run)
     console.say(
-        f"{verb} {done.files} files ({done.size / 1e6:.1f} MB), {done.snapshots} old snapshots "
-        f"among them; {done.kept_snapshots} snapshots stay"
+        f"{'Would delete' if dry_run else 'Deleted'} {counted(done.files, 'file')} "
+        f"({done.size / 1e6:.1f} MB), {counted(done.snapshots, 'old snapshot')} among them; "
+        f"{counted(done.kept_snapshots, 'snapshot stays', 'snapshots stay')}"
     )
     return 0

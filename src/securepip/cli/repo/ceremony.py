@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command
-from securepip.cli.repo.keys import (
-    add_key_options,
-    confirm,
-    new_passphrase,
-    open_repository,
-    passphrase,
-    pin,
-)
+from securepip.cli.keys import KeyOptions, add_key_options, keys_of, short
+from securepip.cli.options import Commands, new_command
+from securepip.cli.repo.place import Place, place_command, place_of
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
     from securepip.signing.offline.ceremony.steps import Signing
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_to(commands: Commands) -> None:
@@ -38,8 +31,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _add_prepare(inner: Commands) -> None:
-    parser = new_command(inner, "prepare", "on the server: write down what is due to be signed")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(inner, "prepare", "on the server: write down what is due to be signed")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to be made")
     parser.add_argument(
         "--renew", action="append", default=[], metavar="ROLE",
@@ -60,39 +52,82 @@ def _add_prepare(inner: Commands) -> None:
     parser.add_argument(
         "--new-key-uri", metavar="URI", help="replace the online key by one on a device"
     )
-    add_key_options(parser)
     parser.set_defaults(run=_prepare)
 
 
+@dataclass(frozen=True)
+class PrepareRequest:
+    """``securepip repo ceremony prepare``.
+
+    Attributes:
+        place: The repository.
+        bundle: The folder to be made.
+        renew: Roles that are signed anew although it is not due.
+        new_keys: ``ROLE=FILE``: public keys that are to sign from now on.
+        replace: Only these keys go, by the beginnings of their ids.
+        new_online_key: Replace the online key by one that is made.
+        new_key_uri: Replace the online key by this one, on a device.
+    """
+
+    place: Place
+    bundle: Path
+    renew: tuple[str, ...] = ()
+    new_keys: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    new_online_key: bool = False
+    new_key_uri: str | None = None
+
+
 def _prepare(arguments: argparse.Namespace) -> int:
+    return prepare(
+        PrepareRequest(
+            place_of(arguments),
+            arguments.bundle,
+            renew=tuple(arguments.renew),
+            new_keys=tuple(arguments.new_key),
+            replace=tuple(arguments.replace),
+            new_online_key=arguments.new_online_key,
+            new_key_uri=arguments.new_key_uri,
+        )
+    )
+
+
+def prepare(request: PrepareRequest) -> int:
+    """On the server: write down what is due to be signed."""
     from securepip.signing.keys import ring as keys
-    from securepip.signing.offline.ceremony.steps import prepare
+    from securepip.signing.offline.ceremony.steps import prepare as write_bundle
     from securepip.signing.offline.ceremony.words import describe
     from securepip.signing.offline.rotate import NewKeys
 
-    coming = public_keys(arguments.new_key)
-    with open_repository(arguments) as repository:
+    coming = public_keys(request.new_keys)
+    options = request.place.keys
+    with request.place.open("repo ceremony prepare") as repository:
         online = None
-        if arguments.new_key_uri:
-            online = NewKeys(Path(), None, (arguments.new_key_uri,))
-        elif arguments.new_online_key:
+        if request.new_key_uri:
+            online = NewKeys(Path(), None, (request.new_key_uri,))
+        elif request.new_online_key:
             default = keys.default_folder(repository.config.repository_id, keys.ONLINE)
-            online = NewKeys(arguments.keys or default, new_passphrase(arguments))
-        proposal, promotion = prepare(
-            repository, arguments.bundle, renew=arguments.renew, new_keys=coming,
-            replace=arguments.replace, online=online,
+            online = NewKeys(options.folder or default, options.new_passphrase())
+        proposal, promotion = write_bundle(
+            repository, request.bundle, renew=request.renew, new_keys=coming,
+            replace=request.replace, online=online,
         )  # fmt: skip
         lines = describe(proposal, repository.roles())
     for line in lines:
         console.say(line)
     for project, why in promotion.outdated.items():
         console.warn(f"The change of the keys of {project} is left out: {why}")
-    console.say(f"Carry {arguments.bundle} to the key holders. Each types, without a network:")
-    console.say("  securepip repo ceremony sign BUNDLE --keys DIR")
+    say_carry(request.bundle)
     return 0
 
 
-def public_keys(settings: list[str]) -> dict[str, list[Key]]:
+def say_carry(bundle: Path) -> None:
+    """Say what happens to a bundle next."""
+    console.say(f"Carry {bundle} to the key holders. Each types, without a network:")
+    console.say("  securepip repo ceremony sign BUNDLE --keys DIR")
+
+
+def public_keys(settings: Sequence[str]) -> dict[str, list[Key]]:
     """What ``--new-key ROLE=FILE`` says: public keys by role.
 
     Raises:
@@ -123,19 +158,53 @@ def _add_sign(inner: Commands) -> None:
         "--root-sha256", metavar="HEX",
         help="the fingerprint of the repository, from where you have it since it was made",
     )  # fmt: skip
-    parser.add_argument("--yes", action="store_true", help="sign without asking")
+    parser.add_argument(
+        "--yes", action="store_true", help="sign without asking, where nobody is at a terminal"
+    )
     add_key_options(parser)
     parser.set_defaults(run=_sign)
 
 
+@dataclass(frozen=True)
+class SignRequest:
+    """``securepip repo ceremony sign``.
+
+    Attributes:
+        bundle: What is to be signed.
+        keys: The holder's keys.
+        key_uris: Further ones, on devices or in key services.
+        root_sha256: The fingerprint of the repository, as the holder knows it.
+        sure: Sign without asking.
+    """
+
+    bundle: Path
+    keys: KeyOptions = field(default_factory=KeyOptions)
+    key_uris: tuple[str, ...] = ()
+    root_sha256: str | None = None
+    sure: bool = False
+
+
 def _sign(arguments: argparse.Namespace) -> int:
+    return sign(
+        SignRequest(
+            arguments.bundle,
+            keys_of(arguments),
+            key_uris=tuple(arguments.key_uri),
+            root_sha256=arguments.root_sha256,
+            sure=arguments.yes,
+        )
+    )
+
+
+def sign(request: SignRequest) -> int:
+    """On a key holder's machine: show what changes, and sign it; 1 where nothing was signed."""
     from securepip.formats.digests import parse_sha256
     from securepip.signing.keys.maintainer import open_keys
     from securepip.signing.offline.ceremony.steps import Signing
     from securepip.signing.offline.ceremony.words import describe
 
-    known = None if arguments.root_sha256 is None else parse_sha256(arguments.root_sha256)
-    signing = Signing(arguments.bundle, known)
+    known = None if request.root_sha256 is None else parse_sha256(request.root_sha256)
+    signing = Signing(request.bundle, known)
     for line in describe(signing.proposal, signing.roles):
         console.say(line)
     for line in signing.unproven():
@@ -143,17 +212,18 @@ def _sign(arguments: argparse.Namespace) -> int:
     if known is None:
         console.say(f"The repository's fingerprint: {signing.root_sha256}")
         console.say("Compare it with the one you know: whoever made this chose it.")
-    if not confirm(arguments, "Sign this?"):
+    if not request.sure and not request.keys.confirm(
+        "Sign this?", "securepip repo ceremony sign BUNDLE"
+    ):
         console.say("Nothing was signed.")
         return 1
-    folders = [arguments.keys] if arguments.keys else []
-    ring = open_keys(folders, lambda: passphrase(arguments), lambda: pin(arguments))
-    for uri in arguments.key_uri:
+    ring = open_keys(request.keys.folders(), request.keys.passphrase, request.keys.pin)
+    for uri in request.key_uris:
         place, key = ring.public_key(uri)
         ring.remember({key.keyid: place})
     signed = signing.sign(ring)
     for filename, keyids in signed.items():
-        console.say(f"Signed {filename} with {', '.join(keyid[:12] for keyid in keyids)}")
+        console.say(f"Signed {filename} with {short(keyids)}")
     if not signed:
         console.warn("None of the keys here is asked for, or what they sign is signed already.")
     _say_missing(signing)
@@ -163,29 +233,31 @@ def _sign(arguments: argparse.Namespace) -> int:
 def _say_missing(signing: Signing) -> None:
     wanting = [(duty, missing) for duty in signing.duties() for missing in duty.missing()]
     for duty, (count, keyids) in wanting:
-        names = ", ".join(keyid[:12] for keyid in keyids)
-        console.say(f"{duty.filename} wants {count} more of: {names}")
+        console.say(f"{duty.filename} wants {count} more of: {short(keyids)}")
     if not wanting:
         console.say("It is complete. On the server: securepip repo ceremony collect DIR BUNDLE")
 
 
 def _add_collect(inner: Commands) -> None:
-    parser = new_command(inner, "collect", "on the server: make current what was signed")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(inner, "collect", "on the server: make current what was signed")
     parser.add_argument(
         "bundles", type=Path, nargs="+", metavar="BUNDLE", help="copies may be signed apart"
     )
-    add_key_options(parser)
     parser.set_defaults(run=_collect)
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from securepip.signing.offline.ceremony.steps import collect
+    return collect(place_of(arguments), arguments.bundles)
 
-    with open_repository(arguments) as repository:
-        done = collect(repository, arguments.bundles)
+
+def collect(place: Place, bundles: Sequence[Path]) -> int:
+    """On the server: make current what was signed."""
+    from securepip.signing.offline.ceremony.steps import collect as make_current
+
+    with place.open("repo ceremony collect", *(bundle.name for bundle in bundles)) as repository:
+        done = make_current(repository, bundles)
     if done:
         console.say(f"Current now: {', '.join(done)}")
     else:
-        console.say(f"Nothing to do: all of it is current in {shlex.quote(str(arguments.folder))}.")
+        console.say(f"Nothing to do: all of it is current in {place.typed}.")
     return 0

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command
-from securepip.cli.repo.keys import add_key_options, open_repository
+from securepip.cli.keys import short
+from securepip.cli.options import Commands
+from securepip.cli.repo.place import (
+    Place,
+    add_offline_keys,
+    add_restore,
+    place_command,
+    place_of,
+)
 from securepip.formats.layout import CLAIMED_ROLE
+from securepip.formats.words import counted
 
 if TYPE_CHECKING:
     from securepip.signing.claims.transactions.accept import Accepted
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_to(commands: Commands) -> None:
@@ -25,32 +32,32 @@ def add_to(commands: Commands) -> None:
     _add_freeze(commands)
 
 
-def _new(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    parser = new_command(commands, name, summary)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
-    add_key_options(parser)
-    return parser
-
-
 def _add_claim(commands: Commands) -> None:
-    parser = _new(commands, "claim", "let a project sign for itself, as its maintainers ask")
+    parser = place_command(
+        commands, "claim", "let a project sign for itself, as its maintainers ask"
+    )
     parser.add_argument("request", type=Path, metavar="REQUEST", help="made by `sign claim`")
     parser.add_argument(
         "--replace-keys", action="store_true",
         help="give a project other keys, because those of before are lost",
     )  # fmt: skip
-    parser.add_argument(
-        "--offline-keys", type=Path, metavar="DIR",
-        help="the folder of the offline keys, where a claimed project's keys are replaced",
-    )  # fmt: skip
+    add_offline_keys(
+        parser, "the folder of the offline keys, where a claimed project's keys are replaced"
+    )
     parser.set_defaults(run=_claim)
 
 
 def _claim(arguments: argparse.Namespace) -> int:
-    from securepip.signing.claims.transactions.accept import claim
+    place = place_of(arguments, [arguments.offline_keys])
+    return claim(place, arguments.request, replace_keys=arguments.replace_keys)
 
-    with open_repository(arguments, (arguments.offline_keys,)) as repository:
-        done = claim(repository, arguments.request, replace_keys=arguments.replace_keys)
+
+def claim(place: Place, request: Path, *, replace_keys: bool = False) -> int:
+    """Let a project sign for itself, as the ``request`` of its maintainers asks."""
+    from securepip.signing.claims.transactions.accept import claim as accept_claim
+
+    with place.open("repo claim", request.name) as repository:
+        done = accept_claim(repository, request, replace_keys=replace_keys)
     if done.checked is None or done.checked.statement is None:
         console.say("Nothing to do: this claim is in effect already.")
         return 0
@@ -70,19 +77,24 @@ def _claim(arguments: argparse.Namespace) -> int:
 
 
 def _add_accept(commands: Commands) -> None:
-    parser = _new(commands, "accept", "publish what the maintainers of a project have signed")
-    parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
-    parser.add_argument(
-        "--restore", action="store_true", help="also what was removed from the repository before"
+    parser = place_command(
+        commands, "accept", "publish what the maintainers of a project have signed"
     )
+    parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
+    add_restore(parser)
     parser.set_defaults(run=_accept)
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    from securepip.signing.claims.transactions.accept import accept
+    return accept(place_of(arguments), arguments.transaction, restore=arguments.restore)
 
-    with open_repository(arguments) as repository:
-        done = accept(repository, arguments.transaction, restore=arguments.restore)
+
+def accept(place: Place, transaction: Path, *, restore: bool = False) -> int:
+    """Publish what the maintainers of a project have signed."""
+    from securepip.signing.claims.transactions.accept import accept as publish
+
+    with place.open("repo accept", transaction.name) as repository:
+        done = publish(repository, transaction, restore=restore)
     _show(done)
     return 0
 
@@ -110,35 +122,39 @@ def _show(done: Accepted) -> None:
         return
     if checked.statement is not None:
         holders = checked.statement.statement.holders
-        console.say(f"{project} is signed with {holders.threshold} of {len(holders.keys)} keys now")
+        keys = counted(len(holders.keys), "key")
+        console.say(f"{project} is signed with {holders.threshold} of {keys} now")
     if done.outdated:
         console.warn(
             f"The change of the keys of {project} that waits for the offline keys is outdated: the "
             f"keys that are to come have not signed this release.\nIts maintainers ask for it "
             f"again: securepip sign keys {project}"
         )
-    signed_by = ", ".join(keyid[:12] for keyid in checked.signed_by)
-    console.say(f"{project} is at version {checked.role.signed.version}, signed with {signed_by}")
+    version = checked.role.signed.version
+    console.say(f"{project} is at version {version}, signed with {short(checked.signed_by)}")
 
 
 def _add_promote(commands: Commands) -> None:
-    parser = _new(commands, "promote", "put claims of projects under the offline keys")
+    parser = place_command(commands, "promote", "put claims of projects under the offline keys")
     parser.add_argument(
         "projects", nargs="*", metavar="PROJECT", help="of none, all that wait for it"
     )
-    parser.add_argument(
-        "--offline-keys", type=Path, metavar="DIR", help="the folder of the offline keys"
-    )
+    add_offline_keys(parser, "the folder of the offline keys")
     parser.set_defaults(run=_promote)
 
 
 def _promote(arguments: argparse.Namespace) -> int:
-    from securepip.formats.layout import parse_project
-    from securepip.signing.claims.promote import promote
+    return promote(place_of(arguments, [arguments.offline_keys]), arguments.projects)
 
-    names = {parse_project(name) for name in arguments.projects}
-    with open_repository(arguments, (arguments.offline_keys,)) as repository:
-        done = promote(repository, names).promotion
+
+def promote(place: Place, projects: Sequence[str] = ()) -> int:
+    """Put claims under the offline keys: of these projects, or all that wait for it."""
+    from securepip.formats.layout import parse_project
+    from securepip.signing.claims.promote import promote as put_offline
+
+    names = {parse_project(name) for name in projects}
+    with place.open("repo promote", *projects) as repository:
+        done = put_offline(repository, names).promotion
     for project in done.moved:
         console.say(f"{project} is claimed: only the offline keys can give it other keys")
     for project in done.rekeyed:
@@ -151,7 +167,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     for project in done.frozen:
         console.warn(
             f"{project} is frozen: the change of its keys waits on. If you know that its "
-            f"maintainers have asked for it:\nsecurepip repo promote DIR {project}"
+            f"maintainers have asked for it:\nsecurepip repo promote {place.typed} {project}"
         )
     if not done.moved and not done.rekeyed:
         console.say("Nothing to do: no project waits for the offline keys.")
@@ -159,7 +175,9 @@ def _promote(arguments: argparse.Namespace) -> int:
 
 
 def _add_freeze(commands: Commands) -> None:
-    parser = _new(commands, "freeze", "accept nothing of a project, when its keys may be stolen")
+    parser = place_command(
+        commands, "freeze", "accept nothing of a project, when its keys may be stolen"
+    )
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for those who ask")
     parser.add_argument("--lift", action="store_true", help="accept its transactions again")
@@ -167,16 +185,31 @@ def _add_freeze(commands: Commands) -> None:
 
 
 def _freeze(arguments: argparse.Namespace) -> int:
+    place = place_of(arguments)
+    if arguments.lift:
+        return thaw(place, arguments.project)
+    return freeze(place, arguments.project, arguments.reason)
+
+
+def freeze(place: Place, project: str, reason: str = "") -> int:
+    """Accept nothing of a project any more."""
     from securepip.formats.layout import parse_project
     from securepip.signing.repository.register import Register
 
-    project = parse_project(arguments.project)
-    with open_repository(arguments) as repository, repository.lock():
-        register = Register(repository)
-        if arguments.lift:
-            was = register.thaw(project)
-            console.say(f"{project} {'is not' if was else 'was not'} frozen")
-            return 0
-        register.freeze(project, arguments.reason)
-    console.say(f"{project} is frozen: what is published stays, and nothing more is accepted.")
+    name = parse_project(project)
+    with place.open("repo freeze", name) as repository, repository.lock():
+        Register(repository).freeze(name, reason)
+    console.say(f"{name} is frozen: what is published stays, and nothing more is accepted.")
+    return 0
+
+
+def thaw(place: Place, project: str) -> int:
+    """Accept the transactions of a project again."""
+    from securepip.formats.layout import parse_project
+    from securepip.signing.repository.register import Register
+
+    name = parse_project(project)
+    with place.open("repo freeze", name) as repository, repository.lock():
+        was = Register(repository).thaw(name)
+    console.say(f"{name} {'is not' if was else 'was not'} frozen")
     return 0

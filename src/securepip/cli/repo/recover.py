@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command
-from securepip.cli.repo.ceremony import public_keys
-from securepip.cli.repo.keys import add_key_options, confirm, new_passphrase, open_repository
+from securepip.cli.options import Commands
+from securepip.cli.repo.ceremony import public_keys, say_carry
+from securepip.cli.repo.place import Place, place_command, place_of
 from securepip.cli.repo.rotate import add_new_key_options
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
     from securepip.signing.offline.recover import Findings, Recovered
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _SHOWN = 20
 
@@ -26,8 +25,7 @@ _SHOWN = 20
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``repo``."""
     summary = "when keys were stolen: replace them, and restore what was signed with them"
-    parser = new_command(commands, "recover", summary)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(commands, "recover", summary)
     parser.add_argument(
         "--good", type=Path, required=True, metavar="COPY",
         help="a copy of the repository (its folders metadata, simple, packages) from before",
@@ -47,16 +45,54 @@ def add_to(commands: Commands) -> None:
         help="with --bundle: the public half of the new key of targets, bins, …; may be repeated",
     )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="go on without asking")
-    add_key_options(parser)
     parser.set_defaults(run=_run)
 
 
+@dataclass(frozen=True)
+class RecoverRequest:
+    """``securepip repo recover``.
+
+    Attributes:
+        place: The repository; new offline keys go into the first folder of offline keys.
+        good: A copy of the repository from before.
+        stolen: Roles whose offline keys were stolen too.
+        new_key_uris: New online keys on devices or in key services; of none, one is made.
+        bundle: The offline keys are elsewhere: what they are to sign is written into this folder.
+        new_keys: With ``bundle``, ``ROLE=FILE``: the public halves of new offline keys.
+        sure: Go on without asking.
+    """
+
+    place: Place
+    good: Path
+    stolen: tuple[str, ...] = ()
+    new_key_uris: tuple[str, ...] = ()
+    bundle: Path | None = None
+    new_keys: tuple[str, ...] = ()
+    sure: bool = False
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    return run(
+        RecoverRequest(
+            place_of(arguments, arguments.offline_keys),
+            arguments.good,
+            stolen=tuple(arguments.stolen),
+            new_key_uris=tuple(arguments.new_key_uri),
+            bundle=arguments.bundle,
+            new_keys=tuple(arguments.new_key),
+            sure=arguments.yes,
+        )
+    )
+
+
+def run(request: RecoverRequest) -> int:
+    """Replace keys that were stolen, and restore what was signed with them; 1 where it stopped."""
     from securepip.signing.keys import ring as keys
     from securepip.signing.offline.recover import OfflineKeys, Waiting, recover
     from securepip.signing.offline.rotate import NewKeys
 
-    if not arguments.offline_keys and arguments.bundle is None:
+    place = request.place
+    if not place.offline_keys and request.bundle is None:
         raise UsageError(
             "the offline keys are needed",
             remedy="--offline-keys DIR names the folder that they are in; with --bundle BUNDLE "
@@ -65,31 +101,30 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def sure(findings: Findings) -> bool:
         _show_findings(findings)
-        return confirm(arguments, "Go on?")
+        return request.sure or place.keys.confirm("Go on?", "securepip repo recover DIR")
 
-    with open_repository(arguments, tuple(arguments.offline_keys)) as repository:
+    with place.open("repo recover") as repository:
         default = keys.default_folder(repository.config.repository_id, keys.ONLINE)
-        secret = cache(lambda: new_passphrase(arguments))
-        uris = tuple(arguments.new_key_uri)
-        folder = next(iter(arguments.offline_keys), Path())
+        secret = cache(place.keys.new_passphrase)
+        uris = request.new_key_uris
+        folder = next(iter(place.offline_keys), Path())
         done = recover(
             repository,
-            arguments.good,
-            online=NewKeys(arguments.keys or default, None if uris else secret(), uris),
+            request.good,
+            online=NewKeys(place.keys.folder or default, None if uris else secret(), uris),
             offline=OfflineKeys(
-                NewKeys(folder, None if arguments.bundle else secret()),
-                public_keys(arguments.new_key),
-                arguments.bundle,
+                NewKeys(folder, None if request.bundle else secret()),
+                public_keys(request.new_keys),
+                request.bundle,
             ),
-            stolen=arguments.stolen,
+            stolen=request.stolen,
             confirm=sure,
         )
     if done is None:
         console.say("Nothing was changed.")
         return 1
     if isinstance(done, Waiting):
-        console.say(f"Carry {done.bundle} to the key holders. Each types, without a network:")
-        console.say("  securepip repo ceremony sign BUNDLE --keys DIR")
+        say_carry(done.bundle)
         console.say("Then run this command again.")
         return 0
     _show_report(done)

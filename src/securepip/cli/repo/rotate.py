@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command
-from securepip.cli.repo.keys import add_key_options, new_passphrase, open_repository
+from securepip.cli.options import Commands
+from securepip.cli.repo.place import Place, place_command, place_of
 
 if TYPE_CHECKING:
-    from securepip.signing.offline.rotate import NewKeys, Rotated
-    from securepip.signing.repository.repository import Repository
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from securepip.signing.offline.rotate import Rotated
 
 
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``repo``."""
     summary = "replace the keys of a role; clients follow by themselves"
-    parser = new_command(commands, "rotate", summary)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(commands, "rotate", summary)
     parser.add_argument(
         "role", metavar="ROLE",
         help="online (all that is signed on the server), root, targets, bins, claimed, timestamp, "
@@ -33,7 +30,6 @@ def add_to(commands: Commands) -> None:
         help="only this key of the role, by the beginning of its id; may be repeated",
     )  # fmt: skip
     add_new_key_options(parser)
-    add_key_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -50,34 +46,57 @@ def add_new_key_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def new_keys(arguments: argparse.Namespace, repository: Repository, *, online: bool) -> NewKeys:
-    """Where the new keys of a role come from."""
-    from securepip.signing.keys import ring as keys
-    from securepip.signing.offline.rotate import NewKeys
+@dataclass(frozen=True)
+class RotateRequest:
+    """``securepip repo rotate``.
 
-    folder = arguments.keys if online else next(iter(arguments.offline_keys), None)
-    kind = keys.ONLINE if online else keys.OFFLINE
-    uris = tuple(arguments.new_key_uri)
-    return NewKeys(
-        folder or keys.default_folder(repository.config.repository_id, kind),
-        None if uris else new_passphrase(arguments),
-        uris,
-    )
+    Attributes:
+        place: The repository; new offline keys go into the first folder of offline keys.
+        role: Whose keys are replaced, or ``online`` for all that is signed on the server.
+        replace: Only these keys of it, by the beginnings of their ids.
+        new_key_uris: New keys on devices or in key services; of none, keys are made.
+    """
+
+    place: Place
+    role: str
+    replace: tuple[str, ...] = ()
+    new_key_uris: tuple[str, ...] = ()
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from securepip.signing.offline.proposal import ONLINE_ROLES
-    from securepip.signing.offline.rotate import rotate
+    return run(
+        RotateRequest(
+            place_of(arguments, arguments.offline_keys),
+            arguments.role,
+            tuple(arguments.replace),
+            tuple(arguments.new_key_uri),
+        )
+    )
 
-    with open_repository(arguments, tuple(arguments.offline_keys)) as repository:
-        online = arguments.role in ("online", *ONLINE_ROLES)
-        new = new_keys(arguments, repository, online=online)
-        done = rotate(repository, arguments.role, new, replace=arguments.replace)
-    say_rotated(done)
+
+def run(request: RotateRequest) -> int:
+    """Replace the keys of a role, with the offline keys at hand."""
+    from securepip.signing.keys import ring as keys
+    from securepip.signing.offline.proposal import ONLINE_ROLES
+    from securepip.signing.offline.rotate import NewKeys, rotate
+
+    place = request.place
+    with place.open("repo rotate", request.role) as repository:
+        if request.role in ("online", *ONLINE_ROLES):
+            kind, folder = keys.ONLINE, place.keys.folder
+        else:
+            kind, folder = keys.OFFLINE, next(iter(place.offline_keys), None)
+        new = NewKeys(
+            folder or keys.default_folder(repository.config.repository_id, kind),
+            None if request.new_key_uris else place.keys.new_passphrase(),
+            request.new_key_uris,
+        )
+        done = rotate(repository, request.role, new, replace=request.replace)
+    _say_rotated(done)
     return 0
 
 
-def say_rotated(done: Rotated) -> None:
+def _say_rotated(done: Rotated) -> None:
     """Say which keys came and went."""
     if done.resumed:
         console.say("Finished what had been interrupted.")

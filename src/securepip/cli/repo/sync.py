@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import new_command, parse_age
-from securepip.cli.repo.keys import add_key_options, open_repository
+from securepip.cli.options import Commands, parse_age
+from securepip.cli.repo.place import Place, add_restore, place_command, place_of
 from securepip.errors import UsageError
+from securepip.formats.words import counted
 
 if TYPE_CHECKING:
     from securepip.signing.overlay import SyncOptions, SyncReport
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """``securepip repo sync``.
+
+    Attributes:
+        place: The repository.
+        projects: Requirements; of none at all, what was signed before is brought up to date.
+        requirements: Paths of requirements files.
+        upstream: URLs of indexes; of none, those that pip here is configured for.
+        find_links: Read pip's ``find-links`` setting as well.
+        with_dependencies: Sign all projects that these can require, on any platform.
+        dependency_versions: How many of the newest releases are read for requirements.
+        min_age: Leave out files younger than this.
+        restore: Sign also what was removed before.
+        accept_loss: Projects that may lose most of their files, as their index did.
+    """
+
+    place: Place
+    projects: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    find_links: bool = False
+    with_dependencies: bool = False
+    dependency_versions: int = 5
+    min_age: timedelta | None = None
+    restore: bool = False
+    accept_loss: tuple[str, ...] = ()
+
 
 _SHOWN_NAMES = 8
 
@@ -30,8 +59,7 @@ def add_to(commands: Commands) -> None:
 
 def _add_sync(commands: Commands) -> None:
     summary = "sign what an index offers that does not sign; its files stay where they are"
-    parser = new_command(commands, "sync", summary)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(commands, "sync", summary)
     parser.add_argument(
         "projects", nargs="*", metavar="PROJECT",
         help="requirements; of none, everything that was signed before is brought up to date",
@@ -59,40 +87,60 @@ def _add_sync(commands: Commands) -> None:
         "--min-age", type=parse_age, metavar="AGE",
         help="leave out files younger than this: 12h, 7d, 2w",
     )  # fmt: skip
-    parser.add_argument(
-        "--restore", action="store_true", help="also what was removed from the repository before"
-    )
+    add_restore(parser)
     parser.add_argument(
         "--accept-loss", action="append", default=[], metavar="PROJECT",
         help="let this project lose most of its files, as its index did; may be repeated",
     )  # fmt: skip
-    add_key_options(parser)
     parser.set_defaults(run=_sync)
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from securepip.signing.overlay import sync
+    return sync(
+        SyncRequest(
+            place_of(arguments),
+            projects=tuple(arguments.projects),
+            requirements=tuple(arguments.requirement),
+            upstream=tuple(arguments.upstream),
+            find_links=arguments.find_links,
+            with_dependencies=arguments.with_dependencies,
+            dependency_versions=arguments.dependency_versions,
+            min_age=arguments.min_age,
+            restore=arguments.restore,
+            accept_loss=tuple(arguments.accept_loss),
+        )
+    )
+
+
+def sync(request: SyncRequest) -> int:
+    """Sign what an index offers; 1 where somebody has to look at something."""
+    from securepip.signing.overlay import sync as sign_what_is_offered
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
     from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.transport import Transport
 
-    pip = read_pip_configuration(arguments.upstream)
-    options = _options(arguments, pip.constraints)
-    find_links = pip.find_links if arguments.find_links else ()
-    with open_repository(arguments) as repository, closing(Transport(pip.transport)) as transport:
+    pip = read_pip_configuration(request.upstream)
+    options = _options(request, pip.constraints)
+    find_links = pip.find_links if request.find_links else ()
+    with (
+        request.place.open("repo sync", *request.projects) as repository,
+        closing(Transport(pip.transport)) as transport,
+    ):
         sources = open_sources(pip.indexes, find_links, transport)
         with console.progress("Projects") as progress:
-            report = sync(repository, sources, transport, options, progress=progress)
-    _show(report, arguments.folder)
+            report = sign_what_is_offered(
+                repository, sources, transport, options, progress=progress
+            )
+    _show(report, request.place)
     return 1 if report.problems else 0
 
 
-def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -> SyncOptions:
+def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOptions:
     from securepip.formats.layout import parse_project
     from securepip.resolver import read_requirements
     from securepip.signing.overlay import SyncOptions
 
-    asked = read_requirements(arguments.projects, arguments.requirement, constraint_files)
+    asked = read_requirements(request.projects, request.requirements, constraint_files)
     for each in asked.requirements:
         if each.link is not None:
             console.warn(
@@ -101,20 +149,20 @@ def _options(arguments: argparse.Namespace, constraint_files: tuple[str, ...]) -
                 "looked at.\nWhat you have as a file is signed by `securepip repo add DIR FILE`."
             )
     projects = [each.requirement for each in asked.requirements if each.link is None]
-    if not projects and (arguments.requirement or arguments.projects):
+    if not projects and (request.requirements or request.projects):
         raise UsageError("the requirements name no project of an index")
     return SyncOptions(
         requirements=[each for each in projects if each is not None],
         constraints=[each.requirement for each in asked.constraints if each.requirement],
-        with_dependencies=arguments.with_dependencies,
-        dependency_versions=arguments.dependency_versions,
-        min_age=arguments.min_age,
-        restore=arguments.restore,
-        accept_loss=frozenset(map(parse_project, arguments.accept_loss)),
+        with_dependencies=request.with_dependencies,
+        dependency_versions=request.dependency_versions,
+        min_age=request.min_age,
+        restore=request.restore,
+        accept_loss=frozenset(map(parse_project, request.accept_loss)),
     )
 
 
-def _show(report: SyncReport, folder: Path) -> None:
+def _show(report: SyncReport, place: Place) -> None:
     """Say what a sync did, in a few lines."""
     from securepip.signing.overlay.upstream.page import Reason
 
@@ -124,7 +172,7 @@ def _show(report: SyncReport, folder: Path) -> None:
     for project in report.left_out:
         for reason, count in report.left_out_by_reason(project).items():
             console.say(
-                f"{project}: {count} file{'s' if count > 1 else ''} left out: {reason.value}",
+                f"{project}: {counted(count, 'file')} left out: {reason.value}",
                 level=1 if reason in hidden else 0,
             )
         for each in report.left_out[project]:
@@ -137,45 +185,48 @@ def _show(report: SyncReport, folder: Path) -> None:
         console.say(f"Left to their maintainers, who sign themselves: {_names(report.claimed)}")
     projects = len(report.signed) + report.unchanged
     console.say(
-        f"{projects} projects with {report.files} files, {report.unchanged} of them unchanged "
-        f"({report.requests} requests, {report.received / 1e6:.1f} MB)"
+        f"{counted(projects, 'project')} with {counted(report.files, 'file')}, "
+        f"{report.unchanged} of them unchanged "
+        f"({counted(report.requests, 'request')}, {report.received / 1e6:.1f} MB)"
     )
     if not report.roles:
         console.say("Nothing had to be signed.")
     for problem in report.problems:
-        console.warn(str(problem).replace(" DIR", f" {shlex.quote(str(folder))}"))
+        console.warn(str(problem).replace(" DIR", f" {place.typed}"))
 
 
 def _names(projects: Sequence[str]) -> str:
     shown = " ".join(projects[:_SHOWN_NAMES])
     more = len(projects) - _SHOWN_NAMES
-    return f"{len(projects)} projects: {shown}" + (f" and {more} more" if more > 0 else "")
+    rest = f" and {more} more" if more > 0 else ""
+    return f"{counted(len(projects), 'project')}: {shown}{rest}"
 
 
 def _add_accept_change(commands: Commands) -> None:
     summary = "accept that a published file has got other bytes, and ask anew what is known of it"
-    parser = new_command(commands, "accept-change", summary)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser = place_command(commands, "accept-change", summary)
     parser.add_argument("filename", metavar="FILENAME", help="a file that was reported as changed")
-    add_key_options(parser)
     parser.set_defaults(run=_accept_change)
 
 
 def _accept_change(arguments: argparse.Namespace) -> int:
-    from securepip.signing.overlay import accept_change
+    return accept_change(place_of(arguments), arguments.filename)
 
-    with open_repository(arguments) as repository:
-        accepted, forgotten = accept_change(repository, arguments.filename)
+
+def accept_change(place: Place, filename: str) -> int:
+    """Accept that a published file has got other bytes."""
+    from securepip.signing.overlay import accept_change as accept
+
+    with place.open("repo accept-change", filename) as repository:
+        accepted, forgotten = accept(repository, filename)
     for project, sha256 in accepted:
-        console.say(f"Accepted {arguments.filename} of {project} with sha256 {sha256}")
+        console.say(f"Accepted {filename} of {project} with sha256 {sha256}")
     for project in forgotten:
         console.say(
-            f"Forgot what servers said of {arguments.filename} of {project}: its length, its "
-            "metadata"
+            f"Forgot what servers said of {filename} of {project}: its length, its metadata"
         )
-    folder = shlex.quote(str(arguments.folder))
     projects = " ".join(sorted({project for project, _ in accepted} | set(forgotten)))
-    console.say(f"It is signed by the next `securepip repo sync {folder} {projects}`.")
+    console.say(f"It is signed by the next `securepip repo sync {place.typed} {projects}`.")
     return 0
 
 

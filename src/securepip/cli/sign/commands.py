@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import add_network_options, apply_configuration, network_of, new_command
-from securepip.cli.repo.keys import add_key_options, new_passphrase, passphrase, pin
+from securepip.cli.keys import KeyOptions, add_key_options, keys_of
+from securepip.cli.options import (
+    Commands,
+    add_network_options,
+    apply_configuration,
+    network_of,
+    new_command,
+)
+from securepip.cli.sign.maintainer import Maintainer, say_changes, say_holders
 from securepip.errors import UsageError
+from securepip.formats.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packaging.utils import NormalizedName
     from securesystemslib.signer import Key
-
-    from securepip.signing.claims.transactions.check import Checked
-    from securepip.signing.claims.transactions.compose import Draft
-    from securepip.signing.claims.transactions.state import ProjectState
-    from securepip.signing.keys.ring import KeyRing
-    from securepip.signing.repository.claim_tree import Keyholders
-    from securepip.trust import Trust, TrustedRepository
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _DEFAULT_DAYS = 365
 _MAX_DAYS = 3650
@@ -74,6 +70,12 @@ def _add_project_options(parser: argparse.ArgumentParser) -> None:
     _add_repository_options(parser)
 
 
+def _maintainer(arguments: argparse.Namespace) -> Maintainer:
+    return Maintainer(
+        keys_of(arguments), arguments.repository, arguments.output, network_of(arguments)
+    )
+
+
 def _days(text: str) -> int:
     """For argparse: what is signed for less has expired, and dates end."""
     if not text.isdecimal() or not 1 <= int(text) <= _MAX_DAYS:
@@ -93,18 +95,23 @@ def _add_keygen(inner: Commands) -> None:
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
+    return keygen(keys_of(arguments), uri=arguments.uri, public=arguments.public)
+
+
+def keygen(keys: KeyOptions, *, uri: str | None = None, public: Path | None = None) -> int:
+    """Make a key, or use that at ``uri``; its public half is written to ``public``."""
     from securepip.signing.keys import maintainer
 
-    if arguments.uri is not None:
-        key = maintainer.register(_ring(arguments), arguments.uri)
+    if uri is not None:
+        key = maintainer.register(Maintainer(keys).ring, uri)
     else:
-        key = maintainer.generate(arguments.keys, new_passphrase(arguments))
-    public: Path = arguments.public or Path(f"{key.keyid[:12]}.public.json")
-    maintainer.write_public(key, public)
+        key = maintainer.generate(keys.folder, keys.new_passphrase())
+    place = public or Path(f"{key.keyid[:12]}.public.json")
+    maintainer.write_public(key, place)
     console.say(f"Your key:    {key.keyid}")
-    if arguments.uri is None:
-        console.say(f"private:     in {arguments.keys or maintainer.default_folder()}")
-    console.say(f"public half: {public}, for the other maintainers of your project")
+    if uri is None:
+        console.say(f"private:     in {keys.folder or maintainer.default_folder()}")
+    console.say(f"public half: {place}, for the other maintainers of your project")
     return 0
 
 
@@ -126,45 +133,82 @@ def _add_claim(inner: Commands) -> None:
     parser.set_defaults(run=_claim)
 
 
+@dataclass(frozen=True)
+class ClaimRequest:
+    """``securepip sign claim``.
+
+    Attributes:
+        maintainer: Who asks.
+        project: What is to sign for itself.
+        keys: Public keys of its maintainers; of none, the maintainer's own.
+        threshold: How many of them have to sign each release.
+        lost_keys: Claim it anew, because its keys are lost.
+        days: How long the signatures are valid.
+    """
+
+    maintainer: Maintainer
+    project: str
+    keys: tuple[Path, ...] = ()
+    threshold: int = 1
+    lost_keys: bool = False
+    days: int = _DEFAULT_DAYS
+
+
 def _claim(arguments: argparse.Namespace) -> int:
+    return claim(
+        ClaimRequest(
+            _maintainer(arguments),
+            arguments.project,
+            keys=tuple(arguments.key),
+            threshold=arguments.threshold,
+            lost_keys=arguments.lost_keys,
+            days=arguments.days,
+        )
+    )
+
+
+def claim(request: ClaimRequest) -> int:
+    """Ask the repository's operator to let a project sign for itself."""
     from securepip.signing.claims.transactions.compose import draft, not_claimed
     from securepip.signing.claims.transactions.statement import check_holders
 
-    holders = check_holders(tuple(_claim_keys(arguments)), arguments.threshold)
-    with _project(arguments) as state:
-        if state.claim is not None and not arguments.lost_keys:
+    holders = check_holders(tuple(_claim_keys(request)), request.threshold)
+    lost = request.lost_keys
+    with request.maintainer.project(request.project) as state:
+        if state.claim is not None and not lost:
             raise UsageError(
                 f"{state.project} signs for itself already",
                 remedy="`securepip sign keys` asks for other keys. If too many of them are lost, "
                 "add --lost-keys, and prove to the operator who you are.",
             )
-        lost: bool = arguments.lost_keys
         if lost and state.claim is None:
             raise not_claimed(state.project)
-        made = draft(state, state.page, holders=holders, lost=lost, days=arguments.days)
+        made = draft(state, state.page, holders=holders, lost=lost, days=request.days)
         command = "securepip repo claim" + " --replace-keys" * lost
-        _finish(arguments, made, f"{state.project}-claim.zip", command)
+        request.maintainer.finish(made, f"{state.project}-claim.zip", command)
     if state.page.files:
         console.say("It covers what is published now. Compare it with what you released:")
     for file in state.page.files:
         console.say(f"  {file.filename} sha256={file.sha256}")
     console.say("Tell the operator the ids of the keys by another way than the request:")
-    _show_holders(holders)
+    say_holders(holders)
     return 0
 
 
-def _claim_keys(arguments: argparse.Namespace) -> list[Key]:
+def _claim_keys(request: ClaimRequest) -> list[Key]:
     from securepip.signing.keys import maintainer
 
-    if arguments.key:
-        return [maintainer.read_public(path) for path in arguments.key]
-    own = maintainer.own_keys([arguments.keys] if arguments.keys else [])
+    if request.keys:
+        return [maintainer.read_public(path) for path in request.keys]
+    folder = request.maintainer.keys.folder
+    own = maintainer.own_keys([folder] if folder else [])
     if len(own) != 1:
         raise UsageError(
-            f"you have {len(own)} keys on this machine: say which are to sign, with --key FILE",
+            f"you have {counted(len(own), 'key')} on this machine: say which are to sign, with "
+            "--key FILE",
             remedy="`securepip sign keygen` makes a key." if not own else "",
         )
-    ring = _ring(arguments)
+    ring = request.maintainer.ring
     return [ring.public_key(ring.uri(own[0]) or "")[1]]
 
 
@@ -177,18 +221,26 @@ def _add_release(inner: Commands) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> int:
+    maintainer = _maintainer(arguments)
+    return release(maintainer, arguments.project, arguments.files, days=arguments.days)
+
+
+def release(
+    maintainer: Maintainer, project: str, files: Sequence[Path] = (), *, days: int = _DEFAULT_DAYS
+) -> int:
+    """Sign new files of a project; with none, renew its signatures."""
     from securepip.signing.claims.transactions.compose import draft, with_files
     from securepip.signing.publish.add import read_distribution
 
     moment = datetime.now(timezone.utc)
-    read = [read_distribution(path, moment) for path in arguments.files]
-    with _project(arguments) as state:
+    read = [read_distribution(path, moment) for path in files]
+    with maintainer.project(project) as state:
         page = with_files(state.page, read)
         new = [each.new for each in read if state.page.file(each.new.filename) is None]
         if read and not new:
             console.say("Nothing to do: all of it is published already.")
             return 0
-        _finish(arguments, draft(state, page, new, days=arguments.days))
+        maintainer.finish(draft(state, page, new, days=days))
     return 0
 
 
@@ -203,11 +255,24 @@ def _add_yank(inner: Commands) -> None:
 
 
 def _yank(arguments: argparse.Namespace) -> int:
+    reason = None if arguments.undo else arguments.reason
+    maintainer = _maintainer(arguments)
+    return yank(maintainer, arguments.project, arguments.what, reason, days=arguments.days)
+
+
+def yank(
+    maintainer: Maintainer,
+    project: str,
+    what: str,
+    reason: str | None = "",
+    *,
+    days: int = _DEFAULT_DAYS,
+) -> int:
+    """Discourage a release or file; with None as the reason, no longer."""
     from securepip.signing.claims.transactions.compose import draft, yanked
 
-    with _project(arguments) as state:
-        page = yanked(state.page, arguments.what, None if arguments.undo else arguments.reason)
-        _finish(arguments, draft(state, page, days=arguments.days))
+    with maintainer.project(project) as state:
+        maintainer.finish(draft(state, yanked(state.page, what, reason), days=days))
     return 0
 
 
@@ -220,11 +285,16 @@ def _add_withdraw(inner: Commands) -> None:
 
 
 def _withdraw(arguments: argparse.Namespace) -> int:
+    maintainer = _maintainer(arguments)
+    return withdraw(maintainer, arguments.project, arguments.what, days=arguments.days)
+
+
+def withdraw(maintainer: Maintainer, project: str, what: str, *, days: int = _DEFAULT_DAYS) -> int:
+    """Take a release or file back."""
     from securepip.signing.claims.transactions.compose import draft, withdrawn
 
-    with _project(arguments) as state:
-        page = withdrawn(state.page, arguments.what)
-        _finish(arguments, draft(state, page, days=arguments.days))
+    with maintainer.project(project) as state:
+        maintainer.finish(draft(state, withdrawn(state.page, what), days=days))
     return 0
 
 
@@ -244,21 +314,56 @@ def _add_keys(inner: Commands) -> None:
     parser.set_defaults(run=_keys)
 
 
-def _keys(arguments: argparse.Namespace) -> int:
-    from securepip.signing.claims.transactions.compose import changed_holders, draft, not_claimed
-    from securepip.signing.keys import maintainer
+@dataclass(frozen=True)
+class KeysRequest:
+    """``securepip sign keys``; without a change, the keys are shown.
 
-    with _project(arguments) as state:
+    Attributes:
+        maintainer: Who asks.
+        project: Whose keys.
+        add: Public keys of further maintainers.
+        remove: Keys that are to sign no more, by the beginnings of their ids.
+        threshold: How many have to sign from then on.
+        days: How long the signatures are valid.
+    """
+
+    maintainer: Maintainer
+    project: str
+    add: tuple[Path, ...] = ()
+    remove: tuple[str, ...] = ()
+    threshold: int | None = None
+    days: int = _DEFAULT_DAYS
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    return keys(
+        KeysRequest(
+            _maintainer(arguments),
+            arguments.project,
+            add=tuple(arguments.add),
+            remove=tuple(arguments.remove),
+            threshold=arguments.threshold,
+            days=arguments.days,
+        )
+    )
+
+
+def keys(request: KeysRequest) -> int:
+    """Show a project's keys, or ask for others."""
+    from securepip.signing.claims.transactions.compose import changed_holders, draft, not_claimed
+    from securepip.signing.keys.maintainer import read_public
+
+    with request.maintainer.project(request.project) as state:
         if state.claim is None:
             raise not_claimed(state.project)
-        if not arguments.add and not arguments.remove and arguments.threshold is None:
+        if not request.add and not request.remove and request.threshold is None:
             console.say(f"{state.project} is in {state.claim.top}, and is signed with")
-            _show_holders(state.claim.holders)
+            say_holders(state.claim.holders)
             return 0
-        added = [maintainer.read_public(path) for path in arguments.add]
-        holders = changed_holders(state.claim, added, arguments.remove, arguments.threshold)
-        made = draft(state, state.page, holders=holders, days=arguments.days)
-        _finish(arguments, made, f"{state.project}-keys.zip")
+        added = [read_public(path) for path in request.add]
+        holders = changed_holders(state.claim, added, request.remove, request.threshold)
+        made = draft(state, state.page, holders=holders, days=request.days)
+        request.maintainer.finish(made, f"{state.project}-keys.zip")
     return 0
 
 
@@ -270,122 +375,30 @@ def _add_signature(inner: Commands) -> None:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
+    return add_signature(_maintainer(arguments), arguments.transaction)
+
+
+def add_signature(maintainer: Maintainer, transaction: Path) -> int:
+    """Check what another maintainer has signed, show it, and sign it too."""
     from securepip.signing.claims.transactions.archive import open_archive
     from securepip.signing.claims.transactions.check import check, read_statement
     from securepip.signing.claims.transactions.compose import again, not_claimed
 
-    with open_archive(arguments.transaction) as archive:
-        arguments.project = archive.project
-        with _project(arguments) as state, TemporaryDirectory() as folder:
-            statement = read_statement(archive)
-            present = state.claim.holders if state.claim else None
-            holders = statement.statement.holders if statement else present
-            if holders is None:
-                raise not_claimed(state.project)
-            checked = check(archive, state, holders, Path(folder), complete=False)
-            _show(checked)
-            arguments.output = arguments.output or arguments.transaction
-            verb = "accept" if state.claim else "claim"
-            if statement and statement.statement.lost:
-                verb = "claim --replace-keys"
-            _finish(arguments, again(checked, holders), command=f"securepip repo {verb}")
-    return 0
-
-
-def _show(checked: Checked) -> None:
-    """Say what a transaction changes, before it is signed."""
-    console.say(f"{checked.page.project}, version {checked.role.signed.version} of its role:")
-    for verb, names in (
-        ("adds", checked.added),
-        ("takes back", checked.withdrawn),
-        ("changes", checked.yanked),
+    with (
+        open_archive(transaction) as archive,
+        maintainer.project(archive.project) as state,
+        TemporaryDirectory() as folder,
     ):
-        for name in names:
-            console.say(f"  {verb} {name}")
-    if checked.statement is not None:
-        console.say("  is signed from then on with")
-        _show_holders(checked.statement.statement.holders)
-    statement = checked.statement
-    signed_by = dict.fromkeys(
-        [*checked.signed_by, *(statement.envelope.signatures if statement else ())]
-    )
-    console.say(f"signed so far by: {', '.join(signed_by)}")
-
-
-def _show_holders(holders: Keyholders) -> None:
-    console.say(f"  {holders.threshold} of {len(holders.keys)} keys:")
-    for keyid in holders.keyids:
-        console.say(f"  {keyid}")
-
-
-def _finish(
-    arguments: argparse.Namespace,
-    made: Draft,
-    default: str | None = None,
-    command: str = "securepip repo accept",
-) -> None:
-    """Sign, write the transaction, and say what is to be done with it."""
-    signed = made.sign(_ring(arguments))
-    name = default or f"{made.project}-{made.role.signed.version}.zip"
-    path: Path = arguments.output or Path(name)
-    made.write(path)
-    console.say(f"Signed with {', '.join(keyid[:12] for keyid in signed)}: {path}")
-    missing = made.missing()
-    if missing:
-        console.say(
-            f"{missing} more signature{'s' if missing > 1 else ''} needed: "
-            f"securepip sign add-signature {shlex.quote(str(path))}"
-        )
-    else:
-        console.say(f"Hand it to the operator: {command} DIR {shlex.quote(path.name)}")
-
-
-@contextmanager
-def _project(arguments: argparse.Namespace) -> Iterator[ProjectState]:
-    """The project as the repository has published it, verified along its signatures."""
-    from securepip.dirs import data_dir, usable_cache
-    from securepip.formats.layout import parse_project
-    from securepip.index import Store, VerifiedIndex
-    from securepip.signing.claims.transactions.state import state_at
-    from securepip.trust import TrustStore
-
-    project = parse_project(arguments.project)
-    trust = TrustStore(data_dir() / "trust").read()
-    repository = _repository(trust, arguments.repository, project)
-    with ExitStack() as stack, network_of(arguments).transport() as transport:
-        store = Store(usable_cache(stack) / "store")
-        index = VerifiedIndex(trust.only(repository.name), transport, store)
-        yield state_at(index, repository.name, project)
-
-
-def _repository(trust: Trust, named: str | None, project: NormalizedName) -> TrustedRepository:
-    """The trusted repository that is meant, by its name or its URL."""
-    from securepip.index.verified import untrusted
-    from securepip.trust.location import index_address
-
-    if not trust.repositories:
-        raise untrusted()
-    if named is None:
-        assigned: Sequence[str] = next((each.repositories for each in trust.assigned(project)), ())
-        if not assigned:
-            raise UsageError(f"no trusted repository speaks for {project}: name one, --repository")
-        return trust.named(assigned[0])
-    for repository in trust.repositories:
-        if index_address(repository.location) == index_address(named):
-            return repository
-    return trust.for_index(named) or trust.named(named)
-
-
-def _ring(arguments: argparse.Namespace) -> KeyRing:
-    """The maintainer's keys: opened once, so that a passphrase is asked for once."""
-    from securepip.signing.keys import maintainer
-
-    if hasattr(arguments, "ring"):
-        return cast("KeyRing", arguments.ring)
-    folders = [arguments.keys] if arguments.keys else []
-    if folders and not arguments.keys.is_dir():
-        raise UsageError(f"{arguments.keys} is not a folder of keys")
-    arguments.ring = maintainer.open_keys(
-        folders, lambda: passphrase(arguments), lambda: pin(arguments)
-    )
-    return cast("KeyRing", arguments.ring)
+        statement = read_statement(archive)
+        present = state.claim.holders if state.claim else None
+        holders = statement.statement.holders if statement else present
+        if holders is None:
+            raise not_claimed(state.project)
+        checked = check(archive, state, holders, Path(folder), complete=False)
+        say_changes(checked)
+        verb = "accept" if state.claim else "claim"
+        if statement and statement.statement.lost:
+            verb = "claim --replace-keys"
+        made = again(checked, holders)
+        maintainer.writing_to(transaction).finish(made, command=f"securepip repo {verb}")
+    return 0

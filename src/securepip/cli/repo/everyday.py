@@ -1,0 +1,233 @@
+"""``repo init``, ``add``, ``remove``, ``refresh`` and ``serve``: with the online key."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.options import Commands, new_command
+from securepip.cli.repo.expiry import warn_of
+from securepip.cli.repo.place import (
+    Place,
+    add_folder,
+    add_offline_keys,
+    add_restore,
+    place_command,
+    place_of,
+)
+from securepip.errors import UsageError
+from securepip.formats.words import counted
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands to those of ``repo``."""
+    _add_init(commands)
+    _add_add(commands)
+    _add_remove(commands)
+    _add_refresh(commands)
+    _add_serve(commands)
+
+
+@dataclass(frozen=True)
+class InitRequest:
+    """``securepip repo init``.
+
+    Attributes:
+        place: Where the repository and its online key are made.
+        expected_files: About how many files it will hold.
+        expiry: ``ROLE=DAYS`` or ``pep458``, each.
+        offline_keys: The folder that takes the offline keys; None for the usual one.
+        online_key_uri: An online key that is there already, on a device or in a key service.
+    """
+
+    place: Place
+    expected_files: int
+    expiry: tuple[str, ...] = ()
+    offline_keys: Path | None = None
+    online_key_uri: str | None = None
+
+
+def _add_init(commands: Commands) -> None:
+    from securepip.signing.repository.config import DEFAULT_EXPECTED_FILES
+
+    parser = place_command(commands, "init", "make an empty repository, and its keys")
+    parser.add_argument(
+        "--expected-files", type=int, default=DEFAULT_EXPECTED_FILES, metavar="N",
+        help="about how many files it will hold; decides into how many parts its list is cut",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expiry", action="append", default=[], metavar="ROLE=DAYS",
+        help="how long signatures of a role are valid, or `pep458` for one day; may be repeated",
+    )  # fmt: skip
+    add_offline_keys(parser, "where the offline keys are put")
+    parser.add_argument(
+        "--online-key-uri", metavar="URI",
+        help="an online key that is on a device or in a key service, such as hsm:2?label=TOKEN",
+    )  # fmt: skip
+    parser.set_defaults(run=_init)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    return init(
+        InitRequest(
+            place_of(arguments),
+            expected_files=arguments.expected_files,
+            expiry=tuple(arguments.expiry),
+            offline_keys=arguments.offline_keys,
+            online_key_uri=arguments.online_key_uri,
+        )
+    )
+
+
+def init(request: InitRequest) -> int:
+    """Make a repository, and say what its keys are and where they belong."""
+    from securepip.signing.publish.create import create
+    from securepip.signing.repository.config import parse_expiry
+
+    if request.expected_files < 1:
+        raise UsageError("--expected-files: at least 1")
+    expiry = parse_expiry(request.expiry)
+    keys = request.place.keys
+    made = create(
+        request.place.folder,
+        expected_files=request.expected_files,
+        expiry=expiry,
+        online_keys=keys.folder,
+        offline_keys=request.offline_keys,
+        passphrase=keys.new_passphrase(),
+        online_key_uri=request.online_key_uri,
+        pin=cache(keys.pin),
+    )
+    folder = made.repository.folder
+    console.say(f"Made a repository with {counted(made.bins, 'bin')} in {folder}")
+    console.say(f"  root:         {made.root}")
+    console.say(f"  root sha256:  {made.root_sha256}")
+    console.say(f"  online key:   {request.online_key_uri or made.online_keys}")
+    console.say(f"  offline keys: {made.offline_keys}")
+    console.say(
+        "Take the offline keys away now, to a place that is not on a network: adding, syncing,\n"
+        "removing and refreshing do not need them. Without two of the three root keys, nobody can\n"
+        "replace a key that was lost or stolen."
+    )
+    console.say("Publish the root's sha256 where your users look. They type:")
+    location = shlex.quote(str(folder))
+    console.say(f"  securepip trust add NAME {location} --root-sha256 {made.root_sha256}")
+    return 0
+
+
+def _add_add(commands: Commands) -> None:
+    parser = place_command(commands, "add", "publish wheels and source distributions")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    add_restore(parser)
+    parser.set_defaults(run=_add)
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    return add(place_of(arguments), arguments.files, restore=arguments.restore)
+
+
+def add(place: Place, files: Sequence[Path], *, restore: bool = False) -> int:
+    """Publish files; with ``restore``, also those that were removed before."""
+    from securepip.signing.publish.add import add as publish
+
+    with place.open("repo add", *(path.name for path in files)) as repository:
+        published = publish(repository, files, restore=restore)
+    if published.projects:
+        console.say(f"Published: {' '.join(published.projects)}")
+        _say_signed(published.signed)
+    else:
+        console.say("Nothing to do: all of it is published already.")
+    return 0
+
+
+def _add_remove(commands: Commands) -> None:
+    parser = place_command(commands, "remove", "revoke a project, a version or a file, for good")
+    parser.add_argument("what", metavar="PROJECT|PROJECT==VERSION|FILENAME")
+    parser.set_defaults(run=_remove)
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    return remove(place_of(arguments), arguments.what)
+
+
+def remove(place: Place, what: str) -> int:
+    """Revoke a project, a version or a file."""
+    from securepip.signing.publish.remove import remove as revoke
+
+    with place.open("repo remove", what) as repository:
+        removed = revoke(repository, what)
+    for filename in removed.filenames:
+        console.say(f"Removed {filename}")
+    if removed.whole_project:
+        console.say(f"Removed the project {removed.project}")
+    return 0
+
+
+def _add_refresh(commands: Commands) -> None:
+    parser = place_command(commands, "refresh", "sign again what is about to expire; for cron")
+    add_offline_keys(parser, "sign what needs the offline keys too, which are in this folder")
+    parser.set_defaults(run=_refresh)
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    return refresh(place_of(arguments, [arguments.offline_keys]))
+
+
+def refresh(place: Place) -> int:
+    """Sign again what is about to expire; 1 where that needs offline keys that are not here."""
+    from securepip.signing.publish.refresh import refresh as sign_again
+
+    with place.open("repo refresh") as repository:
+        done = sign_again(repository, offline=bool(place.offline_keys))
+    if done.signed:
+        _say_signed(done.signed)
+    else:
+        console.say("Nothing to do: everything is valid for long enough.")
+    return 1 if warn_of(done.waiting, place) else 0
+
+
+def _add_serve(commands: Commands) -> None:
+    parser = new_command(commands, "serve", "serve the repository over HTTP")
+    add_folder(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    return serve(arguments.folder, arguments.host, arguments.port)
+
+
+def serve(folder: Path, host: str = "127.0.0.1", port: int = 0) -> int:
+    """Serve a repository until the process is interrupted."""
+    from securepip.signing.publish.serve import RepositoryServer
+
+    server = RepositoryServer(folder, host, port, log=lambda line: console.say(line, level=1))
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Not from this thread: it is the one that serves, and shutdown waits for it.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    console.say(f"Serving {folder} at {server.url}")
+    with server:
+        server.serve_forever(poll_interval=0.1)
+    return 0
+
+
+def _say_signed(names: Sequence[str]) -> None:
+    bins = sum(name.startswith("bin-") for name in names)
+    others = [name for name in names if not name.startswith("bin-")]
+    console.say("Signed: " + ", ".join([*([counted(bins, "bin")] if bins else []), *others]))

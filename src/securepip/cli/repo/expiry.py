@@ -1,0 +1,36 @@
+"""What is said of how long signatures are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from securepip.cli import console
+from securepip.cli.repo.place import Place
+from securepip.formats.words import counted
+
+
+def warn_of(waiting: Sequence[tuple[str, datetime]], place: Place) -> bool:
+    """Warn of roles that only offline keys can renew; whether there are any.
+
+    Args:
+        waiting: Names of roles, each with when its signatures expire.
+        place: The repository.
+    """
+    for name, expires in waiting:
+        console.warn(f"The role {name} {until(expires)}, and only its offline key can renew it.")
+    if waiting:
+        console.warn(
+            "When one of these expires, no client can install anything. Bring the offline keys:\n"
+            f"securepip repo refresh {place.typed} --offline-keys DIR"
+        )
+    return bool(waiting)
+
+
+def until(expires: datetime) -> str:
+    """``expires on 2030-01-31 12:00 UTC (in 30 days)``, or that it has."""
+    days = (expires - datetime.now(timezone.utc)).total_seconds() / 86400
+    moment = f"{expires:%Y-%m-%d %H:%M} UTC"
+    if days < 0:
+        return f"EXPIRED on {moment}"
+    return f"expires on {moment} (in {counted(round(days), 'day')})"

@@ -1,0 +1,99 @@
+"""A repository and its keys, as every command of ``repo`` is told of them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.keys import KeyOptions, add_key_options, existing, keys_of
+from securepip.cli.options import Commands, new_command
+
+if TYPE_CHECKING:
+    from securepip.signing.repository.repository import Repository
+
+_SHOWN_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a repository is, and the keys that may sign.
+
+    Attributes:
+        folder: The repository.
+        keys: The online key, and what opens keys.
+        offline_keys: Folders of offline keys.
+    """
+
+    folder: Path
+    keys: KeyOptions = field(default_factory=KeyOptions)
+    offline_keys: tuple[Path, ...] = ()
+
+    def open(self, command: str, *what: object) -> Repository:
+        """The repository, with its keys.
+
+        Args:
+            command: What the log says of the reason, for example ``repo add``.
+            what: To what that is done: the command's arguments, but not its options, whose values
+                may be secret.
+
+        Raises:
+            UsageError: A folder of keys is none.
+            RepositoryStateError: No repository there.
+        """
+        from securepip.signing.repository.repository import Repository
+
+        return Repository.open(
+            self.folder,
+            keys=[*self.keys.folders(), *existing(self.offline_keys)],
+            passphrase=self.keys.passphrase,
+            pin=self.keys.pin,
+            why=_why(command, [str(each) for each in what]),
+        )
+
+    @property
+    def typed(self) -> str:
+        """The folder as it is typed in a shell."""
+        return shlex.quote(str(self.folder))
+
+
+def place_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    """One more of the commands that take a repository and its keys."""
+    parser = new_command(commands, name, summary)
+    add_folder(parser)
+    add_key_options(parser.add_argument_group("options for keys"))
+    return parser
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The argument that names a repository."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+
+
+def add_offline_keys(parser: argparse.ArgumentParser, text: str) -> None:
+    """``--offline-keys``: one folder; ``text`` says what for."""
+    parser.add_argument("--offline-keys", type=Path, metavar="DIR", help=text)
+
+
+def add_restore(parser: argparse.ArgumentParser) -> None:
+    """``--restore``."""
+    parser.add_argument(
+        "--restore", action="store_true", help="also what was removed from the repository before"
+    )
+
+
+def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] = ()) -> Place:
+    """What ``place_command`` and ``--offline-keys`` say."""
+    further = tuple(folder for folder in offline_keys if folder is not None)
+    return Place(arguments.folder, keys_of(arguments), further)
+
+
+def _why(command: str, what: list[str]) -> str:
+    """One line of the log, without passwords: an argument may be an address."""
+    more = len(what) - _SHOWN_WORDS
+    words = [command, *what[:_SHOWN_WORDS], *([f"and {more} more"] if more > 0 else [])]
+    return " ".join(console.harmless(" ".join(words)).split())

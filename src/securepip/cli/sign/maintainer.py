@@ -1,0 +1,121 @@
+"""Who signs: a maintainer's keys, the repository that is meant, and where transactions go."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.cli.keys import KeyOptions, short
+from securepip.cli.options import Network
+from securepip.formats.words import counted
+
+if TYPE_CHECKING:
+    from securepip.signing.claims.transactions.check import Checked
+    from securepip.signing.claims.transactions.compose import Draft
+    from securepip.signing.claims.transactions.state import ProjectState
+    from securepip.signing.keys.ring import KeyRing
+    from securepip.signing.repository.claim_tree import Keyholders
+
+
+@dataclass(frozen=True)
+class Maintainer:
+    """One of those who sign for a project.
+
+    Attributes:
+        keys: Where their keys are, and what opens them.
+        repository: The name or URL of the repository; None for the one that speaks for the project.
+        output: Where the transaction is written; None for a name in the current folder.
+        network: How servers are reached.
+    """
+
+    keys: KeyOptions = field(default_factory=KeyOptions)
+    repository: str | None = None
+    output: Path | None = None
+    network: Network = field(default_factory=Network)
+
+    @cached_property
+    def ring(self) -> KeyRing:
+        """Their keys: opened once, so that a passphrase is asked for once."""
+        from securepip.signing.keys import maintainer
+
+        return maintainer.open_keys(self.keys.folders(), self.keys.passphrase, self.keys.pin)
+
+    def writing_to(self, path: Path) -> Maintainer:
+        """The same, with a place for the transaction where none was named."""
+        return self if self.output is not None else replace(self, output=path)
+
+    @contextmanager
+    def project(self, name: str) -> Iterator[ProjectState]:
+        """The project as the repository has published it, verified along its signatures."""
+        from securepip.dirs import data_dir, usable_cache
+        from securepip.formats.layout import parse_project
+        from securepip.index import Store, VerifiedIndex, untrusted
+        from securepip.signing.claims.transactions.state import state_at
+        from securepip.trust import TrustStore
+
+        project = parse_project(name)
+        trust = TrustStore(data_dir() / "trust").read()
+        if not trust.repositories:
+            raise untrusted()
+        meant = trust.meant(self.repository, project).name
+        with ExitStack() as stack, self.network.transport() as transport:
+            store = Store(usable_cache(stack) / "store")
+            index = VerifiedIndex(trust.only(meant), transport, store)
+            yield state_at(index, meant, project)
+
+    def finish(
+        self, made: Draft, default: str | None = None, command: str = "securepip repo accept"
+    ) -> None:
+        """Sign, write the transaction, and say what is to be done with it.
+
+        Args:
+            made: What is to be signed.
+            default: Its file name where none is named.
+            command: What the operator types, up to the repository's folder.
+        """
+        signed = made.sign(self.ring)
+        name = default or f"{made.project}-{made.role.signed.version}.zip"
+        path = self.output or Path(name)
+        made.write(path)
+        console.say(f"Signed with {short(signed)}: {path}")
+        missing = made.missing()
+        if missing:
+            console.say(
+                f"{counted(missing, 'more signature')} needed: "
+                f"securepip sign add-signature {shlex.quote(str(path))}"
+            )
+        else:
+            console.say(f"Hand it to the operator: {command} DIR {shlex.quote(path.name)}")
+
+
+def say_holders(holders: Keyholders) -> None:
+    """Say whose signatures a project needs."""
+    console.say(f"  {holders.threshold} of {counted(len(holders.keys), 'key')}:")
+    for keyid in holders.keyids:
+        console.say(f"  {keyid}")
+
+
+def say_changes(checked: Checked) -> None:
+    """Say what a transaction changes, before it is signed."""
+    console.say(f"{checked.page.project}, version {checked.role.signed.version} of its role:")
+    for verb, names in (
+        ("adds", checked.added),
+        ("takes back", checked.withdrawn),
+        ("changes", checked.yanked),
+    ):
+        for name in names:
+            console.say(f"  {verb} {name}")
+    if checked.statement is not None:
+        console.say("  is signed from then on with")
+        say_holders(checked.statement.statement.holders)
+    statement = checked.statement
+    signed_by = dict.fromkeys(
+        [*checked.signed_by, *(statement.envelope.signatures if statement else ())]
+    )
+    console.say(f"signed so far by: {', '.join(signed_by)}")
