@@ -23,7 +23,6 @@ from securepip.cli import console
 from securepip.cli.options import General
 from securepip.cli.parser import Parser
 from securepip.errors import SecurepipError, UsageError
-from securepip.gateway import surroundings
 
 if TYPE_CHECKING:
     from securepip.cli.pip_commands.requests import AnyRequest
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed, 2 usage, 3 not verified."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = False
-    surroundings.leave(os.environ)
+    _leave_gateway()
     # Being ended politely is being interrupted: temporary folders go, pip puts back what it can.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -97,6 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         )
         return 1
+
+
+def _leave_gateway() -> None:
+    """Where this runs as a command inside a gateway, connect as outside: all is verified here."""
+    # `gateway.surroundings.OUTSIDE`, without importing it for a test that mostly says no.
+    if "SECUREPIP_OUTSIDE_PROXIES" in os.environ:
+        from securepip.gateway import surroundings
+
+        surroundings.leave(os.environ)
 
 
 def parse(words: Sequence[str]) -> Command:
