@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 
 from packaging.utils import NormalizedName
@@ -28,7 +27,9 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.signing.publish.gc import sweep
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.roles import TIMESTAMP_NAME
-from securepip.transport import Transport
+from securepip.transport import Transport, TransportOptions
+from securepip.transport.pool import Pool
+from securepip.transport.session import PARALLEL
 from securepip.trust import Trust, TrustedRepository
 
 ANSWER_SECONDS = 120.0
@@ -44,6 +45,7 @@ class Signer:
     Args:
         repository: What is believed; its ``first_use`` says which index it stands over.
         transport: Asks the index and the witnesses; it must not leave https.
+        pool: The threads in which they are asked.
         say: Called with a sentence that people should read.
     """
 
@@ -51,9 +53,10 @@ class Signer:
         self,
         repository: TrustedRepository,
         transport: Transport,
+        pool: Pool,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._site = open_site(repository, transport, say)
+        self._site = open_site(repository, transport, pool, say)
         self._lock = threading.Lock()
         self._asked: dict[NormalizedName, Future[None]] = {}
         self._is_renewed = False
@@ -122,29 +125,39 @@ class Signer:
             sign_files(self._site, new)
             self._chosen.update(new)
 
-    def close(self) -> None:
-        """Wait for nothing that is still under way."""
-        self._site.close()
 
+class Signers:
+    """Makes the signers of all repositories that this machine signs itself.
 
-@contextmanager
-def signers_of(
-    trust: Trust, transport: Transport, say: Callable[[str], None] = lambda line: None
-) -> Iterator[dict[str, Signer]]:
-    """The signers of all repositories that this machine signs itself, by name.
+    A context manager. The signers of one call ask about a project once: a process that runs for
+    long calls again. All share their connections, which never leave https: what an index says at
+    first sight must not come from anybody on the way.
 
     Args:
-        trust: Whom this machine believes.
-        transport: Its options are used for connections of their own, which never leave https: what
-            an index says at first sight must not come from anybody on the way.
+        options: How servers are reached.
         say: Called with a sentence that people should read.
     """
-    options = replace(transport.options, stay_encrypted=True, answer_seconds=ANSWER_SECONDS)
-    with ExitStack() as stack:
-        signers: dict[str, Signer] = {}
-        for repository in trust.repositories:
-            if repository.first_use is not None:
-                connections = stack.enter_context(closing(Transport(options)))
-                signers[repository.name] = Signer(repository, connections, say)
-                stack.callback(signers[repository.name].close)
-        yield signers
+
+    def __init__(
+        self, options: TransportOptions, say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        options = replace(options, stay_encrypted=True, answer_seconds=ANSWER_SECONDS)
+        self._transport = Transport(options)
+        self._pool = Pool(PARALLEL)
+        self._say = say
+
+    def __call__(self, trust: Trust) -> dict[str, Signer]:
+        """The signers, by the name of the trusted repository that each signs."""
+        return {
+            repository.name: Signer(repository, self._transport, self._pool, self._say)
+            for repository in trust.repositories
+            if repository.first_use is not None
+        }
+
+    def __enter__(self) -> Signers:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Wait for nothing that is still under way."""
+        self._pool.close()
+        self._transport.close()

@@ -20,7 +20,6 @@ from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
 from securepip.transport import Transport, file_url_to_path, redact
 from securepip.transport.pool import Pool
-from securepip.transport.session import PARALLEL
 from securepip.trust import FirstUseRules, TrustedRepository
 
 T = TypeVar("T")
@@ -42,6 +41,7 @@ class Site:
         sources: The index.
         witnesses: Other indexes.
         transport: Asks all of them; it must not leave https.
+        pool: The threads in which they are asked.
         say: Called with a sentence that people should read.
         errors: Why a project may not be looked up.
         refused: Why a file (project, file name) may not be chosen.
@@ -53,11 +53,11 @@ class Site:
     sources: list[Source]
     witnesses: list[Source]
     transport: Transport
+    pool: Pool
     say: Callable[[str], None] = _silent
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
     _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
-    _pool: Pool = field(default_factory=lambda: Pool(PARALLEL))
 
     @cached_property
     def index(self) -> str:
@@ -100,16 +100,12 @@ class Site:
 
     def in_parallel(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """``function`` of each item, in threads."""
-        futures = [self._pool.submit(function, item) for item in items]
+        futures = [self.pool.submit(function, item) for item in items]
         return [future.result() for future in futures]
-
-    def close(self) -> None:
-        """Wait for nothing that is still under way."""
-        self._pool.close()
 
 
 def open_site(
-    repository: TrustedRepository, transport: Transport, say: Callable[[str], None]
+    repository: TrustedRepository, transport: Transport, pool: Pool, say: Callable[[str], None]
 ) -> Site:
     """The site of a repository of this machine's own.
 
@@ -126,5 +122,6 @@ def open_site(
         sources=open_sources((url,), (), transport),
         witnesses=open_sources(rules.witnesses, (), transport),
         transport=transport,
+        pool=pool,
         say=say,
     )

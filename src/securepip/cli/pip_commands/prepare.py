@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,10 @@ from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
     from securepip.index import DeferredIndex, VerifiedIndex
-    from securepip.index.on_demand import Signers
     from securepip.installer import SdistBuilder
     from securepip.lock import Locked
     from securepip.resolver import FetchDirect, ResolveInput, ResolveOptions, TargetEnvironment
     from securepip.resolver.plan import Plan
-    from securepip.transport import Transport
-    from securepip.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -200,14 +197,9 @@ def _open_index(
         trust = trust.only(repository)
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
-    signers = stack.enter_context(_signers(trust, transport))
-    return VerifiedIndex(trust, transport, Store(cache / "store"), signers)
+    if any(repository.first_use is not None for repository in trust.repositories):
+        from securepip.first_use.signer import Signers
 
-
-def _signers(trust: Trust, transport: Transport) -> AbstractContextManager[Signers]:
-    """Who signs for the repositories of this machine's own; imported only where there is one."""
-    if all(repository.first_use is None for repository in trust.repositories):
-        return nullcontext({})
-    from securepip.first_use.signer import signers_of
-
-    return signers_of(trust, transport, console.say)
+        signers = stack.enter_context(Signers(transport.options, console.say))(trust)
+        return VerifiedIndex(trust, transport, Store(cache / "store"), signers)
+    return VerifiedIndex(trust, transport, Store(cache / "store"))
