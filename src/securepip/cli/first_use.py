@@ -120,18 +120,16 @@ def first_use(request: FirstUseRequest) -> int:
     from securepip.dirs import data_dir
     from securepip.first_use.memory_file import read_memory
     from securepip.first_use.setup import protect
-    from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.transport import redact
     from securepip.trust import FirstUseRules, TrustStore
 
     url = request.index_url or _default_index()
     rules = FirstUseRules(request.min_age, request.witnesses, request.memory)
-    with request.network.transport((url, *request.witnesses)) as transport:
-        open_sources((url, *request.witnesses), (), transport)  # refuses what is not encrypted
     if request.memory is not None:
         read_memory(request.memory)
     store = TrustStore(data_dir() / "trust")
-    protected = protect(url, rules, store, name=request.name)
+    hosts = request.network.trusted_hosts
+    protected = protect(url, rules, store, trusted_hosts=hosts, name=request.name)
     if request.any_index:
         store.set_any_index(rules)
     name = protected.repository.name

@@ -8,6 +8,7 @@ that nobody believes, and the next run goes on with it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,10 +16,11 @@ from urllib.parse import urlsplit
 from securepip.dirs import data_dir
 from securepip.errors import UsageError
 from securepip.formats.layout import METADATA_DIR
+from securepip.signing.overlay.upstream.sources import check_encrypted
 from securepip.signing.publish.create import create
 from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR
-from securepip.transport import path_to_url, redact
-from securepip.trust import FirstUse, FirstUseRules, TrustedRepository, TrustStore
+from securepip.transport import is_local, path_to_url, redact
+from securepip.trust import FirstUse, FirstUseRules, Trust, TrustedRepository, TrustStore
 
 EXPECTED_TARGETS = 1_000
 """Only pages and files that were chosen are targets, so few bins are enough, and signed fast."""
@@ -40,7 +42,13 @@ class Protected:
 
 
 def protect(
-    index_url: str, rules: FirstUseRules, store: TrustStore, *, name: str | None = None
+    index_url: str,
+    rules: FirstUseRules,
+    store: TrustStore,
+    *,
+    trusted_hosts: Sequence[str] = (),
+    name: str | None = None,
+    is_asked_always: bool = True,
 ) -> Protected:
     """Make a repository over ``index_url`` and believe it; with other rules, change these.
 
@@ -48,12 +56,18 @@ def protect(
         index_url: An http, https or file URL of a simple index.
         rules: What is demanded of files at first sight.
         store: Whom this machine believes.
+        trusted_hosts: Hosts that need no encryption, as with pip.
         name: What the user calls the repository; by default the index's host.
+        is_asked_always: Whether it speaks for all projects; else only where a command names the
+            index.
 
     Raises:
-        UsageError: The name is taken, or another repository stands for the index already.
+        UsageError: The name is taken, another repository stands for the index already, or the
+            index or a witness could be answered for by anybody on the way.
         RepositoryStateError: The repository cannot be made.
     """
+    for url in (index_url, *rules.witnesses):
+        check_encrypted(url, trusted_hosts)
     trust = store.read()
     first_use = FirstUse(index_url, rules)
     known = trust.for_index(index_url)
@@ -70,8 +84,41 @@ def protect(
     if not (folder / STATE_DIR / CONFIG_NAME).exists():
         create(folder, expected_files=EXPECTED_TARGETS)
     root = (folder / METADATA_DIR / "1.root.json").read_bytes()
-    added = store.add(name, path_to_url(folder), root, (index_url,), first_use)
+    added = store.add(
+        name,
+        path_to_url(folder),
+        root,
+        (index_url,),
+        first_use,
+        is_asked_always=is_asked_always,
+    )
     return Protected(added, is_new=True)
+
+
+def protect_named(
+    index_urls: Iterable[str], store: TrustStore, trusted_hosts: Sequence[str]
+) -> Trust:
+    """Believe at first sight the indexes that a command names, where the user wants that.
+
+    Each speaks for a command that names it, and for no other.
+
+    Raises:
+        UsageError: One of them could be answered for by anybody on the way.
+        RepositoryStateError: A repository cannot be made.
+    """
+    trust = store.read()
+    if trust.any_index is None:
+        return trust
+    for url in index_urls:
+        if not is_local(url) and trust.for_index(url) is None:
+            protect(
+                url,
+                trust.any_index,
+                store,
+                trusted_hosts=trusted_hosts,
+                is_asked_always=False,
+            )
+    return store.read()
 
 
 def repository_folder(name: str) -> Path:

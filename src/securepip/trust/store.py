@@ -12,7 +12,7 @@ import fnmatch
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,17 @@ class Trust:
         mapping = tuple(entry if entry.terminating else next(ordered) for entry in kept)
         return replace(self, mapping=mapping)
 
+    def including(self, names: Iterable[str]) -> Trust:
+        """The same, where these repositories may speak too, after all others.
+
+        For those that speak only when a command names their index.
+        """
+        mapped = {name for entry in self.mapping for name in entry.repositories}
+        added = tuple(
+            Assignment(("*",), (name,)) for name in dict.fromkeys(names) if name not in mapped
+        )
+        return replace(self, mapping=(*self.mapping, *added))
+
     def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
         """Who may speak for the project, in the order in which they are asked (TAP 4)."""
         for assignment in self.mapping:
@@ -233,6 +244,8 @@ class TrustStore:
         root: bytes,
         index_urls: tuple[str, ...] = (),
         first_use: FirstUse | None = None,
+        *,
+        is_asked_always: bool = True,
     ) -> TrustedRepository:
         """Believe one more repository, asked after those that are believed already.
 
@@ -242,6 +255,8 @@ class TrustStore:
             root: Its pinned root.
             index_urls: The index URLs that stand for it.
             first_use: For a repository of this machine's own, what it is made from.
+            is_asked_always: Whether it speaks for all projects; else only where a command names
+                one of its indexes.
 
         Raises:
             UsageError: The name is taken or not a good one.
@@ -263,10 +278,8 @@ class TrustStore:
             private_folder(self._folder / name)
             replace_file(self._folder / name / "root.json", root)
             added = replace(self._load(name, location, index_urls), first_use=first_use)
-            everything = Assignment(("*",), (name,))
-            repositories = (*trust.repositories, added)
-            mapping = (*trust.mapping, everything)
-            self._write(replace(trust, repositories=repositories, mapping=mapping))
+            changed = replace(trust, repositories=(*trust.repositories, added))
+            self._write(changed.including([name]) if is_asked_always else changed)
         return added
 
     def change_first_use(self, name: str, first_use: FirstUse) -> None:

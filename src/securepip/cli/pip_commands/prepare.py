@@ -192,7 +192,12 @@ def _open_index(
     from securepip.index import Store, VerifiedIndex
     from securepip.trust import TrustStore
 
-    trust = TrustStore(data_dir() / "trust").read()
+    store = TrustStore(data_dir() / "trust")
+    trust = store.read()
+    if trust.any_index is not None:
+        from securepip.first_use.setup import protect_named
+
+        trust = protect_named(addresses.indexes.addresses, store, addresses.trusted_hosts)
     if repository is not None:
         trust = trust.only(repository)
     trust = addresses.indexes.asked_of(trust)

@@ -39,6 +39,11 @@ class Addresses:
     network: Network
     indexes: Indexes
 
+    @property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """Hosts whose TLS certificates are not checked."""
+        return (*self.network.trusted_hosts, *self.indexes.said.trusted_hosts)
+
     def connect(self, believed: Iterable[str] = ()) -> Transport:
         """Connections to what is named, and to ``believed``, the addresses of repositories."""
         named = (*self.indexes.named, *self.indexes.places.configured, *believed)

@@ -91,10 +91,12 @@ class Indexes:
         first, *extra = self.places.configured
         found = [_vouched_for(trust, url) for url in self.named if url not in self.own]
         found += [each for url in extra if (each := trust.for_index(url)) is not None]
+        trust = trust.including(each.name for each in found)
         limited = bool(self.said.index_url or self.places.index_url)
         if first and not limited:
             default = trust.for_index(first)
             if default is not None:
+                trust = trust.including([default.name])
                 found.insert(0, default)
                 limited = True
             else:
@@ -105,6 +107,14 @@ class Indexes:
         # Extra indexes alone are added to what is asked anyway: all that is trusted, as mapped.
         names = list(dict.fromkeys(each.name for each in found))
         return trust.limited_to(names) if limited else trust
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The indexes of servers that this run, or pip's configuration, names."""
+        if self.none:
+            return ()
+        urls = (*self.named, *self.places.configured)
+        return tuple(url for url in urls if url and not _is_local(url))
 
     def say_where(self) -> None:
         """Where is looked, as pip says it, if it is not where is always looked."""
@@ -147,7 +157,9 @@ def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
         raise UntrustedError(
             f"The index {shown} stands for no repository that this machine trusts.",
             meaning="Nobody signs what it offers, so nothing could be verified.",
-            remedy="If a repository that you trust signs it, say so when you add it:\n"
+            remedy="To believe it at first sight, and to refuse what it changes afterwards:\n"
+            f"  securepip trust first-use --index-url {shown}\n"
+            "If a repository that you trust signs it, say so when you add it:\n"
             f"  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT "
             f"--index-url {shown}\n"
             "Or leave the index out: on the command line and in the requirements file.",

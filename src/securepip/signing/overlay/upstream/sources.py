@@ -33,11 +33,11 @@ def open_sources(
     sources: list[Source] = []
     for location in find_links:
         url = _as_url(location)
-        _check_secure(url, transport)
+        check_encrypted(url, transport.options.trusted_hosts)
         sources.append(FindLinks(url, transport))
     for location in indexes:
         url = _as_url(location).rstrip("/") + "/"
-        _check_secure(url, transport)
+        check_encrypted(url, transport.options.trusted_hosts)
         sources.append(FileIndex(url, transport) if is_local(url) else HttpIndex(url, transport))
     return sources
 
@@ -49,11 +49,19 @@ def _as_url(location: str) -> str:
     return join_url(location, "")
 
 
-def _check_secure(url: str, transport: Transport) -> None:
-    """Refuse, as pip does, what anybody on the way could have written: it would be signed."""
+def check_encrypted(url: str, trusted_hosts: Sequence[str]) -> None:
+    """Refuse, as pip does, what anybody on the way could have written: it would be signed.
+
+    Args:
+        url: Of an index, or of a page of links.
+        trusted_hosts: pip's: hosts, or hosts with a port, that need no encryption.
+
+    Raises:
+        UsageError: It is plain http to another host than this machine.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    trusted = {host, f"{host}:{parts.port}"} & set(transport.options.trusted_hosts)
+    trusted = {host, f"{host}:{parts.port}"} & set(trusted_hosts)
     loopback = host in ("localhost", "::1") or host.startswith("127.")
     if parts.scheme == "http" and not loopback and not trusted:
         raise UsageError(

@@ -1,0 +1,54 @@
+"""Several indexes: those of a company, and those that a command names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.indexes import Index, serve_index
+from tests.support.machine import Machine
+from tests.support.wheels import make_wheel
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Index]:
+    """Another index: ``app`` 9.0, and ``tool`` 1.0."""
+    with serve_index() as other:
+        folder = tmp_path / "other"
+        other.offer(make_wheel(folder, "app", "9.0"), make_wheel(folder, "tool", "1.0"))
+        yield other
+
+
+def test_the_first_index_that_knows_a_project_speaks_for_it(
+    protected: Machine, other: Index
+) -> None:
+    """An index that is added later cannot take the name of a package over."""
+    assert protected.run("trust", "first-use", "--index-url", other.url).code == 0
+    done = protected.install("app", "tool")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["app==2.0", "lib==1.0", "tool==1.0"]
+    assert protected.run("trust", "first-use", "--index-url", other.url).code == 0
+
+
+def test_an_index_that_nobody_believes_is_refused(protected: Machine, other: Index) -> None:
+    done = protected.install("--index-url", other.url, "tool")
+    assert done.code == 1
+    assert "first-use" in done.err
+    assert protected.freeze() == []
+
+
+def test_any_index_is_believed_for_the_command_that_names_it_alone(
+    protected: Machine, index: Index, other: Index
+) -> None:
+    done = protected.run("trust", "first-use", "--index-url", index.url, "--any-index")
+    assert done.code == 0, done.err
+    done = protected.install("--index-url", other.url, "tool")
+    assert done.code == 0, done.err
+    done = protected.install("--extra-index-url", other.url, "tool", "--force-reinstall")
+    assert done.code == 0, done.err
+    other.seen.clear()
+    unknown = protected.install("tool", "--force-reinstall")
+    assert unknown.code == 1
+    assert other.seen == []
