@@ -10,6 +10,8 @@ import pytest
 
 from securepip.cli import main
 from tests.signing.clients import fetch_everything, read_plainly
+from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
 
 
@@ -119,3 +121,25 @@ def test_what_makes_no_sense_is_refused_and_makes_nothing(
     monkeypatch.chdir(tmp_path)
     assert main(["repo", *words]) in (1, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_needs_somebody_or_something_that_is_not_here_says_how_to_name_it(
+    made: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    made.offline_keys.rename(tmp_path / "elsewhere")
+    rotated = machine.run("repo", "rotate", made.folder, "claimed")
+    assert rotated.code == 1
+    assert "securepip repo rotate DIR claimed --offline-keys FOLDER" in rotated.err
+    bundle = tmp_path / "bundle"
+    prepared = machine.run("repo", "ceremony", "prepare", made.folder, bundle, "--renew", "claimed")
+    assert prepared.code == 0, prepared.err
+    signed = machine.run("repo", "ceremony", "sign", bundle, "--keys", tmp_path / "elsewhere")
+    assert signed.code == 2
+    assert "no terminal" in signed.err and "ceremony sign BUNDLE --yes" in signed.err
+
+
+def test_an_unknown_option_shows_the_usage_of_its_own_command(machine: Machine) -> None:
+    done = machine.run("repo", "sync", "folder", "--group", "dev")
+    assert done.code == 2
+    assert done.err.startswith("usage: securepip repo sync ")
+    assert done.err.endswith("unrecognized arguments: --group dev\n")

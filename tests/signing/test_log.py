@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from securepip.cli.repo.place import Place
 from securepip.errors import RepositoryStateError
 from securepip.signing.offline.audit import check_own
 from securepip.signing.publish.add import add
@@ -45,6 +46,22 @@ def test_it_says_what_was_signed_when_with_which_keys_and_why(
     assert " bin, with " in shown.out or " bins, with " in shown.out
     *_, line = machine.run("repo", "log", made.folder, "--json").out.splitlines()
     assert json.loads(line)["sha256"] == last.sha256
+
+
+def test_the_log_says_what_a_command_was_about_without_passwords(
+    made: MadeRepository, machine: Machine
+) -> None:
+    made.add(make_wheel(made.folder.parent / "built", "more", "1.0"))
+    assert machine.run("repo", "remove", made.folder, "more==1.0").code == 0
+    asked = ("x @ https://me:secret@packages.example.org/\nroot", *"abcdefgh")
+    with Place(made.folder).open("repo sync", *asked) as repository:
+        add(repository, [make_wheel(made.folder.parent / "built", "more", "2.0")])
+    lines = machine.run("repo", "log", made.folder).out.splitlines()
+    said = [line.partition("UTC  ")[2] for line in lines if "UTC  " in line]
+    assert said[-2:] == [
+        "repo remove more==1.0",
+        "repo sync x @ https://me:****@packages.example.org/ root a b c d e f g and 1 more",
+    ]
 
 
 def change_why(lines: Lines) -> Lines:

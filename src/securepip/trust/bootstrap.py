@@ -62,7 +62,8 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
                 break
             if error.status in (403, 404):
                 raise TransportError(
-                    f"{redact(location)} is not a signed repository: there is no {redact(url)}",
+                    f"{redact(location)} is not a signed repository: it has no "
+                    f"{METADATA_DIR}/{version}.root.json",
                     url=redact(url),
                     status=error.status,
                     remedy="Check the address: it is the folder that holds `metadata`.",

@@ -22,6 +22,7 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 from securepip.errors import RepositoryStateError
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.formats.roles import name_role
+from securepip.formats.words import counted
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.claim_tree import ClaimTree, Keyholders
 from securepip.signing.repository.commit import Delegator, add_signature, now
@@ -154,8 +155,13 @@ class Duty:
         return signed
 
 
-def check_signed(proposal: Proposal, roles: Roles) -> None:
+def check_signed(proposal: Proposal, roles: Roles, remedy: str = "") -> None:
     """See to it that every threshold is reached.
+
+    Args:
+        proposal: What is to be signed.
+        roles: The current roles.
+        remedy: What to do where one is not; by default for any command.
 
     Raises:
         RepositoryStateError: One is not.
@@ -163,9 +169,10 @@ def check_signed(proposal: Proposal, roles: Roles) -> None:
     for duty in proposal.duties(roles):
         for count, keyids in duty.missing():
             raise RepositoryStateError(
-                f"{duty.filename} is not signed: {count} more signature{'s' * (count > 1)} of "
-                f"these keys {'are' if count > 1 else 'is'} needed: {', '.join(keyids)}",
-                remedy="Where the command takes --offline-keys DIR, that names their folder. In a "
+                f"{duty.filename} is not signed: {counted(count, 'more signature')} of these "
+                f"keys {'is' if count == 1 else 'are'} needed: {', '.join(keyids)}",
+                remedy=remedy
+                or "Where the command takes --offline-keys DIR, that names their folder. In a "
                 "ceremony, a holder signs: securepip repo ceremony sign BUNDLE --keys DIR",
             )
 
@@ -299,8 +306,8 @@ def _replace(delegator: Delegator, replacement: Replacement) -> None:
             delegator.revoke_key(keyid, name)
     if len(role.keyids) < role.threshold:
         raise RepositoryStateError(
-            f"the role {replacement.role} would have {len(role.keyids)} keys, and needs the "
-            f"signatures of {role.threshold}"
+            f"the role {replacement.role} would have {counted(len(role.keyids), 'key')}, and "
+            f"needs the signatures of {role.threshold}"
         )
 
 

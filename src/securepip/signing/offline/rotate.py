@@ -98,7 +98,13 @@ def rotate(
         proposal = propose(roles, expiry, why=why, replacements=replacements)
         for duty in proposal.duties(roles):
             duty.sign(repository.keys)
-        check_signed(proposal, roles)
+        check_signed(
+            proposal,
+            roles,
+            "Name the folder that the offline keys are in:\n"
+            f"  securepip repo rotate DIR {role} --offline-keys FOLDER\n"
+            "Where they are in several hands: `securepip repo ceremony prepare`.",
+        )
         prepared.store(repository, role, new)
         return execute(repository, proposal)
 

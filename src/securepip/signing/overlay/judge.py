@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 
 from securepip.formats.layout import relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.words import counted
 from securepip.signing.overlay.ask import Offered
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.page import LeftOut, Reason
@@ -165,14 +166,18 @@ def _problems(project: NormalizedName, left_out: list[LeftOut]) -> list[Problem]
     wrong = [each.filename for each in left_out if each.reason is Reason.WRONG_SHA256]
     if wrong:
         problems.append(
-            Problem(project, f"{len(wrong)} files are not what their index says: {wrong[0]}")
+            Problem(
+                project,
+                f"{counted(len(wrong), 'file is', 'files are')} not what the index says: "
+                f"{wrong[0]}",
+            )
         )
     ageless = [each.filename for each in left_out if each.reason is Reason.NO_UPLOAD_TIME]
     if ageless:
         problems.append(
             Problem(
                 project,
-                f"the index gives no upload time for {len(ageless)} files: {ageless[0]}",
+                f"the index gives no upload time for {counted(len(ageless), 'file')}: {ageless[0]}",
                 "Without it --min-age cannot be applied; these files are left out.",
             )
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from packaging.utils import NormalizedName
 
+from securepip.formats.words import counted
 from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.overlay.upstream.page import LeftOut, UpstreamFile, UpstreamPage
 
@@ -42,8 +43,8 @@ def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage 
         first_page.status,
         first_page.status_reason,
         tuple(
-            f"{len(names)} files differ between {owner} (taken) and {other} (not): {names[0]}"
-            + (", …" if len(names) > 1 else "")
+            f"{counted(len(names), 'file differs', 'files differ')} between {owner} (taken) and "
+            f"{other} (not): {names[0]}" + (", …" if len(names) > 1 else "")
             for (owner, other), names in differing.items()
         ),
     )
