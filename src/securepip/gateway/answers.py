@@ -8,10 +8,13 @@ The rules:
   all who wait for it, and goes on when they give up.
 * The state of the repositories is as of one moment, and is brought up to date when that is
   ``REFRESH_SECONDS`` ago: a gateway may run for weeks.
+* A server that does not answer holds up only those who ask for what it has, and they get an error
+  when its time has run out (``securepip.transport``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import OrderedDict
@@ -30,7 +33,7 @@ from securepip.formats.page import PageFile, ProjectPage
 from securepip.gateway import by_url
 from securepip.gateway.dependencies import Dependencies
 from securepip.gateway.moment import Moment, View
-from securepip.gateway.tasks import Shared, in_pool
+from securepip.gateway.tasks import PATIENCE_SECONDS, PatientPool, Shared, in_pool
 from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
 from securepip.transport import Transport, redact
@@ -39,6 +42,8 @@ from securepip.trust import Trust
 
 REFRESH_SECONDS = 60.0
 """How old the state of the repositories may be that answers are given from."""
+STALE_SECONDS = 600.0
+"""How much older it may be while a repository keeps the gateway waiting for the newest one."""
 PARALLEL = 16
 """Files, and pages beside them, that are fetched at a time."""
 
@@ -135,11 +140,13 @@ class Answers:
         self._store = store
         self._default_indexes = tuple(default_indexes)
         self._refresh_seconds = refresh_seconds
+        self._stale_seconds = refresh_seconds + STALE_SECONDS
         self._owner = Pool(1)
-        self._readers = Pool(PARALLEL)
-        self._fetchers = Pool(PARALLEL)
+        self._readers = PatientPool(PARALLEL)
+        self._fetchers = PatientPool(PARALLEL)
         self._dependencies = Dependencies(connections_are_held=connections_are_held)
         self._moment: Moment | None = None
+        self._before: Moment | None = None
         self._fetching: Shared[_Key, VerifiedFile] = Shared()
         self._fetching_direct: Shared[tuple[str, frozenset[str]], FileAnswer] = Shared()
         self._looked_into: OrderedDict[Sha256, None] = OrderedDict()
@@ -162,7 +169,7 @@ class Answers:
             UnknownError: No trusted repository knows the project.
             SecurepipError: As ``Index.page``.
         """
-        return PageAnswer((await self._located(self._now().view(None), project)).page)
+        return PageAnswer((await self._located(None, project))[1].page)
 
     async def file(self, project: NormalizedName, filename: str) -> FileAnswer:
         """A distribution of a project's page.
@@ -171,8 +178,7 @@ class Answers:
             UnknownError: The page has no such file.
             SecurepipError: As ``Index.fetch``.
         """
-        view = self._now().view(None)
-        located = await self._located(view, project)
+        view, located = await self._located(None, project)
         return await self._file(view, located, _listed(located, filename))
 
     async def metadata(self, project: NormalizedName, filename: str) -> MetadataAnswer:
@@ -182,8 +188,7 @@ class Answers:
             UnknownError: The page has no such file, or says nothing of its metadata.
             SecurepipError: As ``Index.core_metadata``.
         """
-        view = self._now().view(None)
-        located = await self._located(view, project)
+        view, located = await self._located(None, project)
         return await self._metadata(view, located, _listed(located, filename))
 
     async def resolve_url(
@@ -207,11 +212,10 @@ class Answers:
             SecurepipError: As ``Index.page`` and ``Index.fetch``.
         """
         asked = by_url.parse(url)
-        moment = self._now()
-        trust = moment.trust
+        trust = self._now().trust
         if asked.project is not None and self._is_index(trust, asked.folder):
-            view = moment.view(self._limits(trust, indexes or [asked.folder]))
-            located = await self._located(view, asked.project)
+            limits = self._limits(trust, indexes or [asked.folder])
+            _, located = await self._located(limits, asked.project)
             owner = trust.for_index(asked.folder)
             if owner is not None and owner.name != located.repository.name:
                 raise UnknownError(
@@ -219,9 +223,9 @@ class Answers:
                     f"{located.repository.name!r} does"
                 )
             return PageAnswer(by_url.with_absolute_urls(located))
-        view = moment.view(self._limits(trust, indexes))
+        limits = self._limits(trust, indexes)
         for project in asked.projects_of_file:
-            page = await view.page(project)
+            view, page = await self._find(limits, project)
             file = None if page is None else by_url.file_at(page, asked)
             if page is not None and file is not None:
                 if asked.is_metadata:
@@ -257,9 +261,11 @@ class Answers:
             or moment.look_ups > _MAX_LOOK_UPS
             or time.monotonic() - moment.began > self._refresh_seconds
         ):
-            trust = self._read_trust()
-            index = VerifiedIndex(trust, self._transport, self._store)
-            moment = self._moment = Moment(trust, index, self._owner, self._readers)
+            if moment is not None and moment.has_pages:
+                self._before = moment
+            moment = self._moment = Moment(
+                self._read_trust(), self._transport, self._store, self._owner, self._readers
+            )
         return moment
 
     def _is_index(self, trust: Trust, url: str) -> bool:
@@ -279,8 +285,29 @@ class Answers:
                 return None
         return tuple(dict.fromkeys(names)) or None
 
-    async def _located(self, view: View, project: NormalizedName) -> LocatedPage:
-        located = await view.page(project)
+    async def _find(
+        self, names: tuple[str, ...] | None, project: NormalizedName
+    ) -> tuple[View, LocatedPage | None]:
+        """A project's page, None when nobody knows it, and the view that has it.
+
+        While a repository does not answer, what was known of it a while ago is.
+        """
+        view = self._now().view(names)
+        before = self._before
+        known = None
+        if before is not None and time.monotonic() - before.began < self._stale_seconds:
+            known = before.view(names).kept(project)
+        if before is None or known is None:
+            return view, await view.page(project)
+        try:
+            return view, await asyncio.wait_for(view.page(project), PATIENCE_SECONDS)
+        except asyncio.TimeoutError:
+            return before.view(names), known
+
+    async def _located(
+        self, names: tuple[str, ...] | None, project: NormalizedName
+    ) -> tuple[View, LocatedPage]:
+        view, located = await self._find(names, project)
         if located is None:
             required = self._dependencies.unknown(project)
             if required is not None:
@@ -290,7 +317,7 @@ class Answers:
                 meaning="Nobody whom this machine believes has signed anything of that name.",
                 remedy="Check the name; `securepip trust list` says who is believed.",
             )
-        return located
+        return view, located
 
     async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
         kept = self._store.path(file.sha256).exists()

@@ -1,11 +1,16 @@
 """What the trusted repositories have signed, as of one moment.
 
-Rule: only the one thread that owns the sessions asks them (``securepip.index.verified``); pages are
-then read in other threads.
+The rules:
+
+* Only the one thread that owns the sessions asks them (``securepip.index.verified``); pages are
+  then read in other threads.
+* That thread waits for no server: a question whose answer is not there yet is asked again when it
+  has arrived.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -16,9 +21,11 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
 from securepip.formats.page import PageFile
-from securepip.gateway.tasks import Batches, Shared, in_pool
-from securepip.index import VerifiedIndex
+from securepip.gateway.prompt import NotYetError, PromptTransport
+from securepip.gateway.tasks import Batches, PatientPool, Shared, in_pool
+from securepip.index import Store, VerifiedIndex
 from securepip.index.verified import LocatedPage, SignedFile, SignedPage
+from securepip.transport import Transport
 from securepip.transport.pool import Pool
 from securepip.trust import Trust
 
@@ -33,15 +40,19 @@ class Moment:
 
     Args:
         trust: Who is believed.
-        index: The index over these.
+        transport: Fetches everything.
+        store: Keeps what was verified.
         owner: The thread that asks the sessions.
-        readers: The threads that fetch pages.
+        readers: The threads that fetch.
     """
 
-    def __init__(self, trust: Trust, index: VerifiedIndex, owner: Pool, readers: Pool) -> None:
+    def __init__(
+        self, trust: Trust, transport: Transport, store: Store, owner: Pool, readers: PatientPool
+    ) -> None:
         self.trust = trust
         self.began = time.monotonic()
-        self._index = index
+        self._transport = PromptTransport(transport, readers)
+        self._index = VerifiedIndex(trust, self._transport, store)
         self._owner = owner
         self._readers = readers
         self._views: dict[tuple[str, ...] | None, View] = {}
@@ -51,11 +62,16 @@ class Moment:
         """How many projects and files were looked up: the sessions remember each."""
         return sum(view.look_ups for view in self._views.values())
 
+    @property
+    def has_pages(self) -> bool:
+        """Whether any page was found."""
+        return any(view.has_pages for view in self._views.values())
+
     def view(self, names: tuple[str, ...] | None) -> View:
         """What only these repositories answer, in this order; None for all, as they are mapped."""
         if names not in self._views:
             index = self._index if names is None else self._index.limited_to(names)
-            self._views[names] = View(index, self._owner, self._readers)
+            self._views[names] = View(index, self._transport, self._owner, self._readers)
         return self._views[names]
 
 
@@ -67,9 +83,12 @@ class View:
         look_ups: How many projects and files were looked up.
     """
 
-    def __init__(self, index: VerifiedIndex, owner: Pool, readers: Pool) -> None:
+    def __init__(
+        self, index: VerifiedIndex, transport: PromptTransport, owner: Pool, readers: PatientPool
+    ) -> None:
         self.index = index
         self.look_ups = 0
+        self._transport = transport
         self._readers = readers
         self._pages = Batches(owner, self._signed_pages)
         self._files = Batches(owner, self._signed_files)
@@ -77,24 +96,35 @@ class View:
         self._kept: OrderedDict[NormalizedName, LocatedPage] = OrderedDict()
         self._kept_files = 0
 
+    @property
+    def has_pages(self) -> bool:
+        """Whether any page was found."""
+        return bool(self._kept)
+
     async def page(self, project: NormalizedName) -> LocatedPage | None:
         """The project's verified page; None when none of the repositories knows the project.
 
         Raises:
             SecurepipError: As ``Index.page``.
         """
-        kept = self._kept.get(project)
+        kept = self.kept(project)
         if kept is not None:
-            self._kept.move_to_end(project)
             return kept
         return await self._reading.get(project, lambda: self._read(project))
 
+    def kept(self, project: NormalizedName) -> LocatedPage | None:
+        """The project's page, if it is here already."""
+        kept = self._kept.get(project)
+        if kept is not None:
+            self._kept.move_to_end(project)
+        return kept
+
     async def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
         """As ``VerifiedIndex.signed_file``."""
-        return await self._files.ask((located, file))
+        return await _answered(self._files, (located, file))
 
     async def _read(self, project: NormalizedName) -> LocatedPage | None:
-        signed = await self._pages.ask(project)
+        signed = await _answered(self._pages, project)
         if signed is None:
             return None
         located = await in_pool(self._readers, self.index.read_page, signed)
@@ -110,20 +140,33 @@ class View:
         self, projects: Sequence[NormalizedName]
     ) -> list[SignedPage | Exception | None]:
         self.look_ups += len(projects)
-        self.index.prefetch_pages(projects)
-        return [_result(self.index.signed_page, project) for project in projects]
+        with suppress(NotYetError), self._transport.asking():
+            self.index.prefetch_pages(projects)
+        return [self._result(self.index.signed_page, project) for project in projects]
 
     def _signed_files(
         self, wanted: Sequence[tuple[LocatedPage, PageFile]]
     ) -> list[SignedFile | Exception]:
         self.look_ups += len(wanted)
-        with suppress(SecurepipError):  # it comes again, for whom it concerns
+        # An error comes again, for whom it concerns.
+        with suppress(SecurepipError, NotYetError), self._transport.asking():
             self.index.prefetch_files(wanted)
-        return [_result(lambda one: self.index.signed_file(*one), each) for each in wanted]
+        return [self._result(lambda one: self.index.signed_file(*one), each) for each in wanted]
+
+    def _result(self, function: Callable[[K], T], item: K) -> T | Exception:
+        try:
+            with self._transport.asking():
+                return function(item)
+        except Exception as error:
+            return error
 
 
-def _result(function: Callable[[K], T], item: K) -> T | Exception:
-    try:
-        return function(item)
-    except Exception as error:
-        return error
+async def _answered(questions: Batches[K, T], question: K) -> T:
+    """The answer, asked for again whenever what it needs has arrived."""
+    while True:
+        try:
+            return await questions.ask(question)
+        except NotYetError as not_yet:
+            arrived = asyncio.wrap_future(not_yet.future)
+            await asyncio.wait([arrived])
+            arrived.exception()  # heard; it comes again with the answer

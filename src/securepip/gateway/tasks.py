@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from securepip.transport.pool import Pool
+
+PATIENCE_SECONDS = 3.0
+"""For how long a server that does not answer may hold up who asks for something else."""
+
+_MOST_THREADS = 256
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -84,7 +90,43 @@ class Batches(Generic[K, T]):
         self._worker = None
 
 
-async def in_pool(pool: Pool, function: Callable[[K], T], item: K) -> T:
+class PatientPool:
+    """Calls functions in threads: at most ``size`` at a time, as long as they make way.
+
+    Who has waited for ``PATIENCE_SECONDS`` goes on all the same: a server that keeps all of them
+    waiting would keep everybody waiting.
+
+    Args:
+        size: How many at a time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._pool = Pool(_MOST_THREADS)
+        self._free = threading.Semaphore(size)
+
+    def submit(self, function: Callable[[K], T], item: K) -> Future[T]:
+        """Call ``function(item)`` in one of the threads.
+
+        Raises:
+            RuntimeError: The pool is closed.
+        """
+
+        def run(one: K) -> T:
+            counted = self._free.acquire(timeout=PATIENCE_SECONDS)
+            try:
+                return function(one)
+            finally:
+                if counted:
+                    self._free.release()
+
+        return self._pool.submit(run, item)
+
+    def close(self) -> None:
+        """Cancel what has not begun; wait for nothing."""
+        self._pool.close()
+
+
+async def in_pool(pool: Pool | PatientPool, function: Callable[[K], T], item: K) -> T:
     """``function(item)``, in a thread of the pool."""
     future: Future[T] = pool.submit(function, item)
     return await asyncio.wrap_future(future)

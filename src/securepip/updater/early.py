@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from securepip.errors import TooLargeError
+from securepip.errors import TooLargeError, TransportError
 from securepip.transport import Transport
 
 EARLY_FILES = 1024
@@ -55,8 +55,13 @@ class Early(Generic[K]):
 
     def take(self, key: K) -> bytes | None:
         """As ``look``; it is held no longer."""
-        future = self._files.pop(key, None)
-        data = None if future is None else future.result()
+        try:
+            data = self.look(key)
+        except TransportError:
+            del self._files[key]
+            raise
+        # Not before: a transport may say that it is not there yet, and is then asked again.
+        self._files.pop(key, None)
         if data is not None:
             self._keep(-len(data))
         return data

@@ -1,0 +1,130 @@
+"""A transport for the thread that owns the sessions: it waits for no server there.
+
+The rule: in a block of ``asking()``, what has not arrived is begun, and ``NotYetError`` is raised
+with it. Who asked comes back with the same question when it has arrived. So one server that sends
+nothing, or a byte now and then, holds up those who ask for what it has, and nobody else.
+
+That python-tuf's client can be interrupted at a download and asked again: it stores a role when it
+has verified it, and begins each question at the top. A refresh that was interrupted begins anew,
+from the answers that are there by then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
+
+from securepip.gateway.tasks import PatientPool
+from securepip.transport import Answer, Transport
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class NotYetError(Exception):
+    """An answer of a server is not there yet.
+
+    Args:
+        future: Is done when it is.
+    """
+
+    def __init__(self, future: Future[object]) -> None:
+        super().__init__("not yet")
+        self.future = future
+
+
+class PromptTransport(Transport):
+    """As another transport, but for who asks in a block of ``asking()``.
+
+    Args:
+        transport: Fetches everything.
+        pool: In whose threads.
+    """
+
+    def __init__(self, transport: Transport, pool: PatientPool) -> None:
+        super().__init__(transport.options)
+        self.traffic = transport.traffic
+        self.download = transport.download  # type: ignore[method-assign] # the same
+        self._inner = transport
+        self._threads = pool
+        self._asker = threading.local()
+        self._begun: dict[str, Future[Answer]] = {}
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """One question. What it used is forgotten when it was answered.
+
+        Raises:
+            NotYetError: What it needs has not arrived.
+        """
+        self._asker.used = used = set[str]()
+        try:
+            yield
+        except NotYetError:
+            used.clear()
+            raise
+        finally:
+            self._asker.used = None
+            for url in used:
+                self._begun.pop(url, None)
+
+    def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        accept: Iterable[int] = (200,),
+    ) -> Answer:
+        """As ``Transport.get``.
+
+        Raises:
+            NotYetError: It has not arrived, and the caller may not wait.
+        """
+
+        def fetch(one: str) -> Answer:
+            return self._inner.get(one, max_bytes=max_bytes, headers=headers, accept=accept)
+
+        used: set[str] | None = getattr(self._asker, "used", None)
+        if used is None:
+            return fetch(url)
+        used.add(url)
+        if url not in self._begun:
+            self._begun[url] = self._threads.submit(fetch, url)
+        return self._result(self._begun[url])
+
+    def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
+        """As ``Transport.submit``; who may not wait for the result gets ``NotYetError``."""
+        outer = _Promised[R](self._result)
+        inner = self._threads.submit(function, item)
+
+        def tell(done: Future[R]) -> None:
+            if outer.set_running_or_notify_cancel():
+                error = done.exception()
+                if error is not None:
+                    outer.set_exception(error)
+                else:
+                    outer.set_result(done.result())
+
+        inner.add_done_callback(tell)
+        return outer
+
+    def _result(self, future: Future[R]) -> R:
+        if getattr(self._asker, "used", None) is not None and not future.done():
+            raise NotYetError(future)  # type: ignore[arg-type] # only looked at whether it is done
+        return Future.result(future)
+
+
+class _Promised(Future[R]):
+    """A future that says ``NotYetError`` to who may not wait."""
+
+    def __init__(self, result: Callable[[Future[R]], R]) -> None:
+        super().__init__()
+        self._said = result
+
+    def result(self, timeout: float | None = None) -> R:
+        """The result, when it is there."""
+        return self._said(self)
