@@ -3,9 +3,14 @@
 The rule: an error that reaches a user says what was being done and with which file or URL
 (``what``), what that may mean (``meaning``) and what to do next (``remedy``). The exit code is
 part of the type, so that no caller has to decide it.
+
+No error holds a password: each text goes through ``redact_text`` when the error is made, wherever
+it is shown later (a terminal, a log, the answer of a gateway).
 """
 
 from __future__ import annotations
+
+import re
 
 
 class SecurepipError(Exception):
@@ -20,10 +25,8 @@ class SecurepipError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, meaning: str = "", remedy: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.meaning = meaning
-        self.remedy = remedy
+        self.what, self.meaning, self.remedy = map(redact_text, (what, meaning, remedy))
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.meaning, self.remedy) if part)
@@ -69,8 +72,16 @@ class TransportError(SecurepipError):
         remedy: str = "",
     ) -> None:
         super().__init__(what, meaning=meaning, remedy=remedy)
-        self.url = url
+        self.url = redact_text(url)
         self.status = status
+
+
+class UnreachableError(TransportError):
+    """There was no answer at all: no such host, no connection, or silence."""
+
+
+class TooSlowError(TransportError):
+    """All answers of one piece of work together took too long: nothing more is asked for it."""
 
 
 class TooLargeError(TransportError):
@@ -111,3 +122,53 @@ class RefusedError(SecurepipError):
 
 class RepositoryStateError(SecurepipError):
     """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""
+
+
+_ADDRESS = re.compile(r"(?<=://)(\S*)@")
+_PATH = re.compile(r"[/.~]|[A-Za-z]:[/\\]")
+
+
+def redact_text(text: str) -> str:
+    """``text``, with the passwords of the addresses in it replaced, as pip does.
+
+    A user name is shown where a password follows it; alone it may be a token.
+    """
+    return _ADDRESS.sub(_hidden, text) if "@" in text else text
+
+
+def redact(url: str) -> str:
+    """``url`` as it may be shown: no credentials, no query (which may hold a token).
+
+    It need not be an address: what somebody mistyped can hold a password too.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        if _PATH.match(url) and not url.startswith("//"):
+            return url
+        scheme, separator, rest = "", url[:2] if url.startswith("//") else "", url
+        rest = rest.removeprefix("//")
+    rest = rest[_end_of_credentials(rest) :].partition("#")[0]
+    path, query, _ = rest.partition("?")
+    return f"{scheme}{separator}{path}{query and '?…'}"
+
+
+def _hidden(found: re.Match[str]) -> str:
+    rest = found[0]
+    end = _end_of_credentials(rest)
+    if not end:
+        return rest
+    user, colon, _ = rest[:end].partition(":")
+    return f"{user}:****@" if colon else f"****@{rest[end:]}"
+
+
+def _end_of_credentials(rest: str) -> int:
+    """Where user name and password end in what follows ``://``; 0 where there are none.
+
+    A slash, ``?``, ``#`` or ``@`` in a password should be encoded. Where it is not, or where
+    somebody has decoded it, no parser of addresses finds the password. So wherever there is a
+    colon before an ``@``, all before the last ``@`` counts as secret; at worst a message says less.
+    """
+    last = rest.rfind("@")
+    if ":" in rest[: max(last, 0)]:
+        return last + 1
+    return re.split(r"[/?#]", rest, maxsplit=1)[0].rfind("@") + 1

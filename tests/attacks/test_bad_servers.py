@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from securepip.transport import session
+from securepip.transport import watch
 from tests.attacks.refusals import SERVED, assert_explained, assert_refused
 from tests.support.hostile import HostileServer, Reply
 from tests.support.machine import Machine
@@ -42,8 +42,8 @@ def test_data_that_drips_is_given_up(
     client: Machine, hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow server is waited for; one that wants to keep us waiting is not."""
-    monkeypatch.setattr(session, "GRACE_SECONDS", 0.3)
-    monkeypatch.setattr(session, "MIN_BYTES_PER_SECOND", 1 << 40)
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
 
     def drip(data: bytes) -> Reply:
         def pieces() -> Iterator[bytes]:

@@ -141,16 +141,27 @@ def test_a_redirect_takes_no_password_to_another_server(
     server: Guarded, how: str, tmp_path: Path, program: Program
 ) -> None:
     program(_ANSWER.replace('"user"', '"other"'))
-    (tmp_path / "netrc").write_text("machine elsewhere login user password secret\n")
+    if how == "netrc":  # that of the same host, who may be somebody else on another port
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
     with guarded(needs="never") as stranger:
-        server.elsewhere = stranger.url
+        server.elsewhere = stranger.url.replace("//", "//mallory:chosen@")
         url = server.with_user("user:secret", "away") if how == "address" else f"{server.url}away"
-        named = (server.with_user("user:secret", ""),) if how == "named" else ()
+        named = (server.with_user("user:secret", "") if how == "named" else server.url,)
         with pytest.raises(TransportError):
             fetch(url, named=named, keyring="auto" if how == "keyring" else "disabled")
-        expected = ["", "other:secret"] if how == "keyring" else [""]
-        # What a keyring keeps for that very server is for it; nothing else is.
-        assert stranger.seen == expected
+        assert server.seen == ["" if how == "keyring" else "user:secret"]
+        assert stranger.seen == [""]
+
+
+def test_an_address_on_a_page_takes_no_password_of_its_host_over_plain_http(
+    server: Guarded, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    with guarded() as stranger:
+        with pytest.raises(TransportError, match="401"):
+            fetch(f"{stranger.url}file", named=(server.url,))
+        assert stranger.seen == [""]
+        assert fetch(f"{stranger.url}file", named=(stranger.url,)) == b"the file"
 
 
 def test_a_redirect_to_a_server_that_the_user_named_is_answered_with_its_password(
@@ -165,7 +176,8 @@ def test_a_redirect_to_a_server_that_the_user_named_is_answered_with_its_passwor
 
 def test_a_netrc_file_is_read_with_a_proxy_too(server: Guarded, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
-    assert fetch(f"{server.url}file", proxy=server.url) == b"the file"
+    named = (server.url,)
+    assert fetch(f"{server.url}file", proxy=server.url, named=named) == b"the file"
     assert server.seen == ["user:secret"]
 
 

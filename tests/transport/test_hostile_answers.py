@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from securepip.errors import TransportError
-from securepip.transport import Transport, TransportOptions, session
+from securepip.transport import Transport, TransportOptions, connections
 from tests.transport.test_transport import raw_server
 
 # A connection that is used again while its server closes it would count as one more failure.
@@ -19,7 +19,7 @@ EMPTY = b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 
 @pytest.fixture
 def transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transport]:
-    monkeypatch.setattr(session, "RETRY_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "RETRY_AFTER_SECONDS", 0.1)
     made = Transport(TransportOptions(timeout=2, retries=1))
     yield made
     made.close()

@@ -21,7 +21,7 @@ from securepip.transport import (
     join_url,
     path_to_url,
     redact,
-    session,
+    watch,
 )
 from tests.support.hostile import serve_hostile
 
@@ -112,7 +112,7 @@ def test_compressed_answers_are_unpacked_whole(transport: Transport) -> None:
 def test_a_body_that_drips_ends_with_its_time_budget(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.5)
     stopped = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -131,7 +131,7 @@ def test_a_body_that_drips_ends_with_its_time_budget(
 def test_headers_that_drip_end_with_their_time_budget(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.5)
     stopped = threading.Event()
 
     def drip(connection: socket.socket) -> None:

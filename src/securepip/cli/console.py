@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import TextIO
 
 from securepip.cli.options import General
-from securepip.errors import ConflictError, SecurepipError, UsageError
+from securepip.errors import ConflictError, SecurepipError, UsageError, redact_text
 
 _CONFLICT_HELP = (
     "ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/"
     "dependency-resolution/#dealing-with-dependency-conflicts"
 )
 _OUTPUT = "securepip.output"
-# As pip: a user name is shown where a password follows it; alone it may be a token.
-_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*:)?[^\s/]*@")
+_WAITING = "securepip.waiting"
 _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
@@ -135,6 +133,11 @@ class _LogHandler(logging.Handler):
             # As pip: on standard error, also because standard output may be for a program.
             _record(text)
             print(harmless(text), file=sys.stderr, flush=True)
+        elif record.name == _WAITING:
+            # Who waits is told why, but in the output of a command it means nothing.
+            _record(text)
+            if _verbosity >= 0:
+                print(harmless(text), file=sys.stderr, flush=True)
         elif record.levelno >= logging.WARNING:
             warn(text)
         else:
@@ -174,7 +177,7 @@ def harmless(text: str) -> str:
     look like success. So are words of the user's, which may hold the password of an address; what
     is printed here ends in the public logs of builds.
     """
-    text = _PASSWORD.sub(r"\1****@", text)
+    text = redact_text(text)
     return "".join(
         each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
         for each in text

@@ -73,9 +73,6 @@ class Network:
         """
         from securepip.transport import Transport, TransportOptions
 
-        if not self.proxy_from_environment:
-            for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-                del os.environ[name]
         return Transport(
             TransportOptions(
                 timeout=self.timeout,
@@ -83,6 +80,7 @@ class Network:
                 cert=self.cert,
                 client_cert=self.client_cert,
                 proxy=self.proxy,
+                proxy_env=self.proxy_from_environment,
                 trusted_hosts=(*self.trusted_hosts, *trusted_hosts),
                 resume_retries=self.resume_retries,
                 keyring=self.keyring,

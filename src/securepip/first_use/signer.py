@@ -27,9 +27,8 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.signing.publish.gc import sweep
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.roles import TIMESTAMP_NAME
-from securepip.transport import Transport, TransportOptions
+from securepip.transport import PARALLEL, Transport, TransportOptions
 from securepip.transport.pool import Pool
-from securepip.transport.session import PARALLEL
 from securepip.trust import Trust, TrustedRepository
 
 ANSWER_SECONDS = 120.0

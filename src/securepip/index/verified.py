@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +31,7 @@ from securepip.errors import (
     FormatError,
     SecurepipError,
     TooLargeError,
+    TooSlowError,
     TransportError,
     UntrustedError,
     VerificationError,
@@ -50,7 +50,7 @@ from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_
 from securepip.index.on_demand import Signers
 from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
-from securepip.transport import Transport, join_url, redact
+from securepip.transport import Allowance, Early, Transport, join_url, redact
 from securepip.transport.urls import without_credentials
 from securepip.trust import Trust, TrustedRepository
 from securepip.updater import Session
@@ -138,7 +138,8 @@ class VerifiedIndex:
 
     Args:
         trust: Who is believed, for what.
-        transport: Fetches everything.
+        transport: Fetches everything, within one allowance: a server that draws out one small
+            file can draw out hundreds.
         store: Keeps what was verified.
         signers: Who signs what is about to be looked up, for repositories of this machine's own.
     """
@@ -154,18 +155,19 @@ class VerifiedIndex:
         self._states: dict[str, bytes] = {}
         self._announced: dict[tuple[NormalizedName, str], None] = {}
         self._trust = trust
-        self._transport = transport
+        self._transport = transport.within(Allowance())
         self._store = store
         self._sessions: dict[str, Session] = {}
         self._pages: dict[NormalizedName, LocatedPage | None] = {}
         self._read: dict[NormalizedName, tuple[tuple[TrustedRepository, TargetFile], ...]] = {}
-        self._early: dict[Sha256, Future[tuple[Sha256, bytes]]] = {}
+        self._early: dict[Sha256, Early] = {}
 
     def limited_to(self, names: Sequence[str]) -> VerifiedIndex:
         """The same sessions, with only these repositories, as ``Trust.limited_to``."""
         trust = self._trust.limited_to(names)
         limited = VerifiedIndex(trust, self._transport, self._store, self._signers)
         limited._sessions, limited._states = self._sessions, self._states
+        limited._transport = self._transport
         return limited
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
@@ -212,9 +214,12 @@ class VerifiedIndex:
         """As ``Index.core_metadata``."""
         ((_, file),) = self._chosen([(project, file)])
         if file.core_metadata is not None:
-            with suppress(TransportError):
+            try:
                 return self.read_metadata(self._required(project), file)
-        # Not every mirror carries these files.
+            except TooSlowError:
+                raise
+            except TransportError:
+                pass  # not every mirror carries these files
         (verified,) = self.fetch([(project, file)])
         return metadata_inside(verified, file)
 
@@ -362,7 +367,7 @@ class VerifiedIndex:
                 name,
                 repository.metadata_url,
                 repository.state,
-                self._transport,
+                self._transport.called(f"{repository.name} ({redact(repository.location)})"),
                 repository.root,
             )
         if name in self._signers:
@@ -458,18 +463,7 @@ class VerifiedIndex:
     def _begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
         if sha256 not in self._early and not self._store.path(sha256).exists():
-            self._early[sha256] = self._transport.submit(
-                lambda u: self._get(u, max_bytes, sha256), url
-            )
-
-    def _get(self, url: str, max_bytes: int, sha256: Sha256) -> tuple[Sha256, bytes]:
-        """The digest of what is at ``url``, and the bytes, unless they are others than wanted.
-
-        What a server sends instead is not kept until somebody asks for it: it adds up.
-        """
-        data = self._transport.get(url, max_bytes=max_bytes).body
-        found = sha256_of(data)
-        return found, data if found == sha256 else b""
+            self._early[sha256] = self._transport.early(url, max_bytes=max_bytes)
 
     def _verified_bytes(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
         """The bytes of that digest: from the store, fetched early, or from ``url`` now."""
@@ -478,9 +472,10 @@ class VerifiedIndex:
             return kept
         early = self._early.pop(sha256, None)
         try:
-            found, data = early.result() if early else self._get(url, max_bytes, sha256)
+            data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
         except TooLargeError:
             raise _altered(what, url, f"more than the signed {max_bytes} bytes") from None
+        found = sha256_of(data)
         if found != sha256:
             raise _altered(what, url, f"sha256 {found}, signed was {sha256}")
         self._store.add(sha256, data)

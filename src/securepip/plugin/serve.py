@@ -84,9 +84,6 @@ def _read_settings() -> Settings:
 
 
 def _serve(settings: Settings, stack: ExitStack) -> int:
-    if not settings.proxy_env:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            del os.environ[name]
     trust = TrustStore(data_dir() / "trust")
     options = TransportOptions(
         timeout=settings.timeout,
@@ -94,6 +91,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         cert=settings.cert,
         client_cert=settings.client_cert,
         proxy=settings.proxy,
+        proxy_env=settings.proxy_env,
         trusted_hosts=tuple(settings.trusted_hosts),
         keyring=settings.keyring,
         named=(*trust.read().addresses, *settings.indexes),

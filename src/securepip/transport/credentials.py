@@ -1,7 +1,8 @@
 """User names and passwords: found where pip finds them, and sent to nobody else.
 
-Two rules. What was found for one origin (scheme, host and port) never goes to another, whatever a
-page or a redirect names. And none of it is in any message.
+Three rules. What was found for one origin (scheme, host and port) never goes to another. A password
+goes where the user, or what is trusted, sends it: an origin that only a redirect names gets none
+but from an address that the user named. And none of it is in any message.
 
 They are looked for in the URL itself, in the other URLs of that origin that the user named, in
 ``.netrc`` and, once the server has asked for them (401), in a keyring; nobody is asked in person.
@@ -62,13 +63,16 @@ class Credentials(AuthBase):
         self._named = [url for url in named if _has_origin(url)]
         self._provider, self._trusted_hosts = keyring, trusted_hosts
         self._lock = threading.Lock()
+        self._sent_to = {_origin(url) for url in self._named}
+        self._asked: set[Origin] = set()
         self._users: dict[Origin, str] = {}
         self._known: dict[Origin, Login] = {}
         self._from_keyring: dict[tuple[Origin, str | None], Login | None] = {}
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Called by ``requests`` for every request."""
+        """Called by ``requests`` for every request, and not where a redirect leads."""
         url = request.url or ""
+        self._asked.add(_origin(url))
         login = self._login(url)
         request.url = without_credentials(url)
         if login is not None:
@@ -116,7 +120,7 @@ class Credentials(AuthBase):
             if complete:
                 self._known[origin] = complete
                 return complete
-        netrc = get_netrc_auth(without_credentials(url))
+        netrc = get_netrc_auth(without_credentials(url)) if self._may_have_netrc(url) else None
         if netrc:
             return Login(*netrc)
         user = self._user(url)
@@ -125,6 +129,16 @@ class Credentials(AuthBase):
             return known
         # A user name alone may be a token.
         return None if user is None else Login(user, "")
+
+    def _may_have_netrc(self, url: str) -> bool:
+        """Whether a password of the .netrc file may go to the origin of ``url``.
+
+        That file knows hosts, neither schemes nor ports. An address on a signed page may have the
+        password of its host over https, where nobody but that host can read it; without TLS, or
+        on another port, whoever answers there would have it.
+        """
+        origin = _origin(url)
+        return origin in self._sent_to or (origin[0] == "https" and origin in self._asked)
 
     def _user(self, url: str) -> str | None:
         """Who asks, where only that is known; also for what a request without it is followed by."""
@@ -147,13 +161,16 @@ class Credentials(AuthBase):
         )
 
     def _ask_keyring(self, url: str) -> Login | None:
+        origin = _origin(url)
         if self._provider == "disabled" or not self._is_secure(url):
+            return None
+        if origin not in self._sent_to and origin not in self._asked:
             return None
         best, user = self._best_named(url), self._user(url)
         services = [urlsplit(url).netloc.rpartition("@")[2]]
         if best is not None:
             services.insert(0, without_credentials(best))
-        key = _origin(url), user
+        key = origin, user
         with self._lock:  # All threads may be refused at once; the user is to be asked once.
             if key not in self._from_keyring:
                 self._from_keyring[key] = self._first(services, user)

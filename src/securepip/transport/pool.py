@@ -14,6 +14,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+PARALLEL = 16
+"""How many answers of one transport are under way at most."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -58,10 +61,14 @@ class Pool:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future, call = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(call())
-            except BaseException as error:
-                future.set_exception(error)
+            _do(*job)
+            del job  # what it made may be large, and the next one may not come
+
+
+def _do(future: Future[object], call: Callable[[], object]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:
+        future.set_exception(error)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from securepip.errors import FormatError
+from securepip.errors import FormatError, redact
 
 SCHEMES = ("https", "http", "file")
 
@@ -22,14 +22,15 @@ def join_url(base: str, url: str) -> str:
         parts = urlsplit(joined)
         _ = parts.port
         joined.encode()  # half of a surrogate pair, which JSON can hold, is no character
-    except ValueError as error:
-        raise FormatError(f"not a URL: {url!r:.200} ({error})") from None
+    except ValueError:
+        # Not what the error says: it quotes what it takes for a port, perhaps half a password.
+        raise FormatError(f"not a URL: {redact(url)!r:.200}") from None
     if parts.scheme not in SCHEMES:
         raise FormatError(f"not an http, https or file URL: {redact(joined)!r:.200}")
     if parts.scheme == "file":
         file_url_to_path(joined)
     elif not parts.hostname:
-        raise FormatError(f"a URL without a host: {joined!r:.200}")
+        raise FormatError(f"a URL without a host: {redact(joined)!r:.200}")
     return joined
 
 
@@ -54,10 +55,10 @@ def file_url_to_path(url: str) -> Path:
     """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise FormatError(f"not the URL of a file on this machine: {url!r:.200}")
+        raise FormatError(f"not the URL of a file on this machine: {redact(url)!r:.200}")
     path = url2pathname(parts.path)
     if not path or "\0" in path or path.startswith("\\\\"):
-        raise FormatError(f"not the URL of a file on this machine: {url!r:.200}")
+        raise FormatError(f"not the URL of a file on this machine: {redact(url)!r:.200}")
     return Path(path)
 
 
@@ -67,11 +68,23 @@ def without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def redact(url: str) -> str:
-    """``url`` as it may be shown: no credentials, no query (which may hold a token)."""
+def site(url: str) -> str:
+    """Scheme, host and port of ``url``: who is asked, for people."""
+    try:
+        parts = urlsplit(redact(url))
+    except ValueError:
+        return redact(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def asked_as_pip(url: str) -> str:
+    """``url`` with its path quoted as pip quotes it.
+
+    Most of all the ``+`` of a local version, which some stores read as a space. What is quoted
+    already stays as it is.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "an unreadable URL"
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else "", fragment=""))
+        return url
+    return urlunsplit(parts._replace(path=quote(parts.path, safe="/%@")))

@@ -14,6 +14,7 @@ The rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -37,6 +38,7 @@ from securepip.dirs import private_folder
 from securepip.errors import (
     RepositoryUnavailableError,
     SecurepipError,
+    UnreachableError,
     VerificationError,
 )
 from securepip.formats.layout import (
@@ -305,9 +307,13 @@ class Session:
         )
 
     def _expired(self, error: Exception) -> VerificationError:
+        # python-tuf says which role; it may have asked for the next file since.
+        role = re.sub(r"^(New|Final) |(\.json)? is expired$", "", str(error))
+        url = self._fetcher.last_url
+        if not url.endswith((f"/{role}.json", f".{role}.json")):
+            url = f"{self.metadata_url}{role}.json"
         return VerificationError(
-            f"{redact(self._fetcher.last_url)} of the repository {self.name!r} has expired: "
-            f"{error}{self._last_good()}",
+            f"{redact(url)} of the repository {self.name!r} has expired{self._last_good()}",
             meaning="Either nobody has renewed its signatures, or somebody holds newer ones back. "
             "A wrong clock on this machine looks the same.",
             remedy="Check the date of this machine; then ask the operator, who renews signatures "
@@ -317,13 +323,15 @@ class Session:
     def _unavailable(self, error: DownloadError) -> SecurepipError:
         cause = self._fetcher.last_error
         reason = cause.what if cause is not None else f"{redact(self._fetcher.last_url)}: {error}"
+        if not isinstance(cause, UnreachableError):
+            reason = f"the repository {self.name!r} did not answer: {reason}"
         if isinstance(error, DownloadHTTPError) and error.status_code in (403, 404):
             meaning = "The repository's metadata names a file that is not there: a broken or "
             meaning += "incomplete copy, or another address than the repository's."
         else:
             meaning = "The repository cannot be reached. Nothing is installed without it."
         return RepositoryUnavailableError(
-            f"the repository {self.name!r} did not answer: {reason}{self._last_good()}",
+            f"{reason}{self._last_good()}",
             meaning=meaning,
             remedy="Check your network and the address "
             f"({redact(self.metadata_url)}), then try again.",

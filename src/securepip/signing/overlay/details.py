@@ -17,8 +17,7 @@ from securepip.formats.distribution import Kind
 from securepip.signing.overlay.memory import Facts
 from securepip.signing.overlay.upstream.files import UpstreamFiles, is_metadata_of
 from securepip.signing.overlay.upstream.page import LeftOut, Reason, UpstreamFile
-from securepip.transport import is_local
-from securepip.transport.session import PARALLEL
+from securepip.transport import PARALLEL, is_local
 
 MAX_LENGTHS = 320
 """Lengths that are asked for of one project's files at one time, the most wanted files first."""

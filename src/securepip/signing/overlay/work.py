@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Generic, TypeVar
 
+from securepip.transport import PARALLEL
 from securepip.transport.pool import Pool
-from securepip.transport.session import PARALLEL
 
 T = TypeVar("T")
 

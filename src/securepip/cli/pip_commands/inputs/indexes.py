@@ -124,7 +124,7 @@ class Indexes:
             indexes = ()
         if not (indexes or links):
             return
-        from securepip.transport.urls import redact
+        from securepip.errors import redact
 
         for url in indexes:
             if ":" not in url and not Path(url).exists():

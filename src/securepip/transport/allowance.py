@@ -1,0 +1,156 @@
+"""What the answers of one piece of work may take together: time, and memory for those held.
+
+Each answer has a limit of its own (``watch``); but a resolution asks for hundreds of small files,
+and a server could draw out each of them, or have all of them held at the same time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+
+WORK_SECONDS = 300.0
+ANSWER_SECONDS = 2.0
+"""What each whole answer adds: the round trips of a slow network."""
+
+EARNING_BYTES_PER_SECOND = 20_000
+EARLY_BYTES = 64 << 20
+
+
+class NoRoomError(Exception):
+    """There is no memory for a body that nobody has asked for yet."""
+
+
+class Allowance:
+    """For all threads of one piece of work.
+
+    The clock runs while at least one answer is under way. What is received adds to the time: bytes
+    at the rate of a slow network, and a little for each answer that is whole. So a long resolution
+    over a bad line has all the time that it needs, and a server that sends nothing has none.
+
+    Args:
+        seconds: What is waited for nothing, at most.
+        early_bytes: How much of what was fetched early may be in memory.
+    """
+
+    def __init__(self, seconds: float = WORK_SECONDS, early_bytes: int = EARLY_BYTES) -> None:
+        self._seconds = seconds
+        self._bytes = early_bytes
+        self._active = 0
+        self._since = 0.0
+        # Memory is given back by the garbage collector too, which may come in between.
+        self.lock = threading.RLock()
+
+    def begin(self) -> None:
+        """One more answer is under way."""
+        with self.lock:
+            if not self._active:
+                self._since = time.monotonic()
+            self._active += 1
+
+    def end(self, received: int, *, whole: bool) -> None:
+        """An answer has ended, after so many bytes."""
+        with self.lock:
+            self._active -= 1
+            if not self._active:
+                self._seconds -= time.monotonic() - self._since
+            self._seconds += received / EARNING_BYTES_PER_SECOND + (ANSWER_SECONDS if whole else 0)
+
+    def left(self) -> float:
+        """Seconds that may still be waited."""
+        with self.lock:
+            spent = time.monotonic() - self._since if self._active else 0.0
+            return self._seconds - spent
+
+    def take(self, size: int) -> None:
+        """Take memory for ``size`` bytes.
+
+        Raises:
+            NoRoomError: So much is not left.
+        """
+        with self.lock:
+            if size > self._bytes:
+                raise NoRoomError
+            self._bytes -= size
+
+    def give_back(self, size: int) -> None:
+        """The bytes are held no longer."""
+        with self.lock:
+            self._bytes += size
+
+
+def unlimited() -> Allowance:
+    """For what is no piece of work: each answer has its own limits only."""
+    return Allowance(math.inf)
+
+
+class Holding:
+    """The memory that one early body takes, as it grows."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._size = 0
+        self._dropped = False
+
+    def grow(self, size: int) -> None:
+        """Take memory for more of it.
+
+        Raises:
+            NoRoomError: There is none, or nobody wants the body any more.
+        """
+        with self._allowance.lock:
+            if self._dropped:
+                raise NoRoomError
+            self._allowance.take(size)
+            self._size += size
+
+    def clear(self) -> None:
+        """Nothing of it is held: it begins anew, or was given up."""
+        with self._allowance.lock:
+            self._allowance.give_back(self._size)
+            self._size = 0
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        with self._allowance.lock:
+            self.clear()
+            self._dropped = True
+
+
+class Early:
+    """A body that is fetched before anybody asks for it. The memory is free when this object is.
+
+    Where the bodies that are held would be too many bytes together, one is dropped, and fetched
+    when it is asked for.
+
+    Args:
+        fetch: Fetches it; given a ``Holding``, counts it there.
+        submit: Runs a function in another thread.
+        allowance: What all early bodies share.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Holding | None], bytes],
+        submit: Callable[[Callable[[Holding | None], bytes], Holding], Future[bytes]],
+        allowance: Allowance,
+    ) -> None:
+        holding = Holding(allowance)
+        self._fetch = fetch
+        self._future = submit(fetch, holding)
+        weakref.finalize(self, holding.drop).atexit = False
+
+    def result(self) -> bytes:
+        """The body; waits for it.
+
+        Raises:
+            TransportError: As ``Transport.get``.
+        """
+        try:
+            return self._future.result()
+        except NoRoomError:
+            return self._fetch(None)

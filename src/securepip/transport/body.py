@@ -1,0 +1,169 @@
+"""The body of an answer, piece by piece: bounded, unpacked, and noticed when it breaks off.
+
+Rule: every way in which a body can be wrong ends here, as an error that names the address.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+
+import requests
+import urllib3
+
+from securepip.errors import TooLargeError, TooSlowError, TransportError
+from securepip.formats.digests import CHUNK
+from securepip.transport.decoding import DecodingError, decoded
+from securepip.transport.watch import GivenUpError, OutOfTimeError, Watch
+
+_MAX_DIGITS = 18
+_UNAUTHORIZED = 401
+_CONNECTION = re.compile(r"^<?\w+\(host=[^)]*\)[^:]*: ")
+
+
+class BrokenBodyError(Exception):
+    """The connection ended in the middle of a body: worth another try."""
+
+    def __init__(self, shown: str, cause: Exception) -> None:
+        super().__init__(shown)
+        self.shown = shown
+        self.cause = cause
+
+    def as_transport_error(self) -> TransportError:
+        """What is said after the last try."""
+        return TransportError(
+            f"{self.shown} broke off while it was fetched: {reason(self.cause)}",
+            url=self.shown,
+            remedy="Try again.",
+        )
+
+
+def read_body(
+    response: requests.Response, watch: Watch, shown: str, max_bytes: int, *, unpack: bool
+) -> Iterator[bytes]:
+    """The pieces of the body of ``response``.
+
+    Args:
+        response: An answer whose body was not read yet.
+        watch: What looks after it.
+        shown: Its address, for people.
+        max_bytes: The longest body that is read, unpacked.
+        unpack: Whether it is unpacked; else it comes as the server has it.
+
+    Raises:
+        BrokenBodyError: It is not whole.
+        TooLargeError: It is longer than ``max_bytes``.
+        TransportError: It takes too long.
+    """
+    encoding = response.headers.get("Content-Encoding", "") if unpack else ""
+    announced = None if encoding else _announced(response)
+    if announced is not None and announced > max_bytes:
+        raise too_large(shown, max_bytes)
+    received = 0
+    try:
+        for piece in decoded(_raw_pieces(response), encoding):
+            received += len(piece)
+            if received > max_bytes:
+                raise too_large(shown, max_bytes)
+            yield piece
+    except GivenUpError as error:
+        raise given_up(error, watch, shown, max_bytes) from None
+    except (urllib3.exceptions.HTTPError, OSError, ssl.SSLError, DecodingError) as error:
+        raise BrokenBodyError(shown, error) from None
+    # Reading what has arrived does not notice an early end.
+    if announced is not None and received < announced:
+        raise BrokenBodyError(shown, EOFError("the connection was closed"))
+
+
+def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
+    # read1 returns what has arrived; read would wait for a whole piece.
+    while piece := response.raw.read1(CHUNK, decode_content=False):
+        yield piece
+
+
+def _announced(response: requests.Response) -> int | None:
+    """The length that the server gives the body, where it gives one that can be."""
+    text = response.headers.get("Content-Length", "")
+    if not text.isdecimal() or len(text) > _MAX_DIGITS:
+        return None
+    return int(text)
+
+
+def given_up(error: GivenUpError, watch: Watch, shown: str, max_bytes: int) -> TransportError:
+    """What is said of an answer that took more than it may."""
+    if not isinstance(error, OutOfTimeError):
+        return too_large(shown, max_bytes)
+    seconds = time.monotonic() - watch.began
+    what = f"{shown} arrives too slowly: {watch.received} bytes in {seconds:.0f} seconds"
+    meaning = "A broken network, or a server that wants to keep you waiting."
+    if error.together:
+        return TooSlowError(
+            f"{what}; with what was waited for before, that is too long", url=shown, meaning=meaning
+        )
+    return TransportError(what, url=shown, meaning=meaning)
+
+
+def too_large(shown: str, max_bytes: int) -> TooLargeError:
+    """What is said of an answer that is longer than it may be."""
+    return TooLargeError(
+        f"{shown} is longer than the {max_bytes} bytes that it may have; the rest was not read",
+        url=shown,
+    )
+
+
+def validator(headers: Mapping[str, str]) -> str:
+    """What says that a file is still the same; "" where nothing does.
+
+    Without it, the rest of a file that has changed meanwhile would be put after the beginning of
+    the old one, which nobody signed.
+    """
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def check_range(headers: Mapping[str, str], position: int, shown: str) -> None:
+    """Whether a part of a file begins at ``position``.
+
+    Raises:
+        TransportError: It does not.
+    """
+    if not headers.get("Content-Range", "").lower().startswith(f"bytes {position}-"):
+        raise TransportError(
+            f"{shown} could not be fetched: the server sends another part of it than was asked for",
+            url=shown,
+            remedy="Try again with --resume-retries 0.",
+        )
+
+
+def refused(response: requests.Response, shown: str) -> TransportError:
+    """What is said of an answer with a status that is none of those wanted."""
+    why = ""
+    if response.status_code == _UNAUTHORIZED and "Authorization" in response.request.headers:
+        why = (
+            ": the user name and password that were found (in the address, .netrc or a keyring) "
+            "are not right"
+        )
+    elif response.status_code == _UNAUTHORIZED:
+        why = (
+            ": it wants a user name and a password, which may stand in your .netrc file, in a "
+            "keyring or in the address"
+        )
+    status = f"{response.status_code} {response.reason or ''}".rstrip()
+    return TransportError(
+        f"{shown} could not be fetched: the server answers {status}{why}",
+        url=shown,
+        status=response.status_code,
+    )
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause, in one line, without the wrapping of four libraries."""
+    seen: BaseException = error
+    while True:
+        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException):
+            # urllib3 begins with its class and the host, which the address says already.
+            return _CONNECTION.sub("", str(seen)) or type(seen).__name__
+        seen = inner

@@ -1,0 +1,252 @@
+"""The ``requests`` session: pip's certificates, proxies and retries, and watched connections.
+
+Rule: each connection, and each stream that an answer is read from, is made here, so that none is
+without its watch.
+"""
+
+from __future__ import annotations
+
+import http.client
+import math
+import socket
+import ssl
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import truststore
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+)
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Retry
+
+from securepip import __version__
+from securepip.errors import TransportError, redact
+from securepip.transport.credentials import Credentials
+from securepip.transport.decoding import ACCEPTED
+from securepip.transport.options import TransportOptions
+from securepip.transport.pool import PARALLEL
+from securepip.transport.urls import without_credentials
+from securepip.transport.watch import CountedSocket, watching
+
+RETRY_AFTER_SECONDS = 30.0
+
+
+def new_session(options: TransportOptions) -> requests.Session:
+    """A session that connects as ``options`` say. What it fetches has to be watched."""
+    session = _Session(options.stay_encrypted)
+    session.headers["User-Agent"] = f"securepip/{__version__}"
+    session.headers["Accept-Encoding"] = ACCEPTED
+    retry = _Retry(
+        total=options.retries,
+        backoff_factor=0.25,
+        status_forcelist=(429, 500, 502, 503, 504, 520, 524),
+        allowed_methods=("GET", "HEAD"),
+        raise_on_status=False,
+    )
+    adapter = _Adapter(_system_trust(options), retry)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.auth = Credentials(options.named, options.keyring, options.trusted_hosts)
+    if options.cert:
+        session.verify = options.cert
+    if options.client_cert:
+        session.cert = options.client_cert
+    if options.proxy:
+        session.proxies = {"http": options.proxy, "https": options.proxy}
+    session.trust_env = options.proxy_env and not options.proxy
+    if options.trusted_hosts:
+        insecure = _InsecureAdapter(None, retry)
+        for host in options.trusted_hosts:
+            session.mount(f"https://{host}/", insecure)
+            if ":" not in host:
+                session.mount(f"https://{host}:", insecure)
+    return session
+
+
+def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
+    """The operating system's certificate authorities, as pip uses them; None where one is given."""
+    if options.cert:
+        return None
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _Session(requests.Session):
+    """Takes no password where a redirect leads, and perhaps follows none out of https."""
+
+    def __init__(self, stay_encrypted: bool) -> None:
+        super().__init__()
+        self._stay_encrypted = stay_encrypted
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where to go on.
+
+        Raises:
+            TransportError: It is not encrypted, and has to be. Not even where it comes back to
+                https later: whoever is on the way in between decides to where.
+        """
+        target = super().get_redirect_target(resp)
+        if target is None or not self._stay_encrypted:
+            return target
+        before, after = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        if before.scheme == "https" and after.scheme != "https":
+            resp.close()
+            raise TransportError(
+                f"{redact(resp.url)} sends its reader to {redact(after.geturl())}, which is not "
+                "encrypted",
+                url=redact(resp.url),
+                meaning="Anybody on the way could have written what comes from there.",
+            )
+        return target
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Leave the password behind, unless the same server is asked again.
+
+        The library's own looks into .netrc for whatever host a redirect names: a mirror could have
+        the password of another host sent to it, in the clear. And a user name in a redirect would
+        be that of whoever wrote it.
+        """
+        asked, target = response.request.url or "", prepared_request.url or ""
+        prepared_request.url = without_credentials(target)
+        if self.should_strip_auth(asked, target):  # type: ignore[no-untyped-call] # requests
+            prepared_request.headers.pop("Authorization", None)
+
+
+class _Retry(Retry):
+    """Retries for which nobody waits longer than for the answer."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            seconds = super().get_retry_after(response)
+        except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
+            return None
+        return seconds and min(seconds, RETRY_AFTER_SECONDS)
+
+    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+        put_off = self.get_retry_after(response) if response is not None else None
+        watching().pause(put_off or self.get_backoff_time())
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        *others: Any,
+        **options: Any,
+    ) -> _Retry:
+        watch = watching()
+        watch.check()
+        after = super().increment(method, url, response, error, *others, **options)
+        if response is not None:
+            watch.tell(f"{watch.who} answers {response.status}, trying again")
+        # Once alone it is a connection of before that the server has closed meanwhile.
+        elif not isinstance(error, ProtocolError) or len(after.history) > 1:
+            watch.tell(f"cannot reach {watch.who}, trying again")
+        return after
+
+
+class _Adapter(HTTPAdapter):
+    """pip's certificates and retries, and connections that are watched."""
+
+    def __init__(self, context: ssl.SSLContext | None, retry: Retry) -> None:
+        self._context = context
+        super().__init__(
+            pool_connections=PARALLEL, pool_maxsize=PARALLEL, max_retries=retry, pool_block=False
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        if response.is_redirect:
+            # Or the session would read all of it, and keep it.
+            response.raw.drain_conn()
+        return response
+
+
+class _InsecureAdapter(_Adapter):
+    """For the hosts that the user declared trusted: TLS without a check of the certificate."""
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        super().cert_verify(conn, url, False, cert)  # type: ignore[no-untyped-call] # requests
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(CountedSocket(sock), *arguments, **options)  # type: ignore[arg-type] # file
+
+
+class _Watched(HTTPConnection):
+    """A connection that its watch can shut, and whose answers are counted."""
+
+    response_class = _Response
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        if self.sock is not None:
+            watching().guard(self.sock)
+        super().request(*arguments, **options)
+
+    def _new_conn(self) -> socket.socket:
+        """A connection to one of the host's addresses.
+
+        Each is tried alone, because all of them together have the time of one answer: whoever
+        answers for the host's name could give hundreds that do not answer.
+        """
+        watch, host, timeout = watching(), self._dns_host, self.timeout
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        failed: Exception = NewConnectionError(self, f"{host} has no address")
+        for *_, address in dict.fromkeys(found):
+            self._dns_host, _ = socket.getnameinfo(
+                address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+            )
+            self.timeout = watch.at_most(math.inf if timeout is None else timeout)
+            try:
+                connected = super()._new_conn()
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                watch.check()
+                failed = error
+            else:
+                return watch.guard(connected)
+            finally:
+                self._dns_host, self.timeout = host, timeout
+        raise failed
+
+
+class _HTTPSConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}

@@ -1,0 +1,214 @@
+"""An answer has one time and one number of raw bytes, however a server draws it out.
+
+Each attack is run twice: as it is, and on a copy of the client whose watch was taken out, which
+goes on for as long as the server likes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from securepip.errors import TooSlowError, TransportError
+from securepip.transport import Allowance, Transport, TransportOptions, watch
+from tests.transport.test_transport import raw_server
+
+BUDGET = 0.4
+SUPPLY = 1.6
+"""Seconds after which the servers here end by themselves."""
+
+OK = b"HTTP/1.1 200 OK\r\n"
+GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HEADER = gzip.compress(b"")[:3]
+
+Endless = tuple[bytes, bytes]
+"""What is sent first, and then again and again."""
+
+ENDLESS: dict[str, Endless] = {
+    "a status line": (b"HTTP/1.1 200 ", b"x"),
+    "a header": (OK + b"X-Long: ", b"x"),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a gzip header": (GZIP + HEADER + b"\x08" + bytes(6), b"x"),
+    "gzip of nothing": (GZIP + HEADER + bytes(7), b"\0\0\0\xff\xff"),
+    "a chunk's length": (CHUNKED + b"1;", b"x"),
+    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n"),
+    "a page that says 404": (b"HTTP/1.1 404 Not Found\r\n\r\n", b"x"),
+    "the body of a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", b"x"),
+}
+FAST = ("a gzip header", "gzip of nothing", "trailers")
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "GRACE_SECONDS", BUDGET)
+    monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+
+
+def seconds_of(talk: Callable[[socket.socket], None], scheme: str = "http") -> float:
+    """How long a client listens before it gives up."""
+    began = time.monotonic()
+    with (
+        raw_server(talk) as url,
+        Transport(TransportOptions(timeout=5, retries=20)) as transport,
+        pytest.raises(TransportError) as raised,
+    ):
+        transport.get(url.replace("http", scheme, 1), max_bytes=1000)
+    assert raised.value.url.startswith(scheme)
+    return time.monotonic() - began
+
+
+def seconds_without_a_watch(
+    talk: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch, scheme: str = "http"
+) -> float:
+    """How long the same client listens when its watch is taken out."""
+    monkeypatch.setattr(watch.Watch, "due", lambda self: time.monotonic() + 100)
+    monkeypatch.setattr(watch.Watch, "count", lambda self, received: None)
+    began = time.monotonic()
+    options = TransportOptions(timeout=5, retries=0)
+    with raw_server(talk) as url, Transport(options) as transport, suppress(TransportError):
+        transport.get(url.replace("http", scheme, 1), max_bytes=1000)
+    return time.monotonic() - began
+
+
+def drip(first: bytes, again: bytes) -> Callable[[socket.socket], None]:
+    stop = time.monotonic() + SUPPLY
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while time.monotonic() < stop:
+            connection.sendall(again)
+            time.sleep(0.05)
+
+    return talk
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_drips_without_end_is_given_up_when_its_time_is_over(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("securepip.transport.client._ERROR_PAGE_SECONDS", BUDGET)
+    assert seconds_of(drip(*ENDLESS[what])) < BUDGET + 0.5
+    assert seconds_without_a_watch(drip(*ENDLESS[what]), monkeypatch) > SUPPLY - 0.1
+
+
+@pytest.mark.parametrize("what", FAST)
+def test_what_comes_fast_without_end_is_given_up_after_few_bytes(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, again = ENDLESS[what]
+    sent, whole = 0, 20_000_000
+
+    def pour(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(first)
+        for piece in itertools.repeat(again * (100_000 // len(again))):
+            if sent > whole:
+                return
+            sent += connection.send(piece)
+
+    seconds_of(pour)
+    assert sent < whole / 2
+    sent = 0
+    seconds_without_a_watch(pour, monkeypatch)
+    assert sent > whole
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_tls_handshake_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A record of 16 kB with the beginning of a message of 16 MB.
+    slow = b"\x16\x03\x03\x40\x00\x02\xff\xff\xff", b"x"
+    assert seconds_of(drip(*slow), "https") < BUDGET + 0.5
+    assert seconds_without_a_watch(drip(*slow), monkeypatch, "https") > SUPPLY - 0.1
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /again\r\n",
+        b"HTTP/1.1 503 Busy\r\n",
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n",
+    ],
+)
+def test_redirects_and_further_tries_get_no_time_of_their_own(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talk(connection: socket.socket) -> None:
+        time.sleep(BUDGET / 8)
+        connection.sendall(head + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
+
+    assert seconds_of(talk) < BUDGET + 0.5
+    if head.startswith(b"HTTP/1.1 302"):
+        assert seconds_without_a_watch(talk, monkeypatch) > 30 * BUDGET / 8
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    with Transport(TransportOptions(timeout=5, retries=0)) as made:
+        yield made
+
+
+def test_the_small_files_of_one_piece_of_work_have_a_time_together(transport: Transport) -> None:
+    """Each of them alone is in time: its budget is minutes."""
+
+    def slowly(connection: socket.socket) -> None:
+        time.sleep(0.2)
+        connection.sendall(
+            b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    def tries(view: Transport, url: str, most: int) -> int:
+        for number in range(most):
+            try:
+                view.get(url, max_bytes=10)
+            except TooSlowError:
+                return number
+            except TransportError:
+                pass
+        return most
+
+    with raw_server(slowly) as url:
+        assert tries(transport.within(Allowance(seconds=0.5)), url, 10) <= 3
+        assert tries(transport, url, 10) == 10
+
+
+def test_what_arrives_earns_the_time_that_a_slow_network_needs(transport: Transport) -> None:
+    def slowly(connection: socket.socket) -> None:
+        time.sleep(0.1)
+        connection.sendall(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok")
+
+    view = transport.within(Allowance(seconds=0.2))
+    with raw_server(slowly) as url:
+        for _ in range(10):
+            assert view.get(url, max_bytes=10).body == b"ok"
+
+
+def test_bodies_that_are_fetched_early_are_held_up_to_a_limit_and_then_fetched_when_asked_for(
+    transport: Transport,
+) -> None:
+    asked = 0
+
+    def answer(connection: socket.socket) -> None:
+        nonlocal asked
+        asked += 1
+        connection.sendall(OK + b"Connection: close\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+
+    allowance = Allowance(early_bytes=2500)
+    view = transport.within(allowance)
+    with raw_server(answer) as url:
+        early = [view.early(f"{url}{number}", max_bytes=1000) for number in range(5)]
+        assert [each.result() for each in early] == [b"x" * 1000] * 5
+        assert asked == 5 + 3
+        early.clear()
+        # What nobody holds any more makes room again.
+        early = [view.early(f"{url}{number}", max_bytes=1000) for number in range(2)]
+        assert [len(each.result()) for each in early] == [1000] * 2
+        assert asked == 5 + 3 + 2
