@@ -138,7 +138,10 @@ def first_use(request: FirstUseRequest) -> int:
         console.say("A file that it has seen keeps its bytes: whoever changes one is refused.")
     else:
         console.say(f"{redact(url)} is protected by first use already ({name}); rules updated.")
-    console.say(_said(rules))
+    if rules == FirstUseRules():
+        console.say("Tip: `--min-age 3d` leaves out what nobody has had time to look at.")
+    else:
+        console.say(f"Rules: {in_words(rules)}")
     if request.any_index:
         console.say("Every other index that a command names is believed at first sight, too.")
     return 0
@@ -182,8 +185,8 @@ def _default_index() -> str:
     return indexes[0]
 
 
-def _said(rules: FirstUseRules) -> str:
-    """The rules in words."""
+def in_words(rules: FirstUseRules) -> str:
+    """The rules, as a sentence."""
     from securepip.first_use.refusals import age_in_words
     from securepip.transport import redact
 
@@ -195,6 +198,4 @@ def _said(rules: FirstUseRules) -> str:
         parts.append(f"a new file must be the same at {shown}")
     if rules.memory is not None:
         parts.append(f"what was seen is kept in {rules.memory}")
-    if not parts:
-        return "Tip: `--min-age 3d` leaves out what nobody has had time to look at."
-    return f"Rules: {'; '.join(parts)}."
+    return f"{'; '.join(parts) or 'whatever the index shows first is believed'}."

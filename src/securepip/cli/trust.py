@@ -166,11 +166,20 @@ def list_all() -> int:
     """Name all that are believed."""
     from securepip.transport import redact
 
-    repositories = _store().read().repositories
-    if not repositories:
-        console.say("No repository is trusted yet. Add one with `securepip trust add`.")
-    for repository in repositories:
-        console.say(f"{repository.name}  {redact(repository.location)}")
+    trust = _store().read()
+    if not trust.repositories:
+        console.say(
+            "No repository is trusted yet. Begin with `securepip trust first-use`, or add one "
+            "with `securepip trust add`."
+        )
+    for repository in trust.repositories:
+        if repository.first_use is None:
+            where = redact(repository.location)
+        else:
+            where = f"first use of {redact(repository.first_use.index_url)}"
+        console.say(f"{repository.name}  {where}")
+    if trust.any_index is not None:
+        console.say("Any other index that a command names is believed at first sight.")
     return 0
 
 
@@ -186,6 +195,17 @@ def show(name: str) -> int:
     console.say(f"Location:     {redact(repository.location)}")
     for url in repository.index_urls:
         console.say(f"Index URL:    {redact(url)}")
+    if repository.first_use is None:
+        console.say(
+            "Kind:         signed by those who run it. Nobody between them and this machine"
+        )
+        console.say("              can change what you install.")
+    else:
+        console.say(
+            "Kind:         first use: signed on this machine, as the index showed it first."
+        )
+        console.say("              What was seen cannot be changed; the first sight is believed.")
+        console.say(f"Rules:        {first_use.in_words(repository.first_use.rules)}")
     pinned = f"version {parse_root(repository.root)}, sha256 {sha256_of(repository.root)}"
     console.say(f"Pinned root:  {pinned}")
     for role in describe_state(repository.state):

@@ -559,13 +559,9 @@ def untrusted() -> UntrustedError:
     """What is said while this machine believes nobody."""
     return UntrustedError(
         "this machine trusts no package repository yet, so nothing can be verified",
-        meaning="Say once whom to believe. This machine can sign what your index shows it first, "
-        "and refuse what changes afterwards:\n"
-        "  securepip trust first-use --min-age 3d",
-        remedy="Or believe a repository that others sign. They publish its address and the "
-        "fingerprint of its root; URL is the index that your pip uses now:\n"
-        "  securepip trust add NAME https://packages.example.org/ --root-sha256 FINGERPRINT "
-        "--index-url URL",
+        meaning="To begin at once, on this machine alone: securepip trust first-use --min-age 3d",
+        remedy="To believe a repository that others sign: securepip trust add NAME "
+        "https://packages.example.org/ --root-sha256 FINGERPRINT --index-url URL",
     )
 
 
