@@ -14,7 +14,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from securepip.signing.overlay.follow.choice import counts
+from securepip.signing.overlay.follow.markers import counts
 from securepip.signing.overlay.follow.requirements import build_requirements
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
@@ -267,7 +267,7 @@ def test_build_requirements_are_those_of_pep_518(
 
 _ENVIRONMENTS = [
     {"python_version": python, "sys_platform": system}
-    for python in ("3.8", "3.12")
+    for python in ("3.9", "3.12")
     for system in ("linux", "win32")
 ]
 _atoms = st.sampled_from(

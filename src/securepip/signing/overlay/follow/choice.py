@@ -1,24 +1,20 @@
-"""Which projects a requirement can lead to, on any platform: versions, files, markers.
+"""Which releases of a project are read for their requirements, and which of their files.
 
-Rule: too many rather than too few. A marker of the environment counts as true, because somebody's
-environment may be that one; only what an extra that nobody asked for would bring is left out.
+Rule: the newest releases, for every Python version and for every platform on which they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from packaging.markers import Marker
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
 
-_PYTHONS = tuple(f"3.{minor}.99" for minor in range(9, 20))
+PYTHONS = tuple(f"3.{minor}.99" for minor in range(9, 20))
 """Python versions of which each gets its newest release read, even if it is not among the newest.
 
 A project that drops a Python version drops dependencies with it.
@@ -47,10 +43,11 @@ def choose_versions(
     specifier: SpecifierSet,
     constraint: SpecifierSet,
     count: int,
+    pythons: Sequence[str] = PYTHONS,
 ) -> list[Version]:
     """The newest versions that ``specifier`` and ``constraint`` admit.
 
-    ``count`` of them, and the newest for each Python version. Yanked and pre-releases only where
+    ``count`` of them, and the newest for each of ``pythons``. Yanked and pre-releases only where
     pip would take them.
     """
     admitted = list((specifier & constraint).filter(releases))
@@ -59,7 +56,7 @@ def choose_versions(
         admitted = kept or admitted
     admitted.sort(reverse=True)
     chosen = set(admitted[:count])
-    for python in _PYTHONS:
+    for python in pythons:
         for version in admitted:
             if any(_supports(file.requires_python, python) for file, _ in releases[version]):
                 chosen.add(version)
@@ -89,39 +86,6 @@ def choose_files(release: Release) -> list[tuple[PageFile, ...]]:
 def is_wheel(file: PageFile) -> bool:
     """Whether ``file`` is a wheel."""
     return file.filename.endswith(".whl")
-
-
-def counts(requirement: Requirement, extras: Iterable[NormalizedName]) -> bool:
-    """Whether some environment needs ``requirement`` of a project asked for with ``extras``."""
-    if requirement.marker is None:
-        return True
-    return any(_may_be_true(requirement.marker, extra) for extra in ("", *extras))
-
-
-def _may_be_true(marker: Marker, extra: str) -> bool:
-    # `packaging` offers no public view of a marker's parts; Poetry and PDM read this one too.
-    return _evaluate(marker._markers, extra)
-
-
-def _evaluate(node: object, extra: str) -> bool:
-    if isinstance(node, tuple):
-        left, operator, right = (str(getattr(part, "value", part)) for part in node)
-        if "extra" not in (left, right):
-            return True
-        value = canonicalize_name(right if left == "extra" else left)
-        if operator == "==":
-            return value == extra
-        return value != extra if operator == "!=" else True
-    if not isinstance(node, list):
-        return True
-    # `and` binds closer than `or`: groups of `and`, of which one has to be true.
-    groups: list[list[bool]] = [[]]
-    for part in node:
-        if part == "or":
-            groups.append([])
-        elif part != "and":
-            groups[-1].append(_evaluate(part, extra))
-    return any(all(group) for group in groups)
 
 
 def _is_pin(specifier: SpecifierSet) -> bool:

@@ -21,12 +21,13 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import parse_project
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.overlay.follow.choice import (
+    PYTHONS,
     Release,
     choose_files,
     choose_versions,
-    counts,
     releases_of,
 )
+from securepip.signing.overlay.follow.markers import counts
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,18 @@ class Follower:
     Args:
         constraints: pip's, which say what versions its users may get.
         versions: How many of the newest releases of a project count.
+        pythons: Versions of Python for each of which the newest release counts too.
     """
 
-    def __init__(self, constraints: Sequence[Requirement], versions: int) -> None:
+    def __init__(
+        self,
+        constraints: Sequence[Requirement],
+        versions: int,
+        pythons: Sequence[str] = PYTHONS,
+    ) -> None:
         self._constraints = _specifiers(constraints)
         self._versions = versions
+        self._pythons = pythons
         self._pages: dict[NormalizedName, ProjectPage | None] = {}
         self._releases: dict[NormalizedName, dict[Version, Release]] = {}
         self._requirements: dict[NormalizedName, dict[Sha256, tuple[str, ...]]] = {}
@@ -164,7 +172,9 @@ class Follower:
             self._releases[want.project] = releases_of(page)
         releases = self._releases[want.project]
         constraint = self._constraints.get(want.project, SpecifierSet())
-        versions = choose_versions(releases, want.specifier, constraint, self._versions)
+        versions = choose_versions(
+            releases, want.specifier, constraint, self._versions, self._pythons
+        )
         if not versions:
             what = f"no release satisfies {want.specifier & constraint}"
             return [Doubt(want.project, what)]
