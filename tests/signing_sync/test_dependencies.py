@@ -14,6 +14,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from securepip.formats.page import JSON_TYPE as JSON
 from securepip.signing.overlay.follow.markers import counts
 from securepip.signing.overlay.follow.requirements import build_requirements
 from tests.signing_sync.conftest import Sync
@@ -47,7 +48,7 @@ def test_every_platform_counts_and_only_unasked_extras_do_not(
         tmp_path,
         "app",
         "on-windows; sys_platform == 'win32'",
-        "on-old; python_version < '3.5'",
+        "on-old; python_version < '3.10'",
         "for-a; extra == 'a'",
         "for-b; extra == 'b' and python_version > '3'",
         "for-c; extra == 'c'",
@@ -220,7 +221,7 @@ def test_a_metadata_file_that_is_not_that_of_its_wheel_is_not_signed(
 def test_a_dependency_nobody_knows_is_an_error_unless_only_some_platform_needs_it(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:
-    offer(index, tmp_path, "app", "gone; python_version < '3'", "missing")
+    offer(index, tmp_path, "app", "gone; python_version < '3.10'", "missing")
     report = run("app", with_dependencies=True)
     assert [problem.project for problem in report.problems] == ["missing"]
     assert any("gone: not known to" in remark for remark in report.remarks)
@@ -303,6 +304,94 @@ def test_what_some_environment_needs_always_counts(text: str, extras: set[str]) 
 def test_what_only_an_unasked_extra_needs_never_counts(first: str, second: str) -> None:
     text = f"extra == 'a' {first} extra == 'b' {second} extra == 'a'"
     assert not counts(Requirement(f"x; {text}"), [])
+
+
+@pytest.mark.parametrize(
+    ("marker", "holds"),
+    [
+        ("python_version < '3'", False),
+        ("python_full_version < '3.9.0'", False),
+        ("python_version < '3.9.2' and python_version > '3.10'", False),
+        ("sys_platform == 'win32' and os_name == 'posix'", False),
+        ("sys_platform == 'nowhere'", False),
+        ("python_version < '2.8' or platform_machine == 'pdp11'", False),
+        ("'linux' in sys_platform and platform_system == 'Windows'", False),
+        (" and ".join(["python_version > '3'"] * 300), False),
+        ("python_version < '3.10'", True),
+        ("python_full_version > '3.9.15' and python_full_version < '3.9.17'", True),
+        ("python_version ~= '3.8'", True),
+        ("platform_system == 'Windows' and platform_machine == 'ARM64'", True),
+        ("platform_machine == 'aarch64' or (platform_machine == 'ppc64le')", True),
+        ("implementation_name == 'pypy' and sys_platform == 'darwin'", True),
+        ("platform_release >= '5' and platform_version == 'x'", True),
+        ("os_name == sys_platform", True),
+    ],
+    ids=lambda each: str(each)[:60],
+)
+def test_a_marker_counts_if_any_python_and_platform_of_today_can_satisfy_it(
+    marker: str, holds: bool
+) -> None:
+    assert counts(Requirement(f"x; {marker}"), []) == holds
+
+
+def test_strangers_behind_markers_that_never_hold_are_not_signed_and_whoever_led_to_what_is_said(
+    index: Index, run: Sync, tmp_path: Path
+) -> None:
+    strangers = [f"stranger{n}" for n in range(5)]
+    never = [f"{each}; sys_platform == 'win32' and os_name == 'posix'" for each in strangers]
+    offer(index, tmp_path, "app", "lib", *never)
+    offer(index, tmp_path, "lib", "deep; python_version >= '3.12'")
+    for name in ("deep", *strangers):
+        offer(index, tmp_path, name)
+    report = run("app", with_dependencies=True)
+    assert report.signed == ["app", "deep", "lib"]
+    assert report.because == {"lib": "app", "deep": "lib"}
+    assert not any("stranger" in line for line in index.seen)
+
+
+def test_what_is_required_and_not_signed_is_said(index: Index, run: Sync, tmp_path: Path) -> None:
+    offer(index, tmp_path, "app", "idna", "lib[x]>=1", "old; python_version < '3'", "y; extra=='y'")
+    offer(index, tmp_path, "lib")
+    assert run("lib").unsigned == {}
+    assert run("app").unsigned == {"app": ("idna",)}
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        "requires",
+        "pyproject",
+        "page",
+        "filename",
+        "deep",
+    ],
+)
+def test_whatever_one_project_makes_python_raise_reaches_no_other(
+    index: Index, run: Sync, tmp_path: Path, poison: str
+) -> None:
+    digits = "1" * 5000
+    if poison == "requires":
+        meta = f"Metadata-Version: 2.1\nName: evil\nVersion: 1.0\nRequires-Dist: lib=={digits}\n"
+        index.offer(make_wheel(tmp_path, "evil", "1.0", metadata=meta))
+    elif poison == "pyproject":
+        project = f"[build-system]\nrequires = ['lib>={digits}']\n[x]\ny = {digits}\n"
+        index.offer(make_sdist(tmp_path, "evil", "1.0", pyproject=project))
+    elif poison == "page":
+        (evil,) = index.offer(make_wheel(tmp_path, "evil", "1.0"))
+        page = index.answer("/simple/evil/", JSON)[2].decode()
+        page = page.replace(f'"size": {len(evil.data)}', f'"size": {digits}')
+        index.raw["/simple/evil/"] = (200, JSON, page.encode())
+    elif poison == "filename":
+        (evil,) = index.offer(make_wheel(tmp_path, "evil", "1.0"))
+        evil.filename = f"evil-{digits}-py3-none-any.whl"
+    else:
+        (evil,) = index.offer(make_wheel(tmp_path, "evil", "1.0"))
+        evil.fields = {"yanked": "[" * 5000, "requires-python": "(" * 5000}
+    offer(index, tmp_path, "app", "evil")
+    offer(index, tmp_path, "good")
+    report = run("evil", "app", "good", with_dependencies=True)
+    assert {"app", "good"} <= set(report.signed)
+    assert {problem.project for problem in report.problems} <= {"evil"}
 
 
 def test_a_number_of_thousands_of_digits_stops_nobody_else(

@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import UsageError
 from securepip.formats.digests import sha256_of
-from securepip.formats.page import ProjectPage, format_time
+from securepip.formats.page import JSON_TYPE, ProjectPage, format_time
 from securepip.signing.overlay import SyncReport, details, work
 from securepip.signing.overlay.upstream import simple_api
 from securepip.signing.overlay.upstream.page import Reason, UpstreamPage
@@ -53,7 +53,8 @@ def test_a_json_index_is_signed_with_everything_it_says(
     assert signed.core_metadata == sha256_of(wheel.metadata or b"")
     assert signed.upload_time == datetime(2020, 1, 1, tzinfo=timezone.utc)
     assert page_of(overlay, "app").file(sdist.filename) is not None
-    assert index.seen == ["GET /simple/app/"]
+    # The second one says what it requires, so that the operator can be told.
+    assert index.seen == ["GET /simple/app/", f"GET /files/{wheel.filename}.metadata"]
 
 
 def test_no_distribution_is_copied_into_the_repository(
@@ -71,7 +72,8 @@ def test_html_without_lengths_is_completed_in_one_request_for_the_whole_project(
     files = index.offer(*(make_wheel(tmp_path, "app", f"1.{n}") for n in range(5)))
     report = run("app", min_age=timedelta(days=7))
     assert (report.files, report.problems, report.left_out) == (5, [], {})
-    assert index.seen == ["GET /simple/app/", "GET /pypi/app/json"]
+    assert index.seen[:2] == ["GET /simple/app/", "GET /pypi/app/json"]
+    assert not any(line.endswith(".whl") for line in index.seen)
     signed = page_of(overlay, "app").files[0]
     assert (signed.size, signed.core_metadata) == (
         len(files[0].data),
@@ -266,18 +268,22 @@ def test_a_minimum_age_without_upload_times_is_an_error(
     assert report.files == 0
 
 
-def test_a_changed_file_is_left_out_while_everything_else_is_signed(
+def test_a_changed_file_stays_as_it_was_signed_while_everything_else_is_signed(
     index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
 ) -> None:
     index.offer(make_wheel(tmp_path / "a", "app", "1.0"), make_wheel(tmp_path, "lib", "1.0"))
     run("app", "lib")
+    before = page_of(overlay, "app").files[0].sha256
     (changed,) = index.offer(make_wheel(tmp_path / "b", "app", "1.0", requires=["evil"]))
     index.offer(make_wheel(tmp_path, "app", "1.1"), make_wheel(tmp_path, "lib", "1.1"))
     for _ in range(2):
         report = run("app", "lib")
         assert reasons(report, "app") == {changed.filename: Reason.CHANGED}
         assert len(report.problems) == 1
-    assert [f.filename for f in page_of(overlay, "app").files] == ["app-1.1-py3-none-any.whl"]
+    # What was signed stays: clients refuse the new bytes, and do not step back without a word.
+    page = page_of(overlay, "app")
+    assert [f.sha256 for f in page.files if f.filename == changed.filename] == [before]
+    assert page.file("app-1.1-py3-none-any.whl") is not None
     assert len(page_of(overlay, "lib").files) == 2
     overlay.repository.ledger.accept_change(changed.filename)
     assert run("app").problems == []
@@ -324,6 +330,49 @@ def test_a_page_that_loses_most_of_its_files_is_held_back(
     assert report.signed == ["lib"]
     assert len(page_of(overlay, "app").files) == 5
     assert run("app", accept_loss=frozenset({project("app")})).files == 2
+
+
+def test_a_project_of_which_every_file_changed_stays_signed_and_is_said_until_a_person_decides(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    honest = index.offer(
+        make_wheel(tmp_path / "a", "app", "1.0"), make_wheel(tmp_path / "a", "app", "2.0")
+    )
+    run("app")
+    index.offer(
+        make_wheel(tmp_path / "b", "app", "1.0", requires=["evil"]),
+        make_wheel(tmp_path / "b", "app", "2.0", requires=["evil"]),
+    )
+    for _ in range(2):
+        report = run()
+        assert len(report.problems) == 2
+        assert [f.sha256 for f in page_of(overlay, "app").files] == [f.sha256 for f in honest]
+    index.projects["app"] = {file.filename: file for file in honest}
+    assert run().problems == []
+
+
+def test_a_page_is_never_emptied_by_its_index_and_a_name_never_forgotten(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0"))
+    run("app")
+    empty = {"meta": {"api-version": "1.1"}, "name": "app", "files": []}
+    index.raw["/simple/app/"] = (200, JSON_TYPE, json.dumps(empty).encode())
+    for _ in range(2):
+        assert "--accept-loss app" in str(run().problems[0])
+        assert len(page_of(overlay, "app").files) == 1
+    index.raw.clear()
+    index.status["app"] = "quarantined"
+    report = run()
+    assert report.removed == ["app"]
+    assert "quarantine" in report.notices[0]
+    assert "quarantine" in run().notices[0]
+    index.status.clear()
+    assert run().signed == ["app"]
+    remove(overlay.repository, "app")
+    index.seen.clear()
+    run()
+    assert index.seen == []
 
 
 def test_a_project_that_its_index_forgets_is_held_back(

@@ -6,6 +6,7 @@ known, what the index offers, how that is judged, and what is published.
 
 from securepip.signing.overlay.accept import accept_change
 from securepip.signing.overlay.judge import Rules
+from securepip.signing.overlay.memory import upstream_named_before
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
 from securepip.signing.overlay.sync import SyncOptions, sync
@@ -20,4 +21,5 @@ __all__ = [
     "SyncReport",
     "accept_change",
     "sync",
+    "upstream_named_before",
 ]

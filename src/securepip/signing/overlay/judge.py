@@ -2,6 +2,8 @@
 
 Rule: no network here, and no writing. What an index offers can add files to a page and take them
 away, but it cannot change a file that was signed, bring back one that was revoked, or empty a page.
+A file that comes with other bytes stays on the page as it was signed: clients refuse the new bytes,
+and do not step back to an older release without a word.
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
         left_out.append(LeftOut(file.filename, reason))
         if reason is Reason.CHANGED:
             refused.append(file)
+            before = current.file(file.filename) if current else None
+            if before is not None:
+                kept.append(before)
         if reason is Reason.TOO_YOUNG and file.upload_time and rules.min_age:
             matures.append(file.upload_time + rules.min_age)
     page = ProjectPage(project, (*own, *kept), offered.page.status, offered.page.status_reason)
@@ -92,10 +97,10 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     }
     held_back = False
     if current and project not in rules.accept_loss:
-        before = len(current.files)
+        count = len(current.files)
         lost = sum(file.filename not in kept_names for file in current.files)
-        if before >= _FEW and lost > before / 2:
-            what = f"{lost} of its {before} files are not offered any more as they were"
+        if lost == count or (count >= _FEW and lost > count / 2):
+            what = f"{lost} of its {count} files are not offered any more as they were"
             problems.append(_held_back(project, what))
             page, held_back = current, True
     return Settled(
@@ -156,8 +161,9 @@ def _problems(project: NormalizedName, left_out: list[LeftOut]) -> list[Problem]
     problems = [
         Problem(
             project,
-            f"{each.filename} has other bytes than those signed before: it is left out",
-            "Published files must never change. If you know that this change is right:\n"
+            f"{each.filename} has other bytes than those signed before: they are not signed",
+            "Published files must never change. Clients go on refusing the new bytes.\n"
+            "If you know that this change is right:\n"
             f"securepip repo accept-change DIR {each.filename}",
         )
         for each in left_out

@@ -19,6 +19,7 @@ from packaging.utils import NormalizedName
 
 from securepip.formats.digests import Sha256
 from securepip.signing.overlay.upstream.interface import Reading
+from securepip.signing.repository.repository import Repository
 
 # What an earlier version had learned in `learned_file`, it had believed without looking at it.
 _SCHEMA = """
@@ -32,10 +33,25 @@ CREATE TABLE IF NOT EXISTS learned (
     size INTEGER, size_at REAL, metadata TEXT, metadata_at REAL, requirements TEXT,
     PRIMARY KEY (project, sha256)
 );
+CREATE TABLE IF NOT EXISTS synced (project TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS upstream (location TEXT NOT NULL, named INTEGER NOT NULL);
 """
 
 RECHECK_SECONDS = 7 * 86400.0
 """For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Which indexes a repository was synced from last.
+
+    Attributes:
+        locations: Their addresses, without credentials, in order.
+        named: Whether an operator named them; else pip was configured for them.
+    """
+
+    locations: tuple[str, ...]
+    named: bool
 
 
 @dataclass(frozen=True)
@@ -92,12 +108,50 @@ class Facts:
         )
 
 
+def upstream_named_before(repository: Repository) -> tuple[str, ...]:
+    """The indexes that an operator named at the last sync of ``repository``; none for pip's own."""
+    upstream = Memory(repository.ledger.connection).upstream()
+    return upstream.locations if upstream is not None and upstream.named else ()
+
+
 class Memory:
     """The tables. Use from one thread, with the repository's lock held."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         connection.executescript(_SCHEMA)
+
+    def upstream(self) -> Upstream | None:
+        """The indexes of the last sync."""
+        rows = self._connection.execute("SELECT location, named FROM upstream ORDER BY rowid")
+        found = rows.fetchall()
+        if not found:
+            return None
+        return Upstream(tuple(location for location, _ in found), bool(found[0][1]))
+
+    def keep_upstream(self, upstream: Upstream) -> None:
+        """Remember the indexes of this sync."""
+        rows = [(location, upstream.named) for location in upstream.locations]
+        with self._connection:
+            self._connection.execute("DELETE FROM upstream")
+            self._connection.executemany("INSERT INTO upstream VALUES (?, ?)", rows)
+
+    def projects(self) -> list[NormalizedName]:
+        """The projects that an index has offered here at some time, whatever became of them."""
+        rows = self._connection.execute("SELECT project FROM synced ORDER BY project")
+        return [NormalizedName(project) for (project,) in rows]
+
+    def keep_projects(self, projects: Iterable[NormalizedName]) -> None:
+        """Never forget these, whatever their index says of them from now on."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO synced VALUES (?)", [(project,) for project in projects]
+            )
+
+    def forget_project(self, project: NormalizedName) -> None:
+        """A person has decided that the project is gone."""
+        with self._connection:
+            self._connection.execute("DELETE FROM synced WHERE project = ?", (project,))
 
     def state(self, project: NormalizedName) -> PageState | None:
         """What the project's page was last made from."""

@@ -30,11 +30,12 @@ from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.overlay.ask import Offered, Question, Reader, Wanted
 from securepip.signing.overlay.details import is_metadata_unknown, newest_first
 from securepip.signing.overlay.judge import Rules, Settled, own_files, settle
-from securepip.signing.overlay.memory import Facts, Memory, PageState
+from securepip.signing.overlay.memory import Facts, Memory, PageState, Upstream
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.page import Reason, UpstreamFile
+from securepip.signing.overlay.upstream.places.find_links import FindLinks
 from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.repository.repository import Published, Repository
@@ -130,6 +131,41 @@ class Overlay:
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)
 
+    def projects(self) -> list[NormalizedName]:
+        """The projects that came from an index, sorted: those that a sync keeps up to date.
+
+        Not those that are wholly this repository's own: a stranger could have taken their names at
+        an index. Nor those that were removed here. But also those of which nothing is signed now,
+        because they are in quarantine say: they may come back.
+        """
+        ledger, offered = self._repository.ledger, set(self._memory.projects())
+        found = {project for project in offered if not ledger.is_withdrawn(project)}
+        for project in self._repository.projects():
+            page = self._repository.page(project)
+            if page is not None and page.files:
+                is_own = len(own_files(page)) == len(page.files)
+                (found.discard if is_own else found.add)(project)
+        return sorted(found)
+
+    def change_upstream(self, *, named: bool) -> str:
+        """Remember which indexes the sources are.
+
+        Args:
+            named: Whether an operator named them; else pip is configured for them.
+
+        Returns:
+            What changed since the last time, in a sentence; "" for nothing.
+        """
+        now = Upstream(
+            tuple(each.location for each in self.sources if not isinstance(each, FindLinks)), named
+        )
+        before = self._memory.upstream()
+        self._memory.keep_upstream(now)
+        if before is None or before.locations == now.locations:
+            return ""
+        then, from_now_on = " ".join(before.locations), " ".join(now.locations)
+        return f"what is signed came from {then}; from now on it comes from {from_now_on}"
+
     def question(
         self, project: NormalizedName, *, wanted: Wanted = newest_first, anew: bool = False
     ) -> Question | Judged:
@@ -221,6 +257,12 @@ class Overlay:
             self.remember(each)
         return published
 
+    def _keep_name(self, judged: Judged) -> None:
+        if judged.page is None and judged.project in self._rules.accept_loss:
+            self._memory.forget_project(judged.project)
+        elif judged.standing in (Standing.OFFERED, Standing.QUARANTINED, Standing.UNREADABLE):
+            self._memory.keep_projects([judged.project])
+
     def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
         project, facts = question.project, question.facts
         if offered.error is not None:
@@ -262,6 +304,7 @@ class Overlay:
 
         For a page that is current: what a killed run did not publish has to be asked for again.
         """
+        self._keep_name(judged)
         offered, settled = judged.offered, judged.settled
         if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
             return

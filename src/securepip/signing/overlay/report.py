@@ -35,6 +35,10 @@ class SyncReport:
         left_out: What was offered and not signed, by project.
         claimed: Projects that sign for themselves, and were left as they are.
         problems: What an operator has to look at.
+        because: Projects that are signed for the first time and that nobody named, each with the
+            project whose requirement led to it.
+        unsigned: What projects require that is not signed here, by project.
+        notices: What everybody should read, a sentence each.
         remarks: What is good to know, a sentence each.
         roles: Names of the roles that were signed.
         requests: HTTP requests sent.
@@ -48,6 +52,9 @@ class SyncReport:
     left_out: dict[NormalizedName, tuple[LeftOut, ...]] = field(default_factory=dict)
     claimed: list[NormalizedName] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    because: dict[NormalizedName, NormalizedName] = field(default_factory=dict)
+    unsigned: dict[NormalizedName, tuple[NormalizedName, ...]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     roles: tuple[str, ...] = ()
     requests: int = 0

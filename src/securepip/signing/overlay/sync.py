@@ -27,7 +27,7 @@ from securepip.signing.overlay.follow.follower import (
     Step,
 )
 from securepip.signing.overlay.follow.requirements import Found, find_requirements
-from securepip.signing.overlay.judge import Rules, own_files
+from securepip.signing.overlay.judge import Rules
 from securepip.signing.overlay.memory import Facts
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
@@ -53,6 +53,8 @@ class SyncOptions:
         min_age: Leave out files that are younger.
         restore: Sign again what was removed.
         accept_loss: Projects whose page may lose most of its files, or all.
+        upstream_named: Whether an operator named the indexes, now or before; else pip is
+            configured for them.
     """
 
     requirements: Sequence[Requirement] = ()
@@ -62,6 +64,7 @@ class SyncOptions:
     min_age: timedelta | None = None
     restore: bool = False
     accept_loss: frozenset[NormalizedName] = frozenset()
+    upstream_named: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,13 @@ class _Sync:
         self._repository = repository
         self._overlay = overlay
         self._options = options
-        self._follower = Follower(options.constraints, options.dependency_versions)
+        self._follower = (
+            Follower(options.constraints, options.dependency_versions)
+            if options.with_dependencies
+            else Follower(options.constraints, versions=1, pythons=())
+        )
+        self._because: dict[NormalizedName, NormalizedName] = {}
+        self._required: dict[NormalizedName, set[NormalizedName]] = {}
         self._wishes: dict[NormalizedName, _Wish] = {}
         self._judged: dict[NormalizedName, Judged] = {}
         self._work: Work[_Asked | _Read] = Work()
@@ -158,25 +167,14 @@ class _Sync:
         return self._report
 
     def _start(self) -> None:
+        if change := self._overlay.change_upstream(named=self._options.upstream_named):
+            self._report.notices.append(change)
         requirements = self._options.requirements or [
-            Requirement(project) for project in self._synced_projects()
+            Requirement(project) for project in self._overlay.projects()
         ]
         for requirement in requirements:
             self._ask(parse_project(requirement.name), _Wish(named=True, certain=True))
-            if self._options.with_dependencies:
-                self._do(self._follower.follow(requirement))
-
-    def _synced_projects(self) -> list[NormalizedName]:
-        """The projects that came from an index: they have files that are not here.
-
-        One that is wholly this repository's own is not asked for elsewhere: a stranger could have
-        taken its name there.
-        """
-        return [
-            project
-            for project in self._repository.projects()
-            if (page := self._repository.page(project)) and len(own_files(page)) < len(page.files)
-        ]
+            self._do(self._follower.follow(requirement))
 
     def _ask(self, project: NormalizedName, wish: _Wish) -> None:
         """The first stage, for a project that was not asked for yet."""
@@ -218,19 +216,31 @@ class _Sync:
                 # Needed on some platform or Python only, perhaps one that nobody uses any more.
                 self._report.remarks.append(f"{project}: {what}")
         elif judged.standing is Standing.QUARANTINED:
-            self._report.remarks.append(f"{project} is in quarantine: nothing of it is signed")
+            self._report.notices.append(
+                f"{project} is in quarantine at its index: nothing of it is signed"
+            )
         elif judged.standing is Standing.OFFERED and judged.page is None and wish.named:
             self._problem(project, "there is nothing to sign")
 
     def _do(self, steps: Sequence[Step]) -> None:
         """The third stage: what the follower needs next."""
         for step in steps:
-            if isinstance(step, NeedProject):
-                self._ask(step.project, _Wish(named=False, certain=step.certain))
-            elif isinstance(step, NeedRequirements):
-                self._work.submit(partial(self._read_requirements, step))
-            else:
+            if isinstance(step, Doubt):
                 self._doubt(step)
+            elif not self._options.with_dependencies:
+                self._note(step)
+            elif isinstance(step, NeedProject):
+                self._because.setdefault(step.project, step.because)
+                self._ask(step.project, _Wish(named=False, certain=step.certain))
+            else:
+                self._work.submit(partial(self._read_requirements, step))
+
+    def _note(self, step: NeedProject | NeedRequirements) -> None:
+        """What is required is not signed, but said: where finding out costs one small request."""
+        if isinstance(step, NeedProject):
+            self._required.setdefault(step.because, set()).add(step.project)
+        elif self._judged[step.project].before is None and step.group[0].core_metadata is not None:
+            self._work.submit(partial(self._read_requirements, step))
 
     def _read_requirements(self, step: NeedRequirements) -> _Read:
         located = [self._locate(step.project, file) for file in step.group]
@@ -251,7 +261,7 @@ class _Sync:
         judged = self._judged[project]
         if found.wrong_metadata:
             judged = self._overlay.correct_metadata(judged, file)
-        if found.requirements or not found.remark:
+        if self._options.with_dependencies and (found.requirements or not found.remark):
             judged = self._overlay.learn(
                 judged, Facts(requirements={file.sha256: found.requirements})
             )
@@ -272,8 +282,9 @@ class _Sync:
         for project in self._wishes:
             if project not in self._judged:
                 self._problem(project, "was not read in time: it stays as it was")
-        for project in self._follower.unread():
-            self._problem(project, "its requirements were not read in time")
+        if self._options.with_dependencies:
+            for project in self._follower.unread():
+                self._problem(project, "its requirements were not read in time")
 
     def _publish(self) -> None:
         """The last stage: one snapshot for all."""
@@ -289,3 +300,9 @@ class _Sync:
                 self._report.removed.append(each.project)
             else:
                 self._report.signed.append(each.project)
+                if each.before is None and not self._wishes[each.project].named:
+                    self._report.because[each.project] = self._because[each.project]
+        for project, required in sorted(self._required.items()):
+            unsigned = sorted(each for each in required if self._repository.page(each) is None)
+            if unsigned:
+                self._report.unsigned[project] = tuple(unsigned)

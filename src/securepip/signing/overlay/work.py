@@ -44,10 +44,10 @@ class Work(Generic[T]):
         while self._pending:
             patience = min(PATIENCE_SECONDS, max(self._deadline - time.monotonic(), 0))
             done, self._pending = wait(self._pending, patience, FIRST_COMPLETED)
-            if not done or time.monotonic() > self._deadline:
-                return
             for future in done:
                 yield future.result()
+            if not done or time.monotonic() > self._deadline:
+                return
 
     def close(self) -> None:
         """Cancel what has not begun; wait for nothing."""
