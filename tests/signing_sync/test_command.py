@@ -17,7 +17,7 @@ from securepip.cli import main
 from securepip.signing.overlay.upstream import fetch
 from securepip.signing.repository.repository import Repository
 from tests.signing_sync.conftest import Sync
-from tests.support.indexes import Index
+from tests.support.indexes import Index, serve_index
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -170,3 +170,45 @@ def test_what_pip_here_is_configured_for_can_be_signed_and_installed(
     machine.trust(overlay, str(overlay.folder))
     done = machine.install("requests")
     assert done.code == 0, done.err
+
+
+def test_the_named_index_is_remembered_and_a_change_of_it_is_said(
+    index: Index, overlay: MadeRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.credentials = "me:secret"
+    index.offer(make_wheel(tmp_path, "app", "1.0"))
+    command = ["repo", "sync", str(overlay.folder)]
+    assert main([*command, "--upstream", index.url, "app"]) == 0
+    index.credentials = ""
+    index.offer(make_wheel(tmp_path, "app", "1.1"))
+    capsys.readouterr()
+    # As cron does it: the index is neither named nor what pip is configured for.
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert f"Upstream, as the last time: {index.url}" in out
+    assert "1 project: app" in out
+    assert b"secret" not in (overlay.folder / "state" / "ledger.sqlite3").read_bytes()
+    with serve_index() as other:
+        other.offer(make_wheel(tmp_path, "app", "1.2"))
+        main([*command, "--upstream", other.url])
+        out = capsys.readouterr().out
+        assert f"came from {index.url}; from now on it comes from {other.url}" in out
+
+
+def test_what_is_new_because_of_whom_and_what_is_missing_is_said(
+    index: Index, overlay: MadeRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.offer(
+        make_wheel(tmp_path, "app", "1.0", requires=["idna", "urllib3"]),
+        make_wheel(tmp_path, "idna", "1.0"),
+        make_wheel(tmp_path, "urllib3", "1.0"),
+        make_wheel(tmp_path, "odd", "1.0"),
+    )
+    index.status["odd"] = "quarantined"
+    command = ["repo", "sync", str(overlay.folder), "--upstream", index.url, "app", "odd"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "app requires idna, urllib3, which are not signed here: --with-dependencies" in out
+    assert "odd is in quarantine" in out
+    assert main([*command, "--with-dependencies"]) == 0
+    assert "new because of app: idna, urllib3" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ class SyncRequest:
         place: The repository.
         projects: Requirements; of none at all, what was signed before is brought up to date.
         requirements: Paths of requirements files.
-        upstream: URLs of indexes; of none, those that pip here is configured for.
+        upstream: URLs of indexes; of none, those that were named for this repository before, or
+            else those that pip here is configured for.
         find_links: Read pip's ``find-links`` setting as well.
         with_dependencies: Sign all projects that these can require, on any platform.
         dependency_versions: How many of the newest releases are read for requirements.
@@ -70,7 +71,8 @@ def _add_sync(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--upstream", action="append", default=[], metavar="URL",
-        help="the index; may be repeated (default: those that pip here is configured for)",
+        help="the index; may be repeated, and is remembered without its password (default: those "
+        "named the last time, or else those that pip here is configured for)",
     )  # fmt: skip
     parser.add_argument(
         "--find-links", action="store_true", help="read pip's find-links setting as well"
@@ -115,22 +117,24 @@ def _sync(arguments: argparse.Namespace) -> int:
 def sync(request: SyncRequest) -> int:
     """Sign what an index offers; 1 where somebody has to look at something."""
     from securepip.signing.overlay import sync as sign_what_is_offered
+    from securepip.signing.overlay import upstream_named_before
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
     from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.transport import Transport
 
-    pip = read_pip_configuration(request.upstream)
-    options = _options(request, pip.constraints)
-    find_links = pip.find_links if request.find_links else ()
-    with (
-        request.place.open("repo sync", *request.projects) as repository,
-        closing(Transport(pip.transport)) as transport,
-    ):
-        sources = open_sources(pip.indexes, find_links, transport)
-        with console.progress("Projects") as progress:
-            report = sign_what_is_offered(
-                repository, sources, transport, options, progress=progress
-            )
+    with request.place.open("repo sync", *request.projects) as repository:
+        named = request.upstream or upstream_named_before(repository)
+        if named and not request.upstream:
+            console.say(f"Upstream, as the last time: {' '.join(named)}")
+        pip = read_pip_configuration(named)
+        options = replace(_options(request, pip.constraints), upstream_named=bool(named))
+        find_links = pip.find_links if request.find_links else ()
+        with closing(Transport(pip.transport)) as transport:
+            sources = open_sources(pip.indexes, find_links, transport)
+            with console.progress("Projects") as progress:
+                report = sign_what_is_offered(
+                    repository, sources, transport, options, progress=progress
+                )
     _show(report, request.place)
     return 1 if report.problems else 0
 
@@ -166,6 +170,8 @@ def _show(report: SyncReport, place: Place) -> None:
     """Say what a sync did, in a few lines."""
     from securepip.signing.overlay.upstream.page import Reason
 
+    for notice in report.notices:
+        console.say(f"Note: {notice}")
     for remark in report.remarks:
         console.say(f"Note: {remark}", level=1)
     hidden = {Reason.NOT_A_DISTRIBUTION}
@@ -179,6 +185,9 @@ def _show(report: SyncReport, place: Place) -> None:
             console.say(f"  {each.filename}: {each.reason.value}", level=2)
     if report.signed:
         console.say(f"Signed {_names(report.signed)}")
+    for because in sorted(set(report.because.values())):
+        new = [project for project, cause in report.because.items() if cause == because]
+        console.say(f"  new because of {because}: {', '.join(sorted(new))}")
     if report.removed:
         console.say(f"Took out {_names(report.removed)}")
     if report.claimed:
@@ -189,6 +198,12 @@ def _show(report: SyncReport, place: Place) -> None:
         f"{report.unchanged} of them unchanged "
         f"({counted(report.requests, 'request')}, {report.received / 1e6:.1f} MB)"
     )
+    for project, required in report.unsigned.items():
+        are = "is" if len(required) == 1 else "are"
+        console.say(
+            f"{project} requires {', '.join(required)}, which {are} not signed here: "
+            "--with-dependencies signs what is required, too"
+        )
     if not report.roles:
         console.say("Nothing had to be signed.")
     for problem in report.problems:

@@ -44,7 +44,7 @@ class UnknownProjectError(ResolutionError):
             what,
             meaning=f"{wanted}No trusted repository has signed anything of {project}.",
             remedy="If the name is right, the operator of the repository can add it: "
-            f"securepip repo sync DIR {project}",
+            f"securepip repo sync DIR {project} --with-dependencies",
         )
         self.project = project
         self.required_by = required_by
