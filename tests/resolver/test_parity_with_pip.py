@@ -122,6 +122,7 @@ class Scenario:
             releases=ReleaseControl(second=frozenset({self.only_final} - {""})),
             no_index=self.local,
             find_links=(str(wheels),) if self.local else (),
+            allow_older_releases=True,  # as pip does, without a word
         )
 
 

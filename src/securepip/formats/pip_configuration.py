@@ -22,7 +22,10 @@ _TRUE = {"y", "yes", "t", "true", "on", "1"}
 _FALSE = {"n", "no", "f", "false", "off", "0"}
 # `PIP_CONFIG_FILE` and these are no options of a command. Verification is switched off by the one
 # who runs the command, in so many words: never by a file or a variable that is left somewhere.
-_NO_OPTIONS = {"version", "help", "config-file", "unsafely-disable-package-verification"}
+_NO_OPTIONS = frozenset(
+    {"version", "help", "config-file"}
+    | {"unsafely-disable-package-verification", "allow-older-releases"}
+)
 
 
 def read_pip_configuration(

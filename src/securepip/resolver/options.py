@@ -144,6 +144,8 @@ class ResolveOptions:
         formats: ``--no-binary`` and ``--only-binary``.
         prefer_binary: ``--prefer-binary``.
         releases: ``--all-releases`` and ``--only-final``.
+        allow_older_releases: ``--allow-older-releases``: of what the user names, too, an older
+            release is taken where the newest needs something that nobody signs.
         no_index: ``--no-index``: nothing is asked of the verified index.
         find_links: ``--find-links``: folders, files and pages of links on this machine.
         locked_files: The files on this machine that lock files name.
@@ -167,6 +169,7 @@ class ResolveOptions:
     formats: FormatControl = field(default_factory=FormatControl)
     prefer_binary: bool = False
     releases: ReleaseControl = field(default_factory=ReleaseControl)
+    allow_older_releases: bool = False
     no_index: bool = False
     find_links: tuple[str, ...] = ()
     locked_files: tuple[str, ...] = ()

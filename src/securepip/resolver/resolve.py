@@ -6,6 +6,10 @@ that says why there is none. Nothing is asked of the index when everything is in
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
 from resolvelib import ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from securepip.index.types import Index
@@ -27,6 +31,7 @@ from securepip.resolver.search.dependencies import Dependencies
 from securepip.resolver.search.explain import explain_conflict, explain_too_deep
 from securepip.resolver.search.lookahead import LookAhead
 from securepip.resolver.search.matches import Matches
+from securepip.resolver.search.older import Solution, passed_over, tell
 from securepip.resolver.search.outcome import make_plan
 from securepip.resolver.search.provider import Provider
 from securepip.resolver.search.reporter import make_reporter
@@ -56,7 +61,9 @@ def resolve(
 
     Raises:
         UnknownProjectError: A trusted repository lacks a project that is needed.
-        ResolutionError: There is no solution, or a source distribution would have to be built.
+        ResolutionError: There is no solution, or a source distribution would have to be built; or
+            a project that the user names would come in an older release because something that
+            the newest requires is signed by nobody.
         VerificationError: What the index serves is not what was signed, a signed page offers a
             file of another project, or a file has another hash than the user named.
     """
@@ -90,24 +97,47 @@ def resolve(
         prefers_installed,
         with_dependencies=not options.no_deps,
     )
-    dependencies = Dependencies(
-        finder,
-        catalogue,
-        direct,
-        markers,
-        python,
-        with_dependencies=not options.no_deps,
-        ignore_requires_python=options.ignore_requires_python,
-    )
     matches = Matches(
         finder, catalogue, direct, python, asked.constraints, asked.linked, prefers_installed
     )
-    resolver = Resolver(Provider(matches, dependencies, asked.order, look_ahead), make_reporter())
+
+    def search(unsigned: Collection[NormalizedName] | None = None) -> _Found:
+        dependencies = Dependencies(
+            finder,
+            catalogue,
+            direct,
+            markers,
+            python,
+            with_dependencies=not options.no_deps,
+            ignore_requires_python=options.ignore_requires_python,
+            unsigned=unsigned,
+        )
+        provider = Provider(matches, dependencies, asked.order, look_ahead)
+        resolver = Resolver(provider, make_reporter())
+        try:
+            solution = resolver.resolve(asked.requirements, max_rounds=_MAX_ROUNDS)
+        except ResolutionImpossible as error:
+            causes = list(error.causes)
+            raise explain_conflict(causes, catalogue, asked.constraints, python) from None
+        except ResolutionTooDeep as error:
+            raise explain_too_deep(error.round_count) from None
+        return _Found(solution, dependencies)
+
     look_ahead(asked.requirements)
-    try:
-        result = resolver.resolve(asked.requirements, max_rounds=_MAX_ROUNDS)
-    except ResolutionImpossible as error:
-        raise explain_conflict(list(error.causes), catalogue, asked.constraints, python) from None
-    except ResolutionTooDeep as error:
-        raise explain_too_deep(error.round_count) from None
-    return make_plan(result, asked, environment, finder, catalogue, options)
+    found = search()
+    if catalogue.asks_index and (matches.unknown or found.dependencies.addresses):
+        wished, unknown = found, -1
+        while len(matches.unknown) > unknown:  # another release may need something else
+            unknown = len(matches.unknown)
+            wished = search(frozenset(matches.unknown))
+        over = passed_over(found.solution, wished.solution, wished.dependencies.left_out)
+        tell(over, asked, allowed=options.allow_older_releases)
+    return make_plan(found.solution, asked, environment, finder, catalogue, options)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A solution, and who has read what its candidates require."""
+
+    solution: Solution
+    dependencies: Dependencies

@@ -468,6 +468,11 @@ _OWN = Group(
             metavar="name",
         ),
         _flag(
+            "--allow-older-releases", "allow_older_releases",
+            "of what is named, too, an older release where the newest needs something that no "
+            "trusted repository has signed",
+        ),
+        _flag(
             "--unsafely-disable-package-verification", "unsafe",
             "run plain pip instead, with nothing verified",
         ),

@@ -161,6 +161,7 @@ def _common(values: argparse.Namespace) -> dict[str, Any]:
             formats=tuple(values.format_control),
             releases=tuple(values.release_control),
             prefer_binary=values.prefer_binary,
+            allow_older_releases=values.allow_older_releases,
         ),
         "places": Places(
             repository=values.repository,

@@ -57,6 +57,8 @@ class Choosing:
         formats: ``--no-binary`` and ``--only-binary``, each with its value.
         releases: ``--all-releases`` and ``--only-final``, each with its value.
         prefer_binary: An older wheel rather than a newer source distribution.
+        allow_older_releases: Of what is named, too, an older release where the newest needs
+            something that no trusted repository has signed.
     """
 
     prereleases: bool = False
@@ -67,6 +69,7 @@ class Choosing:
     formats: Pairs = ()
     releases: Pairs = ()
     prefer_binary: bool = False
+    allow_older_releases: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the user's own names: that counts as if the user had named it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from packaging.requirements import Requirement
@@ -52,6 +52,12 @@ class Dependencies:
         python: The target interpreter.
         with_dependencies: False with ``--no-deps``.
         ignore_requires_python: ``--ignore-requires-python``.
+        unsigned: Leave out what is required of these projects, and of addresses: nobody signs
+            them. None to leave out nothing.
+
+    Attributes:
+        left_out: What was left out, by who requires it.
+        addresses: Whether something requires an address that nobody signs.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Dependencies:
         *,
         with_dependencies: bool,
         ignore_requires_python: bool,
+        unsigned: Collection[NormalizedName] | None = None,
     ) -> None:
         self._finder = finder
         self._catalogue = catalogue
@@ -72,6 +79,9 @@ class Dependencies:
         self._python = python
         self._with_dependencies = with_dependencies
         self._ignore_requires_python = ignore_requires_python
+        self._unsigned = unsigned
+        self.left_out: dict[BaseCandidate, list[str]] = {}
+        self.addresses = False
 
     def of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
         """What the candidate requires in the target."""
@@ -102,8 +112,20 @@ class Dependencies:
                 )
             extras = candidate.extras & base.provided_extras
         for written in base.requires_dist:
-            if self._markers.apply(written.marker, extras):
-                yield from self._requirements(written, candidate)
+            if not self._markers.apply(written.marker, extras):
+                continue
+            for requirement in self._requirements(written, candidate):
+                if self._is_left_out(requirement):
+                    self.left_out.setdefault(base, []).append(str(written).partition(";")[0])
+                else:
+                    yield requirement
+
+    def _is_left_out(self, requirement: AnyRequirement) -> bool:
+        is_address = isinstance(requirement, UnsignedRequirement)
+        self.addresses = self.addresses or is_address
+        if self._unsigned is None:
+            return False
+        return is_address or requirement.project in self._unsigned
 
     def _requirements(
         self, written: Requirement, candidate: BaseCandidate | ExtrasCandidate

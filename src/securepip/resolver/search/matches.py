@@ -49,6 +49,9 @@ class Matches:
         constraints: The versions that constraints admit.
         linked: The constraints that name a path or URL: no other file of the project will do.
         prefers_installed: Whether what is installed for an identifier comes before newer versions.
+
+    Attributes:
+        unknown: The projects that were asked for, and that nobody knows.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Matches:
         self._constraints = constraints
         self._linked = linked
         self._prefers_installed = prefers_installed
+        self.unknown: set[NormalizedName] = set()
         self.satisfies = cache(_satisfies)
         """Whether a candidate will do for a requirement."""
 
@@ -200,6 +204,8 @@ class Matches:
             done.add(installed.version)
             installed = None
         files = self._catalogue.matching(template.project, specifier)
+        if not files and not self._catalogue.knows(template.project):
+            self.unknown.add(template.project)
         for at, offered in enumerate(files):
             if offered.version in done:
                 continue

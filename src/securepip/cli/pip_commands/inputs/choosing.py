@@ -35,5 +35,6 @@ def resolve_options(request: PipRequest) -> ResolveOptions:
         formats=formats,
         releases=releases,
         prefer_binary=choosing.prefer_binary,
+        allow_older_releases=choosing.allow_older_releases,
         find_links=request.places.find_links,
     )
