@@ -42,11 +42,17 @@ def test_it_may_name_projects_and_their_hashes(client: Machine, tmp_path: Path) 
         "--trusted-host packages.example.org",
         "-c file:///etc/hosts",
         "-r http://localhost:9/more.txt",
+        # What decides who speaks, which release is taken, or what a build is told.
+        "--index-url https://packages.example.org/simple/",
+        "--no-index",
+        "evil --config-settings=cmake.define.CMAKE_C_COMPILER_LAUNCHER=/bin/sh",
+        "--no-binary :all:",
+        "--only-final :all:",
+        "--pre",
+        "--no-require-hashes",
     ],
 )
-def test_it_may_not_name_addresses_or_what_is_on_this_machine(
-    client: Machine, tmp_path: Path, line: str
-) -> None:
+def test_it_may_name_nothing_else(client: Machine, tmp_path: Path, line: str) -> None:
     folder = tmp_path / "served"
     wheel = make_wheel(folder, "evil", "1.0")
     before = client.installed()

@@ -9,6 +9,7 @@ import pytest
 from tests.attacks.refusals import assert_explained, assert_refused
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel
 
 
@@ -69,3 +70,36 @@ def test_a_file_of_a_configured_folder_is_never_taken_in_silence(
     done = client.install("app", PIP_FIND_LINKS=str(tmp_path / "shared"))
     assert done.code == 0, done.err
     assert "app-9.0-py3-none-any.whl, local and not signed, for app; 2.0 is signed" in done.out
+
+
+def test_what_an_environment_says_of_itself_brings_no_unsigned_file(
+    client: Machine, tmp_path: Path
+) -> None:
+    make_wheel(tmp_path / "shared", "app", "9.0")
+    file = client.environment / "pip.conf"
+    file.write_text(f"[global]\nno-index = true\nfind-links = {tmp_path / 'shared'}\n")
+    done = client.install("app", PIP_CONFIG_FILE="")
+    assert done.code == 0, done.err
+    assert "app==2.0" in client.freeze()
+    assert f"Not obeying find-links = {tmp_path / 'shared'}" in done.out
+    # The attack: pip obeys it.
+    assert client.pip("install", "-U", "app", PIP_CONFIG_FILE="").code == 0
+    assert "app==9.0" in client.freeze()
+
+
+def test_neither_an_environment_nor_a_variable_chooses_which_repository_speaks(
+    client: Machine, tmp_path: Path
+) -> None:
+    strange = make_repository(
+        tmp_path / "strange", make_wheel(tmp_path / "built", "app", "99.0", files={"x.py": "evil"})
+    )
+    index = "https://packages.example.org/strange/"
+    words = ("--root-sha256", strange.root_sha256, "--index-url", index)
+    assert client.run("trust", "add", "strange", str(strange.folder), *words).code == 0
+    (client.environment / "pip.conf").write_text(f"[global]\nindex-url = {index}\n")
+    done = client.install("--dry-run", "app", PIP_CONFIG_FILE="", PIP_REPOSITORY="strange")
+    assert "Would install app-2.0 lib-1.0" in done.out, done.err
+    assert f"Not obeying index-url = {index}" in done.out
+    # Whoever names it on the command line gets it.
+    for named in (("--index-url", index), ("--repository", "strange")):
+        assert "Would install app-99.0" in client.install("--dry-run", "app", *named).out

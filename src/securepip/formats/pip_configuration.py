@@ -21,11 +21,14 @@ from securepip.errors import SecurepipError
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
 _FALSE = {"n", "no", "f", "false", "off", "0"}
 # `PIP_CONFIG_FILE` and these are no options of a command. Verification is switched off by the one
-# who runs the command, in so many words: never by a file or a variable that is left somewhere.
+# who runs the command, in so many words: never by a file or a variable that is left somewhere. Nor
+# is it decided there which of the trusted repositories speaks.
 _NO_OPTIONS = frozenset(
     {"version", "help", "config-file"}
-    | {"unsafely-disable-package-verification", "allow-older-releases"}
+    | {"unsafely-disable-package-verification", "allow-older-releases", "repository"}
 )
+PLACES = frozenset({"index-url", "pypi-url", "extra-index-url", "no-index", "find-links"})
+"""The options that say where distributions come from."""
 
 
 def read_pip_configuration(
@@ -33,6 +36,7 @@ def read_pip_configuration(
     prefix: str | None = None,
     environ: Mapping[str, str] = os.environ,
     isolated: bool = False,
+    of_prefix: bool = True,
 ) -> list[tuple[str, str]]:
     """What pip would take as the defaults of a command's options.
 
@@ -41,6 +45,7 @@ def read_pip_configuration(
         prefix: The environment whose own configuration counts; securepip's own by default.
         environ: The environment variables.
         isolated: Leave out variables and the user's own files (``--isolated``).
+        of_prefix: Whether the environment itself may say where distributions come from.
 
     Returns:
         Options' long names without dashes in front, and their values as written, the weakest
@@ -50,8 +55,11 @@ def read_pip_configuration(
         SecurepipError: A configuration file cannot be read, as with pip.
     """
     merged: dict[str, dict[str, str]] = {}
+    own = configuration_of(prefix or sys.prefix)
     for path in configuration_files(prefix or sys.prefix, environ, isolated=isolated):
         for section, values in _read(path).items():
+            if path == own and not of_prefix:
+                values = {name: value for name, value in values.items() if name not in PLACES}
             merged.setdefault(section, {}).update(values)
     variables = {
         option_of(name): value
@@ -65,6 +73,27 @@ def read_pip_configuration(
         # An empty value takes back what a weaker file says in the same section, and no more.
         if value and name not in _NO_OPTIONS
     ]
+
+
+def places_of_prefix(
+    *commands: str, prefix: str | None = None, environ: Mapping[str, str] = os.environ
+) -> list[tuple[str, str]]:
+    """What the environment's own file says of where distributions come from, as ``PLACES``.
+
+    Raises:
+        SecurepipError: It cannot be read.
+    """
+    own = configuration_of(prefix or sys.prefix)
+    if own not in configuration_files(prefix or sys.prefix, environ):
+        return []
+    sections = _read(own)
+    said = [pair for name in ("global", *commands) for pair in sections.get(name, {}).items()]
+    return [(name, value) for name, value in said if name in PLACES and value]
+
+
+def configuration_of(prefix: str) -> Path:
+    """The file in which an environment has its own configuration."""
+    return Path(prefix) / ("pip.ini" if os.name == "nt" else "pip.conf")
 
 
 def configuration_files(
@@ -81,7 +110,7 @@ def configuration_files(
         home = Path.home()
         files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
         files.append(_user_folder(home) / name)
-    files.append(Path(prefix) / name)
+    files.append(configuration_of(prefix))
     if named:
         files.append(Path(named))
     return files

@@ -32,7 +32,7 @@ from securepip.cli.pip_commands.requests import (
     Target,
 )
 from securepip.errors import UsageError
-from securepip.formats.pip_configuration import read_pip_configuration, to_flag
+from securepip.formats.pip_configuration import places_of_prefix, read_pip_configuration, to_flag
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]] | None:
@@ -65,7 +65,8 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     Returns:
         The values by the options' ``dest``; ``arguments``, the words that are no options; and
         ``configured_indexes``, what pip's configuration says of indexes: the first, perhaps "",
-        then the extra ones.
+        then the extra ones. What the target's own configuration says of them is not among these:
+        it is ``named_by_environment``.
 
     Raises:
         UsageError: The command line, or the configuration, is not valid, or asks for something
@@ -74,8 +75,9 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     """
     parser = _make_parser(f"securepip {command}", COMMANDS[command])
     first, _ = parser.parse_args([word for word in words if word not in ("-h", "--help")])
+    prefix = _prefix_of(first.python)
     configured = read_pip_configuration(
-        command, prefix=_prefix_of(first.python), isolated=first.isolated_mode
+        command, prefix=prefix, isolated=first.isolated_mode, of_prefix=False
     )
     indexes, configured = _without_places(configured)
     parser = _make_parser(f"securepip {command}", COMMANDS[command])
@@ -83,7 +85,11 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     values, arguments = parser.parse_args(list(words))
     _refuse(command, values)
     return argparse.Namespace(
-        **vars(values), arguments=arguments, debug=values.debug_mode, configured_indexes=indexes
+        **vars(values),
+        arguments=arguments,
+        debug=values.debug_mode,
+        configured_indexes=indexes,
+        named_by_environment=tuple(places_of_prefix(command, prefix=prefix)),
     )
 
 
@@ -170,6 +176,7 @@ def _common(values: argparse.Namespace) -> dict[str, Any]:
             no_index=values.no_index,
             find_links=tuple(values.find_links),
             configured=values.configured_indexes,
+            named_by_environment=values.named_by_environment,
         ),
         "builds": Builds(
             isolated=bool(values.build_isolation),

@@ -110,6 +110,8 @@ class Places:
         find_links: Folders, files and pages of links on this machine.
         configured: The index URLs of pip's configuration: the first, perhaps "", then the extra
             ones.
+        named_by_environment: What the target's own ``pip.conf`` says of where distributions come
+            from: options and values. An environment decides nothing about trust; it is only said.
     """
 
     repository: str | None = None
@@ -118,6 +120,7 @@ class Places:
     no_index: bool = False
     find_links: tuple[str, ...] = ()
     configured: tuple[str, ...] = ("",)
+    named_by_environment: Pairs = ()
 
 
 @dataclass(frozen=True)

@@ -185,24 +185,25 @@ def _read_file(
             into.add_options(name, number, options)
 
 
+# What a file from elsewhere may say besides a requirement. Everything else is refused: an option
+# that pip gets tomorrow, too.
+_FOR_REMOTE = frozenset({"hashes", "require_hashes", "requirements", "constraints"})
+
+
 def _check_remote(name: str, line: str, source: str, options: LineOptions) -> None:
-    """See that a file from elsewhere names projects, and nothing that no repository signs.
+    """See that a file from elsewhere names projects and hashes, and nothing else.
 
     Who sends it, or alters it on its way, must not choose files of this machine, nor vouch by a
-    hash of their own for what lies at an address.
+    hash of their own for what lies at an address, nor decide who speaks for a project or what is
+    told to a build. Other files of the same kind at the same place may be named.
 
     Raises:
-        RequirementError: It names something else.
+        RequirementError: It says something else.
     """
     here = urlsplit(name)
     nested = [urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)]
-    indexes = [options.index_url, *options.extra_index_urls]
-    if (
-        options.editables
-        or options.find_links
-        or options.trusted_hosts
-        or any(one is not None and not _is_remote(one) for one in indexes)
-        or any((one.scheme, one.netloc) != (here.scheme, here.netloc) for one in nested)
+    if any(value for option, value in vars(options).items() if option not in _FOR_REMOTE) or any(
+        (one.scheme, one.netloc) != (here.scheme, here.netloc) for one in nested
     ):
         raise _not_for_remote(line, source)
 
@@ -211,7 +212,8 @@ def _not_for_remote(line: str, source: str) -> RequirementError:
     return RequirementError(
         f"Invalid requirement: {line} (from {source})",
         meaning="A file that is not on this machine may name projects, versions and hashes. No "
-        "signature covers what it says, so it may not name addresses, folders or other hosts.",
+        "signature covers what it says, so it may say nothing else: no address, folder or index, "
+        "and no option.",
         remedy="Download it, look at it, and name the copy.",
     )
 

@@ -2,7 +2,7 @@
 
 Rule: an index URL stands for a trusted repository; or it is a folder of this machine that the
 user names for this command, theirs as a ``--find-links`` folder is; or it is refused. None of
-them is left out in silence.
+them is left out in silence. What an environment says of itself decides nothing here.
 """
 
 from __future__ import annotations
@@ -117,15 +117,21 @@ class Indexes:
         return tuple(url for url in urls if url and not _is_local(url))
 
     def say_where(self) -> None:
-        """Where is looked, as pip says it, if it is not where is always looked."""
+        """Where is looked, as pip says it, if it is not where is always looked; and where not."""
+        from securepip.errors import redact
+
+        for option, value in self.places.named_by_environment:
+            shown = " ".join(map(redact, value.split()))
+            console.say(
+                f"Not obeying {option} = {shown}, which the environment's own pip.conf says: name "
+                f"it on the command line (--{option}) if you want it."
+            )
         indexes, links = self.named, (*self.places.find_links, *self.said.find_links)
         if self.none:
             console.say("Ignoring indexes: all, and the trusted repositories", level=1)
             indexes = ()
         if not (indexes or links):
             return
-        from securepip.errors import redact
-
         for url in indexes:
             if ":" not in url and not Path(url).exists():
                 console.warn(f'The index url "{url}" seems invalid, please provide a scheme.')
