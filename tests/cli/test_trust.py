@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
-from tests.support.repositories import MadeRepository
+from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
 
@@ -109,3 +109,41 @@ def test_one_of_several_repositories_can_be_asked_alone(
     unknown = client.install("--repository", "third", "app")
     assert unknown.code == 2
     assert "there are: made, second" in unknown.err
+
+
+def test_a_repository_that_is_trusted_already_is_confirmed_or_gets_more_index_urls(
+    machine: Machine, made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    add = ("trust", "add", "made", hostile.url)
+    root = ("--root-sha256", made.root_sha256)
+    one, two, three = (f"https://packages.example.org/{n}/simple/" for n in (1, 2, 3))
+    assert machine.run(*add, *root, "--index-url", one, "--index-url", two).code == 0
+    state = (tmp_path / "data" / "trust" / "made" / "metadata" / "timestamp.json").read_bytes()
+    done = machine.run(*add, *root)
+    assert (done.code, done.out) == (0, "Trusted already: made, with this root.\n")
+    assert machine.run(*add, *root, "--index-url", three).code == 0
+    shown = machine.run("trust", "show", "made").out
+    assert re.findall(r"Index URL: +(\S+)", shown) == [one, two, three]
+    for url in (one, two, three):
+        assert machine.install("--dry-run", "--index-url", url, "app").code == 0
+    # What was seen stays: the same repository in an older state is refused.
+    made.add(make_wheel(tmp_path / "new", "app", "3.0"))
+    assert machine.run(*add, *root).code == 0
+    hostile.alter(r"metadata/timestamp.json", lambda data: state)
+    done = machine.run(*add, *root, "--index-url", "https://packages.example.org/4/simple/")
+    assert done.code == 3
+    assert "/4/simple/" not in machine.run("trust", "show", "made").out
+
+
+def test_another_repository_does_not_take_the_place_of_one_that_is_trusted(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    machine.trust(made, str(made.folder))
+    other = make_repository(tmp_path / "other", make_wheel(tmp_path / "built", "app", "9.0"))
+    words = ("trust", "add", "made", str(other.folder), "--root-sha256", other.root_sha256)
+    done = machine.run(*words)
+    assert done.code == 2
+    assert "has another root" in done.err
+    assert "trust remove made" in done.err
+    assert machine.install("--dry-run", "app").out.endswith("Would install app-2.0 lib-1.0\n")

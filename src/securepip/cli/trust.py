@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -61,7 +61,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     )
     add.add_argument(
         "--index-url", action="append", default=[], metavar="URL",
-        help="an index URL that stands for this repository",
+        help="an index URL that stands for this repository, as in requirements files and pip.conf; "
+        "may be given several times",
     )  # fmt: skip
     add.set_defaults(run=_add)
 
@@ -118,10 +119,10 @@ def _refresh(arguments: argparse.Namespace) -> int:
 
 
 def add(request: TrustAddRequest) -> int:
-    """Believe a repository from now on.
+    """Believe a repository from now on; of one that is believed already, say where it is now.
 
     Raises:
-        UsageError: There is no root to start from.
+        UsageError: There is no root to start from, or the repository of that name has another.
         SecurepipError: The repository is not what the root says, or the name is taken.
     """
     from securepip.trust import TrustedRepository, find_root, parse_location, parse_root
@@ -135,6 +136,9 @@ def add(request: TrustAddRequest) -> int:
     else:
         raise _no_root(request)
     version = parse_root(root)
+    known = {one.name: one for one in _store().read().repositories}.get(request.name)
+    if known is not None:
+        return _change(known, root, location, request.index_urls, transport)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "metadata"
         candidate = TrustedRepository(request.name, location, root, state)
@@ -148,6 +152,45 @@ def add(request: TrustAddRequest) -> int:
             shutil.copytree(state, added.state, symlinks=True)
     console.say(f"Trusted from now on: {request.name}, starting from its root version {version}.")
     return 0
+
+
+def _change(
+    known: TrustedRepository,
+    root: bytes,
+    location: str,
+    index_urls: Sequence[str],
+    transport: Transport,
+) -> int:
+    """Confirm a repository that is believed already, at this location, with more index URLs.
+
+    What was seen of it is kept: it is refused where it is older than that, or another.
+    """
+    if root not in _roots_of(known):
+        raise UsageError(
+            f"a trusted repository is called {known.name!r} already, and has another root",
+            meaning="Two repositories have different roots. One has new roots too, but their chain "
+            "begins with the one that this machine started from.",
+            remedy=f"Remove it first: `securepip trust remove {known.name}`. Or choose another "
+            "name.",
+        )
+    now = tuple(dict.fromkeys((*known.index_urls, *index_urls)))
+    changed = replace(known, location=location, index_urls=now)
+    try:
+        _refresh_one(changed, transport)
+    except RepositoryUnavailableError as error:
+        console.warn(f"{error.what}\nIt could not be asked.")
+    if changed == known:
+        console.say(f"Trusted already: {known.name}, with this root.")
+        return 0
+    _store().change_addresses(known.name, location, now)
+    console.say(f"Trusted already: {known.name}, with this root. What you say of it now counts.")
+    return 0
+
+
+def _roots_of(known: TrustedRepository) -> tuple[bytes, ...]:
+    """The root that a repository is trusted from, and the one that was last seen of it."""
+    last = known.state / "root.json"
+    return (known.root, *([last.read_bytes()] if last.is_file() else []))
 
 
 def _no_root(request: TrustAddRequest) -> UsageError:

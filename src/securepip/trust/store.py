@@ -12,7 +12,7 @@ import fnmatch
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -288,9 +288,20 @@ class TrustStore:
         Raises:
             UsageError: There is no repository of that name.
         """
+        self._change(name, lambda known: replace(known, first_use=first_use))
+
+    def change_addresses(self, name: str, location: str, index_urls: tuple[str, ...]) -> None:
+        """Say anew where a repository is, and which index URLs stand for it.
+
+        Raises:
+            UsageError: There is no repository of that name.
+        """
+        self._change(name, lambda known: replace(known, location=location, index_urls=index_urls))
+
+    def _change(self, name: str, change: Callable[[TrustedRepository], TrustedRepository]) -> None:
         with self._changing():
             trust = self.read()
-            changed = replace(trust.named(name), first_use=first_use)
+            changed = change(trust.named(name))
             repositories = tuple(
                 changed if repository.name == name else repository
                 for repository in trust.repositories
