@@ -122,6 +122,20 @@ def test_a_time_without_a_zone_is_in_utc(environment: TargetEnvironment, tmp_pat
     assert file.upload_time == datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
+def test_a_folder_inside_an_archive_may_have_any_name(
+    environment: TargetEnvironment, tmp_path: Path
+) -> None:
+    place = tmp_path / "pylock.toml"
+    place.write_text(
+        f'{HEAD}[[packages]]\nname = "app"\n[packages.archive]\nsubdirectory = "my & pkg; x"\n'
+        f'path = "app-1.0.tar.gz"\nhashes = {{ sha256 = "{"0" * 64}" }}\n'
+    )
+    (asked,) = read_locks([str(place)], environment).requirements
+    assert asked.link is not None
+    assert asked.link.subdirectory == "my & pkg; x"
+    assert asked.marker is None
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -14,6 +14,7 @@ from securepip.resolver import (
     ConfigSettings,
     Plan,
     ResolveOptions,
+    parse_editable,
     read_requirements,
     resolve,
 )
@@ -324,3 +325,16 @@ class TestChoosing:
         index.add("web", "1.0", requires_python="<3")
         chosen = _choose("web", index=index, options=ResolveOptions(ignore_requires_python=True))
         assert pins(chosen) == ["web==1.0"]
+
+
+@pytest.mark.parametrize("written", ["file:sub/x#egg=x", "file:./sub/x#egg=x", "sub/x"])
+def test_a_folder_that_is_named_from_here_is_recorded_as_it_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    folder = tmp_path / "sub" / "x"
+    folder.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    link = parse_editable(written).link
+    assert link is not None
+    assert (link.url, link.path) == (folder.as_uri(), folder)

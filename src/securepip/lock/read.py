@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from packaging.markers import Environment
 from packaging.pylock import (
@@ -344,7 +344,7 @@ def _direct(
         return parse_editable(text, lock) if source.editable else parse_requirement(text, lock)
     url = _url_of(lock, source.path, source.url)
     if source.subdirectory:
-        url += f"{'&' if '#' in url else '#'}subdirectory={source.subdirectory}"
+        url += f"{'&' if '#' in url else '#'}subdirectory={quote(source.subdirectory)}"
     hashes = _strongest(package.name, _lower(source.hashes), lock)
     return parse_requirement(f"{package.name} @ {url}", lock, hashes)
 
