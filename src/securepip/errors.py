@@ -95,6 +95,10 @@ class FormatError(SecurepipError):
     """A page, a file name, a path or a metadata file is not of the form its specification asks."""
 
 
+class BrokenDistributionError(FormatError):
+    """A wheel or sdist cannot be read as one: it is damaged, or was never one."""
+
+
 class RepositoryUnavailableError(SecurepipError):
     """A trusted repository did not answer, or what it answers has expired."""
 

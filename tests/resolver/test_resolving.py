@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName, canonicalize_name
 
-from securepip.errors import ResolutionError, VerificationError
-from securepip.formats.page import ProjectPage
+from securepip.errors import BrokenDistributionError, ResolutionError, VerificationError
+from securepip.formats.page import PageFile, ProjectPage
 from securepip.index.types import AnyFile
 from securepip.resolver import (
     ConfigSettings,
@@ -170,6 +170,23 @@ def test_a_dependency_at_an_address_rules_out_its_release() -> None:
     index.add("web", "1.0", ["base"])
     allowed = ResolveOptions(allow_older_releases=True)
     assert pins(plan(index, "web", options=allowed)) == ["base==1.0", "web==1.0"]
+
+
+def test_a_signed_wheel_that_is_none_stops_the_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = FakeIndex()
+    index.add("web", "1.0")
+    broken = index.add("web", "2.0")
+    read = index.core_metadata
+
+    def core_metadata(project: NormalizedName, file: PageFile) -> bytes:
+        if file is broken:
+            raise BrokenDistributionError(f"{file.filename} is not a readable archive")
+        return read(project, file)
+
+    monkeypatch.setattr(index, "core_metadata", core_metadata)
+    with pytest.raises(BrokenDistributionError, match=r"(?s)web-2\.0.*not taken in its place"):
+        plan(index, "web")
+    assert pins(plan(index, "web!=2.0")) == ["web==1.0"]
 
 
 def test_a_release_with_invalid_metadata_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:

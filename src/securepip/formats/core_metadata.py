@@ -24,7 +24,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from securepip.errors import FormatError
+from securepip.errors import BrokenDistributionError, FormatError
 from securepip.formats.distribution import WHEEL_SUFFIX
 
 if TYPE_CHECKING:
@@ -201,7 +201,9 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
         filename: Its distribution name, where ``path`` has another (a store's).
 
     Raises:
-        FormatError: It is not a readable wheel or sdist, or has not exactly one metadata file.
+        BrokenDistributionError: It is not a readable wheel or sdist, or has not exactly one
+            metadata file.
+        FormatError: That is larger than any.
     """
     filename = filename or path.name
     try:
@@ -209,19 +211,20 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
             return _read_wheel(path, filename)
         return _read_sdist(path, filename)
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+        raise BrokenDistributionError(f"{filename} is not a readable archive: {error}") from None
 
 
 def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
     """As ``read_core_metadata`` for a wheel that may also be a seekable stream.
 
     Raises:
-        FormatError: It is not a readable wheel, or has not exactly one metadata file.
+        BrokenDistributionError: It is not a readable wheel, or has not exactly one metadata file.
+        FormatError: That is larger than any.
     """
     try:
         return _read_wheel(wheel, filename)
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+        raise BrokenDistributionError(f"{filename} is not a readable archive: {error}") from None
 
 
 def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
@@ -236,22 +239,24 @@ def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
         ]
         own = [n for n in names if canonicalize_name(n).startswith(f"{project}-")]
         if len(names) == 1 and not own:
-            raise FormatError(
+            raise BrokenDistributionError(
                 f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
                 f"does not start with {project!r}"
             )
         if len(set(own)) != 1:
-            raise FormatError(f"{filename} has {len(own)} METADATA files of its own, not one")
+            raise BrokenDistributionError(
+                f"{filename} has {len(own)} METADATA files of its own, not one"
+            )
         # Some tools write a member twice. Of two with one name pip reads the last.
         listed = [info for info in archive.infolist() if info.filename == own[0]]
         if len(listed) > _MAX_COPIES:
-            raise FormatError(f"{filename} has METADATA {len(listed)} times")
+            raise BrokenDistributionError(f"{filename} has METADATA {len(listed)} times")
         read = set()
         for info in listed:
             with archive.open(info) as member:
                 read.add(_read_bounded(member, filename))
         if len(read) != 1:
-            raise FormatError(f"{filename} has METADATA twice, with different contents")
+            raise BrokenDistributionError(f"{filename} has METADATA twice, with different contents")
         return read.pop()
 
 

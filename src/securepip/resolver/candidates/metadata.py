@@ -12,13 +12,19 @@ from itertools import islice
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError, RequirementError, ResolutionError, VerificationError
+from securepip.errors import (
+    BrokenDistributionError,
+    FormatError,
+    RequirementError,
+    ResolutionError,
+    VerificationError,
+)
 from securepip.formats.core_metadata import (
     CoreMetadata,
     parse_core_metadata,
     read_core_metadata,
 )
-from securepip.formats.distribution import Kind
+from securepip.formats.distribution import WHEEL_SUFFIX, Kind
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserFile
 from securepip.resolver.candidates.places import LocalFile
@@ -137,7 +143,11 @@ class MetadataReader:
     def _stated_metadata(
         self, project: NormalizedName, file: PageFile | LocalFile
     ) -> tuple[bytes, CoreMetadata | None, str]:
-        """What a distribution says of itself; else why that is of no use."""
+        """What a distribution says of itself; else why that is of no use.
+
+        Raises:
+            BrokenDistributionError: It is called a wheel, and is none.
+        """
         try:
             if isinstance(file, LocalFile):
                 raw = read_core_metadata(file.path, file.filename)
@@ -145,6 +155,14 @@ class MetadataReader:
                 raw = self._index.core_metadata(project, file)
             return raw, parse_core_metadata(raw), ""
         except FormatError as error:
+            is_wheel = file.filename.endswith(WHEEL_SUFFIX)
+            if is_wheel and isinstance(error, BrokenDistributionError):
+                raise BrokenDistributionError(
+                    error.what,
+                    meaning="It cannot be the wheel that its name says. An older release is not "
+                    "taken in its place: whoever breaks a release would choose that one.",
+                    remedy="Tell those who publish it, or exclude that version.",
+                ) from None
             return b"", None, error.what
 
     def _build_metadata(
