@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from securepip.formats.digests import sha256_of
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
 
@@ -34,14 +37,17 @@ def test_a_hash_that_was_not_signed_is_a_failed_verification(client: Machine, lo
     assert client.freeze() == []
 
 
-def test_a_lock_without_a_sha256_is_refused_because_pages_sign_no_other(
-    client: Machine, locked: Path
+@pytest.mark.parametrize("right", [True, False])
+def test_another_hash_than_sha256_is_compared_with_the_signed_bytes(
+    client: Machine, made: MadeRepository, locked: Path, right: bool
 ) -> None:
+    (app,) = (made.folder / "packages" / "app").glob("app-2.0-py3-none-any.whl")
     sha256 = locked.read_text().split('sha256 = "')[1][:64]
-    done = client.install("-r", changed(locked, f'sha256 = "{sha256}"', f'sha512 = "{"0" * 128}"'))
-    assert done.code == 1
-    assert "has no sha256 hash" in done.err
-    assert client.freeze() == []
+    sha512 = hashlib.sha512(app.read_bytes()).hexdigest() if right else "0" * 128
+    done = client.install("-r", changed(locked, f'sha256 = "{sha256}"', f'sha512 = "{sha512}"'))
+    assert done.code == (0 if right else 3), done.err
+    assert client.freeze() == (["app==2.0", "lib==1.0"] if right else [])
+    assert right or "Expected sha512 00000" in done.err
 
 
 def test_a_size_that_was_not_signed_is_a_failed_verification(client: Machine, locked: Path) -> None:
@@ -104,23 +110,51 @@ def test_an_archive_needs_the_hash_that_the_lock_gives(client: Machine, tmp_path
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "why"),
     [
-        'directory = { path = "project" }',
-        'archive = { path = "/etc/mine-1.0.tar.gz", hashes = { sha256 = "00" } }',
-        'archive = { url = "file:///etc/mine-1.0.tar.gz", hashes = { sha256 = "00" } }',
-        'sdist = { path = "file:///etc/mine-1.0.tar.gz", hashes = { sha256 = "00" } }',
-        'sdist = { url = "file:///etc/mine-1.0.tar.gz", hashes = { sha256 = "00" } }',
+        ('directory = { path = "{folder}" }', "no repository signs it"),
+        ('archive = { path = "{wheel}", {hashes} }', "no repository signs it"),
+        ('archive = { url = "file://{wheel}", {hashes} }', "no repository signs it"),
+        ('wheels = [{ name = "{name}", url = "file://{wheel}", {hashes} }]', "on this machine"),
+        ('wheels = [{ name = "{name}", url = "FILE:{wheel}", {hashes} }]', "on this machine"),
+        ('wheels = [{ name = "{name}", path = "file://{wheel}", {hashes} }]', "its location"),
+        ('wheels = [{ name = "{name}", path = "{wheel}", {hashes} }]', "its location"),
+        ('wheels = [{ name = "{name}", path = "//localhost{wheel}", {hashes} }]', "its location"),
     ],
 )
 def test_a_lock_from_elsewhere_chooses_nothing_on_this_machine(
-    client: Machine, hostile: HostileServer, source: str
+    client: Machine, hostile: HostileServer, tmp_path: Path, source: str, why: str
 ) -> None:
+    wheel = make_wheel(tmp_path / "links", "mine", "1.0")
+    hashes = f'hashes = {{ sha256 = "{sha256_of(wheel.read_bytes())}" }}'
+    for mark, value in (
+        ("{folder}", str(wheel.parent)),
+        ("{wheel}", str(wheel)),
+        ("{name}", wheel.name),
+        ("{hashes}", hashes),
+    ):
+        source = source.replace(mark, value)
     hostile.alter("pylock.toml", lambda data: entry("mine", source).encode())
     done = client.install("-r", f"{hostile.url}pylock.toml")
     assert done.code == 1
     assert "pylock" in done.err
-    assert "securepip itself failed" not in done.err
+    assert why in done.err
+    assert client.version_of("mine") is None
+
+
+def test_a_path_in_a_lock_from_elsewhere_is_there_too_and_must_be_signed(
+    client: Machine, hostile: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same path on this machine, from where the user stands, is not what it means."""
+    wheel = make_wheel(tmp_path / "links", "mine", "1.0")
+    monkeypatch.chdir(wheel.parent)
+    hashes = f'hashes = {{ sha256 = "{sha256_of(wheel.read_bytes())}" }}'
+    source = f'wheels = [{{ name = "{wheel.name}", path = "{wheel.name}", {hashes} }}]'
+    hostile.alter("pylock.toml", lambda data: entry("mine", source).encode())
+    done = client.install("-r", f"{hostile.url}pylock.toml")
+    assert done.code == 1
+    assert "No trusted repository knows mine-1.0" in done.err
+    assert client.version_of("mine") is None
 
 
 def test_only_what_the_markers_and_the_python_admit_is_installed(

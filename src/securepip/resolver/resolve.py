@@ -71,7 +71,12 @@ def resolve(
     options = requirements.options(options)
     wanted = [one for one in requirements.requirements if is_meant(one, markers)]
     limits = [one for one in requirements.constraints if markers.apply(one.marker)]
-    hashes = HashRules(wanted, limits, required=options.require_hashes)
+    hashes = HashRules(
+        wanted,
+        limits,
+        required=options.require_hashes,
+        fetch=lambda project, file: index.fetch([(project, file)])[0].path,
+    )
     ranking, narrator = FileRanking(environment, options), Narrator()
     catalogue = Catalogue(environment, index, ranking, hashes, options)
     settings = {

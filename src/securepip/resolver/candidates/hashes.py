@@ -8,11 +8,13 @@ Source: pip's documentation, "Hash-checking Mode".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import RequirementError, ResolutionError, VerificationError
+from securepip.errors import ResolutionError, VerificationError
 from securepip.formats.page import PageFile
 from securepip.index.types import UserFile
 from securepip.resolver.candidates.graph import SpecifierRequirement
@@ -27,6 +29,7 @@ class HashRules:
         requirements: Those that apply to the target.
         constraints: Those that apply to the target.
         required: Whether a project without a hash is an error.
+        fetch: Gives the bytes of a signed file, where a hash is named that its page does not sign.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class HashRules:
         constraints: Sequence[UserRequirement] = (),
         *,
         required: bool,
+        fetch: Callable[[NormalizedName, PageFile], Path],
     ) -> None:
         self._required = required
+        self._fetch = fetch
         self._allowed: dict[NormalizedName, frozenset[str]] = {}
         self._required_hashes: dict[NormalizedName, frozenset[str]] = {}
         for one in requirements:
@@ -60,12 +65,12 @@ class HashRules:
 
         Raises:
             ResolutionError: Hashes are required and the project has none, or no pinned version.
-            RequirementError: The signed page knows no hash of the kind that the user named.
+            SecurepipError: Its bytes are needed, and cannot be fetched.
             VerificationError: It has another hash than those that the user named.
         """
         allowed = self.allowed(project)
         if allowed:
-            self._compare(file, allowed, _quoted(asked_by))
+            _compare(file, partial(self._path_of, project, file), allowed, _quoted(asked_by))
         elif project in self._required_hashes:
             # Lines that name different hashes: nothing has them all.
             asked = self._required_hashes[project]
@@ -85,7 +90,10 @@ class HashRules:
             # As in pip: what a dependency says of itself is no hash that the user gave.
             raise _without_hash(f"{asked.text} --hash=sha256:{file.sha256}")
         if asked.acceptable:
-            self._compare(file, asked.acceptable, asked.text)
+            _compare(file, lambda: file.path, asked.acceptable, asked.text)
+
+    def _path_of(self, project: NormalizedName, file: PageFile | UserFile) -> Path:
+        return file.path if isinstance(file, UserFile) else self._fetch(project, file)
 
     def check_directory(self, asked: UserRequirement) -> None:
         """See that a folder may be used: it has no hash.
@@ -105,21 +113,21 @@ class HashRules:
             f"\n    {asked.text}"
         )
 
-    def _compare(self, file: PageFile | UserFile, allowed: frozenset[str], asked: str) -> None:
-        kinds = {one.partition(":")[0] for one in allowed}
-        if isinstance(file, UserFile):
-            found, _ = hashes_of(file.path, kinds)
-        elif kinds and "sha256" not in kinds:
-            raise RequirementError(
-                f"{asked} has no sha256 hash.",
-                meaning="Signed pages name files by their sha256 alone, so no other can be "
-                "compared.",
-                remedy="Add --hash=sha256:… (pip-compile and `pip hash` write these).",
-            )
-        else:
-            found = frozenset({f"sha256:{file.sha256}"})
-        if not found & allowed:
-            raise mismatch(file.filename, found, allowed, asked)
+
+def _compare(
+    file: PageFile | UserFile, path: Callable[[], Path], allowed: frozenset[str], asked: str
+) -> None:
+    """See that a file has one of the hashes that it may have.
+
+    A signed page names files by their sha256 alone; whoever hands out the bytes has compared that.
+    What the user names otherwise is compared with the bytes here.
+    """
+    kinds = {one.partition(":")[0] for one in allowed}
+    found = {f"sha256:{file.sha256}"} if "sha256" in kinds else set()
+    if not found & allowed and kinds - {"sha256"}:
+        found |= hashes_of(path(), kinds - {"sha256"})[0]
+    if not found & allowed:
+        raise mismatch(file.filename, frozenset(found), allowed, asked)
 
 
 def mismatch(
