@@ -19,7 +19,7 @@ from securepip.errors import (
 )
 from securepip.formats.digests import Sha256
 from securepip.transport import Transport, TransportOptions
-from securepip.trust import TrustStore, find_root, parse_location, parse_root
+from securepip.trust import Assignment, Trust, TrustStore, find_root, parse_location, parse_root
 from tests.support.hostile import serve_hostile
 from tests.support.repositories import make_repository
 
@@ -165,3 +165,40 @@ def test_two_that_add_at_the_same_time_are_both_believed(tmp_path: Path) -> None
     for thread in threads:
         thread.join()
     assert len(TrustStore(tmp_path / "trust").read().repositories) == 8
+
+
+COMPANY, PUBLIC, OTHER = "company", "public", "other"
+FREE = tuple(Assignment(("*",), (name,)) for name in (COMPANY, PUBLIC, OTHER))
+
+
+def asked(mapping: tuple[Assignment, ...], limit: list[str], project: str) -> list[tuple[str, ...]]:
+    trust = Trust((), mapping).limited_to(limit)
+    return [each.repositories for each in trust.assigned(canonicalize_name(project))]
+
+
+def test_an_option_chooses_and_orders_what_is_bound_to_no_project() -> None:
+    assert asked(FREE, [OTHER, PUBLIC], "app") == [(OTHER,), (PUBLIC,)]
+    either = Assignment(("*",), (COMPANY, PUBLIC))
+    assert asked((either,), [PUBLIC], "app") == [(PUBLIC,)]
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        Assignment(("*/internal*/*",), (COMPANY,), terminating=True),
+        Assignment(("*/internal*/*",), (COMPANY,)),
+        Assignment(("*",), (COMPANY, OTHER), threshold=2),
+        Assignment(("*",), (COMPANY, OTHER), terminating=True, threshold=2),
+    ],
+    ids=["terminating", "certain projects", "agreement", "terminating agreement"],
+)
+@pytest.mark.parametrize("limit", [[PUBLIC], [PUBLIC, OTHER], [OTHER, PUBLIC, COMPANY]])
+def test_no_option_hands_a_bound_project_to_another_repository(
+    bound: Assignment, limit: list[str]
+) -> None:
+    first = asked((bound, *FREE), limit, "internal")
+    assert first[0] == bound.repositories
+    assert len(first) == (1 if bound.terminating else 1 + len(limit))
+    # Nor is one that comes after it asked before it, though the option names it first.
+    middle = asked((FREE[0], bound, *FREE[1:]), [PUBLIC, COMPANY], "internal")
+    assert middle[:2] == [(COMPANY,), bound.repositories]

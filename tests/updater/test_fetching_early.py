@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.errors import VerificationError
 from securepip.transport import Transport, TransportOptions
+from securepip.updater import fetcher
+from securepip.updater.checked import CheckedUpdater
 from securepip.updater.session import Session
 from tests.support.hostile import HostileServer
 from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
 
 PIECE = b"x" * (1 << 16)
 
@@ -35,3 +39,99 @@ def test_an_endless_role_is_read_no_further_than_the_snapshot_says(
         session.target("simple/app/index.json")
     # What the two ends of the connection hold on the way is more than what is read.
     assert sum(sent) < 16 << 20
+
+
+def test_no_more_is_asked_for_early_than_anybody_needs(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "EARLY_FILES", 20)
+    hostile.alter("metadata/.*", lambda data: b"x")
+    patient = fetcher.Fetcher(Transport(TransportOptions(retries=0)))
+    urls = [f"{hostile.url}metadata/{number}" for number in range(30)]
+    for url in urls:
+        patient.warm(url, 1)
+    assert sum(patient.warmed(url) == b"x" for url in urls) == 20
+    assert len(hostile.seen) == 20
+    # What was asked for makes room.
+    assert all(patient.download_bytes(url, 1) == b"x" for url in urls)
+    assert len(hostile.seen) == 30
+
+
+def test_a_long_file_of_no_announced_length_is_fetched_when_it_is_asked_for(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "UNANNOUNCED_BYTES", 1_000)
+    hostile.alter("metadata/x", lambda data: b"x" * 3_000)
+    patient = fetcher.Fetcher(Transport(TransportOptions(retries=0)))
+    patient.warm(f"{hostile.url}metadata/x", None)
+    assert patient.warmed(f"{hostile.url}metadata/x") is None
+    assert patient.download_bytes(f"{hostile.url}metadata/x", 3_000) == b"x" * 3_000
+
+
+def test_the_snapshot_of_a_session_is_the_one_that_it_verified(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    root = made.root.read_bytes()
+
+    def session() -> Session:
+        transport = Transport(TransportOptions(retries=0))
+        return Session("made", f"{hostile.url}metadata/", tmp_path / "state", transport, root)
+
+    first = session()
+    refreshed = Updater.refresh
+
+    def overtaken(updater: Updater) -> None:
+        refreshed(updater)
+        monkeypatch.setattr(Updater, "refresh", refreshed)
+        # As soon as the lock is free, another process brings the folder to a later moment.
+        made.add(make_wheel(tmp_path / "built", "lib", "2.0"))
+        CheckedUpdater.refresh(
+            CheckedUpdater(
+                tmp_path / "state",
+                f"{hostile.url}metadata/",
+                fetcher.Fetcher(Transport(TransportOptions(retries=0))),
+                UpdaterConfig(),
+                root,
+            )
+        )
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        before = made.repository.roles()
+        name = before.bin_of("packages/lib/lib-2.0-py3-none-any.whl")
+        version = before.meta(name).version
+        monkeypatch.setattr(Updater, "refresh", overtaken)
+        first.refresh()
+    assert made.repository.roles().meta(name).version > version
+    assert first.role_version(name) == version
+    assert first.role("bins") is None  # no look-up of this session has met it yet
+    later = session()
+    assert later.target("packages/lib/lib-2.0-py3-none-any.whl") is not None
+    assert later.role(name) is not None
+    # Each goes by its own moment, whichever of them the folder has by now.
+    assert first.target("packages/lib/lib-2.0-py3-none-any.whl") is None
+    role = first.role(name)
+    assert role is not None
+    assert role.signed.version == version
+    assert later.role(name) is None
+
+
+def test_a_python_tuf_that_loads_roles_past_the_checks_is_not_used(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Updater._load_targets
+    monkeypatch.setattr(
+        Updater,
+        "refresh",
+        lambda updater: (
+            updater._load_root(),
+            updater._load_timestamp(),
+            updater._load_snapshot(),
+            original(updater, "targets", "root"),
+        ),
+    )
+    transport = Transport(TransportOptions(retries=0))
+    root = made.root.read_bytes()
+    session = Session("made", f"{hostile.url}metadata/", tmp_path / "state", transport, root)
+    with pytest.raises(VerificationError, match="loads roles in another way"):
+        session.refresh()

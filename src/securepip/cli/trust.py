@@ -77,6 +77,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
         one.add_argument("name", metavar="NAME")
         one.set_defaults(run=run)
 
+    forgetting = verbs.add_parser("forget", help="accept that a project is gone from one")
+    forgetting.add_argument("name", metavar="NAME")
+    forgetting.add_argument("projects", nargs="+", metavar="PROJECT")
+    forgetting.set_defaults(run=_forget)
+
     refresh = verbs.add_parser("refresh", help="fetch what is new from all, or from those named")
     refresh.add_argument("names", nargs="*", metavar="NAME")
     refresh.set_defaults(run=_refresh)
@@ -112,6 +117,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _remove(arguments: argparse.Namespace) -> int:
     return remove(arguments.name)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    return forget(arguments.name, arguments.projects)
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
@@ -262,6 +271,24 @@ def remove(name: str) -> int:
     """Stop believing one."""
     _store().remove(name)
     console.say(f"No longer trusted: {name}.")
+    return 0
+
+
+def forget(name: str, projects: Sequence[str]) -> int:
+    """Forget that projects were seen in a repository: its operator has removed them."""
+    from securepip.formats.layout import parse_project
+    from securepip.updater.seen import Seen
+
+    seen = Seen(_store().read().named(name).state)
+    try:
+        normalized = [parse_project(project) for project in projects]
+    except FormatError as error:
+        raise UsageError(error.what) from None
+    for project in normalized:
+        if seen.forget(project):
+            console.say(f"{project} may be gone from {name}, or come from another repository.")
+        else:
+            console.say(f"{project} was not seen in {name}: nothing to forget.")
     return 0
 
 

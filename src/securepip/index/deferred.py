@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from securepip.formats.page import PageFile, ProjectPage
+    from securepip.index.received import Progress
     from securepip.index.types import VerifiedFile
-    from securepip.index.verified import Progress, VerifiedIndex
+    from securepip.index.verified import VerifiedIndex
 
 
 class DeferredIndex:

@@ -76,6 +76,15 @@ class Assignment:
         target = page_target(project)
         return any(fnmatch.fnmatchcase(target, pattern) for pattern in self.paths)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it binds no project: it is what ``trust add`` writes for a new repository."""
+        return self.paths == ("*",) and not self.terminating and self.threshold == 1
+
+    def limited_to(self, names: Sequence[str]) -> list[Assignment]:
+        """The same with only these repositories, each by itself; of a free assignment."""
+        return [replace(self, repositories=(one,)) for one in names if one in self.repositories]
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -86,11 +95,13 @@ class Trust:
         mapping: The TAP 4 mapping, the first entry first.
         any_index: The rules by which an index that nobody here has named yet is believed at first
             sight; None where such an index is refused.
+        limit: The repositories that an option names, in this order (``limited_to``); None for all.
     """
 
     repositories: tuple[TrustedRepository, ...] = ()
     mapping: tuple[Assignment, ...] = ()
     any_index: FirstUseRules | None = None
+    limit: tuple[str, ...] | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -158,21 +169,13 @@ class Trust:
         return self.for_index(named) or self.named(named)
 
     def limited_to(self, names: Sequence[str]) -> Trust:
-        """The same, with only these repositories, asked in this order.
+        """The same, where only these repositories speak for what is bound to none, in this order.
 
-        A project that is bound to one repository (a terminating assignment) stays with it: an
-        option must not hand it to another.
+        What the user has written of certain projects stays as it is, at its place: an assignment
+        that is terminating, that asks several to agree, or that is about less than everything. An
+        option, or an index that a file names, must not hand such a project to another repository.
         """
-        kept = [
-            entry
-            for entry in self.mapping
-            if entry.terminating or set(entry.repositories) <= set(names)
-        ]
-        free = [entry for entry in kept if not entry.terminating]
-        free.sort(key=lambda entry: min(names.index(name) for name in entry.repositories))
-        ordered = iter(free)
-        mapping = tuple(entry if entry.terminating else next(ordered) for entry in kept)
-        return replace(self, mapping=mapping)
+        return replace(self, limit=tuple(names))
 
     def including(self, names: Iterable[str]) -> Trust:
         """The same, where these repositories may speak too, after all others.
@@ -187,11 +190,23 @@ class Trust:
 
     def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
         """Who may speak for the project, in the order in which they are asked (TAP 4)."""
+        free: list[Assignment] = []
         for assignment in self.mapping:
+            if self.limit is not None and assignment.is_free:
+                free += assignment.limited_to(self.limit)
+                continue
             if assignment.covers(project):
+                # None of those that come after it may be asked before it.
+                yield from self._in_order(free)
+                free = []
                 yield assignment
                 if assignment.terminating:
                     return
+        yield from self._in_order(free)
+
+    def _in_order(self, free: list[Assignment]) -> list[Assignment]:
+        limit = self.limit or ()
+        return sorted(free, key=lambda each: limit.index(each.repositories[0]))
 
 
 class TrustStore:

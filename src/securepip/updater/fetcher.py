@@ -13,8 +13,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthM
 from tuf.ngclient import FetcherInterface
 
 from securepip.errors import TooLargeError, TransportError
-from securepip.transport import Transport
-from securepip.updater.early import Early
+from securepip.transport import Early, Transport
 
 MAX_METADATA_BYTES = 128 << 20
 """The longest metadata file that is read, whatever length is announced for it."""
@@ -23,13 +22,16 @@ UNANNOUNCED_BYTES = 2 << 20
 """The longest one that is fetched early where no length is announced. A longer one is fetched when
 python-tuf asks for it: one at a time."""
 
+EARLY_FILES = 1024
+"""The most files that are fetched early and not asked for yet."""
+
 
 class Fetcher(FetcherInterface):
     """python-tuf's ``FetcherInterface`` over a ``Transport``."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._early: Early[str] = Early(transport)
+        self._early: dict[str, Early] = {}
         self.last_url = ""
         """The URL that python-tuf asked for last: the one that its next complaint is about."""
         self.last_error: TransportError | None = None
@@ -41,12 +43,15 @@ class Fetcher(FetcherInterface):
             url: Of a metadata file.
             length: Its length in bytes, as far as it is announced.
         """
-        self._early.begin(url, url, length or UNANNOUNCED_BYTES)
+        if url not in self._early and len(self._early) < EARLY_FILES:
+            limit = min(length or UNANNOUNCED_BYTES, MAX_METADATA_BYTES)
+            self._early[url] = self._transport.early(url, max_bytes=limit)
 
     def warmed(self, url: str) -> bytes | None:
         """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
+        early = self._early.get(url)
         try:
-            return self._early.look(url)
+            return None if early is None else early.result()
         except TransportError:
             return None
 
@@ -60,7 +65,7 @@ class Fetcher(FetcherInterface):
         """
         self.last_url, self.last_error = url, None
         try:
-            data = self._early.take(url)
+            data = self._taken(url)
             if data is None:
                 limit = min(max_length, MAX_METADATA_BYTES)
                 data = self._transport.get(url, max_bytes=limit).body
@@ -71,6 +76,22 @@ class Fetcher(FetcherInterface):
             raise DownloadLengthMismatchError(
                 f"{len(data)} bytes, where at most {max_length} are allowed"
             )
+        return data
+
+    def _taken(self, url: str) -> bytes | None:
+        """What was fetched early, which is held no longer; None where it was not, or is longer."""
+        early = self._early.get(url)
+        if early is None:
+            return None
+        try:
+            data = early.result()
+        except TooLargeError:
+            data = None
+        except TransportError:
+            del self._early[url]
+            raise
+        # Not before: a transport may say that it is not there yet, and is then asked again.
+        del self._early[url]
         return data
 
     def _fetch(self, url: str) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -53,6 +54,7 @@ from securepip.formats.roles import Naming
 from securepip.transport import Transport, redact
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
+from securepip.updater.seen import Seen
 
 LOCK_SECONDS = 300.0
 MAX_TARGETS_BYTES = 32 << 20
@@ -80,6 +82,9 @@ class Session:
         self._state = state
         self._root = root
         self._fetcher = Fetcher(transport)
+        self.seen = Seen(state)
+        """The projects that were ever seen in this repository; kept when the session ends."""
+        weakref.finalize(self, self.seen.keep)
         self._updater: CheckedUpdater | None = None
         self._snapshot: Mapping[str, MetaFile] = {}
         self._found: dict[str, TargetFile | None] = {}

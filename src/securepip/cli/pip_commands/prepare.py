@@ -206,5 +206,8 @@ def _open_index(
         from securepip.first_use.signer import Signers
 
         signers = stack.enter_context(Signers(transport.options, console.say))(trust)
-        return VerifiedIndex(trust, transport, Store(cache / "store"), signers)
-    return VerifiedIndex(trust, transport, Store(cache / "store"))
+        index = VerifiedIndex(trust, transport, Store(cache / "store"), signers)
+    else:
+        index = VerifiedIndex(trust, transport, Store(cache / "store"))
+    stack.callback(index.close)
+    return index

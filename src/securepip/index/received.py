@@ -1,0 +1,145 @@
+"""Bytes that were signed: from the store, fetched early, or fetched now; verified each time.
+
+Rule: what is returned has the digest that was asked for. From any thread, but for ``begin``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tuf.api.exceptions import LengthOrHashMismatchError
+
+from securepip.errors import TooLargeError, VerificationError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.distribution import parse_distribution
+from securepip.index.signed import SignedFile
+from securepip.index.store import Incoming, Store
+from securepip.index.types import _SEAL, VerifiedFile
+from securepip.transport import Early, Transport, redact
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Meter:
+    """Adds up what several threads receive."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, received: int) -> None:
+        """Count so many bytes more."""
+        with self._lock:
+            self.done += received
+            self.progress(self.done, self.total)
+
+
+class Received:
+    """Verified bytes over one store.
+
+    Args:
+        transport: Fetches.
+        store: Keeps what was verified.
+    """
+
+    def __init__(self, transport: Transport, store: Store) -> None:
+        self._transport = transport
+        self._store = store
+        self._early: dict[Sha256, Early] = {}
+
+    def begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
+        """Begin to fetch bytes of that digest, unless they are here or on their way."""
+        if sha256 not in self._early and not self._store.path(sha256).exists():
+            self._early[sha256] = self._transport.early(url, max_bytes=max_bytes)
+
+    def bytes_of(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
+        """The bytes of that digest.
+
+        Args:
+            url: Where they are.
+            max_bytes: The most that there may be.
+            sha256: Their digest.
+            what: What they are, for messages.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            TransportError: They could not be fetched.
+        """
+        kept = self._store.read(sha256, max_bytes)
+        if kept is not None:
+            return kept
+        early = self._early.pop(sha256, None)
+        try:
+            data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
+        except TooLargeError:
+            raise _altered(what, url, f"more than the signed {max_bytes} bytes") from None
+        found = sha256_of(data)
+        if found != sha256:
+            raise _altered(what, url, f"sha256 {found}, signed was {sha256}")
+        self._store.add(sha256, data)
+        return data
+
+    def distribution(
+        self, signed: SignedFile, progress: Callable[[int], None] = lambda received: None
+    ) -> VerifiedFile:
+        """The distribution that was looked up, its bytes verified. From any thread.
+
+        Args:
+            signed: What was looked up.
+            progress: Called with the number of bytes of each piece, as ``Transport.download`` does.
+
+        Raises:
+            VerificationError: What was served is not what was signed.
+            TransportError: It could not be fetched.
+        """
+        file = signed.file
+        name = parse_distribution(file.filename, signed.project)
+        if name is None:
+            raise VerificationError(f"{file.filename} is not a distribution of {signed.project}")
+        size = signed.target.length
+        if self._store.holds(file.sha256, size):
+            progress(size)
+        else:
+            self._download(signed, progress)
+        return VerifiedFile(
+            project=signed.project,
+            version=name.version,
+            filename=file.filename,
+            path=self._store.path(file.sha256),
+            sha256=file.sha256,
+            size=size,
+            repository=signed.repository,
+            url=redact(signed.url),
+            seal=_SEAL,
+        )
+
+    def _download(self, signed: SignedFile, progress: Callable[[int], None]) -> None:
+        def fill(incoming: Incoming) -> None:
+            try:
+                self._transport.download(
+                    signed.url,
+                    incoming.stream,
+                    max_bytes=signed.target.length,
+                    progress=progress,
+                )
+                incoming.stream.seek(0)
+                signed.target.verify_length_and_hashes(incoming.stream)
+            except (TooLargeError, LengthOrHashMismatchError) as error:
+                raise _altered(signed.file.filename, signed.url, str(error)) from None
+            incoming.keep(signed.file.sha256)
+
+        self._store.receive(fill)
+
+
+def _altered(what: str, url: str, found: str) -> VerificationError:
+    return VerificationError(
+        f"{what}, from {redact(url)}, is not what was signed: {found}",
+        meaning="The file was changed or broken on its way, or the server it comes from serves "
+        "another file than the one that the repository signed.",
+        remedy="Nothing was installed. Try again from another network; if it stays, tell the "
+        "people who run the repository.",
+    )

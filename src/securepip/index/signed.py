@@ -1,0 +1,109 @@
+"""What was looked up, before its bytes are here: pages and files with their signed targets.
+
+Rule: every value says which repository signed it. Where several have to agree, a file counts only
+when so many of them have signed the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import TargetFile
+
+from securepip.errors import FormatError, VerificationError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.layout import consistent_path
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.trust import TrustedRepository
+
+
+@dataclass(frozen=True)
+class SignedPage:
+    """Which repositories speak for a project, and the targets that are its page.
+
+    Attributes:
+        project: The project.
+        targets: Whose page it is and its target; where several must agree, those of the others.
+        threshold: How many repositories must have signed a file.
+    """
+
+    project: NormalizedName
+    targets: tuple[tuple[TrustedRepository, TargetFile], ...]
+    threshold: int = 1
+
+
+@dataclass(frozen=True)
+class LocatedPage:
+    """A project's verified page and who signed it.
+
+    Attributes:
+        repository: Whose page it is.
+        page: Its files; where several must agree, those on which they do.
+        url: The page's folder, which relative URLs start from.
+        witnesses: The other repositories that may have signed the same files.
+        threshold: How many repositories must have signed a file.
+    """
+
+    repository: TrustedRepository
+    page: ProjectPage
+    url: str
+    witnesses: tuple[TrustedRepository, ...] = ()
+    threshold: int = 1
+
+
+@dataclass(frozen=True)
+class SignedFile:
+    """One file of a page, with its own signed target, which says what the page says.
+
+    Attributes:
+        project: The project.
+        file: The file, as on the page.
+        url: Where it is. May hold credentials.
+        repository: Name of the repository that signed it.
+        target: Its target.
+    """
+
+    project: NormalizedName
+    file: PageFile
+    url: str
+    repository: str
+    target: TargetFile
+
+
+def agreed(found: Sequence[LocatedPage], threshold: int) -> LocatedPage:
+    """The first page, with the files that enough of the pages name with the same bytes."""
+    first, *others = found
+    if threshold == 1:
+        return first
+
+    def votes(file: PageFile) -> int:
+        same = (other.page.file(file.filename) for other in others)
+        return 1 + sum(
+            each is not None and (each.sha256, each.size) == (file.sha256, file.size)
+            for each in same
+        )
+
+    kept = tuple(file for file in first.page.files if votes(file) >= threshold)
+    witnesses = tuple(other.repository for other in others)
+    page = replace(first.page, files=kept)
+    return LocatedPage(first.repository, page, first.url, witnesses, threshold)
+
+
+def page_url(repository: TrustedRepository, target: TargetFile) -> str:
+    """Where a repository has the page of that target. May hold credentials."""
+    _, sha256 = expected(target)
+    return repository.location + consistent_path(target.path, sha256)
+
+
+def expected(target: TargetFile) -> tuple[int, Sha256]:
+    """Length and sha256 of a signed target.
+
+    Raises:
+        VerificationError: It was signed without a sha256.
+    """
+    try:
+        return target.length, parse_sha256(target.hashes.get("sha256"))
+    except FormatError:
+        raise VerificationError(f"{target.path} was signed without a sha256") from None

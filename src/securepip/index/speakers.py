@@ -1,0 +1,213 @@
+"""Which repository speaks for a project (TAP 4), and what it has signed.
+
+The first, in the order of the trust configuration, that knows the project; and only that one. One
+that does not answer is an error, never passed over. Nor is one that knew the project before and
+does not know it now: nobody signs an absence in so many words, and it would decide who comes next.
+
+Rule: all of this is asked from one thread, the one that owns the sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import TargetFile
+
+from securepip.errors import UntrustedError, VerificationError
+from securepip.formats.layout import file_target, page_target
+from securepip.formats.page import PageFile
+from securepip.index.on_demand import Signers
+from securepip.index.signed import LocatedPage, SignedFile, SignedPage, expected
+from securepip.transport import Transport, join_url, redact
+from securepip.trust import Trust, TrustedRepository
+from securepip.updater import Session
+
+
+class Speakers:
+    """The repositories that this machine believes, each with its session.
+
+    Args:
+        trust: Who is believed, for what.
+        transport: Fetches everything.
+        signers: Who signs what is about to be looked up, for repositories of this machine's own.
+    """
+
+    def __init__(self, trust: Trust, transport: Transport, signers: Signers) -> None:
+        self._trust = trust
+        self._transport = transport
+        self.signers = signers
+        self._states: dict[str, bytes] = {}
+        self._sessions: dict[str, Session] = {}
+
+    def limited_to(self, names: Sequence[str]) -> Speakers:
+        """The same sessions, with only these repositories, as ``Trust.limited_to``."""
+        limited = Speakers(self._trust.limited_to(names), self._transport, self.signers)
+        limited._sessions, limited._states = self._sessions, self._states
+        return limited
+
+    def close(self) -> None:
+        """Keep which projects were seen."""
+        for session in self._sessions.values():
+            session.seen.keep()
+
+    def first(self, project: NormalizedName) -> TrustedRepository | None:
+        """The one that is asked first for a project; None where nobody is."""
+        assignment = next(self._trust.assigned(project), None)
+        return None if assignment is None else self._trust.named(assignment.repositories[0])
+
+    def prefetch_pages(
+        self, repository: TrustedRepository, projects: Sequence[NormalizedName]
+    ) -> list[TargetFile]:
+        """The signed pages of those projects that one repository knows, looked up together.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError: As ``Index.page``.
+        """
+        self._prepare_pages(repository.name, projects)
+        session = self.session(repository)
+        session.prefetch(page_target(project) for project in projects)
+        found = (session.target(page_target(project)) for project in projects)
+        return [target for target in found if target is not None]
+
+    def signed_page(self, project: NormalizedName) -> SignedPage | None:
+        """Who speaks for a project, and the target that is its page; None when nobody knows it.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
+        """
+        if not self._trust.repositories:
+            raise untrusted()
+        for assignment in self._trust.assigned(project):
+            found: list[tuple[TrustedRepository, TargetFile]] = []
+            for name in assignment.repositories:
+                repository = self._trust.named(name)
+                target = self._page_target(repository, project)
+                if target is not None:
+                    found.append((repository, target))
+                if len(found) == assignment.threshold == 1:
+                    break
+            if len(found) >= assignment.threshold:
+                return SignedPage(project, tuple(found), assignment.threshold)
+        return None
+
+    def prefetch_files(self, wanted: Iterable[tuple[LocatedPage, PageFile]]) -> None:
+        """Begin to fetch the metadata that ``signed_file`` of these will need.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError: As ``Index.page``.
+        """
+        by_session: dict[str, list[str]] = {}
+        for located, file in wanted:
+            for repository in (located.repository, *located.witnesses):
+                path = file_target(located.page.project, file.filename)
+                by_session.setdefault(repository.name, []).append(path)
+        for name, paths in by_session.items():
+            self.session(self._trust.named(name)).prefetch(paths)
+
+    def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
+        """A file of a page with its own signed target, which must say what the page says.
+
+        Raises:
+            VerificationError: The repository signed no such file, or another; or too few of those
+                that must agree signed it.
+            RepositoryUnavailableError: As ``Index.page``.
+        """
+        project, repository = located.page.project, located.repository
+        path = file_target(project, file.filename)
+        target = self.session(repository).target(path)
+        if target is None:
+            raise VerificationError(
+                f"the page of {project} offers {file.filename}, but the repository "
+                f"{repository.name!r} has signed no such file for {project}",
+                meaning="The file belongs to another project, or was withdrawn.",
+                remedy="Nothing was installed. Tell the people who run the repository.",
+            )
+        length = target.length if file.size is None else file.size
+        if expected(target) != (length, file.sha256):
+            raise VerificationError(
+                f"the page of {project} and the signed target {path} do not agree about "
+                f"{file.filename}: {length} bytes, sha256 {file.sha256}, and "
+                f"{target.length} bytes, sha256 {target.hashes.get('sha256')}",
+                remedy="Nothing was installed. Tell the people who run the repository.",
+            )
+        others = (self.session(witness).target(path) for witness in located.witnesses)
+        agreeing = 1 + sum(
+            other is not None and expected(other) == expected(target) for other in others
+        )
+        if agreeing < located.threshold:
+            raise VerificationError(
+                f"{file.filename} was signed by {agreeing} of the {located.threshold} repositories "
+                f"that must agree about {project}",
+                meaning="One of them, or its signing keys, may be in the wrong hands.",
+                remedy="Nothing was installed. Tell the people who run the repositories.",
+            )
+        return SignedFile(project, file, join_url(located.url, file.url), repository.name, target)
+
+    def named(self, name: str) -> Session:
+        """The session with the trusted repository of that name."""
+        return self.session(self._trust.named(name))
+
+    def session(self, repository: TrustedRepository) -> Session:
+        """The session with one repository; it refreshes where this machine has signed since."""
+        name = repository.name
+        if name not in self._sessions:
+            self._sessions[name] = Session(
+                name,
+                repository.metadata_url,
+                repository.state,
+                self._transport.called(f"{repository.name} ({redact(repository.location)})"),
+                repository.root,
+            )
+        if name in self.signers:
+            state = self.signers[name].state()
+            if self._states.setdefault(name, state) != state:
+                self._states[name] = state
+                self._sessions[name].look_anew()
+        return self._sessions[name]
+
+    def _page_target(
+        self, repository: TrustedRepository, project: NormalizedName
+    ) -> TargetFile | None:
+        """The page of a project that one repository has signed; None if it never knew the project.
+
+        Raises:
+            VerificationError: An earlier run saw the project there.
+        """
+        self._prepare_pages(repository.name, [project])
+        if repository.name in self.signers:
+            self.signers[repository.name].check(project)
+        session = self.session(repository)
+        target = session.target(page_target(project))
+        if target is not None:
+            session.seen.add(project)
+        elif project in session.seen:
+            raise _disappeared(repository, project)
+        return target
+
+    def _prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
+        """Have the pages signed that are about to be looked up, where this machine signs them."""
+        if name in self.signers:
+            self.signers[name].prepare_pages(projects)
+
+
+def untrusted() -> UntrustedError:
+    """What is said while this machine believes nobody."""
+    return UntrustedError(
+        "this machine trusts no package repository yet, so nothing can be verified",
+        meaning="To begin at once, on this machine alone: securepip trust first-use --min-age 3d",
+        remedy="To believe a repository that others sign: securepip trust add NAME "
+        "https://packages.example.org/ --root-sha256 FINGERPRINT --index-url URL",
+    )
+
+
+def _disappeared(repository: TrustedRepository, project: NormalizedName) -> VerificationError:
+    return VerificationError(
+        f"the repository {repository.name!r} ({redact(repository.location)}) does not know "
+        f"{project} any more, and this machine has seen {project} there",
+        meaning="Either its operator has removed the project, or somebody hides it: a server in "
+        "the repository's place, or who has its online keys. An older release that does without "
+        f"it, or what another repository calls {project}, is not taken instead.",
+        remedy="Nothing was installed. Ask the people who run the repository. If they have removed "
+        f"it:\n  securepip trust forget {repository.name} {project}",
+    )
