@@ -14,10 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuf.ngclient import Updater
-
-from securepip.signing.repository.repository import Repository
-from tests.signing.clients import FolderFetcher
+from tests.signing.clients import look_as_tuf_client
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
@@ -72,34 +69,6 @@ class Killer:
         assert process.stdout is not None
         process.stdout.readline()
         return time.monotonic(), process
-
-
-def look_as_tuf_client(folder: Path, client: Path) -> set[str]:
-    """Let python-tuf, with the state it has, verify all that is signed; return the paths.
-
-    Files that are not in the repository itself (an overlay's) are looked up, not downloaded.
-    """
-    for name in ("metadata", "targets"):
-        (client / name).mkdir(parents=True, exist_ok=True)
-    base = "http://packages.example.org/"
-    updater = Updater(
-        str(client / "metadata"),
-        f"{base}metadata/",
-        str(client / "targets"),
-        base,
-        fetcher=FolderFetcher(folder),
-        bootstrap=(folder / "metadata" / "1.root.json").read_bytes(),
-    )
-    updater.refresh()
-    with Repository.open(folder) as repository:
-        roles = repository.roles()
-        paths = {path for name in roles.bin_names() for path in roles.role(name).signed.targets}
-    for path in paths:
-        info = updater.get_targetinfo(path)
-        assert info is not None, path
-        if path.startswith("simple/") or (folder / path).parent.exists():
-            updater.download_target(info)
-    return paths
 
 
 def assert_installs(machine: Machine, *names: str) -> None:

@@ -94,3 +94,31 @@ def _links(page: Path) -> list[str]:
     parser = _Links()
     parser.feed(page.read_text())
     return parser.found
+
+
+def look_as_tuf_client(folder: Path, client: Path) -> set[str]:
+    """Let python-tuf, with the state it has, verify all that is signed; return the paths.
+
+    Files that are not in the repository itself (an overlay's) are looked up, not downloaded.
+    """
+    for name in ("metadata", "targets"):
+        (client / name).mkdir(parents=True, exist_ok=True)
+    base = "http://packages.example.org/"
+    updater = Updater(
+        str(client / "metadata"),
+        f"{base}metadata/",
+        str(client / "targets"),
+        base,
+        fetcher=FolderFetcher(folder),
+        bootstrap=(folder / "metadata" / "1.root.json").read_bytes(),
+    )
+    updater.refresh()
+    with Repository.open(folder) as repository:
+        roles = repository.roles()
+        paths = {path for name in roles.bin_names() for path in roles.role(name).signed.targets}
+    for path in paths:
+        info = updater.get_targetinfo(path)
+        assert info is not None, path
+        if path.startswith("simple/") or (folder / path).parent.exists():
+            updater.download_target(info)
+    return paths

@@ -209,6 +209,8 @@ class Repository:
             RepositoryStateError: What is on disk is not what was signed, or it is a state from
                 before what was signed last.
         """
+        # Before the file is read: another process may sign between these two steps.
+        known = self.ledger.current()
         try:
             timestamp = (self.folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
         except OSError as error:
@@ -221,22 +223,20 @@ class Repository:
                 self._roles = None
         if self._roles is None or self._roles[0] != timestamp:
             roles = Roles(self.folder / METADATA_DIR, self.config.root_sha256)
-            self._check_current(roles)
+            self._check_current(roles, known)
             self._roles = timestamp, roles
         return self._roles[1]
 
-    def _check_current(self, roles: Roles) -> None:
+    def _check_current(self, roles: Roles, known: tuple[int, int]) -> None:
         """See to it that nobody has put an older state back, which was signed in its time.
 
         Signing on top of it would undo revocations, and give its numbers to other contents.
         """
         found = roles.root.signed.version, roles.timestamp.signed.version
-        for name, version, known in zip(
-            ("root", "timestamp"), found, self.ledger.current(), strict=True
-        ):
-            if version < known:
+        for name, version, newest in zip(("root", "timestamp"), found, known, strict=True):
+            if version < newest:
                 raise RepositoryStateError(
-                    f"{self.folder}: the {name} is of version {version}, but version {known} was "
+                    f"{self.folder}: the {name} is of version {version}, but version {newest} was "
                     "signed here",
                     meaning="Somebody put back an older state of the folders that are served, or "
                     "a backup of them was restored. Clients that saw the newer one refuse it.",
