@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from securepip.formats.digests import sha256_of
 from securepip.signing.overlay.upstream.page import Reason, parse_upload_time
+from securepip.signing.overlay.upstream.simple_api import parse_simple_page
 from tests.signing_sync.conftest import Sync
 from tests.signing_sync.test_sync import page_of, reasons
 from tests.support.indexes import Index, OfferedFile
@@ -123,3 +125,14 @@ def test_a_page_that_gives_the_digest_of_the_wheel_as_that_of_its_metadata_is_no
 def test_upload_times_are_read_with_every_offset(text: object, expected: str | None) -> None:
     moment = parse_upload_time(text)
     assert (None if moment is None else moment.isoformat()) == expected
+
+
+@pytest.mark.parametrize("base", ["", '<base href="/files/">'])
+def test_a_link_that_is_no_address_costs_that_link_and_not_the_page(base: str) -> None:
+    good = f"cur-1.0-py3-none-any.whl#sha256={'0' * 64}"
+    body = f'{base}<a href="http://[bad/">bad</a><a href="{good}">good</a>'.encode()
+    url = "https://packages.example.org/simple/cur/"
+    page = parse_simple_page(body, "text/html", url, canonicalize_name("cur"))
+    (file,) = page.files
+    folder = "files/" if base else "simple/cur/"
+    assert file.url == f"https://packages.example.org/{folder}cur-1.0-py3-none-any.whl"

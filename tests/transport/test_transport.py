@@ -34,8 +34,15 @@ def transport() -> Iterator[Transport]:
 
 
 @contextmanager
-def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads one request a connection and then does what ``talk`` does."""
+def raw_server(
+    talk: Callable[[socket.socket], None], seen: list[bytes] | None = None
+) -> Iterator[str]:
+    """A server that reads one request a connection and then does what ``talk`` does.
+
+    Args:
+        talk: Given the connection, which is closed afterwards.
+        seen: Takes the requests.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
 
@@ -48,7 +55,9 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
             with connection:
                 connection.settimeout(10)
                 try:
-                    connection.recv(65536)
+                    request = connection.recv(65536)
+                    if seen is not None:
+                        seen.append(request)
                     talk(connection)
                 except OSError:
                     pass

@@ -36,7 +36,7 @@ def join_url(base: str, url: str) -> str:
 
 def is_local(url: str) -> bool:
     """Whether ``url`` names a file of this machine."""
-    return urlsplit(url).scheme == "file"
+    return url[:5].lower() == "file:"
 
 
 def path_to_url(path: Path) -> str:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urldefrag
+from urllib.parse import parse_qs, urldefrag, urlsplit
 
 from packaging.utils import NormalizedName
 
@@ -155,7 +155,7 @@ def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer]
     if len(body) > MAX_HTML_BYTES:
         raise FormatError(f"{redact(url)} is longer than {MAX_HTML_BYTES} bytes of HTML")
     # Loaded here: only an index that speaks HTML needs the parser.
-    from bs4 import MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
+    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
     from pypi_simple import RepositoryPage, UnexpectedRepoVersionWarning
 
     for category in (
@@ -164,11 +164,26 @@ def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer]
         UnexpectedRepoVersionWarning,
     ):
         warnings.simplefilter("ignore", category)
-    page = RepositoryPage.from_html(body, base_url=url, from_encoding=encoding)
+    try:
+        page = RepositoryPage.from_html(body, base_url=url, from_encoding=encoding)
+    except ValueError:  # a link that is no address costs the parser the whole page
+        soup = BeautifulSoup(body, "html.parser", from_encoding=encoding)
+        for link in soup.find_all("a", href=True):
+            if not _is_address(str(link["href"])):
+                link.decompose()
+        page = RepositoryPage.from_html(str(soup), base_url=url)
     meta = {name: values[0] for name, values in page.pypi_meta.items()}
     _check_version(page.repository_version or "1.0", url)
     status = _status(meta.get("project-status"), meta.get("project-status-reason"), url)
     return [_html_offer(link.url, link.attrs) for link in page.links], status
+
+
+def _is_address(href: str) -> bool:
+    try:
+        urlsplit(href)
+    except ValueError:
+        return False
+    return True
 
 
 def _html_offer(url: str, attributes: dict[str, str | list[str]]) -> Offer:
