@@ -1,7 +1,7 @@
 """What people read: plain lines on standard output, warnings and errors on standard error.
 
 The forms are pip's (``WARNING: …``, ``ERROR: …``), because people and scripts know them. Colour
-and progress only on a terminal, and not with ``NO_COLOR``, ``--quiet`` or ``--no-color``.
+and progress appear only on a terminal, and not with ``NO_COLOR``, ``--quiet`` or ``--no-color``.
 """
 
 from __future__ import annotations

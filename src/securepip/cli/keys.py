@@ -1,4 +1,4 @@
-"""Where keys are, and what opens them: the options, and how a person is asked."""
+"""Where keys are and what opens them: the options, and the questions to a person."""
 
 from __future__ import annotations
 

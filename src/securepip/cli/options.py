@@ -1,4 +1,4 @@
-"""Options that several commands share, with pip's names and meaning, and what becomes of them."""
+"""Options that several commands share, with pip's names and meaning, and their values."""
 
 from __future__ import annotations
 

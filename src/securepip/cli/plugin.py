@@ -1,4 +1,4 @@
-"""``securepip plugin``: ``pip install`` itself is verified, in an environment where it is on."""
+"""``securepip plugin``: pip itself verifies what it installs, where the plugin is enabled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests are refused because they contradict themselves, in pip's words and order."""
+"""Refuses requests that contradict themselves, in pip's words and in pip's order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Reads the command lines of ``install``, ``download`` and ``lock`` as pip reads them.
 
-Rule: everything it knows comes from ``options``. It is an ``optparse`` parser, because pip's
-is one, and the two libraries differ where people notice: abbreviated options, values that begin
-with a dash (``-C --build-option=x``), options between arguments.
+Rule: everything that it knows comes from ``options``. It is an ``optparse`` parser because pip's is
+one. ``argparse`` differs where people notice: in abbreviated options, values that begin with a dash
+(``-C --build-option=x``), and options between arguments.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The installation report of ``--report``: pip's format, version 1, and who signed what.
 
-Rule: what pip's format has means what it means there. What was verified stands under a key of our
-own, ``securepip``, in each item.
+Rule: every key of pip's format has pip's meaning. Who signed a file stands under a key of our own,
+``securepip``, in each item.
 
 Source: pip's documentation, "Installation report"; PEP 566 for ``metadata``; PEP 610 for
 ``download_info``.

@@ -1,4 +1,4 @@
-"""What the commands say of a plan and of files, in pip's forms."""
+"""How the commands describe a plan and its files, in pip's words."""
 
 from __future__ import annotations
 

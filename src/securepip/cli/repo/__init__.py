@@ -1,1 +1,1 @@
-"""The commands under ``securepip repo``: what the keeper of a repository does."""
+"""The commands under ``securepip repo``: what the operator of a repository does."""

@@ -211,7 +211,7 @@ def sign(request: SignRequest) -> int:
         console.warn(f"{line}. Sign only if you know why: the server may be in the wrong hands.")
     if known is None:
         console.say(f"The repository's fingerprint: {signing.root_sha256}")
-        console.say("Compare it with the one you know: whoever made this chose it.")
+        console.say("Compare it with the one that you know: this one comes with the bundle.")
     if not request.sure and not request.keys.confirm(
         "Sign this?", "securepip repo ceremony sign BUNDLE"
     ):
@@ -225,7 +225,10 @@ def sign(request: SignRequest) -> int:
     for filename, keyids in signed.items():
         console.say(f"Signed {filename} with {short(keyids)}")
     if not signed:
-        console.warn("None of the keys here is asked for, or what they sign is signed already.")
+        console.warn(
+            "There is nothing to sign with the keys here: none is asked for, or all of their files "
+            "are signed already."
+        )
     _say_missing(signing)
     return 0 if signed else 1
 

@@ -211,5 +211,5 @@ def thaw(place: Place, project: str) -> int:
     name = parse_project(project)
     with place.open("repo freeze", name) as repository, repository.lock():
         was = Register(repository).thaw(name)
-    console.say(f"{name} {'is not' if was else 'was not'} frozen")
+    console.say(f"{name} {'is not frozen any more' if was else 'was not frozen'}")
     return 0

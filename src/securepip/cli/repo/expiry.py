@@ -1,4 +1,4 @@
-"""What is said of how long signatures are valid."""
+"""How the commands say how long signatures are valid."""
 
 from __future__ import annotations
 

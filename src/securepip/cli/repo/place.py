@@ -1,4 +1,4 @@
-"""A repository and its keys, as every command of ``repo`` is told of them."""
+"""Where a repository is and which keys may sign: what every command of ``repo`` is given."""
 
 from __future__ import annotations
 

@@ -142,8 +142,8 @@ def _show_findings(findings: Findings) -> None:
     _show("changed since", (each.path for each in changes if each.before and each.after))
     _show("gone since", (each.path for each in changes if each.after is None))
     console.say(
-        "Everything that the online key signed becomes what it is in the copy; what the offline\n"
-        "keys and projects signed themselves stays. The keys of timestamp, snapshot, targets,\n"
+        "What the online key signed is restored from the copy. What the offline keys, or projects\n"
+        "themselves, signed stays. The keys of timestamp, snapshot, targets,\n"
         "bins, bin-n and recently-claimed are replaced."
     )
 

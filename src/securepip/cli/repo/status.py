@@ -67,7 +67,7 @@ def show(place: Place) -> int:
         )
     for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
         if (place.folder / STATE_DIR / unfinished).exists():
-            console.warn(f"A `repo {command}` was interrupted. Run it again, to its end.")
+            console.warn(f"A `repo {command}` was interrupted. Run it again to finish it.")
     if problem is not None:
         console.show_error(problem)
     return 1 if warn_of(shown.waiting, place) or problem else 0

@@ -149,8 +149,9 @@ def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOpt
         if each.link is not None:
             console.warn(
                 f"{each.text} is not signed{f' ({each.source})' if each.source else ''}: it names "
-                "a path or an address, and a sync signs what an index has; nor is what it requires "
-                "looked at.\nWhat you have as a file is signed by `securepip repo add DIR FILE`."
+                "a path or an address, and a sync signs only what an index has. Its requirements "
+                "are not read either.\n"
+                "What you have as a file is signed by `securepip repo add DIR FILE`."
             )
     projects = [each.requirement for each in asked.requirements if each.link is None]
     if not projects and (request.requirements or request.projects):
@@ -191,7 +192,7 @@ def _show(report: SyncReport, place: Place) -> None:
     if report.removed:
         console.say(f"Took out {_names(report.removed)}")
     if report.claimed:
-        console.say(f"Left to their maintainers, who sign themselves: {_names(report.claimed)}")
+        console.say(f"Left to their maintainers, who sign for themselves: {_names(report.claimed)}")
     projects = len(report.signed) + report.unchanged
     console.say(
         f"{counted(projects, 'project')} with {counted(report.files, 'file')}, "
@@ -218,7 +219,7 @@ def _names(projects: Sequence[str]) -> str:
 
 
 def _add_accept_change(commands: Commands) -> None:
-    summary = "accept that a published file has got other bytes, and ask anew what is known of it"
+    summary = "accept that a published file now has other bytes, and ask the index again about it"
     parser = place_command(commands, "accept-change", summary)
     parser.add_argument("filename", metavar="FILENAME", help="a file that was reported as changed")
     parser.set_defaults(run=_accept_change)

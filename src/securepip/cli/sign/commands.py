@@ -54,7 +54,8 @@ def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
 def _add_repository_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", metavar="NAME|URL",
-        help="the repository, which this machine has to trust (default: who speaks for PROJECT)",
+        help="the repository, which this machine has to trust (default: the one that speaks for "
+        "PROJECT)",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the transaction is written"
@@ -307,7 +308,7 @@ def _add_keys(inner: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--remove", action="append", default=[], metavar="KEYID",
-        help="a key that is to sign no more, by the beginning of its id; may be repeated",
+        help="a key that no longer signs, by the beginning of its id; may be repeated",
     )  # fmt: skip
     parser.add_argument("--threshold", type=int, metavar="N", help="how many have to sign")
     _add_project_options(parser)

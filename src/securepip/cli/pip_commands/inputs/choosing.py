@@ -1,4 +1,4 @@
-"""How to choose, in the resolver's types."""
+"""Turns the options that concern choosing into the resolver's types."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Which indexes are asked: those that a trusted repository signs, and the user's own.
 
-Rule: an index URL stands for a trusted repository; or it is a folder of this machine that the
-user names for this command, theirs as a ``--find-links`` folder is; or it is refused. None of
-them is left out in silence. What an environment says of itself decides nothing here.
+Rule: an index URL that a command names is one of three things. It stands for a trusted repository;
+or it is a folder of this machine, which is the user's own as a ``--find-links`` folder is; or it is
+refused. None of them is left out in silence. What an environment says of itself decides nothing
+here.
 """
 
 from __future__ import annotations
