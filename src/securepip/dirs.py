@@ -12,13 +12,15 @@ the secret lies with the state.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import logging
 import os
-import secrets
+import shutil
 import stat
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -29,6 +31,22 @@ from securepip.errors import SecurepipError
 _NAME = "securepip"
 _SECRET, _SECRET_BYTES = "cache-secret", 32
 _log = logging.getLogger(__name__)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OF_THE_MACHINE = _FULL | {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "EIO", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG"),
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "ENODEV", "ENXIO", "EBUSY", "ETXTBSY", "ESTALE"),
+    )
+    if hasattr(errno, name)
+}
+_LITTLE_BYTES = 1 << 20
+_TEMPORARY_REMEDY = "Make room there, or let the environment variable TMPDIR name another folder."
+DATA_REMEDY = (
+    "Let the environment variable SECUREPIP_DATA_DIR name a folder that you can write to, and keep "
+    "it: it holds whom you trust. Where it is read-only on purpose, as in an image, install with "
+    "--read-only-state."
+)
 
 
 def data_dir() -> Path:
@@ -38,7 +56,7 @@ def data_dir() -> Path:
         SecurepipError: It belongs to somebody else, others may write to it, or it cannot be made.
     """
     chosen = os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME)
-    return private_folder(Path(chosen).expanduser().absolute(), _DATA_REMEDY)
+    return private_folder(Path(chosen).expanduser().absolute())
 
 
 def cache_dir(chosen: str | None = None) -> Path:
@@ -72,14 +90,13 @@ def usable_cache(stack: ExitStack, chosen: str | None = None) -> Path:
         return Path(stack.enter_context(temporary_folder()))
 
 
-def private_folder(path: Path, remedy: str = "") -> Path:
+def private_folder(path: Path) -> Path:
     """Make a folder that is the user's alone, or check the one that is there.
 
     All that is written below the cache and data folders is written to folders that this made.
 
     Args:
         path: The folder, absolute.
-        remedy: What the user can do where it cannot be made.
 
     Raises:
         SecurepipError: It belongs to somebody else, others may write to it, or it cannot be made.
@@ -89,7 +106,7 @@ def private_folder(path: Path, remedy: str = "") -> Path:
         status = path.stat()
     except OSError as error:
         raise SecurepipError(
-            f"the folder {path} cannot be used: {error.strerror}", remedy=remedy
+            f"the folder {path} cannot be used: {error.strerror}", remedy=_way_out([str(path)])
         ) from None
     _check_status(path, status)
     return path
@@ -139,8 +156,69 @@ def no_temporary_folder(reason: str) -> SecurepipError:
     """What is said where the folder for temporary files has no room, or cannot be written."""
     return SecurepipError(
         f"there is no place for temporary files: {reason}",
-        remedy="Make room there, or let the environment variable TMPDIR name another folder.",
+        remedy=_TEMPORARY_REMEDY,
     )
+
+
+def explained(error: OSError) -> SecurepipError | None:
+    """What a person is told of an error of their own machine: the path, and the way out.
+
+    Args:
+        error: What the system said.
+
+    Returns:
+        None for what no full disk, no permission and the like can be the reason of.
+    """
+    if str(error.strerror).startswith("No usable temporary directory"):  # of ``tempfile``
+        return no_temporary_folder(str(error.strerror))
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    paths = [str(each) for each in (error.filename, error.filename2) if isinstance(each, str)]
+    if not paths and error.errno in _FULL:
+        paths = full_folders()
+    return SecurepipError(
+        f"{', '.join(paths) or 'the output'} cannot be used: {error.strerror}",
+        meaning="It is this machine that stands in the way, and not what was signed. Nothing that "
+        "was not verified was used.",
+        remedy=_way_out(paths),
+    )
+
+
+def full_folders() -> list[str]:
+    """Those of the folders that we write to in which there is no room.
+
+    What the system says of a failed write does not name the file.
+    """
+    full = []
+    for folder in _ways_out():
+        with suppress(OSError):
+            while not folder.exists():
+                folder = folder.parent
+            if shutil.disk_usage(folder).free < _LITTLE_BYTES:
+                full.append(str(folder))
+    return list(dict.fromkeys(full))
+
+
+def _way_out(paths: Sequence[str]) -> str:
+    for folder, way_out in _ways_out().items():
+        if any(Path(path).is_relative_to(folder) for path in paths):
+            return way_out
+    return "Make room, give yourself the permission, or name something else."
+
+
+def _ways_out() -> dict[Path, str]:
+    """What to do about the folders that we write to, by folder."""
+    environ = os.environ
+    cache = environ.get("SECUREPIP_CACHE_DIR") or platformdirs.user_cache_dir(_NAME)
+    data = environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME)
+    ways = {
+        cache: "Make room there, use --no-cache-dir, or let SECUREPIP_CACHE_DIR name another.",
+        data: DATA_REMEDY,
+    }
+    with suppress(OSError):
+        if shutil.disk_usage(tempfile.gettempdir()).free < _LITTLE_BYTES:
+            ways[tempfile.gettempdir()] = _TEMPORARY_REMEDY
+    return {Path(folder).expanduser().absolute(): way for folder, way in ways.items()}
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -213,7 +291,7 @@ def _read_or_make(path: Path) -> bytes:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(_SECRET_BYTES))
+            stream.write(os.urandom(_SECRET_BYTES))
         with suppress(FileExistsError):
             os.link(name, path)
     finally:
@@ -233,15 +311,10 @@ def _read_secret(path: Path) -> bytes:
     return secret
 
 
-_DATA_REMEDY = (
-    "Let the environment variable SECUREPIP_DATA_DIR name a folder that you can write to, and keep "
-    "it: it holds whom you trust."
-)
-
-
 def _check_status(path: Path, status: os.stat_result) -> None:
+    # The administrator can change everything anyway; an image may hold state that is theirs.
     if os.name == "posix" and (
-        status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     ):
         kind = "folder" if stat.S_ISDIR(status.st_mode) else "file"
         raise SecurepipError(

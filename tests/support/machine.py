@@ -48,10 +48,12 @@ class Machine:
     Attributes:
         environment: The virtual environment that is installed into.
         variables: The environment variables of every command.
+        before: What every process is started with: a command that runs another.
     """
 
     def __init__(self, folder: Path, empty_environment: Path) -> None:
         self.folder = folder
+        self.before: tuple[str, ...] = ()
         self.environment = folder / "environment"
         shutil.copytree(empty_environment, self.environment, symlinks=True)
         home = folder / "home"
@@ -103,7 +105,7 @@ class Machine:
     def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
         """Start securepip as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "securepip", *map(str, words)],
+            [*self.before, sys.executable, "-m", "securepip", *map(str, words)],
             env={**self.variables, "PYTHONPATH": str(_SOURCES), **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

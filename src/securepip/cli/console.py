@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
@@ -57,7 +57,7 @@ def say(text: str, *, level: int = 0) -> None:
     """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
     _record(text)
     if _verbosity >= level:
-        print(harmless(text), flush=True, file=sys.stderr if _stdout_is_free else None)
+        _print(harmless(text), sys.stderr if _stdout_is_free else sys.stdout)
 
 
 def keep_stdout_free() -> None:
@@ -68,7 +68,7 @@ def keep_stdout_free() -> None:
 
 def say_machine(text: str) -> None:
     """Print what a program reads, as it is, however quiet."""
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def warn(text: str, *, always: bool = False) -> None:
@@ -132,12 +132,12 @@ class _LogHandler(logging.Handler):
         if record.name == _OUTPUT:
             # As pip: on standard error, also because standard output may be for a program.
             _record(text)
-            print(harmless(text), file=sys.stderr, flush=True)
+            _print(harmless(text), sys.stderr)
         elif record.name == _WAITING:
             # Who waits is told why, but in the output of a command it means nothing.
             _record(text)
             if _verbosity >= 0:
-                print(harmless(text), file=sys.stderr, flush=True)
+                _print(harmless(text), sys.stderr)
         elif record.levelno >= logging.WARNING:
             warn(text)
         else:
@@ -167,7 +167,29 @@ def _print_error(kind: str, text: str, colour: str) -> None:
         label = f"\033[{colour}m{label}\033[0m"
     # What pip says in several errors is several here too: programs look for each at its beginning.
     lines = (line if line.startswith(f"{kind}: ") else f"  {line}" for line in rest)
-    print("\n".join([f"{label} {first}", *lines]), file=sys.stderr)
+    _print("\n".join([f"{label} {first}", *lines]), sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print at once.
+
+    Raises:
+        SecurepipError: Standard output takes no more: whatever reads it would miss something.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still in the buffer would be tried again, and complained of, at the end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is not sys.stderr:  # And where errors cannot be told, there is nobody to tell.
+            raise SecurepipError(
+                f"standard output cannot be written: {error.strerror}",
+                meaning="What was done is done, but not all of it was told.",
+                remedy="Look at where the output goes to.",
+            ) from None
 
 
 def harmless(text: str) -> str:

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from securepip.cli import console
 from securepip.cli.options import (
+    READ_ONLY_STATE,
     Network,
     add_general_options,
     add_network_options,
@@ -48,6 +50,7 @@ class GatewayRequest:
     Attributes:
         port: None for any that is free.
         repository: Only this one of the trusted repositories.
+        read_only_state: Work on a copy of what was seen of the repositories so far.
         stable_url: The same address each time, without a key in it.
         print_env: Print what sets a shell up.
         command: Run this inside the gateway, and end with it.
@@ -57,6 +60,7 @@ class GatewayRequest:
 
     port: int | None = None
     repository: str | None = None
+    read_only_state: bool = False
     stable_url: bool = False
     print_env: bool = False
     command: tuple[str, ...] = ()
@@ -75,6 +79,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", metavar="NAME", help="only this one of the trusted repositories"
     )
+    parser.add_argument(
+        "--read-only-state", action="store_true",
+        help="leave what was seen so far as it is, in an image for example",
+    )  # fmt: skip
     parser.add_argument(
         "--stable-url", action="store_true",
         help=f"the same address each time (port {STABLE_PORT}, no key in it), for lock files that "
@@ -100,6 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
         GatewayRequest(
             port=arguments.port,
             repository=arguments.repository,
+            read_only_state=arguments.read_only_state,
             stable_url=arguments.stable_url,
             print_env=arguments.print_env,
             command=tuple(arguments.inside),
@@ -120,7 +129,7 @@ def run(request: GatewayRequest) -> int:
         UsageError: The port is none, a host that is allowed is none or is for no command, or the
             command cannot be run.
     """
-    from securepip.dirs import data_dir
+    from securepip.dirs import data_dir, temporary_folder
     from securepip.gateway.address import announced, running
 
     console.keep_stdout_free()
@@ -133,7 +142,9 @@ def run(request: GatewayRequest) -> int:
             _print_environment(_surroundings(url))
             return 0
     with ExitStack() as stack:
-        gateway = _open(request, stack)
+        temporary = Path(stack.enter_context(temporary_folder()))
+        gateway = _open(request, temporary, stack)
+        folder = temporary if request.read_only_state else folder
         path = stack.enter_context(announced(folder, gateway.url))
         if request.command:
             changed = _surroundings(gateway.url, proxy=_proxy_address(gateway.url))
@@ -152,7 +163,7 @@ def run(request: GatewayRequest) -> int:
         return asyncio.run(gateway.run(_signalled()))
 
 
-def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
+def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
     from securepip.dirs import data_dir, usable_cache
     from securepip.gateway.answers import Answers
@@ -169,10 +180,14 @@ def _open(request: GatewayRequest, stack: ExitStack) -> Gateway:
 
     def read_trust() -> Trust:
         trust = believed.read()
+        if request.read_only_state:
+            trust = trust.with_state_copied_to(temporary / "state")
         return trust if request.repository is None else trust.only(request.repository)
 
     if not read_trust().repositories:
         raise untrusted()
+    if request.read_only_state:
+        console.warn(READ_ONLY_STATE)
     transport = stack.enter_context(request.network.transport(read_trust().addresses))
     passing = _passing(request, transport)
     answers = Answers(

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,16 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) went away; nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except SystemExit:
+        # argparse has printed its help; a full disk is found at the flush, not later.
+        try:
+            sys.stdout.flush()
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        raise
     except Exception as error:  # a defect of ours; told in words unless the details are asked for
         if debug:
             traceback.print_exc()
-        console.show_error(
-            SecurepipError(
-                f"securepip itself failed: {type(error).__name__}: {error}",
-                meaning="This is a defect of securepip; what it had not verified was not used.",
-                remedy="Run the command again with --debug, and report what it prints.",
-            )
-        )
+        console.show_error(_of_the_machine(error) or _defect(error))
         return 1
 
 
@@ -105,6 +109,21 @@ def _leave_gateway() -> None:
         from securepip.gateway import surroundings
 
         surroundings.leave(os.environ)
+
+
+def _of_the_machine(error: Exception) -> SecurepipError | None:
+    """A full disk, a folder without permission: told as what it is."""
+    from securepip.dirs import explained
+
+    return explained(error) if isinstance(error, OSError) else None
+
+
+def _defect(error: Exception) -> SecurepipError:
+    return SecurepipError(
+        f"securepip itself failed: {type(error).__name__}: {error}",
+        meaning="This is a defect of securepip; what it had not verified was not used.",
+        remedy="Run the command again with --debug, and report what it prints.",
+    )
 
 
 def parse(words: Sequence[str]) -> Command:

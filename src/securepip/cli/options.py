@@ -20,6 +20,13 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What a command's own commands are added to."""
 
+READ_ONLY_STATE = (
+    "the state is left as it is (--read-only-state). All that it has seen still counts, but what "
+    "is signed from now on is not remembered: a later run can be shown anything that is not older "
+    "than the state."
+)
+"""What is lost, said to whoever uses that option."""
+
 
 @dataclass(frozen=True)
 class General:

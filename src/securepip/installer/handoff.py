@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from securepip.dirs import full_folders
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
 from securepip.installer.target.compile import Compiler
@@ -122,7 +123,11 @@ def install(
             progress.complete()
         if code:
             errors = errors.strip().removeprefix("ERROR: ")
-            raise InstallationError(errors or f"pip failed with exit code {code}.")
+            full = full_folders()
+            raise InstallationError(
+                errors or f"pip failed with exit code {code}.",
+                meaning=f"There is no room left in {', '.join(full)}." if full else "",
+            )
         if options.target is None:
             progress.check()
         return InstallReport(progress.installed(), errors, _replaced(said))

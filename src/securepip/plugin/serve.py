@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from securepip.dirs import data_dir, temporary_folder, usable_cache
+from securepip.dirs import data_dir, explained, temporary_folder, usable_cache
 from securepip.errors import SecurepipError
 from securepip.gateway import surroundings
 from securepip.gateway.address import announced, running
@@ -71,6 +71,12 @@ def main() -> int:
     except SecurepipError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        told = explained(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
+        return told.exit_code
 
 
 def _read_settings() -> Settings:

@@ -113,6 +113,30 @@ class Trust:
                 found += (each.first_use.index_url, *each.first_use.rules.witnesses)
         return tuple(found)
 
+    def with_state_copied_to(self, folder: Path) -> Trust:
+        """The same, with a copy of the state in place of the state, which may be read-only.
+
+        All that was seen before still protects. What is seen from now on is forgotten with the
+        copy: who serves signatures from between the two states is not found out.
+
+        Args:
+            folder: Where the copies go; one that is there already is used as it is.
+
+        Raises:
+            OSError: The state cannot be read, or not be copied.
+        """
+        copied = []
+        for repository in self.repositories:
+            state = folder / repository.name
+            if repository.state.is_dir() and not state.exists():
+                private_folder(state)
+                for path in repository.state.rglob("*.json"):
+                    copy = state / path.relative_to(repository.state)
+                    private_folder(copy.parent)
+                    replace_file(copy, path.read_bytes())
+            copied.append(replace(repository, state=state))
+        return replace(self, repositories=tuple(copied))
+
     def named(self, name: str) -> TrustedRepository:
         """The repository of that name.
 

@@ -35,7 +35,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, MetaFile, SuccinctRoles, TargetFile, Targets
 from tuf.ngclient import UpdaterConfig
 
-from securepip.dirs import private_folder
+from securepip.dirs import DATA_REMEDY, private_folder
 from securepip.errors import (
     RepositoryUnavailableError,
     SecurepipError,
@@ -115,9 +115,9 @@ class Session:
     def _refreshed(self) -> CheckedUpdater:
         if self._updater is not None:
             return self._updater
-        private_folder(self._state)
-        private_folder(self._state / "root_history")  # python-tuf's; it would follow the umask
         try:
+            private_folder(self._state)
+            private_folder(self._state / "root_history")  # python-tuf's; it would follow the umask
             with FileLock(self._state / ".lock", timeout=LOCK_SECONDS, mode=0o600):
                 updater = self._explained(self._refresh)
         except Timeout:
@@ -126,6 +126,8 @@ class Session:
                 f"{LOCK_SECONDS:.0f} seconds",
                 remedy=f"Wait for it, or end it; the lock is {self._state / '.lock'}.",
             ) from None
+        except OSError as error:
+            raise self._not_kept(error) from error
         # What was verified, not what is in the folder by now: it is another process's turn there.
         self._snapshot = updater.snapshot
         self._updater = updater
@@ -296,10 +298,14 @@ class Session:
         except DownloadError as error:
             raise self._unavailable(error) from error
         except OSError as error:
-            raise SecurepipError(
-                f"the trusted state of the repository {self.name!r} cannot be kept: {error}",
-                remedy=f"See to it that {self._state} can be written.",
-            ) from error
+            raise self._not_kept(error) from error
+
+    def _not_kept(self, error: OSError) -> SecurepipError:
+        return SecurepipError(
+            f"the trusted state of the repository {self.name!r} cannot be kept: {error}",
+            meaning="It is what protects you from signatures that are older than those seen.",
+            remedy=f"See to it that {self._state} can be written. {DATA_REMEDY}",
+        )
 
     def _not_verified(self, error: Exception) -> VerificationError:
         return VerificationError(

@@ -473,6 +473,11 @@ _OWN = Group(
             "trusted repository has signed",
         ),
         _flag(
+            "--read-only-state", "read_only_state",
+            "leave what was seen so far as it is, in an image for example: what is signed from now "
+            "on is verified, but not remembered",
+        ),
+        _flag(
             "--unsafely-disable-package-verification", "unsafe",
             "run plain pip instead, with nothing verified",
         ),

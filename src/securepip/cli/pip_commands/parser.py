@@ -171,6 +171,7 @@ def _common(values: argparse.Namespace) -> dict[str, Any]:
         ),
         "places": Places(
             repository=values.repository,
+            read_only_state=bool(values.read_only_state),
             index_url=values.index_url,
             extra_index_urls=tuple(values.extra_index_urls),
             no_index=values.no_index,

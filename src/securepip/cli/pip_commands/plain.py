@@ -44,6 +44,6 @@ def _words_for_pip(words: Sequence[str]) -> list[str]:
         if name in ("--python", "--repository"):
             if not separator:
                 next(rest)
-        elif word not in (UNSAFE, "--allow-older-releases"):
+        elif word not in (UNSAFE, "--allow-older-releases", "--read-only-state"):
             kept.append(word)
     return kept

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from securepip.cli import console
+from securepip.cli.options import READ_ONLY_STATE
 from securepip.cli.pip_commands.checks import check
 from securepip.cli.pip_commands.inputs.addresses import Addresses
 from securepip.cli.pip_commands.inputs.choosing import resolve_options
 from securepip.cli.pip_commands.inputs.indexes import Indexes
 from securepip.cli.pip_commands.options import variables_of_others
-from securepip.cli.pip_commands.requests import InstallRequest, PipRequest, Target
+from securepip.cli.pip_commands.requests import InstallRequest, PipRequest, Places, Target
 from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
         keep=request.builds.keep,
         variables=variables_of_others(os.environ),
     )
-    index = DeferredIndex(lambda: _open_index(request.places.repository, addresses, cache, stack))
+    index = DeferredIndex(lambda: _open_index(request.places, addresses, cache, stack))
     indexes.say_where()
     kept = WheelCache(cache / "wheels")
     return Prepared(
@@ -181,14 +182,14 @@ def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
 
 
 def _open_index(
-    repository: str | None, addresses: Addresses, cache: Path, stack: ExitStack
+    places: Places, addresses: Addresses, cache: Path, stack: ExitStack
 ) -> VerifiedIndex:
     """The index over whom this machine believes; its connections are closed with ``stack``.
 
     Raises:
         UntrustedError: An index is named that stands for no trusted repository.
     """
-    from securepip.dirs import data_dir
+    from securepip.dirs import data_dir, temporary_folder
     from securepip.index import Store, VerifiedIndex
     from securepip.trust import TrustStore
 
@@ -198,8 +199,11 @@ def _open_index(
         from securepip.first_use.setup import protect_named
 
         trust = protect_named(addresses.indexes.addresses, store, addresses.trusted_hosts)
-    if repository is not None:
-        trust = trust.only(repository)
+    if places.repository is not None:
+        trust = trust.only(places.repository)
+    if places.read_only_state:
+        console.warn(READ_ONLY_STATE)
+        trust = trust.with_state_copied_to(Path(stack.enter_context(temporary_folder())))
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
     if any(repository.first_use is not None for repository in trust.repositories):

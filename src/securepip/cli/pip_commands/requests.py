@@ -104,6 +104,7 @@ class Places:
 
     Attributes:
         repository: Only this one of the trusted repositories.
+        read_only_state: Work on a copy of what was seen of the repositories so far.
         index_url: An index that stands for a trusted repository, or the user's own folder.
         extra_index_urls: Further ones.
         no_index: No repository: only what ``find_links`` has.
@@ -115,6 +116,7 @@ class Places:
     """
 
     repository: str | None = None
+    read_only_state: bool = False
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
     no_index: bool = False

@@ -107,7 +107,7 @@ class WheelCache:
         try:
             path = _move_in(wheel, self._place(ingredients), mark)
         except (OSError, SecurepipError) as error:
-            self._disable(str(error))
+            self._disable(f"{self._folder} cannot be written: {error}")
             return built
         return BuiltWheel(wheel.name, path, built.sha256, built.size, source, seal=_SEAL)
 
@@ -144,7 +144,7 @@ class WheelCache:
             folder = private_folder(self._answers(what))
             replace_file(folder / static, json.dumps(document).encode())
         except (OSError, SecurepipError) as error:
-            self._disable(str(error))
+            self._disable(f"{self._folder} cannot be written: {error}")
 
     @cached_property
     def _seal(self) -> Seal | None:
