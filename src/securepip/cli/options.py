@@ -179,13 +179,23 @@ def apply_configuration(parser: argparse.ArgumentParser, command: str) -> None:
     _apply(parser, dict(read_pip_configuration(command)))
 
 
+# How servers are reached, and how much is said. Who is believed, and what may pass by, is said by
+# the one who runs the command: not by a file or a variable that is left somewhere.
+_OF_PIP = {
+    "cert", "client-cert", "proxy", "timeout", "default-timeout", "retries", "resume-retries",
+    "trusted-host", "no-proxy-env", "keyring-provider", "verbose", "quiet", "no-color", "no-input",
+    "debug",
+}  # fmt: skip
+
+
 def _apply(parser: argparse.ArgumentParser, configured: Mapping[str, str]) -> None:
     for action in parser._actions:  # argparse has no other way to list them
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 _apply(inner, configured)
         for option in action.option_strings:
-            value = configured.get(option.removeprefix("--")) if option.startswith("--") else None
+            name = option.removeprefix("--") if option.startswith("--") else ""
+            value = configured.get(name) if name in _OF_PIP else None
             if value is not None:
                 action.default = _convert(action, option, value)
 
