@@ -37,7 +37,7 @@ class NotYetError(Exception):
 
 
 class PromptTransport(Transport):
-    """As another transport, but for who asks in a block of ``asking()``.
+    """Another transport, as it is for who asks in a block of ``asking()``.
 
     Args:
         transport: Fetches everything.
@@ -45,10 +45,8 @@ class PromptTransport(Transport):
     """
 
     def __init__(self, transport: Transport, pool: PatientPool) -> None:
-        super().__init__(transport.options)
-        self.traffic = transport.traffic
-        self.download = transport.download  # type: ignore[method-assign] # the same
-        self._inner = transport
+        # The same connections, limits and allowance.
+        self.__dict__.update(transport.__dict__)
         self._threads = pool
         self._asker = threading.local()
         self._begun: dict[str, Future[Answer]] = {}
@@ -84,9 +82,10 @@ class PromptTransport(Transport):
         Raises:
             NotYetError: It has not arrived, and the caller may not wait.
         """
+        whole = super().get
 
         def fetch(one: str) -> Answer:
-            return self._inner.get(one, max_bytes=max_bytes, headers=headers, accept=accept)
+            return whole(one, max_bytes=max_bytes, headers=headers, accept=accept)
 
         used: set[str] | None = getattr(self._asker, "used", None)
         if used is None:
