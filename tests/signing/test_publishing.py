@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,33 @@ def test_a_file_that_disagrees_with_its_metadata_is_refused(
     with pytest.raises(RepositoryStateError, match="cannot be read"):
         made.add(tmp_path / "missing-1.0-py3-none-any.whl")
     assert _files(made.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "extra"),
+    [
+        ("WHEEL", ""),
+        ("RECORD", ""),
+        ("", "other-1.0.dist-info/LICENSE"),
+        ("", "FLASK-4.0.dist-info/x"),
+    ],
+)
+def test_a_wheel_that_nothing_can_install_is_refused(
+    made: MadeRepository, tmp_path: Path, lost: str, extra: str
+) -> None:
+    wheel = make_wheel(tmp_path / "whole", "flask", "4.0")
+    broken = tmp_path / wheel.name
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(broken, "w") as archive:
+        for name in source.namelist():
+            if not lost or not name.endswith(f"/{lost}"):
+                archive.writestr(name, source.read(name))
+        if extra:
+            archive.writestr(extra, b"")
+    command = [sys.executable, "-m", "pip", "--isolated", "install", "--no-deps", "--target"]
+    assert subprocess.run([*command, tmp_path / "there", broken], check=False).returncode != 0
+    with pytest.raises(FormatError, match=lost or "dist-info"):
+        made.add(broken)
+    made.add(wheel)
 
 
 def test_a_published_file_name_never_gets_other_bytes(made: MadeRepository, tmp_path: Path) -> None:

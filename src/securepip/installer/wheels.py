@@ -6,7 +6,6 @@ Rule: what is checked here is the copy that pip reads, never the file that it wa
 from __future__ import annotations
 
 import os
-import posixpath
 import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
+from securepip.formats.wheel import dist_info_of
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 from securepip.installer.build.cache import BuiltWheel
 from securepip.installer.copies import copy_verified
@@ -134,39 +134,13 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
 
 
 def _dist_info(members: Iterable[str], wheel: str) -> str:
-    """The ``.dist-info`` folder of a wheel: one, in one spelling.
-
-    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
-    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
-
-    Raises:
-        VerificationError: There is another, or a file of it that goes by two names.
-    """
-    folders: set[str] = set()
-    seen: dict[str, str] = {}
-    for member in members:
-        path = member.rstrip("/")
-        first, _, rest = path.partition("/")
-        scheme, _, inside = rest.partition("/")
-        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
-        normal = posixpath.normpath(inside if is_data else path)
-        folder = normal.partition("/")[0]
-        if not folder.lower().endswith(".dist-info"):
-            continue
-        # A member that the archive has twice under one name is one file for pip: the last one.
-        if normal != path or seen.get(normal.lower(), member) != member:
-            raise VerificationError(
-                f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
-                meaning="It would take the place of what was verified. Nothing was installed.",
-            )
-        folders.add(folder)
-        seen[normal.lower()] = member
-    if len(folders) != 1:
-        found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
+    try:
+        return dist_info_of(members, wheel)
+    except FormatError as error:
+        # What was verified and what pip would read are not the same.
         raise VerificationError(
-            f"{wheel}: {found if folders else '.dist-info directory not found'}"
-        )
-    return folders.pop()
+            error.what, meaning=f"{error.meaning} Nothing was installed.".strip()
+        ) from None
 
 
 def _check_built(data: bytes, planned: PlannedFile) -> None:

@@ -19,6 +19,7 @@ from securepip.formats.digests import sha256_of, sha256_of_stream
 from securepip.formats.distribution import Kind, is_distribution, parse_distribution
 from securepip.formats.layout import check_filename, relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.wheel import check_installable
 from securepip.signing.repository.repository import NewFile, Published, Repository
 
 
@@ -44,7 +45,8 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
         restore: Publish again what was removed before.
 
     Raises:
-        FormatError: A file is no distribution, or its name and its metadata disagree.
+        FormatError: A file is no distribution, its name and its metadata disagree, or it is a wheel
+            that nothing can install.
         RepositoryStateError: A file of that name was published with other bytes, or was removed,
             or is named twice, or its project signs for itself. Nothing was published.
     """
@@ -104,7 +106,8 @@ def read_distribution(
         filename: What it is called, where ``path`` calls it something else.
 
     Raises:
-        FormatError: It is no distribution, or its name and its metadata disagree.
+        FormatError: It is no distribution, its name and its metadata disagree, or it is a wheel
+            that nothing can install.
         RepositoryStateError: It cannot be read.
     """
     filename = check_filename(filename or path.name)
@@ -124,6 +127,8 @@ def read_distribution(
             "which is not what its file name says",
             remedy="Build it again; do not rename distributions.",
         )
+    if name.kind is Kind.WHEEL:
+        check_installable(path, filename)
     # An sdist's metadata is served apart only where a build cannot change it (PEP 643).
     served = raw if name.kind is Kind.WHEEL or metadata.is_static else None
     return Distribution(

@@ -1,0 +1,76 @@
+"""What a wheel has to hold so that pip installs it, read from the names of its members alone.
+
+Source: the binary distribution format specification (PEP 427).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from securepip.errors import FormatError
+from securepip.formats.core_metadata import ARCHIVE_ERRORS
+
+_NEEDED = ("METADATA", "WHEEL", "RECORD")
+
+
+def check_installable(path: Path, filename: str) -> None:
+    """See to it that pip can install the wheel at ``path``.
+
+    Args:
+        path: The wheel.
+        filename: Its distribution name, for people.
+
+    Raises:
+        FormatError: It is not a readable archive, has not exactly one ``.dist-info`` folder, or
+            that folder lacks a file without which nothing installs it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+    except ARCHIVE_ERRORS as error:
+        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+    folder = dist_info_of(members, filename)
+    missing = [name for name in _NEEDED if f"{folder}/{name}" not in members]
+    if missing:
+        raise FormatError(
+            f"{filename} has no {' and no '.join(missing)} in {folder}",
+            meaning="No installer can install it.",
+            remedy="Build it again, with a build backend.",
+        )
+
+
+def dist_info_of(members: Iterable[str], wheel: str) -> str:
+    """The ``.dist-info`` folder of a wheel: one, in one spelling.
+
+    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
+    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
+
+    Raises:
+        FormatError: There is another, or a file of it that goes by two names.
+    """
+    folders: set[str] = set()
+    seen: dict[str, str] = {}
+    for member in members:
+        path = member.rstrip("/")
+        first, _, rest = path.partition("/")
+        scheme, _, inside = rest.partition("/")
+        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
+        normal = posixpath.normpath(inside if is_data else path)
+        folder = normal.partition("/")[0]
+        if not folder.lower().endswith(".dist-info"):
+            continue
+        # A member that the archive has twice under one name is one file for pip: the last one.
+        if normal != path or seen.get(normal.lower(), member) != member:
+            raise FormatError(
+                f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",
+                meaning="It would take the place of what was verified.",
+            )
+        folders.add(folder)
+        seen[normal.lower()] = member
+    if len(folders) != 1:
+        found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
+        raise FormatError(f"{wheel}: {found if folders else '.dist-info directory not found'}")
+    return folders.pop()
