@@ -1,0 +1,96 @@
+"""How a file is answered: whole, compressed, in part, or not at all because it is known already.
+
+Source: RFC 9110 (conditions, ranges, encodings).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.message import Message
+from http import HTTPStatus
+
+from securepip.formats.negotiation import weight
+from securepip.signing.publish.served_files import Found
+
+_MIN_COMPRESSED, _MAX_COMPRESSED = 500, 16 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer without its body.
+
+    Attributes:
+        status: The HTTP status.
+        headers: All but those of the connection and, when it is compressed, the length.
+        compressed: Whether the body is the whole file, compressed.
+        start: Where in the file the body begins.
+        length: Its bytes; 0 for none.
+    """
+
+    status: HTTPStatus
+    headers: tuple[Header, ...] = ()
+    compressed: bool = False
+    start: int = 0
+    length: int = 0
+
+
+def plan_reply(found: Found, size: int, modified: int, asked: Message) -> Reply:
+    """The answer to a request for ``found``.
+
+    Args:
+        found: The file.
+        size: Its bytes.
+        modified: When it was written, in nanoseconds.
+        asked: The headers of the request.
+    """
+    compressed = (
+        found.compressible
+        and _MIN_COMPRESSED <= size <= _MAX_COMPRESSED
+        and weight(asked.get("Accept-Encoding", ""), "gzip") > 0
+    )
+    etag = f'"{modified:x}-{size:x}{"-gz" if compressed else ""}"'
+    headers = [
+        ("ETag", etag),
+        ("Cache-Control", "max-age=31536000, immutable" if found.immutable else "no-cache"),
+    ]
+    vary = ["Accept"] * found.negotiated + ["Accept-Encoding"] * found.compressible
+    if vary:
+        headers.append(("Vary", ", ".join(vary)))
+    if etag in asked.get("If-None-Match", ""):
+        return Reply(HTTPStatus.NOT_MODIFIED, tuple(headers))
+    headers.append(("Content-Type", found.content_type))
+    if compressed:
+        headers.append(("Content-Encoding", "gzip"))
+        return Reply(HTTPStatus.OK, tuple(headers), compressed=True)
+    headers.append(("Accept-Ranges", "bytes"))
+    part = _asked_range(size, etag, asked)
+    if part is None:
+        headers.append(("Content-Length", str(size)))
+        return Reply(HTTPStatus.OK, tuple(headers), length=size)
+    start, length = part
+    if not length:
+        headers += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
+        return Reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, tuple(headers))
+    headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
+    headers.append(("Content-Length", str(length)))
+    return Reply(HTTPStatus.PARTIAL_CONTENT, tuple(headers), start=start, length=length)
+
+
+def _asked_range(size: int, etag: str, asked: Message) -> tuple[int, int] | None:
+    """Start and length of the one range that is asked for; length 0 when there is no such."""
+    match = _RANGE.fullmatch(asked.get("Range", ""))
+    if not match or match[0] == "bytes=-" or asked.get("If-Range", etag) != etag:
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        length = min(int(last), size)
+        return size - length, length
+    start = int(first)
+    end = min(int(last), size - 1) if last else size - 1
+    if last and int(last) < start:
+        return None
+    return start, max(end - start + 1, 0)
