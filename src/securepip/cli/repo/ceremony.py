@@ -226,8 +226,8 @@ def sign(request: SignRequest) -> int:
         console.say(f"Signed {filename} with {short(keyids)}")
     if not signed:
         console.warn(
-            "There is nothing to sign with the keys here: none is asked for, or all of their files "
-            "are signed already."
+            "Nothing is signed: none of the keys here is asked for, or what they "
+            "sign is signed already."
         )
     _say_missing(signing)
     return 0 if signed else 1
