@@ -250,8 +250,14 @@ class Overlay:
             RepositoryStateError: A key is not here, or the state is odd. Nothing changed.
         """
         judged = list(judged)
+        # On demand, only chosen files got targets: the page is right, and not all is signed.
+        partial = self._repository.ledger.partial()
         published = self._repository.publish(
-            {each.project: each.page for each in judged if each.is_changed}
+            {
+                each.project: each.page
+                for each in judged
+                if each.is_changed or each.project in partial
+            }
         )
         for each in judged:
             self.remember(each)

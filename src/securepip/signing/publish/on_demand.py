@@ -65,6 +65,9 @@ def publish_on_demand(
         for file in wanted.page.files
     )
     repository.ledger.begin(projects)
+    repository.ledger.begin_partial(
+        project for project, wanted in projects.items() if wanted.page != wanted.before
+    )
     changed: dict[str, Metadata[Targets]] = {}
     for path, target in edits.items():
         name = roles.bin_of(path)

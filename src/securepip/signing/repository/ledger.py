@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS withdrawn (
     PRIMARY KEY (project, version, filename)
 );
 CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS partial (project TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS current (
     only INTEGER PRIMARY KEY CHECK (only = 1), root INTEGER NOT NULL, timestamp INTEGER NOT NULL
 );
@@ -194,6 +195,25 @@ class Ledger:
         """What plain clients see is what is signed, for every project."""
         with self.connection:
             self.connection.execute("DELETE FROM unfinished")
+
+    def begin_partial(self, projects: Iterable[NormalizedName]) -> None:
+        """Remember that only some files on the pages of ``projects`` have targets."""
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO partial VALUES (?)", [(project,) for project in projects]
+            )
+
+    def partial(self) -> frozenset[NormalizedName]:
+        """The projects of which only the chosen files have targets."""
+        rows = self.connection.execute("SELECT project FROM partial")
+        return frozenset(NormalizedName(project) for (project,) in rows)
+
+    def complete(self, projects: Iterable[NormalizedName]) -> None:
+        """Every file on the pages of ``projects`` has a target now."""
+        with self.connection:
+            self.connection.executemany(
+                "DELETE FROM partial WHERE project = ?", [(project,) for project in projects]
+            )
 
     def current(self) -> tuple[int, int]:
         """The versions of root and timestamp that became current last; zeros before the first."""

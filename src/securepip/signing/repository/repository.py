@@ -285,7 +285,8 @@ class Repository:
         """Make ``pages`` the current pages of their projects; None removes a project.
 
         Projects that are not mentioned stay as they are, and so does a page that is equal to the
-        current one: it costs no signature. Takes the lock by itself.
+        current one: it costs no signature, unless some of its files have no targets yet. Takes the
+        lock by itself.
 
         Raises:
             RepositoryStateError: A page offers a file name that was signed before with another
@@ -303,14 +304,20 @@ class Repository:
                     self._check(project, page, current[project], files)
             for file in files:
                 self._place(file, pages.get(file.project))
-            changed = [project for project in pages if pages[project] != current[project]]
+            partial = self.ledger.partial()
+            changed = [
+                project
+                for project in pages
+                if pages[project] != current[project] or project in partial
+            ]
             if not changed:
                 return Published()
             edits: dict[str, TargetFile | None] = {}
             for project in changed:
-                edits |= self._edits(current[project], pages[project])
+                edits |= self._edits(current[project], pages[project], anew=project in partial)
             self._remember(changed, pages)
             signed = self.sign(self._apply(edits))
+            self.ledger.complete(changed)
             self._finish()
             return Published(tuple(changed), signed)
 
@@ -560,9 +567,12 @@ class Repository:
         return self.folder / consistent_path(file_target(project, file.filename), file.sha256)
 
     def _edits(
-        self, before: ProjectPage | None, after: ProjectPage | None
+        self, before: ProjectPage | None, after: ProjectPage | None, *, anew: bool = False
     ) -> dict[str, TargetFile | None]:
-        """Write the new page and say which target paths change; None takes one away."""
+        """Write the new page and say which target paths change; None takes one away.
+
+        ``anew``: what the current page names may have no target.
+        """
         old, new = _files_signed_for(before), _files_signed_for(after)
         if after is not None:
             path = page_target(after.project)
@@ -572,7 +582,7 @@ class Repository:
         if before is not None and after is None:
             edits[page_target(before.project)] = None
         for path, (length, sha256) in new.items():
-            if old.get(path) != (length, sha256):
+            if anew or old.get(path) != (length, sha256):
                 edits[path] = TargetFile(length, {"sha256": sha256}, path)
         return edits
 
