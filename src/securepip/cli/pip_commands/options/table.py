@@ -12,61 +12,8 @@ Names, arity and defaults: pip's documentation, "pip install", "pip download" an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from itertools import chain
 
-from securepip.formats.pip_configuration import option_of
-
-
-class Handler(Enum):
-    """Who does what an option asks for."""
-
-    SECUREPIP = "securepip"
-    PIP = "handed to pip"
-    BOTH = "securepip, and handed to pip"
-    NOBODY = "no effect here"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option.
-
-    Attributes:
-        names: As pip spells it, short names first, aliases after the name that pip prints.
-        dest: The attribute that holds its value, as in pip.
-        help: What it does, in a few words; empty for one that pip hides.
-        action: As in ``optparse``, or one of ``format_control``, ``release_control``,
-            ``config_settings``, ``group``, ``python_version``, ``uploaded_prior_to``,
-            ``refresh_package`` and ``no_cache_dir``, which have forms of their own.
-        default: Its value when it is not given.
-        metavar: What its value is called; empty for one that takes none.
-        type: ``str``, ``int``, ``float`` or ``path`` (``~`` is the home folder).
-        choices: The only values that it takes.
-        handler: Who does it.
-        why: The reason, where that is nobody, or only some values are refused.
-    """
-
-    names: tuple[str, ...]
-    dest: str
-    help: str = ""
-    action: str = "store"
-    default: object = None
-    metavar: str = ""
-    type: str = "str"
-    choices: tuple[str, ...] = ()
-    handler: Handler = Handler.SECUREPIP
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Options under one heading of ``--help``."""
-
-    title: str
-    options: tuple[Option, ...]
+from securepip.cli.pip_commands.options.types import Group, Handler, Option
 
 
 def _flag(
@@ -492,14 +439,3 @@ COMMANDS: dict[str, tuple[Group, ...]] = {
     "download": (_DOWNLOAD, _SELECTION, _INDEX, _OWN, _GENERAL),
     "lock": (_LOCK, _SELECTION, _INDEX, _OWN, _GENERAL),
 }
-
-
-def variables_of_others(environ: Mapping[str, str]) -> dict[str, str]:
-    """The ``PIP_*`` variables that are no setting of pip's, but perhaps of somebody's build."""
-    options = (option for group in chain(*COMMANDS.values()) for option in group.options)
-    settings = {name.removeprefix("--") for option in options for name in option.names}
-    return {
-        name: value
-        for name, value in environ.items()
-        if name.startswith("PIP_") and option_of(name) not in settings | {"config-file"}
-    }
