@@ -10,7 +10,7 @@ from packaging.utils import NormalizedName
 
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions.accept import accept
-from securepip.signing.offline.ceremony.bundle import add_current, write_bundle
+from securepip.signing.offline.bundle import add_current, write_bundle
 from securepip.signing.offline.ceremony.steps import Signing, prepare
 from securepip.signing.offline.proposal import propose
 from securepip.signing.repository.claim_tree import ClaimTree

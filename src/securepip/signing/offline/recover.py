@@ -47,7 +47,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys import ring as keys
 from securepip.signing.offline.audit import TargetChange, compare, read_state
-from securepip.signing.offline.ceremony.bundle import (
+from securepip.signing.offline.bundle import (
     add_current,
     add_roots,
     read_bundle,

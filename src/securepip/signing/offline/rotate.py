@@ -17,7 +17,7 @@ from securesystemslib.signer import CryptoSigner, Key
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.signing.keys import ring as keys
 from securepip.signing.offline.apply import StaleProposalError, apply
-from securepip.signing.offline.ceremony.bundle import read_bundle, write_bundle
+from securepip.signing.offline.bundle import read_bundle, write_bundle
 from securepip.signing.offline.proposal import (
     BIN_ROLE,
     OFFLINE_ROLES,

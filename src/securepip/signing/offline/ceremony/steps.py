@@ -24,7 +24,7 @@ from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import ring as keys
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.offline.apply import apply
-from securepip.signing.offline.ceremony.bundle import (
+from securepip.signing.offline.bundle import (
     add_current,
     read_bundle,
     read_current,
