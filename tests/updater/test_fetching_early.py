@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.errors import VerificationError
@@ -135,3 +136,19 @@ def test_a_python_tuf_that_loads_roles_past_the_checks_is_not_used(
     session = Session("made", f"{hostile.url}metadata/", tmp_path / "state", transport, root)
     with pytest.raises(VerificationError, match="loads roles in another way"):
         session.refresh()
+
+
+def test_an_expired_role_is_named_and_not_the_file_that_was_asked_for_last(
+    made: MadeRepository,
+    hostile: HostileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Timestamp, "is_expired", lambda self, reference_time=None: True)
+    with Transport(TransportOptions(retries=0)) as transport:
+        root = made.root.read_bytes()
+        session = Session("made", f"{hostile.url}metadata/", tmp_path / "state", transport, root)
+        with pytest.raises(VerificationError) as raised:
+            session.refresh()
+    said = f"{hostile.url}metadata/timestamp.json of the repository 'made' has expired"
+    assert raised.value.what.startswith(said)

@@ -52,9 +52,11 @@ def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
     """
     settings = dict(pip_configuration.read_pip_configuration("download", "install"))
     default = TransportOptions()
+    asked = tuple(indexes or _indexes(settings))
+    find_links = tuple(settings.get("find-links", "").split())
     return PipConfiguration(
-        indexes=tuple(indexes or _indexes(settings)),
-        find_links=tuple(settings.get("find-links", "").split()),
+        indexes=asked,
+        find_links=find_links,
         constraints=tuple(settings.get("constraint", "").split()),
         transport=TransportOptions(
             timeout=_number(settings, ("timeout", "default-timeout"), default.timeout),
@@ -66,6 +68,7 @@ def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
             # What an index says is signed here: it must not come from anybody on the way.
             stay_encrypted=True,
             answer_seconds=ANSWER_SECONDS,
+            named=(*asked, *find_links),
         ),
     )
 
