@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Does securepip choose what pip chooses? Set after set, over one frozen index of real packages.
 
-    python scripts/parity.py [--scratch DIR] [--only-sets WORD] [FILE…]
+    python scripts/parity.py [--scratch DIR] [--only-sets WORD] [--trees] [FILE…]
+    python scripts/parity.py --only-files --trees requirements.txt
 
-A set is a requirements file; those in `parity_sets` are always compared, and each FILE (or folder
-of them) as well. A line `# options: …` in it holds options of the command line. Each set is
-resolved as it is and, where it does not choose between wheels and source distributions itself, with
-`--only-binary :all:` too.
+A set is a requirements file: those in `parity_sets`, and each FILE (or folder of them). With
+`--only-files` yours alone are compared. A line `# options: …` in it holds options of the command
+line. Each set is resolved as it is and, where it does not choose between wheels and source
+distributions itself, with `--only-binary :all:` too.
 
 1. Freezing: plain pip resolves each set once over a local index that keeps what it asks for of the
    index that pip here is configured for. What was frozen before is not fetched again.
@@ -15,6 +16,9 @@ resolved as it is and, where it does not choose between wheels and source distri
    `install --dry-run --report`, empty caches and an empty environment. Names, versions, file names,
    digests, metadata, what was requested with which extras, and the order have to be the same; where
    there is no solution, so has the error.
+
+4. With `--trees`, where the choice is equal: both install it, into an environment at the same path.
+   Every file that is left there has to be the same; of byte code, which holds times, its name.
 
 Printed for each set: whether it is equal, each difference with what it comes from, the rounds of
 both resolutions, and both times. Exit code 1 when a set differs.
@@ -119,23 +123,49 @@ class Ground:
             "SECUREPIP_DATA_DIR": str(scratch / "data"),
             "SECUREPIP_CACHE_DIR": str(scratch / "cache"),
         }
-        for name in ("data", "target"):
-            shutil.rmtree(scratch / name, ignore_errors=True)
-        venv.create(self.target, with_pip=False, symlinks=os.name != "nt")
+        shutil.rmtree(scratch / "data", ignore_errors=True)
+        self._empty()
 
     def pip(self, one: Set, index_url: str, *, steps: bool) -> Side:
         """What pip chooses. ``steps``: whether it says each, which counts rounds and takes time."""
+        return self._run([*self._pip(), "--index-url", index_url, *one.words()], steps=steps)
+
+    def securepip(self, one: Set) -> Side:
+        """What securepip chooses."""
+        return self._run([*self._securepip(), *one.words()], steps=True)
+
+    def trees(self, one: Set, index_url: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """What pip, and what securepip leaves in an empty environment: files and their digests."""
+        options = ("--no-warn-script-location", *one.words())
+        pip = self._tree([*self._pip(), "--index-url", index_url, *options])
+        own = self._tree([*self._securepip(), *options])
+        self._empty()
+        return pip, own
+
+    def _tree(self, command: Sequence[str]) -> Mapping[str, str]:
+        self._empty()
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False
+        )
+        files = (path for path in self.target.rglob("*") if path.is_file())
+        found = {path.relative_to(self.target).as_posix(): _content(path) for path in sorted(files)}
+        errors = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+        return {**found, "exit code": f"{done.returncode} {' '.join(errors)}".strip()}
+
+    def _empty(self) -> None:
+        shutil.rmtree(self.target, ignore_errors=True)
+        venv.create(self.target, with_pip=False, symlinks=os.name != "nt")
+
+    def _securepip(self) -> list[str]:
+        # As pip, which says nothing when it passes over a release.
+        return [*SECUREPIP, "--python", str(self.target), "install", "--allow-older-releases"]
+
+    def _pip(self) -> list[str]:
         pip = importlib.util.find_spec("pip")
         assert pip and pip.submodule_search_locations
         # What `pip --python` runs with the target's interpreter, without starting twice.
         runner = Path(pip.submodule_search_locations[0], "__pip-runner__.py")
-        start = [str(self.target / BIN / "python"), str(runner), "install"]
-        return self._run([*start, "--index-url", index_url, *one.words()], steps=steps)
-
-    def securepip(self, one: Set) -> Side:
-        """What securepip chooses."""
-        start = [*SECUREPIP, "--python", str(self.target), "install"]
-        return self._run([*start, *one.words()], steps=True)
+        return [str(self.target / BIN / "python"), str(runner), "install"]
 
     def _run(self, command: Sequence[str], *, steps: bool) -> Side:
         for name in ("pip-cache", "cache"):
@@ -179,17 +209,24 @@ class Ground:
         return done.stdout
 
 
+def _content(path: Path) -> str:
+    return "" if path.suffix == ".pyc" else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--scratch", type=Path, default=HERE.parent / "scratch" / "parity")
     parser.add_argument("--only-sets", metavar="WORD", default="", help="whose names contain WORD")
+    parser.add_argument("--only-files", action="store_true", help="not those of parity_sets")
+    parser.add_argument("--trees", action="store_true", help="install, too, and compare files")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     scratch = arguments.scratch.absolute()
     if importlib.util.find_spec("securepip") is None:
         return in_own_environment(scratch)
-    sets = [one for one in all_sets(arguments.files) if arguments.only_sets in one.name]
-    return compare_all(sets, Ground(scratch))
+    places = [*([] if arguments.only_files else [HERE / "parity_sets"]), *arguments.files]
+    sets = [one for one in all_sets(places) if arguments.only_sets in one.name]
+    return compare_all(sets, Ground(scratch), trees=arguments.trees)
 
 
 def in_own_environment(scratch: Path) -> int:
@@ -203,8 +240,8 @@ def in_own_environment(scratch: Path) -> int:
 
 
 def all_sets(places: Sequence[Path]) -> Iterator[Set]:
-    """The sets of this folder and of ``places``; twice where both kinds of files may be chosen."""
-    for place in (HERE / "parity_sets", *places):
+    """The sets of these files and folders; twice where both kinds of files may be chosen."""
+    for place in places:
         for path in sorted(place.glob("*.txt")) if place.is_dir() else [place]:
             text = path.read_text()
             found = re.search(r"(?m)^# options: (.*)$", text)
@@ -214,7 +251,7 @@ def all_sets(places: Sequence[Path]) -> Iterator[Set]:
                 yield Set(path, (*options, *WHEELS_ONLY))
 
 
-def compare_all(sets: Sequence[Set], ground: Ground) -> int:
+def compare_all(sets: Sequence[Set], ground: Ground, *, trees: bool) -> int:
     from parity_index import FrozenIndex, serving
 
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
@@ -233,7 +270,7 @@ def compare_all(sets: Sequence[Set], ground: Ground) -> int:
         total = Total()
         with trusted(ground):
             for one in sets:
-                compare(one, ground, url, rounds[one.name], total)
+                compare(one, ground, url, rounds[one.name], total, trees=trees)
     print(f"\n{total.equal} of {len(sets)} equal; in all pip {total.pip_seconds:.0f} s, ", end="")
     print(f"securepip {total.our_seconds:.0f} s")
     for name in total.different:
@@ -293,12 +330,16 @@ def trusted(ground: Ground) -> Iterator[None]:
             server.terminate()
 
 
-def compare(one: Set, ground: Ground, url: str, rounds: int, total: Total) -> None:
+def compare(one: Set, ground: Ground, url: str, rounds: int, total: Total, *, trees: bool) -> None:
     """Compare one set, and print what was found."""
     theirs, ours = ground.pip(one, url, steps=False), ground.securepip(one)
     found = list(differences(theirs, ours, ground.repository))
     if ours.rounds > rounds:
         found.append(f"takes {ours.rounds} rounds, pip {rounds}")
+    if trees and not found and not theirs.code:
+        pip, own = ground.trees(one, url)
+        names = sorted(name for name in pip.keys() | own.keys() if pip.get(name) != own.get(name))
+        found += [f"{name}: pip {pip.get(name)}, securepip {own.get(name)}" for name in names]
     verdict = "DIFFERENT" if found else "equal"
     what = f"{len(theirs.items)} distributions" if not theirs.code else "no solution"
     times = f"{theirs.seconds:5.1f} s {ours.seconds:5.1f} s, {ours.seconds / theirs.seconds:.2f}"
