@@ -8,18 +8,42 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from typing import IO, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
 
 from securepip.errors import FormatError
 from securepip.formats.core_metadata import MAX_METADATA_BYTES, parse_core_metadata
 from securepip.formats.digests import Sha256, sha256_of_stream
 from securepip.formats.distribution import DistributionName
 from securepip.formats.layout import METADATA_SUFFIX
-from securepip.signing.overlay.upstream.credentials import Credentials
 from securepip.signing.overlay.upstream.page import MAX_FILE_BYTES
 from securepip.signing.overlay.upstream.remote_file import open_remote
 from securepip.transport import Answer, Transport
 
 _MAX_DIGITS = 18
+
+
+class _Credentials:
+    """Those that the URLs of the indexes hold.
+
+    Published URLs have none; what is fetched from the same host (scheme, name and port) gets them
+    back, as pip does it.
+    """
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        self._by_host: dict[tuple[str, str], str] = {}
+        for url in urls:
+            parts = urlsplit(url)
+            userinfo, at, host = parts.netloc.rpartition("@")
+            if at:
+                self._by_host.setdefault((parts.scheme, host), userinfo)
+
+    def add(self, url: str) -> str:
+        """``url`` with the credentials of its host, where there are some."""
+        parts = urlsplit(url)
+        userinfo = self._by_host.get((parts.scheme, parts.netloc))
+        if userinfo is None:
+            return url
+        return urlunsplit(parts._replace(netloc=f"{userinfo}@{parts.netloc}"))
 
 
 class UpstreamFiles:
@@ -31,7 +55,7 @@ class UpstreamFiles:
     """
 
     def __init__(self, indexes: Iterable[str], transport: Transport) -> None:
-        self._credentials = Credentials(indexes)
+        self._credentials = _Credentials(indexes)
         self.transport = transport
 
     def metadata(self, url: str) -> bytes:
