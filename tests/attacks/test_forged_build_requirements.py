@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from securepip.formats.digests import sha256_of
+from securepip.installer import sdists
+from securepip.resolver import parse_requirement
 from tests.attacks.refusals import assert_refused
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
@@ -79,3 +81,30 @@ def test_pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_not
     assert machine.install("built").code == 0
     assert not ran.exists()
     assert machine.version_of("built") == "1.0"
+
+
+@pytest.mark.parametrize("written", ["maker @ {url}", "maker @ {url}#sha256={sha256}"])
+def test_an_author_cannot_have_a_build_run_what_nobody_signed(
+    machine: Machine,
+    made: MadeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+) -> None:
+    ran = tmp_path / "ran"
+    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
+    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": evil_code})
+    named = written.format(url=evil.as_uri(), sha256=sha256_of(evil.read_bytes()))
+    pyproject = _PYPROJECT.replace("maker", named, 1)
+    made.add(make_sdist(tmp_path / "signed", "built", "1.0", files={}, pyproject=pyproject))
+    machine.trust(made, str(made.folder))
+
+    done = machine.install("built")
+    assert done.code == 1
+    assert "names an address of its own" in done.err
+    assert not ran.exists()
+
+    # What runs when nobody looks.
+    monkeypatch.setattr(sdists, "_build_requirement", parse_requirement)
+    assert machine.install("built").code == 0
+    assert ran.exists()

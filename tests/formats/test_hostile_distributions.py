@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import FormatError
+from securepip.formats import core_metadata
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 
 HEAD = b"Metadata-Version: 2.1\nName: app\nVersion: 1\n"
@@ -87,3 +88,19 @@ def test_an_sdist_of_kilobytes_does_not_unpack_to_gigabytes(tmp_path: Path, kind
     finally:
         tracemalloc.stop()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("limit", "most"), [("_MAX_PASSED_BYTES", 5000), ("_MAX_MEMBERS", 1)])
+def test_what_is_passed_over_on_the_way_to_the_metadata_of_an_sdist_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    sdist = tmp_path / "app-1.tar.xz"
+    with tarfile.open(sdist, "w:xz") as tar:
+        for name, data in (("a", b"0" * 3000), ("b", b"0" * 3000), ("PKG-INFO", HEAD)):
+            info = tarfile.TarInfo(f"app-1/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert read_core_metadata(sdist) == HEAD
+    monkeypatch.setattr(core_metadata, limit, most)
+    with pytest.raises(FormatError, match="no PKG-INFO"):
+        read_core_metadata(sdist)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pip as pip_package
 import pytest
 
 from securepip.errors import InstallationError
-from securepip.installer import Pip
+from securepip.installer import Pip, install
+from tests.installer.conftest import hand_off, site_packages
+from tests.support.wheels import make_wheel
 
 
 def test_pip_that_is_never_run_ends_with_the_block_and_leaves_nothing(
@@ -41,6 +45,24 @@ def test_an_interruption_ends_pip_before_it_goes_on(new_environment: Callable[[]
         with pytest.raises(KeyboardInterrupt):
             pip.run(["install", "--no-index", "no-such-project"], while_running=interrupt)
         assert pip._process.returncode is not None
+
+
+def test_the_pip_of_the_target_never_runs_in_the_place_of_ours(
+    new_environment: Callable[[], Path], tmp_path: Path
+) -> None:
+    python = new_environment()
+    packages = site_packages(python)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(pip_package.__file__).parent, packages / "pip", ignore=ignored)
+    with (packages / "pip" / "_internal" / "cli" / "main.py").open("a") as main:
+        main.write("\ndef main(*arguments):\n    raise SystemExit('the pip of the target ran')\n")
+    # As start-up code of the target may do: `sitecustomize`, a path file.
+    early = ("cli.main", "commands.install", "resolution.resolvelib.resolver")
+    (packages / "early.pth").write_text(
+        "import " + ", ".join(f"pip._internal.{name}" for name in early) + "\n"
+    )
+    install([hand_off(make_wheel(tmp_path / "store", "one", "1"))], python)
+    assert (packages / "one-1.dist-info" / "INSTALLER").is_file()
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, NewType
 
 from securepip.errors import FormatError
@@ -40,6 +44,22 @@ def sha256_of_stream(stream: BinaryIO) -> tuple[Sha256, int]:
         digest.update(chunk)
         length += len(chunk)
     return Sha256(digest.hexdigest()), length
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file in a folder that others may write to: a plain one, or none.
+
+    A link would lead elsewhere, a FIFO would wait for ever, and a device may do anything.
+
+    Raises:
+        OSError: It is not there, is something else, or cannot be read.
+    """
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    stream = os.fdopen(os.open(path, os.O_RDONLY | careful), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return stream
 
 
 def hashes_of_stream(stream: BinaryIO, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:

@@ -16,7 +16,7 @@ from securepip.cli import console
 from securepip.cli.pip_commands import said
 from securepip.cli.pip_commands.prepare import prepare
 from securepip.errors import SecurepipError
-from securepip.formats.digests import sha256_of_stream
+from securepip.formats.digests import open_plain, sha256_of_stream
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserDirectory, UserFile
 
@@ -73,12 +73,16 @@ def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
     from securepip.installer import copy_verified
 
     place = folder / check_filename(file.filename)
-    if place.exists():
+    if os.path.lexists(place):
         console.say(f"  File was already downloaded {place}")
-        with place.open("rb") as stream:
-            if sha256_of_stream(stream) == (file.sha256, file.size):
-                return
-        console.warn(f"Previously-downloaded file {place} has bad hash. Re-downloading.")
+        try:
+            with open_plain(place) as stream:
+                if sha256_of_stream(stream) == (file.sha256, file.size):
+                    return
+        except OSError:
+            console.warn(f"{place} is not a file that can be read. Re-downloading.")
+        else:
+            console.warn(f"Previously-downloaded file {place} has bad hash. Re-downloading.")
     with _replacing(place) as temporary:
         copy_verified(file.path, temporary, file.filename, file.sha256, file.size)
 
@@ -94,7 +98,9 @@ def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None
         console.warn(f"Deleting {place}")
     with (
         _replacing(place) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
+        # A new file: a link that somebody has put there would lead elsewhere.
+        temporary.open("xb") as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
     ):
         for inside, _, names in os.walk(project.path):
             below = Path(planned.name, Path(inside).relative_to(project.path))
@@ -108,7 +114,7 @@ def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None
 @contextmanager
 def _replacing(place: Path) -> Iterator[Path]:
     """A path beside ``place``, which what is written there takes as a whole or not at all."""
-    temporary = place.with_name(f".{place.name}.part")
+    temporary = place.with_name(f".{place.name}.{os.urandom(8).hex()}.part")
     try:
         yield temporary
         temporary.replace(place)

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from securepip.errors import FormatError, RequirementError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
-from securepip.formats.digests import parse_sha256
+from securepip.formats.digests import hashes_of_stream, open_plain, parse_sha256
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.index.types import UserDirectory, UserFile
 from securepip.resolver.candidates.graph import FileCandidate, SpecifierRequirement
@@ -159,9 +159,12 @@ class DirectFiles:
         if self._downloads is None or not asked.acceptable:
             return None
         path = self._downloads / Path(link.filename).name
-        if not path.is_file():
+        try:
+            with open_plain(path) as stream:
+                algorithms = {one.partition(":")[0] for one in asked.acceptable}
+                found, _ = hashes_of_stream(stream, algorithms)
+        except OSError:
             return None
-        found, _ = hashes_of(path, {one.partition(":")[0] for one in asked.acceptable})
         return path if found & asked.acceptable else None
 
     def _fetched(self, asked: UserRequirement, link: UserLink) -> Path:
