@@ -22,9 +22,9 @@ from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.publish.add import add
+from securepip.signing.publish.bins import bin_count
 from securepip.signing.publish.create import create
 from securepip.signing.publish.remove import remove
-from securepip.signing.repository.bins import bin_count
 from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.repositories import MadeRepository, make_repository, serve

@@ -9,6 +9,8 @@ Sources: TUF specification 5.6 and TAP 15, for what they leave open.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuf.api.metadata import Root, Targets
@@ -131,14 +133,23 @@ def _check_bin(name: str, role: Targets, delegator: Root | Targets) -> None:
     delegations = delegator.delegations if isinstance(delegator, Targets) else None
     if delegations is None:
         return
-    succinct, delegated = delegations.succinct_roles, (delegations.roles or {}).get(name)
+    belongs: Callable[[str], bool]
+    if delegations.succinct_roles is not None:
+        # `get_role_for_target` says the same, in three times the time: a large bin has hundreds.
+        bits, start = delegations.succinct_roles.bit_length, delegations.succinct_roles.name_prefix
+        number = int(name.removeprefix(f"{start}-"), 16)
+
+        def belongs(path: str) -> bool:
+            digest = hashlib.sha256(path.encode()).digest()
+            return int.from_bytes(digest[:4], "big") >> (32 - bits) == number
+
+    else:
+        delegated = (delegations.roles or {}).get(name)
+        if delegated is None or delegated.path_hash_prefixes is None:
+            return
+        belongs = delegated.is_delegated_path
     for path in role.targets:
-        if succinct is not None:
-            here = succinct.get_role_for_target(path) == name
-        else:
-            prefixes = delegated is not None and delegated.path_hash_prefixes is not None
-            here = not prefixes or (delegated is not None and delegated.is_delegated_path(path))
-        if not here:
+        if not belongs(path):
             raise FormatError(
                 f"what is served as the hash bin {name!r:.100} is another one: it holds "
                 f"{path!r:.200}, which does not belong there"

@@ -36,7 +36,7 @@ from securepip.formats.layout import (
     SIMPLE_DIR,
 )
 from securepip.signing.keys import ring as keys
-from securepip.signing.repository.bins import bin_count, succinct_roles
+from securepip.signing.publish.bins import bin_count, succinct_roles
 from securepip.signing.repository.commit import Committer, Delegator
 from securepip.signing.repository.config import (
     CONFIG_NAME,

@@ -1,0 +1,166 @@
+"""The state that is current: its roles, read anew when they have changed, and signing the next.
+
+Rule: an older state than was signed here last is never taken for current, and never signed on top
+of: that would undo revocations, and give its numbers to other contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, Root, Targets
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.layout import METADATA_DIR, page_target
+from securepip.signing.repository.commit import Committer
+from securepip.signing.repository.ledger import Ledger
+from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
+
+
+class Current:
+    """The current state of one repository. The lock must be held to sign.
+
+    Args:
+        folder: The repository.
+        root_sha256: The digest of its first root.
+        ledger: Remembers which state was signed last.
+        committer: Signs.
+    """
+
+    def __init__(
+        self, folder: Path, root_sha256: Sha256, ledger: Ledger, committer: Committer
+    ) -> None:
+        self._folder = folder
+        self._root_sha256 = root_sha256
+        self._ledger = ledger
+        self._committer = committer
+        self._roles: tuple[bytes, Roles] | None = None
+
+    def roles(self) -> Roles:
+        """The current signed roles, verified; read again when the timestamp has changed.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed, or it is a state from
+                before what was signed last.
+        """
+        # Before the file is read: another process may sign between these two steps.
+        known = self._ledger.current()
+        try:
+            timestamp = (self._folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
+        except OSError as error:
+            raise RepositoryStateError(
+                f"{self._folder} has no {TIMESTAMP_NAME}: {error.strerror}"
+            ) from None
+        if self._roles is not None:
+            newer = self._roles[1].root.signed.version + 1
+            if (self._folder / METADATA_DIR / f"{newer}.root.json").exists():
+                self._roles = None
+        if self._roles is None or self._roles[0] != timestamp:
+            roles = Roles(self._folder / METADATA_DIR, self._root_sha256)
+            self._check_current(roles, known)
+            self._roles = timestamp, roles
+        return self._roles[1]
+
+    def page_sha256(self, project: NormalizedName) -> Sha256 | None:
+        """The digest of the signed page of a project; None where there is none."""
+        target = self.roles().target(page_target(project))
+        return None if target is None else parse_sha256(target.hashes["sha256"])
+
+    def sign(
+        self,
+        changed: Mapping[str, Metadata[Targets]],
+        finished: Mapping[str, Metadata[Targets]] | None = None,
+        base: Roles | None = None,
+    ) -> tuple[str, ...]:
+        """Sign ``changed`` roles anew, then snapshot and timestamp.
+
+        ``finished`` roles were signed elsewhere and checked: they become current as they are.
+        ``base`` is what the new state follows, where that is not the current one.
+
+        Returns:
+            The names of the roles that were signed.
+
+        Raises:
+            RepositoryStateError: A key is not here. What was current still is.
+        """
+        roles = base or self.roles()
+        try:
+            signed = self._committer.commit(
+                roles.root.signed,
+                roles.timestamp,
+                roles.snapshot,
+                changed,
+                lambda name: roles.delegator(name, {**(finished or {}), **changed}),
+                roles.repository,
+                finished,
+            )
+            self._remember(roles)
+        finally:
+            # Signing changes these objects: they are read anew, whatever happened.
+            self._roles = None
+        return signed
+
+    def renew_timestamp(self) -> tuple[str, ...]:
+        """Sign the timestamp anew, which says that nothing has changed.
+
+        Raises:
+            RepositoryStateError: Its key is not here.
+        """
+        roles = self.roles()
+        try:
+            self._committer.renew_timestamp(roles.root.signed, roles.timestamp)
+            self._remember(roles)
+        finally:
+            self._roles = None
+        return ("timestamp",)
+
+    def sign_root(self) -> None:
+        """Sign the next version of root with the keys of the current one.
+
+        Raises:
+            RepositoryStateError: Fewer root keys than its threshold are here.
+        """
+        roles = self.roles()
+        try:
+            roles.root.signed.version += 1
+            self._committer.sign_root(roles.root, roles.root.signed, roles.timestamp.signed)
+            self._remember(roles)
+        finally:
+            self._roles = None
+
+    def write_root(self, root: Metadata[Root], base: Roles | None = None) -> None:
+        """Make ``root`` the current one; it is signed and checked.
+
+        ``base`` is what the state follows, where that is not the current one.
+
+        Raises:
+            RepositoryStateError: The log is not what was written.
+        """
+        timestamp = (base or self.roles()).timestamp.signed
+        self._committer.write_root(root, timestamp)
+        self._roles = None
+        self._ledger.set_current(root.signed.version, timestamp.version)
+
+    def _remember(self, roles: Roles) -> None:
+        """Let no older state than this one be current from now on."""
+        self._ledger.set_current(roles.root.signed.version, roles.timestamp.signed.version)
+
+    def _check_current(self, roles: Roles, known: tuple[int, int]) -> None:
+        """See to it that nobody has put an older state back, which was signed in its time.
+
+        Signing on top of it would undo revocations, and give its numbers to other contents.
+        """
+        found = roles.root.signed.version, roles.timestamp.signed.version
+        for name, version, newest in zip(("root", "timestamp"), found, known, strict=True):
+            if version < newest:
+                raise RepositoryStateError(
+                    f"{self._folder}: the {name} is of version {version}, but version {newest} was "
+                    "signed here",
+                    meaning="Somebody put back an older state of the folders that are served, or "
+                    "a backup of them was restored. Clients that saw the newer one refuse it.",
+                    remedy="Put the newest state back. If it is lost, or somebody had a hand in "
+                    "it, `securepip repo recover` makes a new one that clients accept.",
+                )

@@ -1,0 +1,123 @@
+"""What a new page of a project changes among the signed targets, and what it may not change.
+
+Rule: a file name keeps its bytes for ever, and what was revoked stays away, unless a person says
+otherwise (``repo accept-change``, ``--restore``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from packaging.utils import NormalizedName
+from tuf.api.metadata import Metadata, TargetFile, Targets
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256
+from securepip.formats.layout import file_target, page_target, relative_file_url
+from securepip.formats.page import ProjectPage
+from securepip.signing.repository.ledger import Ledger
+from securepip.signing.repository.pages.contents import Contents, NewFile, files_of
+from securepip.signing.repository.roles import Roles
+
+
+def check_page(
+    page: ProjectPage,
+    current: ProjectPage | None,
+    files: Sequence[NewFile],
+    ledger: Ledger,
+    contents: Contents,
+) -> None:
+    """See to it that a page may follow the current one.
+
+    Args:
+        page: What is to become current.
+        current: What is.
+        files: The distributions that come with it.
+        ledger: What was ever signed, and revoked. It remembers a refusal.
+        contents: The distributions that are here.
+
+    Raises:
+        RepositoryStateError: A file name comes with other bytes than before, was revoked, or is of
+            this repository and neither here nor in ``files``.
+        FormatError: The page offers a file whose name is none of a distribution.
+    """
+    project = page.project
+    known = ledger.known(project)
+    coming = {file.filename for file in files if file.project == project}
+    for file in page.files:
+        # Published files are immutable: who pinned a release must never get another one.
+        if known.get(file.filename, file.sha256) != file.sha256:
+            ledger.refuse(project, file.filename, file.sha256)
+            raise RepositoryStateError(
+                f"{file.filename} was signed before with other bytes",
+                meaning=f"sha256 then: {known[file.filename]}\nsha256 now:  {file.sha256}",
+                remedy="Give the new build a new version or build number. If you know better: "
+                f"securepip repo accept-change {contents.folder} {file.filename}",
+            )
+        if ledger.is_withdrawn(project, file.filename):
+            raise RepositoryStateError(
+                f"{file.filename} was removed from this repository",
+                remedy="With --restore it can be published again.",
+            )
+        if file.url == relative_file_url(project, file.filename):
+            before = current.file(file.filename) if current else None
+            if before and before.sha256 != file.sha256 and before.url == file.url:
+                raise RepositoryStateError(
+                    f"{file.filename} is here with other bytes",
+                    remedy=f"securepip repo remove {contents.folder} {file.filename}",
+                )
+            if file.filename not in coming and not contents.holds(project, file):
+                raise RepositoryStateError(f"{file.filename} is not in this repository")
+
+
+def edits_of(
+    before: ProjectPage | None,
+    after: ProjectPage | None,
+    contents: Contents,
+    *,
+    anew: bool = False,
+) -> dict[str, TargetFile | None]:
+    """Write the new page and say which target paths change; None takes one away.
+
+    ``anew``: what the current page names may have no target.
+    """
+    old, new = signed_files(before), signed_files(after)
+    if after is not None:
+        data = after.to_json()
+        new[page_target(after.project)] = len(data), contents.place_page(after.project, data)
+    edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
+    if before is not None and after is None:
+        edits[page_target(before.project)] = None
+    for path, (length, sha256) in new.items():
+        if anew or old.get(path) != (length, sha256):
+            edits[path] = TargetFile(length, {"sha256": sha256}, path)
+    return edits
+
+
+def apply_edits(
+    roles: Roles, edits: Mapping[str, TargetFile | None]
+) -> dict[str, Metadata[Targets]]:
+    """The bins in which something changes, with the change made."""
+    changed: dict[str, Metadata[Targets]] = {}
+    for path, target in edits.items():
+        name = roles.bin_of(path)
+        changed[name] = roles.role(name)
+        if target is None:
+            changed[name].signed.targets.pop(path, None)
+        else:
+            changed[name].signed.targets[path] = target
+    return changed
+
+
+def signed_files(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
+    """Length and digest of the distributions on a page, by target path."""
+    return {
+        file_target(page.project, file.filename): (file.size, file.sha256)
+        for file in files_of(page)
+        if page is not None and file.size is not None
+    }
+
+
+def digests_of(page: ProjectPage | None) -> list[tuple[NormalizedName, str, Sha256]]:
+    """Project, file name and digest of the distributions on a page, as the ledger keeps them."""
+    return [(page.project, file.filename, file.sha256) for file in files_of(page) if page]
