@@ -12,7 +12,7 @@ from securepip.formats.digests import sha256_of
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, serve
-from tests.support.wheels import make_wheel
+from tests.support.wheels import make_sdist, make_wheel
 
 
 def test_what_is_left_is_what_pip_leaves(
@@ -123,6 +123,43 @@ def test_a_dependency_that_the_repository_lacks_is_named_with_who_wants_it(
     assert "required by needy" in done.err
     assert "securepip repo sync DIR not-there" in done.err
     assert machine.freeze() == []
+
+
+def test_a_hidden_dependency_leads_no_command_to_an_older_release(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    made.add(
+        make_wheel(folder, "needy", "1.0"),
+        make_wheel(folder, "needy", "2.0", requires=["hidden>=2"]),
+        make_wheel(folder, "above", "1.0", requires=["needy"]),
+        make_sdist(folder, "made", "1.0", pyproject='[build-system]\nrequires = ["needy"]\n'),
+    )
+    machine.trust(made, str(made.folder))
+    python, place = ("--python", machine.environment), tmp_path / "pylock.toml"
+    told = "needy 2.0 cannot be installed: no trusted repository has signed hidden>=2"
+    for words in (
+        ("install", *python, "needy"),
+        ("install", *python, "made"),
+        ("download", *python, "-d", tmp_path / "files", "needy"),
+        ("lock", *python, "-o", place, "needy"),
+    ):
+        done = machine.run(*words)
+        assert done.code == 1, words
+        assert told in done.err
+        assert "--allow-older-releases" in done.err
+    assert machine.freeze() == []
+    assert not place.exists()
+    # The attack: pip takes the older one without a word.
+    done = machine.pip("install", "--dry-run", "--no-index", "--find-links", folder, "needy")
+    assert done.out.endswith("Would install needy-1.0\n")
+    assert "hidden" not in done.err
+    done = machine.run("lock", *python, "-o", place, "--allow-older-releases", "needy")
+    assert done.code == 0
+    assert told in done.err
+    done = machine.install("--dry-run", "above")
+    assert done.code == 0
+    assert told in done.err
 
 
 def test_who_trusts_nobody_is_told_in_three_lines_how_to_begin(machine: Machine) -> None:

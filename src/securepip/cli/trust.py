@@ -210,7 +210,9 @@ def _no_root(request: TrustAddRequest) -> UsageError:
         meaning="Who runs the repository publishes the fingerprint: in its documentation, on "
         "its web page, or printed by `securepip repo init`. Do not take it from the "
         "repository itself: that would prove nothing.",
-        remedy=f"{command} --root-sha256 FINGERPRINT\n{command} --root FILE",
+        remedy=f"{command} --root-sha256 FINGERPRINT\n{command} --root FILE\n"
+        "Add --index-url URL for each index URL that stands for it, in requirements files or in "
+        "pip.conf.",
     )
 
 
