@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import Network, add_network_options, network_of, new_command, parse_age
+from securepip.cli.options import (
+    Commands,
+    Network,
+    add_network_options,
+    network_of,
+    new_command,
+    parse_age,
+)
 from securepip.errors import RepositoryStateError, UsageError
 
 if TYPE_CHECKING:
     from securepip.trust import FirstUseRules
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _ABOUT = """\
 Protects this machine at once, with nobody's help: from now on it signs what an index shows it
@@ -117,7 +122,6 @@ def first_use(request: FirstUseRequest) -> int:
         UsageError: The name is taken, or the index or a witness cannot be asked safely.
         SecurepipError: The repository cannot be made.
     """
-    from securepip.dirs import data_dir
     from securepip.first_use.memory_file import read_memory
     from securepip.first_use.setup import protect
     from securepip.transport import redact
@@ -127,7 +131,7 @@ def first_use(request: FirstUseRequest) -> int:
     rules = FirstUseRules(request.min_age, request.witnesses, request.memory)
     if request.memory is not None:
         read_memory(request.memory)
-    store = TrustStore(data_dir() / "trust")
+    store = TrustStore.of_user()
     hosts = request.network.trusted_hosts
     protected = protect(url, rules, store, trusted_hosts=hosts, name=request.name)
     if request.any_index:
@@ -153,11 +157,10 @@ def accept_change(what: str) -> int:
     Raises:
         RepositoryStateError: Nothing of that name was refused.
     """
-    from securepip.dirs import data_dir
     from securepip.first_use.accept import accept
     from securepip.trust import TrustStore
 
-    trust = TrustStore(data_dir() / "trust").read()
+    trust = TrustStore.of_user().read()
     own = [each for each in trust.repositories if each.first_use is not None]
     if not own:
         raise UsageError(

@@ -165,7 +165,7 @@ def run(request: GatewayRequest) -> int:
 
 def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
-    from securepip.dirs import data_dir, usable_cache
+    from securepip.dirs import usable_cache
     from securepip.gateway.answers import Answers
     from securepip.gateway.web.serve import Gateway
     from securepip.index import Store, untrusted
@@ -176,7 +176,7 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         port = STABLE_PORT if request.stable_url else 0
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: {port} is no port")
-    believed = TrustStore(data_dir() / "trust")
+    believed = TrustStore.of_user()
 
     def read_trust() -> Trust:
         trust = believed.read()

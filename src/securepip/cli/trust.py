@@ -306,10 +306,9 @@ def refresh(names: Sequence[str], network: Network) -> int:
 
 
 def _store() -> TrustStore:
-    from securepip.dirs import data_dir
     from securepip.trust import TrustStore
 
-    return TrustStore(data_dir() / "trust")
+    return TrustStore.of_user()
 
 
 def _refresh_one(repository: TrustedRepository, transport: Transport) -> None:

@@ -90,7 +90,7 @@ def _read_settings() -> Settings:
 
 
 def _serve(settings: Settings, stack: ExitStack) -> int:
-    trust = TrustStore(data_dir() / "trust")
+    trust = TrustStore.of_user()
     options = TransportOptions(
         timeout=settings.timeout,
         retries=settings.retries,

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 from packaging.utils import NormalizedName
 
-from securepip.dirs import check_private, private_folder, replace_file
+from securepip.dirs import check_private, data_dir, private_folder, replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
 from securepip.trust.first_use import FirstUse, FirstUseRules
@@ -243,6 +243,11 @@ class TrustStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._map_path = folder / "map.json"
+
+    @classmethod
+    def of_user(cls) -> TrustStore:
+        """The one in the user's data folder."""
+        return cls(data_dir() / "trust")
 
     def read(self) -> Trust:
         """What is believed now.

@@ -189,11 +189,11 @@ def _open_index(
     Raises:
         UntrustedError: An index is named that stands for no trusted repository.
     """
-    from securepip.dirs import data_dir, temporary_folder
+    from securepip.dirs import temporary_folder
     from securepip.index import Store, VerifiedIndex
     from securepip.trust import TrustStore
 
-    store = TrustStore(data_dir() / "trust")
+    store = TrustStore.of_user()
     trust = store.read()
     if trust.any_index is not None:
         from securepip.first_use.setup import protect_named

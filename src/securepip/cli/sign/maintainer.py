@@ -53,14 +53,14 @@ class Maintainer:
     @contextmanager
     def project(self, name: str) -> Iterator[ProjectState]:
         """The project as the repository has published it, verified along its signatures."""
-        from securepip.dirs import data_dir, usable_cache
+        from securepip.dirs import usable_cache
         from securepip.formats.layout import parse_project
         from securepip.index import Store, VerifiedIndex, untrusted
         from securepip.signing.claims.transactions.state import state_at
         from securepip.trust import TrustStore
 
         project = parse_project(name)
-        trust = TrustStore(data_dir() / "trust").read()
+        trust = TrustStore.of_user().read()
         if not trust.repositories:
             raise untrusted()
         meant = trust.meant(self.repository, project).name

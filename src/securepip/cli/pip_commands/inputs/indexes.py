@@ -149,10 +149,9 @@ def _is_local(url: str) -> bool:
 
 
 def _read_trust() -> Trust:
-    from securepip.dirs import data_dir
     from securepip.trust import TrustStore
 
-    return TrustStore(data_dir() / "trust").read()
+    return TrustStore.of_user().read()
 
 
 def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
