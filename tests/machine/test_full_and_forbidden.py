@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from securepip.trust import TrustStore
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository
@@ -148,9 +149,14 @@ def test_read_only_state_protects_from_all_that_it_has_seen_and_stays_as_it_is(
         assert machine.run("gateway", "--read-only-state", "--", "true").code == 0
         server.folder = old
         replayed = machine.install("--read-only-state", "app")
+        believed = TrustStore(machine.folder / "data" / "trust").read()
+        (copied,) = believed.with_state_copied_to(tmp_path / "copied").repositories
     assert replayed.code == 3
     assert machine.version_of("app") is None
     assert _files(machine.folder / "data" / "trust") == state
+    # All that protects, whatever it is called.
+    kept = {path: data for path, data in state.items() if "/metadata/" in path and data}
+    assert sorted(_files(copied.state).values()) == sorted(kept.values())
 
 
 def _files(folder: Path) -> dict[str, bytes]:

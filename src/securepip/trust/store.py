@@ -130,7 +130,9 @@ class Trust:
             state = folder / repository.name
             if repository.state.is_dir() and not state.exists():
                 private_folder(state)
-                for path in repository.state.rglob("*.json"):
+                for path in repository.state.rglob("*"):
+                    if not path.is_file() or path.name.endswith(".lock"):
+                        continue
                     copy = state / path.relative_to(repository.state)
                     private_folder(copy.parent)
                     replace_file(copy, path.read_bytes())

@@ -87,7 +87,7 @@ class Seen:
             self._new.clear()
 
     def _locked(self) -> FileLock:
-        return FileLock(self._state / ".projects-seen.lock", timeout=_LOCK_SECONDS)
+        return FileLock(self._state / ".projects-seen.lock", timeout=_LOCK_SECONDS, mode=0o600)
 
     def _write(self, names: frozenset[str]) -> None:
         replace_file(self._path, "".join(f"{name}\n" for name in sorted(names)).encode())
