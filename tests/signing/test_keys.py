@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import Signer
 
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.signing.keys import ring as keys
+from securepip.signing.keys.encrypted import is_outdated
 from securepip.signing.publish.add import add
 from securepip.signing.publish.create import create
 from securepip.signing.repository.repository import Repository
@@ -41,6 +51,40 @@ def test_encrypted_keys_sign_with_their_passphrase_only(tmp_path: Path) -> None:
         add(repository, [wheel])
     with Repository.open(tmp_path / "repository", passphrase=lambda: secret) as repository:
         assert add(repository, [wheel]).projects == ("one",)
+
+
+def test_a_key_file_of_before_is_encrypted_anew_when_it_is_used(tmp_path: Path) -> None:
+    """And any tool reads what was written: the form is the standard's."""
+    (signer,) = keys.generate(tmp_path / "keys", ["online"], b"sesame")
+    (path,) = (tmp_path / "keys").iterdir()
+    private = load_pem_private_key(path.read_bytes(), b"sesame")
+    weak = BestAvailableEncryption(b"sesame")
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, weak))
+    path.chmod(0o600)
+    uri = keys.file_uri(tmp_path / "keys", signer.public_key.keyid)
+    assert uri is not None
+
+    def use(passphrase: bytes) -> Signer | None:
+        ring = keys.KeyRing((), {signer.public_key.keyid: uri}, lambda: passphrase)
+        return ring.find(signer.public_key)
+
+    assert use(b"sesame") is not None
+    if openssl := shutil.which("openssl"):
+        words = [openssl, "asn1parse", "-in", path]
+        described = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert "scrypt" in described
+        assert "PBKDF2" not in described
+        words = [openssl, "pkey", "-in", path, "-passin", "pass:sesame", "-pubout"]
+        assert subprocess.run(words, capture_output=True, check=True).stdout == (
+            private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+    assert not is_outdated(path.read_bytes())
+    assert path.stat().st_mode & 0o777 == 0o600
+    once = path.read_bytes()
+    assert use(b"sesame") is not None
+    assert path.read_bytes() == once
+    with pytest.raises(RepositoryStateError, match="cannot be loaded"):
+        use(b"another")
 
 
 def test_keys_that_were_moved_are_found_in_the_folder_that_is_named(tmp_path: Path) -> None:

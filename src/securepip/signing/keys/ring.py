@@ -1,8 +1,9 @@
 """Private keys: made, kept in folders of their own, and loaded by URI when something is signed.
 
 Rule: keys never lie in the repository's folder, and the repository remembers only URIs. Files are
-PKCS#8 in PEM, mode 0600, in folders of mode 0700; ``securesystemslib`` signs. A URI of any scheme
-that ``securesystemslib`` knows (a hardware or cloud key) works in place of a file's.
+PKCS#8 in PEM, mode 0600, in folders of mode 0700; ``encrypted`` says how a passphrase protects
+them, and ``securesystemslib`` signs. A URI of any scheme that ``securesystemslib`` knows (a
+hardware or cloud key) works in place of a file's.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
@@ -38,13 +40,18 @@ from securesystemslib.signer import (
     VaultSigner,
 )
 
-from securepip.dirs import data_dir, make_folder
+from securepip.dirs import data_dir, make_folder, replace_file
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import sha256_of
+from securepip.signing.keys.encrypted import (
+    ENCRYPTED_HEAD_BYTES,
+    encrypt,
+    is_encrypted,
+    is_outdated,
+)
 
 ONLINE, OFFLINE = "online", "offline"
 _SUFFIX = ".pem"
-_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _UNQUOTABLE = set("?#;")
 _KINDS = re.compile(
     "ed25519 ed25519|ecdsa ecdsa-sha2-nistp(256|384|521)"
@@ -81,6 +88,8 @@ class EncryptedFileSigner(CryptoSigner):
     ) -> CryptoSigner:
         """Load the key; ``secrets_handler`` is asked for the passphrase.
 
+        A file in an older form is encrypted anew, if it can be written.
+
         Raises:
             ValueError: There is nobody to ask, or the passphrase is wrong.
             OSError: The file cannot be read.
@@ -89,7 +98,14 @@ class EncryptedFileSigner(CryptoSigner):
         if secrets_handler is None or not isinstance(public_key, SSlibKey):
             raise ValueError(f"{path} needs a passphrase")
         secret = secrets_handler("passphrase").encode("utf-8", "surrogateescape")
-        return CryptoSigner(load_pem_private_key(path.read_bytes(), secret), public_key)
+        data = path.read_bytes()
+        private = load_pem_private_key(data, secret)
+        signer = CryptoSigner(private, public_key)
+        if is_outdated(data):
+            clear = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            with suppress(OSError):  # a medium that cannot be written keeps what it has
+                replace_file(path.resolve(), encrypt(clear, secret))
+        return signer
 
 
 SIGNER_FOR_URI_SCHEME[EncryptedFileSigner.SCHEME] = EncryptedFileSigner
@@ -196,7 +212,7 @@ def file_uri(folder: Path, keyid: str) -> str | None:
         return None
     try:
         with path.open("rb") as stream:
-            encrypted = stream.read(len(_ENCRYPTED)) == _ENCRYPTED
+            encrypted = is_encrypted(stream.read(ENCRYPTED_HEAD_BYTES))
     except OSError as error:
         raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
     scheme = EncryptedFileSigner.SCHEME if encrypted else CryptoSigner.SCHEME
@@ -343,11 +359,8 @@ def _path(uri: str) -> Path:
 
 
 def _pem(signer: CryptoSigner, passphrase: bytes | None) -> bytes:
-    clear = signer.private_bytes
-    if not passphrase:
-        return clear
-    key = load_pem_private_key(clear, None)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+    clear: bytes = signer.private_bytes
+    return encrypt(clear, passphrase) if passphrase else clear
 
 
 def _write_private(path: Path, data: bytes) -> None:
