@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import venv
 from collections.abc import Iterator
@@ -22,11 +23,17 @@ settings.register_profile("securepip", deadline=None, max_examples=50)
 settings.load_profile("securepip")
 
 
+_NUMBERS = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is run in this process out of the user's own folders."""
+    """Keep what is run in this process out of the user's own folders.
+
+    Each test is a machine of its own: one that has seen a repository refuses older copies of it.
+    """
     folder = tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / "securepip-data"))
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / f"securepip-data-{next(_NUMBERS)}"))
     monkeypatch.setenv("SECUREPIP_CACHE_DIR", str(folder / "securepip-cache"))
 
 

@@ -242,6 +242,22 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file of the user's own as ``replace_file`` does, in a folder that is made for it.
+
+    Raises:
+        SecurepipError: It cannot be written. What was there still is.
+    """
+    try:
+        make_folder(path.parent)
+        replace_file(path, data)
+    except OSError as error:
+        raise SecurepipError(
+            f"{path} cannot be written: {error.strerror}",
+            remedy=_DATA_REMEDY,
+        ) from None
+
+
 class Seal:
     """Marks what runs of this user have made, so that nobody else's is taken for it.
 

@@ -16,8 +16,8 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError, VerificationError
 from securepip.formats.layout import file_target, page_target
-from securepip.signing.offline.audit import check_own
 from securepip.signing.publish import create as creating
+from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository import commit, roles
 from securepip.signing.repository.repository import Repository

@@ -70,11 +70,11 @@ def test_a_key_file_of_before_is_encrypted_anew_when_it_is_used(tmp_path: Path) 
 
     assert use(b"sesame") is not None
     if openssl := shutil.which("openssl"):
-        words = [openssl, "asn1parse", "-in", path]
+        words = [openssl, "asn1parse", "-in", str(path)]
         described = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         assert "scrypt" in described
         assert "PBKDF2" not in described
-        words = [openssl, "pkey", "-in", path, "-passin", "pass:sesame", "-pubout"]
+        words = [openssl, "pkey", "-in", str(path), "-passin", "pass:sesame", "-pubout"]
         assert subprocess.run(words, capture_output=True, check=True).stdout == (
             private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )

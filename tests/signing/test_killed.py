@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from securepip.signing.offline.audit import check_own
+from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.repositories import MadeRepository, make_repository

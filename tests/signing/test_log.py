@@ -11,7 +11,7 @@ import pytest
 
 from securepip.cli.repo.place import Place
 from securepip.errors import RepositoryStateError
-from securepip.signing.offline.audit import check_own
+from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.add import add
 from securepip.signing.repository.repository import Repository
 from tests.support.machine import Machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -213,7 +214,11 @@ def test_status_says_that_a_rotation_was_interrupted(
 
 
 def copy_of(made: MadeRepository, folder: Path) -> MadeRepository:
-    """A copy of a repository and its keys."""
+    """A copy of a repository and its keys, on another machine, which this process is from now on.
+
+    One machine would remember what was signed for the copy before, and refuse the older state.
+    """
+    os.environ["SECUREPIP_DATA_DIR"] = str(folder / "data")
     shutil.copytree(made.folder, folder / "repository")
     shutil.copytree(made.online_keys.parent, folder / "keys")
     keys = folder / "keys"

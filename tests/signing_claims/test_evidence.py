@@ -39,7 +39,7 @@ def proposed(made: MadeRepository, tree: ClaimTree, folder: Path) -> Signing:
         proposal = propose(roles, expiry, why="renew claimed", claimed=tree.changed)
         add_current(folder, made.folder / "metadata", roles, proposal)
         write_bundle(folder, proposal)
-    return Signing(folder)
+    return Signing(folder, made.root_sha256)
 
 
 def test_what_the_maintainers_have_asked_for_needs_no_warning(bundle: Path) -> None:

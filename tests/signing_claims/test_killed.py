@@ -41,6 +41,8 @@ def killed_everywhere(made: MadeRepository, tmp_path: Path, work: Work) -> None:
     keys = [made.online_keys, made.offline_keys]
 
     def run(folder: Path) -> None:
+        # Each copy is on a machine of its own: another one would refuse the older state.
+        os.environ["SECUREPIP_DATA_DIR"] = str(folder.with_name(f"{folder.name}-data"))
         with Repository.open(folder, keys=keys) as repository:
             work(repository)
 

@@ -22,6 +22,7 @@ from securepip.errors import FormatError, SecurepipError
 from securepip.formats.digests import parse_sha256, sha256_of
 from securepip.formats.layout import ALL_ROLES, OWN_ROLES
 from securepip.formats.roles import Naming, check_role, naming_of
+from securepip.updater.same_version import check_same_version
 
 _PROMISE_NAME = "names-of-roles"
 """Not the name of a role's file: those end in ``.json``."""
@@ -82,10 +83,13 @@ class CheckedUpdater(Updater):
                 f"the role {role!r:.300} has two delegators: {self._delegators[role]!r:.300} and "
                 f"{parent_role!r:.300}"
             )
+        delegator = self._trusted_set[parent_role]
+        assert isinstance(delegator, Root | Targets)  # noqa: S101 - python-tuf loads it first
+        with suppress(OSError):  # nothing of this role was seen yet
+            known = self._load_local_metadata(role)
+            check_same_version(role, known, self.snapshot.get(f"{role}.json"), delegator)
         targets = super()._load_targets(role, parent_role)
         if role not in self._checked:
-            delegator = self._trusted_set[parent_role]
-            assert isinstance(delegator, Root | Targets)  # noqa: S101 - python-tuf found it there
             try:
                 if role == "targets":
                     self.naming = self.naming.joined(naming_of(targets))

@@ -13,78 +13,13 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
-from securepip.signing.claims.promote import promote
-from securepip.signing.claims.transactions.accept import accept
 from tests.attacks.refusals import assert_refused
 from tests.attacks.tables.thief import Thief
-from tests.attacks.tables.world import EXPIRY, SERVED, World, ago, opened
+from tests.attacks.tables.victim import ONLINE, Victim, copy_served
+from tests.attacks.tables.world import EXPIRY, SERVED, opened
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
-from tests.support.repositories import make_repository
-from tests.support.wheels import make_wheel
-
-ONLINE = ("timestamp", "snapshot", "recently-claimed", "bin-n")
-
-
-class Victim:
-    """A repository whose online key is stolen, and a client of it.
-
-    Attributes:
-        world: The repository: one online key for all that is signed on the server.
-        owner: The maintainers of ``app``.
-        good: A copy from before the theft.
-    """
-
-    def __init__(self, folder: Path, days: int) -> None:
-        """The claim was made now; the state without it is of ``days`` ago."""
-        self.owner = Maintainers.of(1)
-        self._folder = folder
-        built = folder / "built"
-        with ago(days):
-            made = make_repository(
-                folder / "repository",
-                make_wheel(built, "app", "1.0"),
-                make_wheel(built, "other", "1.0"),
-                expected_files=1,
-                expiry=EXPIRY,
-            )
-        earlier = folder / "earlier"
-        _copy(made.folder, earlier)
-        with opened(made) as repository:
-            repository.sign({name: repository.roles().role(name) for name in ("targets", "bins")})
-            roles = repository.roles()
-            (online,) = roles.root.signed.roles["timestamp"].keyids
-            signer = repository.keys.find(roles.root.signed.keys[online])
-        assert signer is not None
-        claim(made, "app", self.owner)
-        made = replace(made, repository=opened(made))
-        promote(made.repository)
-        self.good = folder / "good"
-        _copy(made.folder, self.good)
-        self.world = World(made, earlier, dict.fromkeys(ONLINE, (signer,)))
-        self.release("2.0")
-
-    def release(self, version: str) -> None:
-        """A release of ``app``, by its maintainers."""
-        wheel = make_wheel(self._folder / "built", "app", version)
-        requests = self._folder / "requests"
-        made = self.world.made
-        accept(made.repository, self.owner.release(made, "app", requests, wheel))
-
-    def reopen(self) -> None:
-        """Read the repository's settings anew: another process has changed them."""
-        made = self.world.made
-        self.world = replace(self.world, made=replace(made, repository=opened(made)))
-
-    def thief(self) -> Thief:
-        """Who has the online key."""
-        return Thief(self.world, self._folder / "thief", ONLINE)
-
-
-def _copy(folder: Path, to: Path) -> None:
-    for name in SERVED:
-        shutil.copytree(folder / name, to / name, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -183,7 +118,7 @@ def test_recovery_brings_the_repository_and_its_clients_back(
     thief.offer("other", "9.0", "bin-n")
     for name in SERVED:
         shutil.rmtree(made.folder / name)
-    _copy(thief.folder, made.folder)
+    copy_served(thief.folder, made.folder)
     assert seen.install("other").code == 0
     assert seen.version_of("other") == "9.0"
     assert "was not signed" in seen.run("repo", "audit", made.folder).err
@@ -211,7 +146,7 @@ def test_what_was_claimed_by_leave_of_the_online_key_alone_claims_again(
     made = victim.world.made
     newcomer = Maintainers.of(1)
     claim(made, "other", newcomer)
-    _copy(made.folder, victim.good)
+    copy_served(made.folder, victim.good)
     keys = ("--keys", made.online_keys, "--offline-keys", made.offline_keys)
     done = machine.run("repo", "recover", made.folder, "--good", victim.good, "--yes", *keys)
     assert done.code == 0, done.err

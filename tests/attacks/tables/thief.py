@@ -133,6 +133,22 @@ class Thief:
         shutil.copyfile(self._world.earlier / "metadata" / file, self.folder / "metadata" / file)
         self._snapshot.signed.meta["claimed.json"] = meta
 
+    def claim(self, project: str) -> None:
+        """Claim a project for a key of his own, by leave of the online key alone."""
+        self._edit("recently-claimed", self._role("recently-claimed"), self._signers["snapshot"])
+        self._hand_to_own("recently-claimed", f"project.{project}", project)
+        self._finish()
+
+    def finish(self) -> None:
+        """Sign what he has changed."""
+        self._finish()
+
+    @property
+    def keyid(self) -> str:
+        """The id of his own key."""
+        keyid: str = self._own.public_key.keyid
+        return keyid
+
     def fast_forward(self, versions: int) -> None:
         """Sign timestamp and snapshot with versions that the repository will never reach."""
         self._timestamp.signed.version += versions

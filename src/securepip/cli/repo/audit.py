@@ -107,7 +107,7 @@ def audit(request: AuditRequest) -> int:
 
 
 def _audit_own(request: AuditRequest) -> int:
-    from securepip.signing.offline.audit import check_own
+    from securepip.signing.publish.accounted import check_own
     from securepip.signing.repository.repository import Repository
 
     with Repository.open(Path(request.first)) as repository:

@@ -124,7 +124,7 @@ def prepare(request: PrepareRequest) -> int:
 def say_carry(bundle: Path) -> None:
     """Say what happens to a bundle next."""
     console.say(f"Carry {bundle} to the key holders. Each types, without a network:")
-    console.say("  securepip repo ceremony sign BUNDLE --keys DIR")
+    console.say("  securepip repo ceremony sign BUNDLE --keys DIR --root-sha256 FINGERPRINT")
 
 
 def public_keys(settings: Sequence[str]) -> dict[str, list[Key]]:
@@ -156,11 +156,14 @@ def _add_sign(inner: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--root-sha256", metavar="HEX",
-        help="the fingerprint of the repository, from where you have it since it was made",
+        help="the fingerprint of the repository, from where you have it since it was made; needed "
+        "when this machine signs for the repository for the first time",
     )  # fmt: skip
     parser.add_argument(
-        "--yes", action="store_true", help="sign without asking, where nobody is at a terminal"
-    )
+        "--yes", action="store_true",
+        help="sign without asking, for when nobody is at the terminal; every check is made all the "
+        "same, and nothing is signed that has a warning",
+    )  # fmt: skip
     add_key_options(parser)
     parser.set_defaults(run=_sign)
 
@@ -205,13 +208,17 @@ def sign(request: SignRequest) -> int:
 
     known = None if request.root_sha256 is None else parse_sha256(request.root_sha256)
     signing = Signing(request.bundle, known)
-    for line in describe(signing.proposal, signing.roles):
+    for line in describe(signing.proposal, signing.roles, signing.since):
         console.say(line)
-    for line in signing.unproven():
+    unproven = signing.unproven()
+    for line in unproven:
         console.warn(f"{line}. Sign only if you know why: the server may be in the wrong hands.")
-    if known is None:
-        console.say(f"The repository's fingerprint: {signing.root_sha256}")
-        console.say("Compare it with the one that you know: this one comes with the bundle.")
+    console.say(f"The repository is the one that began with the root {signing.root_sha256}")
+    if unproven and request.sure:
+        raise UsageError(
+            "nothing was signed: --yes answers no question about a warning",
+            remedy="If you know why that is so, run it again without --yes, and answer yourself.",
+        )
     if not request.sure and not request.keys.confirm(
         "Sign this?", "securepip repo ceremony sign BUNDLE"
     ):

@@ -17,7 +17,8 @@ from securepip.cli.repo.rotate import add_new_key_options
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
-    from securepip.signing.offline.recover import Findings, Recovered
+    from securepip.signing.offline.aftermath import Recovered
+    from securepip.signing.offline.recover import Findings
 
 _SHOWN = 20
 
@@ -137,6 +138,12 @@ def _show_findings(findings: Findings) -> None:
     console.say(f"The copy is of snapshot version {findings.copy_snapshot}, and validly signed.")
     if not findings.valid:
         console.say(f"The current state is not validly signed: {findings.problem}")
+    for role, version in findings.lost:
+        console.warn(
+            f"Version {version} of {role} was current when an offline key was last used on this "
+            "machine, and is neither here nor in the copy: what it changed is lost. A mirror or a "
+            "client may still have it: put it among the copy's metadata."
+        )
     changes = findings.changes
     _show("not in the copy", (each.path for each in changes if each.before is None))
     _show("changed since", (each.path for each in changes if each.before and each.after))

@@ -34,9 +34,9 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def show(place: Place) -> int:
     """Say how a repository is; 1 where somebody has to do something."""
-    from securepip.signing.offline.audit import check_own
     from securepip.signing.offline.recover import RECOVERY_DIR
     from securepip.signing.offline.rotate import PENDING_DIR
+    from securepip.signing.publish.accounted import check_own
     from securepip.signing.publish.status import OFFLINE_ROLES, status
     from securepip.signing.repository.config import STATE_DIR
 

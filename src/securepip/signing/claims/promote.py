@@ -24,7 +24,8 @@ from securepip.signing.claims.transactions.accept import as_signed_project, chec
 from securepip.signing.claims.transactions.archive import open_archive
 from securepip.signing.claims.transactions.check import check, is_signed_by, read_statement
 from securepip.signing.claims.transactions.state import state_in
-from securepip.signing.repository.claim_tree import ClaimTree
+from securepip.signing.publish.accounted import accounted
+from securepip.signing.repository.claim_tree import Claim, ClaimTree
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Published, Repository, SignedProject
 
@@ -70,7 +71,7 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
         names: The projects; of none, all that wait, but for changes of keys of frozen projects.
 
     Raises:
-        RepositoryStateError: One of ``names`` waits for nothing.
+        RepositoryStateError: One of ``names`` waits for nothing; or a project stands in both lists.
     """
     promotion = Promotion()
     register = Register(repository)
@@ -78,6 +79,7 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
     claimed = repository.roles().claims_below(CLAIMED_ROLE)
     for claim in sorted(recent.claims(), key=lambda claim: claim.project):
         if not names or claim.project in names:
+            _check_not_claimed(claimed, claim)
             claimed.put(claim.project, claim.holders, claim.since)
             recent.drop(claim.project)
             promotion.moved.append(claim.project)
@@ -97,6 +99,22 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
     return promotion
 
 
+def _check_not_claimed(claimed: ClaimTree, claim: Claim) -> None:
+    """See to it that ``claim``, which the online key alone has signed, replaces no other.
+
+    The keys of a claimed project change with its maintainers' signatures (``_rekey``). Nobody
+    claims what is claimed: who has stolen the online key would have his own keys signed here.
+    """
+    if claimed.find(claim.project) is not None:
+        raise RepositoryStateError(
+            f"{claim.project} is claimed already, and claimed once more with other keys "
+            f"({', '.join(claim.holders.keyids)})",
+            meaning="This repository does not do that: somebody else has its online key.",
+            remedy="Nothing was signed. `securepip repo audit` says what is not yours; "
+            "`securepip repo recover` replaces the keys.",
+        )
+
+
 def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> Promoted:
     """Sign what ``plan`` says and make it current, all in one snapshot.
 
@@ -105,9 +123,9 @@ def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> P
         names: The projects; of none, all that wait.
 
     Raises:
-        RepositoryStateError: A key is not here, or one of ``names`` waits for nothing.
+        RepositoryStateError: A key is not here, or ``plan`` or ``accounted`` refuses.
     """
-    with repository.lock():
+    with accounted(repository):
         promotion = plan(repository, names)
         published = Published()
         if promotion.offline or promotion.online:

@@ -13,7 +13,7 @@ from pathlib import Path
 from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.signer import Key
 
-from securepip.dirs import data_dir, replace_file
+from securepip.dirs import data_dir, write_private
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.signing.keys import ring as keys
 from securepip.signing.keys.ring import KeyRing, Passphrase
@@ -57,15 +57,12 @@ def register(ring: KeyRing, uri: str) -> Key:
 
     Raises:
         UsageError: No URI of a key.
-        RepositoryStateError: It cannot be reached, or the list cannot be written.
+        RepositoryStateError: It cannot be reached.
+        SecurepipError: The list of keys cannot be written.
     """
     uri, key = ring.public_key(uri)
     uris = _uris() | {key.keyid: uri}
-    path = _uris_path()
-    try:
-        replace_file(path, json.dumps(uris, indent=1).encode())
-    except OSError as error:
-        raise RepositoryStateError(f"{path} cannot be written: {error.strerror}") from None
+    write_private(_uris_path(), json.dumps(uris, indent=1).encode())
     return key
 
 

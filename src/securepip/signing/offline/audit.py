@@ -1,4 +1,4 @@
-"""Comparing two states of a repository, and one state with what was signed here.
+"""Comparing two states of a repository.
 
 Rule: both states are verified, from the first root on, before they are compared; a state that does
 not verify is no state. What is compared is what a client would be given: for a project that signs
@@ -18,12 +18,10 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Timestamp
 
 from securepip.errors import RepositoryStateError, TransportError, VerificationError
-from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import METADATA_DIR, project_of_target
 from securepip.signing.offline.proposal import BIN_ROLE, OFFLINE_ROLES, ONLINE_ROLES
 from securepip.signing.repository.claim_tree import TOPS, Keyholders
-from securepip.signing.repository.log import Entry
-from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
 from securepip.transport import Transport, redact
 from securepip.trust.bootstrap import MAX_ROOT_BYTES, MAX_ROOT_VERSIONS
@@ -153,46 +151,6 @@ def fetch_state(location: str, folder: Path, transport: Transport, root_sha256: 
     for _ in transport.map(lambda name: fetch(name, MAX_TARGETS_BYTES), names):
         pass
     return state
-
-
-def check_own(repository: Repository) -> tuple[Entry, ...]:
-    """See to it that all that is current was signed here, by what the log says.
-
-    Somebody who has stolen a key can sign a state that every client accepts; this machine, which
-    did not sign it, need not.
-
-    Returns:
-        The entries of the log.
-
-    Raises:
-        RepositoryStateError: The log was changed, or a current file is not in it or cannot be
-            read, or the state is an older one than was signed last.
-    """
-    roles = repository.roles()
-    entries = repository.log.check(roles.timestamp.signed)
-    signed = {(each.role, each.version): each.sha256 for entry in entries for each in entry.signed}
-    metadata = repository.folder / METADATA_DIR
-    current = [("root", version) for version in range(1, roles.root.signed.version + 1)]
-    current.append(("snapshot", roles.snapshot.signed.version))
-    for name, meta in roles.snapshot.signed.meta.items():
-        current.append((name.removesuffix(".json"), meta.version))
-    for role, version in current:
-        path = metadata / f"{version}.{role}.json"
-        try:
-            found = sha256_of(path.read_bytes())
-        except OSError as error:
-            raise RepositoryStateError(
-                f"{path} cannot be read: {error.strerror}",
-                meaning="It is current: without it, clients cannot install what it is about.",
-                remedy="Restore it from a backup or a mirror, and run this again.",
-            ) from None
-        if signed.get((role, version)) != found:
-            raise RepositoryStateError(
-                f"{path} was not signed by this repository, by what its log says",
-                meaning="Somebody else has signed it, with a key that is not his.",
-                remedy="securepip repo recover replaces the keys and restores what was changed.",
-            )
-    return entries
 
 
 def targets_of(roles: Roles) -> dict[str, Sha256]:

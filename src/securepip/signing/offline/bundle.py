@@ -126,6 +126,18 @@ def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha25
     return Roles(folder / _CURRENT, root_sha256 or first), first
 
 
+def read_root(folder: Path, version: int) -> Metadata[Root]:
+    """One of the roots that led to what was current; ``read_current`` has verified all of them.
+
+    Raises:
+        RepositoryStateError: It cannot be read.
+    """
+    try:
+        return _parse(folder / _CURRENT / f"{version}.root.json", Root, version)
+    except (OSError, ValueError, RepositoryError) as error:
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+
+
 def _parents(proposal: Proposal) -> set[str]:
     """The roles that delegate to those of the proposal."""
     found = {BINS_ROLE, *TOPS}

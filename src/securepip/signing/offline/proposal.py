@@ -119,17 +119,18 @@ class Duty:
         )
         return [(result.missing, tuple(result.unsigned)) for result in results if result.missing]
 
-    def is_for(self, ring: KeyRing) -> bool:
-        """Whether one of the keys at hand may sign it.
+    def keyids_at_hand(self, ring: KeyRing) -> tuple[str, ...]:
+        """The ids of the keys at hand that may sign it.
 
         Raises:
             RepositoryStateError: A key is here and cannot be loaded.
         """
-        return any(
-            ring.find(delegator.get_key(keyid)) is not None
+        keys = (
+            delegator.get_key(keyid)
             for delegator in self.delegators
             for keyid in delegator.get_delegated_role(self.role).keyids
         )
+        return tuple(dict.fromkeys(key.keyid for key in keys if ring.find(key) is not None))
 
     def sign(self, ring: KeyRing) -> list[str]:
         """Sign with the keys that are at hand, as far as signatures are wanting.

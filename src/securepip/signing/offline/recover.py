@@ -20,7 +20,6 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.utils import NormalizedName, is_normalized_name
@@ -29,23 +28,18 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 
 from securepip.errors import RepositoryStateError, UsageError, VerificationError
-from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.digests import sha256_of
 from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
     METADATA_DIR,
-    METADATA_SUFFIX,
     PACKAGES_DIR,
-    PAGE_NAME,
     RECENTLY_CLAIMED_ROLE,
     SIMPLE_DIR,
-    consistent_path,
-    file_target,
-    page_target,
-    project_of_target,
 )
-from securepip.formats.page import ProjectPage
 from securepip.signing.keys import ring as keys
+from securepip.signing.keys.memory import Remembered, recall
+from securepip.signing.offline.aftermath import Recovered, keep, report_of, set_aside
 from securepip.signing.offline.audit import TargetChange, compare, read_state
 from securepip.signing.offline.bundle import (
     add_current,
@@ -55,11 +49,12 @@ from securepip.signing.offline.bundle import (
 )
 from securepip.signing.offline.proposal import Proposal, Replacement, check_signed, propose
 from securepip.signing.offline.restore import Restored, next_version, restore
-from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
+from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
+from securepip.signing.publish.accounted import remember_seen
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.files import flush
-from securepip.signing.repository.log import ANCHOR_FIELD, SignedRole
-from securepip.signing.repository.repository import HTML_NAME, Repository
+from securepip.signing.repository.log import ANCHOR_FIELD, SignedRole, anchor_of
+from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 
 ALWAYS = ("targets", BINS_ROLE)
@@ -70,8 +65,6 @@ STEALABLE = (*ALWAYS, CLAIMED_ROLE, "root")
 
 RECOVERY_DIR = "recovery"
 _FINDINGS_NAME = "findings.json"
-_ASIDE_DIR = "set-aside"
-_REPORTS_DIR = "reports"
 
 
 @dataclass(frozen=True)
@@ -84,6 +77,8 @@ class Findings:
         changes: How the targets of the current state differ from those of the copy; of none that
             is not valid, nothing can be said.
         copy_snapshot: The version of the copy's snapshot.
+        lost: What offline keys have signed, was current when one was last used on this machine,
+            and is neither here nor in the copy: role and version.
         resumed: Whether this goes on with what had been interrupted.
     """
 
@@ -91,38 +86,8 @@ class Findings:
     problem: str
     changes: tuple[TargetChange, ...]
     copy_snapshot: int
+    lost: tuple[tuple[str, int], ...] = ()
     resumed: bool = False
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """The report of what was done.
-
-    Attributes:
-        time: When (UTC).
-        keys_gone: The ids of the keys that count no more.
-        keys_came: Those of the new ones.
-        restored: Targets that are as they were in the copy again.
-        dropped: Targets that are there no more: they are not in the copy.
-        kept: Projects whose own signed releases from after the copy were kept.
-        unclaimed: Projects that have to claim again.
-        lost: What could not be restored, and why, by target path.
-        set_aside: Where the files lie that belong to no state that is believed.
-        root_version: Of the new root.
-        snapshot_version: Of the new snapshot.
-    """
-
-    time: datetime
-    keys_gone: tuple[str, ...]
-    keys_came: tuple[str, ...]
-    restored: tuple[str, ...]
-    dropped: tuple[str, ...]
-    kept: tuple[str, ...]
-    unclaimed: tuple[str, ...]
-    lost: dict[str, str]
-    set_aside: str
-    root_version: int
-    snapshot_version: int
 
 
 @dataclass(frozen=True)
@@ -183,33 +148,45 @@ def recover(
     with repository.lock(finish=False):
         work = repository.folder / STATE_DIR / RECOVERY_DIR
         copy = read_state(good / METADATA_DIR, repository.config.root_sha256)
-        findings = _load_findings(work) or _look(repository, copy)
+        findings = _load_findings(work) or _look(repository, copy, good)
         if not confirm(findings):
             return None
         _restore_roots(repository, good)
         before = _newest_root(repository)
+        _check_root_is_here(repository, before)
         restored = restore(repository, good, before, stolen)
         _leave_damaged_log(repository, restored.base)
         proposal = _proposal(repository, restored, good, work, online, offline, stolen)
         if proposal is None:
             return Waiting(offline.bundle or work)
         (work / _FINDINGS_NAME).write_text(json.dumps(asdict(findings)))
-        _make_current(repository, restored, proposal)
-        report = _report(repository, restored, findings, copy)
-        _set_aside(repository, restored, good, Path(report.set_aside))
+        _make_current(repository, restored, proposal, good)
+        report = report_of(repository, restored, findings.changes, copy)
+        set_aside(repository, restored, good, Path(report.set_aside))
         _finish(repository, restored)
-        _keep(repository, report)
+        keep(repository, report)
+        remember_seen(repository)
         shutil.rmtree(work)
         return report
 
 
-def _look(repository: Repository, copy: Roles) -> Findings:
-    version = copy.snapshot.signed.version
+def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
+    version, lost = copy.snapshot.signed.version, tuple(_lost(repository, good))
     try:
         current = read_state(repository.folder / METADATA_DIR, repository.config.root_sha256)
-        return Findings(True, "", compare(copy, current).targets, version)
+        return Findings(True, "", compare(copy, current).targets, version, lost)
     except VerificationError as error:
-        return Findings(False, error.what, (), version)
+        return Findings(False, error.what, (), version, lost)
+
+
+def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:
+    """What this machine has seen of offline roles, and is nowhere to be found."""
+    known = recall(repository.config.root_sha256) or Remembered()
+    for role, (version, _) in known.seen.items():
+        name = f"{version}.{role}.json"
+        folders = (repository.folder / METADATA_DIR, good / METADATA_DIR)
+        if not any((folder / name).exists() for folder in folders):
+            yield role, version
 
 
 def _load_findings(work: Path) -> Findings | None:
@@ -217,7 +194,8 @@ def _load_findings(work: Path) -> Findings | None:
     try:
         document = json.loads((work / _FINDINGS_NAME).read_bytes())
         changes = tuple(TargetChange(**change) for change in document.pop("changes"))
-        return replace(Findings(**document, changes=changes), resumed=True)
+        lost = tuple((str(role), int(version)) for role, version in document.pop("lost"))
+        return replace(Findings(**document, changes=changes, lost=lost), resumed=True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -247,6 +225,23 @@ def _newest_root(repository: Repository) -> Metadata[Root]:
             ) from None
         root = newer
     return root
+
+
+def _check_root_is_here(repository: Repository, newest: Metadata[Root]) -> None:
+    """See to it that no root is missing that this machine has seen: no other may take its number.
+
+    Raises:
+        RepositoryStateError: One is.
+    """
+    known = recall(repository.config.root_sha256) or Remembered()
+    version, _ = known.seen.get("root", (0, None))
+    if newest.signed.version < version:
+        raise RepositoryStateError(
+            f"{version}.root.json is missing: it was current on this machine before",
+            meaning="Clients that have seen it would believe no other root of that number.",
+            remedy=f"Put it into {repository.folder / METADATA_DIR}, from a mirror, a backup, or "
+            "the state of any client.",
+        )
 
 
 def _leave_damaged_log(repository: Repository, base: Roles) -> None:
@@ -356,14 +351,17 @@ def _prepare(
 
 
 def _skip_versions(repository: Repository, base: Roles) -> None:
-    """Let no file of the new state have the name of one that is here already."""
+    """Give no file of the new state a number that was used before, here or as far as we know."""
+    known = recall(repository.config.root_sha256) or Remembered()
     for name in ("targets", BINS_ROLE, *base.claims_below(CLAIMED_ROLE).roles()):
         metadata = base.role(name)
-        version = next_version(repository, name, metadata.signed.version) - 1
-        base.adopt(name, metadata, version)
+        after = max(metadata.signed.version, known.newest(name))
+        base.adopt(name, metadata, next_version(repository, name, after) - 1)
 
 
-def _make_current(repository: Repository, restored: Restored, proposal: Proposal) -> None:
+def _make_current(
+    repository: Repository, restored: Restored, proposal: Proposal, good: Path
+) -> None:
     base, final = restored.base, proposal.roots[-1]
     if _newest_root(repository).signed.version >= final.signed.version:
         return
@@ -381,8 +379,31 @@ def _make_current(repository: Repository, restored: Restored, proposal: Proposal
         snapshot.version = next_version(repository, "snapshot", snapshot.version) - 1
         timestamp = base.timestamp.signed
         timestamp.version = max(timestamp.version, repository.ledger.current()[1])
+        _keep_as_in_copy(repository, base, good, {*changed, *finished})
         repository.sign(changed, finished, base)
     repository.write_root(final)
+
+
+def _keep_as_in_copy(
+    repository: Repository, base: Roles, good: Path, others: Collection[str]
+) -> None:
+    """Put back what the snapshot goes on listing as it is in the copy, and say so in the log.
+
+    The log may know newer versions of it. What counts from now on is what it says last.
+    """
+    kept: list[SignedRole] = []
+    for name, meta in base.snapshot.signed.meta.items():
+        role = name.removesuffix(".json")
+        source = good / METADATA_DIR / f"{meta.version}.{name}"
+        if role in others or not source.exists():
+            continue
+        here = repository.folder / METADATA_DIR / source.name
+        data = source.read_bytes()
+        if not here.exists() or here.read_bytes() != data:
+            repository.keep(here, source)
+        kept.append(SignedRole(role, meta.version, sha256_of(data), ()))
+    if kept:
+        repository.log.append("recover: as in the copy", kept, anchor_of(base.timestamp.signed))
 
 
 def _is_current(repository: Repository, proposal: Proposal) -> bool:
@@ -424,100 +445,9 @@ def _remember(repository: Repository, restored: Restored) -> None:
     )
 
 
-def _report(
-    repository: Repository, restored: Restored, findings: Findings, copy: Roles
-) -> Recovered:
-    now = datetime.now(timezone.utc).replace(microsecond=0)
-    roles = repository.roles()
-    before, after = all_keyids(copy), all_keyids(roles)
-    claims = list(roles.claims_below(CLAIMED_ROLE).claims())
-    claimed = {claim.project for claim in claims}
-    versions = copy.snapshot.signed.meta
-    kept = (
-        claim.project
-        for claim in claims
-        if f"{claim.role}.json" not in versions
-        or versions[f"{claim.role}.json"].version < roles.meta(claim.role).version
-    )
-    changes = [each for each in findings.changes if project_of_target(each.path) not in claimed]
-    aside = repository.folder / STATE_DIR / _ASIDE_DIR / f"{now:%Y%m%dT%H%M%SZ}"
-    return Recovered(
-        time=now,
-        keys_gone=tuple(sorted(before - after)),
-        keys_came=tuple(sorted(after - before)),
-        restored=tuple(
-            each.path for each in changes if each.before and each.path not in restored.lost
-        ),
-        dropped=tuple(each.path for each in changes if each.before is None),
-        kept=tuple(sorted(kept)),
-        unclaimed=tuple(sorted(restored.unclaimed)),
-        lost=restored.lost,
-        set_aside=str(aside),
-        root_version=roles.root.signed.version,
-        snapshot_version=roles.snapshot.signed.version,
-    )
-
-
-def _set_aside(repository: Repository, restored: Restored, good: Path, aside: Path) -> None:
-    """Move away what is neither of the new state nor of the copy: for those who look into it."""
-    roles = repository.roles()
-    listed = roles.snapshot.signed.meta
-    current = {f"{meta.version}.{name}" for name, meta in listed.items()}
-    current |= {"timestamp.json", f"{roles.snapshot.signed.version}.snapshot.json"}
-    current |= {f"{version}.root.json" for version in range(1, roles.root.signed.version + 1)}
-    allowed = {f"{METADATA_DIR}/{name}" for name in current}
-    for page in restored.pages.values():
-        target = roles.target(page_target(page.project))
-        if target is not None:
-            allowed |= set(_paths_of(page, parse_sha256(target.hashes["sha256"])))
-    for path in _files(repository.folder):
-        name = path.relative_to(repository.folder).as_posix()
-        if name not in allowed and not _same(path, good / name):
-            to = aside / name
-            to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.rename(to)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [
-        path
-        for pattern in (f"{METADATA_DIR}/*", f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*")
-        for path in sorted(folder.glob(pattern))
-    ]
-
-
-def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
-    """The names of all files of a project: with their digests, and plain."""
-    target = page_target(page.project)
-    yield from (target, target.removesuffix(PAGE_NAME) + HTML_NAME)
-    yield consistent_path(target, sha256)
-    for file in page.files:
-        path = file_target(page.project, file.filename)
-        yield from (path, consistent_path(path, file.sha256))
-        if file.core_metadata is not None:
-            path += METADATA_SUFFIX
-            yield from (path, consistent_path(path, file.core_metadata))
-
-
-def _same(path: Path, other: Path) -> bool:
-    try:
-        return path.stat().st_size == other.stat().st_size and (
-            path.read_bytes() == other.read_bytes()
-        )
-    except OSError:
-        return False
-
-
 def _finish(repository: Repository, restored: Restored) -> None:
     """Let plain clients see what is signed, and nothing else."""
     folders = {path.name for path in (repository.folder / SIMPLE_DIR).iterdir() if path.is_dir()}
     folders |= {path.name for path in (repository.folder / PACKAGES_DIR).iterdir()}
     projects = {NormalizedName(name) for name in folders if is_normalized_name(name)}
     repository.finish(projects | restored.pages.keys())
-
-
-def _keep(repository: Repository, report: Recovered) -> None:
-    folder = repository.folder / STATE_DIR / _REPORTS_DIR
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"recovery-{report.time:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps(asdict(report), indent=1, default=str) + "\n")

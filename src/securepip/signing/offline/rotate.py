@@ -27,6 +27,7 @@ from securepip.signing.offline.proposal import (
     check_signed,
     propose,
 )
+from securepip.signing.publish.accounted import accounted
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.files import flush
 from securepip.signing.repository.repository import Repository
@@ -83,10 +84,10 @@ def rotate(
 
     Raises:
         UsageError: No such role or key, or not as many URIs as keys that go.
-        RepositoryStateError: Keys are missing; nothing was changed.
+        RepositoryStateError: Keys are missing, or ``accounted`` refuses; nothing was changed.
     """
     why = f"rotate {role}"
-    with repository.lock():
+    with accounted(repository):
         resumed = resume(repository, why)
         if resumed is not None:
             return resumed

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.signing.publish.accounted import accounted
 from securepip.signing.repository.commit import now
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.repository import Repository
@@ -45,10 +46,10 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
         offline: Renew the roles of the offline keys as well.
 
     Raises:
-        RepositoryStateError: A key is not here.
+        RepositoryStateError: A key is not here, or ``accounted`` refuses.
     """
     expiry = repository.config.expiry
-    with repository.lock():
+    with accounted(repository) if offline else repository.lock():
         signed: list[str] = []
         if offline and _left(repository.roles().root, "root", expiry) < RENEW_AT:
             repository.sign_root()

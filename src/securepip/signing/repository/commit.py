@@ -19,7 +19,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.roles import name_role
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.config import Expiry
@@ -57,7 +57,8 @@ class Committer:
         log: Remembers what was signed.
 
     Attributes:
-        why: What the log says of the reason.
+        log: That log.
+        why: What it says of the reason.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Committer:
         self._writer = writer
         self._expiry = expiry
         self._keys = keys
-        self._log = log
+        self.log = log
         self.why = ""
 
     def sign_root(self, root: Metadata[Root], signed_by: Root, anchored: Timestamp | None) -> bytes:
@@ -94,7 +95,7 @@ class Committer:
         """
         data = root.to_bytes(_COMPACT)
         before = None if anchored is None else anchor_of(anchored)
-        self._log.append(self.why, [_entry("root", root, data)], before)
+        self.log.append(self.why, [_entry("root", root, data)], before)
         path = self._folder / f"{root.signed.version}.root.json"
         self._writer.write(path, data, durable=True)
         return data
@@ -163,8 +164,9 @@ class Committer:
         before = anchor_of(timestamp.signed)
         timestamp.signed.version += 1
         keyids = tuple(each.public_key.keyid for each in self._needed(root, "timestamp"))
-        entry = SignedRole("timestamp", timestamp.signed.version, None, keyids)
-        set_anchor(timestamp.signed, self._log.append(self.why, [*signed, entry], before))
+        snapshot = parse_sha256((timestamp.signed.snapshot_meta.hashes or {}).get("sha256"))
+        entry = SignedRole("timestamp", timestamp.signed.version, snapshot, keyids)
+        set_anchor(timestamp.signed, self.log.append(self.why, [*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
         flush()
         self._writer.write(self._folder / TIMESTAMP_NAME, data, durable=True)

@@ -1,7 +1,8 @@
 """The state that is current: its roles, read anew when they have changed, and signing the next.
 
 Rule: an older state than was signed here last is never taken for current, and never signed on top
-of: that would undo revocations, and give its numbers to other contents.
+of: that would undo revocations, and give its numbers to other contents. Nor is a state that the log
+does not know: a thief of the online key may have made it.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Current:
         Raises:
             RepositoryStateError: A key is not here. What was current still is.
         """
-        roles = base or self.roles()
+        roles = base or self._made_here()
         try:
             signed = self._committer.commit(
                 roles.root.signed,
@@ -109,7 +110,7 @@ class Current:
         Raises:
             RepositoryStateError: Its key is not here.
         """
-        roles = self.roles()
+        roles = self._made_here()
         try:
             self._committer.renew_timestamp(roles.root.signed, roles.timestamp)
             self._remember(roles)
@@ -123,7 +124,7 @@ class Current:
         Raises:
             RepositoryStateError: Fewer root keys than its threshold are here.
         """
-        roles = self.roles()
+        roles = self._made_here()
         try:
             roles.root.signed.version += 1
             self._committer.sign_root(roles.root, roles.root.signed, roles.timestamp.signed)
@@ -139,10 +140,20 @@ class Current:
         Raises:
             RepositoryStateError: The log is not what was written.
         """
-        timestamp = (base or self.roles()).timestamp.signed
+        timestamp = (base or self._made_here()).timestamp.signed
         self._committer.write_root(root, timestamp)
         self._roles = None
         self._ledger.set_current(root.signed.version, timestamp.version)
+
+    def _made_here(self) -> Roles:
+        """The current roles, to sign on top of.
+
+        Raises:
+            RepositoryStateError: The log does not know them: signing would cover a thief's traces.
+        """
+        roles = self.roles()
+        self._committer.log.check_made(roles.timestamp.signed)
+        return roles
 
     def _remember(self, roles: Roles) -> None:
         """Let no older state than this one be current from now on."""

@@ -3,8 +3,10 @@
 Rule: an entry is on the disk before the signature that it is about becomes current, and it holds
 the digest of the entry before it. The number and digest of the newest entry are signed too, in the
 timestamp (its field ``log``): who changes, drops or cuts off entries is found out by `repo audit`
-and `repo status`, and nothing more is signed until the log is whole again. A log that says more
-than the timestamp does is the trace of a run that was killed, and harmless.
+and `repo status`, and nothing more is signed until the log is whole again. The entry in turn names
+the timestamp and the snapshot that it was written for: nothing is signed on top of others, which a
+thief of the online key may have made. A log that says more than the timestamp does is the trace of
+a run that was killed, and harmless.
 
 One line of JSON for each entry, in the repository's ``state`` folder, never served. Source: PEP 480
 asks for a transaction log.
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,7 +40,7 @@ class SignedRole:
     Attributes:
         role: Its role.
         version: Its version.
-        sha256: Of the file; None for a timestamp, which names its own entry.
+        sha256: Of the file; of a timestamp, which names its own entry, that of its snapshot.
         keyids: Of the keys that signed.
     """
 
@@ -150,18 +152,18 @@ class Log:
             RepositoryStateError: Some were changed, dropped or cut off.
         """
         entries = tuple(self.entries())
-        anchor = anchor_of(timestamp)
-        if anchor is None and entries:
-            raise RepositoryStateError(
-                f"the current timestamp, version {timestamp.version}, does not name the log",
-                meaning="It was not signed here: somebody else has its key.",
-                remedy="securepip repo recover replaces the keys.",
-            )
-        if anchor is not None and not any(
-            (entry.number, entry.sha256) == (anchor.entries, anchor.sha256) for entry in entries
-        ):
-            raise self._damaged(f"entry {anchor.entries}, which the timestamp names, is not there")
+        self._check_named(timestamp, entries)
         return entries
+
+    def check_made(self, timestamp: Timestamp) -> None:
+        """See to it that ``timestamp`` was signed here; only the end of the log is read.
+
+        Raises:
+            RepositoryStateError: It was not, or its entry is not there.
+        """
+        anchor = anchor_of(timestamp)
+        lines = self._tail(anchor.entries if anchor else None)
+        self._check_named(timestamp, [entry for line in lines if (entry := self._parse(line))])
 
     def set_aside(self) -> None:
         """Keep the log under another name, and begin a new one."""
@@ -170,6 +172,25 @@ class Log:
             number += 1
         if self._path.exists():
             self._path.rename(aside)
+
+    def _check_named(self, timestamp: Timestamp, entries: Sequence[Entry]) -> None:
+        """See to it that the entry that ``timestamp`` names is among these, and names it too."""
+        anchor = anchor_of(timestamp)
+        if anchor is None:
+            if entries:
+                raise _not_ours(timestamp, "does not name the log")
+            return
+        named = (anchor.entries, anchor.sha256)
+        entry = next((each for each in entries if (each.number, each.sha256) == named), None)
+        if entry is None:
+            raise self._damaged(f"entry {anchor.entries}, which the timestamp names, is not there")
+        # A thief of the key names the newest entry as easily as we do.
+        snapshot = (timestamp.snapshot_meta.hashes or {}).get("sha256")
+        if not any(
+            (each.role, each.version, each.sha256) == ("timestamp", timestamp.version, snapshot)
+            for each in entry.signed
+        ):
+            raise _not_ours(timestamp, f"is not the one of entry {entry.number} of the log")
 
     def _last(self, anchored: Anchor | None) -> Anchor:
         """The newest entry, once ``anchored`` is known to be there."""
@@ -256,3 +277,12 @@ class Log:
             "somebody had a hand in it, `securepip repo recover` replaces the keys and begins a "
             "new log.",
         )
+
+
+def _not_ours(timestamp: Timestamp, what: str) -> RepositoryStateError:
+    return RepositoryStateError(
+        f"the current timestamp, version {timestamp.version}, {what}",
+        meaning="It was not signed by this repository: somebody else has its key.",
+        remedy="Nothing is signed on top of it. `securepip repo recover` replaces the keys and "
+        "comes back to the state that you know to be yours.",
+    )

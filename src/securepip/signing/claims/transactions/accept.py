@@ -9,7 +9,7 @@ version of its role (PEP 480's rules of concurrency).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from tuf.api.metadata import Metadata, Targets
 
 from securepip.errors import RefusedError, RepositoryStateError, SecurepipError
-from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
+from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.signing.claims.transactions.archive import Archive, open_archive
 from securepip.signing.claims.transactions.check import (
     Checked,
@@ -29,6 +29,7 @@ from securepip.signing.claims.transactions.check import (
 )
 from securepip.signing.claims.transactions.compose import not_claimed
 from securepip.signing.claims.transactions.state import ProjectState, state_in
+from securepip.signing.publish.accounted import accounted
 from securepip.signing.repository.claim_tree import Claim, Keyholders
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Published, Repository, SignedProject
@@ -123,7 +124,9 @@ def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> 
         tree = repository.roles().claims_below(top)
         tree.put(archive.project, statement.statement.holders, statement.statement.version)
         signed = as_signed_project(checked)
-        done = Accepted(checked, repository.publish_signed([signed], tree.changed))
+        # Only the keys of `claimed` are offline ones.
+        with accounted(repository) if top == CLAIMED_ROLE else nullcontext():
+            done = Accepted(checked, repository.publish_signed([signed], tree.changed))
         # What a thief of the old keys may have asked for must not take effect any more.
         Register(repository).forget_pending(archive.project)
         return done

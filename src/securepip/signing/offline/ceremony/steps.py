@@ -13,27 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Root
 
 from securepip.errors import FormatError, RepositoryStateError, UsageError
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR
 from securepip.formats.roles import check_name
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import ring as keys
+from securepip.signing.keys.memory import Remembered, Versions, owner, recall, remembering
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.offline.apply import apply
 from securepip.signing.offline.bundle import (
     add_current,
     read_bundle,
     read_current,
+    read_root,
     write_bundle,
 )
 from securepip.signing.offline.ceremony.evidence import add_statements, unproven
-from securepip.signing.offline.ceremony.memory import check_not_signed_before, remember
 from securepip.signing.offline.proposal import OFFLINE_ROLES, Duty, Proposal, Replacement, propose
 from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
+from securepip.signing.publish.accounted import accounted
 from securepip.signing.publish.refresh import offline_due
 from securepip.signing.repository.claim_tree import check_form
 from securepip.signing.repository.repository import Repository
@@ -73,7 +75,7 @@ def prepare(
             )
     if bundle.exists():
         raise RepositoryStateError(f"{bundle} exists", remedy="Name a folder that does not.")
-    with repository.lock():
+    with accounted(repository):
         roles = repository.roles()
         replacements = [
             Replacement(name, keys_of(roles, name, replace)[name], tuple(coming))
@@ -119,19 +121,31 @@ class Signing:
     Attributes:
         proposal: What is to be signed.
         roles: What was current when it was prepared, verified here.
-        root_sha256: The digest of the first root, for the key holder to compare.
+        since: The root that this machine signed last; of none, the one that the repository began
+            with.
+        root_sha256: The digest of that first root.
     """
 
     def __init__(self, bundle: Path, root_sha256: Sha256 | None = None) -> None:
         """Read and verify ``bundle``.
 
+        Args:
+            bundle: The folder.
+            root_sha256: The digest of the repository's first root, where the key holder says it.
+                Needed where this machine has signed nothing of the repository yet.
+
         Raises:
-            RepositoryStateError: It is damaged, begins with another root, or has a role to be
-                signed that nobody delegates to.
+            RepositoryStateError: It is damaged, begins with another root than the one that is
+                known here, or has a role to be signed that nobody delegates to.
         """
         self._bundle = bundle
         self.proposal = read_bundle(bundle)
         self.roles, self.root_sha256 = read_current(bundle, root_sha256)
+        known = recall(self.root_sha256)
+        if known is None and root_sha256 is None:
+            raise _unknown_repository()
+        self._known = known or Remembered()
+        self.since = self._last_root()
         for number, root in enumerate(self.proposal.roots, self.roles.root.signed.version + 1):
             if root.signed.version != number:
                 raise RepositoryStateError(f"{bundle}: root is not the next version")
@@ -141,6 +155,23 @@ class Signing:
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
         self._check_names()
         self.duties()  # before anything is shown of a role that nobody delegates to
+
+    def _last_root(self) -> Metadata[Root]:
+        """The root that this machine signed last, if it is one of the bundle's; else the first."""
+        if self._known.root is None:
+            return read_root(self._bundle, 1)
+        last = Metadata[Root].from_bytes(self._known.root.encode())
+        version, current = last.signed.version, self.roles.root.signed.version
+        if version <= current:
+            there = read_root(self._bundle, version)
+            if there.signed_bytes != last.signed_bytes:
+                raise RepositoryStateError(
+                    f"root version {version} in {self._bundle} is not the one that was signed on "
+                    "this machine",
+                    meaning="Root has two histories: somebody has a threshold of its keys.",
+                    remedy="Do not sign. Tell the operator and the other key holders.",
+                )
+        return last
 
     def _check_names(self) -> None:
         """See to it that roles and keys are called what they are: all words go by these names."""
@@ -177,24 +208,89 @@ class Signing:
             The ids of the keys that have signed, by file.
 
         Raises:
-            RepositoryStateError: A key fails, or the bundle cannot be written; or this machine has
-                signed other contents before under the same versions or later ones.
+            RepositoryStateError: A key fails, or has signed for another repository here; or the
+                bundle cannot be written; or this machine has signed other contents before under
+                the same versions or later ones.
+            SecurepipError: What was signed cannot be remembered: nothing was signed.
         """
-        ours = [duty for duty in self._last() if duty.is_for(ring)]
-        check_not_signed_before(self.root_sha256, ours)
+        at_hand = [(duty, duty.keyids_at_hand(ring)) for duty in self._last()]
+        ours = [duty for duty, keyids in at_hand if keyids]
+        keyids = tuple(dict.fromkeys(keyid for _, keyids in at_hand for keyid in keyids))
+        for keyid in keyids:
+            self._check_owner(keyid)
+        signed = {duty.role: (duty.metadata.signed.version, _digest(duty)) for duty in ours}
+        root = next((duty.metadata for duty in ours if duty.role == "root"), None)
         # Before the first signature: a run that is killed must not be forgotten.
-        remember(self.root_sha256, ours)
-        signed = {duty.filename: duty.sign(ring) for duty in self.duties()}
+        with remembering(self.root_sha256) as update:
+            check_not_signed_before(update.value, signed)
+            update.value = Remembered(
+                {**update.value.signed, **signed},
+                update.value.seen,
+                tuple(dict.fromkeys([*update.value.keys, *keyids])),
+                update.value.root if root is None else root.to_bytes().decode(),
+            )
+        done = {duty.filename: duty.sign(ring) for duty in self.duties()}
         try:
             write_bundle(self._bundle, self.proposal)
         except OSError as error:
             raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
-        return {filename: keyids for filename, keyids in signed.items() if keyids}
+        return {filename: keyids for filename, keyids in done.items() if keyids}
+
+    def _check_owner(self, keyid: str) -> None:
+        """See to it that a key signs for one repository alone.
+
+        Who makes a repository of his own, in which the same people hold keys, has them sign a root
+        there with his keys in it: validly signed, it is the next root of the real one.
+        """
+        other = owner(keyid)
+        if other not in (None, self.root_sha256):
+            raise RepositoryStateError(
+                f"the key {keyid} has signed for another repository on this machine, the one that "
+                f"began with the root {other}; this one began with {self.root_sha256}",
+                meaning="What a key signs for one repository could be shown as signed for the "
+                "other: somebody may have made this one to get just that.",
+                remedy="Do not sign. Ask the operator. A key holder needs a key of its own for "
+                "each repository.",
+            )
 
     def _last(self) -> list[Duty]:
         """What has to be signed; of the roots, which belong together, the last one."""
         roots = len(self.proposal.roots)
         return self.duties()[max(0, roots - 1) :]
+
+
+def check_not_signed_before(known: Remembered, signing: Versions) -> None:
+    """See to it that nothing was signed before under these versions, or later ones.
+
+    Raises:
+        RepositoryStateError: Something was.
+    """
+    for role, (ours, digest) in signing.items():
+        for versions in (known.signed, known.seen):
+            version, contents = versions.get(role, (0, None))
+            if ours < version or (ours == version and digest != contents):
+                raise RepositoryStateError(
+                    f"version {version} of {role} was signed on this machine before, and this is "
+                    f"version {ours}, with other contents",
+                    meaning="The server shows an older state as the current one. It may have been "
+                    "restored from a backup, or taken over by somebody who wants to undo a claim "
+                    "or a change of keys.",
+                    remedy="Do not sign. Ask the operator; `securepip repo audit` compares states.",
+                )
+
+
+def _digest(duty: Duty) -> Sha256:
+    return sha256_of(duty.metadata.signed_bytes)
+
+
+def _unknown_repository() -> RepositoryStateError:
+    return RepositoryStateError(
+        "this machine has signed nothing of this repository yet",
+        meaning="Whoever made this bundle chose the root that it begins with. Signed for a "
+        "stranger's repository in which you hold keys too, a root could count in yours.",
+        remedy="--root-sha256 HEX says which repository you mean: its fingerprint, from where you "
+        "have had it since it was made, and never from who brings the bundle.",
+    )
 
 
 def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
@@ -214,7 +310,7 @@ def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
     for bundle, other in zip(bundles[1:], others, strict=True):
         for ours, theirs in _pairs(first, other, bundle):
             ours.signatures |= {**theirs.signatures, **ours.signatures}
-    with repository.lock():
+    with accounted(repository):
         return apply(repository, first)
 
 

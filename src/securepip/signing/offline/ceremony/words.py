@@ -19,9 +19,18 @@ _MOST = 20
 _SAID = {"version", "expires", "roles", "keys", "delegations", "targets"}
 
 
-def describe(proposal: Proposal, roles: Roles) -> list[str]:
-    """Lines for people; ``roles`` is what is current, verified by the machine of who signs."""
+def describe(proposal: Proposal, roles: Roles, since: Metadata[Root] | None = None) -> list[str]:
+    """Lines for people.
+
+    Args:
+        proposal: What is to be signed.
+        roles: What is current, verified by the machine of who signs.
+        since: The last root that this person knows: what has become of its keys comes first, also
+            where others have signed it in between.
+    """
     lines = [f"For: {proposal.why}"]
+    if since is not None:
+        lines += _keys_since(since, proposal.root(roles))
     before = roles.root
     for root in proposal.roots:
         lines += _head("root", before, root)
@@ -36,6 +45,14 @@ def describe(proposal: Proposal, roles: Roles) -> list[str]:
         lines += _differences(current, metadata)
     # One line for each, or a name in the bundle could end its line and say the next one itself.
     return [line if line.isprintable() else repr(line) for line in lines]
+
+
+def _keys_since(since: Metadata[Root], after: Root) -> Iterator[str]:
+    """What becomes of the keys that a root names, since one that the reader knows."""
+    changes = list(_delegated(since.signed, after))
+    what = "these keys change" if changes else "no key changes"
+    yield f"Since root version {since.signed.version}, the last that you know here, {what}."
+    yield from (f"  {line}" for line in changes)
 
 
 def _head(

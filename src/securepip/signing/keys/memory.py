@@ -1,0 +1,149 @@
+"""What this machine remembers of the repositories whose offline keys sign on it.
+
+Rule: a machine that holds offline keys believes no server about the past. It remembers for which
+repository each key has signed, the last root that it signed, every version that it signed, and what
+was current when an offline key was last used here. So
+
+* no key signs for two repositories: what it signs for one could be shown as signed for the other;
+* no version of a role is signed twice with different contents, nor after a later one;
+* nothing is signed on top of a state that is older than the one that was seen here.
+
+A server that was taken over could otherwise show a state from before a claim as the current one,
+and have it signed again without that claim: no difference would be to be seen, and clients that saw
+the claim would lose it.
+
+One JSON file in the user data folder, by the digest of each repository's first root.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from securepip.dirs import data_dir, write_private
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, parse_sha256
+
+_NAME = "signed-at-ceremonies.json"
+_FORMAT = 2
+_LOCK_SECONDS = 60
+
+Versions = Mapping[str, tuple[int, Sha256]]
+"""By role: a version, and the digest of what is signed in it, without the signatures."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What is remembered of one repository.
+
+    Attributes:
+        signed: What was signed here at ceremonies.
+        seen: What offline keys had signed and was current when one was last used here.
+        keys: The ids of the keys that have signed for it here.
+        root: The last root that was signed here, as JSON; None for none.
+    """
+
+    signed: Versions = field(default_factory=dict)
+    seen: Versions = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    root: str | None = None
+
+    def newest(self, role: str) -> int:
+        """The highest version of ``role`` that was signed or seen here; 0 for none."""
+        return max(versions.get(role, (0,))[0] for versions in (self.signed, self.seen))
+
+
+def recall(root_sha256: Sha256) -> Remembered | None:
+    """What is remembered of the repository that began with this root; None when it is unknown.
+
+    Raises:
+        RepositoryStateError: The memory cannot be read.
+    """
+    return _load().get(root_sha256)
+
+
+def owner(keyid: str) -> Sha256 | None:
+    """The first root of the repository that this key has signed for here.
+
+    Raises:
+        RepositoryStateError: The memory cannot be read.
+    """
+    return next((root for root, each in _load().items() if keyid in each.keys), None)
+
+
+@contextmanager
+def remembering(root_sha256: Sha256) -> Iterator[_Update]:
+    """What is remembered of a repository, to be replaced; no other process changes it meanwhile.
+
+    Raises:
+        RepositoryStateError: The memory cannot be read, or another process holds it.
+        SecurepipError: It cannot be written.
+    """
+    path = _path()
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS):
+            everything = _load()
+            update = _Update(everything.get(root_sha256, Remembered()))
+            yield update
+            everything[root_sha256] = update.value
+            repositories = {root: asdict(each) for root, each in everything.items()}
+            document = {"format": _FORMAT, "repositories": repositories}
+            write_private(path, json.dumps(document, indent=1).encode())
+    except Timeout:
+        raise RepositoryStateError(
+            f"another process is changing {path}", remedy="Try again when it is done."
+        ) from None
+
+
+@dataclass
+class _Update:
+    """Holds what is to be remembered."""
+
+    value: Remembered
+
+
+def _path() -> Path:
+    return data_dir() / _NAME
+
+
+def _load() -> dict[Sha256, Remembered]:
+    path = _path()
+    try:
+        document = json.loads(path.read_bytes())
+        if "format" not in document:  # of before: nothing but what was signed
+            return {
+                parse_sha256(root): Remembered(signed=_versions(each))
+                for root, each in document.items()
+            }
+        if document["format"] != _FORMAT:
+            raise ValueError(f"format {document['format']!r:.20}")
+        return {
+            parse_sha256(root): Remembered(
+                _versions(each["signed"]),
+                _versions(each["seen"]),
+                tuple(map(str, each["keys"])),
+                None if each["root"] is None else str(each["root"]),
+            )
+            for root, each in document["repositories"].items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RepositoryStateError(
+            f"{path} cannot be read: {error}",
+            meaning="It says what was signed on this machine before, and for whom.",
+            remedy="Restore it from a backup. Without it, a server that was taken over could have "
+            "an older state signed again.",
+        ) from None
+
+
+def _versions(document: Mapping[str, tuple[int, str]]) -> Versions:
+    return {
+        str(role): (int(version), parse_sha256(digest))
+        for role, (version, digest) in document.items()
+    }

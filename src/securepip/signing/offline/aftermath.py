@@ -1,0 +1,168 @@
+"""What a recovery leaves behind: a report, and the files that belong to no state that is believed.
+
+Rule: nothing is deleted. What the thief has put here is evidence: it is moved out of what is
+served, and the report says what became of every target and key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.layout import (
+    CLAIMED_ROLE,
+    METADATA_DIR,
+    METADATA_SUFFIX,
+    PACKAGES_DIR,
+    PAGE_NAME,
+    SIMPLE_DIR,
+    consistent_path,
+    file_target,
+    page_target,
+    project_of_target,
+)
+from securepip.formats.page import ProjectPage
+from securepip.signing.offline.audit import TargetChange
+from securepip.signing.offline.restore import Restored
+from securepip.signing.offline.rotate import all_keyids
+from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.repository import HTML_NAME, Repository
+from securepip.signing.repository.roles import Roles
+
+_ASIDE_DIR = "set-aside"
+_REPORTS_DIR = "reports"
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The report of what was done.
+
+    Attributes:
+        time: When (UTC).
+        keys_gone: The ids of the keys that count no more.
+        keys_came: Those of the new ones.
+        restored: Targets that are as they were in the copy again.
+        dropped: Targets that are there no more: they are not in the copy.
+        kept: Projects whose own signed releases from after the copy were kept.
+        unclaimed: Projects that have to claim again.
+        lost: What could not be restored, and why, by target path.
+        set_aside: Where the files lie that belong to no state that is believed.
+        root_version: Of the new root.
+        snapshot_version: Of the new snapshot.
+    """
+
+    time: datetime
+    keys_gone: tuple[str, ...]
+    keys_came: tuple[str, ...]
+    restored: tuple[str, ...]
+    dropped: tuple[str, ...]
+    kept: tuple[str, ...]
+    unclaimed: tuple[str, ...]
+    lost: dict[str, str]
+    set_aside: str
+    root_version: int
+    snapshot_version: int
+
+
+def report_of(
+    repository: Repository, restored: Restored, found: Sequence[TargetChange], copy: Roles
+) -> Recovered:
+    """What was done.
+
+    Args:
+        repository: As it is now.
+        restored: What it came back to.
+        found: How the state before differed from the copy.
+        copy: The copy, as it was.
+    """
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    roles = repository.roles()
+    before, after = all_keyids(copy), all_keyids(roles)
+    claims = list(roles.claims_below(CLAIMED_ROLE).claims())
+    claimed = {claim.project for claim in claims}
+    versions = copy.snapshot.signed.meta
+    kept = (
+        claim.project
+        for claim in claims
+        if f"{claim.role}.json" not in versions
+        or versions[f"{claim.role}.json"].version < roles.meta(claim.role).version
+    )
+    changes = [each for each in found if project_of_target(each.path) not in claimed]
+    aside = repository.folder / STATE_DIR / _ASIDE_DIR / f"{now:%Y%m%dT%H%M%SZ}"
+    return Recovered(
+        time=now,
+        keys_gone=tuple(sorted(before - after)),
+        keys_came=tuple(sorted(after - before)),
+        restored=tuple(
+            each.path for each in changes if each.before and each.path not in restored.lost
+        ),
+        dropped=tuple(each.path for each in changes if each.before is None),
+        kept=tuple(sorted(kept)),
+        unclaimed=tuple(sorted(restored.unclaimed)),
+        lost=restored.lost,
+        set_aside=str(aside),
+        root_version=roles.root.signed.version,
+        snapshot_version=roles.snapshot.signed.version,
+    )
+
+
+def set_aside(repository: Repository, restored: Restored, good: Path, aside: Path) -> None:
+    """Move away what is neither of the new state nor of the copy: for those who look into it."""
+    roles = repository.roles()
+    listed = roles.snapshot.signed.meta
+    current = {f"{meta.version}.{name}" for name, meta in listed.items()}
+    current |= {"timestamp.json", f"{roles.snapshot.signed.version}.snapshot.json"}
+    current |= {f"{version}.root.json" for version in range(1, roles.root.signed.version + 1)}
+    allowed = {f"{METADATA_DIR}/{name}" for name in current}
+    for page in restored.pages.values():
+        target = roles.target(page_target(page.project))
+        if target is not None:
+            allowed |= set(_paths_of(page, parse_sha256(target.hashes["sha256"])))
+    for path in _files(repository.folder):
+        name = path.relative_to(repository.folder).as_posix()
+        if name not in allowed and not _same(path, good / name):
+            to = aside / name
+            to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.rename(to)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        path
+        for pattern in (f"{METADATA_DIR}/*", f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*")
+        for path in sorted(folder.glob(pattern))
+    ]
+
+
+def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
+    """The names of all files of a project: with their digests, and plain."""
+    target = page_target(page.project)
+    yield from (target, target.removesuffix(PAGE_NAME) + HTML_NAME)
+    yield consistent_path(target, sha256)
+    for file in page.files:
+        path = file_target(page.project, file.filename)
+        yield from (path, consistent_path(path, file.sha256))
+        if file.core_metadata is not None:
+            path += METADATA_SUFFIX
+            yield from (path, consistent_path(path, file.core_metadata))
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return path.stat().st_size == other.stat().st_size and (
+            path.read_bytes() == other.read_bytes()
+        )
+    except OSError:
+        return False
+
+
+def keep(repository: Repository, report: Recovered) -> None:
+    """Write the report down, in the folder ``state``."""
+    folder = repository.folder / STATE_DIR / _REPORTS_DIR
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"recovery-{report.time:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(asdict(report), indent=1, default=str) + "\n")

@@ -1,0 +1,160 @@
+"""Before an offline key signs: the state that it builds on has to be the one that was signed last.
+
+Rule: every command that uses an offline key, or collects what one has signed, works within
+``accounted``; nothing else checks this. Somebody who has stolen the online key can prepare a state
+that every client accepts: a claim with his own keys, or ``claimed`` as it was before a claim. An
+offline key that signs on top of it gives him what he could not take. So nothing is signed unless
+
+* all that is current is what the log says was signed here last, version and digest;
+* nothing is older than what this machine saw when an offline key was last used on it.
+
+Where they differ, a person says which of two states is true: that is `repo recover`. It holds
+against a thief of the key, and against one who changes served files. Who owns the server, its log
+and the memory of its user can make them agree: then the memory of a key holder's own machine is
+what is left, which is why offline keys are better used in a ceremony.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tuf.api.metadata import Metadata, Root, Targets
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR
+from securepip.signing.keys.memory import Versions, recall, remembering
+from securepip.signing.repository.log import Entry, SignedRole, anchor_of
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import FRAME, Roles
+
+
+@contextmanager
+def accounted(repository: Repository) -> Iterator[None]:
+    """The repository's lock, with a state below it that offline keys may build on.
+
+    What is current in the end is remembered as seen on this machine.
+
+    Raises:
+        RepositoryStateError: The state is not the one that was signed last, or the memory of this
+            machine cannot be used. Nothing was changed.
+    """
+    with repository.lock():
+        check_own(repository)
+        _check_not_older(repository)
+        yield
+        remember_seen(repository)
+
+
+def check_own(repository: Repository) -> tuple[Entry, ...]:
+    """See to it that all that is current was signed here last, by what the log says.
+
+    Somebody who has stolen a key can sign a state that every client accepts; this machine, which
+    did not sign it, need not. The thief's snapshot may also name older files that are ours: each
+    role has to be of the version that was signed last.
+
+    Returns:
+        The entries of the log.
+
+    Raises:
+        RepositoryStateError: The log was changed, or a current file is not in it or cannot be
+            read, or the state is an older one than was signed last, as a whole or in one role.
+    """
+    roles = repository.roles()
+    entries = repository.log.check(roles.timestamp.signed)
+    everything = {(each.role, each.version): each for entry in entries for each in entry.signed}
+    for version in range(1, roles.root.signed.version + 1):
+        _check_file(repository, "root", version, everything.get(("root", version)))
+    last = _last_signed(roles, entries)
+    snapshot = roles.snapshot.signed
+    current = {"snapshot": snapshot.version}
+    current |= {name.removesuffix(".json"): meta.version for name, meta in snapshot.meta.items()}
+    for role, version in current.items():
+        signed = last.get(role)
+        if signed is not None and signed.version != version:
+            raise RepositoryStateError(
+                f"the snapshot names version {version} of {role}, but version {signed.version} "
+                "was signed here last",
+                meaning="Somebody who has the online key has put an older version back: perhaps "
+                "one from before a claim, or from before keys were changed.",
+                remedy="securepip repo recover replaces the keys and comes back to the state that "
+                "you know to be yours.",
+            )
+        _check_file(repository, role, version, signed)
+    return entries
+
+
+def remember_seen(repository: Repository) -> None:
+    """Remember the current state as seen on this machine.
+
+    Raises:
+        RepositoryStateError: It is not signed as it has to be, or the memory cannot be read.
+        SecurepipError: The memory cannot be written.
+    """
+    with remembering(repository.config.root_sha256) as update:
+        update.value = replace(update.value, seen=_offline_versions(repository.roles()))
+
+
+def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRole]:
+    """What the log says of each role, up to the entry that the current timestamp names.
+
+    Later entries are of runs that were killed: what they are about never became current.
+    """
+    anchor = anchor_of(roles.timestamp.signed)
+    return {
+        each.role: each
+        for entry in entries
+        if anchor is not None and entry.number <= anchor.entries
+        for each in entry.signed
+    }
+
+
+def _check_file(repository: Repository, role: str, version: int, signed: SignedRole | None) -> None:
+    path = repository.folder / METADATA_DIR / f"{version}.{role}.json"
+    try:
+        found = sha256_of(path.read_bytes())
+    except OSError as error:
+        raise RepositoryStateError(
+            f"{path} cannot be read: {error.strerror}",
+            meaning="It is current: without it, clients cannot install what it is about.",
+            remedy="Restore it from a backup or a mirror, and run this again.",
+        ) from None
+    if signed is None or signed.sha256 != found:
+        raise RepositoryStateError(
+            f"{path} was not signed by this repository, by what its log says",
+            meaning="Somebody else has signed it, with a key that is not his.",
+            remedy="securepip repo recover replaces the keys and restores what was changed.",
+        )
+
+
+def _check_not_older(repository: Repository) -> None:
+    remembered = recall(repository.config.root_sha256)
+    if remembered is None:
+        return
+    current = _offline_versions(repository.roles())
+    for role, (version, digest) in remembered.seen.items():
+        found, contents = current.get(role, (0, None))
+        if found < version or (found == version and contents != digest):
+            other = "with other contents" if found == version else f"not {found or 'missing'}"
+            raise RepositoryStateError(
+                f"{repository.folder}: {role} was of version {version} when an offline key was "
+                f"last used on this machine, {other}",
+                meaning="Somebody put back an older state, its log included, or a backup of it was "
+                "restored. Signed on top of it, claims and changes of keys would be undone.",
+                remedy="Put the newest state back. If it is lost, or somebody had a hand in it, "
+                "`securepip repo recover` makes a new one that clients accept.",
+            )
+
+
+def _offline_versions(roles: Roles) -> Versions:
+    """Version and digest of what offline keys have signed."""
+    shards = (name for name in roles.claims_below(CLAIMED_ROLE).roles() if name not in FRAME)
+    below = {name: roles.role(name) for name in (*FRAME, *shards)}
+    current: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root, **below}
+    return {name: (each.signed.version, _digest(each)) for name, each in current.items()}
+
+
+def _digest(metadata: Metadata[Root] | Metadata[Targets]) -> Sha256:
+    return sha256_of(metadata.signed_bytes)

@@ -1,0 +1,150 @@
+"""A bundle from a repository of the thief's own, in which the same people hold the root keys.
+
+What two of them sign there is, validly signed, the next root of their real repository.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from securepip.signing.offline.ceremony.bundle import add_current, write_bundle
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, Root
+
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.signing.offline.proposal import propose
+from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import Roles
+from tests.support.machine import Finished, Machine
+from tests.support.repositories import MadeRepository, make_repository
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two key holders at one machine, their repository, and what a thief would have them sign.
+
+    Attributes:
+        machine: Of the key holders.
+        made: Their repository; both have signed for it before.
+        strange: The fingerprint of the thief's repository.
+        bundle: From the thief.
+    """
+
+    machine: Machine
+    made: MadeRepository
+    strange: Sha256
+    bundle: Path
+
+    def sign(self, root_sha256: str | None = None, **variables: str) -> list[Finished]:
+        """Let both holders sign the thief's bundle; what came of each."""
+        known = ("--root-sha256", root_sha256) if root_sha256 else ()
+        return [
+            self.machine.run(
+                *("repo", "ceremony", "sign", self.bundle, "--yes", *known),
+                *("--keys", self.machine.folder / holder),
+                **variables,
+            )
+            for holder in ("ann", "ben")
+        ]
+
+    def follows(self) -> bool:
+        """Whether what they have signed is the next root of their real repository."""
+        real = Metadata[Root].from_file(str(self.made.root))
+        new = Metadata[Root].from_file(str(self.bundle / "new" / "2.root.json"))
+        try:
+            real.signed.verify_delegate("root", new.signed_bytes, new.signatures)
+        except UnsignedMetadataError:
+            return False
+        assert new.signed.roles["timestamp"].keyids != real.signed.roles["timestamp"].keyids
+        return True
+
+
+@pytest.fixture
+def scene(machine: Machine) -> Scene:
+    folder = machine.folder
+    made = make_repository(folder / "repository", expected_files=1)
+    for holder, pattern in (("ann", "root-1.*"), ("ben", "root-2.*")):
+        (folder / holder).mkdir(mode=0o700)
+        (path,) = made.offline_keys.glob(pattern)
+        shutil.copy2(path, folder / holder / path.name)
+    first = folder / "first"
+    renew = ("repo", "ceremony", "prepare", made.folder, first, "--renew", "root")
+    assert machine.run(*renew).code == 0
+    for holder in ("ann", "ben"):
+        words = ("repo", "ceremony", "sign", first, "--keys", folder / holder, "--yes")
+        done = machine.run(*words, "--root-sha256", made.root_sha256)
+        assert done.code == 0, done.err
+    strange = make_repository(folder / "strange", expected_files=1)
+    fingerprint = take_in(strange, made)
+    bundle = folder / "bundle"
+    roles = Roles(strange.folder / "metadata", fingerprint)
+    proposal = propose(roles, Expiry(), why="renew root", renew=["root"])
+    add_current(bundle, strange.folder / "metadata", roles, proposal)
+    write_bundle(bundle, proposal)
+    return Scene(machine, made, fingerprint, bundle)
+
+
+def take_in(strange: MadeRepository, made: MadeRepository) -> Sha256:
+    """Put the root keys of ``made`` into the first root of the thief, beside his own."""
+    metadata = Metadata[Root].from_file(str(strange.root))
+    real = Metadata[Root].from_file(str(made.root)).signed
+    for keyid in real.roles["root"].keyids:
+        metadata.signed.add_key(real.keys[keyid], "root")
+    metadata.signatures.clear()
+    with Repository.open(strange.folder, keys=[strange.offline_keys]) as repository:
+        for key in metadata.signed.keys.values():
+            if signer := repository.keys.find(key):
+                metadata.sign(signer, append=True)
+    metadata.to_file(str(strange.root))
+    return sha256_of(strange.root.read_bytes())
+
+
+def test_who_has_never_signed_for_the_real_one_there_and_believes_the_bundle_makes_its_next_root(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """The counterpart: on a new machine, with the fingerprint that the thief gives along."""
+    for done in scene.sign(scene.strange, SECUREPIP_DATA_DIR=str(tmp_path / "new-machine")):
+        assert done.code == 0, done.err
+    assert scene.follows()
+
+
+def test_a_machine_that_has_signed_for_the_real_one_signs_for_no_other(scene: Scene) -> None:
+    for done in scene.sign(scene.strange):
+        assert done.code == 1
+        assert "has signed for another repository on this machine" in done.err
+    for done in scene.sign():
+        assert done.code == 1
+        assert "has signed nothing of this repository yet" in done.err
+        assert scene.strange not in done.out + done.err
+    assert not scene.follows()
+
+
+def test_a_new_machine_has_to_be_told_the_fingerprint(scene: Scene, tmp_path: Path) -> None:
+    for known in (None, scene.made.root_sha256):
+        for done in scene.sign(known, SECUREPIP_DATA_DIR=str(tmp_path / "new-machine")):
+            assert done.code == 1
+    assert not scene.follows()
+
+
+def test_the_keys_that_come_since_the_last_root_that_was_signed_here_are_said_first(
+    scene: Scene, machine: Machine, tmp_path: Path
+) -> None:
+    """Also those that others have signed in between, and that the bundle calls current."""
+    made = scene.made
+    words = ("repo", "ceremony", "collect", made.folder, machine.folder / "first")
+    assert machine.run(*words).code == 0
+    old = made.repository.roles().root.signed.roles["targets"].keyids
+    rotated = ("repo", "rotate", made.folder, "targets", "--offline-keys", made.offline_keys)
+    assert machine.run(*rotated).code == 0
+    again = replace(scene, bundle=tmp_path / "again")
+    renew = ("repo", "ceremony", "prepare", made.folder, again.bundle, "--renew", "root")
+    assert machine.run(*renew).code == 0
+    (done, _) = again.sign()
+    assert done.code == 0, done.err
+    _, first, second, *_ = done.out.splitlines()
+    assert "Since root version 2, the last that you know here, these keys change" in first
+    assert second == f"  targets: the key {old[0]} goes"
