@@ -16,6 +16,7 @@ from securepip.signing.repository import commit
 from securepip.signing.repository.config import Expiry, parse_expiry
 from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything
+from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
@@ -83,12 +84,10 @@ def test_after_a_long_pause_whatever_is_urgent_is_renewed_at_once(
 def test_a_role_that_needs_offline_keys_is_announced_before_it_expires(
     made: MadeRepository, later: Later, tmp_path: Path
 ) -> None:
-    later(25)
+    later(23)
     assert refresh(made.repository).waiting == ()
-    later(28)
-    assert [name for name, _ in refresh(made.repository).waiting] == ["claimed"]
     later(300)
-    waiting = {name for name, _ in refresh(made.repository).waiting}
+    waiting = {each.role for each in refresh(made.repository).waiting}
     assert waiting == {"root", "targets", "bins", "claimed"}
     with Repository.open(made.folder, keys=[made.offline_keys]) as repository:
         done = refresh(repository, offline=True)
@@ -96,6 +95,19 @@ def test_a_role_that_needs_offline_keys_is_announced_before_it_expires(
     assert {"root", "targets", "bins", "claimed"} <= set(done.signed)
     assert made.repository.roles().root.signed.version == 2
     fetch_everything(made.folder, tmp_path / "client")
+
+
+@pytest.mark.parametrize(("days", "code"), [(23, 0), (24, 0), (29, 1), (36, 1)])
+def test_commands_warn_from_a_third_of_the_time_left_and_fail_in_its_last_days(
+    made: MadeRepository, later: Later, machine: Machine, days: int, code: int
+) -> None:
+    """`claimed` is good for 35 days; when it has expired, no client can install anything."""
+    later(days)
+    for command in ("refresh", "status"):
+        done = machine.run("repo", command, made.folder)
+        assert done.code == code, done.err
+        warned = "The role claimed" in done.err and "--offline-keys DIR" in done.err
+        assert warned == (days > 23)
 
 
 def test_expiry_is_settable_for_each_role() -> None:

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.repo.place import Place
 from securepip.formats.words import counted
 
+if TYPE_CHECKING:
+    from securepip.signing.publish.refresh import Expiring
 
-def warn_of(waiting: Sequence[tuple[str, datetime]], place: Place) -> bool:
-    """Warn of roles that only offline keys can renew; whether there are any.
+
+def warn_of(waiting: Sequence[Expiring], place: Place) -> bool:
+    """Warn of roles that only offline keys can renew, and that expire soon or have.
 
     Args:
-        waiting: Names of roles, each with when its signatures expire.
+        waiting: What ``publish.refresh.expiring`` says.
         place: The repository.
+
+    Returns:
+        Whether one of them has expired or will within days: the command ends with 1 then.
     """
-    for name, expires in waiting:
-        console.warn(f"The role {name} {until(expires)}, and only its offline key can renew it.")
+    for each in waiting:
+        console.warn(
+            f"The role {each.role} {until(each.expires)}, and only its offline key can renew it."
+        )
     if waiting:
         console.warn(
             "When one of these expires, no client can install anything. Bring the offline keys:\n"
             f"securepip repo refresh {place.typed} --offline-keys DIR"
         )
-    return bool(waiting)
+    return any(each.urgent for each in waiting)
 
 
 def until(expires: datetime) -> str:

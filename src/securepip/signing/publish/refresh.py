@@ -21,8 +21,27 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
 
 RENEW_AT = 1 / 2
-WARN_AT = 1 / 4
+WARN_AT = 1 / 3
 URGENT_AT = 1 / 8
+LAST_DAYS = timedelta(days=7)
+LAST_AT = 1 / 5
+"""What is left of an offline signature when a command that only warned until then fails: this part
+of its life, and no more than ``LAST_DAYS``."""
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """A role that only offline keys can sign, of which less than a third of its life is left.
+
+    Attributes:
+        role: Its name; ``claimed`` stands for its shards too.
+        expires: When its signatures do, or did.
+        urgent: Whether they have, or will within days: then no client can install anything.
+    """
+
+    role: str
+    expires: datetime
+    urgent: bool
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Refreshed:
     """
 
     signed: tuple[str, ...]
-    waiting: tuple[tuple[str, datetime], ...]
+    waiting: tuple[Expiring, ...]
 
 
 def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
@@ -75,24 +94,34 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
             signed += repository.sign({name: roles.role(name) for name in due})
         elif _left(roles.timestamp, "timestamp", expiry) < RENEW_AT:
             signed += repository.renew_timestamp()
-        return Refreshed(tuple(signed), waiting(repository.roles(), expiry))
+        return Refreshed(tuple(signed), expiring(repository))
 
 
-def waiting(roles: Roles, expiry: Expiry) -> tuple[tuple[str, datetime], ...]:
-    """The roles of offline keys of which less than a quarter of their life is left.
+def expiring(repository: Repository) -> tuple[Expiring, ...]:
+    """The roles of offline keys of which less than a third of their life is left.
 
-    Of ``claimed`` and its shards, which are renewed together, the one that expires first. Projects
-    that sign for themselves are among them: only their maintainers can renew their roles.
+    Every command that signs with the online key asks this in the end: what it has published is of
+    no use to anybody once one of these has expired. Of ``claimed`` and its shards, which are
+    renewed together, it is the one that expires first. Projects that sign for themselves are not
+    among them: only their maintainers can renew their roles.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
     """
+    roles, expiry = repository.roles(), repository.config.expiry
     offline: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root}
     offline |= {name: roles.role(name) for name in FRAME}
     shards = [roles.role(name) for name in (CLAIMED_ROLE, *_shards(roles))]
     offline[CLAIMED_ROLE] = min(shards, key=lambda shard: shard.signed.expires)
     return tuple(
-        (name, metadata.signed.expires)
+        Expiring(name, metadata.signed.expires, _is_urgent(metadata, name, expiry))
         for name, metadata in offline.items()
         if _left(metadata, name, expiry) < WARN_AT
     )
+
+
+def _is_urgent(metadata: Metadata[Root] | Metadata[Targets], name: str, expiry: Expiry) -> bool:
+    return metadata.signed.expires - now() < min(LAST_DAYS, expiry.of(name) * LAST_AT)
 
 
 def offline_due(roles: Roles, expiry: Expiry) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, PACKAGES_DIR, RECENTLY_CLAIMED_ROLE
-from securepip.signing.publish.refresh import waiting
+from securepip.signing.publish.refresh import Expiring, expiring
 from securepip.signing.repository.claim_tree import TOPS, Claim
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
@@ -76,7 +76,7 @@ class Status:
     bins: int
     roles: tuple[RoleStatus, ...]
     claims: tuple[ClaimStatus, ...]
-    waiting: tuple[tuple[str, datetime], ...]
+    waiting: tuple[Expiring, ...]
     named: bool
 
 
@@ -120,7 +120,7 @@ def status(repository: Repository) -> Status:
         bins=len(bins),
         roles=tuple(describe(*each) for each in shown),
         claims=claims,
-        waiting=waiting(roles, repository.config.expiry),
+        waiting=expiring(repository),
         named=roles.naming.named is not None,
     )
 
