@@ -146,5 +146,5 @@ def test_the_keys_that_come_since_the_last_root_that_was_signed_here_are_said_fi
     (done, _) = again.sign()
     assert done.code == 0, done.err
     _, first, second, *_ = done.out.splitlines()
-    assert "Since root version 2, the last that you know here, these keys change" in first
+    assert first == "Since root version 2, which was signed here last, these keys change."
     assert second == f"  targets: the key {old[0]} goes"

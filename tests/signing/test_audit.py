@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import MetaFile
 
 from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.publish.remove import remove
@@ -123,3 +124,21 @@ def test_a_copy_that_was_tampered_with_proves_nothing(
     done = machine.run("repo", "audit", own.folder, copy)
     assert done.code == 3
     assert "not signed as it has to be" in done.err
+
+
+@pytest.mark.parametrize(
+    "name", ["x/../../evil.json", "x%2f..json", "\N{GREEK SMALL LETTER ALPHA}.json"]
+)
+def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
+    own: MadeRepository, copy: Path, machine: Machine, name: str
+) -> None:
+    """Neither here, where it is a path to write to, nor there, where it is an address to ask."""
+    with own.repository.lock():
+        own.repository.roles().snapshot.signed.meta[name] = MetaFile(1)
+        own.repository.sign({})
+    asked: list[str] = []
+    with serve(own.folder, asked) as url:
+        done = machine.run("repo", "audit", copy, url, "--root-sha256", own.root_sha256)
+    assert done.code == 3
+    assert f"lists a role that cannot be: {name!r}" in done.err
+    assert not any("1.x" in line or "evil" in line for line in asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -261,6 +262,29 @@ def test_a_damaged_bundle_is_refused(ceremony: Ceremony, tmp_path: Path, damage:
     for done in (ceremony.sign("cem"), ceremony.collect()):
         assert done.code == 1
         assert "is not what was prepared" in done.err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+@pytest.mark.parametrize(
+    "name",
+    ["ceremony.json", "new/2.claimed.json", "current/timestamp.json", "statements/app.json", "new"],
+)
+def test_nothing_but_plain_files_is_opened_in_a_bundle(
+    ceremony: Ceremony, tmp_path: Path, kind: str, name: str
+) -> None:
+    """A pipe would be waited for without end; a link leads to other files of the key holder."""
+    ceremony.prepare("--renew", "claimed")
+    path = tmp_path / "bundle" / name
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        path.rename(tmp_path / "moved")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "moved")
+    for done in (ceremony.sign("cem"), ceremony.collect()):
+        assert done.code == 1
+        assert f"{path.name!r} is neither a file nor a folder" in done.err
 
 
 def test_claims_that_wait_are_put_under_the_offline_keys(

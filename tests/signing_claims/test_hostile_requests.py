@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -194,3 +195,12 @@ def test_another_release_of_the_same_version_is_not_believed_on_disk(
     (claimed.folder / "metadata" / "2.project.app.json").write_bytes(data)
     with pytest.raises(RepositoryStateError, match="made current"):
         Roles(claimed.folder / "metadata", claimed.root_sha256).role("project.app")
+
+
+def test_a_pipe_that_is_handed_in_is_not_waited_for(
+    claimed: MadeRepository, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "app.zip")
+    for hand_in in (accept, claim_of_request):
+        with pytest.raises(FormatError, match="it is no file"):
+            hand_in(claimed.repository, tmp_path / "app.zip")

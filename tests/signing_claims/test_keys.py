@@ -89,6 +89,21 @@ def test_a_claimed_project_gets_other_keys_with_the_offline_keys(
         assert f"packages/app/{wheel.name}" in fetch_everything(claimed.folder, tmp_path / client)
 
 
+def test_a_change_of_keys_from_before_the_present_keys_brings_none_of_them_back(
+    claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
+) -> None:
+    """A recovery may come back to an older release: then old numbers follow the published one."""
+    repository = claimed.repository
+    old = alice.hand_over(claimed, "app", tmp_path, bob)
+    tree = repository.roles().claims_below("recently-claimed")
+    tree.put(APP, alice.holders, 9)
+    with repository.lock():
+        repository.sign(tree.changed)
+    with pytest.raises(RefusedError, match="the change of keys is an old one"):
+        accept(repository, old)
+    assert claim_of(claimed).holders == alice.holders
+
+
 def test_a_maintainer_who_comes_waits_for_no_release(
     claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
 ) -> None:

@@ -4,13 +4,16 @@
     BUNDLE/new/              what is to be signed, with the signatures that it has so far
     BUNDLE/current/          what is current, to compare with and to judge signatures by
 
-Rule: it went through many hands. Everything in it is read within limits, under names that are
-built here, and believed as far as it is signed.
+Rule: it went through many hands. Everything in it is a plain file in a plain folder, is read within
+limits, under names that are built here, and is believed as far as it is signed. Nothing else is
+opened: a pipe would keep a key holder's machine waiting for ever, and a link would have files of
+that machine read, or written over.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -87,15 +90,13 @@ def read_bundle(folder: Path) -> Proposal:
         RepositoryStateError: There is none, or it is damaged.
     """
     try:
+        _check_plain(folder)
         about = json.loads(_read(folder / _ABOUT))
         if about["format"] != 1:
             raise ValueError(f"format {about['format']!r:.20}")
         roots: list[Metadata[Root]] = []
         roles: dict[str, Metadata[Targets]] = {}
-        paths = sorted((folder / _NEW).iterdir())
-        if len(paths) > _MAX_FILES:
-            raise ValueError("more files than a repository has roles")
-        for path in paths:
+        for path in sorted((folder / _NEW).iterdir()):
             match = _NAME.fullmatch(path.name)
             if match is None:
                 raise ValueError(f"a file called {path.name!r:.80}")
@@ -154,6 +155,23 @@ def _parse(path: Path, kind: type[S], version: int) -> Metadata[S]:
     if not isinstance(metadata.signed, kind) or metadata.signed.version != version:
         raise ValueError(f"{path.name} is of another role or version")
     return metadata
+
+
+def _check_plain(folder: Path) -> None:
+    """See to it that there are files and folders in ``folder``, not too many, and nothing else."""
+    left, waiting = _MAX_FILES, [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                left -= 1
+                if left < 0:
+                    raise ValueError("more files than a repository has roles")
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise ValueError(f"{entry.name!r:.80} is neither a file nor a folder")
+                elif entry.stat(follow_symlinks=False).st_size > _MAX_BYTES:
+                    raise ValueError(f"{entry.name!r:.80} is too large")
 
 
 def _read(path: Path) -> bytes:

@@ -206,6 +206,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
     Raises:
         FormatError: It is no zip file of that form.
     """
+    if path.exists() and not path.is_file():
+        # A pipe would be waited for without end.
+        raise FormatError(f"{path} cannot be read as a transaction: it is no file")
     try:
         with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
             yield Archive(path, archive)

@@ -31,7 +31,6 @@ from securepip.formats.layout import (
     file_target,
     page_target,
     project_role,
-    relative_file_url,
 )
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
 from securepip.formats.roles import Naming, check_name
@@ -323,10 +322,6 @@ def _check_entry(archive: Archive, file: PageFile, old: PageFile | None) -> None
     if old is not None and replace(file, yanked=old.yanked) != old:
         what = f"it changes {file.filename}, which is published: files never change"
         raise refused(archive, Property.CONSISTENT, what)
-    if old is None and file.url != relative_file_url(archive.project, file.filename):
-        # An address elsewhere could serve anything to who does not verify, and break for others.
-        what = f"{file.filename} is at {file.url!r:.200}, not in the repository"
-        raise refused(archive, Property.CONSISTENT, what)
 
 
 def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
@@ -341,7 +336,11 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
         if found.new.project != archive.project:
             raise FormatError(f"{file.filename} is a distribution of {found.new.project}")
         if replace(file, yanked=None) != found.page_file:
-            raise FormatError(f"{file.filename} does not hold the metadata that its page says")
+            # The address too: one elsewhere could serve anything to who does not verify.
+            raise FormatError(
+                f"{file.filename} does not hold the metadata that its page says, or its page has "
+                f"it elsewhere than in the repository: {file.url!r:.200}"
+            )
         metadata = archive.core_metadata(file.filename, MAX_METADATA_BYTES)
         if metadata is not None and metadata != found.new.core_metadata:
             raise FormatError(f"the .metadata of {file.filename} is not what it holds")

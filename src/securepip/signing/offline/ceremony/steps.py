@@ -213,14 +213,28 @@ class Signing:
                 the same versions or later ones.
             SecurepipError: What was signed cannot be remembered: nothing was signed.
         """
-        at_hand = [(duty, duty.keyids_at_hand(ring)) for duty in self._last()]
-        ours = [duty for duty, keyids in at_hand if keyids]
-        keyids = tuple(dict.fromkeys(keyid for _, keyids in at_hand for keyid in keyids))
+        duties = self.duties()
+        at_hand = [(duty, duty.keyids_at_hand(ring)) for duty in duties]
+        keyids = tuple(dict.fromkeys(keyid for _, each in at_hand for keyid in each))
         for keyid in keyids:
             self._check_owner(keyid)
-        signed = {duty.role: (duty.metadata.signed.version, _digest(duty)) for duty in ours}
-        root = next((duty.metadata for duty in ours if duty.role == "root"), None)
-        # Before the first signature: a run that is killed must not be forgotten.
+        # Of two roots, which belong together, the last one counts.
+        ours = {duty.role: duty for duty, each in at_hand if each}
+        signed = {role: _version_of(each) for role, each in ours.items()}
+        root = ours["root"].metadata if "root" in ours else None
+        if keyids:
+            self._remember(signed, keyids, root)
+        done = {duty.filename: duty.sign(ring) for duty in duties}
+        try:
+            write_bundle(self._bundle, self.proposal)
+        except OSError as error:
+            raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
+        return {filename: keyids for filename, keyids in done.items() if keyids}
+
+    def _remember(
+        self, signed: Versions, keyids: tuple[str, ...], root: Metadata[Any] | None
+    ) -> None:
+        """Remember what is about to be signed: a run that is killed must not be forgotten."""
         with remembering(self.root_sha256) as update:
             check_not_signed_before(update.value, signed)
             update.value = Remembered(
@@ -229,12 +243,6 @@ class Signing:
                 tuple(dict.fromkeys([*update.value.keys, *keyids])),
                 update.value.root if root is None else root.to_bytes().decode(),
             )
-        done = {duty.filename: duty.sign(ring) for duty in self.duties()}
-        try:
-            write_bundle(self._bundle, self.proposal)
-        except OSError as error:
-            raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
-        return {filename: keyids for filename, keyids in done.items() if keyids}
 
     def _check_owner(self, keyid: str) -> None:
         """See to it that a key signs for one repository alone.
@@ -252,11 +260,6 @@ class Signing:
                 remedy="Do not sign. Ask the operator. A key holder needs a key of its own for "
                 "each repository.",
             )
-
-    def _last(self) -> list[Duty]:
-        """What has to be signed; of the roots, which belong together, the last one."""
-        roots = len(self.proposal.roots)
-        return self.duties()[max(0, roots - 1) :]
 
 
 def check_not_signed_before(known: Remembered, signing: Versions) -> None:
@@ -279,8 +282,8 @@ def check_not_signed_before(known: Remembered, signing: Versions) -> None:
                 )
 
 
-def _digest(duty: Duty) -> Sha256:
-    return sha256_of(duty.metadata.signed_bytes)
+def _version_of(duty: Duty) -> tuple[int, Sha256]:
+    return duty.metadata.signed.version, sha256_of(duty.metadata.signed_bytes)
 
 
 def _unknown_repository() -> RepositoryStateError:

@@ -49,9 +49,11 @@ def describe(proposal: Proposal, roles: Roles, since: Metadata[Root] | None = No
 
 def _keys_since(since: Metadata[Root], after: Root) -> Iterator[str]:
     """What becomes of the keys that a root names, since one that the reader knows."""
+    version = since.signed.version
+    which = "with which the repository began" if version == 1 else "which was signed here last"
     changes = list(_delegated(since.signed, after))
     what = "these keys change" if changes else "no key changes"
-    yield f"Since root version {since.signed.version}, the last that you know here, {what}."
+    yield f"Since root version {version}, {which}, {what}."
     yield from (f"  {line}" for line in changes)
 
 
