@@ -141,11 +141,13 @@ def test_a_shard_cannot_pass_for_another(
         repository.sign({name: changed})
     shutil.copytree(claimed.folder, served)
     (served / "metadata" / f"{version}.claimed.ap.json").write_bytes(data)
-    with (
-        session(claimed, served, tmp_path / "client") as client,
-        pytest.raises(VerificationError, match=r"served as the role 'claimed\.ap'"),
-    ):
-        client.target(EVIL)
+    # Who has seen the shard knows that its number stands for something else.
+    for name, why in (("client", r"other contents|served as"), ("new", r"served as the role")):
+        with (
+            session(claimed, served, tmp_path / name) as client,
+            pytest.raises(VerificationError, match=why),
+        ):
+            client.target(EVIL)
     # Nor is it believed where it would be signed on top of it.
     roles = Roles(served / "metadata", claimed.root_sha256)
     with pytest.raises(RepositoryStateError):

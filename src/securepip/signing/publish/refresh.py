@@ -24,7 +24,7 @@ RENEW_AT = 1 / 2
 WARN_AT = 1 / 3
 URGENT_AT = 1 / 8
 LAST_DAYS = timedelta(days=7)
-LAST_AT = 1 / 5
+LAST_AT = 1 / 4
 """What is left of an offline signature when a command that only warned until then fails: this part
 of its life, and no more than ``LAST_DAYS``."""
 
