@@ -254,7 +254,8 @@ def write_private(path: Path, data: bytes) -> None:
     except OSError as error:
         raise SecurepipError(
             f"{path} cannot be written: {error.strerror}",
-            remedy=_DATA_REMEDY,
+            remedy="Make room there, or let the environment variable SECUREPIP_DATA_DIR name a "
+            "folder that you can write to, and keep it.",
         ) from None
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from securepip.signing.offline.ceremony.bundle import add_current, write_bundle
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root
 
 from securepip.formats.digests import Sha256, sha256_of
+from securepip.signing.offline.bundle import add_current, write_bundle
 from securepip.signing.offline.proposal import propose
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.repository import Repository

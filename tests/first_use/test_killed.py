@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from securepip.first_use.setup import protect, repository_folder
 from securepip.first_use.signer import Signers
-from securepip.signing.offline.audit import check_own
+from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.repository import Repository
 from securepip.transport import TransportOptions
 from securepip.trust import FirstUseRules, TrustStore
