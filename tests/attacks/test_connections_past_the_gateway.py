@@ -167,6 +167,9 @@ def test_a_dependency_that_nobody_signs_brings_no_older_release(
         assert done.code != 0
         assert machine.version_of("grown") is None
         assert "knows the project unsigned, which grown-2.0-py3-none-any.whl requires" in done.err
+        words = ("gateway", "--allow-older-releases", "--", *command(machine, "grown"))
+        assert machine.process(*words).code == 0
+        assert machine.version_of("grown") == "1.0"
 
 
 def test_a_securepip_inside_reaches_its_repositories_by_itself(

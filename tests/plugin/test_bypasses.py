@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from pip._internal.exceptions import InstallationError
+from pip._internal.models.index import PyPI
 from pip._internal.req import req_file
 
 from securepip.formats.digests import sha256_of
@@ -89,7 +91,7 @@ def place(
         with gateway:
             assert gateway.stdin is not None
             assert gateway.stdout is not None
-            gateway.stdin.write(b"{}\n")
+            gateway.stdin.write(json.dumps({"default_index": PyPI.simple_url}).encode() + b"\n")
             gateway.stdin.flush()
             said = json.loads(gateway.stdout.readline())
             plugged.variables["SECUREPIP_PLUGIN_GATEWAY"] = said["file"]
@@ -369,3 +371,42 @@ def test_the_switch_lets_everything_through_and_says_so_each_time(place: Place) 
     assert "WARNING" in run_pip(place.plugged, "--version", **switch).err
     switch = dict.fromkeys(switch, "perhaps")
     assert_refused(place.download(place.plugged, "evil", "-i", place.index.url, **switch))
+
+
+@pytest.mark.parametrize("what", ["index-url", "extra-index-url", "find-links", "no-index"])
+def test_the_environments_own_file_decides_nothing(place: Place, what: str) -> None:
+    folder = place.wheel.parent
+    value = {"find-links": str(folder), "no-index": "true"}.get(what, place.index.url)
+    for machine in (place.plain, place.plugged):
+        machine.environment.joinpath("pip.conf").write_text(f"[global]\n{what} = {value}\n")
+    # Both read it: it is not pip's `PIP_CONFIG_FILE` that is empty.
+    variables = {"PIP_CONFIG_FILE": str(folder / "no.conf")}
+    try:
+        if what != "no-index":
+            fooled = place.download(place.plain, "evil", **variables)
+            assert ("evil-1.0" in fooled.out) == (fooled.code == 0)
+            assert fooled.code == 0 or what == "extra-index-url", fooled.err
+            done = place.download(place.plugged, "evil", **variables)
+            assert_refused(done, "No matching distribution found for evil")
+            assert "no trusted repository knows the project evil" in done.err
+        place.index.seen.clear()
+        done = place.download(place.plugged, "app", **variables)
+        assert done.code == 0, done.err
+        assert f"Not obeying {what} = " in done.err
+        assert "pip.conf says" in done.err
+        assert not place.index.seen
+    finally:
+        for machine in (place.plain, place.plugged):
+            machine.environment.joinpath("pip.conf").unlink()
+
+
+@pytest.mark.parametrize("password", ["p%2Fq%40x", "secr%3Ft", "p%23q"])
+def test_no_password_of_an_address_is_printed(place: Place, password: str) -> None:
+    index = place.index.url.replace("//", f"//alice:{password}@")
+    done = place.download(place.plugged, "evil", "-i", index, "-vv")
+    assert_refused(done, _UNSIGNED)
+    for spelled in (password, unquote(password), quote(unquote(password), safe="")):
+        assert spelled not in done.err + done.out
+    assert shim._shown("http://alice:p/q@x@packages.example.org/simple?t=1") == (
+        "http://packages.example.org/simple"
+    )

@@ -54,6 +54,7 @@ class GatewayRequest:
         stable_url: The same address each time, without a key in it.
         print_env: Print what sets a shell up.
         command: Run this inside the gateway, and end with it.
+        allow_older_releases: Where a release requires what nobody signs, an older one may be taken.
         allow: ``HOST`` or ``HOST:PORT`` that the command may connect to past the gateway.
         network: How servers are reached.
     """
@@ -64,6 +65,7 @@ class GatewayRequest:
     stable_url: bool = False
     print_env: bool = False
     command: tuple[str, ...] = ()
+    allow_older_releases: bool = False
     allow: tuple[str, ...] = ()
     network: Network = field(default_factory=Network)
 
@@ -89,6 +91,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "record addresses; only on a machine that nobody else uses",
     )  # fmt: skip
     parser.add_argument(
+        "--allow-older-releases", action="store_true",
+        help="where a release requires what nobody signs, let the tool take an older one",
+    )  # fmt: skip
+    parser.add_argument(
         "--allow", action="append", default=[], metavar="HOST[:PORT]",
         help="let COMMAND connect to this host, where nothing is verified",
     )  # fmt: skip
@@ -112,6 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stable_url=arguments.stable_url,
             print_env=arguments.print_env,
             command=tuple(arguments.inside),
+            allow_older_releases=arguments.allow_older_releases,
             allow=tuple(arguments.allow),
             network=network_of(arguments),
         )
@@ -195,6 +202,7 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         transport,
         Store(usable_cache(stack) / "store"),
         connections_are_held=passing is not None,
+        older_releases=request.allow_older_releases,
     )
     return Gateway(answers, port=port, with_token=not request.stable_url, passing=passing)
 

@@ -123,6 +123,7 @@ class Answers:
         default_indexes: pip's own default index, and others that stand for all that is trusted.
         refresh_seconds: How old the state may be.
         connections_are_held: As ``Dependencies``.
+        older_releases: As ``Dependencies``.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Answers:
         default_indexes: Sequence[str] = (),
         refresh_seconds: float = REFRESH_SECONDS,
         connections_are_held: bool = False,
+        older_releases: bool = False,
     ) -> None:
         self._read_trust = read_trust
         self._transport = transport
@@ -144,7 +146,9 @@ class Answers:
         self._owner = Pool(1)
         self._readers = PatientPool(PARALLEL)
         self._fetchers = PatientPool(PARALLEL)
-        self._dependencies = Dependencies(connections_are_held=connections_are_held)
+        self._dependencies = Dependencies(
+            connections_are_held=connections_are_held, older_releases=older_releases
+        )
         self._moment: Moment | None = None
         self._before: Moment | None = None
         self._fetching: Shared[_Key, VerifiedFile] = Shared()

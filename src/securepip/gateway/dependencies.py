@@ -14,6 +14,7 @@ The rules:
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from securepip.gateway.by_url import RefusedError
 from securepip.transport import redact
 
 _MAX_REMEMBERED = 100_000
+_log = logging.getLogger(__name__)
 
 
 class UnsignedDependencyError(UntrustedError):
@@ -39,10 +41,13 @@ class Dependencies:
     Args:
         connections_are_held: Whether somebody answers for every connection that the tool makes:
             the gateway as its proxy, or the plugin in pip.
+        older_releases: Whether a tool may take an older release where a newer one requires what
+            nobody signs: the user says so, or has places of their own that may have it.
     """
 
-    def __init__(self, *, connections_are_held: bool) -> None:
+    def __init__(self, *, connections_are_held: bool, older_releases: bool = False) -> None:
         self._connections_are_held = connections_are_held
+        self._older_releases = older_releases
         self._required_by: OrderedDict[NormalizedName, str] = OrderedDict()
         self._checked: OrderedDict[Sha256, None] = OrderedDict()
 
@@ -77,11 +82,15 @@ class Dependencies:
         filename = self._required_by.get(project)
         if filename is None:
             return None
+        if self._older_releases:
+            _log.warning("%s requires %s, which no trusted repository knows.", filename, project)
+            return None
         return UnsignedDependencyError(
             f"no trusted repository knows the project {project}, which {filename} requires",
             meaning="Nobody whom this machine believes has signed anything of that name. An older "
             "release may not require it; but then whoever hides a project could choose versions.",
-            remedy=f"Have {project} signed, or ask for a version that does not require it.",
+            remedy=f"Have {project} signed, or ask for a version that does not require it. With "
+            "--allow-older-releases a gateway lets tools take older releases.",
         )
 
     def _remember(self, project: NormalizedName, filename: str) -> None:

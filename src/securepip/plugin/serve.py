@@ -43,6 +43,7 @@ class Settings:
         trusted_hosts: Hosts whose certificates are not checked.
         keyring: As ``--keyring-provider``.
         cache: Whether anything is kept for the next time.
+        own_places: Whether pip looks in folders of the user's own too (``--find-links``).
     """
 
     default_index: str = ""
@@ -56,6 +57,7 @@ class Settings:
     trusted_hosts: tuple[str, ...] = ()
     keyring: str = "disabled"
     cache: bool = True
+    own_places: bool = False
 
 
 def main() -> int:
@@ -108,6 +110,8 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         Store(_cache(settings, stack) / "store"),
         default_indexes=[settings.default_index, *_gateways()],
         connections_are_held=True,
+        # What nobody signs may be there.
+        older_releases=settings.own_places,
     )
     gateway = Gateway(answers, by_url=True)
     file = stack.enter_context(announced(data_dir() / "plugin", gateway.url))

@@ -13,6 +13,7 @@ Where it takes hold of pip, and why there (pip 23.0 to 26.3):
 - ``VersionControl.obtain``: no signature covers what git and the like would fetch.
 - ``WheelCache``: wheels that were built while nothing was verified must not come back.
 - ``get_file_content``: a requirements file at an address is read; what it may say is limited.
+- ``Configuration``: what the environment's own file says of indexes decides nothing.
 - ``VenvBuildEnvironment``: a new environment whose own pip fetches what a build requires.
 
 Below that an audit hook refuses pip any connection but that to the gateway, and any pip of another
@@ -25,6 +26,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -40,12 +42,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 SWITCH = "SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION"
 GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
 _TRUE = {"1", "y", "yes", "t", "true", "on"}
 _STRONG = {"sha256", "sha384", "sha512"}
+# What says where distributions come from.
+_PLACES = {"index-url", "pypi-url", "extra-index-url", "no-index", "find-links"}
 _VCS = {"git", "hg", "svn", "bzr"}
 # What fetches; `pip freeze` runs others.
 _VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
@@ -108,6 +112,7 @@ class _Seams:
             "pip._internal.req.req_file": self._requirements_file,
             "pip._internal.vcs.versioncontrol": self._version_control,
             "pip._internal.cache": self._cache,
+            "pip._internal.configuration": self._configuration,
         }
         # Since pip 26.
         self._new_patches = {"pip._internal.build_env.venv": self._venv}
@@ -227,6 +232,23 @@ class _Seams:
 
         cache.__init__ = __init__
 
+    def _configuration(self, module: Any) -> None:
+        configuration, said = module.Configuration, self._gateway.not_obeyed
+        load = configuration._load_file
+
+        def _load_file(self: Any, variant: Any, fname: str) -> Any:
+            parser = load(self, variant, fname)
+            # The file of the environment itself. `pip config` may go on to look at it.
+            if variant == "site" and self.load_only is None:
+                values = self._config[variant]
+                # Since pip 25.3 by file.
+                for each in (values, *(one for one in values.values() if isinstance(one, dict))):
+                    for key in [key for key in each if key.rpartition(".")[2] in _PLACES]:
+                        said[key.rpartition(".")[2]] = (str(each.pop(key)), fname)
+            return parser
+
+        configuration._load_file = _load_file
+
     def _venv(self, module: Any) -> None:
         environment, files = module.VenvBuildEnvironment, self._files
         create = environment.__init__
@@ -252,9 +274,24 @@ class _Gateway:
         self._pid = 0
         self._url: str | None = None
         self.port: int | None = None
+        self.not_obeyed: dict[str, tuple[str, str]] = {}
+        """What the environment's own file says of indexes: values and files, by option."""
+        self._told: set[str] = set()
+
+    def tell(self, text: str) -> None:
+        """Say something to who runs pip, once."""
+        if text not in self._told:
+            self._told.add(text)
+            logging.getLogger("pip._internal.securepip").warning("%s", text)
 
     def url(self, session: Any) -> str:
         """Its address, ending in a slash; started for a session of pip's if there is none yet."""
+        for option, (value, file) in self.not_obeyed.items():
+            self.tell(
+                f"Not obeying {option} = {' '.join(map(_shown, value.split()))}, which the "
+                f"environment's own {file} says: name it on the command line (--{option}) if you "
+                "want it."
+            )
         with self._lock:
             if self._url is None:
                 self._url = self._inherited() or self._start(session)
@@ -387,6 +424,9 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
             ):
                 # pip takes a failed page for an empty one and goes on with another index.
                 raise _refusal(_reason(response), "")
+            if response.status_code == 404 and not _is_called_by("pip._internal.self_outdated"):
+                # pip says that there is no matching distribution, and not why.
+                gateway.tell(_reason(response, keep=True))
             response.url, response.request = request.url, request
             # pip says "Using cached", where it would keep a cache itself.
             own = self._session.securepip_adapter(request.url)
@@ -396,10 +436,16 @@ def _make_adapter(base: Any, gateway: _Gateway) -> Any:
     return GatewayAdapter
 
 
-def _reason(response: Any) -> str:
-    """Why the gateway refuses, in its words (problem details, RFC 9457)."""
-    body = response.raw.read(_MAX_REASON, decode_content=False)
-    response.close()
+def _reason(response: Any, *, keep: bool = False) -> str:
+    """Why the gateway refuses, in its words (problem details, RFC 9457).
+
+    With ``keep``, pip can still read the response.
+    """
+    if keep:
+        body = response.content
+    else:
+        body = response.raw.read(_MAX_REASON, decode_content=False)
+        response.close()
     try:
         return str(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
@@ -432,8 +478,10 @@ def _with_credentials(request: Any) -> str:
     kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
     parts = urlsplit(request.url)
     if kind == "Basic":
-        user = base64.b64decode(encoded).decode("latin-1")
-        parts = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}")
+        user, colon, word = base64.b64decode(encoded).decode("latin-1").partition(":")
+        # pip has decoded them: a slash or an @ in a password would end it.
+        login = f"{quote(user, safe='')}{colon}{quote(word, safe='')}"
+        parts = parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}")
     return str(urlunsplit(parts))
 
 
@@ -445,9 +493,14 @@ def _key(url: str) -> tuple[str, ...]:
 
 
 def _shown(url: str) -> str:
-    """An address without user name, password and what may be a token."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """An address without user name, password and what may be a token.
+
+    Where a password holds a slash that is not encoded, no parser finds its end: all before the last
+    ``@`` counts as secret.
+    """
+    scheme, separator, rest = url.partition("://")
+    rest = rest if separator else scheme
+    return f"{scheme if separator else ''}{separator}{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
 def _settings(session: Any) -> dict[str, Any]:
@@ -471,6 +524,7 @@ def _settings(session: Any) -> dict[str, Any]:
         "keyring": "disabled" if keyring == "auto" and not auth.prompting else keyring,
         "cache": bool(session.securepip_cache),
     }
+    settings["own_places"] = bool(getattr(_options(), "find_links", None))
     limits = _options() or session
     for name in ("timeout", "retries"):
         value = getattr(limits, name, None)

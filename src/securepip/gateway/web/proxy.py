@@ -34,6 +34,7 @@ PROXY_USER = "securepip"
 """The user name that goes with the token."""
 
 _HTTPS_PORT = 443
+_SEEN = "The gateway sees hashes in the command itself, and in files that it names with -r."
 
 
 class Proxy:
@@ -113,9 +114,8 @@ class Proxy:
         try:
             answer = await self._answers.resolve_url(url, hashes=hashes)
         except by_url.RefusedError as error:
-            raise by_url.RefusedError(
-                error.what, meaning=error.meaning, remedy=f"{error.remedy}\n{_allow(host)}"
-            ) from None
+            remedy = f"{error.remedy}\n{_SEEN}\n{_allow(host)}"
+            raise by_url.RefusedError(error.what, meaning=error.meaning, remedy=remedy) from None
         if isinstance(answer, PageAnswer):
             answer = answer.served_from(self._base)
         return self._replies.send(request, answer)
