@@ -173,6 +173,7 @@ def run(request: GatewayRequest) -> int:
 def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
     from securepip.dirs import usable_cache
+    from securepip.first_use import open_signers
     from securepip.gateway.answers import Answers
     from securepip.gateway.web.serve import Gateway
     from securepip.index import Store, untrusted
@@ -201,6 +202,7 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         read_trust,
         transport,
         Store(usable_cache(stack) / "store"),
+        signers=stack.enter_context(open_signers(transport.options, console.say)),
         connections_are_held=passing is not None,
         older_releases=request.allow_older_releases,
     )

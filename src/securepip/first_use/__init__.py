@@ -1,9 +1,51 @@
 """Trust on first use: a repository of this machine's own over an index that does not sign.
 
-``protect`` (``setup``) makes and believes one. While the resolver asks, ``signer`` reads the pages
-that it needs, judges them by the rules of ``repo sync``, and signs them; then they are verified
-along the whole chain like those of any other repository. ``witness`` asks other indexes, and
-``memory_file`` shares what was seen with other machines.
+``setup`` makes and believes one. While the resolver asks, ``signer`` reads the pages that it needs,
+judges them by the rules of ``repo sync``, and signs them; then they are verified along the whole
+chain like those of any other repository. ``witness`` asks other indexes, ``memory_file`` shares
+what was seen with other machines, and ``accept`` takes back a refusal.
 
 Rule: no byte reaches pip by another way. This room only signs.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from securepip.first_use.signer import Signer
+    from securepip.transport import TransportOptions
+    from securepip.trust import Trust
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def open_signers(
+    options: TransportOptions, say: Callable[[str], None] = _silent
+) -> Iterator[Callable[[Trust], dict[str, Signer]]]:
+    """Says who signs for the repositories of this machine's own, by name; nothing where none is.
+
+    The signing side is imported for the first such repository, and not before.
+
+    Args:
+        options: How servers are reached.
+        say: Called with a sentence that people should read.
+    """
+    with ExitStack() as stack:
+        opened: list[Callable[[Trust], dict[str, Signer]]] = []
+
+        def signers(trust: Trust) -> dict[str, Signer]:
+            if all(repository.first_use is None for repository in trust.repositories):
+                return {}
+            if not opened:
+                from securepip.first_use.signer import Signers
+
+                opened.append(stack.enter_context(Signers(options, say)))
+            return opened[0](trust)
+
+        yield signers

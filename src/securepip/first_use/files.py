@@ -38,17 +38,29 @@ class _Choice:
     known: Facts
 
 
-def sign_files(site: Site, wanted: Sequence[tuple[NormalizedName, str]]) -> None:
+def sign_files(
+    site: Site,
+    wanted: Sequence[tuple[NormalizedName, str]],
+    likely: Sequence[tuple[NormalizedName, str]] = (),
+) -> set[tuple[NormalizedName, str]]:
     """See to it that these files (project, file name) have targets, in one snapshot.
 
     A file that no page names is passed over: who asked finds no target.
+
+    Args:
+        site: The index and its repository.
+        wanted: Files that are about to be fetched.
+        likely: Files that may be asked for next; one without a length is passed over.
+
+    Returns:
+        Those that have targets now.
 
     Raises:
         SecurepipError: Nobody says how long a file is.
         RepositoryStateError: The repository is in an odd state.
     """
     by_project: dict[NormalizedName, list[str]] = {}
-    for project, filename in wanted:
+    for project, filename in (*wanted, *likely):
         by_project.setdefault(project, []).append(filename)
     now = time.time()
     with site.open() as repository:
@@ -59,8 +71,10 @@ def sign_files(site: Site, wanted: Sequence[tuple[NormalizedName, str]]) -> None
             if (page := site.page(repository, project)) is not None
             and (names := tuple(name for name in asked if _is_unsigned(repository, page, name)))
         ]
+        unsigned = {(each.page.project, name) for each in choices for name in each.filenames}
+        signed = {*wanted, *likely} - unsigned
         if not choices:
-            return
+            return signed
         at = UpstreamFiles((site.index_url,), site.transport)
         learned = site.in_parallel(lambda choice: _learn(choice, at), choices)
         with repository.lock(finish=False):
@@ -71,7 +85,9 @@ def sign_files(site: Site, wanted: Sequence[tuple[NormalizedName, str]]) -> None
                 page = _completed(before, found)
                 for name in choice.filenames:
                     file = page.file(name)
-                    if file is not None and file.size is None:
+                    if file is not None and file.size is not None:
+                        signed.add((project, name))
+                    elif (project, name) in wanted:
                         raise refusals.no_length(name, site.index)
                 facts.keep_facts(project, found.facts, now)
                 site.keep_page(page)
@@ -88,6 +104,7 @@ def sign_files(site: Site, wanted: Sequence[tuple[NormalizedName, str]]) -> None
                     if (file := each.page.file(name)) is not None
                 ),
             )
+    return signed
 
 
 def _is_unsigned(repository: Repository, page: ProjectPage, filename: str) -> bool:

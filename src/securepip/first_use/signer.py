@@ -114,15 +114,21 @@ class Signer:
         if error is not None:
             raise error
 
-    def prepare_files(self, wanted: Sequence[tuple[NormalizedName, str]]) -> None:
+    def prepare_files(
+        self,
+        wanted: Sequence[tuple[NormalizedName, str]],
+        likely: Sequence[tuple[NormalizedName, str]] = (),
+    ) -> None:
         """As ``OnDemand.prepare_files``."""
         for one in wanted:
             if one in self._site.refused:
                 raise self._site.refused[one]
         new = [one for one in wanted if one not in self._chosen]
-        if new:
-            sign_files(self._site, new)
-            self._chosen.update(new)
+        guesses = [
+            one for one in likely if one not in self._chosen and one not in self._site.refused
+        ]
+        if new or guesses:
+            self._chosen.update(sign_files(self._site, new, guesses))
 
 
 class Signers:

@@ -35,6 +35,7 @@ from securepip.gateway.dependencies import Dependencies
 from securepip.gateway.moment import Moment, View
 from securepip.gateway.tasks import PATIENCE_SECONDS, PatientPool, Shared, in_pool
 from securepip.index import Store, VerifiedFile, VerifiedIndex
+from securepip.index.on_demand import Signers
 from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
 from securepip.transport import Transport, redact
 from securepip.transport.pool import Pool
@@ -120,6 +121,7 @@ class Answers:
         read_trust: Says who is believed, each time that the state is brought up to date.
         transport: Fetches everything.
         store: Keeps what was verified.
+        signers: Says who signs for the repositories of this machine's own.
         default_indexes: pip's own default index, and others that stand for all that is trusted.
         refresh_seconds: How old the state may be.
         connections_are_held: As ``Dependencies``.
@@ -132,6 +134,7 @@ class Answers:
         transport: Transport,
         store: Store,
         *,
+        signers: Callable[[Trust], Signers] = lambda trust: {},
         default_indexes: Sequence[str] = (),
         refresh_seconds: float = REFRESH_SECONDS,
         connections_are_held: bool = False,
@@ -140,6 +143,7 @@ class Answers:
         self._read_trust = read_trust
         self._transport = transport
         self._store = store
+        self._signers = signers
         self._default_indexes = tuple(default_indexes)
         self._refresh_seconds = refresh_seconds
         self._stale_seconds = refresh_seconds + STALE_SECONDS
@@ -267,8 +271,14 @@ class Answers:
         ):
             if moment is not None and moment.has_pages:
                 self._before = moment
+            trust = self._read_trust()
             moment = self._moment = Moment(
-                self._read_trust(), self._transport, self._store, self._owner, self._readers
+                trust,
+                self._transport,
+                self._store,
+                self._owner,
+                self._readers,
+                self._signers(trust),
             )
         return moment
 

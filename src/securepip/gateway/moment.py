@@ -24,6 +24,7 @@ from securepip.formats.page import PageFile
 from securepip.gateway.prompt import NotYetError, PromptTransport
 from securepip.gateway.tasks import Batches, PatientPool, Shared, in_pool
 from securepip.index import Store, VerifiedIndex
+from securepip.index.on_demand import Signers
 from securepip.index.verified import LocatedPage, SignedFile, SignedPage
 from securepip.transport import Transport
 from securepip.transport.pool import Pool
@@ -44,15 +45,22 @@ class Moment:
         store: Keeps what was verified.
         owner: The thread that asks the sessions.
         readers: The threads that fetch.
+        signers: Who signs for the repositories of this machine's own.
     """
 
     def __init__(
-        self, trust: Trust, transport: Transport, store: Store, owner: Pool, readers: PatientPool
+        self,
+        trust: Trust,
+        transport: Transport,
+        store: Store,
+        owner: Pool,
+        readers: PatientPool,
+        signers: Signers,
     ) -> None:
         self.trust = trust
         self.began = time.monotonic()
         self._transport = PromptTransport(transport, readers)
-        self._index = VerifiedIndex(trust, self._transport, store)
+        self._index = VerifiedIndex(trust, self._transport, store, signers)
         self._owner = owner
         self._readers = readers
         self._views: dict[tuple[str, ...] | None, View] = {}
@@ -121,9 +129,12 @@ class View:
 
     async def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
         """As ``VerifiedIndex.signed_file``."""
+        await in_pool(self._readers, lambda one: self.index.prepare_file(*one), (located, file))
         return await _answered(self._files, (located, file))
 
     async def _read(self, project: NormalizedName) -> LocatedPage | None:
+        # In a thread of its own: where this machine signs, it asks the index first.
+        await in_pool(self._readers, self.index.prepare_page, project)
         signed = await _answered(self._pages, project)
         if signed is None:
             return None

@@ -33,11 +33,19 @@ class OnDemand(Protocol):
             SecurepipError: The index did not answer, or its answer could not be signed.
         """
 
-    def prepare_files(self, wanted: Sequence[tuple[NormalizedName, str]]) -> None:
+    def prepare_files(
+        self,
+        wanted: Sequence[tuple[NormalizedName, str]],
+        likely: Sequence[tuple[NormalizedName, str]] = (),
+    ) -> None:
         """See to it that these files (project, file name) have signed targets of their own.
 
+        Args:
+            wanted: Those that are about to be fetched.
+            likely: Those that may be asked for next. What fails about one of these is not raised.
+
         Raises:
-            VerificationError: One of them is not what was signed before.
+            VerificationError: One of ``wanted`` is not what was signed before.
             SecurepipError: Nobody says how long one is, or it could not be signed.
         """
 

@@ -64,7 +64,7 @@ class Speakers:
         Raises:
             VerificationError, RepositoryUnavailableError: As ``Index.page``.
         """
-        self._prepare_pages(repository.name, projects)
+        self.prepare_pages(repository.name, projects)
         session = self.session(repository)
         session.prefetch(page_target(project) for project in projects)
         found = (session.target(page_target(project)) for project in projects)
@@ -174,7 +174,7 @@ class Speakers:
         Raises:
             VerificationError: An earlier run saw the project there.
         """
-        self._prepare_pages(repository.name, [project])
+        self.prepare_pages(repository.name, [project])
         if repository.name in self.signers:
             self.signers[repository.name].check(project)
         session = self.session(repository)
@@ -185,7 +185,7 @@ class Speakers:
             raise _disappeared(repository, project)
         return target
 
-    def _prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
+    def prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
         """Have the pages signed that are about to be looked up, where this machine signs them."""
         if name in self.signers:
             self.signers[name].prepare_pages(projects)

@@ -131,10 +131,7 @@ class VerifiedIndex:
             if located.repository.name in self._speakers.signers:
                 self._announced |= {(project, file.filename): None for file in files[:_MAX_EARLY]}
                 return
-            for file in files[:_MAX_EARLY]:
-                if file.core_metadata is not None:
-                    url = join_url(located.url, file.url) + METADATA_SUFFIX
-                    self._received.begin(url, MAX_METADATA_BYTES, file.core_metadata)
+            self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
             self._speakers.session(located.repository).prefetch(
                 [file_target(project, file.filename) for file in files[:1]], wait=False
             )
@@ -170,6 +167,27 @@ class VerifiedIndex:
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
         """As ``Speakers.signed_page``."""
         return self._speakers.signed_page(project)
+
+    def prepare_page(self, project: NormalizedName) -> None:
+        """Have what ``signed_page`` will look up signed, where this machine signs it.
+
+        It may wait for the network. From any thread; what fails is raised by ``signed_page``.
+        """
+        first = self._speakers.first(project)
+        if first is not None:
+            self._speakers.prepare_pages(first.name, [project])
+
+    def prepare_file(self, located: LocatedPage, file: PageFile) -> None:
+        """Have what ``signed_file`` will look up signed, likewise.
+
+        Raises:
+            VerificationError: The file is not what was signed before.
+            SecurepipError: It could not be signed.
+        """
+        for repository in (located.repository, *located.witnesses):
+            signer = self._speakers.signers.get(repository.name)
+            if signer is not None:
+                signer.prepare_files([(located.page.project, file.filename)])
 
     def prefetch_files(self, wanted: Iterable[tuple[LocatedPage, PageFile]]) -> None:
         """As ``Speakers.prefetch_files``."""
@@ -242,19 +260,30 @@ class VerifiedIndex:
         Raises:
             VerificationError: A page has no such file any more, or with other bytes.
         """
-        asked = [(project, file.filename) for project, file in wanted]
-        by_signer: dict[str, list[tuple[NormalizedName, str]]] = {}
-        for one in dict.fromkeys((*asked, *self._announced)) if self._speakers.signers else ():
-            for name in self._signed_here(one[0]):
-                by_signer.setdefault(name, []).append(one)
-        if not by_signer:
+        if not self._speakers.signers:
             return list(wanted)
+        asked = dict.fromkeys((project, file.filename) for project, file in wanted)
+        announced = [one for one in self._announced if one not in asked]
         self._announced.clear()
-        for name, files in by_signer.items():
-            self._speakers.signers[name].prepare_files(files)
-        for project in {project for files in by_signer.values() for project, _ in files}:
+        for name, signer in self._speakers.signers.items():
+            chosen = [one for one in asked if name in self._signed_here(one[0])]
+            likely = [one for one in announced if name in self._signed_here(one[0])]
+            if chosen or likely:
+                signer.prepare_files(chosen, likely)
+        for project in {project for project, _ in (*asked, *announced)}:
             self._look_anew(project)
+        self._begin_metadata(announced)
         return [(project, self._as_signed(project, file)) for project, file in wanted]
+
+    def _begin_metadata(self, files: Iterable[tuple[NormalizedName, str]]) -> None:
+        """Begin to fetch the metadata of files whose pages tell its digest now."""
+        with suppress(SecurepipError):
+            for project, filename in files:
+                located = self._located(project)
+                file = located.page.file(filename) if located else None
+                if located and file and file.core_metadata is not None:
+                    url = join_url(located.url, file.url) + METADATA_SUFFIX
+                    self._received.begin(url, MAX_METADATA_BYTES, file.core_metadata)
 
     def _signed_here(self, project: NormalizedName) -> list[str]:
         """The repositories that speak for a project and that this machine signs itself."""

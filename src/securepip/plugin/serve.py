@@ -18,6 +18,7 @@ from pathlib import Path
 
 from securepip.dirs import data_dir, explained, temporary_folder, usable_cache
 from securepip.errors import SecurepipError
+from securepip.first_use import open_signers
 from securepip.gateway import surroundings
 from securepip.gateway.address import announced, running
 from securepip.gateway.answers import Answers
@@ -108,6 +109,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         trust.read,
         stack.enter_context(Transport(options)),
         Store(_cache(settings, stack) / "store"),
+        signers=stack.enter_context(open_signers(options)),
         default_indexes=[settings.default_index, *_gateways()],
         connections_are_held=True,
         # What nobody signs may be there.

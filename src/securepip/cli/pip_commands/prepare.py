@@ -190,6 +190,7 @@ def _open_index(
         UntrustedError: An index is named that stands for no trusted repository.
     """
     from securepip.dirs import temporary_folder
+    from securepip.first_use import open_signers
     from securepip.index import Store, VerifiedIndex
     from securepip.trust import TrustStore
 
@@ -206,12 +207,7 @@ def _open_index(
         trust = trust.with_state_copied_to(Path(stack.enter_context(temporary_folder())))
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
-    if any(repository.first_use is not None for repository in trust.repositories):
-        from securepip.first_use.signer import Signers
-
-        signers = stack.enter_context(Signers(transport.options, console.say))(trust)
-        index = VerifiedIndex(trust, transport, Store(cache / "store"), signers)
-    else:
-        index = VerifiedIndex(trust, transport, Store(cache / "store"))
+    signers = stack.enter_context(open_signers(transport.options, console.say))(trust)
+    index = VerifiedIndex(trust, transport, Store(cache / "store"), signers)
     stack.callback(index.close)
     return index

@@ -1,0 +1,82 @@
+"""pip itself, by the plugin and by the gateway, over an index that is believed at first sight."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import run_pip
+from tests.support.indexes import Index, serve_index
+from tests.support.machine import Finished, Machine
+from tests.support.wheels import make_wheel
+
+Pip = Callable[..., Finished]
+WHEEL = "app-2.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """``app`` 2.0, which requires ``lib``; its index says neither lengths nor metadata."""
+    with serve_index() as index:
+        index.says_sizes = index.says_metadata = False
+        index.offer(
+            make_wheel(tmp_path / "published", "app", "2.0", requires=["lib"]),
+            make_wheel(tmp_path / "published", "lib", "1.0"),
+        )
+        yield index
+
+
+@pytest.fixture(params=["plugin", "gateway"])
+def machine_and_pip(request: pytest.FixtureRequest, index: Index) -> tuple[Machine, Pip]:
+    """A machine that believes the index at first sight, and a pip that is verified."""
+    machine: Machine
+    if request.param == "plugin":
+        machine = request.getfixturevalue("plugged")
+
+        def pip(*words: str) -> Finished:
+            return run_pip(machine, *words)
+    else:
+        machine = request.getfixturevalue("plain")
+
+        def pip(*words: str) -> Finished:
+            return machine.process("gateway", "--", machine.python, "-m", "pip", *words)
+
+    done = machine.run("trust", "first-use", "--index-url", index.url)
+    assert done.code == 0, done.err
+    return machine, pip
+
+
+def forget_freshness(machine: Machine) -> None:
+    """Let ten minutes pass."""
+    ledger = machine.folder / "data" / "first-use" / "127.0.0.1" / "state" / "ledger.sqlite3"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("DELETE FROM asked")
+
+
+def test_pip_installs_what_was_seen_first_and_refuses_what_was_changed(
+    machine_and_pip: tuple[Machine, Pip], index: Index, tmp_path: Path, plain: Machine
+) -> None:
+    machine, pip = machine_and_pip
+    done = pip("install", "--no-compile", "app")
+    assert done.code == 0, done.err
+    assert machine.version_of("app") == "2.0"
+    assert pip("uninstall", "-y", "app", "lib").code == 0
+
+    code = {"app/__init__.py": "VERSION = 'evil'\n"}
+    index.offer(make_wheel(tmp_path / "evil", "app", "2.0", requires=["lib"], files=code))
+    if machine is not plain:
+        fooled = plain.pip_install(index.url, "app")
+        assert fooled.code == 0, fooled.err
+        assert plain.version_of("app") == "evil"
+    forget_freshness(machine)
+    shutil.rmtree(machine.folder / "cache")
+    done = pip("install", "--no-compile", "--no-cache-dir", "app")
+    assert done.code == 1, done.out
+    assert machine.version_of("app") is None
+    assert "other bytes" in done.err
+    assert WHEEL in done.err
