@@ -1,0 +1,114 @@
+"""What a person is told where their own machine stands in the way: the path, and the way out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import platformdirs
+
+from securepip.errors import SecurepipError
+
+_NAME = "securepip"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OF_THE_MACHINE = _FULL | {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "EIO", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG"),
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "ENODEV", "ENXIO", "EBUSY", "ETXTBSY", "ESTALE"),
+    )
+    if hasattr(errno, name)
+}
+_LITTLE_BYTES = 1 << 20
+_TEMPORARY_REMEDY = "Make room there, or let the environment variable TMPDIR name another folder."
+DATA_REMEDY = (
+    "Let the environment variable SECUREPIP_DATA_DIR name a folder that you can write to, and keep "
+    "it: it holds whom you trust. Where it is read-only on purpose, as in an image, install with "
+    "--read-only-state."
+)
+"""What to do about state that cannot be written."""
+
+
+def chosen_data() -> Path:
+    """Where state and keys are, absolute; it need not be there."""
+    chosen = os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME)
+    return Path(chosen).expanduser().absolute()
+
+
+def chosen_cache(chosen: str | None = None) -> Path:
+    """Where the cache is, absolute; it need not be there."""
+    folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR") or platformdirs.user_cache_dir(_NAME)
+    return Path(folder).expanduser().absolute()
+
+
+def explained(error: OSError) -> SecurepipError | None:
+    """What a person is told of an error of their own machine: the path, and the way out.
+
+    Args:
+        error: What the system said.
+
+    Returns:
+        None for what no full disk, no permission and the like can be the reason of.
+    """
+    if str(error.strerror).startswith("No usable temporary directory"):  # of ``tempfile``
+        return no_temporary_folder(str(error.strerror))
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    paths = [str(each) for each in (error.filename, error.filename2) if isinstance(each, str)]
+    if not paths and error.errno in _FULL:
+        paths = full_folders()
+    return SecurepipError(
+        f"{', '.join(paths) or 'the output'} cannot be used: {error.strerror}",
+        meaning="It is this machine that stands in the way, and not what was signed. Nothing that "
+        "was not verified was used.",
+        remedy=way_out(paths),
+    )
+
+
+def no_temporary_folder(reason: str) -> SecurepipError:
+    """What is said where the folder for temporary files has no room, or cannot be written."""
+    return SecurepipError(
+        f"there is no place for temporary files: {reason}",
+        remedy=_TEMPORARY_REMEDY,
+    )
+
+
+def full_folders() -> list[str]:
+    """Those of the folders that we write to in which there is no room.
+
+    What the system says of a failed write does not name the file.
+    """
+    full = []
+    for folder in _ways_out():
+        with suppress(OSError):
+            while not folder.exists():
+                folder = folder.parent
+            if shutil.disk_usage(folder).free < _LITTLE_BYTES:
+                full.append(str(folder))
+    return list(dict.fromkeys(full))
+
+
+def way_out(paths: Sequence[str]) -> str:
+    """What to do about paths that cannot be written."""
+    for folder, way in _ways_out().items():
+        if any(Path(path).is_relative_to(folder) for path in paths):
+            return way
+    return "Make room, give yourself the permission, or name something else."
+
+
+def _ways_out() -> dict[Path, str]:
+    """What to do about the folders that we write to, by folder."""
+    ways = {
+        chosen_cache(): "Make room there, use --no-cache-dir, or let SECUREPIP_CACHE_DIR name "
+        "another.",
+        chosen_data(): DATA_REMEDY,
+    }
+    with suppress(OSError):
+        if shutil.disk_usage(tempfile.gettempdir()).free < _LITTLE_BYTES:
+            ways[Path(tempfile.gettempdir())] = _TEMPORARY_REMEDY
+    return ways
