@@ -201,9 +201,11 @@ def _show(report: SyncReport, place: Place) -> None:
     )
     for project, required in report.unsigned.items():
         are = "is" if len(required) == 1 else "are"
+        more = len(required) - _SHOWN_NAMES
         console.say(
-            f"{project} requires {', '.join(required)}, which {are} not signed here: "
-            "--with-dependencies signs what is required, too"
+            f"{project} requires {', '.join(required[:_SHOWN_NAMES])}"
+            + (f" and {more} more" if more > 0 else "")
+            + f", which {are} not signed here: --with-dependencies signs what is required, too"
         )
     if not report.roles:
         console.say("Nothing had to be signed.")

@@ -244,7 +244,8 @@ class _Sync:
 
     def _read_requirements(self, step: NeedRequirements) -> _Read:
         located = [self._locate(step.project, file) for file in step.group]
-        found = find_requirements(step.project, located, self._overlay.files)
+        briefly = not self._options.with_dependencies
+        found = find_requirements(step.project, located, self._overlay.files, briefly=briefly)
         return _Read(step.project, step.group[0], found)
 
     def _locate(self, project: NormalizedName, file: PageFile) -> PageFile:

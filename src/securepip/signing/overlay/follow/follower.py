@@ -7,7 +7,7 @@ with what is needed next: another project, the requirements of a file, or that s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -135,7 +135,7 @@ class Follower:
         self._requirements[project][file.sha256] = tuple(lines)
         steps: list[Step] = []
         for want in self._reading.pop((project, file.sha256), ()):
-            steps += self._follow_lines(want, lines)
+            steps += self._guarded(project, self._follow_lines, want, lines)
         return steps + self._walk()
 
     def unread(self) -> list[NormalizedName]:
@@ -154,14 +154,18 @@ class Follower:
     def _walk(self) -> list[Step]:
         steps: list[Step] = []
         while self._ready:
-            want = self._ready.popleft()
-            try:
-                steps += self._expand(want)
-            except Exception as error:
-                # What one project's page makes Python do must not stop the walk over the others.
-                what = f"its releases cannot be compared: {error!r:.200}"
-                steps.append(Doubt(want.project, what, failed=True))
+            steps += self._guarded(self._ready[0].project, self._expand, self._ready.popleft())
         return steps
+
+    def _guarded(
+        self, project: NormalizedName, step: Callable[..., list[Step]], *arguments: object
+    ) -> list[Step]:
+        """What one project's page makes Python do must not stop the walk over the others."""
+        try:
+            return step(*arguments)
+        except Exception as error:
+            what = f"its releases and what they require cannot be read: {error!r:.200}"
+            return [Doubt(project, what, failed=True)]
 
     def _expand(self, want: _Want) -> list[Step]:
         """Follow what the releases that ``want`` admits require."""

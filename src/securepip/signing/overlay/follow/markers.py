@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import product
 
-from packaging.markers import Marker
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -92,9 +92,13 @@ def counts(requirement: Requirement, extras: Iterable[NormalizedName]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _can_hold(text: str, extra: str) -> bool:
-    # `packaging` offers no public view of a marker's parts; Poetry and PDM read this one too.
-    tree = Marker(text)._markers
-    return any(_where(tree, python, extra) for python in _pythons(text))
+    try:
+        # `packaging` offers no public view of a marker's parts; Poetry and PDM read this one too.
+        tree = Marker(text)._markers
+        return any(_where(tree, python, extra) for python in _pythons(text))
+    except InvalidMarker:
+        # A quote in a literal, which cannot be written again: no platform has one in its name.
+        return False
 
 
 def _pythons(text: str) -> Iterator[str]:
@@ -138,10 +142,11 @@ def _where(node: object, python: str, extra: str) -> int:
 
 @lru_cache(maxsize=65536)
 def _where_term(left: str, operator: str, right: str, python: str, extra: str) -> int:
-    variables = [side for side in (left, right) if not side.startswith(('"', "'"))]
-    if len(variables) != 1:
-        return _ALL
-    (variable,) = variables
+    # As `packaging`: the left side is the variable, if it is one; the other is taken literally.
+    sides = [side for side in (left, right) if not side.startswith(('"', "'"))]
+    if not sides:
+        return _ALL if _holds(_parse(f"{left} {operator} {right}"), {}) else _NONE
+    variable = sides[0]
     if variable == "extra":
         literal = left if variable == right else right
         value = canonicalize_name(literal.strip("\"'"))
@@ -178,5 +183,5 @@ def _holds(term: Marker, environment: dict[str, str]) -> bool:
     try:
         return term.evaluate({"extra": "", **environment})
     except Exception:
-        # A comparison that Python or `packaging` refuses: nobody can say that it does not hold.
-        return True
+        # A comparison that Python or `packaging` refuses: with pip it stops the install.
+        return False

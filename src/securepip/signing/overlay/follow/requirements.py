@@ -68,36 +68,54 @@ class Found:
 
 
 def find_requirements(
-    project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles
+    project: NormalizedName,
+    group: Sequence[PageFile],
+    at: UpstreamFiles,
+    *,
+    briefly: bool = False,
 ) -> Found:
     """Read the requirements of the first of ``group``; the others have the same metadata digest.
 
     Called from several threads; raises nothing.
+
+    Args:
+        project: Whose files they are.
+        group: The files.
+        at: Fetches.
+        briefly: Look at ``.metadata`` files alone: what takes more is not worth knowing.
     """
     try:
-        return _find(project, group, at)
+        return _find_beside(project, group, at) or (Found() if briefly else _find_inside(group, at))
     except Exception as error:
         # Whatever a distribution holds must not stop the work on others.
         remark = f"the requirements of {group[0].filename} cannot be read: {error!r:.200}"
         return Found(remark=remark, failed=True)
 
 
-def _find(project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles) -> Found:
+def _find_beside(
+    project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles
+) -> Found | None:
+    """What the ``.metadata`` file says; None where there is none, or not that of the page."""
     file = group[0]
     name = parse_distribution(file.filename, project)
-    if file.core_metadata is not None and name is not None and not is_local(file.url):
-        # Mirrors may have the `.metadata` of one wheel and not of its sister.
-        for each in group[:_TRIES]:
-            try:
-                data = at.metadata(each.url)
-            except TransportError:
-                continue
-            if sha256_of(data) == file.core_metadata and is_metadata_of(data, name):
-                return _parsed(data, (), file)
-        inside = _read_end(file, at)
-        if inside is not None and sha256_of(inside) == file.core_metadata:
-            return _parsed(inside, (), file)
-    elif (inside := _read_end(file, at)) is not None:
+    if file.core_metadata is None or name is None or is_local(file.url):
+        return None
+    # Mirrors may have the `.metadata` of one wheel and not of its sister.
+    for each in group[:_TRIES]:
+        try:
+            data = at.metadata(each.url)
+        except TransportError:
+            continue
+        if sha256_of(data) == file.core_metadata and is_metadata_of(data, name):
+            return _parsed(data, (), file)
+    return None
+
+
+def _find_inside(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
+    """What the distribution itself says."""
+    file = group[0]
+    inside = _read_end(file, at)
+    if inside is not None and file.core_metadata in (None, sha256_of(inside)):
         return _parsed(inside, (), file)
     try:
         data, build = _read_distribution(file, at)
