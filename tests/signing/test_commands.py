@@ -80,7 +80,7 @@ def test_keys_can_be_elsewhere_and_encrypted(
     assert main(["repo", "add", folder, other, *options]) == 2
 
 
-def test_an_offline_role_that_expires_soon_makes_refresh_fail_loudly(
+def test_an_offline_role_that_expires_soon_makes_everyday_commands_fail_loudly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from datetime import datetime, timedelta, timezone
@@ -100,9 +100,20 @@ def test_an_offline_role_that_expires_soon_makes_refresh_fail_loudly(
     assert "Signed: snapshot, timestamp" in said.out
     assert "The role claimed expires on" in said.err
     assert f"securepip repo refresh {folder} --offline-keys DIR" in said.err
-    assert main(["repo", "status", folder]) == 1
+    (tmp_path / "index").mkdir()
+    wheel = make_wheel(tmp_path, "one", "1.0")
+    everyday = (
+        ["repo", "status", folder],
+        ["repo", "add", folder, str(wheel)],
+        ["repo", "sync", folder, "--upstream", str(tmp_path / "index")],
+    )
+    for command in everyday:
+        assert main(command) == 1
+        assert "The role claimed expires on" in capsys.readouterr().err
     assert main(["repo", "refresh", folder, "--offline-keys", offline]) == 0
     assert "claimed" in capsys.readouterr().out
+    for command in everyday:
+        assert main(command) == 0
 
 
 @pytest.mark.parametrize(

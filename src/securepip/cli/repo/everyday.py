@@ -138,17 +138,23 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def add(place: Place, files: Sequence[Path], *, restore: bool = False) -> int:
-    """Publish files; with ``restore``, also those that were removed before."""
+    """Publish files; with ``restore``, also those that were removed before.
+
+    Returns:
+        1 where offline signatures end within days: nobody could install what is published.
+    """
     from securepip.signing.publish.add import add as publish
+    from securepip.signing.publish.refresh import expiring
 
     with place.open("repo add", *(path.name for path in files)) as repository:
         published = publish(repository, files, restore=restore)
+        waiting = expiring(repository)
     if published.projects:
         console.say(f"Published: {' '.join(published.projects)}")
         _say_signed(published.signed)
     else:
         console.say("Nothing to do: all of it is published already.")
-    return 0
+    return 1 if warn_of(waiting, place) else 0
 
 
 def _add_remove(commands: Commands) -> None:

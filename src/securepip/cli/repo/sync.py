@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.options import Commands, parse_age
+from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import Place, add_restore, place_command, place_of
 from securepip.errors import UsageError
 from securepip.formats.words import counted
@@ -120,6 +121,7 @@ def sync(request: SyncRequest) -> int:
     from securepip.signing.overlay import upstream_named_before
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
     from securepip.signing.overlay.upstream.sources import open_sources
+    from securepip.signing.publish.refresh import expiring
     from securepip.transport import Transport
 
     with request.place.open("repo sync", *request.projects) as repository:
@@ -135,8 +137,9 @@ def sync(request: SyncRequest) -> int:
                 report = sign_what_is_offered(
                     repository, sources, transport, options, progress=progress
                 )
+        waiting = expiring(repository)
     _show(report, request.place)
-    return 1 if report.problems else 0
+    return 1 if warn_of(waiting, request.place) or report.problems else 0
 
 
 def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOptions:
