@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
-from securepip.errors import RepositoryStateError, VerificationError
+from securepip.errors import RepositoryStateError, SecurepipError, VerificationError
 from securepip.formats.layout import file_target, page_target
 from securepip.signing.publish import create as creating
 from securepip.signing.publish.accounted import check_own
@@ -224,6 +225,28 @@ def test_a_repository_of_an_earlier_version_gets_names_that_nobody_takes_back(
             session.target(page_target(LIB))
         with client(made, server.url, tmp_path / "another") as session:
             assert session.target(page_target(LIB)) is not None
+
+
+def test_who_pins_a_later_root_learns_the_name_of_the_repository_from_the_offline_keys(
+    tmp_path: Path,
+) -> None:
+    made = build(tmp_path)
+    with made.repository.lock():
+        made.repository.sign_root()
+    later = replace(made, root=made.folder / "metadata" / "2.root.json")
+    with serve_hostile(made.folder) as server:
+        for _ in range(2):
+            with client(later, server.url, tmp_path / "state") as session:
+                assert session.target(page_target(LIB)) is not None
+                assert session.naming.repository == made.root_sha256
+        # What was promised once is not passed over where it cannot be read.
+        promise = tmp_path / "state" / "names-of-roles"
+        promise.write_bytes(promise.read_bytes().replace(b"all", b"any"))
+        with (
+            client(later, server.url, tmp_path / "state") as session,
+            pytest.raises(SecurepipError, match="cannot be read"),
+        ):
+            session.refresh()
 
 
 @pytest.mark.parametrize("named", [True, False])

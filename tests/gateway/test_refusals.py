@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import VerificationError
-from securepip.trust import Trust
+from securepip.signing.publish.remove import remove
+from securepip.trust import Trust, TrustStore
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.repositories import MadeRepository
@@ -50,6 +51,22 @@ def test_what_was_changed_on_the_way_is_refused_with_the_reason(
     assert b"VERSION" not in reply.body
     hostile.honest()
     assert gateway.get(asked).status == 200
+
+
+def test_a_project_that_disappears_between_two_moments_is_not_unknown(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    TrustStore(tmp_path / "trust").add("made", hostile.url, made.root.read_bytes())
+    with run_gateway(tmp_path, refresh_seconds=0) as gateway:
+        assert gateway.get(PAGE).status == 200
+        remove(made.repository, "lib")
+        reply = gateway.get(PAGE)
+    assert (reply.status, reply.json["kind"]) == (502, "verification")
+    assert "trust forget made lib" in reply.json["remedy"]
+    with run_gateway(tmp_path) as gateway:
+        assert gateway.get(PAGE).status == 502
+        assert gateway.get("simple/never-there/").status == 404
 
 
 def test_a_tool_that_asks_again_and_again_fills_no_log(

@@ -162,6 +162,8 @@ class Answers:
 
     def close(self) -> None:
         """Give up what is under way."""
+        if self._moment is not None:
+            self._moment.close()
         for pool in (self._owner, self._readers, self._fetchers):
             pool.close()
 
@@ -271,6 +273,7 @@ class Answers:
         ):
             if moment is not None and moment.has_pages:
                 self._before = moment
+                self._owner.submit(Moment.close, moment)
             trust = self._read_trust()
             moment = self._moment = Moment(
                 trust,

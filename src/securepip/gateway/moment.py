@@ -75,6 +75,10 @@ class Moment:
         """Whether any page was found."""
         return any(view.has_pages for view in self._views.values())
 
+    def close(self) -> None:
+        """Keep which projects were seen: the next moment has to know."""
+        self._index.close()
+
     def view(self, names: tuple[str, ...] | None) -> View:
         """What only these repositories answer, in this order; None for all, as they are mapped."""
         if names not in self._views:

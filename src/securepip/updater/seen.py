@@ -72,11 +72,12 @@ class Seen:
         """Write what is new. That it cannot be written is said, and ends no run."""
         if not self._new:
             return
+        new = frozenset(self._new)
         try:
-            if self._new <= self._on_disk():
+            if new <= self._on_disk():
                 return
             with self._locked():
-                self._write(self._on_disk() | self._new)
+                self._write(self._on_disk() | new)
         except (OSError, Timeout, SecurepipError) as error:
             _log.warning(
                 "%s cannot be written: %s\nWhat was seen in the repository now is not remembered.",
@@ -84,7 +85,7 @@ class Seen:
                 error,
             )
         else:
-            self._new.clear()
+            self._new -= new
 
     def _locked(self) -> FileLock:
         return FileLock(self._state / ".projects-seen.lock", timeout=_LOCK_SECONDS, mode=0o600)
