@@ -15,8 +15,9 @@ from tuf.api.metadata import MetaFile, TargetFile
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
 from securepip.signing.claims.promote import promote
+from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.offline.aftermath import Recovered
-from securepip.signing.offline.recover import OfflineKeys, recover
+from securepip.signing.offline.recover import Findings, OfflineKeys, recover
 from securepip.signing.offline.rotate import NewKeys
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.remove import remove
@@ -353,3 +354,48 @@ def test_a_thief_cannot_have_claims_undone_that_are_newer_than_the_copy(
         assert found is not None
         assert found.holders == maintainers.holders
     fetch_everything(own.folder, tmp_path / "client")
+
+
+def test_what_the_log_says_after_a_recovery_is_what_is_current(
+    own: MadeRepository, machine: Machine, tmp_path: Path
+) -> None:
+    """A role of which the log knows a newer version than the copy, and that nobody signs anew."""
+    maintainers = Maintainers.of(1)
+    with Repository.open(own.folder, keys=[own.online_keys]) as repository:
+        made = replace(own, repository=repository)
+        claim(made, "app", maintainers)
+        shutil.rmtree(tmp_path / "good")
+        for name in ("metadata", "simple", "packages"):
+            shutil.copytree(own.folder / name, tmp_path / "good" / name)
+        wheel = make_wheel(tmp_path, "app", "5.0")
+        accept(repository, maintainers.release(made, "app", tmp_path / "requests", wheel))
+    attack(own, tmp_path)
+    assert recovered(own, tmp_path / "good").unclaimed == ("app",)
+    audit = machine.run("repo", "audit", own.folder)
+    assert audit.code == 0, audit.err
+
+
+def test_what_offline_keys_have_signed_and_nobody_has_any_more_is_said(
+    own: MadeRepository, tmp_path: Path
+) -> None:
+    """This machine has seen a claim; the thief has removed it from the server, and all traces."""
+    with Repository.open(own.folder, keys=[own.online_keys, own.offline_keys]) as repository:
+        claim(replace(own, repository=repository), "app", Maintainers.of(1))
+        promote(repository)
+    for path in (own.folder / "metadata").glob("*.claimed*"):
+        path.unlink()
+    found: list[Findings] = []
+
+    def look(findings: Findings) -> bool:
+        found.append(findings)
+        return True
+
+    with Repository.open(own.folder, keys=[own.online_keys, own.offline_keys]) as repository:
+        recover(
+            repository,
+            tmp_path / "good",
+            online=NewKeys(own.online_keys),
+            offline=OfflineKeys(NewKeys(own.offline_keys)),
+            confirm=look,
+        )
+    assert set(found[0].lost) == {("claimed", 2), ("claimed.a", 1), ("claimed.ap", 1)}

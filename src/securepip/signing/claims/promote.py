@@ -1,8 +1,9 @@
 """Moving claims under the offline keys, and letting changes of keys that waited take effect.
 
-Rule: from the moment that a client has seen a project in ``claimed``, nobody who has only the
-online keys can change it, hide it or give it other keys. That takes the offline keys once, at a
-ceremony; ``plan`` says what they are to sign, ``promote`` does it where they are at hand.
+Rule: as soon as a client has seen a project in ``claimed``, nobody who has only the online keys can
+change it, hide it or give it other keys. For that the offline keys have to sign once: ``plan`` says
+what, a ceremony or ``promote`` has it signed. What waits was written with the online key, so it is
+not believed: it never replaces a claim that is there (``_check_not_claimed``).
 
 Source: PEP 480, "Producing Consistent Snapshots".
 """

@@ -26,7 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from securepip.dirs import data_dir, write_private
-from securepip.errors import RepositoryStateError
+from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256
 
 _NAME = "signed-at-ceremonies.json"
@@ -133,7 +133,7 @@ def _load() -> dict[Sha256, Remembered]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, FormatError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RepositoryStateError(
             f"{path} cannot be read: {error}",
             meaning="It says what was signed on this machine before, and for whom.",

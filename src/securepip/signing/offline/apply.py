@@ -1,8 +1,9 @@
-"""Making offline metadata current, once it is signed; and what the online key signs anew for it.
+"""Makes offline metadata current when it is signed, and signs with the online key what follows.
 
-Rule: it can be killed between any two steps and run again. The order is: the root that names old
-and new keys; then, in one snapshot, the roles below with everything that the new online key has to
-sign; then the root that names the new keys alone. Each of these states is valid for every client.
+Rule: a run can be killed between any two steps, and the next one goes on. The first step is the
+root that names old and new keys. The second is one snapshot with the roles below and all that the
+new online key has to sign. The last is the root that names the new keys alone. Each of these states
+is valid for every client.
 """
 
 from __future__ import annotations

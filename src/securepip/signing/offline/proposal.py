@@ -1,11 +1,10 @@
 """What the offline keys are asked to sign: the next root, and next versions of what stands below.
 
-Rule: a proposal is final before anybody signs it, versions and expiry included; it is judged by
-the thresholds of the roles that are current (of the root: by the old one's and its own). Nothing
-else makes offline metadata current. Keys are replaced so that every moment is a valid one: a first
-root names old and new keys side by side, what they sign is signed anew with the new ones, and a
-second root names the new ones alone. No old private key is needed for that, and a run that is
-killed in between leaves a repository that every client follows.
+Rule: a proposal is final before anybody signs it, versions and expiry included. The roles that are
+current say how many signatures it needs; a root needs those of the old root and its own. Nothing
+else makes offline metadata current. Keys are replaced in three steps, and clients can follow at
+each: a first root names old and new keys side by side, the new keys sign anew what the old ones had
+signed, and a second root names the new keys alone. No old private key is needed for that.
 
 Source: TUF specification 5.3 (root rotation) and 6.1 (key management).
 """

@@ -1,9 +1,9 @@
 """The state that a repository comes back to after keys were stolen: what is still to be believed.
 
-Rule: what the stolen online keys could sign is believed as it is in the copy from before; what
-they could not sign is believed as it is now. So the frame and the claims of offline keys are taken
-in their newest version, and so is what projects sign for themselves; all else is the copy's.
-Whatever a page offers has to be here with its bytes, or it is left out. What was revoked stays so.
+Rule: the stolen online keys can have signed anything since the copy was made, so what they sign is
+taken from the copy. They cannot have signed what offline keys or projects sign: the newest version
+of that is taken, wherever it lies. A file that a page offers is left out when its bytes are neither
+here nor in the copy. What was revoked stays revoked.
 
 Source: PEP 458 and PEP 480, "In the event of a key compromise" and "Auditing Snapshots".
 """

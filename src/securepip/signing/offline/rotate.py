@@ -1,8 +1,8 @@
 """Replacing keys: any key of any role, with the offline keys at hand.
 
-Rule: the new keys, and what they are for, are on the disk before the first signature that names
-them is; a rotation that was killed is finished by running it again. Where the offline keys are in
-several hands, `repo ceremony` does the same by way of files.
+Rule: the new keys, and what they are for, are on the disk before a signature that names them is. So
+a rotation that was killed is finished by running it again. Where several people have the offline
+keys, `repo ceremony` does the same with files that are carried to them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Publishing what maintainers hand in: all of a transaction, or nothing.
 
-Rule: what takes long, reading and checking files, is done before the repository is locked; what
-others could have changed meanwhile is looked at again with the lock held. Two transactions for
-different projects can be accepted at one time, and two for one project are told apart by the
-version of its role (PEP 480's rules of concurrency).
+Rule: files are read and checked before the repository is locked, since that takes long. What others
+could have changed meanwhile is checked again with the lock held. Two transactions of different
+projects can be accepted at one time; of two of one project, the version of its role says which
+comes first (PEP 480's rules of concurrency).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Making transactions: what maintainers want to publish, signed as far as their keys are here.
 
-Rule: a transaction starts from what is published, verified, and says all of it again with one
-version more: page, files, and nothing that was not there before or was not named now.
+Rule: a transaction starts from what is published and verified. It says all of that again, with the
+next version number, and adds only what the maintainer has named.
 """
 
 from __future__ import annotations

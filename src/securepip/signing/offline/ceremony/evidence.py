@@ -1,8 +1,8 @@
-"""What key holders are shown of changes of a claimed project's keys: who has asked for them.
+"""Shows key holders who has asked for other keys of a claimed project.
 
-Rule: the server says that a project gets other keys, and the server may be in the wrong hands. The
-bundle carries the statement that the project's maintainers have signed; the key holder's machine
-verifies it with the keys that stand in the metadata that is signed already.
+Rule: the server says that a project gets other keys, and the server may be in the wrong hands. So
+the bundle carries the statement that the project's maintainers have signed, and the key holder's
+machine verifies it with the project's present keys, which offline keys have signed before.
 """
 
 from __future__ import annotations

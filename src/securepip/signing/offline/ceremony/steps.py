@@ -1,8 +1,8 @@
 """The three steps of a ceremony: prepare on the server, sign with each key holder, collect.
 
-Rule: what is collected counts by its signatures alone: of the root, by the thresholds of the root
-before it and of itself; of what stands below, by those who delegate to it. The server's own keys
-sign only what follows from it.
+Rule: nothing but signatures makes what is collected count. A root needs a threshold of the root
+before it and one of its own; a role below needs a threshold of those whom its delegator names. The
+server's own keys sign only what follows from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a proposal changes, in words, for the people who are to sign it.
 
-Rule: nothing is passed over. What has words of its own is said in them; every other difference
-between the current file and the new one is shown as it stands in the file.
+Rule: every difference between the current file and the new one is shown. Where there are no words
+for it here, it is shown as it stands in the file.
 """
 
 from __future__ import annotations
