@@ -148,3 +148,18 @@ def test_the_keys_that_come_since_the_last_root_that_was_signed_here_are_said_fi
     _, first, second, *_ = done.out.splitlines()
     assert first == "Since root version 2, which was signed here last, these keys change."
     assert second == f"  targets: the key {old[0]} goes"
+
+
+def test_a_root_of_a_number_that_was_signed_here_for_another_is_noticed(
+    scene: Scene, machine: Machine, tmp_path: Path
+) -> None:
+    """What was signed was never collected; instead a threshold of others has signed version 2."""
+    made = scene.made
+    rotated = ("repo", "rotate", made.folder, "root", "--offline-keys", made.offline_keys)
+    assert machine.run(*rotated).code == 0
+    again = replace(scene, bundle=tmp_path / "again")
+    renew = ("repo", "ceremony", "prepare", made.folder, again.bundle, "--renew", "targets")
+    assert machine.run(*renew).code == 0
+    for done in again.sign():
+        assert done.code == 1
+        assert "is not the one that was signed on this machine" in done.err

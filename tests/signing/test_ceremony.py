@@ -320,6 +320,12 @@ def test_claims_that_wait_are_put_under_the_offline_keys(
     done = ceremony.prepare()
     assert "late is claimed, app gets other keys" in done.out
     assert f"project.app: the key {alice.holders.keyids[0]} goes" in done.out
+    shutil.copytree(tmp_path / "bundle", tmp_path / "unproven")
+    shutil.rmtree(tmp_path / "unproven" / "statements")
+    refused = ceremony.sign("cem", "unproven")
+    assert refused.code == 2
+    assert "app would get other keys" in refused.err
+    assert "--yes answers no question about a warning" in refused.err
     assert ceremony.sign("cem").code == 0
     done = ceremony.collect()
     assert done.code == 0, done.err
