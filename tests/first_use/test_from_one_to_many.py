@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,12 @@ def test_a_sync_completes_what_was_signed_on_demand_and_a_team_installs_from_it(
     index.says_sizes = says_sizes
     assert protected.install("app").code == 0
     folder = protected.folder / "data" / "first-use" / "127.0.0.1"
-    for command in ("status", "log", "audit"):
+    for command in ("log", "audit"):
         done = protected.run("repo", command, folder)
         assert done.code == 0, done.err
-    done = protected.run("repo", "sync", folder, "--upstream", index.url)
+    done = protected.run("repo", "sync", folder)
     assert done.code == 0, done.err
+    assert f"Upstream, as the last time: {index.url}" in done.out, "not pip's own index"
 
     (tmp_path / "member").mkdir()
     member = Machine(tmp_path / "member", empty_environment)
@@ -39,3 +42,34 @@ def test_a_sync_completes_what_was_signed_on_demand_and_a_team_installs_from_it(
     done = protected.install("-U", "app")
     assert done.code == 0, done.err
     assert "app==3.0" in protected.freeze(), "it still signs on demand"
+
+
+def let_pass(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
+    """Let those who sign believe that so many days have passed since today."""
+    moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=days)
+    for module in ("repository.commit", "publish.refresh"):
+        monkeypatch.setattr(f"securepip.signing.{module}.now", lambda: moment)
+
+
+def test_its_keys_stay_on_this_machine_and_renew_everything_until_a_person_takes_them_away(
+    protected: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert protected.install("app").code == 0
+    folder = protected.folder / "data" / "first-use" / "127.0.0.1"
+    let_pass(monkeypatch, days=30)
+    done = protected.run("repo", "status", folder)
+    assert (done.code, done.err) == (0, ""), "nobody has to bring a key"
+    assert "2 projects, 2 files" in done.out
+    assert "the offline keys stay here" in done.out
+    assert protected.run("repo", "refresh", folder).code == 0
+    done = protected.run("repo", "status", folder)
+    assert re.search(r"^claimed .*\(in 65 days\)", done.out, re.MULTILINE), done.out
+
+    (keys,) = (protected.folder / "data" / "keys").iterdir()
+    (keys / "offline").rename(protected.folder / "safe")
+    let_pass(monkeypatch, days=60)
+    done = protected.run("repo", "refresh", folder)
+    assert done.code == 1
+    assert "The role claimed" in done.err
+    safe = protected.folder / "safe"
+    assert protected.run("repo", "refresh", folder, "--offline-keys", safe).code == 0

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from securepip.dirs import data_dir
 from securepip.errors import UsageError
 from securepip.formats.layout import METADATA_DIR
+from securepip.signing.overlay.memory import Memory, Upstream
 from securepip.signing.overlay.upstream.sources import check_encrypted
 from securepip.signing.publish.create import create
 from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR
-from securepip.transport import is_local, path_to_url, redact
+from securepip.signing.repository.repository import Repository
+from securepip.transport import is_local, path_to_url, redact, without_credentials
 from securepip.trust import FirstUse, FirstUseRules, Trust, TrustedRepository, TrustStore
 
 EXPECTED_TARGETS = 1_000
@@ -82,7 +84,8 @@ def protect(
     name = name or _free_name(index_url, {each.name for each in trust.repositories})
     folder = repository_folder(name)
     if not (folder / STATE_DIR / CONFIG_NAME).exists():
-        create(folder, expected_files=EXPECTED_TARGETS)
+        create(folder, expected_files=EXPECTED_TARGETS, offline_keys_stay=True)
+    _remember_upstream(folder, index_url)
     root = (folder / METADATA_DIR / "1.root.json").read_bytes()
     added = store.add(
         name,
@@ -124,6 +127,16 @@ def protect_named(
 def repository_folder(name: str) -> Path:
     """Where the repository of that name is."""
     return data_dir() / "first-use" / name
+
+
+def _remember_upstream(folder: Path, index_url: str) -> None:
+    """Let `repo sync` read this index too, and not those of pip's configuration.
+
+    Who owns a name there that only this index has could otherwise have his files signed.
+    """
+    upstream = Upstream((without_credentials(index_url).rstrip("/") + "/",), named=True)
+    with Repository.open(folder) as repository, repository.lock(finish=False):
+        Memory(repository.ledger.connection).keep_upstream(upstream)
 
 
 def _free_name(index_url: str, taken: set[str]) -> str:

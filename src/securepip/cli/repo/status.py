@@ -57,7 +57,12 @@ def show(place: Place) -> int:
     _show_claims(shown.claims)
     for uri in dict.fromkeys(uri for role in shown.roles for uri in role.keys):
         console.say(f"key here: {uri}")
-    if any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
+    if shown.offline_keys_stay:
+        console.say(
+            "First use: this machine signs for itself, so the offline keys stay here. Copy them to "
+            "another place before others trust this repository."
+        )
+    elif any(role.keys for role in shown.roles if role.name in OFFLINE_ROLES):
         console.warn("Offline keys are still on this machine. Take them away.")
     if not shown.named:
         console.warn(

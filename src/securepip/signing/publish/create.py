@@ -86,6 +86,7 @@ def create(
     expiry: Expiry | None = None,
     online_keys: Path | None = None,
     offline_keys: Path | None = None,
+    offline_keys_stay: bool = False,
     passphrase: bytes | None = None,
     online_key_uri: str | None = None,
     pin: keys.Passphrase | None = None,
@@ -98,6 +99,7 @@ def create(
         expiry: How long signatures are valid.
         online_keys: Where the online key goes; by default under the user's data folder.
         offline_keys: Where the offline keys go; by default beside it.
+        offline_keys_stay: Whether they are to stay there, and sign without being asked for.
         passphrase: Encrypts all keys; None leaves them in the clear.
         online_key_uri: An online key that is there already, on a device for example; none is made.
         pin: Asked for the PIN of the device.
@@ -163,7 +165,7 @@ def create(
         lambda name: delegators.get(name, roles[BINS_ROLE].signed),
         root_sha256,
     )
-    config = Config(repository_id, root_sha256, expiry, signers)
+    config = Config(repository_id, root_sha256, expiry, signers, offline_keys_stay)
     writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
     repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, why="repo init")
     repository.publish({})

@@ -62,11 +62,12 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
 
     Args:
         repository: Opened with its online key; with ``offline``, with the offline ones too.
-        offline: Renew the roles of the offline keys as well.
+        offline: Renew the roles of the offline keys as well; where these stay here, so in any case.
 
     Raises:
         RepositoryStateError: A key is not here, or ``accounted`` refuses.
     """
+    offline = offline or offline_keys_stay(repository)
     expiry = repository.config.expiry
     with accounted(repository) if offline else repository.lock():
         signed: list[str] = []
@@ -103,11 +104,14 @@ def expiring(repository: Repository) -> tuple[Expiring, ...]:
     Every command that signs with the online key asks this in the end: what it has published is of
     no use to anybody once one of these has expired. Of ``claimed`` and its shards, which are
     renewed together, it is the one that expires first. Projects that sign for themselves are not
-    among them: only their maintainers can renew their roles.
+    among them: only their maintainers can renew their roles. Where the offline keys stay here,
+    there are none: the next ``refresh`` renews them.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
     """
+    if offline_keys_stay(repository):
+        return ()
     roles, expiry = repository.roles(), repository.config.expiry
     offline: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root}
     offline |= {name: roles.role(name) for name in FRAME}
@@ -118,6 +122,21 @@ def expiring(repository: Repository) -> tuple[Expiring, ...]:
         for name, metadata in offline.items()
         if _left(metadata, name, expiry) < WARN_AT
     )
+
+
+def offline_keys_stay(repository: Repository) -> bool:
+    """Whether the offline keys are meant to stay on this machine, and all of them are here.
+
+    A person who takes them away makes the repository one like any other.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+    """
+    if not repository.config.offline_keys_stay:
+        return False
+    roles = repository.roles()
+    signed_by = [roles.delegator(name).get_delegated_role(name) for name in ("root", *FRAME)]
+    return all(repository.keys.uri(keyid) for role in signed_by for keyid in role.keyids)
 
 
 def _is_urgent(metadata: Metadata[Root] | Metadata[Targets], name: str, expiry: Expiry) -> bool:

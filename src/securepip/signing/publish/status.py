@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, PACKAGES_DIR, RECENTLY_CLAIMED_ROLE
-from securepip.signing.publish.refresh import Expiring, expiring
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    PACKAGES_DIR,
+    RECENTLY_CLAIMED_ROLE,
+    SIMPLE_DIR,
+)
+from securepip.signing.publish.refresh import Expiring, expiring, offline_keys_stay
 from securepip.signing.repository.claim_tree import TOPS, Claim
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
@@ -69,6 +75,7 @@ class Status:
         claims: Every project that signs for itself.
         waiting: Roles that expire soon and that only offline keys can sign.
         named: Whether clients are promised that every role says its name (``formats.roles``).
+        offline_keys_stay: Whether the offline keys are here because they are meant to be.
     """
 
     projects: int
@@ -78,6 +85,7 @@ class Status:
     claims: tuple[ClaimStatus, ...]
     waiting: tuple[Expiring, ...]
     named: bool
+    offline_keys_stay: bool
 
 
 def status(repository: Repository) -> Status:
@@ -110,18 +118,20 @@ def status(repository: Repository) -> Status:
         return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
 
     claims = tuple(_claims(repository, roles))
+    targets = [
+        path
+        for each in (*bins, *(roles.role(one.claim.role).signed for one in claims))
+        for path in each.targets
+    ]
     return Status(
-        projects=len(repository.projects()),
-        files=sum(
-            path.startswith(f"{PACKAGES_DIR}/")
-            for each in (*bins, *(roles.role(one.claim.role).signed for one in claims))
-            for path in each.targets
-        ),
+        projects=len({path for path in targets if path.startswith(f"{SIMPLE_DIR}/")}),
+        files=sum(path.startswith(f"{PACKAGES_DIR}/") for path in targets),
         bins=len(bins),
         roles=tuple(describe(*each) for each in shown),
         claims=claims,
         waiting=expiring(repository),
         named=roles.naming.named is not None,
+        offline_keys_stay=offline_keys_stay(repository),
     )
 
 

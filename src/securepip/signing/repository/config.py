@@ -93,12 +93,15 @@ class Config:
             served folders is believed only as far as it is signed.
         expiry: How long new signatures are valid.
         signers: The URI of each private key, by key id. Offline keys are gone when all is well.
+        offline_keys_stay: Whether the offline keys are meant to stay where they were made: one
+            machine signs for itself alone, and nobody else is there to bring them.
     """
 
     repository_id: str
     root_sha256: Sha256
     expiry: Expiry
     signers: Mapping[str, str] = field(default_factory=dict)
+    offline_keys_stay: bool = False
 
     def to_json(self) -> bytes:
         """The file's contents."""
@@ -130,6 +133,7 @@ def load_config(folder: Path) -> Config:
             root_sha256=parse_sha256(document["root_sha256"]),
             expiry=Expiry(**document["expiry"]),
             signers={str(keyid): str(uri) for keyid, uri in document["signers"].items()},
+            offline_keys_stay=document.get("offline_keys_stay") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RepositoryStateError(
