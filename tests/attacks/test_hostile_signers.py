@@ -96,10 +96,10 @@ def test_a_file_whose_own_metadata_names_another_project_is_refused(
     assert evil.name in refused(victim, "app").err
 
 
-def test_a_wheel_that_was_renamed_to_another_project_is_no_candidate(
+def test_a_wheel_that_was_renamed_to_another_project_stops_the_install(
     victim: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """It has no metadata under the name that it pretends to have; pip passes it over, too."""
+    """It has no metadata under the name that it pretends to have: it cannot be what it says."""
     theirs = make_wheel(tmp_path / "built", "other", "9.0")
     renamed = theirs.with_name("app-9.0-py3-none-any.whl")
     theirs.rename(renamed)
@@ -107,7 +107,8 @@ def test_a_wheel_that_was_renamed_to_another_project_is_no_candidate(
     before = victim.installed()
     done = victim.install("app")
     assert done.code == 1
-    assert "Ignoring version 9.0 of app" in done.err
+    assert "'other-9.0.dist-info' does not start with 'app'" in done.err
+    assert "not taken in its place" in done.err
     assert victim.installed() == before
 
 
