@@ -67,7 +67,9 @@ def test_list_show_refresh_and_remove(
         "--index-url", "https://user:hidden@packages.example.org/simple/",
     )  # fmt: skip
     assert added.code == 0, added.err
-    assert machine.run("trust", "list").out == f"made  {hostile.url}\n"
+    assert machine.run("trust", "list").out == (
+        f"made  {hostile.url}  signed by those who run it\n"
+    )
     shown = machine.run("trust", "show", "made").out
     assert made.root_sha256 in shown
     assert re.search(r"timestamp:\s+version 2,", shown)

@@ -52,3 +52,25 @@ def test_any_index_is_believed_for_the_command_that_names_it_alone(
     unknown = protected.install("tool", "--force-reinstall")
     assert unknown.code == 1
     assert other.seen == []
+
+
+def test_list_and_show_say_which_index_is_protected_how(
+    machine: Machine, index: Index, other: Index
+) -> None:
+    """Also before anything was asked of it."""
+    rules = ("--min-age", "3d", "--any-index")
+    done = machine.run("trust", "first-use", "own", "--index-url", index.url, *rules)
+    assert done.code == 0, done.err
+    assert "left out" in machine.run("trust", "show", "own").out
+    assert machine.install("--index-url", other.url, "tool").code == 0
+    own, named, rest = machine.run("trust", "list").out.splitlines()
+    assert index.url in own
+    assert "only when a command names it" not in own
+    assert other.url in named
+    assert "only when a command names it" in named
+    assert "Any other index" in rest
+
+    done = machine.run("trust", "first-use", "own", "--index-url", index.url, "--no-any-index")
+    assert done.code == 0, done.err
+    assert "whatever the index shows first is believed" in machine.run("trust", "show", "own").out
+    assert "Any other index" not in machine.run("trust", "list").out

@@ -26,15 +26,24 @@ if TYPE_CHECKING:
     from securepip.trust import FirstUseRules
 
 _ABOUT = """\
-Protects this machine at once, with nobody's help: from now on it signs what an index shows it
-first, and refuses what changes afterwards. A file that was seen keeps its bytes for ever, whoever
-answers: the index, a mirror, a proxy. Nothing else changes for you.
+Protects this machine at once, with nobody's help. From now on it remembers, and signs, what an
+index shows it first, and refuses what changes later: a file that it has seen can never come back
+with other contents, whoever answers (the index, a mirror or a proxy). You install as before.
 
 Recommended: --min-age 3d. Most malicious releases are found, and taken away, within days.
 
-What it does not do: it believes the index at first sight. Who can forge the very first answer is
-believed; --min-age and --witness make that hard. A repository that others sign (`securepip trust
-add`) does not have this gap.
+What it does not do: it believes the index at first sight. Whoever can forge the very first answer
+is believed; --min-age and --witness make that hard. A repository that others sign (`securepip
+trust add`) does not have this gap.
+
+Give the command once for each index, and again to change its rules: what you leave out is no rule
+any more.
+"""
+
+_ABOUT_ACCEPTING = """\
+Accepts a change that first use has refused: other contents of a FILE that this machine has seen,
+or a page of a PROJECT that has lost most of its files. Ask the project first: published files
+never change. The refusal prints this command, with the name to give.
 """
 
 
@@ -48,7 +57,8 @@ class FirstUseRequest:
         min_age: Younger files are left out.
         witnesses: Other indexes that must show the same sha256.
         memory: A file that shares what was seen with other machines.
-        any_index: Whether every index that a command names is believed at first sight.
+        any_index: Whether every index that a command names is believed at first sight; None to
+            leave that as it is.
         network: How servers are reached.
     """
 
@@ -57,41 +67,47 @@ class FirstUseRequest:
     min_age: timedelta | None = None
     witnesses: tuple[str, ...] = ()
     memory: Path | None = None
-    any_index: bool = False
+    any_index: bool | None = None
     network: Network = field(default_factory=Network)
 
 
 def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
     """Add the commands to those of ``trust``."""
-    first = new_command(commands, "first-use", "sign what an index shows first, on this machine")
+    first = new_command(commands, "first-use", "protect this machine at once, with nobody's help")
     first.formatter_class = argparse.RawDescriptionHelpFormatter
     first.description = _ABOUT
     first.add_argument(
-        "name", nargs="?", metavar="NAME", help="what you want to call it (default: the host)"
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="what you want to call it (default: its host)",
     )
     first.add_argument(
         "--index-url", metavar="URL", help="the index (default: the one that pip here uses)"
     )
     first.add_argument(
         "--min-age", type=parse_age, metavar="AGE",
-        help="leave out files that are younger, for example 3d (recommended), 12h or 2w",
+        help="leave out files that were uploaded more recently: 3d (recommended), 12h, 2w",
     )  # fmt: skip
     first.add_argument(
         "--witness", action="append", default=[], metavar="URL",
-        help="another index or mirror that must show the same bytes; may be repeated",
+        help="another index or mirror that must show the same bytes for what is new here; may be "
+        "repeated",
     )  # fmt: skip
     first.add_argument(
         "--memory", type=Path, metavar="FILE",
-        help="share what was seen by a text file, for machines that start from nothing (CI)",
+        help="a text file of what was seen, for machines that start from nothing each time (CI)",
     )  # fmt: skip
     first.add_argument(
-        "--any-index", action="store_true",
-        help="believe every index at first sight that a command or pip's configuration names",
+        "--any-index", action=argparse.BooleanOptionalAction, default=None,
+        help="protect every other index, too, that a command or pip's configuration names",
     )  # fmt: skip
     first.set_defaults(run=_first_use)
     add_network_options(first)
 
-    accept = new_command(commands, "accept-change", "accept a change that first use refused")
+    accept = new_command(commands, "accept-change", "accept a change that first use has refused")
+    accept.formatter_class = argparse.RawDescriptionHelpFormatter
+    accept.description = _ABOUT_ACCEPTING
     accept.add_argument("what", metavar="FILE|PROJECT", help="as the refusal named it")
     accept.set_defaults(run=_accept)
     return first, accept
@@ -134,20 +150,22 @@ def first_use(request: FirstUseRequest) -> int:
     store = TrustStore.of_user()
     hosts = request.network.trusted_hosts
     protected = protect(url, rules, store, trusted_hosts=hosts, name=request.name)
-    if request.any_index:
-        store.set_any_index(rules)
+    if request.any_index is not None:
+        store.set_any_index(rules if request.any_index else None)
     name = protected.repository.name
     if protected.is_new:
-        console.say(f"This machine signs what {redact(url)} shows it first, from now on ({name}).")
-        console.say("A file that it has seen keeps its bytes: whoever changes one is refused.")
+        console.say(f"Protected from now on: {redact(url)} ({name}).")
+        console.say("What this machine has seen there cannot be changed unnoticed any more.")
     else:
-        console.say(f"{redact(url)} is protected by first use already ({name}); rules updated.")
+        console.say(f"Protected already: {redact(url)} ({name}). These rules count from now on.")
     if rules == FirstUseRules():
         console.say("Tip: `--min-age 3d` leaves out what nobody has had time to look at.")
     else:
         console.say(f"Rules: {in_words(rules)}")
     if request.any_index:
-        console.say("Every other index that a command names is believed at first sight, too.")
+        console.say("Every other index that a command names is protected by the same rules.")
+    elif request.any_index is False:
+        console.say("No other index is protected when a command names it: it is refused.")
     return 0
 
 

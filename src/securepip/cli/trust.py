@@ -23,7 +23,7 @@ from securepip.errors import FormatError, RepositoryUnavailableError, UsageError
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
     from securepip.transport import Transport
-    from securepip.trust import TrustedRepository, TrustStore
+    from securepip.trust import Trust, TrustedRepository, TrustStore
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Add the commands of ``trust``."""
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    add = verbs.add_parser("add", help="believe a repository", allow_abbrev=False)
+    add = verbs.add_parser("add", help="believe a repository that others sign", allow_abbrev=False)
     add.add_argument("name", metavar="NAME", help="what you want to call it")
     add.add_argument("location", metavar="LOCATION", help="its URL, or a folder")
     start = add.add_mutually_exclusive_group()
@@ -66,11 +66,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add.set_defaults(run=_add)
 
-    listing = verbs.add_parser("list", help="all that are believed")
+    listing = verbs.add_parser("list", help="whom this machine believes, and for what")
     listing.set_defaults(run=_list)
 
     for verb, run, text in (
-        ("show", _show, "what is known of one"),
+        ("show", _show, "say what is known of one"),
         ("remove", _remove, "stop believing one"),
     ):
         one = verbs.add_parser(verb, help=text)
@@ -218,23 +218,31 @@ def _no_root(request: TrustAddRequest) -> UsageError:
 
 def list_all() -> int:
     """Name all that are believed."""
-    from securepip.transport import redact
-
     trust = _store().read()
     if not trust.repositories:
         console.say(
             "No repository is trusted yet. Begin with `securepip trust first-use`, or add one "
             "with `securepip trust add`."
         )
-    for repository in trust.repositories:
-        if repository.first_use is None:
-            where = redact(repository.location)
-        else:
-            where = f"first use of {redact(repository.first_use.index_url)}"
-        console.say(f"{repository.name}  {where}")
+    rows = [_row(repository, trust) for repository in trust.repositories]
+    names, places = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
+    for name, where, kind in rows:
+        console.say(f"{name:{names}}  {where:{places}}  {kind}")
     if trust.any_index is not None:
-        console.say("Any other index that a command names is believed at first sight.")
+        console.say("Any other index that a command names is protected by first use, too.")
     return 0
+
+
+def _row(repository: TrustedRepository, trust: Trust) -> tuple[str, str, str]:
+    """Its name, where it is, and who signs it."""
+    from securepip.transport import redact
+
+    if repository.first_use is None:
+        return repository.name, redact(repository.location), "signed by those who run it"
+    kind = "first use: signed on this machine, as it was seen first"
+    if not trust.speaks(repository.name):
+        kind += "; asked only when a command names it"
+    return repository.name, redact(repository.first_use.index_url), kind
 
 
 def show(name: str) -> int:
@@ -244,21 +252,22 @@ def show(name: str) -> int:
     from securepip.trust import parse_root
     from securepip.updater.state import describe_names, describe_state
 
-    repository = _store().read().named(name)
+    trust = _store().read()
+    repository = trust.named(name)
     console.say(f"Name:         {repository.name}")
     console.say(f"Location:     {redact(repository.location)}")
     for url in repository.index_urls:
         console.say(f"Index URL:    {redact(url)}")
     if repository.first_use is None:
-        console.say(
-            "Kind:         signed by those who run it. Nobody between them and this machine"
-        )
-        console.say("              can change what you install.")
+        console.say("Kind:         signed by those who run it. Nobody between them and you can")
+        console.say("              change what you install.")
     else:
         console.say(
-            "Kind:         first use: signed on this machine, as the index showed it first."
+            "Kind:         first use: signed on this machine, as it was seen first. What was"
         )
-        console.say("              What was seen cannot be changed; the first sight is believed.")
+        console.say("              was seen cannot be changed unnoticed; what is new is believed.")
+        if not trust.speaks(repository.name):
+            console.say("Asked:        only when a command or a configuration names its index.")
         console.say(f"Rules:        {first_use.in_words(repository.first_use.rules)}")
     pinned = f"version {parse_root(repository.root)}, sha256 {sha256_of(repository.root)}"
     console.say(f"Pinned root:  {pinned}")

@@ -21,10 +21,11 @@ def changed_file(
     filename: str, first_seen: date, before: Sha256, now: Sha256, index: str
 ) -> VerificationError:
     """A published file name has other bytes."""
+    seen = f"sha256 seen first, on {first_seen.isoformat()}:"
     return VerificationError(
         f"{filename} is not the file that this machine saw first: {index} shows other bytes now",
-        meaning=f"sha256 seen first, on {first_seen.isoformat()}: {before}\n"
-        f"sha256 shown now:{' ' * 22}{now}\n"
+        meaning=f"{seen} {before}\n"
+        f"{'sha256 shown now:':{len(seen)}} {now}\n"
         "Published files never change. Either somebody changed the file on its way or at the "
         "index, or the project replaced a release.",
         remedy=f"{_NOTHING} Ask the project. If you know that the change is right:\n"

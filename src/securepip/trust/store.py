@@ -203,14 +203,17 @@ class Trust:
         """
         return replace(self, limit=tuple(names))
 
+    def speaks(self, name: str) -> bool:
+        """Whether the repository of that name is asked without being named."""
+        return any(name in entry.repositories for entry in self.mapping)
+
     def including(self, names: Iterable[str]) -> Trust:
         """The same, where these repositories may speak too, after all others.
 
         For those that speak only when a command names their index.
         """
-        mapped = {name for entry in self.mapping for name in entry.repositories}
         added = tuple(
-            Assignment(("*",), (name,)) for name in dict.fromkeys(names) if name not in mapped
+            Assignment(("*",), (name,)) for name in dict.fromkeys(names) if not self.speaks(name)
         )
         return replace(self, mapping=(*self.mapping, *added))
 

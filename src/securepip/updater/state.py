@@ -56,9 +56,9 @@ def describe_names(state: Path) -> str:
             "themselves perhaps not; online keys cannot take that back"
         )
     try:
-        listed = Metadata[Snapshot].from_file(str(state / "snapshot.json")).signed.meta
-    except (OSError, RepositoryError):
-        return "not known yet: the repository could not be asked so far"
+        listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
+    except (OSError, RepositoryError, ValueError):
+        return "not known yet: nothing was read from the repository so far"
     if all(meta.hashes for meta in listed.values()):
         return "roles need not say their names; the snapshot gives the digest of each"
     return (

@@ -42,8 +42,9 @@ class UnknownProjectError(ResolutionError):
         wanted = f"It is required by {_join(required_by)}. " if required_by else ""
         super().__init__(
             what,
-            meaning=f"{wanted}No trusted repository has signed anything of {project}.",
-            remedy="If the name is right, the operator of the repository can add it: "
+            meaning=f"{wanted}No trusted repository has signed anything of {project}, and no index "
+            "that first use protects shows it.",
+            remedy="If the name is right, the operator of a repository can add it: "
             f"securepip repo sync DIR {project} --with-dependencies",
         )
         self.project = project
