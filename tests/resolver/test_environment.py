@@ -176,3 +176,19 @@ def test_what_a_finder_has_in_no_folder_is_installed_too(empty_environment: Path
     assert (str(frozen.version), frozen.location) == ("1.0", "<memory>")
     assert [str(one) for one in frozen.requires_dist] == ["base"]
     assert not frozen.editable
+
+
+@pytest.mark.parametrize("mark", ["pipx_metadata.json", "uv-receipt.toml"])
+def test_the_active_environment_is_meant_where_securepip_has_one_of_its_own(
+    empty_environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", str(empty_environment))
+    assert probe().python == Path(sys.executable), "as with pip"
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / mark).touch()
+    assert probe().python == empty_environment / "bin" / "python"
+    for no_other in ("", str(tmp_path)):
+        monkeypatch.setenv("VIRTUAL_ENV", no_other)
+        with pytest.raises(UsageError, match="of its own") as caught:
+            probe()
+        assert "--python .venv" in str(caught.value.remedy)

@@ -31,6 +31,8 @@ from securepip.resolver.environment import _probe
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60
 _OLDEST_PYTHON = (3, 9)
+_MARKS_OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")
+"""What pipx and uv leave in the environments that they make for one tool alone."""
 # Readable by any Python. With -c the current folder comes first on the path: it goes before
 # anything is imported, so that what lies there neither runs nor counts as installed.
 _PROGRAM = f"""
@@ -193,12 +195,22 @@ class TargetEnvironment:
 def probe(python: str | None = None) -> TargetEnvironment:
     """The environment of ``python``, or the one that runs this.
 
+    Where pipx or uv made that for securepip alone, nobody means it: then it is the active one.
+
     Args:
         python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
 
     Raises:
-        UsageError: It is neither, does not run, or is older than Python 3.9.
+        UsageError: It is neither, does not run, or is older than Python 3.9; or none is active.
     """
+    own = Path(sys.prefix)
+    if python is None and any((own / mark).exists() for mark in _MARKS_OF_TOOLS):
+        python = os.environ.get("VIRTUAL_ENV")
+        if not python or Path(python) == own:
+            raise UsageError(
+                "securepip is in an environment of its own, and no other one is active",
+                remedy="Activate yours, name it (--python .venv), or set PIP_PYTHON=.venv once.",
+            )
     if python is None:
         return _environment(sys.executable, _own_facts())
     interpreter = find_interpreter(python)
