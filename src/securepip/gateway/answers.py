@@ -39,7 +39,7 @@ from securepip.index.on_demand import Signers
 from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
 from securepip.transport import Transport, redact
 from securepip.transport.pool import Pool
-from securepip.trust import Trust
+from securepip.trust import Trust, same_index
 
 REFRESH_SECONDS = 60.0
 """How old the state of the repositories may be that answers are given from."""
@@ -289,7 +289,7 @@ class Answers:
         return trust.for_index(url) is not None or self._is_default(url)
 
     def _is_default(self, url: str) -> bool:
-        return any(by_url.same_index(url, one) for one in self._default_indexes)
+        return any(same_index(url, one) for one in self._default_indexes)
 
     def _limits(self, trust: Trust, indexes: Sequence[str]) -> tuple[str, ...] | None:
         """The repositories that these indexes stand for; None for all, as they are mapped."""

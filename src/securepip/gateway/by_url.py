@@ -25,10 +25,12 @@ from securepip.index.store import Incoming, Store
 from securepip.index.verified import LocatedPage
 from securepip.transport import Transport, join_url, redact
 from securepip.transport.urls import without_credentials
-from securepip.trust.location import index_address
 
 _STRONG_HASH = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _MAX_BYTES = 16 << 30
+
+NOBODY_SIGNS = "stands for no repository that this machine trusts"
+"""What is said of an index, or of a file that no signed page lists."""
 
 
 class RefusedError(UntrustedError):
@@ -84,11 +86,6 @@ def parse(url: str) -> Address:
         filename=name.removesuffix(METADATA_SUFFIX),
         is_metadata=name.endswith(METADATA_SUFFIX),
     )
-
-
-def same_index(one: str, other: str) -> bool:
-    """Whether two URLs name one index."""
-    return index_address(one) == index_address(other)
 
 
 def with_absolute_urls(located: LocatedPage) -> ProjectPage:
@@ -162,7 +159,7 @@ def refusal(address: Address) -> RefusedError:
             remedy="Add its hash: as `#sha256=…` at the end of the address, or with --hash.",
         )
     return RefusedError(
-        f"{shown} stands for no repository that this machine trusts",
+        f"{shown} {NOBODY_SIGNS}",
         meaning="Nobody signs what is offered there, so nothing could be verified.",
         remedy="If a repository that you trust signs it, say so when you add it:\n"
         "  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT --index-url URL\n"

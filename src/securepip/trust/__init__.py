@@ -2,7 +2,7 @@
 
 from securepip.trust.bootstrap import find_root, parse_root
 from securepip.trust.first_use import FirstUse, FirstUseRules
-from securepip.trust.location import parse_location
+from securepip.trust.location import parse_location, same_index
 from securepip.trust.store import Assignment, Trust, TrustedRepository, TrustStore
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "find_root",
     "parse_location",
     "parse_root",
+    "same_index",
 ]

@@ -54,3 +54,8 @@ def index_address(text: str) -> str:
         return path_to_url(path).rstrip("/")
     except (FormatError, ValueError, OSError):
         return text
+
+
+def same_index(one: str, other: str) -> bool:
+    """Whether two URLs, or paths of folders, name one index."""
+    return index_address(one) == index_address(other)
