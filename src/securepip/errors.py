@@ -10,7 +10,7 @@ it is shown later (a terminal, a log, the answer of a gateway).
 
 from __future__ import annotations
 
-import re
+from securepip.redaction import redact_text
 
 
 class SecurepipError(Exception):
@@ -126,53 +126,3 @@ class RefusedError(SecurepipError):
 
 class RepositoryStateError(SecurepipError):
     """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""
-
-
-_ADDRESS = re.compile(r"(?<=://)(\S*)@")
-_PATH = re.compile(r"[/.~]|[A-Za-z]:[/\\]")
-
-
-def redact_text(text: str) -> str:
-    """``text``, with the passwords of the addresses in it replaced, as pip does.
-
-    A user name is shown where a password follows it; alone it may be a token.
-    """
-    return _ADDRESS.sub(_hidden, text) if "@" in text else text
-
-
-def redact(url: str) -> str:
-    """``url`` as it may be shown: no credentials, no query (which may hold a token).
-
-    It need not be an address: what somebody mistyped can hold a password too.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        if _PATH.match(url) and not url.startswith("//"):
-            return url
-        scheme, separator, rest = "", url[:2] if url.startswith("//") else "", url
-        rest = rest.removeprefix("//")
-    rest = rest[_end_of_credentials(rest) :].partition("#")[0]
-    path, query, _ = rest.partition("?")
-    return f"{scheme}{separator}{path}{query and '?…'}"
-
-
-def _hidden(found: re.Match[str]) -> str:
-    rest = found[0]
-    end = _end_of_credentials(rest)
-    if not end:
-        return rest
-    user, colon, _ = rest[:end].partition(":")
-    return f"{user}:****@" if colon else f"****@{rest[end:]}"
-
-
-def _end_of_credentials(rest: str) -> int:
-    """Where user name and password end in what follows ``://``; 0 where there are none.
-
-    A slash, ``?``, ``#`` or ``@`` in a password should be encoded. Where it is not, or where
-    somebody has decoded it, no parser of addresses finds the password. So wherever there is a
-    colon before an ``@``, all before the last ``@`` counts as secret; at worst a message says less.
-    """
-    last = rest.rfind("@")
-    if ":" in rest[: max(last, 0)]:
-        return last + 1
-    return re.split(r"[/?#]", rest, maxsplit=1)[0].rfind("@") + 1

@@ -16,7 +16,7 @@ from pip._internal.models.index import PyPI
 from pip._internal.req import req_file
 
 from securepip.formats.digests import sha256_of
-from securepip.plugin import shim
+from securepip.plugin.shim.requirements import check_requirements
 from tests.plugin.conftest import PYTHON, assert_refused, run, run_pip
 from tests.support.hostile import serve_hostile
 from tests.support.indexes import Index, serve_index
@@ -299,7 +299,7 @@ _ELSEWHERE = "https://packages.example.org/requirements.txt"
     ],
 )
 def test_a_requirements_file_from_elsewhere_may_name_projects(text: str) -> None:
-    shim._check_requirements(_ELSEWHERE, text, req_file)
+    check_requirements(_ELSEWHERE, text, req_file)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_requirements_file_from_elsewhere_may_name_projects(text: str) -> None
 )
 def test_a_requirements_file_from_elsewhere_may_name_nothing_else(text: str) -> None:
     with pytest.raises(InstallationError, match="names more than projects"):
-        shim._check_requirements(_ELSEWHERE, text, req_file)
+        check_requirements(_ELSEWHERE, text, req_file)
 
 
 def test_a_requirements_file_from_elsewhere_is_read_and_looked_at(
@@ -407,6 +407,3 @@ def test_no_password_of_an_address_is_printed(place: Place, password: str) -> No
     assert_refused(done, _UNSIGNED)
     for spelled in (password, unquote(password), quote(unquote(password), safe="")):
         assert spelled not in done.err + done.out
-    assert shim._shown("http://alice:p/q@x@packages.example.org/simple?t=1") == (
-        "http://packages.example.org/simple"
-    )

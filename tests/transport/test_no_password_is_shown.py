@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securepip.errors import FormatError, SecurepipError, redact, redact_text
+from securepip.errors import FormatError, SecurepipError
+from securepip.redaction import redact, redact_text
 from securepip.transport import Transport, TransportOptions, join_url
 
 NAMES = st.text(string.ascii_letters + ".@-", min_size=1, max_size=8)

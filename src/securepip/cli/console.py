@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TextIO
 
 from securepip.cli.options import General
-from securepip.errors import ConflictError, SecurepipError, UsageError, redact_text
+from securepip.errors import ConflictError, SecurepipError, UsageError
+from securepip.redaction import redact_text
 
 _CONFLICT_HELP = (
     "ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/"

@@ -69,7 +69,7 @@ def disable(python: str | None) -> int:
 def status(python: str | None) -> int:
     """Try whether pip verifies there, and say what is not covered; 1 where it does not."""
     from securepip.plugin import environment as environments
-    from securepip.plugin.shim import SWITCH
+    from securepip.plugin.shim.seams import SWITCH
 
     if SWITCH in os.environ:
         console.warn(f"{SWITCH} is set here: while it is, pip verifies nothing.")

@@ -26,8 +26,11 @@ import securepip
 from securepip import resolver
 from securepip.dirs import data_dir, replace_file
 from securepip.errors import SecurepipError, UsageError
+from securepip.gateway.by_url import NOBODY_SIGNS
 from securepip.installer.target.process import clean_environment
-from securepip.plugin import shim
+from securepip.plugin.joined import joined_shim
+from securepip.plugin.shim.gateway import GATEWAY
+from securepip.plugin.shim.seams import SWITCH
 from securepip.plugin.start import start_line, start_module
 
 _SHIM = "_securepip_plugin.py"
@@ -125,7 +128,7 @@ def enable(environment: Environment) -> Status:
         SecurepipError: pip does not work with it; it has been taken out again.
     """
     _check_pip(environment)
-    source = Path(shim.__file__).read_bytes()
+    source = joined_shim().encode()
     home = Path(securepip.__file__).parent
     config = {
         "shim": _SHIM,
@@ -183,7 +186,7 @@ def status(environment: Environment) -> Status:
         return Status(enabled=True, problem="There is no pip in the environment.")
     with _listening() as (port, visitors), tempfile.TemporaryDirectory() as empty:
         variables = clean_environment()
-        for name in (shim.SWITCH, shim.GATEWAY):
+        for name in (SWITCH, GATEWAY):
             variables.pop(name, None)
         index = f"http://127.0.0.1:{port}/simple/"
         command = [str(environment.python), "-m", "pip", "--isolated", "--no-input",
@@ -199,7 +202,7 @@ def status(environment: Environment) -> Status:
             return Status(enabled=True, problem=f"pip could not be tried: {error}")
     if visitors:
         problem = "pip asked an address that nobody signs for: the plugin does not start."
-    elif shim.REFUSED not in done.stderr:
+    elif NOBODY_SIGNS not in done.stderr:
         problem = done.stderr.strip() or f"pip ended with exit code {done.returncode}."
     else:
         return Status(enabled=True, works=True)

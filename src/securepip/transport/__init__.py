@@ -1,6 +1,6 @@
 """Fetching bytes from URLs, bounded in bytes and in time. Nothing here decides what is trusted."""
 
-from securepip.errors import redact
+from securepip.redaction import redact
 from securepip.transport.allowance import Allowance, Early
 from securepip.transport.client import Answer, Transport
 from securepip.transport.options import TransportOptions

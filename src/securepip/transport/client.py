@@ -19,7 +19,8 @@ from typing import BinaryIO, TypeVar
 import requests
 import urllib3
 
-from securepip.errors import TransportError, UnreachableError, redact
+from securepip.errors import TransportError, UnreachableError
+from securepip.redaction import redact
 from securepip.transport.allowance import Allowance, Early, Holding, unlimited
 from securepip.transport.body import (
     BrokenBodyError,

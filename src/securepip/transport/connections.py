@@ -29,7 +29,8 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
 from securepip import __version__
-from securepip.errors import TransportError, redact
+from securepip.errors import TransportError
+from securepip.redaction import redact
 from securepip.transport.credentials import Credentials
 from securepip.transport.decoding import ACCEPTED
 from securepip.transport.options import TransportOptions

@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from securepip.errors import FormatError, redact
+from securepip.errors import FormatError
+from securepip.redaction import redact
 
 SCHEMES = ("https", "http", "file")
 

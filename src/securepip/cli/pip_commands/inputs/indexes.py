@@ -119,7 +119,7 @@ class Indexes:
 
     def say_where(self) -> None:
         """Where is looked, as pip says it, if it is not where is always looked; and where not."""
-        from securepip.errors import redact
+        from securepip.transport import redact
 
         for option, value in self.places.named_by_environment:
             shown = " ".join(map(redact, value.split()))

@@ -1,0 +1,122 @@
+"""What pip fetches is asked of the gateway: pip's session sends it through this adapter."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from securepip.plugin.shim.gateway import Gateway
+from securepip.plugin.shim.inside import MAX_REASON, is_called_by, refusal
+from securepip.redaction import redact
+
+_ANSWERS = {200, 206, 304}
+_KEPT = "X-Securepip-Kept"
+
+
+def make_adapter(base: Any, gateway: Gateway) -> Any:
+    """A class of adapters, on ``HTTPAdapter`` of the ``requests`` that pip has."""
+
+    class GatewayAdapter(base):  # type: ignore[misc] # it is known where pip is
+        """Sends what pip asks of any server to the gateway."""
+
+        def __init__(self, session: Any) -> None:
+            super().__init__(max_retries=0)
+            self._session = session
+
+        def send(self, request: Any, stream: bool = False, **options: Any) -> Any:
+            """As pip's own; who is asked, and how, is for the gateway to know."""
+            if request.method not in ("GET", "HEAD"):
+                raise refusal(
+                    f"pip wants to send something ({request.method}) to {redact(request.url)}, "
+                    "whose answer could not be verified.",
+                    "Look for packages on the web pages of your index.",
+                )
+            inner = request.copy()
+            inner.url = (
+                gateway.url(self._session)
+                + "by-url?"
+                + urlencode(_query(request, self._session, gateway))
+            )
+            for header in ("Authorization", "Cookie", "Proxy-Authorization"):
+                inner.headers.pop(header, None)
+            # The gateway has other words for a pip that has no plugin.
+            inner.headers["User-Agent"] = "securepip-plugin"
+            try:
+                # A large file is sent when all of it has been verified. How long a server may be
+                # silent is for the gateway to judge: it was told pip's limit.
+                response = super().send(inner, stream=stream, timeout=(10, None), proxies={})
+            except OSError as error:
+                raise refusal(
+                    f"securepip's gateway does not answer: {error}", "Run pip again."
+                ) from None
+            if not gateway.is_running():
+                # Another user's program may have taken the port, and would be believed.
+                response.close()
+                raise refusal("securepip's gateway has ended.", "Run pip again.")
+            is_page = "vnd.pypi.simple" in request.headers.get("Accept", "")
+            if response.status_code not in _ANSWERS and not (
+                response.status_code == 404 and is_page
+            ):
+                # pip takes a failed page for an empty one and goes on with another index.
+                raise refusal(_reason(response), "")
+            if response.status_code == 404 and not is_called_by("pip._internal.self_outdated"):
+                # pip says that there is no matching distribution, and not why.
+                gateway.tell(_reason(response, keep=True))
+            response.url, response.request = request.url, request
+            # pip says "Using cached", where it would keep a cache itself.
+            own = self._session.securepip_adapter(request.url)
+            response.from_cache = _KEPT in response.headers and hasattr(own, "cache")
+            return response
+
+    return GatewayAdapter
+
+
+def _reason(response: Any, *, keep: bool = False) -> str:
+    """Why the gateway refuses, in its words (problem details, RFC 9457).
+
+    With ``keep``, pip can still read the response.
+    """
+    if keep:
+        body = response.content
+    else:
+        body = response.raw.read(MAX_REASON, decode_content=False)
+        response.close()
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"securepip's gateway answers {response.status_code} {response.reason}"
+
+
+def _query(request: Any, session: Any, gateway: Gateway) -> list[tuple[str, str]]:
+    """What the gateway is asked: the address, and what is known of what is there."""
+    url = _with_credentials(request)
+    if gateway.reads_text:
+        return [("url", url), ("text", "1")]
+    digests = gateway.digests(request.url)
+    if digests is not None and not digests:
+        raise refusal(
+            f"{redact(request.url)} was named directly, without a hash: nothing says what must be "
+            "there.",
+            "Add its hash: #sha256=… at the end of the address, or --hash=sha256:… in a "
+            "requirements file. Or name the project instead of the address.",
+        )
+    return [
+        ("url", url),
+        *(("hash", each) for each in sorted(digests or ())),
+        # They say who may answer: a project is not taken from a repository that was not asked.
+        *(("index", each) for each in session.auth.index_urls or ()),
+    ]
+
+
+def _with_credentials(request: Any) -> str:
+    """The address with user name and password, where pip found them."""
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    parts = urlsplit(request.url)
+    if kind == "Basic":
+        user, colon, word = base64.b64decode(encoded).decode("latin-1").partition(":")
+        # pip has decoded them: a slash or an @ in a password would end it.
+        login = f"{quote(user, safe='')}{colon}{quote(word, safe='')}"
+        parts = parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}")
+    return str(urlunsplit(parts))

@@ -1,0 +1,208 @@
+"""The gateway that this pip asks: its parent's, or one of its own, which ends with it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from securepip.plugin.shim.inside import MAX_REASON, refusal
+from securepip.redaction import redact
+
+GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
+"""The variable that names a file, which says where the gateway is."""
+_START_SECONDS = 60.0
+
+
+class Gateway:
+    """The gateway that this process asks: its parent's, or one of its own from the first use on."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._direct: dict[tuple[str, ...], set[str]] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._url: str | None = None
+        self.port: int | None = None
+        self.not_obeyed: dict[str, tuple[str, str]] = {}
+        """What the environment's own file says of indexes: values and files, by option."""
+        self._told: set[str] = set()
+
+    def tell(self, text: str) -> None:
+        """Say something to who runs pip, once."""
+        if text not in self._told:
+            self._told.add(text)
+            logging.getLogger("pip._internal.securepip").warning("%s", text)
+
+    def url(self, session: Any) -> str:
+        """Its address, ending in a slash; started for a session of pip's if there is none yet."""
+        for option, (value, file) in self.not_obeyed.items():
+            self.tell(
+                f"Not obeying {option} = {' '.join(map(redact, value.split()))}, which the "
+                f"environment's own {file} says: name it on the command line (--{option}) if you "
+                "want it."
+            )
+        with self._lock:
+            if self._url is None:
+                self._url = self._inherited() or self._start(session)
+            return self._url
+
+    def name_direct(self, url: str, digests: set[str]) -> None:
+        """Remember the digests that were given for a direct URL; perhaps none."""
+        self._direct.setdefault(_key(url), set()).update(digests)
+
+    def digests(self, url: str) -> set[str] | None:
+        """The digests that were given for an address; None when nobody named it directly."""
+        return self._direct.get(_key(url))
+
+    @contextmanager
+    def reading_text(self) -> Iterator[None]:
+        """What is fetched in the ``with`` is a requirements file, not a distribution."""
+        self._local.text = True
+        try:
+            yield
+        finally:
+            self._local.text = False
+
+    def is_running(self) -> bool:
+        """Whether it still runs: then nobody else can have answered at its port."""
+        if self._process is not None:
+            return self._process.poll() is None
+        if os.name != "posix":
+            return True
+        try:
+            os.kill(self._pid, 0)
+        except OSError:
+            return False
+        return True
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether that is so now."""
+        return bool(getattr(self._local, "text", False))
+
+    def _inherited(self) -> str | None:
+        """The gateway of the pip that started this one, if it still answers."""
+        path = os.environ.get(GATEWAY)
+        if not path:
+            return None
+        try:
+            with Path(path).open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                said = json.loads(stream.read(4096))
+            url, self._pid = str(said["url"]), int(said["pid"])
+            mine = os.name != "posix" or (
+                status.st_uid == os.geteuid() and not status.st_mode & 0o077
+            )
+            parts = urlsplit(url)
+            # A file that others could have written would name a gateway of theirs.
+            if not mine or parts.hostname != "127.0.0.1":
+                return None
+            self.port = parts.port
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return url
+
+    def _start(self, session: Any) -> str:
+        """Start one, which ends with this process: when the pipe to it is closed."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - the gateway writes to it till the end
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                # A Ctrl-C is for pip, which may still want to put something back.
+                start_new_session=True,
+            )
+            said = json.loads(_first_answer(self._process, json.dumps(_settings(session))))
+            url, path = str(said["url"]), str(said["file"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            errors.seek(0)
+            reason = errors.read(MAX_REASON).decode("utf-8", "replace").strip() or str(error)
+            raise refusal(f"securepip's gateway did not start: {reason}", "") from None
+        self.port = urlsplit(url).port
+        # For the pip processes that fetch what a build requires.
+        os.environ[GATEWAY] = path
+        return url
+
+
+def _key(url: str) -> tuple[str, ...]:
+    """An address in the one form by which two are compared."""
+    parts = urlsplit(url)
+    return (parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower(), unquote(parts.path),
+            unquote(parts.query))  # fmt: skip
+
+
+def _settings(session: Any) -> dict[str, Any]:
+    """What the gateway must know of pip's options of the network, wherever pip read them."""
+    from pip._internal.models.index import PyPI
+
+    auth = session.auth
+    # pip 23.0 has no such option. Without a terminal nobody can be asked, as in pip.
+    keyring = getattr(auth, "_keyring_provider", "auto")
+    settings = {
+        # What stands for no index at all: the one that pip asks unless it is told another.
+        "default_index": PyPI.simple_url,
+        "indexes": auth.index_urls or [],
+        "cert": session.verify if isinstance(session.verify, str) else None,
+        "client_cert": session.cert,
+        "proxy": session.proxies.get("https"),
+        "proxy_env": session.trust_env,
+        "trusted_hosts": [
+            f"{host}:{port}" if port else host for host, port in session.pip_trusted_origins
+        ],
+        "keyring": "disabled" if keyring == "auto" and not auth.prompting else keyring,
+        "cache": bool(session.securepip_cache),
+    }
+    settings["own_places"] = bool(getattr(_options(), "find_links", None))
+    limits = _options() or session
+    for name in ("timeout", "retries"):
+        value = getattr(limits, name, None)
+        if value is not None:
+            settings[name] = value
+    return settings
+
+
+def _options() -> Any:
+    """The options of the command that pip runs; None when no command runs.
+
+    Not the session's: that of pip's look for a newer pip, which comes first, is in a hurry.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        options = frame.f_locals.get("options")
+        if hasattr(options, "timeout") and hasattr(options, "retries"):
+            return options
+        frame = frame.f_back
+    return None
+
+
+def _first_answer(process: subprocess.Popen[bytes], question: str) -> bytes:
+    """The line that a gateway says when it is ready; b"" when it ends or takes too long."""
+    if process.stdin is None or process.stdout is None:
+        raise TypeError("the gateway has no pipes")
+    timer = threading.Timer(_START_SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        # The pipe stays open: when it is closed, with this process, the gateway ends.
+        process.stdin.write(question.encode() + b"\n")
+        process.stdin.flush()
+        return process.stdout.readline(4096)
+    finally:
+        timer.cancel()

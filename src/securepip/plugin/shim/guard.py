@@ -1,0 +1,71 @@
+"""The hook below all else: it refuses what pip does by a way that the plugin does not know."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from securepip.plugin.shim.gateway import Gateway
+from securepip.plugin.shim.inside import KNOWN, is_called_by, refusal
+
+_VCS = {"git", "hg", "svn", "bzr"}
+# What fetches; `pip freeze` runs others.
+_VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
+
+
+def guard(gateway: Gateway) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook: what pip does by a way that the plugin does not know does not happen.
+
+    Only what pip itself does: a program that imports pip may connect where it likes.
+    """
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            address = arguments[1]
+            known = not isinstance(address, tuple) or address[:2] == ("127.0.0.1", gateway.port)
+            if not known and _in_pip():
+                raise refusal(
+                    f"pip was about to connect to {address[0]}:{address[1]} by a way that "
+                    "securepip's plugin does not know.",
+                    KNOWN,
+                )
+        elif event == "subprocess.Popen":
+            words = arguments[1] if isinstance(arguments[1], (list, tuple)) else []
+            if _is_other_pip(words) and _in_pip() and not _has_plugin(words[0]):
+                raise refusal(
+                    f"the plugin is not enabled for {words[0]}, whose pip was to go on from here: "
+                    "nothing would be verified there.",
+                    f"Enable it there: securepip plugin enable --python {words[0]}",
+                )
+            first = Path(os.fsdecode(words[0])).name if words else ""
+            if first.partition(".")[0] in _VCS and _VCS_FETCHES.intersection(words) and _in_pip():
+                raise refusal(
+                    f"pip was about to run {first}, and no signature covers what it would fetch.",
+                    "Install a release, or fetch it yourself and install it from your folder.",
+                )
+
+    return hook
+
+
+def _is_other_pip(words: Sequence[Any]) -> bool:
+    """Whether a command is pip, run by another interpreter: ``--python``, or to build something."""
+    # pip in an archive names, instead of its runner, its folder there.
+    is_pip = len(words) > 1 and Path(os.fsdecode(words[1])).name in ("__pip-runner__.py", "pip")
+    return is_pip and words[0] != sys.executable
+
+
+def _has_plugin(python: str) -> bool:
+    """Whether an interpreter, when it starts, starts the plugin."""
+    program = "import sys; sys.exit('SecurepipPlugin' not in str(sys.meta_path))"
+    try:
+        return subprocess.run([python, "-c", program], check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _in_pip() -> bool:
+    return is_called_by("pip._internal", "pip._vendor")
