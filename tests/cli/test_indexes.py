@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from securepip.formats.pip_configuration import default_index
 from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
 from tests.support.repositories import make_repository
@@ -39,6 +41,41 @@ def test_an_index_that_this_command_names_must_stand_for_a_trusted_repository(
     assert "stands for no repository that this machine trusts" in done.err
     assert not client.freeze()
     assert client.install("app", option, f"{hostile.url}simple/").code == 0
+
+
+@pytest.mark.parametrize("place", ["option", "file", "extra"])
+def test_pips_default_index_stands_for_all_that_is_trusted_and_is_never_asked(
+    client: Machine, tmp_path: Path, place: str
+) -> None:
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"--index-url {default_index()}\napp\n")
+    words = {
+        "option": ("app", "-i", default_index().rstrip("/") + "/"),
+        "file": ("-r", wanted),
+        "extra": ("app", "--extra-index-url", default_index()),
+    }
+    # Whatever is not on this machine goes to a port where nobody is: it fails when it is asked.
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        nobody.close()
+        done = client.install(*words[place], "--dry-run", https_proxy=proxy, no_proxy="127.0.0.1")
+    assert done.code == 0, done.err
+    assert "app-2.0" in done.out
+    assert f"Not asking {default_index()}" in done.out
+
+
+def test_pips_default_index_is_judged_as_any_other_where_a_repository_stands_for_it(
+    client: Machine, tmp_path: Path
+) -> None:
+    other = make_repository(tmp_path / "other", make_wheel(tmp_path / "own", "own", "1.0"))
+    words = ("--root", other.root, "--index-url", default_index())
+    assert client.run("trust", "add", "other", other.folder, *words).code == 0
+    done = client.install("own", "-i", default_index(), "--dry-run")
+    assert done.code == 0, done.err
+    assert "Not asking" not in done.out
+    limited = client.install("app", "-i", default_index(), "--dry-run")
+    assert limited.code == 1
+    assert "No matching distribution found for app" in limited.err
 
 
 def test_an_index_in_pips_configuration_chooses_the_repository_that_it_stands_for(

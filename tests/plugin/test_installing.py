@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from securepip.formats.digests import sha256_of
+from securepip.formats.pip_configuration import default_index
 from tests.attacks.test_forged_build_requirements import _BACKEND
 from tests.plugin.conftest import assert_refused, run_pip
 from tests.support.hostile import HostileServer, flip_byte
@@ -74,8 +75,13 @@ def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
     assert believing.version_of("built") == "1.0"
 
 
-def test_pips_own_index_stands_for_all_that_is_trusted(believer: Machine) -> None:
-    done = run_pip(believer, "install", "app")
+@pytest.mark.parametrize("named", [True, False])
+def test_pips_own_index_stands_for_all_that_is_trusted(
+    believer: Machine, tmp_path: Path, named: bool
+) -> None:
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"--index-url {default_index()}\napp\n")
+    done = run_pip(believer, "install", *(("-r", wanted) if named else ("app",)))
     assert done.code == 0, done.err
     assert believer.version_of("app") == "2.0"
 

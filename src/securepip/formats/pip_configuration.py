@@ -8,8 +8,10 @@ in each file the section ``[global]``, then that of the command.
 
 from __future__ import annotations
 
+import importlib.util
 import locale
 import os
+import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +91,32 @@ def places_of_prefix(
     sections = _read(own)
     said = [pair for name in ("global", *commands) for pair in sections.get(name, {}).items()]
     return [(name, value) for name, value in said if name in PLACES and value]
+
+
+def default_index() -> str:
+    """The index that pip asks when it is told none: the pip beside securepip says which.
+
+    pip is not imported for it, since that would start the plugin where it is enabled: the one
+    module of pip that knows the address needs nothing else of pip, and is run by itself.
+
+    Raises:
+        SecurepipError: There is no pip, or it says it elsewhere.
+    """
+    spec = importlib.util.find_spec("pip")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise SecurepipError(
+            "pip is not installed beside securepip, so its default index is not known",
+            remedy="Name the index, or install pip here.",
+        )
+    path = Path(folders[0], "_internal", "models", "index.py")
+    try:
+        return str(runpy.run_path(str(path))["PyPI"].simple_url)
+    except (OSError, ImportError, SyntaxError, KeyError, AttributeError) as error:
+        raise SecurepipError(
+            f"pip does not say which index is its default: {path}: {error!r}",
+            remedy="Name the index.",
+        ) from None
 
 
 def configuration_of(prefix: str) -> Path:

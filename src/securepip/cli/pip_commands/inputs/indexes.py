@@ -2,7 +2,9 @@
 
 Rule: an index URL that a command names is one of three things. It stands for a trusted repository;
 or it is a folder of this machine, which is the user's own as a ``--find-links`` folder is; or it is
-refused. None of them is left out in silence. What an environment says of itself decides nothing
+refused. None of them is left out in silence. pip's default index, where no repository stands for
+it, is what pip asks anyway: naming it asks all that is trusted, as naming none does. The plugin,
+which cannot tell the two apart, does the same. What an environment says of itself decides nothing
 here.
 """
 
@@ -90,7 +92,14 @@ class Indexes:
         if self.none:
             return trust
         first, *extra = self.places.configured
-        found = [_vouched_for(trust, url) for url in self.named if url not in self.own]
+        for_all = [url for url in self.named if _stands_for_all(trust, url)]
+        for url in for_all:
+            console.say(
+                f"Not asking {redact(url)}, pip's default index, for which nobody signs, but the "
+                "repositories that this machine trusts (see `securepip trust list`)."
+            )
+        others = [url for url in self.named if url not in (*self.own, *for_all)]
+        found = [_vouched_for(trust, url) for url in others]
         found += [each for url in extra if (each := trust.for_index(url)) is not None]
         trust = trust.including(each.name for each in found)
         limited = bool(self.said.index_url or self.places.index_url)
@@ -107,7 +116,7 @@ class Indexes:
                 )
         # Extra indexes alone are added to what is asked anyway: all that is trusted, as mapped.
         names = list(dict.fromkeys(each.name for each in found))
-        return trust.limited_to(names) if limited else trust
+        return trust.limited_to(names) if limited and not for_all else trust
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -152,6 +161,14 @@ def _read_trust() -> Trust:
     from securepip.trust import TrustStore
 
     return TrustStore.of_user().read()
+
+
+def _stands_for_all(trust: Trust, url: str) -> bool:
+    """Whether it is the index that pip asks when it is told none, and no repository's own."""
+    from securepip.formats.pip_configuration import default_index
+    from securepip.trust import same_index
+
+    return not _is_local(url) and trust.for_index(url) is None and same_index(url, default_index())
 
 
 def _vouched_for(trust: Trust, url: str) -> TrustedRepository:

@@ -29,8 +29,8 @@ def _flag(
 
 
 _UNTRUSTED_INDEX = (
-    "refused where it stands for no trusted repository and is no folder of your own; in pip's "
-    "configuration left out"
+    "refused where it stands for no trusted repository, is no folder of your own and not pip's "
+    "default index, which stands for all that is trusted; in pip's configuration left out"
 )
 _REQUIREMENT = Option(
     ("-r", "--requirement"), "requirements", "install what the requirements file names",

@@ -1,16 +1,11 @@
 """Where pip on this machine looks for distributions, and how it connects.
 
-Rule: no address is known here. Where pip's configuration names no index, the help of
-``pip install`` says which one is the default.
+Rule: no address is known here. Where pip's configuration names no index, pip says which one is its
+default.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +13,6 @@ from pathlib import Path
 from securepip.errors import SecurepipError
 from securepip.formats import pip_configuration
 from securepip.transport import TransportOptions
-
-_DEFAULT = re.compile(r"\(default:?\s+(\S+?)\)")
-_SECONDS = 60
 
 ANSWER_SECONDS = 600.0
 """A page, or a distribution whose requirements nobody tells otherwise, comes in this time."""
@@ -79,53 +71,8 @@ def _indexes(settings: Mapping[str, str]) -> Iterator[str]:
             return
     except ValueError as error:
         raise SecurepipError(f"pip's setting no-index: {error}") from None
-    yield settings.get("index-url") or settings.get("pypi-url") or _default_index()
+    yield settings.get("index-url") or settings.get("pypi-url") or pip_configuration.default_index()
     yield from settings.get("extra-index-url", "").split()
-
-
-def _default_index() -> str:
-    usage = " ".join(_help_of_install().split())
-    _, _, after = usage.partition("--index-url ")
-    found = _DEFAULT.search(after.partition(" --")[0])
-    if found is None:
-        raise SecurepipError(
-            "pip does not say which index is its default",
-            remedy="Name the index with --upstream URL.",
-        )
-    return found.group(1)
-
-
-def _help_of_install() -> str:
-    """What ``pip install --help`` prints."""
-    spec = importlib.util.find_spec("pip")
-    folders = spec.submodule_search_locations if spec else None
-    if not folders:
-        raise SecurepipError(
-            "pip is not installed beside securepip, so its default index is not known",
-            remedy="Name the index with --upstream URL, or install pip here.",
-        )
-    # pip's folder and not `-m pip`, which would run a file `pip.py` of the current folder.
-    command = [sys.executable, folders[0], "--disable-pip-version-check", "install", "--help"]
-    environment = {**os.environ, "COLUMNS": "1000", "PYTHONIOENCODING": "utf-8"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SecurepipError(f"pip could not be asked for its default index: {error}") from None
-    if done.returncode:
-        raise SecurepipError(
-            f"pip could not be asked for its default index: {done.stderr.strip()[-500:]}",
-            remedy="Mend pip's configuration: `pip config debug` shows its files.",
-        )
-    return done.stdout
 
 
 def _number(settings: Mapping[str, str], keys: tuple[str, ...], default: float) -> float:
