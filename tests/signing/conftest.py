@@ -6,8 +6,17 @@ import os
 
 import pytest
 
+from tests.signing.ceremonies import Ceremony
+from tests.support.machine import Machine
+
 
 @pytest.fixture(autouse=True)
 def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
     """No flush of all disks: it can take seconds, and matters only when the power fails."""
     monkeypatch.setattr(os, "sync", lambda: None)
+
+
+@pytest.fixture
+def ceremony(machine: Machine) -> Ceremony:
+    """A server, and three key holders."""
+    return Ceremony(machine)

@@ -6,11 +6,9 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
@@ -21,76 +19,14 @@ from securepip.formats.roles import name_role
 from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.keys.ring import generate
 from securepip.signing.offline.proposal import OFFLINE_ROLES
-from securepip.signing.offline.rotate import keyids_of
 from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.repository import Repository
+from tests.signing.ceremonies import Ceremony, edit_new
 from tests.signing.clients import fetch_everything
-from tests.support.machine import Finished, Machine
+from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
-from tests.support.repositories import make_repository, serve
+from tests.support.repositories import serve
 from tests.support.wheels import make_wheel
-
-
-class Ceremony:
-    """A server, and the key holders Ann, Ben and Cem, who have a root key and another each."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.folder = machine.folder
-        self.made = make_repository(
-            self.folder / "repository",
-            make_wheel(self.folder, "app", "1.0"),
-            expected_files=1,
-        )
-        self.made.repository.ledger.close()
-        for holder, pattern in (
-            ("ann", "root-1.*"),
-            ("ben", "root-2.*"),
-            ("cem", "root-3.*"),
-            ("ann", "targets.*"),
-            ("ben", "bins.*"),
-            ("cem", "claimed.*"),
-        ):
-            (self.folder / holder).mkdir(exist_ok=True, mode=0o700)
-            (path,) = self.made.offline_keys.glob(pattern)
-            path.rename(self.folder / holder / path.name)
-        self.made.offline_keys.rmdir()
-
-    def prepare(self, *options: str | Path) -> Finished:
-        return self.machine.run(
-            "repo", "ceremony", "prepare", self.made.folder, self.folder / "bundle", *options
-        )
-
-    def sign(
-        self, holder: str, bundle: str = "bundle", *, root_sha256: str | None = None
-    ) -> Finished:
-        """Let a holder sign, who has the repository's fingerprint since it was made."""
-        return self.machine.run(
-            *("repo", "ceremony", "sign", self.folder / bundle, "--yes"),
-            *("--keys", self.folder / holder),
-            *("--root-sha256", root_sha256 or self.made.root_sha256),
-        )
-
-    def collect(self, *bundles: str) -> Finished:
-        paths = [self.folder / bundle for bundle in bundles or ("bundle",)]
-        return self.machine.run("repo", "ceremony", "collect", self.made.folder, *paths)
-
-    def public_key(self, holder: str) -> Path:
-        """A new key of a holder, made on his own machine, and its public half."""
-        public = self.folder / f"{holder}.public.json"
-        keys = ("--keys", self.folder / holder, "--public", public)
-        done = self.machine.run("sign", "keygen", *keys)
-        assert done.code == 0, done.err
-        return public
-
-    def keyids(self, role: str) -> set[str]:
-        with Repository.open(self.made.folder) as repository:
-            return set(keyids_of(repository.roles(), role))
-
-
-@pytest.fixture
-def ceremony(machine: Machine) -> Ceremony:
-    return Ceremony(machine)
 
 
 def test_key_holders_sign_one_after_the_other_and_no_key_is_on_the_server(
@@ -398,13 +334,6 @@ def test_a_server_that_was_taken_over_cannot_have_a_claim_signed_away(
     assert "version 2 of claimed was signed on this machine before" in done.err
     # Signing the same once more is nothing new.
     assert "is signed already" in ceremony.sign("cem").err
-
-
-def edit_new(ceremony: Ceremony, name: str, edit: Callable[[Any], object]) -> None:
-    path = ceremony.folder / "bundle" / "new" / name
-    metadata = Metadata.from_bytes(path.read_bytes())
-    edit(metadata.signed)
-    metadata.to_file(str(path))
 
 
 def test_no_name_in_a_bundle_can_speak_for_the_machine_that_shows_it(ceremony: Ceremony) -> None:

@@ -6,6 +6,7 @@ was current when an offline key was last used here. So
 
 * no key signs for two repositories: what it signs for one could be shown as signed for the other;
 * no version of a role is signed twice with different contents, nor after a later one;
+* what is proposed is compared with what was signed here last, whatever the proposal calls current;
 * nothing is signed on top of a state that is older than the one that was seen here.
 
 A server that was taken over could otherwise show a state from before a claim as the current one,
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,7 +43,8 @@ class Remembered:
     """What is remembered of one repository.
 
     Attributes:
-        signed: What was signed here at ceremonies.
+        signed: What was signed here at ceremonies: the last of each role by its name, and each
+            version by its number too (``2.claimed``).
         seen: What offline keys had signed and was current when one was last used here.
         keys: The ids of the keys that have signed for it here.
         root: The last root that was signed here, as JSON; None for none.
@@ -53,9 +55,26 @@ class Remembered:
     keys: tuple[str, ...] = ()
     root: str | None = None
 
+    def last(self, role: str) -> tuple[int, Sha256 | None]:
+        """The highest version of ``role`` that was signed or seen here, and its digest; or 0."""
+        found = (versions[role] for versions in (self.signed, self.seen) if role in versions)
+        return max(found, key=lambda each: each[0], default=(0, None))
+
     def newest(self, role: str) -> int:
         """The highest version of ``role`` that was signed or seen here; 0 for none."""
-        return max(versions.get(role, (0,))[0] for versions in (self.signed, self.seen))
+        return self.last(role)[0]
+
+    def known(self, role: str, version: int) -> frozenset[Sha256]:
+        """The digests of what was signed or seen here as this version of ``role``."""
+        found = (self.signed.get(role), self.signed.get(f"{version}.{role}"), self.seen.get(role))
+        return frozenset(each[1] for each in found if each is not None and each[0] == version)
+
+    def with_signed(self, role: str, version: int, digest: Sha256) -> Remembered:
+        """The same, and this too: as the last of its role if it is, and by its number."""
+        signed = {**self.signed, f"{version}.{role}": (version, digest)}
+        if version >= self.signed.get(role, (0,))[0]:
+            signed[role] = version, digest
+        return replace(self, signed=signed)
 
 
 def recall(root_sha256: Sha256) -> Remembered | None:

@@ -72,6 +72,19 @@ def add_current(folder: Path, metadata: Path, roles: Roles, proposal: Proposal) 
     add_roots(folder, metadata, range(1, roles.root.signed.version + 1))
 
 
+def add_versions(folder: Path, metadata: Path, names: Iterable[str]) -> None:
+    """Put all versions of these roles, from the folder ``metadata``, beside what is current.
+
+    Raises:
+        OSError: A folder cannot be read or written.
+    """
+    for name in names:
+        for path in metadata.glob(f"*.{name}.json"):
+            match = _NAME.fullmatch(path.name)
+            if match and match[2] == name and not (folder / _CURRENT / path.name).exists():
+                shutil.copyfile(path, folder / _CURRENT / path.name)
+
+
 def add_roots(folder: Path, metadata: Path, versions: Iterable[int]) -> None:
     """Put roots of these versions, from the folder ``metadata``, beside what is current.
 
@@ -135,6 +148,21 @@ def read_root(folder: Path, version: int) -> Metadata[Root]:
     """
     try:
         return _parse(folder / _CURRENT / f"{version}.root.json", Root, version)
+    except (OSError, ValueError, RepositoryError) as error:
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+
+
+def read_role(folder: Path, name: str, version: int) -> Metadata[Targets] | None:
+    """A role of that version beside what is current, not verified; None where it is not there.
+
+    Raises:
+        RepositoryStateError: It is there and is not what its name says.
+    """
+    path = folder / _CURRENT / f"{version}.{name}.json"
+    if not path.exists():
+        return None
+    try:
+        return _parse(path, Targets, version)
     except (OSError, ValueError, RepositoryError) as error:
         raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 

@@ -44,6 +44,7 @@ from securepip.signing.offline.audit import TargetChange, compare, read_state
 from securepip.signing.offline.bundle import (
     add_current,
     add_roots,
+    add_versions,
     read_bundle,
     write_bundle,
 )
@@ -346,6 +347,8 @@ def _prepare(
     add_current(temporary, good / METADATA_DIR, copy, proposal)
     since = range(copy.root.signed.version + 1, base.root.signed.version + 1)
     add_roots(temporary, repository.folder / METADATA_DIR, since)
+    # The machines of the key holders compare with what they have signed since the copy was made.
+    add_versions(temporary, repository.folder / METADATA_DIR, proposal.roles)
     write_bundle(temporary, proposal)
     temporary.rename(bundle)
 

@@ -14,12 +14,12 @@ from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Targets
 
 from securepip.errors import SecurepipError
-from securepip.formats.layout import CLAIMED_ROLE
+from securepip.formats.layout import CLAIMED_ROLE, shard_names
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.claims.transactions.archive import MAX_ROLE_BYTES, open_archive
 from securepip.signing.claims.transactions.statement import parse_statement
 from securepip.signing.offline.proposal import Proposal
-from securepip.signing.repository.claim_tree import Claim, claims_in
+from securepip.signing.repository.claim_tree import Claim, claims_in, shards_in
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
@@ -47,10 +47,22 @@ def unproven(bundle: Path, proposal: Proposal, roles: Roles) -> Iterator[str]:
         proposal: What is in it to be signed.
         roles: What is current, verified.
     """
-    listed = roles.snapshot.signed.meta
     shards = [name for name in proposal.roles if name.partition(".")[0] == CLAIMED_ROLE]
-    before = _claims((name, roles.role(name)) for name in shards if f"{name}.json" in listed)
+    there = [name for name in shards if f"{name}.json" in roles.snapshot.signed.meta]
+    before = _claims((name, roles.role(name)) for name in there)
     after = _claims((name, proposal.roles[name]) for name in shards)
+    # A shard may stay as it is and lose its delegation, or get somebody else's keys, or have one
+    # of its projects claimed before it is reached: claims in it would be gone, or his.
+    for name in there:
+        for gone in sorted({*shards_in(roles.role(name))} - {*shards_in(proposal.roles[name])}):
+            yield f"no project of {gone} would sign for itself any more: nobody can ask for that"
+    for name in shards:
+        yield from _strange_keys(name, proposal, roles)
+    for project, coming in after.items():
+        beside = shards_in(proposal.roles[coming.delegator])
+        shard = next((each for each in shard_names(CLAIMED_ROLE, project) if each in beside), None)
+        if project not in before and shard:
+            yield f"{project} would be claimed beside {shard}, where it may be claimed already"
     for project, was in before.items():
         claim = after.get(project)
         if claim is None:
@@ -59,6 +71,16 @@ def unproven(bundle: Path, proposal: Proposal, roles: Roles) -> Iterator[str]:
             yield (
                 f"{project} would get other keys, and its present maintainers have not signed that"
             )
+
+
+def _strange_keys(name: str, proposal: Proposal, roles: Roles) -> Iterator[str]:
+    """The shards that would not be delegated to the keys of ``claimed``."""
+    top = proposal.delegator(CLAIMED_ROLE, roles).get_delegated_role(CLAIMED_ROLE)
+    role = proposal.roles[name]
+    for shard in shards_in(role):
+        delegated = role.signed.get_delegated_role(shard)
+        if (set(delegated.keyids), delegated.threshold) != (set(top.keyids), top.threshold):
+            yield f"{shard} would be signed by other keys than those of {CLAIMED_ROLE}"
 
 
 def _claims(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ from securepip.formats.roles import check_name
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import ring as keys
-from securepip.signing.keys.memory import Remembered, Versions, owner, recall, remembering
+from securepip.signing.keys.memory import Remembered, owner, recall, remembering
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.offline.apply import apply
 from securepip.signing.offline.bundle import (
     add_current,
     read_bundle,
     read_current,
+    read_role,
     read_root,
     write_bundle,
 )
 from securepip.signing.offline.ceremony.evidence import add_statements, unproven
+from securepip.signing.offline.ceremony.frame import misshapen
 from securepip.signing.offline.proposal import OFFLINE_ROLES, Duty, Proposal, Replacement, propose
 from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
 from securepip.signing.publish.accounted import accounted
@@ -154,6 +157,7 @@ class Signing:
             if metadata.signed.version <= (listed.version if listed else 0):
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
         self._check_names()
+        self._compare_with_what_was_signed_here()
         self.duties()  # before anything is shown of a role that nobody delegates to
 
     def _last_root(self) -> Metadata[Root]:
@@ -172,6 +176,35 @@ class Signing:
                     remedy="Do not sign. Tell the operator and the other key holders.",
                 )
         return last
+
+    def _compare_with_what_was_signed_here(self) -> None:
+        """Let the last version of a role that was signed or seen here be the one to compare with.
+
+        The bundle may call an older one current, and propose one of a number that is new here:
+        then the two would not differ, and what was signed in between would be undone. That is so
+        without an attack where a copy is recovered from; the file in between is in the bundle then.
+
+        Raises:
+            RepositoryStateError: It is not.
+        """
+        listed = self.roles.snapshot.signed.meta
+        for name, proposed in self.proposal.roles.items():
+            version, digest = self._known.last(name)
+            current = listed[f"{name}.json"].version if f"{name}.json" in listed else 0
+            if not current < version < proposed.signed.version:
+                continue
+            between = read_role(self._bundle, name, version)
+            if between is None or sha256_of(between.signed_bytes) != digest:
+                raise RepositoryStateError(
+                    f"version {version} of {name} was signed on this machine, or current on it, "
+                    f"and {self._bundle} calls version {current} the current one",
+                    meaning="The server shows an older state, perhaps to undo a claim or a change "
+                    "of keys. Or what was signed here was never collected.",
+                    remedy="Do not sign before the operator has told you why. If it was never "
+                    f"collected, put {version}.{name}.json, from the folder `new` of that bundle, "
+                    f"into {self._bundle / 'current'}: this one is compared with it then.",
+                )
+            self.roles.adopt(name, between)
 
     def _check_names(self) -> None:
         """See to it that roles and keys are called what they are: all words go by these names."""
@@ -194,8 +227,13 @@ class Signing:
             ) from None
 
     def unproven(self) -> list[str]:
-        """What would happen to claimed projects without their maintainers' signatures, in words."""
-        return list(unproven(self._bundle, self.proposal, self.roles))
+        """What nobody can ask for, or has not signed, in words: not to be signed without a reason.
+
+        What would happen to claimed projects without their maintainers' signatures, and what
+        would become of the frame.
+        """
+        projects = unproven(self._bundle, self.proposal, self.roles)
+        return [*projects, *misshapen(self.proposal, self.roles)]
 
     def duties(self) -> list[Duty]:
         """What has to be signed, and by whom."""
@@ -218,12 +256,8 @@ class Signing:
         keyids = tuple(dict.fromkeys(keyid for _, each in at_hand for keyid in each))
         for keyid in keyids:
             self._check_owner(keyid)
-        # Of two roots, which belong together, the last one counts.
-        ours = {duty.role: duty for duty, each in at_hand if each}
-        signed = {role: _version_of(each) for role, each in ours.items()}
-        root = ours["root"].metadata if "root" in ours else None
         if keyids:
-            self._remember(signed, keyids, root)
+            self._remember([duty for duty, each in at_hand if each], keyids)
         done = {duty.filename: duty.sign(ring) for duty in duties}
         try:
             write_bundle(self._bundle, self.proposal)
@@ -231,18 +265,18 @@ class Signing:
             raise RepositoryStateError(f"{self._bundle} cannot be written: {error}") from None
         return {filename: keyids for filename, keyids in done.items() if keyids}
 
-    def _remember(
-        self, signed: Versions, keyids: tuple[str, ...], root: Metadata[Any] | None
-    ) -> None:
+    def _remember(self, duties: Sequence[Duty], keyids: tuple[str, ...]) -> None:
         """Remember what is about to be signed: a run that is killed must not be forgotten."""
         with remembering(self.root_sha256) as update:
-            check_not_signed_before(update.value, signed)
-            update.value = Remembered(
-                {**update.value.signed, **signed},
-                update.value.seen,
-                tuple(dict.fromkeys([*update.value.keys, *keyids])),
-                update.value.root if root is None else root.to_bytes().decode(),
-            )
+            check_not_signed_before(update.value, duties)
+            for duty in duties:
+                version, digest = _version_of(duty)
+                if duty.role == "root" and version > update.value.signed.get("root", (0,))[0]:
+                    root = duty.metadata.to_bytes().decode()
+                    update.value = replace(update.value, root=root)
+                update.value = update.value.with_signed(duty.role, version, digest)
+            known = update.value.keys
+            update.value = replace(update.value, keys=tuple(dict.fromkeys([*known, *keyids])))
 
     def _check_owner(self, keyid: str) -> None:
         """See to it that a key signs for one repository alone.
@@ -262,24 +296,28 @@ class Signing:
             )
 
 
-def check_not_signed_before(known: Remembered, signing: Versions) -> None:
+def check_not_signed_before(known: Remembered, duties: Sequence[Duty]) -> None:
     """See to it that nothing was signed before under these versions, or later ones.
+
+    Each of several roots counts by itself: the first of two is a next root like any other.
 
     Raises:
         RepositoryStateError: Something was.
     """
-    for role, (ours, digest) in signing.items():
-        for versions in (known.signed, known.seen):
-            version, contents = versions.get(role, (0, None))
-            if ours < version or (ours == version and digest != contents):
-                raise RepositoryStateError(
-                    f"version {version} of {role} was signed on this machine before, and this is "
-                    f"version {ours}, with other contents",
-                    meaning="The server shows an older state as the current one. It may have been "
-                    "restored from a backup, or taken over by somebody who wants to undo a claim "
-                    "or a change of keys.",
-                    remedy="Do not sign. Ask the operator; `securepip repo audit` compares states.",
-                )
+    for duty in duties:
+        ours, digest = _version_of(duty)
+        same = known.known(duty.role, ours)
+        newest = known.newest(duty.role)
+        if same - {digest} or (not same and ours < newest):
+            version = ours if same else newest
+            raise RepositoryStateError(
+                f"version {version} of {duty.role} was signed on this machine before, and this is "
+                f"version {ours}, with other contents",
+                meaning="The server shows an older state as the current one. It may have been "
+                "restored from a backup, or taken over by somebody who wants to undo a claim "
+                "or a change of keys.",
+                remedy="Do not sign. Ask the operator; `securepip repo audit` compares states.",
+            )
 
 
 def _version_of(duty: Duty) -> tuple[int, Sha256]:

@@ -82,7 +82,7 @@ def _differences(
 
 
 def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
-    old, new = _roles(before), _roles(after)
+    old, new = delegated_roles(before), delegated_roles(after)
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
             yield f"{name} is delegated to no more"
@@ -97,8 +97,8 @@ def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
         yield from (f"{name}: the key {k} comes" for k in role.keyids if k not in was.keyids)
         if role.threshold != was.threshold:
             yield f"{name}: {role.threshold} signatures instead of {was.threshold}"
-        if _rest(role) != _rest(was):
-            yield f"{name}: {_rest(was)} becomes {_rest(role)}"
+        if rest_of(role) != rest_of(was):
+            yield f"{name}: {rest_of(was)} becomes {rest_of(role)}"
     if list(old) != list(new) and sorted(old) == sorted(new):
         yield f"the order of delegations becomes: {', '.join(new)}"
     keys = {} if before is None else _keys(before)
@@ -109,18 +109,19 @@ def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
 
 
 def _scope(role: Role) -> Iterator[str]:
-    rest = _rest(role)
+    rest = rest_of(role)
     if rest:
         yield f"  for: {rest}"
 
 
-def _rest(role: Role) -> dict[str, Any]:
+def rest_of(role: Role) -> dict[str, Any]:
     """What a delegation says beside keys and threshold."""
     document = role.to_dict()
     return {key: document[key] for key in document if key not in ("keyids", "threshold", "name")}
 
 
-def _roles(delegator: Delegator | None) -> Mapping[str, Role]:
+def delegated_roles(delegator: Delegator | None) -> Mapping[str, Role]:
+    """The roles that one names the keys of, in its order; all bins together as ``bin-n``."""
     if isinstance(delegator, Root):
         return delegator.roles
     if delegator is None or delegator.delegations is None:
