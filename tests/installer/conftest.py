@@ -22,7 +22,7 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.installer import HandOff
-from securepip.installer.target.process import clean_environment, pip_runner
+from securepip.interpreter.process import clean_environment, pip_runner
 from securepip.resolver.plan import PlannedFile
 
 Tree = dict[str, object]

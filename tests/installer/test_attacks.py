@@ -17,7 +17,7 @@ import pytest
 
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.installer import HandOff, InstallOptions, handoff, install
-from securepip.installer.target import process
+from securepip.interpreter import process
 from tests.installer.conftest import hand_off, installed, site_packages, verified
 from tests.support.wheels import make_wheel, metadata_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ import pip as pip_package
 import pytest
 
 from securepip.errors import InstallationError
-from securepip.installer import Pip, install
+from securepip.installer import install
+from securepip.interpreter.process import Pip
 from tests.installer.conftest import hand_off, site_packages
+from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
 
 
@@ -63,6 +66,40 @@ def test_the_pip_of_the_target_never_runs_in_the_place_of_ours(
     )
     install([hand_off(make_wheel(tmp_path / "store", "one", "1"))], python)
     assert (packages / "one-1.dist-info" / "INSTALLER").is_file()
+
+
+def test_one_process_says_what_its_interpreter_is_and_is_the_pip_that_installs(
+    client: Machine,
+) -> None:
+    log = client.folder / "starts"
+    (packages,) = client.environment.glob("lib/python*/site-packages")
+    (packages / "counted.pth").write_text(
+        f"import os; open({str(log)!r}, 'a').write(f'{{os.getpid()}}\\n')"
+    )
+
+    def starts(*words: str) -> int:
+        log.write_text("")
+        done = client.install(*words)
+        assert done.code == 0, done.err
+        return len(set(log.read_text().split()))  # a path file may be read twice
+
+    assert starts("--dry-run", "other") == 1
+    assert starts("other") == 2  # the other one compiles
+    assert starts("other") == 1
+
+
+@pytest.mark.parametrize("wanted", [None, ["not-there"], []])
+def test_pip_is_loaded_when_something_is_wanted_or_when_it_is_told_to(
+    new_environment: Callable[[], Path], wanted: list[str] | None
+) -> None:
+    with Pip(new_environment(), asked=True, wanted=wanted) as pip:
+        facts = pip.facts()
+        assert facts is not None
+        assert "tags" in json.loads(facts)
+        pip.load()
+        code, said, _ = pip.run(["--version"], while_running=lambda: None)
+    assert code == 0
+    assert said.startswith("pip ")
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:

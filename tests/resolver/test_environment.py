@@ -14,7 +14,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from securepip.errors import UsageError
-from securepip.resolver import find_interpreter, probe
+from securepip.interpreter.find import find_interpreter
+from securepip.resolver import probe
 from tests.support.wheels import metadata_text
 
 

@@ -2,14 +2,13 @@
 
 ``sdists`` decides what is built and what is handed over; ``handoff`` has pip install it, and
 ``progress`` watches it; ``wheels`` makes and checks the copies that pip reads. Below them,
-``build`` makes a wheel of one source, and ``target`` runs programs on the target's interpreter.
+``build`` makes a wheel of one source, and ``target`` byte-compiles.
 """
 
 from securepip.installer.build.cache import WheelCache
 from securepip.installer.copies import copy_verified
 from securepip.installer.handoff import InstallOptions, InstallReport, install
 from securepip.installer.sdists import BuildOptions, SdistBuilder
-from securepip.installer.target.process import Pip
 from securepip.installer.target.user_site import check_user_site
 from securepip.installer.wheels import HandOff
 
@@ -18,7 +17,6 @@ __all__ = [
     "HandOff",
     "InstallOptions",
     "InstallReport",
-    "Pip",
     "SdistBuilder",
     "WheelCache",
     "check_user_site",

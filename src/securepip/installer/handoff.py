@@ -17,8 +17,8 @@ from securepip.dirs import full_folders
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
 from securepip.installer.target.compile import Compiler
-from securepip.installer.target.process import Pip
 from securepip.installer.wheels import HandOff, copy_all
+from securepip.interpreter.process import Pip
 
 _PIP = (
     "install",

@@ -27,7 +27,7 @@ from securepip import resolver
 from securepip.dirs import data_dir, replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.gateway.by_url import NOBODY_SIGNS
-from securepip.installer.target.process import clean_environment
+from securepip.interpreter.process import clean_environment
 from securepip.plugin.joined import joined_shim
 from securepip.plugin.shim.gateway import GATEWAY
 from securepip.plugin.shim.seams import SWITCH

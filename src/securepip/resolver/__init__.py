@@ -7,7 +7,6 @@
 from securepip.resolver.environment.target import (
     InstalledDistribution,
     TargetEnvironment,
-    find_interpreter,
     probe,
 )
 from securepip.resolver.options import (
@@ -44,7 +43,6 @@ __all__ = [
     "UnknownProjectError",
     "UserLink",
     "UserRequirement",
-    "find_interpreter",
     "parse_editable",
     "parse_requirement",
     "probe",

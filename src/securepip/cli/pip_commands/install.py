@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.pip_commands import said
-from securepip.cli.pip_commands.prepare import prepare
 from securepip.errors import SecurepipError
+from securepip.interpreter import early
 
 if TYPE_CHECKING:
     from securepip.cli.pip_commands.prepare import Prepared
     from securepip.cli.pip_commands.requests import InstallRequest
-    from securepip.installer import HandOff, InstallOptions, Pip
+    from securepip.installer import HandOff, InstallOptions
+    from securepip.interpreter.process import Pip
     from securepip.resolver import TargetEnvironment
     from securepip.resolver.plan import Plan
 
@@ -30,14 +30,20 @@ def run(request: InstallRequest) -> int:
     Raises:
         SecurepipError: It cannot be had, verified or installed.
     """
-    # pip is the last to end: what is opened in `stack` may still be read by it.
+    # pip is the last to end: what is opened in `stack` may still be read by it. It is the first to
+    # start, because all that is imported below takes as long as loading it.
     with ExitStack() as pips, ExitStack() as stack:
-        asked = prepare(request, stack)
+        pip = _begin(request, pips)
+        from securepip.cli.pip_commands import said
+        from securepip.cli.pip_commands.prepare import prepare
+
+        asked = prepare(request, stack, pip.facts if pip else None)
         if request.destination.user:
             from securepip.installer import check_user_site
 
             check_user_site(asked.environment.python)
-        pip = _start_pip_early(request, asked, pips)
+        if _is_needed(request, asked):
+            pip = _loading(pip, asked, pips)
         plan = asked.resolve(
             ignore_installed=request.ignore_installed or request.destination.folder is not None,
             force_reinstall=request.force_reinstall,
@@ -59,15 +65,31 @@ def run(request: InstallRequest) -> int:
     return 0
 
 
-def _start_pip_early(request: InstallRequest, asked: Prepared, stack: ExitStack) -> Pip | None:
-    """Start pip for the target where it is plain by now that something has to be installed."""
-    from securepip.installer import Pip
+def _begin(request: InstallRequest, stack: ExitStack) -> Pip | None:
+    """Start the target's interpreter; and pip on it, where it looks as if it will be needed."""
+    named, reinstalls = request.named, request.force_reinstall or request.ignore_installed
+    words = () if request.dry_run else named.words
+    surely = bool(words) and (reinstalls or request.destination.folder is not None)
+    begun = early.begin(request.target.python, words, surely=surely)
+    return None if begun is None else stack.enter_context(begun)
 
+
+def _is_needed(request: InstallRequest, asked: Prepared) -> bool:
+    """Whether it is plain before the search that something has to be installed."""
     requirements = asked.given.requirements
     named = [one for one in requirements if one.marker is None and one.project is not None]
-    if request.dry_run or all(one.project in asked.environment.installed for one in named):
-        return None
-    return stack.enter_context(Pip(asked.environment.python))
+    installed = asked.environment.installed
+    return not request.dry_run and any(one.project not in installed for one in named)
+
+
+def _loading(pip: Pip | None, asked: Prepared, stack: ExitStack) -> Pip:
+    """Pip for the target, which is being loaded."""
+    if pip is None:
+        from securepip.interpreter.process import Pip
+
+        return stack.enter_context(Pip(asked.environment.python))
+    pip.load()
+    return pip
 
 
 def _hand_off(
@@ -77,6 +99,7 @@ def _hand_off(
     environment: TargetEnvironment,
     pip: Pip | None,
 ) -> None:
+    from securepip.cli.pip_commands import said
     from securepip.installer import install
     from securepip.resolver.consistency import broken_requirements
 

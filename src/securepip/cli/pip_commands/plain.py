@@ -21,7 +21,7 @@ def run(words: Sequence[str], python: str | None) -> int:
     Returns:
         pip's exit code.
     """
-    from securepip.installer.target.process import pip_runner
+    from securepip.interpreter.process import pip_runner
 
     console.warn(
         "package verification is switched off: nothing that is installed now was checked.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,12 +76,15 @@ class Prepared:
         return make_report(plan.as_chosen, self.environment, self.index.signed_by)
 
 
-def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
+def prepare(
+    request: PipRequest, stack: ExitStack, answer: Callable[[], bytes | None] | None = None
+) -> Prepared:
     """Check a request and read what it names.
 
     Args:
         request: What is asked for.
         stack: Closes what is opened.
+        answer: What the target's interpreter says of itself, where it is asked already.
 
     Raises:
         SecurepipError: The request contradicts itself, or something that it names cannot be read
@@ -92,7 +96,7 @@ def prepare(request: PipRequest, stack: ExitStack) -> Prepared:
     from securepip.resolver import FileOptions
 
     check(request)
-    environment = _probe(request.target)
+    environment = _probe(request.target, answer)
     _say_which_pip(environment)
     cache = _cache_folder(request, stack)
     # Files at addresses are read before it is known what the files say of indexes.
@@ -135,13 +139,13 @@ def _say_which_pip(environment: TargetEnvironment) -> None:
         return
     from importlib.metadata import version
 
-    from securepip.installer.target.process import pip_runner
+    from securepip.interpreter.process import pip_runner
 
     python = f"{environment.version.major}.{environment.version.minor}"
     console.say(f"Using pip {version('pip')} from {pip_runner().parent} (python {python})")
 
 
-def _probe(target: Target) -> TargetEnvironment:
+def _probe(target: Target, answer: Callable[[], bytes | None] | None) -> TargetEnvironment:
     """The environment to choose for: that of ``--python``, changed by ``--platform`` and the like.
 
     Raises:
@@ -150,7 +154,7 @@ def _probe(target: Target) -> TargetEnvironment:
     """
     from securepip import resolver
 
-    environment = resolver.probe(target.python)
+    environment = resolver.probe(target.python, answer)
     if target.require_virtualenv and not _is_virtual(environment.python):
         raise SecurepipError("Could not find an activated virtualenv (required).")
     if not target.is_overridden:

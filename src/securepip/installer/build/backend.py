@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from securepip.errors import FormatError, InstallationError
 from securepip.formats.core_metadata import parse_dependency
-from securepip.installer.target.process import clean_environment
+from securepip.interpreter.process import clean_environment
 
 if sys.version_info >= (3, 11):
     import tomllib

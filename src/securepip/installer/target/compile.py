@@ -19,7 +19,7 @@ from pathlib import Path
 
 from securepip.errors import InstallationError
 from securepip.installer.target import _compile_worker
-from securepip.installer.target.process import clean_environment
+from securepip.interpreter.process import clean_environment
 
 _BYTES_PER_WORKER = 200_000
 """Source (bytes) that one worker compiles in about the time another takes to start."""

@@ -12,7 +12,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -26,13 +26,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from securepip.errors import ResolutionError, UsageError
-from securepip.resolver.environment import _probe
+from securepip.interpreter import _probe
+from securepip.interpreter.find import meant_interpreter
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60
 _OLDEST_PYTHON = (3, 9)
-_MARKS_OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")
-"""What pipx and uv leave in the environments that they make for one tool alone."""
 # Readable by any Python. With -c the current folder comes first on the path: it goes before
 # anything is imported, so that what lies there neither runs nor counts as installed.
 _PROGRAM = f"""
@@ -192,49 +191,26 @@ class TargetEnvironment:
             return True
 
 
-def probe(python: str | None = None) -> TargetEnvironment:
+def probe(
+    python: str | None = None, answer: Callable[[], bytes | None] | None = None
+) -> TargetEnvironment:
     """The environment of ``python``, or the one that runs this.
-
-    Where pipx or uv made that for securepip alone, nobody means it: then it is the active one.
 
     Args:
         python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
+        answer: What a process of that interpreter has said of it already, as ``Pip.facts``. Where
+            it said nothing, one is started that does nothing else.
 
     Raises:
-        UsageError: It is neither, does not run, or is older than Python 3.9; or none is active.
+        UsageError: It is neither, does not run, or is older than Python 3.9; or, where none is
+            named, none is meant.
     """
-    own = Path(sys.prefix)
-    if python is None and any((own / mark).exists() for mark in _MARKS_OF_TOOLS):
-        python = os.environ.get("VIRTUAL_ENV")
-        if not python or Path(python) == own:
-            raise UsageError(
-                "securepip is in an environment of its own, and no other one is active",
-                remedy="Activate yours, name it (--python .venv), or set PIP_PYTHON=.venv once.",
-            )
-    if python is None:
+    interpreter = meant_interpreter(python)
+    if interpreter is None:
         return _environment(sys.executable, _own_facts())
-    interpreter = find_interpreter(python)
-    return _environment(interpreter, _ask(interpreter))
-
-
-def find_interpreter(python: str) -> str:
-    """The interpreter that ``--python`` names.
-
-    Raises:
-        UsageError: There is none.
-    """
-    path = Path(python)
-    candidates = [path]
-    if path.is_dir():
-        candidates = [path / "bin" / "python", path / "Scripts" / "python.exe"]
-    for candidate in candidates:
-        if candidate.exists():
-            # Builds run in other folders. Not resolved: a link may be all that an environment has.
-            return str(candidate.absolute())
-    raise UsageError(
-        f"Could not locate Python interpreter {python}",
-        remedy="--python takes an interpreter, or the folder of a virtual environment.",
-    )
+    answered = answer() if answer is not None else None
+    facts = cast(_Facts, json.loads(answered)) if answered else _ask(interpreter)
+    return _environment(interpreter, facts)
 
 
 def _own_facts() -> _Facts:

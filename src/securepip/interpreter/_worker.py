@@ -1,16 +1,22 @@
-"""Loads pip, waits to be told what it is to do, and then runs it.
+"""Says what its interpreter is, loads pip, waits to be told what it is to do, and then runs it.
 
 Rule: the target interpreter runs this file: standard library alone. Loading is only a matter of
 time: it is pip's own runner that runs pip afterwards, with what is loaded by then.
 
-Its argument is the path of that runner. The one line that it reads is a JSON object: pip's
-``arguments``, and the ``order`` in which projects are installed. When there is no line, there is
-nothing to do.
+Its argument is a JSON object. ``runner`` is the path of pip's runner. ``answer`` is the number of
+an open file that takes what the interpreter says of itself, by the ``packaging`` in that folder;
+null where nobody asks. ``wanted`` names projects: pip is loaded as soon as one of them is not
+installed; null where it is loaded at once.
+
+Each line that it reads is a JSON object. ``{}`` means that pip will be needed. The one that ends
+its waiting holds pip's ``arguments``, and the ``order`` in which projects are installed. When there
+is no line, there is nothing to do.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -64,20 +70,54 @@ def _forget_pip() -> None:
         del sys.modules[name]
 
 
+def answer(packaging_folder: str) -> str:
+    """What the interpreter says of itself, as the file beside this one has it."""
+    path = Path(__file__).with_name("_probe.py")
+    spec = importlib.util.spec_from_file_location("_securepip_probe", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    said: str = module.answer(packaging_folder)
+    return said
+
+
+def is_missing(project: str) -> bool:
+    """Whether a project is not installed; it decides only when pip is loaded."""
+    try:
+        importlib.metadata.distribution(project)
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return False
+
+
 def main() -> None:
-    """Load, wait, run."""
+    """Answer, load, wait, run."""
     # The folder of this file holds modules of ours, which are not for the target.
     del sys.path[0]
-    runner = sys.argv[1]
-    load(str(Path(runner).parent.parent))
-    line = sys.stdin.readline()
-    if not line:
-        return
+    asked = json.loads(sys.argv[1])
+    runner, wanted, loaded = asked["runner"], asked["wanted"], False
+    if asked["answer"] is not None:
+        with os.fdopen(asked["answer"], "w") as stream:
+            stream.write(answer(asked["packaging"]))
+    if wanted is None or any(map(is_missing, wanted)):
+        load(str(Path(runner).parent.parent))
+        loaded = True
+    for line in iter(sys.stdin.readline, ""):
+        if not loaded:
+            load(str(Path(runner).parent.parent))
+            loaded = True
+        told = json.loads(line)
+        if told:
+            run(runner, told["arguments"], told["order"])
+
+
+def run(runner: str, arguments: list[str], order: list[str]) -> None:
+    """Run pip, which ends the process."""
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    told = json.loads(line)
-    keep_order(told["order"])
-    sys.argv = [runner, *told["arguments"]]
+    keep_order(order)
+    sys.argv = [runner, *arguments]
     runpy.run_path(runner, run_name="__main__")
 
 

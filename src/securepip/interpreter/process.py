@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import site
 import subprocess
@@ -20,8 +21,10 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import IO
 
+import packaging
+
 from securepip.errors import InstallationError
-from securepip.installer.target import _pip_worker
+from securepip.interpreter import _worker
 
 # Where a Python looks for the user's own packages, and what byte code it writes: the user's
 # settings for pip too. Every other PYTHON* variable could bring in code.
@@ -31,6 +34,7 @@ _KEPT = frozenset(
 )
 _DROPPED = ("PYTHON", "_PYTHON", "__PYVENV", "PIP_", "_PIP", "ENSUREPIP")
 _TICK = 0.1  # seconds
+_ANSWER_SECONDS = 60
 
 
 def clean_environment() -> dict[str, str]:
@@ -71,35 +75,73 @@ class Pip:
 
     Loading Python and pip takes longer than installing a small wheel; that time passes while we
     resolve and fetch. Until ``run`` it has been told nothing, and one that is never run is ended
-    with the block.
+    with the block. The same process says what its interpreter is, which spares another one.
 
     It has no terminal and no standard input. When the caller is interrupted, pip is interrupted
     once and waited for, so that it can put back what it was about to replace.
 
     Args:
         python: The target's interpreter.
+        asked: Whether its ``facts`` are wanted.
+        wanted: Names of projects: pip is loaded when one of them is not installed, or when
+            ``load`` or ``run`` says so. None to load it at once.
 
     Raises:
         InstallationError: It cannot be started.
     """
 
-    def __init__(self, python: Path) -> None:
+    def __init__(
+        self, python: Path, *, asked: bool = False, wanted: Sequence[str] | None = None
+    ) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._answer: int | None = None
+        answer = None
+        if asked:
+            self._answer, answer = os.pipe()
+        told = {
+            "runner": str(pip_runner()),
+            "answer": answer,
+            "packaging": str(Path(packaging.__file__).parent),
+            "wanted": wanted,
+        }
         try:
             self._process = subprocess.Popen(
-                [str(python), _pip_worker.__file__, str(pip_runner())],
+                [str(python), _worker.__file__, json.dumps(told)],
                 stdin=subprocess.PIPE,
                 stdout=self._said,
                 stderr=self._errors,
                 env=clean_environment(),
+                pass_fds=() if answer is None else (answer,),
                 # In a session of its own a Ctrl-C reaches us alone: two would break a roll-back.
                 start_new_session=True,
             )
         except OSError as error:
-            self._said.close()
-            self._errors.close()
+            self._close()
             raise InstallationError(f"{python} cannot be run: {error}") from None
+        finally:
+            if answer is not None:
+                os.close(answer)
+
+    def facts(self) -> bytes | None:
+        """What the interpreter says of itself (``_probe.facts``), as JSON. To be called once.
+
+        None where it did not answer, and where variables that it is not given (``_PYTHON…``) could
+        change the answer.
+        """
+        if self._answer is None or any(name.startswith("_PYTHON") for name in os.environ):
+            return None
+        said = b""
+        while select.select([self._answer], [], [], _ANSWER_SECONDS)[0]:
+            piece = os.read(self._answer, 1 << 16)
+            if not piece:
+                return said or None
+            said += piece
+        return None
+
+    def load(self) -> None:
+        """Have pip loaded, if it is not yet: it will be needed."""
+        self._tell("{}\n")
 
     def run(
         self,
@@ -116,7 +158,7 @@ class Pip:
             while_running: Called about ten times a second.
         """
         try:
-            self._tell(json.dumps({"arguments": [*arguments], "order": [*order]}))
+            self._tell(json.dumps({"arguments": [*arguments], "order": [*order]}) + "\n")
             code = _wait(self._process, while_running)
         except BaseException:
             self._process.send_signal(signal.SIGINT)
@@ -130,16 +172,25 @@ class Pip:
     def __exit__(self, *exception: object) -> None:
         self._process.kill()
         self._process.wait()
-        self._tell("")
+        self._close()
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def _close(self) -> None:
         self._said.close()
         self._errors.close()
+        if self._answer is not None:
+            os.close(self._answer)
+            self._answer = None
 
     def _tell(self, line: str) -> None:
-        """Send the one line that the process reads."""
+        """Send a line that the process reads."""
         stream = self._process.stdin
-        if stream is not None and not stream.closed:
-            with suppress(BrokenPipeError), stream:  # It has ended already, and said why.
+        if stream is not None:
+            with suppress(BrokenPipeError):  # It has ended already, and said why.
                 stream.write(line.encode())
+                stream.flush()
 
 
 def _text(stream: IO[bytes]) -> str:

@@ -53,10 +53,9 @@ def compatible_tags() -> list[str]:
     return [str(tag) for tag in (*own(), *tags.compatible_tags(interpreter=interpreter))]
 
 
-def main(packaging_folder: str) -> None:
-    """Print the facts, with the `packaging` of that folder whatever else is installed here."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "packaging"]:
-        del sys.modules[name]
+def answer(packaging_folder: str) -> str:
+    """The facts, as JSON, by the `packaging` of that folder whatever else is installed here."""
+    _forget_packaging()
     spec = importlib.util.spec_from_file_location(
         "packaging",
         packaging_folder + "/__init__.py",
@@ -67,4 +66,17 @@ def main(packaging_folder: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules["packaging"] = module
     spec.loader.exec_module(module)
-    print(json.dumps(facts()))
+    try:
+        return json.dumps(facts())
+    finally:
+        _forget_packaging()
+
+
+def main(packaging_folder: str) -> None:
+    """Print the facts."""
+    print(answer(packaging_folder))
+
+
+def _forget_packaging() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "packaging"]:
+        del sys.modules[name]
