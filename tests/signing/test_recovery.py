@@ -12,6 +12,7 @@ import pytest
 from packaging.utils import NormalizedName
 from tuf.api.metadata import MetaFile, TargetFile
 
+from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import consistent_path
 from securepip.signing.claims.promote import promote
@@ -19,7 +20,7 @@ from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.offline.aftermath import Recovered
 from securepip.signing.offline.recover import Findings, OfflineKeys, recover
 from securepip.signing.offline.rotate import NewKeys
-from securepip.signing.publish.accounted import check_own
+from securepip.signing.publish.accounted import check_own, check_signed_here
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
@@ -164,6 +165,53 @@ def test_the_command_shows_what_is_wrong_asks_and_reports(
     wheel = make_wheel(tmp_path, "app", "2.1")
     again = machine.run("repo", "add", own.folder, wheel)
     assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize("how", ["copied too late", "the log was emptied"])
+def test_a_copy_for_which_the_log_does_not_vouch_needs_a_person_who_knows_it(
+    own: MadeRepository, machine: Machine, tmp_path: Path, how: str
+) -> None:
+    """A copy of what the thief has signed is as validly signed as any other."""
+    if how == "copied too late":
+        attack(own, tmp_path)
+        for name in ("metadata", "simple", "packages"):
+            shutil.rmtree(tmp_path / "good" / name)
+            shutil.copytree(own.folder / name, tmp_path / "good" / name)
+    else:
+        (own.folder / "state" / "log.jsonl").write_bytes(b"")
+    before = {path.name for path in (own.folder / "metadata").iterdir()}
+    words = ("repo", "recover", own.folder, "--good", tmp_path / "good", "--yes")
+    keys = ("--offline-keys", own.offline_keys, "--keys", own.online_keys)
+    done = machine.run(*words, *keys)
+    assert done.code == 2
+    assert "does not vouch for the copy" in done.err
+    assert {path.name for path in (own.folder / "metadata").iterdir()} == before
+    recovered(own, tmp_path / "good")  # answered by a person
+    assert ("app-3.0-py3-none-any.whl" in read_plainly(own.folder)) == (how == "copied too late")
+
+
+def test_a_copy_with_another_file_for_one_of_many_bins_is_not_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is genuine, and gives no digests of so many bins."""
+    monkeypatch.setattr("securepip.signing.repository.commit.MAX_PINNED_BINS", 0)
+    wheel = make_wheel(tmp_path, "app", "1.0")
+    made = make_repository(tmp_path / "many", wheel, expected_files=1)
+    copied = tmp_path / "copied"
+    shutil.copytree(made.folder / "metadata", copied)
+    roles = Roles(copied, made.root_sha256)
+    check_signed_here(made.repository, roles, copied)
+    name = roles.bin_of("simple/app/index.json")
+    role = roles.role(name)
+    role.signed.targets.clear()
+    signer = made.repository.keys.find(roles.holders(name).keys[0])
+    assert signer is not None
+    role.sign(signer)
+    role.to_file(str(copied / f"{role.signed.version}.{name}.json"))
+    again = Roles(copied, made.root_sha256)
+    assert not again.role(name).signed.targets
+    with pytest.raises(RepositoryStateError, match=name):
+        check_signed_here(made.repository, again, copied)
 
 
 def test_files_that_were_overwritten_are_restored_and_what_is_lost_is_left_out(

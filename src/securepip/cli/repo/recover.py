@@ -102,6 +102,13 @@ def run(request: RecoverRequest) -> int:
 
     def sure(findings: Findings) -> bool:
         _show_findings(findings)
+        if findings.unlogged and request.sure and not findings.resumed:
+            raise UsageError(
+                "nothing was changed: --yes answers no question about a copy that the log does not "
+                "vouch for",
+                remedy="Name an older copy. If you know that this one is yours, run it again "
+                "without --yes, and answer yourself.",
+            )
         return request.sure or place.keys.confirm("Go on?", "securepip repo recover DIR")
 
     with place.open("repo recover") as repository:
@@ -143,6 +150,12 @@ def _show_findings(findings: Findings) -> None:
             f"Version {version} of {role} was current when an offline key was last used on this "
             "machine, and is neither here nor in the copy: what it changed is lost. A mirror or a "
             "client may still have it: put it among the copy's metadata."
+        )
+    if findings.unlogged:
+        console.warn(
+            f"The log of this repository does not vouch for the copy: {findings.unlogged}. Whoever "
+            "has stolen the online key may have signed what was copied. Go on only if you know "
+            "that it is from before, or that the log is what was damaged."
         )
     changes = findings.changes
     _show("not in the copy", (each.path for each in changes if each.before is None))

@@ -51,7 +51,7 @@ from securepip.signing.offline.bundle import (
 from securepip.signing.offline.proposal import Proposal, Replacement, check_signed, propose
 from securepip.signing.offline.restore import Restored, next_version, restore
 from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
-from securepip.signing.publish.accounted import remember_seen
+from securepip.signing.publish.accounted import check_signed_here, remember_seen
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.files import flush
 from securepip.signing.repository.log import ANCHOR_FIELD, SignedRole, anchor_of
@@ -80,6 +80,8 @@ class Findings:
         copy_snapshot: The version of the copy's snapshot.
         lost: What offline keys have signed, was current when one was last used on this machine,
             and is neither here nor in the copy: role and version.
+        unlogged: Why the log does not vouch for the copy: it knows another state, or is damaged.
+            The copy may be of what the thief has signed. Empty where it does.
         resumed: Whether this goes on with what had been interrupted.
     """
 
@@ -88,6 +90,7 @@ class Findings:
     changes: tuple[TargetChange, ...]
     copy_snapshot: int
     lost: tuple[tuple[str, int], ...] = ()
+    unlogged: str = ""
     resumed: bool = False
 
 
@@ -172,12 +175,31 @@ def recover(
 
 
 def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
-    version, lost = copy.snapshot.signed.version, tuple(_lost(repository, good))
+    found = Findings(
+        True,
+        "",
+        (),
+        copy.snapshot.signed.version,
+        tuple(_lost(repository, good)),
+        _unlogged(repository, copy, good),
+    )
     try:
         current = read_state(repository.folder / METADATA_DIR, repository.config.root_sha256)
-        return Findings(True, "", compare(copy, current).targets, version, lost)
+        return replace(found, changes=compare(copy, current).targets)
     except VerificationError as error:
-        return Findings(False, error.what, (), version, lost)
+        return replace(found, valid=False, problem=error.what)
+
+
+def _unlogged(repository: Repository, copy: Roles, good: Path) -> str:
+    """Why the log does not say that the copy was signed here; empty where it does.
+
+    A copy of what was served, made after the key was stolen, is as validly signed as any other.
+    """
+    try:
+        check_signed_here(repository, copy, good / METADATA_DIR)
+    except RepositoryStateError as error:
+        return error.what
+    return ""
 
 
 def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:

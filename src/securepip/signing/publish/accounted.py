@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -62,11 +63,24 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
         RepositoryStateError: The log was changed, or a current file is not in it or cannot be
             read, or the state is an older one than was signed last, as a whole or in one role.
     """
-    roles = repository.roles()
+    return check_signed_here(repository, repository.roles(), repository.folder / METADATA_DIR)
+
+
+def check_signed_here(repository: Repository, roles: Roles, metadata: Path) -> tuple[Entry, ...]:
+    """As ``check_own``, of any state of the repository: of a copy, what was last when it was made.
+
+    Args:
+        repository: Whose log is asked.
+        roles: The state, verified.
+        metadata: The folder that its files are in.
+
+    Raises:
+        RepositoryStateError: As ``check_own``.
+    """
     entries = repository.log.check(roles.timestamp.signed)
     everything = {(each.role, each.version): each for entry in entries for each in entry.signed}
     for version in range(1, roles.root.signed.version + 1):
-        _check_file(repository, "root", version, everything.get(("root", version)))
+        _check_file(metadata, "root", version, everything.get(("root", version)))
     last = _last_signed(roles, entries)
     snapshot = roles.snapshot.signed
     current = {"snapshot": snapshot.version}
@@ -82,7 +96,7 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
                 remedy="securepip repo recover replaces the keys and comes back to the state that "
                 "you know to be yours.",
             )
-        _check_file(repository, role, version, signed)
+        _check_file(metadata, role, version, signed)
     return entries
 
 
@@ -111,8 +125,8 @@ def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRo
     }
 
 
-def _check_file(repository: Repository, role: str, version: int, signed: SignedRole | None) -> None:
-    path = repository.folder / METADATA_DIR / f"{version}.{role}.json"
+def _check_file(metadata: Path, role: str, version: int, signed: SignedRole | None) -> None:
+    path = metadata / f"{version}.{role}.json"
     try:
         found = sha256_of(path.read_bytes())
     except OSError as error:
