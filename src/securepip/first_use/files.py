@@ -73,38 +73,59 @@ def sign_files(
         ]
         unsigned = {(each.page.project, name) for each in choices for name in each.filenames}
         signed = {*wanted, *likely} - unsigned
-        if not choices:
-            return signed
-        at = UpstreamFiles((site.index_url,), site.transport)
-        learned = site.in_parallel(lambda choice: _learn(choice, at), choices)
-        with repository.lock(finish=False):
-            projects: dict[NormalizedName, OnDemand] = {}
-            for choice, found in zip(choices, learned, strict=True):
-                project = choice.page.project
-                before = site.page(repository, project) or choice.page
-                page = _completed(before, found)
-                for name in choice.filenames:
-                    file = page.file(name)
-                    if file is not None and file.size is not None:
-                        signed.add((project, name))
-                    elif (project, name) in wanted:
-                        raise refusals.no_length(name, site.index)
-                facts.keep_facts(project, found.facts, now)
-                site.keep_page(page)
-                projects[project] = OnDemand(page, before, choice.filenames)
-            publish_on_demand(repository, projects)
-        memory = Memory(repository.ledger.connection, now)
-        if site.rules.memory is not None:
-            extend_memory(
-                site.rules.memory,
-                (
-                    Seen(name, file.sha256, memory.first_seen(project, name))
-                    for project, each in projects.items()
-                    for name in each.chosen
-                    if (file := each.page.file(name)) is not None
-                ),
-            )
+        if choices:
+            signed |= _sign(site, repository, choices, facts, frozenset(wanted), now)
+        _remember(site, repository, signed, now)
     return signed
+
+
+def _sign(
+    site: Site,
+    repository: Repository,
+    choices: Sequence[_Choice],
+    facts: LearnedFacts,
+    wanted: frozenset[tuple[NormalizedName, str]],
+    now: float,
+) -> set[tuple[NormalizedName, str]]:
+    """Learn what the pages of the choices leave open, and sign; the files that have targets now."""
+    signed: set[tuple[NormalizedName, str]] = set()
+    at = UpstreamFiles((site.index_url,), site.transport)
+    learned = site.in_parallel(lambda choice: _learn(choice, at), choices)
+    with repository.lock(finish=False):
+        projects: dict[NormalizedName, OnDemand] = {}
+        for choice, found in zip(choices, learned, strict=True):
+            project = choice.page.project
+            before = site.page(repository, project) or choice.page
+            page = _completed(before, found)
+            for name in choice.filenames:
+                file = page.file(name)
+                if file is not None and file.size is not None:
+                    signed.add((project, name))
+                elif (project, name) in wanted:
+                    raise refusals.no_length(name, site.index)
+            facts.keep_facts(project, found.facts, now)
+            site.keep_page(page)
+            projects[project] = OnDemand(page, before, choice.filenames)
+        publish_on_demand(repository, projects)
+    return signed
+
+
+def _remember(
+    site: Site, repository: Repository, signed: set[tuple[NormalizedName, str]], now: float
+) -> None:
+    """Add files to the memory file, also those that were signed before there was one."""
+    if site.rules.memory is None:
+        return
+    memory = Memory(repository.ledger.connection, now)
+    extend_memory(
+        site.rules.memory,
+        (
+            Seen(name, file.sha256, memory.first_seen(project, name))
+            for project, name in signed
+            if (page := site.page(repository, project)) is not None
+            and (file := page.file(name)) is not None
+        ),
+    )
 
 
 def _is_unsigned(repository: Repository, page: ProjectPage, filename: str) -> bool:

@@ -80,7 +80,7 @@ class Signer:
             memory = Memory(repository.ledger.connection, time.time())
             if memory.is_renewal_due():
                 with repository.lock(finish=False):
-                    refresh(repository, offline=True)
+                    refresh(repository)
                     sweep(repository)
                     memory.mark_renewed()
         self._is_renewed = True

@@ -1,0 +1,129 @@
+"""What README and docs/first-use.md say of first use is true: the commands, and the refusal."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from securepip.formats.digests import sha256_of
+from tests.support.indexes import Index, serve_index
+from tests.support.machine import Machine
+from tests.support.repositories import serve
+from tests.support.wheels import make_wheel
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLASK = "flask-3.1.3-py3-none-any.whl"
+NOT_RUN_HERE = {"plugin enable", "gateway --", "repo serve"}
+"""Tested elsewhere: they need a pip of their own, or do not end."""
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each ``securepip`` command in the blocks, in order."""
+    for block in blocks(text):
+        for line in block.replace("\\\n", "").splitlines():
+            if line.startswith("$ securepip "):
+                yield shlex.split(line.removeprefix("$ securepip "), comments=True)
+
+
+def offer_flask(index: Index, folder: Path, text: str = "") -> None:
+    code = {"flask/__init__.py": f"VERSION = '{text}'\n"}
+    index.offer(make_wheel(folder / text, "flask", "3.1.3", requires=["blinker>=1.9"], files=code))
+
+
+@pytest.fixture
+def flask(tmp_path: Path) -> Iterator[Index]:
+    """An index with flask 3.1.3, and blinker, which it requires."""
+    with serve_index() as index:
+        offer_flask(index, tmp_path / "published", "good")
+        index.offer(make_wheel(tmp_path / "published", "blinker", "1.9.0"))
+        yield index
+
+
+@pytest.fixture
+def newcomer(
+    machine: Machine, flask: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Machine:
+    """A machine whose pip uses the index, in a folder with a requirements file."""
+    machine.variables |= {"PIP_INDEX_URL": flask.url, "PIP_PYTHON": str(machine.environment)}
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    monkeypatch.chdir(tmp_path)
+    return machine
+
+
+def without_what_varies(text: str) -> str:
+    """Without digests, days and the index's address."""
+    for pattern in (r"[0-9a-f]{64}", r"\d{4}-\d\d-\d\d", r"https?://\S+"):
+        text = re.sub(pattern, "…", text)
+    return text.strip()
+
+
+def test_the_first_screen_is_true(newcomer: Machine, flask: Index, tmp_path: Path) -> None:
+    screen = (ROOT / "README.md").read_text().partition("**What it does not do.**")[0]
+    first, *_ = commands(screen)
+    assert first[:2] == ["trust", "first-use"]
+    for words in commands(screen):
+        done = newcomer.run(*words)
+        assert done.code == 0, (words, done.err)
+    assert newcomer.freeze() == ["blinker==1.9.0", "flask==3.1.3"]
+
+    newcomer.pip("uninstall", "-y", "flask")
+    offer_flask(flask, tmp_path / "evil", "evil")
+    done = newcomer.run("install", "flask")
+    assert done.code == 3
+    shown = blocks(screen)[-1].partition("ERROR: ")[2]
+    assert without_what_varies(done.err) == without_what_varies(f"ERROR: {shown}")
+
+
+def test_every_command_of_the_document_works(
+    newcomer: Machine, flask: Index, tmp_path: Path, empty_environment: Path
+) -> None:
+    (tmp_path / "member").mkdir()
+    member = Machine(tmp_path / "member", empty_environment)
+    data = newcomer.folder / "data"
+    folder = data / "first-use" / "127.0.0.1"
+    not_run = set()
+    assert newcomer.run("trust", "first-use").code == 0, "so that there is something to serve"
+    with serve_index() as other, serve_index() as mirror, serve(folder) as team:
+        mirror.projects = {name: dict(files) for name, files in flask.projects.items()}
+        here = {
+            "https://mirror.example.org/simple": mirror.url,
+            "https://pip.example.org/simple": other.url,
+            "https://packages.example.org/simple": flask.url,
+            "https://packages.example.org/": team,
+            "packages.example.org": "127.0.0.1",
+            "~/.local/share/securepip": str(data),
+        }
+        for words in commands((ROOT / "docs" / "first-use.md").read_text()):
+            if " ".join(words[:2]) in NOT_RUN_HERE:
+                not_run.add(" ".join(words[:2]))
+                continue
+            for shown, real in here.items():
+                words = [word.replace(shown, real) for word in words]
+            whose = newcomer
+            if words[:2] == ["trust", "accept-change"]:
+                offer_flask(flask, tmp_path / "changed", "changed")
+                refused = newcomer.run("install", "--force-reinstall", "flask")
+                assert refused.code == 3, refused.out
+                assert f"securepip {shlex.join(words)}" in refused.err
+            if words[:2] == ["trust", "add"]:
+                whose = member
+                root = sha256_of((folder / "metadata" / "1.root.json").read_bytes())
+                words = [root if "…" in word else word for word in words]
+                assert root in newcomer.run("trust", "show", "127.0.0.1").out
+            if words[0] == "install":
+                whose.pip("uninstall", "-y", "flask", "blinker")
+            done = whose.run(*words)
+            assert done.code == 0, (words, done.err)
+        assert not_run == NOT_RUN_HERE
+        done = member.install("--index-url", flask.url, "flask")
+        assert done.code == 0, done.err
+        assert member.version_of("flask") == "changed"
+    assert FLASK in (tmp_path / "seen.txt").read_text()
