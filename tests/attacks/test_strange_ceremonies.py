@@ -6,19 +6,28 @@ What two of them sign there is, validly signed, the next root of their real repo
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root
 
+from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256, sha256_of
+from securepip.signing.claims.promote import promote
+from securepip.signing.keys import ring
 from securepip.signing.offline.bundle import add_current, write_bundle
+from securepip.signing.offline.ceremony.steps import prepare
 from securepip.signing.offline.proposal import propose
+from securepip.signing.offline.recover import OfflineKeys, recover
+from securepip.signing.offline.rotate import NewKeys, rotate
+from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.roles import FRAME, Roles
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, make_repository
 
@@ -163,3 +172,73 @@ def test_a_root_of_a_number_that_was_signed_here_for_another_is_noticed(
     for done in again.sign():
         assert done.code == 1
         assert "is not the one that was signed on this machine" in done.err
+
+
+COMMANDS: dict[str, Callable[[Repository, Path], object]] = {
+    "refresh": lambda repository, folder: refresh(repository, offline=True),
+    "rotate": lambda repository, folder: rotate(repository, "targets", NewKeys(folder / "new")),
+    "promote": lambda repository, folder: promote(repository),
+    "prepare": lambda repository, folder: prepare(repository, folder / "bundle", renew=["root"]),
+    "recover": lambda repository, folder: recover(
+        repository,
+        repository.folder,
+        online=NewKeys(folder / "online"),
+        offline=OfflineKeys(NewKeys(folder / "offline")),
+        confirm=lambda findings: True,
+    ),
+}
+
+
+def test_no_command_signs_with_a_key_that_has_signed_for_another_repository_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can write where a repository is puts another there, in which the same people hold keys.
+
+    The log and all that lies beside it are his own: nothing there tells that it is another one.
+    """
+    made = make_repository(tmp_path / "repository", expected_files=1)
+    strange = with_the_same_offline_keys(made, tmp_path / "strange", monkeypatch)
+
+    def opened(repository: MadeRepository) -> Repository:
+        return Repository.open(repository.folder, keys=[made.offline_keys, repository.online_keys])
+
+    with opened(made) as repository:
+        refresh(repository, offline=True)
+    before = {path.name for path in (strange.folder / "metadata").iterdir()}
+    for name, command in COMMANDS.items():
+        with opened(strange) as repository, pytest.raises(SecurepipError) as refused:
+            command(repository, tmp_path)
+        assert "has signed for another repository on this machine" in refused.value.what, name
+    assert {path.name for path in (strange.folder / "metadata").iterdir()} == before
+    # The counterpart: on a machine that remembers nothing.
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "another-machine"))
+    with opened(strange) as repository:
+        COMMANDS["rotate"](repository, tmp_path)
+    new = Metadata[Root].from_file(str(strange.folder / "metadata" / "2.root.json"))
+    real = Metadata[Root].from_file(str(made.root)).signed
+    real.verify_delegate("root", new.signed_bytes, new.signatures)
+
+
+def with_the_same_offline_keys(
+    made: MadeRepository, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> MadeRepository:
+    """Another repository, of another online key."""
+    roles = made.repository.roles()
+    holders = [roles.holders(name) for name in FRAME]
+    root = roles.root.signed
+    keys = [root.keys[keyid] for keyid in root.roles["root"].keyids]
+    keys += [key for each in holders for key in each.keys]
+    signers = [made.repository.keys.find(key) for key in keys]
+    generate = ring.generate
+
+    def again(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> list[CryptoSigner]:
+        named = list(roles)
+        if len(named) == 1:
+            return generate(folder, named, passphrase)
+        same = [each for each in signers if isinstance(each, CryptoSigner)]
+        ring.store(folder, zip(named, same, strict=True), passphrase)
+        return same
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ring, "generate", again)
+        return make_repository(folder, expected_files=1)

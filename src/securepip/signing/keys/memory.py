@@ -19,7 +19,7 @@ One JSON file in the user data folder, by the digest of each repository's first 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,6 +54,10 @@ class Remembered:
     seen: Versions = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     root: str | None = None
+
+    def with_keys(self, keyids: Iterable[str]) -> Remembered:
+        """The same, where these keys too have signed for the repository."""
+        return replace(self, keys=tuple(dict.fromkeys([*self.keys, *keyids])))
 
     def last(self, role: str) -> tuple[int, Sha256 | None]:
         """The highest version of ``role`` that was signed or seen here, and its digest; or 0."""
@@ -93,6 +97,28 @@ def owner(keyid: str) -> Sha256 | None:
         RepositoryStateError: The memory cannot be read.
     """
     return next((root for root, each in _load().items() if keyid in each.keys), None)
+
+
+def check_owner(keyids: Iterable[str], root_sha256: Sha256) -> None:
+    """See to it that each of these keys signs for one repository alone.
+
+    Who makes a repository of his own, in which the same people hold keys, has them sign a root
+    there with his keys in it: validly signed, it is the next root of the real one.
+
+    Raises:
+        RepositoryStateError: One has signed for another here; or the memory cannot be read.
+    """
+    for keyid in keyids:
+        other = owner(keyid)
+        if other not in (None, root_sha256):
+            raise RepositoryStateError(
+                f"the key {keyid} has signed for another repository on this machine, the one that "
+                f"began with the root {other}; this one began with {root_sha256}",
+                meaning="What a key signs for one repository could be shown as signed for the "
+                "other: somebody may have made this one to get just that.",
+                remedy="Do not sign. Ask the operator. A key holder needs a key of its own for "
+                "each repository.",
+            )
 
 
 @contextmanager

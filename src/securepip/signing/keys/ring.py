@@ -284,6 +284,10 @@ class KeyRing:
             return None
         return uri
 
+    def has(self, keyid: str) -> bool:
+        """Whether the private key with that id is here, by where it should be; it is not loaded."""
+        return keyid in self._signers or self.uri(keyid) is not None
+
     def find(self, key: Key) -> Signer | None:
         """The signer of the public ``key``, or None when its private key is not here.
 

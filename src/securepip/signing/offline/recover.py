@@ -38,7 +38,7 @@ from securepip.formats.layout import (
     SIMPLE_DIR,
 )
 from securepip.signing.keys import ring as keys
-from securepip.signing.keys.memory import Remembered, recall
+from securepip.signing.keys.memory import Remembered, check_owner, recall
 from securepip.signing.offline.aftermath import Recovered, keep, report_of, set_aside
 from securepip.signing.offline.audit import TargetChange, compare, read_state
 from securepip.signing.offline.bundle import (
@@ -50,7 +50,7 @@ from securepip.signing.offline.bundle import (
 )
 from securepip.signing.offline.proposal import Proposal, Replacement, check_signed, propose
 from securepip.signing.offline.restore import Restored, next_version, restore
-from securepip.signing.offline.rotate import NewKeys, keys_of, prepare_keys
+from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
 from securepip.signing.publish.accounted import check_signed_here, remember_seen
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.files import flush
@@ -152,6 +152,8 @@ def recover(
     with repository.lock(finish=False):
         work = repository.folder / STATE_DIR / RECOVERY_DIR
         copy = read_state(good / METADATA_DIR, repository.config.root_sha256)
+        here = [keyid for keyid in all_keyids(copy) if repository.keys.has(keyid)]
+        check_owner(here, repository.config.root_sha256)
         findings = _load_findings(work) or _look(repository, copy, good)
         if not confirm(findings):
             return None

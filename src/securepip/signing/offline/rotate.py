@@ -16,6 +16,7 @@ from securesystemslib.signer import CryptoSigner, Key
 
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.signing.keys import ring as keys
+from securepip.signing.keys.memory import check_owner
 from securepip.signing.offline.apply import StaleProposalError, apply
 from securepip.signing.offline.bundle import read_bundle, write_bundle
 from securepip.signing.offline.proposal import (
@@ -188,7 +189,8 @@ def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) ->
 
     Raises:
         UsageError: Not as many URIs as keys, or one is none of a key.
-        RepositoryStateError: A URI cannot be reached.
+        RepositoryStateError: A URI cannot be reached, or one is of an offline key of another
+            repository.
     """
     count = 1 if role == keys.ONLINE else count
     if not new.uris:
@@ -200,6 +202,8 @@ def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) ->
         raise UsageError(f"{count} keys of {role} are replaced: as many new ones are needed")
     named = [repository.keys.public_key(uri) for uri in new.uris]
     uris = {key.keyid: uri for uri, key in named}
+    if role != keys.ONLINE and role not in ONLINE_ROLES:
+        check_owner(uris, repository.config.root_sha256)
     repository.keys.remember(uris)
     return PreparedKeys((), uris, tuple(key for _, key in named))
 

@@ -6,7 +6,8 @@ that every client accepts: a claim with his own keys, or ``claimed`` as it was b
 offline key that signs on top of it gives him what he could not take. So nothing is signed unless
 
 * all that is current is what the log says was signed here last, version and digest;
-* nothing is older than what this machine saw when an offline key was last used on it.
+* nothing is older than what this machine saw when an offline key was last used on it;
+* no offline key that is here has signed for another repository on this machine.
 
 Where they differ, a person says which of two states is true: that is `repo recover`. It holds
 against a thief of the key, and against one who changes served files. Who owns the server, its log
@@ -26,7 +27,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR
-from securepip.signing.keys.memory import Versions, recall, remembering
+from securepip.signing.keys.memory import Versions, check_owner, recall, remembering
 from securepip.signing.repository.log import Entry, SignedRole, anchor_of
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
@@ -45,6 +46,7 @@ def accounted(repository: Repository) -> Iterator[None]:
     with repository.lock():
         check_own(repository)
         _check_not_older(repository)
+        check_owner(offline_keys_here(repository), repository.config.root_sha256)
         yield
         remember_seen(repository)
 
@@ -101,14 +103,27 @@ def check_signed_here(repository: Repository, roles: Roles, metadata: Path) -> t
 
 
 def remember_seen(repository: Repository) -> None:
-    """Remember the current state as seen on this machine.
+    """Remember the current state as seen on this machine, and whose the offline keys here are.
 
     Raises:
         RepositoryStateError: It is not signed as it has to be, or the memory cannot be read.
         SecurepipError: The memory cannot be written.
     """
     with remembering(repository.config.root_sha256) as update:
-        update.value = replace(update.value, seen=_offline_versions(repository.roles()))
+        known = replace(update.value, seen=_offline_versions(repository.roles()))
+        update.value = known.with_keys(offline_keys_here(repository))
+
+
+def offline_keys_here(repository: Repository) -> tuple[str, ...]:
+    """The ids of the keys at hand that sign offline roles.
+
+    Raises:
+        RepositoryStateError: The state is not signed as it has to be.
+    """
+    roles = repository.roles()
+    signers = (roles.delegator(name).get_delegated_role(name).keyids for name in ("root", *FRAME))
+    named = dict.fromkeys(keyid for keyids in signers for keyid in keyids)
+    return tuple(keyid for keyid in named if repository.keys.has(keyid))
 
 
 def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRole]:

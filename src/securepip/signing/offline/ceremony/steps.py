@@ -23,7 +23,7 @@ from securepip.formats.roles import check_name
 from securepip.signing.claims import promote
 from securepip.signing.claims.promote import Promotion
 from securepip.signing.keys import ring as keys
-from securepip.signing.keys.memory import Remembered, owner, recall, remembering
+from securepip.signing.keys.memory import Remembered, check_owner, recall, remembering
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.offline.apply import apply
 from securepip.signing.offline.bundle import (
@@ -254,8 +254,7 @@ class Signing:
         duties = self.duties()
         at_hand = [(duty, duty.keyids_at_hand(ring)) for duty in duties]
         keyids = tuple(dict.fromkeys(keyid for _, each in at_hand for keyid in each))
-        for keyid in keyids:
-            self._check_owner(keyid)
+        check_owner(keyids, self.root_sha256)
         if keyids:
             self._remember([duty for duty, each in at_hand if each], keyids)
         done = {duty.filename: duty.sign(ring) for duty in duties}
@@ -275,25 +274,7 @@ class Signing:
                     root = duty.metadata.to_bytes().decode()
                     update.value = replace(update.value, root=root)
                 update.value = update.value.with_signed(duty.role, version, digest)
-            known = update.value.keys
-            update.value = replace(update.value, keys=tuple(dict.fromkeys([*known, *keyids])))
-
-    def _check_owner(self, keyid: str) -> None:
-        """See to it that a key signs for one repository alone.
-
-        Who makes a repository of his own, in which the same people hold keys, has them sign a root
-        there with his keys in it: validly signed, it is the next root of the real one.
-        """
-        other = owner(keyid)
-        if other not in (None, self.root_sha256):
-            raise RepositoryStateError(
-                f"the key {keyid} has signed for another repository on this machine, the one that "
-                f"began with the root {other}; this one began with {self.root_sha256}",
-                meaning="What a key signs for one repository could be shown as signed for the "
-                "other: somebody may have made this one to get just that.",
-                remedy="Do not sign. Ask the operator. A key holder needs a key of its own for "
-                "each repository.",
-            )
+            update.value = update.value.with_keys(keyids)
 
 
 def check_not_signed_before(known: Remembered, duties: Sequence[Duty]) -> None:
