@@ -1,7 +1,4 @@
-"""A full disk, a folder without permission, a closed output: named, got round, never a defect.
-
-The administrator, whom no permission stops, gives that up (``setpriv``) to be tried like anybody.
-"""
+"""A full disk, a folder without permission, a closed output: named, got round, never a defect."""
 
 from __future__ import annotations
 
@@ -16,22 +13,17 @@ import pytest
 
 from securepip.trust import TrustStore
 from tests.support.hostile import HostileServer, serve_hostile
-from tests.support.machine import Finished, Machine
+from tests.support.machine import Finished, Machine, like_anybody
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
 
-_LIKE_ANYBODY = ("--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search")
 _PYTHONPATH = str(Path(__file__).parents[2] / "src")
 
 
 @pytest.fixture
 def anybody(client: Machine) -> Machine:
     """A machine of a user whom permissions stop."""
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("no permission stops the administrator, and setpriv is not here")
-        client.before = (setpriv, *_LIKE_ANYBODY)
+    client.before = like_anybody()
     return client
 
 

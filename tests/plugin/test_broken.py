@@ -15,7 +15,7 @@ from securepip.formats.digests import sha256_of
 from securepip.plugin.start import start_line
 from tests.plugin.conftest import assert_refused, own_pip, run, run_pip
 from tests.support.hostile import HostileServer, flip_byte
-from tests.support.machine import Machine
+from tests.support.machine import Machine, like_anybody
 
 _STOPPED = "pip is stopped by securepip's plugin"
 
@@ -87,6 +87,20 @@ def test_securepip_does_not_start(plugged: Machine) -> None:
     assert done.code == 1
     assert "gateway did not start" in done.err
     assert "No module named 'nowhere'" in done.err
+
+
+@pytest.mark.parametrize("folder", ["data", "data/trust/made"])
+def test_state_that_cannot_be_written_is_named_with_the_ways_out(
+    believer: Machine, folder: str
+) -> None:
+    command = (*like_anybody(), believer.python, "-m", "pip", "install", "app")
+    locked = believer.folder / folder
+    locked.chmod(0o500)
+    try:
+        done = run(believer, *command)
+    finally:
+        locked.chmod(0o700)
+    assert_refused(done, str(locked), "SECUREPIP_DATA_DIR", "securepip install --read-only-state")
 
 
 def test_a_gateway_that_has_ended_is_not_believed_whoever_answers_at_its_port(

@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 import pip
+import pytest
 
 from securepip.cli import main
 from tests.support.repositories import MadeRepository
@@ -162,3 +163,16 @@ class Machine:
         """The ``VERSION`` that an installed test package says, without running it."""
         module = self.site_packages / package / "__init__.py"
         return module.read_text().split("'")[1] if module.exists() else None
+
+
+def like_anybody() -> tuple[str, ...]:
+    """What starts a process so that permissions stop it, as the administrator's are not stopped.
+
+    Skips the test where nothing can.
+    """
+    if os.geteuid():
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("no permission stops the administrator, and setpriv is not here")
+    return (setpriv, "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search")

@@ -28,8 +28,9 @@ _LITTLE_BYTES = 1 << 20
 _TEMPORARY_REMEDY = "Make room there, or let the environment variable TMPDIR name another folder."
 DATA_REMEDY = (
     "Let the environment variable SECUREPIP_DATA_DIR name a folder that you can write to, and keep "
-    "it: it holds whom you trust. Where it is read-only on purpose, as in an image, install with "
-    "--read-only-state."
+    "it: it holds whom you trust. Where it is read-only on purpose, as in an image, use `securepip "
+    "install --read-only-state`, or `securepip gateway --read-only-state -- COMMAND` for another "
+    "tool; pip's own command with the plugin has no such option."
 )
 """What to do about state that cannot be written."""
 
