@@ -264,6 +264,8 @@ def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: Hostil
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         gateways = believing.folder / "data" / "plugin"
         wait_until(lambda: gateways.exists() and any(gateways.iterdir()))
