@@ -209,3 +209,15 @@ def test_a_host_that_the_user_allows_is_reached(client: Machine, index: Index, h
     done = client.process("gateway", *allowed, "--", *words)
     assert done.code == 0, done.err
     assert done.out == "<meta nam\n"
+
+
+@pytest.mark.parametrize("settings", [(), ("-c", "http.proxy=")])
+def test_git_is_held_unless_its_own_settings_name_another_proxy(
+    client: Machine, index: Index, settings: tuple[str, ...]
+) -> None:
+    words = ("git", *settings, "ls-remote", f"http://{index.host}/evil.git")
+    client.command(*words)
+    assert index.seen.count("GET /evil.git/info/refs") == 1
+    done = client.process("gateway", "--", *words)
+    assert done.code != 0
+    assert index.seen.count("GET /evil.git/info/refs") == (2 if settings else 1)
