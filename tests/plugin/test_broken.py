@@ -93,11 +93,11 @@ def test_securepip_does_not_start(plugged: Machine) -> None:
 def test_state_that_cannot_be_written_is_named_with_the_ways_out(
     believer: Machine, folder: str
 ) -> None:
-    command = (*like_anybody(), believer.python, "-m", "pip", "install", "app")
+    words = ("-m", "pip", "install", "app")
     locked = believer.folder / folder
     locked.chmod(0o500)
     try:
-        done = run(believer, *command)
+        done = run(believer, *like_anybody(), believer.python, *words)
     finally:
         locked.chmod(0o700)
     assert_refused(done, str(locked), "SECUREPIP_DATA_DIR", "securepip install --read-only-state")
