@@ -8,6 +8,7 @@ import lzma
 import os
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -149,6 +150,31 @@ def test_hard_links_count_with_what_they_link_to(
     monkeypatch.setattr(unpack, "_MAX_UNPACKED_BYTES", 30)
     with pytest.raises(FormatError, match="more than 30 bytes"):
         unpacked(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [
+            ("one-1/large", tarfile.REGTYPE, "0" * (20 << 20)),
+            ("one-1/a", tarfile.REGTYPE, "0"),
+            *((f"one-1/{number}", HARD, "one-1/a") for number in range(300)),
+        ],
+        [
+            *((f"one-1/{number}", SYM, "a") for number in range(2500)),
+            *(("one-1/a", tarfile.REGTYPE, "") for _ in range(2500)),
+        ],
+        [(f"one-1/{'d/' * 900}{number}", tarfile.REGTYPE, "") for number in range(300)],
+        [(f"one-1/{number + 1}", SYM, f"{number}/../{number}") for number in range(400)],
+    ],
+    ids=["hard links", "replaced files", "deep folders", "links to links"],
+)
+def test_no_member_takes_longer_the_more_there_are(tmp_path: Path, members: list[Member]) -> None:
+    """Some kilobytes of an archive kept a command busy for hours."""
+    source = pack(tmp_path, members)
+    began = time.process_time()
+    assert unpacked(source, tmp_path).name == "one-1"
+    assert time.process_time() - began < 5
 
 
 def test_old_sdists_are_zip_files(tmp_path: Path) -> None:

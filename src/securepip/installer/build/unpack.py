@@ -26,6 +26,7 @@ from securepip.index.types import UserFile, VerifiedFile
 from securepip.installer.copies import copy_verified
 
 _MAX_MEMBERS = 500_000
+_MAX_LINKS = 10_000
 _MAX_UNPACKED_BYTES = 8 << 30
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _log = logging.getLogger(__name__)
@@ -59,13 +60,17 @@ class _Folder:
     """A new folder that an archive is unpacked into, and into nothing else.
 
     All of its methods raise ``ValueError`` for a member that leads out of it, and when it becomes
-    larger than any archive that is made to be used.
+    larger than any archive that is made to be used. None takes longer the more there is already:
+    an archive of some kilobytes can have hundreds of thousands of members.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._members = self._bytes = 0
-        self._links: list[Path] = []
+        self._folders = {root}
+        self._files: set[Path] = set()
+        self._links: set[Path] = set()
+        self._targets: dict[Path, Path | None] = {}
 
     def add_folder(self, name: str) -> None:
         """Make a folder, with those that it lies in."""
@@ -86,25 +91,47 @@ class _Folder:
             if executable:
                 mode = stat.S_IMODE(os.fstat(written.fileno()).st_mode)
                 path.chmod(mode | _EXECUTABLE)
+        self._files.add(path)
         return path
+
+    def open_file(self, name: str) -> IO[bytes] | None:
+        """The file that an earlier member has put there; None for none."""
+        path = self._place(name)
+        return path.open("rb") if path in self._files else None
 
     def add_link(self, name: str, target: str) -> None:
         """Make a symbolic link; ``check_links`` has to be called after all members."""
         self._count()
         path = self._free(name)
         path.symlink_to(target)
-        self._links.append(path)
+        self._links.add(path)
+        if len(self._links) > _MAX_LINKS:
+            raise ValueError(f"more than {_MAX_LINKS} links")
 
     def check_links(self) -> None:
         """Refuse links that lead outside, alone or by way of others, be there something or not."""
-        root = os.path.realpath(self._root)
         for link in self._links:
-            # Not strict: what is not there yet can be made by the build, and must be inside too.
-            leads_to = os.path.realpath(link)
-            target = os.path.normpath(link.parent / link.readlink())
-            for path, folder in ((leads_to, root), (target, str(self._root))):
-                if not Path(path).is_relative_to(folder):
-                    raise ValueError(f"the link {link.name!r} leads out of it")
+            self._target(link)
+            if not Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(self._root):
+                raise ValueError(f"the link {link.name!r} leads out of it")
+
+    def _target(self, link: Path) -> Path:
+        """Where a link leads in the end. What is not there yet, the build can make."""
+        if link in self._targets:
+            known = self._targets[link]
+            if known is None:
+                raise ValueError(f"the link {link.name!r} leads to itself")
+            return known
+        self._targets[link] = None
+        place = link.parent
+        for part in link.readlink().parts:
+            place = place.parent if part == ".." else place / part
+            if place.is_symlink():
+                place = self._target(place)
+            if not place.is_relative_to(self._root):
+                raise ValueError(f"the link {link.name!r} leads out of it")
+        self._targets[link] = place
+        return place
 
     def _count(self) -> None:
         self._members += 1
@@ -124,17 +151,22 @@ class _Folder:
         self._make(path.parent)
         if path.is_symlink() or path.is_file():
             path.unlink()
-            self._links = [link for link in self._links if link != path]
+            self._links.discard(path)
+            self._files.discard(path)
         return path
 
     def _make(self, folder: Path) -> None:
         """Make folders one by one: an earlier member may have put a link in the place of one."""
-        place = self._root
-        for part in folder.relative_to(self._root).parts:
-            place /= part
+        missing = []
+        while folder not in self._folders:
+            missing.append(folder)
+            folder = folder.parent
+        for place in reversed(missing):
             if place.is_symlink():
-                raise ValueError(f"a member lies behind the link {part!r}")
+                raise ValueError(f"a member lies behind the link {place.name!r}")
+            self._count()
             place.mkdir(exist_ok=True)
+            self._folders.add(place)
 
 
 def _unpack_tar(path: Path, folder: _Folder) -> None:
@@ -154,15 +186,14 @@ def _unpack_tar(path: Path, folder: _Folder) -> None:
 def _unpack_file(
     tar: tarfile.TarFile, member: tarfile.TarInfo, folder: _Folder, archive: str
 ) -> None:
-    try:
-        # Of a hard link, what it links to: a copy, so that nothing is shared.
-        stream = tar.extractfile(member)
-    except KeyError as error:
-        # As pip: some archives have hard links to names that they do not have.
-        _log.warning("In %s the member %s is invalid: %s", archive, member.name, error)
-        return
+    # Of a hard link a copy of what it links to, so that nothing is shared. From the disk: to read
+    # it in the archive again, this would be unpacked from its beginning, for each link.
+    stream = folder.open_file(member.linkname) if member.islnk() else tar.extractfile(member)
     if stream is None:
-        raise ValueError(f"the member {member.name!r} links to no file")
+        # As pip: some archives have hard links to names that they do not have.
+        _log.warning("In %s the member %s is invalid: there is no %s", archive, member.name,
+                     member.linkname)  # fmt: skip
+        return
     with stream:
         written = folder.add_file(member.name, stream, executable=bool(member.mode & _EXECUTABLE))
     # Some builds look at which of two files is the newer one.
