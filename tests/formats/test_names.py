@@ -51,6 +51,7 @@ def test_real_file_names_are_understood(filename: str, project: str, version: st
         "foo-nonsense.tar.gz",
         "foo-1.0.dev-r12.tar.gz",
         "foo-1.0.whl",
+        f"foo-1.0-{'py3.' * 19}py3-{'none.' * 9}none-{'any.' * 9}any.whl",
         "foo-nonsense-py3-none-any.whl",
         "foo.tar.gz",
         "-1.0.tar.gz",

@@ -6,6 +6,7 @@ import base64
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,3 +203,10 @@ def test_the_hashes_that_a_command_names_are_those_that_count(tmp_path: Path) ->
                   str(file)], [f"a @ {url}#sha256={good}"]):  # fmt: skip
         assert named_with_hash(["pip", "install", *words]) == {url: {f"sha256:{good}"}}
     assert named_with_hash(["pip", str(file), f"{url}#sha256=0"]) == {}
+
+
+@pytest.mark.parametrize("text", ["http://", "http://a#sha256=", "http://a\tb#"])
+def test_looking_for_hashes_takes_no_longer_than_the_file_is_long(text: str) -> None:
+    began = time.process_time()
+    assert named_with_hash([text * 100_000]) == {}
+    assert time.process_time() - began < 5

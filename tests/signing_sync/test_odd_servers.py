@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 
+from securepip.errors import FormatError
 from securepip.formats.digests import sha256_of
 from securepip.signing.overlay.upstream.page import Reason, parse_upload_time
 from securepip.signing.overlay.upstream.simple_api import parse_simple_page
@@ -125,6 +127,32 @@ def test_a_page_that_gives_the_digest_of_the_wheel_as_that_of_its_metadata_is_no
 def test_upload_times_are_read_with_every_offset(text: object, expected: str | None) -> None:
     moment = parse_upload_time(text)
     assert (None if moment is None else moment.isoformat()) == expected
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<a x='", "<!--x>", "<![CDATA[", "</a x", "<script>", "<!doctype ["]
+)
+def test_a_page_that_is_no_html_is_found_out_without_reading_it_again_and_again(
+    piece: str,
+) -> None:
+    """The library's parser takes hours for a megabyte of these."""
+    body = (piece * (1_000_000 // len(piece))).encode()
+    began = time.process_time()
+    with pytest.raises(FormatError, match="a tag, a comment or a script of more than"):
+        parse_simple_page(body, "text/html", "http://127.0.0.1/", canonicalize_name("cur"))
+    assert time.process_time() - began < 5
+
+
+def test_a_name_that_stands_for_thousands_of_tags_is_none() -> None:
+    """A page of such names took hours to read, and more memory than there is."""
+    tags = "-".join(".".join(f"{letter}{n}" for n in range(12)) for letter in "abc")
+    link = f"cur-1.0-{tags}.whl#sha256={'0' * 64}"
+    body = f'<a href="{link}">x</a>'.encode()
+    page = parse_simple_page(body, "text/html", "http://127.0.0.1/", canonicalize_name("cur"))
+    assert ([*page.files], [each.reason for each in page.left_out]) == (
+        [],
+        [Reason.NOT_A_DISTRIBUTION],
+    )
 
 
 @pytest.mark.parametrize("base", ["", '<base href="/files/">'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -577,12 +578,18 @@ def test_a_page_that_takes_for_ever_holds_nobody_else_up(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Reading hostile HTML takes time in proportion to the square of its length."""
+    read = simple_api.parse_simple_page
+
+    def drag(body: bytes, kind: str, url: str, project: NormalizedName) -> UpstreamPage:
+        if project == "evil" and b"-2.0" in body:
+            time.sleep(3)
+        return read(body, kind, url, project)
+
+    monkeypatch.setattr(http_index, "parse_simple_page", drag)
     monkeypatch.setattr(work, "PATIENCE_SECONDS", 1.0)
     index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
     run("evil")
     index.offer(make_wheel(tmp_path, "evil", "2.0"))
-    index.raw["/simple/evil/"] = (200, "text/html", b"<!--" * 50_000)
     report = run("evil", "good")
     assert report.signed == ["good"]
     assert [problem.project for problem in report.problems] == ["evil"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 
-from packaging.tags import Tag
 from packaging.utils import (
     BuildTag,
     InvalidWheelFilename,
@@ -21,6 +21,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 WHEEL_SUFFIX = ".whl"
+_MAX_TAGS = 1_000
 # Old sdists name the Python that they are for after the version.
 _PYTHON = re.compile(r"-py[123]\.?[0-9]?$")
 SDIST_SUFFIXES = (
@@ -38,13 +39,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class DistributionName:
-    """What a file name says: project, version, and for a wheel its build number and tags."""
+    """What a file name says: project, version, and for a wheel its build number and tags.
+
+    The tags are as the name has them, ``py2.py3-none-any``: of a page of thousands of names they
+    would fill the memory.
+    """
 
     project: NormalizedName
     version: Version
     kind: Kind
     build: BuildTag = ()
-    tags: frozenset[Tag] = frozenset()
+    tags: str = ""
 
 
 def is_distribution(filename: str) -> bool:
@@ -59,13 +64,18 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
     none of these can be chosen, and none of them is an error.
     """
     if filename.endswith(WHEEL_SUFFIX):
+        # A name of two hundred characters can stand for tens of thousands of tags, and a page of
+        # such names keep a command busy for hours.
+        tags = filename.removesuffix(WHEEL_SUFFIX).split("-")[-3:]
+        if prod(part.count(".") + 1 for part in tags) > _MAX_TAGS:
+            return None
         try:
-            name, version, build, tags = parse_wheel_filename(filename)
+            name, version, build, _ = parse_wheel_filename(filename)
         except (InvalidWheelFilename, InvalidVersion):
             return None
         if name != project:
             return None
-        return DistributionName(project, version, Kind.WHEEL, build, tags)
+        return DistributionName(project, version, Kind.WHEEL, build, "-".join(tags))
     for suffix in SDIST_SUFFIXES:
         if filename.endswith(suffix):
             return _parse_sdist(filename.removesuffix(suffix), project)

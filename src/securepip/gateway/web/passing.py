@@ -42,10 +42,12 @@ _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
-_NAMED = re.compile(
-    r"(https?://[^\s#'\"]+)#[^\s'\"]*?"
-    r"\b(sha256=[0-9a-f]{64}|sha384=[0-9a-f]{96}|sha512=[0-9a-f]{128})\b",
-    re.IGNORECASE,
+# Of a word of a command or of a requirements file. Each character is looked at once: a file is as
+# long as somebody wants.
+_SEPARATORS = re.compile(r"[\s'\"]+")
+_ADDRESS = re.compile(r"https?://[^#]+", re.IGNORECASE)
+_DIGEST = re.compile(
+    r"\b(sha256=[0-9a-f]{64}|sha384=[0-9a-f]{96}|sha512=[0-9a-f]{128})\b", re.IGNORECASE
 )
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 _LAST_PORT = 65535
@@ -101,11 +103,14 @@ def named_with_hash(words: Sequence[str]) -> dict[str, frozenset[str]]:
                 with suppress(OSError), Path(name).open("rb") as stream:
                     texts.append(stream.read(_MAX_REQUIREMENTS_BYTES).decode("utf-8", "replace"))
     found: dict[str, frozenset[str]] = {}
-    for url, digest in (one for text in texts for one in _NAMED.findall(text)):
-        with suppress(by_url.RefusedError):
-            place = by_url.parse(url).url
-            said = digest.lower().replace("=", ":")
-            found[place] = found.get(place, frozenset()) | {said}
+    for word in (one for text in texts for one in _SEPARATORS.split(text)):
+        before, _, fragment = word.partition("#")
+        address, digest = _ADDRESS.search(before), _DIGEST.search(fragment)
+        if address is not None and digest is not None:
+            with suppress(by_url.RefusedError):
+                place = by_url.parse(address[0]).url
+                said = digest[1].lower().replace("=", ":")
+                found[place] = found.get(place, frozenset()) | {said}
     return found
 
 

@@ -33,7 +33,7 @@ from securepip.transport import redact
 PROXY_USER = "securepip"
 """The user name that goes with the token."""
 
-_HTTPS_PORT = 443
+_HTTP_PORT, _HTTPS_PORT = 80, 443
 _SEEN = "The gateway sees hashes in the command itself, and in files that it names with -r."
 
 
@@ -101,7 +101,8 @@ class Proxy:
         url = scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
         asked = by_url.parse(url)
         parts = urlsplit(asked.url)
-        host, port = parts.hostname or "", parts.port or 80
+        host = parts.hostname or ""
+        port = parts.port or (_HTTPS_PORT if parts.scheme == "https" else _HTTP_PORT)
         if self._passing.allows(host, port):
             return await forward(request, asked.url, self._passing)
         if request.method not in ("GET", "HEAD"):

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html.parser import HTMLParser
 from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import urljoin
@@ -28,10 +27,11 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from securepip.errors import RequirementError
+from securepip.errors import FormatError, RequirementError
 from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import parse_sha256
 from securepip.formats.distribution import is_distribution
+from securepip.formats.links import Links
 from securepip.index.types import UserFile
 from securepip.resolver.candidates.hashes import mismatch
 from securepip.resolver.requirements.links import (
@@ -242,14 +242,13 @@ def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
     except OSError as error:
         _log.warning("Could not read the page of links %s: %s", page, error)
         return
-    parser = _Anchors()
     try:
-        parser.feed(text)
-        base = urljoin(path_to_url(str(page)), parser.base or "")
-    except (AssertionError, ValueError) as error:  # so ends what is neither HTML nor an address
+        links = Links(text)
+        base = urljoin(path_to_url(str(page)), links.base or "")
+    except (FormatError, ValueError) as error:  # so ends what is neither HTML nor an address
         _log.warning("Could not read the page of links %s: %s", page, error)
         return
-    for attributes in parser.anchors:
+    for attributes in links.anchors:
         try:
             link = parse_link(urljoin(base, attributes["href"] or ""))
         except (RequirementError, ValueError):
@@ -277,19 +276,3 @@ def _stated_metadata(attributes: Mapping[str, str | None]) -> str | None:
             stated = HASH.fullmatch(attributes[name] or "")
             return f"{stated[1]}:{stated[2].lower()}" if stated else ""
     return None
-
-
-class _Anchors(HTMLParser):
-    """The links of a page."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.base: str | None = None
-        self.anchors: list[dict[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        if tag == "base" and self.base is None:
-            self.base = attributes.get("href")
-        elif tag == "a" and attributes.get("href"):
-            self.anchors.append(attributes)

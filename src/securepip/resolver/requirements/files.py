@@ -38,6 +38,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Codecs for names of hosts. The time that they take grows with the square of the length.
+_NO_TEXT = frozenset({"punycode", "idna"})
 _MAX_FILE_BYTES = 64 << 20
 
 ReadUrl = Callable[[str], bytes]
@@ -298,7 +300,10 @@ def _decode(data: bytes, name: str) -> str:
     for line in data.split(b"\n")[:2]:
         coding = _CODING.search(line) if line.startswith(b"#") else None
         if coding:
-            return data.decode(coding[1].decode("ascii"))
+            encoding = codecs.lookup(coding[1].decode("ascii")).name
+            if encoding in _NO_TEXT:
+                raise LookupError(f"{encoding} is no encoding of texts")
+            return data.decode(encoding)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -105,8 +105,8 @@ def _supports(requires_python: str | None, python: str) -> bool:
 
 def _platform(name: DistributionName) -> str:
     """The family of systems that a wheel is for."""
-    platforms = {tag.platform for tag in name.tags}
+    platforms = name.tags.rpartition("-")[2].lower()
     for family in ("any", "win", "macos", "linux", "ios", "android"):
-        if any(family in platform for platform in platforms):
+        if family in platforms:
             return family
     return "other"

@@ -1,23 +1,21 @@
 """The simple API's two forms, JSON (PEP 691) and HTML (PEP 503), read into one page.
 
-Rule: an odd entry costs that entry and not the page; what is neither form at all is an error. HTML
-is parsed by ``pypi-simple``. JSON is not: its parser refuses a page for one wrong entry, and tries
-file names from the network against expressions that take long for hostile ones.
+Rule: an odd entry costs that entry and not the page; what is neither form at all is an error.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urldefrag, urlsplit
+from urllib.parse import parse_qs, urldefrag, urljoin
 
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
+from securepip.formats.links import Attributes, Links, decode_page
 from securepip.formats.page import JSON_TYPE
 from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT
 from securepip.signing.overlay.upstream.page import (
@@ -90,7 +88,7 @@ def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list
     except FormatError:
         raise
     except Exception as error:
-        # Two libraries read hostile bytes there, each with errors of its own making.
+        # A library reads hostile bytes there, with errors of its own making.
         raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
 
 
@@ -154,53 +152,30 @@ def _json_offer(entry: Any) -> Offer | None:
 def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer], Status]:
     if len(body) > MAX_HTML_BYTES:
         raise FormatError(f"{redact(url)} is longer than {MAX_HTML_BYTES} bytes of HTML")
-    # Loaded here: only an index that speaks HTML needs the parser.
-    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
-    from pypi_simple import RepositoryPage, UnexpectedRepoVersionWarning
+    page = Links(decode_page(body, encoding))
+    _check_version(page.meta.get("repository-version", "1.0"), url)
+    status = _status(page.meta.get("project-status"), page.meta.get("project-status-reason"), url)
+    base = urljoin(url, page.base or "")
+    offers = (_html_offer(base, attributes) for attributes in page.anchors)
+    return [offer for offer in offers if offer is not None], status
 
-    for category in (
-        MarkupResemblesLocatorWarning,
-        XMLParsedAsHTMLWarning,
-        UnexpectedRepoVersionWarning,
-    ):
-        warnings.simplefilter("ignore", category)
+
+def _html_offer(base: str, attributes: Attributes) -> Offer | None:
+    """What a link offers, or None when it leads to no address."""
     try:
-        page = RepositoryPage.from_html(body, base_url=url, from_encoding=encoding)
-    except ValueError:  # a link that is no address costs the parser the whole page
-        soup = BeautifulSoup(body, "html.parser", from_encoding=encoding)
-        for link in soup.find_all("a", href=True):
-            if not _is_address(str(link["href"])):
-                link.decompose()
-        page = RepositoryPage.from_html(str(soup), base_url=url)
-    meta = {name: values[0] for name, values in page.pypi_meta.items()}
-    _check_version(page.repository_version or "1.0", url)
-    status = _status(meta.get("project-status"), meta.get("project-status-reason"), url)
-    return [_html_offer(link.url, link.attrs) for link in page.links], status
-
-
-def _is_address(href: str) -> bool:
-    try:
-        urlsplit(href)
+        plain, fragment = urldefrag(urljoin(base, attributes["href"] or ""))
+        filename = filename_of(plain)
     except ValueError:
-        return False
-    return True
-
-
-def _html_offer(url: str, attributes: dict[str, str | list[str]]) -> Offer:
-    def attribute(name: str) -> str | None:
-        return _text(attributes.get(name))
-
-    plain, fragment = urldefrag(url)
-    metadata = attribute("data-core-metadata")
-    if metadata is None:
-        metadata = attribute("data-dist-info-metadata")
+        return None
+    said = {name: value or "" for name, value in attributes.items()}
+    metadata = said.get("data-core-metadata", said.get("data-dist-info-metadata"))
     return Offer(
         # As pip: the name is that of the URL; the text of a link may be cut short.
-        filename=filename_of(plain),
+        filename=filename,
         url=plain,
         sha256=parse_qs(fragment).get("sha256", [None])[0],
-        requires_python=attribute("data-requires-python"),
-        yanked=attribute("data-yanked"),
+        requires_python=said.get("data-requires-python"),
+        yanked=said.get("data-yanked"),
         has_metadata=None if metadata is None else metadata.lower() != "false",
         core_metadata=metadata.removeprefix("sha256=") if metadata else None,
     )
