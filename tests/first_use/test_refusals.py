@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from securepip.errors import SecurepipError
+from securepip.first_use.memory_file import Seen, extend_memory, read_memory
+from securepip.first_use.setup import protect
+from securepip.first_use.signer import Signers
+from securepip.formats.digests import parse_sha256
+from securepip.transport import TransportOptions
+from securepip.trust import FirstUseRules, TrustStore
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Finished, Machine
 from tests.support.wheels import make_wheel
@@ -142,14 +151,54 @@ def test_a_consistently_forged_first_answer_is_refused_where_a_witness_shows_ano
     assert machine.install("lib").code == 0
 
 
-def test_a_file_that_a_witness_lacks_is_left_out(
+def test_a_file_that_a_witness_lacks_is_left_out_until_it_has_it(
     machine: Machine, index: Index, mirror: Index
 ) -> None:
-    mirror.withdraw("app", WHEEL)
+    late = mirror.projects["app"].pop(WHEEL)
     machine.run("trust", "first-use", "--index-url", index.url, "--witness", mirror.url)
     done = machine.install("app")
     assert done.code == 0, done.err
     assert machine.freeze() == ["app==1.0"]
+    mirror.projects["app"][WHEEL] = late
+    done = machine.install("-U", "app")
+    assert done.code == 0, done.err
+    assert machine.freeze() == ["app==2.0", "lib==1.0"]
+
+
+def test_a_memory_file_can_be_read_whatever_an_index_calls_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a space in its name made each later command fail."""
+    memory = tmp_path / "seen.txt"
+    odd = Seen("app- 1.0.tar.gz", parse_sha256("0" * 64), date(2026, 1, 2))
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "data"))
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / ".seen.txt.lock").symlink_to("precious")
+    assert extend_memory(memory, [odd])
+    assert read_memory(memory) == {odd.filename: odd}
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_project_whose_page_could_not_be_read_is_not_looked_up_elsewhere(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the next who asks either: another repository may know the name too."""
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "data"))
+    store = TrustStore(tmp_path / "data" / "trust")
+    name = protect(index.url, FirstUseRules(), store).repository.name
+    app = canonicalize_name("app")
+
+    def fail(*_anything: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("securepip.first_use.signer.sign_pages", fail)
+    with Signers(TransportOptions()) as signers:
+        signer = signers(store.read())[name]
+        with pytest.raises(RuntimeError):
+            signer.prepare_pages([app])
+        signer.prepare_pages([app])
+        with pytest.raises(SecurepipError, match="a defect"):
+            signer.check(app)
 
 
 def test_a_memory_that_another_machine_has_made_binds_this_one(

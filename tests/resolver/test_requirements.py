@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securepip.errors import ResolutionError, SecurepipError, UsageError, VerificationError
+from securepip.errors import (
+    RequirementError,
+    ResolutionError,
+    SecurepipError,
+    UsageError,
+    VerificationError,
+)
 from securepip.resolver import ResolveInput, ResolveOptions, parse_requirement, read_requirements
 from securepip.resolver import resolve as resolve_requirements
 from tests.resolver.fakes import FakeIndex, environment, install, pins
@@ -64,6 +71,27 @@ def test_comments_continuations_and_variables(
 )
 def test_encodings_are_recognized_as_pip_recognizes_them(tmp_path: Path, data: bytes) -> None:
     assert _texts(_read(tmp_path, data)) == ["web"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"web{' ' * 100_000}x",
+        " \\\n" * 100_000,
+        f"web {'-r x ' * 100_000}",
+        f"web {'a[b,' * 100_000}",
+        f"# coding: punycode\nweb-{'b' * 400_000}",
+    ],
+    ids=["spaces", "continued lines", "options", "extras", "encoding"],
+)
+def test_a_file_takes_no_longer_than_it_is_long(content: str) -> None:
+    began = time.process_time()
+    with suppress(RequirementError):
+        read_requirements(
+            requirement_files=["https://packages.example.org/requirements.txt"],
+            read_url=lambda url: content.encode(),
+        )
+    assert time.process_time() - began < 5
 
 
 def test_files_name_other_files_relative_to_themselves(tmp_path: Path) -> None:

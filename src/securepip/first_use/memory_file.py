@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from securepip.dirs import replace_file
+from securepip.dirs import data_dir, replace_file
 from securepip.errors import FormatError, SecurepipError, UsageError
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import check_filename
@@ -93,7 +93,9 @@ def extend_memory(path: Path, seen: Iterable[Seen]) -> bool:
     if not new:
         return False
     try:
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        # Not beside the file: there a checkout could have a link of that name, which old versions
+        # of the library follow, and empty what it leads to.
+        with FileLock(data_dir() / "memory.lock", timeout=60, mode=0o600):
             known = read_memory(path)
             merged = {**new, **known}
             if merged == known:
@@ -112,5 +114,6 @@ def extend_memory(path: Path, seen: Iterable[Seen]) -> bool:
 
 
 def _parse(line: str) -> Seen:
-    filename, sha256, day = line.split()
+    # From the end: names of old releases have spaces.
+    filename, sha256, day = line.rsplit(maxsplit=2)
     return Seen(check_filename(filename), parse_sha256(sha256), date.fromisoformat(day))

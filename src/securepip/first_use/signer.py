@@ -102,6 +102,12 @@ class Signer:
                 sign_pages(self._site, mine)
             except SecurepipError as error:
                 self._site.errors.update(dict.fromkeys(mine, error))
+            except BaseException as error:
+                # Who asks next must not take what was signed before, or another repository's
+                # project of that name, because nobody knows why this failed.
+                defect = SecurepipError(f"{self._site.index} could not be read: {error!r:.200}")
+                self._site.errors.update(dict.fromkeys(mine, defect))
+                raise
             finally:
                 for project in mine:
                     self._asked[project].set_result(None)

@@ -17,7 +17,10 @@ from typing import NoReturn
 
 from securepip.errors import RequirementError
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?<!\S)#.*$")
+# Beyond these, reading a line takes minutes or hours. Most of all in a file from elsewhere.
+_MAX_REQUIREMENT, _MAX_WORDS = 20_000, 10_000
+_SHOWN = 500
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 
 
@@ -104,7 +107,10 @@ def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
     """
     text, written = _split_options(line)
     try:
-        words = _joined_values(shlex.split(written))
+        words = shlex.split(written)
+        if len(text) > _MAX_REQUIREMENT or len(words) > _MAX_WORDS:
+            raise RequirementError("It is longer than a requirement with thousands of hashes.")
+        words = _joined_values(words)
         # As in pip, words after an option's value are passed over; unknown options are not.
         options, rest = _PARSER.parse_known_args(words, namespace=LineOptions())
         unknown = [word for word in rest if word.startswith("-")]
@@ -117,7 +123,7 @@ def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
         ) from None
     except RequirementError as error:
         raise RequirementError(
-            f"Invalid requirement: {line} (from {source})", meaning=error.what
+            f"Invalid requirement: {line:.{_SHOWN}} (from {source})", meaning=error.what
         ) from None
     return text, options
 
@@ -158,7 +164,7 @@ def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     first, parts = 0, list[str]()
     for number, line in lines:
         first = first if parts else number
-        comment = _COMMENT.match(line)
+        comment = line.lstrip().startswith("#")
         if line.endswith("\\") and not comment:
             parts.append(line.strip("\\"))
             continue

@@ -41,7 +41,7 @@ from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.repository.repository import Published, Repository
 from securepip.transport import Transport
 
-_WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING}
+_WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING, Reason.NO_WITNESS}
 """What the next question may find out although no page has changed."""
 
 
