@@ -80,7 +80,7 @@ def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
         "name",
         nargs="?",
         metavar="NAME",
-        help="what you want to call it (default: its host)",
+        help="what you want to call it (default: the host of the index)",
     )
     first.add_argument(
         "--index-url", metavar="URL", help="the index (default: the one that pip here uses)"
