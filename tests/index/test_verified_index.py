@@ -155,7 +155,7 @@ def test_an_unchanged_repository_costs_two_requests_and_no_page(
     second.prefetch_pages([ALPHA, GAMMA])
     assert second.page(ALPHA) == first.page(ALPHA)
     assert second.page(GAMMA) == first.page(GAMMA)
-    assert served.server.seen == ["metadata/2.root.json", "metadata/timestamp.json"]
+    assert set(served.server.seen) == {"metadata/2.root.json", "metadata/timestamp.json"}
 
 
 def test_after_a_change_only_what_the_snapshot_says_is_fetched_again(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from securepip.transport import Transport, TransportOptions
 from securepip.updater import fetcher
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.session import Session
-from tests.support.hostile import HostileServer
+from tests.support.hostile import HostileServer, Reply
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
@@ -94,6 +96,7 @@ def test_the_snapshot_of_a_session_is_the_one_that_it_verified(
                 fetcher.Fetcher(Transport(TransportOptions(retries=0))),
                 UpdaterConfig(),
                 root,
+                lambda listed: None,
             )
         )
 
@@ -115,6 +118,42 @@ def test_the_snapshot_of_a_session_is_the_one_that_it_verified(
     assert role is not None
     assert role.signed.version == version
     assert later.role(name) is None
+
+
+@pytest.mark.parametrize(
+    "together", [r"(2\.root|timestamp)\.json", r"\d+\.(targets|bins|bin-[0-9a-f]+)\.json"]
+)
+def test_what_need_not_wait_for_each_other_is_asked_for_together(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path, together: str
+) -> None:
+    answer, asked = hostile.answer, threading.Barrier(2 if "root" in together else 3)
+
+    def answer_when_all_are_asked(path: str) -> Reply:
+        if re.fullmatch(f"/?metadata/{together}", path):
+            asked.wait(60)
+        return answer(path)
+
+    hostile.answer = answer_when_all_are_asked  # type: ignore[method-assign]
+    transport = Transport(TransportOptions(retries=0))
+    root = made.root.read_bytes()
+    session = Session("made", f"{hostile.url}metadata/", tmp_path / "state", transport, root)
+    session.prefetch(["simple/app/index.json"])
+    assert session.target("simple/app/index.json") is not None
+    assert not asked.broken
+    assert asked.n_waiting == 0
+
+
+def test_a_timestamp_that_was_asked_for_beside_a_new_root_is_asked_for_again(
+    made: MadeRepository, hostile: HostileServer
+) -> None:
+    hostile.folder = made.folder
+    patient = fetcher.Fetcher(Transport(TransportOptions(retries=0)))
+    url = f"{hostile.url}metadata/timestamp.json"
+    patient.warm(url, None)
+    before = patient.warmed(url)
+    patient.download_bytes(f"{hostile.url}metadata/1.root.json", 1 << 20)
+    hostile.alter("metadata/timestamp.json", lambda data: b"by the keys of the new root")
+    assert patient.download_bytes(url, 1 << 20) != before
 
 
 def test_a_python_tuf_that_loads_roles_past_the_checks_is_not_used(

@@ -65,6 +65,16 @@ def keep_order(order: list[str]) -> None:
         resolver.get_installation_order = in_order
 
 
+def ask_nobody() -> None:
+    """Spare pip the programs (``rustc``, ``lsb_release``) that it asks for its User-Agent.
+
+    It has no index, so the header is sent to nobody.
+    """
+    session: Any = sys.modules.get("pip._internal.network.session")
+    if hasattr(session, "user_agent"):
+        session.user_agent = lambda: "pip"
+
+
 def _forget_pip() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:
         del sys.modules[name]
@@ -117,6 +127,7 @@ def run(runner: str, arguments: list[str], order: list[str]) -> None:
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     keep_order(order)
+    ask_nobody()
     sys.argv = [runner, *arguments]
     runpy.run_path(runner, run_name="__main__")
 

@@ -8,7 +8,7 @@ once promised of its roles is kept in the state folder, and nothing takes it bac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -41,6 +41,8 @@ class CheckedUpdater(Updater):
         fetcher: Fetches it.
         config: Limits.
         root: The pinned root, or None to start from the one in ``state``.
+        listed: Called with what the snapshot lists, once it is verified and before anything that
+            it lists is asked for.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class CheckedUpdater(Updater):
         fetcher: FetcherInterface,
         config: UpdaterConfig,
         root: bytes | None,
+        listed: Callable[[Mapping[str, MetaFile]], None],
     ) -> None:
         self._state = state
+        self._listed = listed
         self._delegators: dict[str, str] = {}
         self._checked: set[str] = set()
         super().__init__(str(state), metadata_url, fetcher=fetcher, config=config, bootstrap=root)
@@ -76,6 +80,10 @@ class CheckedUpdater(Updater):
         """The version of a role below root that was verified in this session; None for others."""
         loaded = self._trusted_set.get(role) if role in self._checked else None
         return loaded.version if isinstance(loaded, Targets) else None
+
+    def _load_snapshot(self) -> None:
+        super()._load_snapshot()
+        self._listed(self.snapshot)
 
     def _load_targets(self, role: str, parent_role: str) -> Targets:
         if self._delegators.setdefault(role, parent_role) != parent_role:

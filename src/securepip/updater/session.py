@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -60,6 +61,9 @@ LOCK_SECONDS = 300.0
 MAX_TARGETS_BYTES = 32 << 20
 """The longest targets metadata that is read where the snapshot announces no length."""
 
+_BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
+"""The file name of a bin in a snapshot: its prefix, and its number."""
+
 T = TypeVar("T")
 
 
@@ -90,6 +94,7 @@ class Session:
         self._found: dict[str, TargetFile | None] = {}
         self._division: SuccinctRoles | None = None
         self._asked: set[str] = set()
+        self._soon: tuple[str, ...] = ()
 
     def refresh(self) -> None:
         """Bring root, timestamp, snapshot and targets up to date. Does so once; later calls rest.
@@ -128,8 +133,6 @@ class Session:
             ) from None
         except OSError as error:
             raise self._not_kept(error) from error
-        # What was verified, not what is in the folder by now: it is another process's turn there.
-        self._snapshot = updater.snapshot
         self._updater = updater
         return updater
 
@@ -144,13 +147,10 @@ class Session:
         Raises:
             VerificationError, RepositoryUnavailableError: As ``refresh``.
         """
+        self._soon = tuple(target_paths)
         self.refresh()
-        paths = [path for path in target_paths if path not in self._found]
-        unclaimed = [path for path in paths if not self._warm_claim(path)]
-        bins = self._bins(wait) if unclaimed else None
-        for path in unclaimed:
-            if bins is not None:
-                self._warm(bins.get_role_for_target(path))
+        self._begin([path for path in self._soon if path not in self._found], wait=wait)
+        self._soon = ()
 
     def target(self, target_path: str) -> TargetFile | None:
         """Length and digest that the repository signed for a target; None if it knows it not.
@@ -209,9 +209,29 @@ class Session:
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
-        updater = CheckedUpdater(self._state, self.metadata_url, self._fetcher, config, self._root)
+        updater = CheckedUpdater(
+            self._state, self.metadata_url, self._fetcher, config, self._root, self._begin_listed
+        )
+        # It is on its way while python-tuf asks for a next root, of which there is hardly ever one.
+        self._fetcher.warm(f"{self.metadata_url}timestamp.json", config.timestamp_max_length)
         updater.refresh()
         return updater
+
+    def _begin_listed(self, snapshot: Mapping[str, MetaFile]) -> None:
+        """Begin to fetch what look-ups will need, as soon as a verified snapshot lists it.
+
+        That snapshot stays this session's: another process may put a later one into the folder.
+        """
+        self._snapshot = snapshot
+        self._warm("targets")
+        self._begin(self._soon, wait=False)
+
+    def _begin(self, target_paths: Iterable[str], *, wait: bool) -> None:
+        unclaimed = [path for path in target_paths if not self._warm_claim(path)]
+        bins = self._bins(wait) if unclaimed else None
+        for path in unclaimed:
+            if bins is not None:
+                self._warm(bins.get_role_for_target(path))
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
         """How the bins divide the targets, as a hint."""
@@ -219,7 +239,7 @@ class Session:
             for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
                 self._warm(role)
             if not wait and not self._is_current(BINS_ROLE):
-                return None
+                return self._bins_by_name()
             with suppress(OSError, RepositoryError, ValueError, AttributeError):
                 data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
                     self._role_path(BINS_ROLE).read_bytes()
@@ -227,6 +247,19 @@ class Session:
                 delegations = Metadata[Targets].from_bytes(data).signed.delegations
                 self._division = None if delegations is None else delegations.succinct_roles
         return self._division
+
+    def _bins_by_name(self) -> SuccinctRoles | None:
+        """The same, by the names that the snapshot lists; None where bins of two kinds are there.
+
+        It spares the round trip in which the role that divides them is fetched.
+        """
+        names = (_BIN_NAME.fullmatch(name) for name in self._snapshot)
+        found = Counter(match[1] for match in names if match)
+        if len(found) != 1:
+            return None
+        ((prefix, count),) = found.items()
+        bits = count.bit_length() - 1
+        return SuccinctRoles([], 1, bits, prefix) if bits and count == 1 << bits else None
 
     def _warm_claim(self, target_path: str) -> bool:
         """Begin to fetch the roles that stand between the top and a project that signs for itself.
@@ -284,7 +317,9 @@ class Session:
         return self._state / f"{quote(role, '')}.json"
 
     def _role_url(self, role: str) -> str:
-        return f"{self.metadata_url}{self.role_version(role)}.{quote(role, '')}.json"
+        listed = self._snapshot.get(f"{role}.json")
+        version = listed.version if listed else 0
+        return f"{self.metadata_url}{version}.{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
         """Run ``action`` of python-tuf, its errors made understandable."""
