@@ -207,3 +207,19 @@ def test_sdists_may_be_packed_in_any_way_that_pip_knows(tmp_path: Path, suffix: 
     packed.write_bytes(lzma.compress(gzip.decompress(sdist.read_bytes()), form))
     assert parse_distribution(packed.name, canonicalize_name("one")) is not None
     assert (unpacked(named(packed), tmp_path) / "PKG-INFO").is_file()
+
+
+def test_an_archive_that_wants_a_large_memory_is_refused(tmp_path: Path) -> None:
+    """Some kilobytes took as many gigabytes as the header of an xz file says."""
+    packed = tmp_path / "one-1.tar.xz"
+    plain = gzip.decompress(make_sdist(tmp_path, "one", "1").read_bytes())
+    data = bytearray(lzma.compress(plain, lzma.FORMAT_ALONE))
+    data[1:5] = (1 << 29).to_bytes(4, "little")
+    packed.write_bytes(data)
+    with tarfile.open(packed) as tar:
+        assert len(tar.getnames()) > 1, "the library opens it"
+    with pytest.raises(FormatError, match="Memory usage limit"):
+        unpacked(named(packed), tmp_path)
+    packed.write_bytes(lzma.compress(plain[:1000]) + bytes(8) + lzma.compress(plain[1000:]))
+    (tmp_path / "again").mkdir()
+    assert (unpacked(named(packed), tmp_path / "again") / "PKG-INFO").is_file()

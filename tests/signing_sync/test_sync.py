@@ -558,9 +558,10 @@ def test_a_folder_of_find_links_comes_first(
     assert [f.url.split(":")[0] for f in page_of(overlay, "my-app").files] == ["file", "http"]
 
 
-def test_an_index_that_is_not_encrypted_is_refused() -> None:
+@pytest.mark.parametrize("host", ["packages.example.org", "127.example.org", "localhost.example"])
+def test_an_index_that_is_not_encrypted_is_refused(host: str) -> None:
     with pytest.raises(UsageError, match="not encrypted"):
-        open_sources(["http://packages.example.org/simple"], (), Transport())
+        open_sources([f"http://{host}/simple"], (), Transport())
 
 
 def test_the_offline_keys_are_not_needed(

@@ -14,10 +14,11 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.errors import MessageError
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
@@ -35,8 +36,10 @@ MAX_METADATA_BYTES = 10_000_000
 
 _MAX_MEMBERS = 200_000
 _MAX_PASSED_BYTES = 2 << 30
-_MAX_HEADER_BYTES = 1 << 20
 _MAX_COPIES = 10
+_MAX_HEADER_BYTES = 1 << 20
+_MAX_DICTIONARY_BYTES = 256 << 20
+_CHUNK = 1 << 16
 _HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -64,8 +67,33 @@ ARCHIVE_ERRORS = (
 """What reading an archive raises that is damaged, encrypted, or made to be unreadable."""
 
 
-class BoundedTarInfo(tarfile.TarInfo):
-    """For ``tarfile.open``: headers that would be read into memory whole have to be short."""
+@contextmanager
+def open_tar(path: Path, encoding: str | None = None) -> Iterator[tarfile.TarFile]:
+    """An archive that is read once, from its beginning to its end, packed in whatever way.
+
+    The library would give the dictionary of an xz file as much memory as its header wants: some
+    kilobytes took gigabytes.
+
+    Raises:
+        tarfile.ReadError: It is none, or announces headers larger than any.
+        lzma.LZMAError: It is damaged, or wants more memory than any does.
+    """
+    try:
+        tar: tarfile.TarFile = _Tar.open(path, tarinfo=_BoundedTarInfo, encoding=encoding)
+    except tarfile.ReadError:
+        with path.open("rb") as file:
+            packed = cast("IO[bytes]", _Xz(file))
+            with tarfile.open(
+                fileobj=packed, mode="r|", tarinfo=_BoundedTarInfo, encoding=encoding
+            ) as stream:
+                yield stream
+        return
+    with tar:
+        yield tar
+
+
+class _BoundedTarInfo(tarfile.TarInfo):
+    """Headers that would be read into memory whole have to be short."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -80,6 +108,40 @@ class BoundedTarInfo(tarfile.TarInfo):
         if info.type in _HEADER_TYPES and info.size > _MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {info.size} bytes")
         return info
+
+
+class _Tar(tarfile.TarFile):
+    """Those that need no memory to speak of."""
+
+    OPEN_METH = {"tar": "taropen", "gz": "gzopen", "bz2": "bz2open"}  # noqa: RUF012 - the library's
+
+
+class _Xz:
+    """What an xz or lzma file holds, as far as ``tarfile`` reads a stream."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._rest = b""
+        self._decompressor = lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY_BYTES)
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes; fewer only at the end."""
+        found = b""
+        while len(found) < size:
+            if self._decompressor.eof:
+                # Another stream may follow, after a padding of zeros.
+                self._rest = (self._decompressor.unused_data or self._rest).lstrip(b"\0")
+                self._rest = self._rest or self._file.read(_CHUNK).lstrip(b"\0")
+                if not self._rest:
+                    break
+                self._decompressor = lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY_BYTES)
+            elif self._decompressor.needs_input and not self._rest:
+                self._rest = self._file.read(_CHUNK)
+                if not self._rest:
+                    raise EOFError("the archive ends before its end")
+            data, self._rest = self._rest, b""
+            found += self._decompressor.decompress(data, size - len(found))
+        return found
 
 
 @dataclass(frozen=True)
@@ -268,7 +330,7 @@ def _read_sdist(path: Path, filename: str) -> bytes:
                     with archive.open(name) as member:
                         return _read_bounded(member, filename)
     else:
-        with tarfile.open(path, tarinfo=BoundedTarInfo) as tar:
+        with open_tar(path) as tar:
             for info in bounded_members(tar):
                 if info.isfile() and _is_pkg_info(info.name):
                     stream = tar.extractfile(info)

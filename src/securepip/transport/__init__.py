@@ -8,6 +8,7 @@ from securepip.transport.pool import PARALLEL
 from securepip.transport.urls import (
     file_url_to_path,
     is_local,
+    is_loopback,
     join_url,
     path_to_url,
     without_credentials,
@@ -22,6 +23,7 @@ __all__ = [
     "TransportOptions",
     "file_url_to_path",
     "is_local",
+    "is_loopback",
     "join_url",
     "path_to_url",
     "redact",

@@ -12,7 +12,6 @@ Source: pip's documentation, "Authentication".
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import json
 import logging
 import os
@@ -29,7 +28,7 @@ from requests import PreparedRequest, Response
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_netrc_auth
 
-from securepip.transport.urls import without_credentials
+from securepip.transport.urls import is_loopback, without_credentials
 
 _log = logging.getLogger(__name__)
 _PORTS = {"http": 80, "https": 443}
@@ -194,14 +193,8 @@ class Credentials(AuthBase):
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if parts.scheme == "https" or host == "localhost":
-            return True
-        if {host, f"{host}:{parts.port}"} & set(self._trusted_hosts):
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        trusted = {host, f"{host}:{parts.port}"} & set(self._trusted_hosts)
+        return parts.scheme == "https" or is_loopback(host) or bool(trusted)
 
 
 def _add(request: PreparedRequest, login: Login) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
@@ -38,6 +39,17 @@ def join_url(base: str, url: str) -> str:
 def is_local(url: str) -> bool:
     """Whether ``url`` names a file of this machine."""
     return url[:5].lower() == "file:"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, of a URL, is this machine: by its number, or as ``localhost``.
+
+    Not by how a name begins: ``127.example.org`` is anybody's.
+    """
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def path_to_url(path: Path) -> str:

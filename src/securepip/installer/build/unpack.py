@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, BoundedTarInfo
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_tar
 from securepip.formats.digests import CHUNK
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserFile, VerifiedFile
@@ -170,7 +170,7 @@ class _Folder:
 
 
 def _unpack_tar(path: Path, folder: _Folder) -> None:
-    with tarfile.open(path, tarinfo=BoundedTarInfo, encoding="utf-8") as tar:
+    with open_tar(path, encoding="utf-8") as tar:
         for member in tar:
             if member.isdir():
                 folder.add_folder(member.name)

@@ -7,7 +7,6 @@ decides which projects are signed, not whether anything can be trusted.
 from __future__ import annotations
 
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -20,8 +19,8 @@ from packaging.utils import NormalizedName
 from securepip.errors import FormatError, TransportError
 from securepip.formats.core_metadata import (
     ARCHIVE_ERRORS,
-    BoundedTarInfo,
     bounded_members,
+    open_tar,
     parse_core_metadata,
     parse_dependency,
     read_core_metadata,
@@ -204,7 +203,7 @@ def _read_pyproject(path: Path, filename: str) -> bytes | None:
                     with archive.open(name) as member:
                         return _bounded(member)
         return None
-    with tarfile.open(path, tarinfo=BoundedTarInfo) as tar:
+    with open_tar(path) as tar:
         for info in bounded_members(tar):
             if info.isfile() and _is_pyproject(info.name):
                 stream = tar.extractfile(info)

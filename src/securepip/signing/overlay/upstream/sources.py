@@ -14,7 +14,7 @@ from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.places.file_index import FileIndex
 from securepip.signing.overlay.upstream.places.find_links import FindLinks
 from securepip.signing.overlay.upstream.places.http_index import HttpIndex
-from securepip.transport import Transport, is_local, join_url, path_to_url, redact
+from securepip.transport import Transport, is_local, is_loopback, join_url, path_to_url, redact
 
 
 def open_sources(
@@ -62,8 +62,7 @@ def check_encrypted(url: str, trusted_hosts: Sequence[str]) -> None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     trusted = {host, f"{host}:{parts.port}"} & set(trusted_hosts)
-    loopback = host in ("localhost", "::1") or host.startswith("127.")
-    if parts.scheme == "http" and not loopback and not trusted:
+    if parts.scheme == "http" and not is_loopback(host) and not trusted:
         raise UsageError(
             f"{redact(url)} is not encrypted",
             meaning="Anybody between here and there could have their own files signed.",
