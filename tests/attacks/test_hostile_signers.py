@@ -216,7 +216,7 @@ def test_a_signed_page_that_is_no_json_object_is_refused(
     refused(victim, "app")
 
 
-@pytest.mark.parametrize("field", ["filename", "url", "hashes", "size"])
+@pytest.mark.parametrize("field", ["filename", "url", "hashes"])
 def test_a_signed_page_with_an_incomplete_file_is_refused(
     victim: Machine, made: MadeRepository, field: str
 ) -> None:

@@ -256,6 +256,8 @@ def test_an_interrupted_install_leaves_nothing_in_the_way_of_the_next(
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": "src"},
         stderr=subprocess.DEVNULL,
+        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 20
     while not (site_packages(python) / "big").exists() and time.monotonic() < deadline:
