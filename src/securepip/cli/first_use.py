@@ -33,8 +33,8 @@ with other contents, whoever answers (the index, a mirror or a proxy). You insta
 Recommended: --min-age 3d. Most malicious releases are found, and taken away, within days.
 
 What it does not do: it believes the index at first sight. Whoever can forge the very first answer
-is believed; --min-age and --witness make that hard. A repository that others sign (`securepip
-trust add`) does not have this gap.
+is believed; --witness makes that hard. (The dates that --min-age goes by are the index's own.) A
+repository that others sign (`securepip trust add`) does not have this gap.
 
 Give the command once for each index, and again to change its rules: what you leave out is no rule
 any more.
