@@ -14,10 +14,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.metadata import TargetFile
 
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.repository.pages.edits import apply_edits
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 
@@ -68,15 +69,7 @@ def publish_on_demand(
     repository.ledger.begin_partial(
         project for project, wanted in projects.items() if wanted.page != wanted.before
     )
-    changed: dict[str, Metadata[Targets]] = {}
-    for path, target in edits.items():
-        name = roles.bin_of(path)
-        changed[name] = roles.role(name)
-        if target is None:
-            changed[name].signed.targets.pop(path, None)
-        else:
-            changed[name].signed.targets[path] = target
-    return repository.sign(changed)
+    return repository.sign(apply_edits(roles, edits))
 
 
 def _withdrawn(wanted: OnDemand, roles: Roles) -> dict[str, TargetFile | None]:
