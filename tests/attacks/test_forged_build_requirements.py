@@ -108,3 +108,17 @@ def test_an_author_cannot_have_a_build_run_what_nobody_signed(
     monkeypatch.setattr(sdists, "_build_requirement", parse_requirement)
     assert machine.install("built").code == 0
     assert ran.exists()
+
+
+def test_what_a_build_needs_is_compiled_once_and_without_a_cache_nothing_is_kept(
+    machine: Machine, made: MadeRepository, served: HostileServer
+) -> None:
+    machine.trust(made, served.url)
+    kept = machine.folder / "cache" / "byte-code"
+    done = machine.install("built", "--no-cache-dir")
+    assert done.code == 0, done.err
+    assert not kept.exists()
+    machine.pip("uninstall", "-y", "built")
+    done = machine.install("built")
+    assert done.code == 0, done.err
+    assert len(list(kept.iterdir())) == 2  # of what is built, and of what builds it

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from securepip.dirs import Seal
 from securepip.formats.core_metadata import read_core_metadata
 from securepip.installer.handoff import InstallOptions, install
+from securepip.installer.target.byte_code_cache import ByteCodeCache
+from securepip.installer.target.workers import SourceCompiler, Sources
 from tests.installer.conftest import (
     BUNDLED,
     hand_off,
@@ -80,6 +84,7 @@ def _compare(
     options: InstallOptions,
     *,
     same_paths: bool = True,
+    byte_code: ByteCodeCache | None = None,
 ) -> None:
     python = new_environment()
     root = python.parent.parent.parent
@@ -108,6 +113,7 @@ def _compare(
         [hand_off(one, requested=one in wheels[: len(requirements)]) for one in reversed(wheels)],
         python,
         options,
+        byte_code=byte_code,
     )
     actual = state()
     assert sorted(actual) == sorted(expected)
@@ -121,10 +127,39 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
+@pytest.fixture
+def compiled_before(
+    odd_wheels: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], ByteCodeCache]]:
+    """Fills a cache by an install somewhere else; from then on no wheel is compiled."""
+
+    def fill() -> ByteCodeCache:
+        folder = tmp_path / "temporary" / "elsewhere \u00e9"
+        venv.create(folder, symlinks=True)
+        cache = ByteCodeCache(tmp_path / "temporary" / "cache", lambda: Seal(b"secret"))
+        wheels = [hand_off(wheel) for wheel in reversed(odd_wheels)]
+        install(wheels, folder / "bin" / "python", byte_code=cache)
+        monkeypatch.setattr(SourceCompiler, "compile", compile_again)
+        return cache
+
+    def compile_again(_: SourceCompiler, sources: Sources) -> NoReturn:
+        compiled.append(sources.wheel.name)
+        raise ValueError("not to be compiled again")
+
+    compiled: list[str] = []
+    yield fill
+    assert compiled == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
 def test_everything_is_as_pip_leaves_it(
-    new_environment: Callable[[], Path], odd_wheels: list[Path]
+    new_environment: Callable[[], Path],
+    odd_wheels: list[Path],
+    compiled_before: Callable[[], ByteCodeCache],
+    kept: bool,
 ) -> None:
-    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions())
+    cache = compiled_before() if kept else None
+    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions(), byte_code=cache)
 
 
 def test_the_order_is_pips_where_two_distributions_write_the_same_file(
@@ -137,17 +172,24 @@ def test_the_order_is_pips_where_two_distributions_write_the_same_file(
 
 
 def test_no_compile_is_honoured(
-    new_environment: Callable[[], Path], odd_wheels: list[Path]
+    new_environment: Callable[[], Path], odd_wheels: list[Path], tmp_path: Path
 ) -> None:
-    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions(compile=False))
+    cache = ByteCodeCache(tmp_path / "temporary" / "cache", lambda: Seal(b"secret"))
+    options = InstallOptions(compile=False)
+    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], options, byte_code=cache)
+    assert not (tmp_path / "temporary" / "cache").exists()
 
 
 def test_byte_code_is_checked_by_hash_where_the_build_is_reproducible(
-    new_environment: Callable[[], Path], odd_wheels: list[Path], monkeypatch: pytest.MonkeyPatch
+    new_environment: Callable[[], Path],
+    odd_wheels: list[Path],
+    compiled_before: Callable[[], ByteCodeCache],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.setenv("PYTHONOPTIMIZE", "1")
-    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions())
+    cache = compiled_before()  # where it is checked by time
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    _compare(new_environment, odd_wheels, ["odd-app==1.0rc1"], InstallOptions(), byte_code=cache)
 
 
 @pytest.mark.parametrize("option", ["prefix", "root"])

@@ -9,11 +9,13 @@ from securepip.installer.build.cache import WheelCache
 from securepip.installer.copies import copy_verified
 from securepip.installer.handoff import InstallOptions, InstallReport, install
 from securepip.installer.sdists import BuildOptions, SdistBuilder
+from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.target.user_site import check_user_site
 from securepip.installer.wheels import HandOff
 
 __all__ = [
     "BuildOptions",
+    "ByteCodeCache",
     "HandOff",
     "InstallOptions",
     "InstallReport",

@@ -16,6 +16,7 @@ from pathlib import Path
 from securepip.dirs import full_folders
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
+from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.target.compile import Compiler
 from securepip.installer.wheels import HandOff, copy_all
 from securepip.interpreter.process import Pip
@@ -94,6 +95,7 @@ def install(
     python: Path,
     options: InstallOptions | None = None,
     pip: Pip | None = None,
+    byte_code: ByteCodeCache | None = None,
 ) -> InstallReport:
     """Install verified wheels with our own pip, and leave what pip leaves.
 
@@ -102,6 +104,7 @@ def install(
         python: The target's interpreter. It needs no pip.
         options: pip's options.
         pip: One that was started before, for this interpreter. Used up.
+        byte_code: Where byte code is kept for the next time; None to keep none.
 
     Raises:
         VerificationError: A wheel is not what was verified and resolved; nothing is installed.
@@ -111,10 +114,14 @@ def install(
     options = options or InstallOptions()
     with tempfile.TemporaryDirectory(prefix="securepip-") as temporary:  # mode 0700
         folder = Path(temporary)
-        size = sum(item.wheel.size for item in files) if options.compile else 0
-        with pip or Pip(python) as pip, Compiler(python, options.location, size) as compiler:
+        with (
+            pip or Pip(python) as pip,
+            Compiler(python, options.location, folder, byte_code) as compiler,
+        ):
             wheels = copy_all(files, folder)
             schemes = compiler.schemes()
+            if options.compile:
+                compiler.start(wheel.sources for wheel in wheels)
             progress = Progress(wheels, schemes, compiler if options.compile else None)
             arguments = [*_PIP, *options.arguments(), *_write_requirements(files, folder)]
             order = [item.planned.project for item in files]

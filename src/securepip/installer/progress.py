@@ -12,7 +12,7 @@ from pathlib import Path
 
 from securepip.errors import InstallationError
 from securepip.installer.record import amend_record
-from securepip.installer.target.compile import Compiler, Scheme, installed_paths
+from securepip.installer.target.compile import Compiler, Installed, Scheme, installed_paths
 from securepip.installer.wheels import CheckedWheel
 
 
@@ -76,19 +76,19 @@ class Progress:
             wheel, place, _ = self._waiting.pop(path)
             self._found[wheel] = place
             if self._compiler:
-                self._compiler.submit(self._paths(wheel))
+                self._compiler.submit(wheel.sources, self._paths(wheel))
 
     def complete(self) -> None:
         """Compile the rest, and record the byte code and where a distribution comes from."""
         self.look()
         paths = {wheel: self._paths(wheel) for wheel in self._found}
-        every = [path for each in paths.values() for path in each]
+        every = [path for each in paths.values() for path in each.values()]
         compiled = self._compiler.finish(every) if self._compiler else {}
         for wheel, place in self._found.items():
             amend_record(
                 place.dist_info(wheel),
                 place.library,
-                byte_code={compiled[path] for path, _ in paths[wheel] if path in compiled},
+                byte_code={compiled[path] for path in paths[wheel].values() if path in compiled},
                 direct_url=wheel.direct_url,
                 requested=wheel.requested,
             )
@@ -114,9 +114,9 @@ class Progress:
             if wheel in self._found
         )
 
-    def _paths(self, wheel: CheckedWheel) -> list[tuple[str, int]]:
+    def _paths(self, wheel: CheckedWheel) -> Installed:
         place = self._found[wheel]
-        return installed_paths(wheel.sources, place.library, place.scheme)
+        return installed_paths(wheel.sources.files, place.library, place.scheme)
 
 
 def _state(path: str) -> tuple[int, int] | None:

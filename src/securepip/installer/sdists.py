@@ -31,6 +31,7 @@ from securepip.installer import handoff
 from securepip.installer.build.backend import diagnosis
 from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
 from securepip.installer.build.source import Build, BuildSettings, Lacking
+from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.wheels import HandOff
 from securepip.resolver import (
     ConfigSettings,
@@ -95,6 +96,8 @@ class SdistBuilder:
         environment: The target.
         cache: Keeps built wheels; None to keep none.
         options: pip's options.
+        byte_code: Where byte code of build requirements is kept; None to have none, which is
+            faster where nothing is kept: a build imports little of them.
     """
 
     def __init__(
@@ -103,8 +106,9 @@ class SdistBuilder:
         environment: TargetEnvironment,
         cache: WheelCache | None,
         options: BuildOptions | None = None,
+        byte_code: ByteCodeCache | None = None,
     ) -> None:
-        self._index = index
+        self._index, self._byte_code = index, byte_code
         self._options = options or BuildOptions()
         self._settings = BuildSettings(
             python=environment.python,
@@ -283,7 +287,8 @@ class SdistBuilder:
             return set()
         files = self._index.fetch(plan.signed)
         wheels = self.wheels(plan, files)
-        handoff.install(wheels, python, options=handoff.InstallOptions(compile=False))
+        options = handoff.InstallOptions(compile=self._byte_code is not None)
+        handoff.install(wheels, python, options, byte_code=self._byte_code)
         return {_ingredient(item) for item in wheels}
 
     def _plan(self, requirements: Sequence[str], environment: TargetEnvironment) -> Plan:

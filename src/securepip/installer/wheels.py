@@ -21,7 +21,7 @@ from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 from securepip.installer.build.cache import BuiltWheel
 from securepip.installer.copies import copy_verified
 from securepip.installer.direct_url import direct_url_of
-from securepip.installer.target.compile import Source
+from securepip.installer.target.workers import Source, Sources
 from securepip.resolver.plan import PlannedFile
 
 
@@ -49,7 +49,7 @@ class CheckedWheel:
     name: str
     version: str
     dist_info: str
-    sources: tuple[Source, ...]
+    sources: Sources
     requested: bool
     direct_url: bytes | None
 
@@ -127,7 +127,7 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         metadata.name,
         str(metadata.version),
         dist_info,
-        tuple(dict.fromkeys(sources)),
+        Sources(copy, item.wheel.sha256, tuple(dict.fromkeys(sources))),
         planned.requested,
         direct_url_of(planned),
     )

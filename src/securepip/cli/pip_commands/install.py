@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from securepip.cli.pip_commands.requests import InstallRequest
     from securepip.installer import HandOff, InstallOptions
     from securepip.interpreter.process import Pip
-    from securepip.resolver import TargetEnvironment
     from securepip.resolver.plan import Plan
 
 
@@ -61,7 +60,7 @@ def run(request: InstallRequest) -> int:
                 files = asked.index.fetch(plan.signed, progress)
             said.say_verified(files)
             wheels = asked.builder.wheels(plan, files)
-            _hand_off(request, plan, wheels, asked.environment, pip)
+            _hand_off(request, plan, wheels, asked, pip)
     return 0
 
 
@@ -96,17 +95,18 @@ def _hand_off(
     request: InstallRequest,
     plan: Plan,
     wheels: Sequence[HandOff],
-    environment: TargetEnvironment,
+    asked: Prepared,
     pip: Pip | None,
 ) -> None:
     from securepip.cli.pip_commands import said
     from securepip.installer import install
     from securepip.resolver.consistency import broken_requirements
 
+    environment = asked.environment
     looks = request.warn_conflicts and not request.choosing.no_deps
     broken = broken_requirements(plan, environment) if looks else ()
     console.say("Installing collected packages: " + ", ".join(one.name for one in plan.install))
-    report = install(wheels, environment.python, _install_options(request), pip)
+    report = install(wheels, environment.python, _install_options(request), pip, asked.byte_code)
     for line in report.replaced:
         console.say(line)
     if report.warnings:

@@ -21,7 +21,7 @@ from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
     from securepip.index import DeferredIndex, VerifiedIndex
-    from securepip.installer import SdistBuilder
+    from securepip.installer import ByteCodeCache, SdistBuilder
     from securepip.lock import Locked
     from securepip.resolver import FetchDirect, ResolveInput, ResolveOptions, TargetEnvironment
     from securepip.resolver.plan import Plan
@@ -37,6 +37,7 @@ class Prepared:
         environment: The target.
         index: The verified index; nothing is opened before the first question.
         builder: Builds what is no wheel.
+        byte_code: Keeps byte code; None where no cache is wanted.
         fetch_direct: Fetches what is named by address and hash.
         locked: What lock files ask for, which is also among what is given.
     """
@@ -46,6 +47,7 @@ class Prepared:
     environment: TargetEnvironment
     index: DeferredIndex
     builder: SdistBuilder
+    byte_code: ByteCodeCache | None
     fetch_direct: FetchDirect
     locked: Locked | None
 
@@ -92,7 +94,7 @@ def prepare(
     """
     from securepip.cli.pip_commands.inputs import given as inputs
     from securepip.index import DeferredIndex
-    from securepip.installer import BuildOptions, SdistBuilder, WheelCache
+    from securepip.installer import BuildOptions, ByteCodeCache, SdistBuilder, WheelCache
     from securepip.resolver import FileOptions
 
     check(request)
@@ -122,12 +124,14 @@ def prepare(
     index = DeferredIndex(lambda: _open_index(request.places, addresses, cache, stack))
     indexes.say_where()
     kept = WheelCache(cache / "wheels")
+    byte_code = None if request.no_cache else ByteCodeCache(cache / "byte-code")
     return Prepared(
         given,
         choosing,
         environment,
         index,
-        stack.enter_context(SdistBuilder(index, environment, kept, options)),
+        stack.enter_context(SdistBuilder(index, environment, kept, options, byte_code)),
+        byte_code,
         lambda url, hashes: addresses.fetch(url, hashes, stack),
         locked,
     )

@@ -1,135 +1,176 @@
-"""Byte-compilation of what pip has installed: in parallel, and by the target's interpreter.
+"""Byte code for what pip has installed: what was compiled before, else compiled in parallel.
 
 Rule: the end state is that of ``pip install`` without ``--no-compile``: the same byte code, the
 same rows in RECORD. pip compiles one file after another once everything else of a distribution is
-there; here the files of one distribution are compiled while pip unpacks the next.
+there; here sources are compiled out of the wheels, while pip unpacks them, and once in the life of
+an interpreter. What is not to be had in this way (a script that pip has rewritten, a file of two
+distributions, an interpreter that marshals in another way) is compiled where it is installed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
-import subprocess
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from securepip.errors import InstallationError
-from securepip.installer.target import _compile_worker
-from securepip.interpreter.process import clean_environment
-
-_BYTES_PER_WORKER = 200_000
-"""Source (bytes) that one worker compiles in about the time another takes to start."""
+from securepip.installer.target.byte_code import (
+    Compiled,
+    Interpreter,
+    WheelCode,
+    write_byte_code,
+)
+from securepip.installer.target.byte_code_cache import ByteCodeCache
+from securepip.installer.target.workers import (
+    Part,
+    Source,
+    SourceCompiler,
+    Sources,
+    Worker,
+    joined,
+)
 
 Scheme = Mapping[str, str]
 """Where pip puts the parts of a wheel: ``purelib``, ``platlib``, ``scripts``, ``data``."""
 
-
-@dataclass(frozen=True)
-class Source:
-    """A Python file of a wheel: its path in the wheel and its length in bytes."""
-
-    member: str
-    size: int
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    mtime_ns: int
-    size: int
-    byte_code: str | None
+Installed = Mapping[str, str]
+"""Where the Python files of a wheel are: paths, as pip spells them, by names in the wheel."""
 
 
 class Compiler:
-    """Processes of the target's interpreter that compile, largest file first.
+    """Has byte code written for what pip installs, by the target's interpreter.
 
     Args:
         python: The target's interpreter.
         location: pip's options that say where to install (``user``, ``target``, ``prefix``,
             ``root``).
-        source_bytes: How much there will be to compile; decides how many processes there are.
+        folder: A private folder, for what passes from process to process.
+        cache: Where byte code is kept; None to keep none.
     """
 
-    def __init__(self, python: Path, location: Mapping[str, str], source_bytes: int) -> None:
-        self._waiting: queue.PriorityQueue[tuple[int, str]] = queue.PriorityQueue()
-        self._compiled: dict[str, _Compiled | None] = {}
-        self._failure: Exception | None = None
-        count = max(1, min(os.cpu_count() or 1, source_bytes // _BYTES_PER_WORKER))
-        command = [str(python), _compile_worker.__file__, json.dumps(dict(location))]
-        self._workers = [_start(command) for _ in range(count)]
-        self._threads: list[threading.Thread] = []
+    def __init__(
+        self,
+        python: Path,
+        location: Mapping[str, str],
+        folder: Path,
+        cache: ByteCodeCache | None = None,
+    ) -> None:
+        self._python, self._folder, self._cache = python, folder, cache
+        # As any program of the target starts: what it compiles, pip would compile so too.
+        self._target = Worker(str(python), arguments=[json.dumps(dict(location))])
+        self._interpreter: Interpreter | None = None
+        self._sources: SourceCompiler | None = None
+        self._compiling: dict[Sources, list[Future[Part]]] = {}
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: list[Future[None]] = []
+        self._compiled: dict[str, Compiled | None] = {}
 
     def schemes(self) -> Sequence[Scheme]:
-        """Where pip may install to, first choice first. Called once, before ``submit``.
+        """Where pip may install to, first choice first. Called once, before all else.
 
         Raises:
             InstallationError: The interpreter does not run.
         """
         try:
-            answers = [json.loads(_line(worker)) for worker in self._workers]
-        except (OSError, ValueError) as error:
+            said = self._target.read()
+            schemes: Sequence[Scheme] = said["schemes"]
+            interpreter = Interpreter.parse(said)
+        except (OSError, ValueError, KeyError) as error:
             raise InstallationError(f"The target's interpreter does not run: {error}") from None
-        for worker in self._workers:
-            thread = threading.Thread(target=self._serve, args=(worker,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        schemes: Sequence[Scheme] = answers[0]
+        if interpreter.splits:
+            self._interpreter = interpreter
         return schemes
 
-    def submit(self, paths: Iterable[tuple[str, int]]) -> None:
-        """Start to compile files; each is a path and its length."""
-        for path, size in paths:
-            self._waiting.put((-size, path))
+    def start(self, wheels: Iterable[Sources]) -> None:
+        """Start to compile what was not compiled before, in this order."""
+        if self._interpreter is None:
+            return
+        self._sources = SourceCompiler(self._python, self._interpreter, self._folder)
+        cache = self._cache
+        if cache is not None and not cache.is_usable:
+            cache = self._cache = None
+        for wheel in wheels:
+            if cache is None or not cache.has(wheel.sha256, self._interpreter):
+                self._compiling[wheel] = self._sources.compile(wheel)
 
-    def finish(self, paths: Sequence[tuple[str, int]]) -> Mapping[str, str]:
-        """Compile what is not compiled yet; returns the byte code of each that compiles.
+    def submit(self, wheel: Sources, installed: Installed) -> None:
+        """Start to write the byte code of a wheel that is installed now."""
+        self._writing.append(self._pool.submit(self._write, wheel, installed))
+
+    def finish(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Wait for the rest; returns the byte code of each path that compiles.
 
         Raises:
             InstallationError: A process died.
         """
-        self._waiting.join()
-        # Two distributions may hold one path: the later one's content is what counts.
-        self.submit((path, size) for path, size in paths if not self._is_current(path))
-        self._waiting.join()
-        if self._failure is not None:
+        paths = list(paths)
+        try:
+            for each in self._writing:
+                each.result()
+            for path in paths:
+                # Two distributions may hold one path: the later one's content is what counts.
+                if not self._is_current(path):
+                    self._compiled[path] = self._compile_installed(path)
+        except (OSError, ValueError) as error:
             raise InstallationError(
-                f"What was installed could not be byte-compiled: {self._failure}",
+                f"What was installed could not be byte-compiled: {error}",
                 meaning="It works without, but starts more slowly until it is.",
-            )
-        found = ((path, self._compiled.get(path)) for path, _ in paths)
+            ) from None
+        if self._cache:
+            self._cache.trim()
+        found = ((path, self._compiled.get(path)) for path in paths)
         return {path: done.byte_code for path, done in found if done and done.byte_code}
 
     def __enter__(self) -> Compiler:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for worker in self._workers:
-            worker.kill()
-            worker.wait()
-            for stream in (worker.stdin, worker.stdout):
-                if stream:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-        for _ in self._threads:
-            self._waiting.put((1, ""))  # After every file: lengths are negated.
+        self._target.end()
+        if self._sources:
+            self._sources.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._target.close()
 
-    def _serve(self, worker: subprocess.Popen[str]) -> None:
-        while True:
-            _, path = self._waiting.get()
-            if not path:
-                return
-            try:
-                if self._failure is None:
-                    _send(worker, path)
-                    answer = json.loads(_line(worker))
-                    self._compiled[path] = _Compiled(*answer) if answer else None
-            except (OSError, ValueError) as error:
-                self._failure = error
-            finally:
-                self._waiting.task_done()
+    def _write(self, wheel: Sources, installed: Installed) -> None:
+        code = self._code(wheel)
+        for member, path in installed.items():
+            self._compiled[path] = self._write_one(path, code, member) or self._compile_installed(
+                path
+            )
+
+    def _write_one(self, path: str, wheel: WheelCode | None, member: str) -> Compiled | None:
+        code = wheel.get(member) if wheel else None
+        if code is None or self._interpreter is None:
+            return None
+        try:
+            return write_byte_code(path, code, self._interpreter)
+        except OSError:
+            return None  # The interpreter meets it again, and decides what that means.
+
+    def _code(self, wheel: Sources) -> WheelCode | None:
+        """What the wheel compiles to; None where that has to be seen once it is installed."""
+        if self._interpreter is None or self._sources is None:
+            return None
+        started = self._compiling.pop(wheel, None)
+        if started is None:
+            kept = self._cache and self._cache.find(wheel.sha256, self._interpreter)
+            if kept:
+                return kept
+            started = self._sources.compile(wheel)
+        try:
+            code = joined(started)
+            made = WheelCode.parse(code)
+        except (OSError, ValueError, CancelledError, InstallationError):
+            return None
+        if self._cache:
+            self._cache.keep(wheel.sha256, self._interpreter, code)
+        return made
+
+    def _compile_installed(self, path: str) -> Compiled | None:
+        answer = self._target.ask(path)
+        return Compiled(*answer) if answer else None
 
     def _is_current(self, path: str) -> bool:
         done = self._compiled.get(path)
@@ -143,14 +184,12 @@ class Compiler:
         )
 
 
-def installed_paths(
-    sources: Iterable[Source], library: str, scheme: Scheme
-) -> list[tuple[str, int]]:
-    """Where pip has put the Python files of a wheel, written as pip writes it, and their lengths.
+def installed_paths(sources: Iterable[Source], library: str, scheme: Scheme) -> Installed:
+    """Where pip has put the Python files of a wheel, written as pip writes it.
 
     The byte code holds the path, so its spelling counts: it is relative to the library folder.
     """
-    found = []
+    found = {}
     for source in sources:
         folder, _, rest = source.member.partition("/")
         relative = os.path.normpath(source.member)
@@ -159,33 +198,5 @@ def installed_paths(
             if key not in scheme:
                 continue
             relative = os.path.relpath(f"{scheme[key]}/{os.path.normpath(name)}", library)
-        found.append((f"{library}/{relative}", source.size))
+        found[source.member] = f"{library}/{relative}"
     return found
-
-
-def _start(command: Sequence[str]) -> subprocess.Popen[str]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=clean_environment(),
-            encoding="ascii",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise InstallationError(f"{command[0]} cannot be run: {error}") from None
-
-
-def _send(worker: subprocess.Popen[str], path: str) -> None:
-    if worker.stdin is None:
-        raise ValueError("a worker without a standard input")
-    print(json.dumps(path), file=worker.stdin, flush=True)
-
-
-def _line(worker: subprocess.Popen[str]) -> str:
-    line = worker.stdout.readline() if worker.stdout else ""
-    if not line:
-        raise ValueError("the interpreter ended early")
-    return line

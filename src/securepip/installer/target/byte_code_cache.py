@@ -1,0 +1,140 @@
+"""Byte code of wheels, and the folder of the cache that keeps it.
+
+Rule: byte code is run, and no signature covers it. It is believed only with the mark that this
+user's own run made for it (``dirs.Seal``): over the digest of the wheel, which was verified, all of
+the interpreter that decides what is compiled, and every byte that is kept.
+
+One file holds what one wheel compiles to, not one file what one source does: its digest is known
+before pip has unpacked it, and one mark and one read cover some hundred sources. Whether a source
+that is installed is the one that was compiled is still decided by its own digest (``byte_code``).
+
+A file is complete or not there, and a damaged one is as good as none, so any number of processes
+may read, write and remove at a time. The longest unused go first where there is too much.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from securepip.dirs import Seal, check_private, own_seal, private_folder, replace_file
+from securepip.errors import SecurepipError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.installer.target.byte_code import Interpreter, WheelCode
+
+_LIMIT_BYTES = 1 << 30
+"""About 1,000 wheels of the usual size."""
+
+_log = logging.getLogger(__name__)
+
+
+class ByteCodeCache:
+    """Byte code by wheel and interpreter.
+
+    Args:
+        folder: ``<cache>/byte-code``; made when something is kept.
+        seal: Whose mark counts; asked when it is first needed. Without one nothing is kept.
+        limit: How much is kept, in bytes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seal: Callable[[], Seal | None] = own_seal,
+        limit: int = _LIMIT_BYTES,
+    ) -> None:
+        self._folder = folder
+        self._own_seal = seal
+        self._limit = limit
+        self._has_grown = self._is_full = False
+
+    @cached_property
+    def is_usable(self) -> bool:
+        """Whether the folder is there, the user's alone, and there is a secret."""
+        try:
+            private_folder(self._folder)
+        except SecurepipError as error:
+            self._say(str(error))
+            return False
+        return self._seal is not None
+
+    def has(self, wheel: Sha256, interpreter: Interpreter) -> bool:
+        """Whether there is something that ``find`` may find."""
+        return self._path(wheel, interpreter).is_file()
+
+    def find(self, wheel: Sha256, interpreter: Interpreter) -> WheelCode | None:
+        """What a wheel has been compiled to before, by an interpreter like this one.
+
+        Args:
+            wheel: The digest of the wheel, which was verified.
+            interpreter: The target's.
+        """
+        path = self._path(wheel, interpreter)
+        try:
+            check_private(path)
+            data = path.read_bytes()
+            mark, _, kept = data.partition(b"\n")
+            if self._seal is None or not self._seal.proves(
+                mark.decode("ascii"), *_facts(wheel, interpreter, kept)
+            ):
+                return None
+            code = WheelCode.parse(kept)
+        except (OSError, ValueError, SecurepipError):
+            return None
+        with suppress(OSError):
+            os.utime(path)  # It was used: what goes first is what was not.
+        return code
+
+    def keep(self, wheel: Sha256, interpreter: Interpreter, code: bytes) -> None:
+        """Keep what a wheel was compiled to (``WheelCode.join``), where that is possible."""
+        if self._seal is None or self._is_full:
+            return
+        mark = self._seal.mark(*_facts(wheel, interpreter, code))
+        data = mark.encode() + b"\n" + code
+        try:
+            # A power cut may leave a damaged one: that is seen, and compiled anew.
+            replace_file(self._path(wheel, interpreter), data, durable=False)
+            self._has_grown = True
+        except OSError as error:
+            self._say(f"{self._folder} cannot be written: {error}")
+            self._is_full = True
+
+    def trim(self) -> None:
+        """Remove what was not used for the longest time, where there is more than the limit."""
+        if not self._has_grown:
+            return
+        found = []
+        for path in self._folder.iterdir():
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # Another process has removed it.
+            found.append((status.st_mtime_ns, status.st_size, path))
+        size = sum(each for _, each, _ in found)
+        for _, each, path in sorted(found):
+            if size <= self._limit:
+                return
+            path.unlink(missing_ok=True)
+            size -= each
+
+    @cached_property
+    def _seal(self) -> Seal | None:
+        return self._own_seal()
+
+    def _path(self, wheel: Sha256, interpreter: Interpreter) -> Path:
+        return self._folder / sha256_of("\0".join(_key(wheel, interpreter)).encode())
+
+    def _say(self, reason: str) -> None:
+        _log.warning("%s\nByte code is not kept for the next time.", reason)
+
+
+def _key(wheel: Sha256, interpreter: Interpreter) -> tuple[str, ...]:
+    return (wheel, str(interpreter.level), *interpreter.identity)
+
+
+def _facts(wheel: Sha256, interpreter: Interpreter, code: bytes) -> tuple[str, ...]:
+    return ("byte code", sha256_of(code), *_key(wheel, interpreter))

@@ -1,0 +1,195 @@
+"""Processes of the target's interpreter that compile, each asked by a line and answering by one.
+
+Rule: what is kept for other environments is compiled by an interpreter that nothing of this
+environment has touched (``SourceCompiler``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from securepip.errors import InstallationError
+from securepip.formats.digests import Sha256
+from securepip.installer.target import _compile_worker
+from securepip.installer.target.byte_code import Interpreter, WheelCode
+from securepip.interpreter.process import clean_environment
+
+_BYTES_AT_ONCE = 200_000
+"""Source (bytes) that one worker compiles in about the time another takes to start."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file of a wheel: its path in the wheel and its length in bytes."""
+
+    member: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The Python files of a wheel.
+
+    Attributes:
+        wheel: The private copy of the wheel.
+        sha256: Its digest, which was verified.
+        files: They.
+    """
+
+    wheel: Path
+    sha256: Sha256
+    files: tuple[Source, ...]
+
+
+class Worker:
+    """One process, which answers to any thread.
+
+    Args:
+        python: The interpreter, and its options.
+        arguments: What the worker is started with.
+
+    Raises:
+        InstallationError: It cannot be started.
+    """
+
+    def __init__(self, *python: str, arguments: Sequence[str] = ()) -> None:
+        try:
+            self._process = subprocess.Popen(
+                [*python, _compile_worker.__file__, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=clean_environment(),
+                encoding="ascii",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InstallationError(f"{python[0]} cannot be run: {error}") from None
+        self._lock = threading.Lock()
+
+    def read(self) -> Any:
+        """The next answer.
+
+        Raises:
+            ValueError: The process has ended, or answers something else than JSON.
+        """
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise ValueError("the interpreter ended early")
+        return json.loads(line)
+
+    def ask(self, question: object) -> Any:
+        """The answer to a question.
+
+        Raises:
+            OSError: The process has ended.
+            ValueError: As ``read``.
+        """
+        with self._lock:
+            print(json.dumps(question), file=self._process.stdin, flush=True)
+            return self.read()
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Close what leads to it, once no thread asks any more."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+class SourceCompiler:
+    """Compiles sources out of wheels, in parallel; a process starts when there is work for it.
+
+    Args:
+        python: The target's interpreter.
+        interpreter: What it says of itself.
+        folder: A private folder, for what passes from process to process.
+    """
+
+    def __init__(self, python: Path, interpreter: Interpreter, folder: Path) -> None:
+        self._python, self._interpreter, self._folder = str(python), interpreter, folder
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._workers: list[Worker] = []
+        self._closed = False
+        self._parts = 0
+
+    def compile(self, sources: Sources) -> list[Future[Part]]:
+        """Start to compile the sources of a wheel; see ``joined``."""
+        parts: list[list[str]] = []
+        size = _BYTES_AT_ONCE
+        for source in sources.files:
+            if size >= _BYTES_AT_ONCE:
+                parts.append([])
+                size = 0
+            parts[-1].append(source.member)
+            size += source.size
+        started = []
+        for members in parts:
+            self._parts += 1
+            output = self._folder / f"code-{self._parts}"
+            started.append(self._pool.submit(self._compile, sources.wheel, members, output))
+        return started
+
+    def close(self) -> None:
+        """End all that is under way."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers:
+                worker.end()
+        self._pool.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+
+    def _compile(self, wheel: Path, members: list[str], output: Path) -> Part:
+        question = [str(wheel), members, self._interpreter.level, str(output)]
+        return members, self._worker().ask(question), output
+
+    def _worker(self) -> Worker:
+        """The worker of this thread."""
+        worker: Worker | None = getattr(self._own, "worker", None)
+        if worker is not None:
+            return worker
+        with self._lock:
+            if self._closed:
+                raise ValueError("it is too late to start an interpreter")
+            # Of two that differ in more than their surroundings only one is the target's.
+            worker = Worker(self._python, "-I", "-S")
+            self._workers.append(worker)
+        if Interpreter.parse(worker.read()).identity != self._interpreter.identity:
+            raise ValueError("the interpreter is another one without its surroundings")
+        self._own.worker = worker
+        return worker
+
+
+Part = tuple[list[str], list[Any], Path]
+"""Members, what a worker answers of them, and the file that holds their code."""
+
+
+def joined(parts: Sequence[Future[Part]]) -> bytes:
+    """The byte code of a wheel, once it is all there, as ``WheelCode`` has it.
+
+    Raises:
+        OSError: A process has ended, or its file cannot be read.
+        ValueError: A process answers something else.
+    """
+    done = [part.result() for part in parts]
+    code = WheelCode.join([(members, rows, path.read_bytes()) for members, rows, path in done])
+    for _, _, path in done:
+        path.unlink()
+    return code
