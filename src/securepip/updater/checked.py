@@ -14,16 +14,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import MetaFile, Root, Targets
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from securepip.dirs import replace_file
 from securepip.errors import FormatError, SecurepipError
 from securepip.formats.digests import parse_sha256, sha256_of
-from securepip.formats.layout import ALL_ROLES, OWN_ROLES
+from securepip.formats.layout import ALL_ROLES, BINS_ROLE, CLAIMED_ROLE, OWN_ROLES
 from securepip.formats.roles import Naming, check_role, naming_of
 from securepip.updater.same_version import check_same_version
 
+_OFFLINE = (Targets.type, BINS_ROLE, CLAIMED_ROLE)
 _PROMISE_NAME = "names-of-roles"
 """Not the name of a role's file: those end in ``.json``."""
 
@@ -85,6 +86,22 @@ class CheckedUpdater(Updater):
         super()._load_snapshot()
         self._listed(self.snapshot)
 
+    def _is_of_offline_keys(self, role: str) -> bool:
+        """Whether offline keys sign it in a repository that promises names, as ours do."""
+        return self.naming.named is not None and role.partition(".")[0] in _OFFLINE
+
+    def _goes_only_onward(self, role: str) -> bool:
+        """Whether a snapshot that lists an older version of a role than was seen is a false one.
+
+        What offline keys sign never goes back in a repository of ours, also where it recovers. What
+        another process has put into the state folder since this snapshot was verified is of a later
+        moment.
+        """
+        if not self._is_of_offline_keys(role):
+            return False
+        last = Metadata[Snapshot].from_bytes(self._load_local_metadata(Snapshot.type)).signed
+        return last.version == self._trusted_set.snapshot.version
+
     def _load_targets(self, role: str, parent_role: str) -> Targets:
         if self._delegators.setdefault(role, parent_role) != parent_role:
             raise RepositoryError(
@@ -95,7 +112,11 @@ class CheckedUpdater(Updater):
         assert isinstance(delegator, Root | Targets)  # noqa: S101 - python-tuf loads it first
         with suppress(OSError):  # nothing of this role was seen yet
             known = self._load_local_metadata(role)
-            check_same_version(role, known, self.snapshot.get(f"{role}.json"), delegator)
+            listed = self.snapshot.get(f"{role}.json")
+            if (listed is not None and listed.hashes) or self._is_of_offline_keys(role):
+                check_same_version(
+                    role, known, listed, delegator, only_onward=lambda: self._goes_only_onward(role)
+                )
         targets = super()._load_targets(role, parent_role)
         if role not in self._checked:
             try:

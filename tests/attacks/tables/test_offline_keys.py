@@ -170,7 +170,7 @@ def test_a_client_that_knows_a_version_is_given_no_other_under_its_number(
     """Should an offline key have signed the claim away after all: as version 2 once more."""
     made = victim.world.made
     if not checked:
-        monkeypatch.setattr(checking, "check_same_version", lambda *arguments: None)
+        monkeypatch.setattr(checking, "check_same_version", lambda *arguments, **more: None)
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url)
         assert machine.install("--dry-run", "app").code == 0
