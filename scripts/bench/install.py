@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """How long does `securepip install` take, compared with `pip install`, over the same network?
 
-    python scripts/bench/install.py [--sets 1,20,100] [--delays 0,30] [--rounds 3] [--uv]
+    python scripts/bench/install.py            all rows; an hour where `data` is among them
+    python scripts/bench/install.py --quick    one small package and five, some minutes
 
 Both install the same wheels from one server on this machine: a repository made by `repo add`,
-which pip reads by its `simple/` URL. A proxy in front of it adds a round trip (milliseconds) to
+which pip reads by its `simple/` URL. Each page also lists made older releases, so that it is as
+long as real ones are (`--releases`). A proxy in front of it adds a round trip (milliseconds) to
 each new connection and to each request, and counts requests and bytes in both directions. Nothing
 here judges a time; it prints medians, and the ratio to pip's.
 
@@ -13,12 +15,16 @@ What is measured, in this order, the installers taking turns in each:
 * cold: empty caches (for securepip also: no metadata seen before), new environment;
 * warm: the caches that the cold run has left, new environment;
 * nothing: the same command again, everything is installed;
-* resolve: `-U --dry-run` in that environment.
+* upgrade: the same with `-U`, and there is nothing newer.
+
+`first-use` is securepip where nobody else signs: it signs what that index shows. uv takes part
+where it is installed.
 
 Fairness: the pip that runs is the one that securepip hands over to, started by the target's
 interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
 host, because it caches nothing from plain http otherwise. Environments are made beforehand. After
-each cold and warm run both must have left the same files, byte code included.
+each cold and warm run all must have left the same files, byte code included. On a machine that
+others use, too, believe the processor seconds and the requests; and no time, only ratios.
 
 Run it with a Python that has securepip installed. The scratch folder keeps the wheels, which are
 downloaded once.
@@ -31,6 +37,7 @@ import asyncio
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -38,20 +45,23 @@ import tempfile
 import threading
 import time
 import venv
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 SETS = {
-    "1": ["attrs"],
-    "20": ["flask", "celery"],
-    "100": ["jupyterlab", "matplotlib", "celery"],
+    "one": ["six"],
+    "small": ["requests"],
+    "web": ["flask", "celery"],
+    "data": ["jupyterlab", "matplotlib", "celery"],
 }
-SCENARIOS = ("cold", "warm", "nothing", "resolve")
+SCENARIOS = ("cold", "warm", "nothing", "upgrade")
 LIMIT_SECONDS = 600
 SECUREPIP = [sys.executable, "-m", "securepip"]
 
@@ -100,18 +110,29 @@ def main() -> int:
     arguments = parse()
     scratch = arguments.scratch.absolute()
     scratch.mkdir(parents=True, exist_ok=True)
-    repository = make_repository(scratch, [SETS[name] for name in arguments.sets])
+    print(
+        f"{datetime.now():%Y-%m-%d}, {platform.platform()}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+    )
+    sets = [SETS[name] for name in arguments.sets]
+    repository = make_repository(scratch, sets, arguments.releases)
+    end = time.monotonic() + arguments.minutes * 60
     with serving(repository) as url:
-        for delay in arguments.delays:
-            with proxy(url, delay / 1000) as (slow_url, wire):
-                for name in arguments.sets:
-                    with tempfile.TemporaryDirectory(dir=scratch) as temporary:
-                        installers = make_installers(
-                            Path(temporary), slow_url, repository, scratch, with_uv=arguments.uv
-                        )
-                        for _ in range(arguments.rounds):
-                            one_round(installers, arguments.scenarios, SETS[name], wire)
-                        report(installers, f"{name}: {' '.join(SETS[name])}, {delay:g} ms")
+        for name in arguments.sets:
+            for delay in arguments.delays:
+                with (
+                    proxy(url, delay / 1000) as (slow_url, wire),
+                    tempfile.TemporaryDirectory(dir=scratch) as temporary,
+                ):
+                    installers = make_installers(Path(temporary), slow_url, repository)
+                    for done in range(arguments.rounds):
+                        if done and time.monotonic() > end:
+                            break
+                        one_round(installers, arguments.scenarios, SETS[name], wire)
+                    report(installers, f"{name}: {' '.join(SETS[name])}, {delay:g} ms")
+                if time.monotonic() > end:
+                    print(f"\n{arguments.minutes:g} minutes are over: the rest is not measured.")
+                    return 0
     return 0
 
 
@@ -119,19 +140,31 @@ def parse() -> argparse.Namespace:
     def words(text: str) -> list[str]:
         return text.split(",")
 
+    def numbers(text: str) -> list[float]:
+        return list(map(float, words(text)))
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sets", type=words, default=list(SETS), help="of 1,20,100")
+    parser.add_argument("--sets", type=words, default=list(SETS), help=f"of {','.join(SETS)}")
     parser.add_argument("--scenarios", type=words, default=list(SCENARIOS))
     parser.add_argument(
-        "--delays", type=lambda text: list(map(float, text.split(","))), default=[0.0, 30.0],
+        "--delays", type=numbers, default=[0.0, 30.0],
         help="milliseconds of round trip that are added",
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--uv", action="store_true", help="compare with uv too")
+    parser.add_argument(
+        "--releases", type=int, default=200, help="older releases on the page of each project"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="begin nothing more when they are over"
+    )
+    parser.add_argument("--quick", action="store_true", help="two sets, one round, shorter pages")
     parser.add_argument("--scratch", type=Path, default=CHECKOUT / "scratch" / "bench")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sets, arguments.rounds, arguments.releases = ["one", "small"], 1, 50
+    return arguments
 
 
 def one_round(
@@ -145,7 +178,7 @@ def one_round(
             if scenario in ("cold", "warm"):
                 shutil.rmtree(installer.target, ignore_errors=True)
                 venv.create(installer.target, with_pip=False, symlinks=os.name != "nt")
-            options = ["-U", "--dry-run"] if scenario == "resolve" else []
+            options = ["-U"] if scenario == "upgrade" else []
             measure = run(
                 installer.command(installer.target, [*options, *words]),
                 installer.environment(installer.folder),
@@ -226,10 +259,10 @@ def summary(measures: Sequence[Measure]) -> Measure:
     )
 
 
-def make_installers(
-    folder: Path, url: str, repository: Path, scratch: Path, *, with_uv: bool
-) -> list[Installer]:
+def make_installers(folder: Path, url: str, repository: Path) -> list[Installer]:
     host = urlsplit(url).netloc
+    beside = str(Path(sys.executable).parent)
+    uv_program = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
     index = ["--index-url", f"{url}simple/"]
     spec = importlib.util.find_spec("pip")
     assert spec is not None
@@ -249,8 +282,7 @@ def make_installers(
         return [*SECUREPIP, "install", "--python", str(target), *words]
 
     def uv(target: Path, words: Sequence[str]) -> list[str]:
-        program = str(uv_environment(scratch) / "bin" / "uv")
-        return [program, "pip", "install", "--compile-bytecode", *index, "--python",
+        return [str(uv_program), "pip", "install", "--compile-bytecode", *index, "--python",
                 python_of(target), *words]  # fmt: skip
 
     def securepip_environment(caches: Path) -> dict[str, str]:
@@ -269,6 +301,11 @@ def make_installers(
         trust = [*SECUREPIP, "trust", "add", "bench", url, "--root-sha256", fingerprint]
         must(trust, securepip_environment(caches))
 
+    def forget_but_sign(caches: Path) -> None:
+        forget(caches)
+        sign = [*SECUREPIP, "trust", "first-use", "--index-url", f"{url}simple/"]
+        must(sign, securepip_environment(caches))
+
     def installer(
         name: str,
         command: Callable[[Path, Sequence[str]], list[str]],
@@ -282,7 +319,8 @@ def make_installers(
         installer("pip", pip, lambda caches: {**clean, "PIP_CACHE_DIR": str(caches)}),
         installer("securepip", securepip, securepip_environment, forget_but_trust),
     ]
-    if with_uv:
+    made.append(installer("first-use", securepip, securepip_environment, forget_but_sign))
+    if uv_program:
         made.append(installer("uv", uv, lambda caches: {**clean, "UV_CACHE_DIR": str(caches)}))
     return made
 
@@ -291,15 +329,7 @@ def python_of(environment: Path) -> str:
     return str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
 
 
-def uv_environment(scratch: Path) -> Path:
-    folder = scratch / "uv"
-    if not folder.exists():
-        venv.create(folder, with_pip=True)
-        must([python_of(folder), "-m", "pip", "install", "--quiet", "uv"], dict(os.environ))
-    return folder
-
-
-def make_repository(scratch: Path, sets: Sequence[Sequence[str]]) -> Path:
+def make_repository(scratch: Path, sets: Sequence[Sequence[str]], releases: int) -> Path:
     """A signed repository of the wheels that pip would install for each set."""
     wheels = scratch / "wheels"
     for words in sets:
@@ -319,8 +349,29 @@ def make_repository(scratch: Path, sets: Sequence[Sequence[str]]) -> Path:
     shutil.rmtree(scratch / "operator", ignore_errors=True)
     must([*SECUREPIP, "repo", "init", str(repository), "--expected-files", "20000"], environment)
     found = sorted(str(path) for path in wheels.glob("*.whl"))
-    must([*SECUREPIP, "repo", "add", str(repository), *found], environment)
+    with tempfile.TemporaryDirectory(dir=scratch) as older:
+        projects = sorted({Path(path).name.split("-")[0] for path in found})
+        found += [
+            str(make_older(Path(older), project, number))
+            for project in projects
+            for number in range(releases)
+        ]
+        for at in range(0, len(found), 2000):  # a command line has an end
+            add = [*SECUREPIP, "repo", "add", str(repository), *found[at : at + 2000]]
+            must(add, environment)
     return repository
+
+
+def make_older(folder: Path, project: str, number: int) -> Path:
+    """A wheel of an older release than any real one, which makes a page longer."""
+    path = folder / f"{project}-0.0.0.dev{number}-py3-none-any.whl"
+    info = f"{project}-0.0.0.dev{number}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: 0.0.0.dev{number}\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
 
 
 @contextmanager
