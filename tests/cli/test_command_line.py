@@ -211,6 +211,7 @@ def test_install_has_imported_only_its_own_modules_when_it_has_read_its_command_
         "securepip.errors",
         "securepip.formats",
         "securepip.formats.pip_configuration",
+        "securepip.redaction",
     }
     others = {name.partition(".")[0] for name in imported} - {"securepip", "platformdirs"}
     assert others <= sys.stdlib_module_names
@@ -223,3 +224,37 @@ def test_an_install_with_nothing_to_do_imports_neither_network_nor_cryptography(
     assert client.install("app").code == 0
     imported = modules_of(client, "install", "--python", client.environment, "app", "lib>=1")
     assert not imported & (HEAVY - {"resolvelib"})
+
+
+def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: Machine) -> None:
+    code = (
+        "import atexit, sys\n"
+        "seen = set()\n"
+        "def say(moment):\n"
+        "    if moment not in seen:\n"
+        "        seen.add(moment)\n"
+        "        print(moment, *sorted(sys.modules), file=sys.stderr)\n"
+        "sys.addaudithook(lambda event, _: event in MOMENTS and say(event))\n"
+        "atexit.register(say, 'end')\n"
+        "from securepip.cli import main\n"
+        "sys.exit(main())"
+    ).replace("MOMENTS", "('subprocess.Popen', 'socket.connect')")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "install", "--python", client.environment, "app"],
+        env={**client.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = (line.split() for line in done.stderr.splitlines())
+    loaded = {line[0]: set(line[1:]) for line in lines if line}
+    # The target's interpreter starts before anything else is imported.
+    started = {name.partition(".")[0] for name in loaded["subprocess.Popen"]}
+    assert not started & (HEAVY | {"filelock", "email", "http", "ssl"})
+    # Then the first question is asked, and until the end there is nothing of another command's.
+    # `rich` would be for a terminal.
+    for moment in ("socket.connect", "end"):
+        tops = {name.partition(".")[0] for name in loaded[moment]}
+        assert not tops & {"asyncio", "rich", "starlette", "uvicorn", "pyproject_hooks", "tomli_w"}
+        rooms = {name.split(".")[1] for name in loaded[moment] if name.startswith("securepip.")}
+        assert not rooms & {"gateway", "lock", "plugin", "signing"}

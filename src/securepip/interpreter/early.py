@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from securepip.errors import SecurepipError
-from securepip.interpreter._worker import is_missing
 from securepip.interpreter.find import meant_interpreter
 from securepip.interpreter.process import Pip
 
@@ -38,6 +37,13 @@ def begin(python: str | None, words: Sequence[str], *, surely: bool = False) -> 
         interpreter = meant_interpreter(python)
         if interpreter is not None:
             return Pip(Path(interpreter), asked=True, wanted=wanted)
-        if wanted is None or any(map(is_missing, wanted)):
+        if wanted is None or any(map(_is_missing, wanted)):
             return Pip(Path(sys.executable))
     return None
+
+
+def _is_missing(project: str) -> bool:
+    # Here, because where another interpreter is meant, that one looks.
+    from securepip.interpreter._worker import is_missing
+
+    return is_missing(project)

@@ -24,7 +24,6 @@ from typing import IO
 import packaging
 
 from securepip.errors import InstallationError
-from securepip.interpreter import _worker
 
 # Where a Python looks for the user's own packages, and what byte code it writes: the user's
 # settings for pip too. Every other PYTHON* variable could bring in code.
@@ -35,6 +34,8 @@ _KEPT = frozenset(
 _DROPPED = ("PYTHON", "_PYTHON", "__PYVENV", "PIP_", "_PIP", "ENSUREPIP")
 _TICK = 0.1  # seconds
 _ANSWER_SECONDS = 60
+_WORKER = Path(__file__).with_name("_worker.py")
+"""Not imported: it brings along what only the target's interpreter needs of it."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -107,7 +108,7 @@ class Pip:
         }
         try:
             self._process = subprocess.Popen(
-                [str(python), _worker.__file__, json.dumps(told)],
+                [str(python), str(_WORKER), json.dumps(told)],
                 stdin=subprocess.PIPE,
                 stdout=self._said,
                 stderr=self._errors,

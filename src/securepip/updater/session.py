@@ -228,9 +228,8 @@ class Session:
 
     def _begin(self, target_paths: Iterable[str], *, wait: bool) -> None:
         unclaimed = [path for path in target_paths if not self._warm_claim(path)]
-        bins = self._bins(wait) if unclaimed else None
-        for path in unclaimed:
-            if bins is not None:
+        if unclaimed and (bins := self._bins(wait)):
+            for path in unclaimed:
                 self._warm(bins.get_role_for_target(path))
 
     def _bins(self, wait: bool) -> SuccinctRoles | None:
@@ -239,7 +238,7 @@ class Session:
             for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
                 self._warm(role)
             if not wait and not self._is_current(BINS_ROLE):
-                return self._bins_by_name()
+                return _bins_by_name(self._snapshot)
             with suppress(OSError, RepositoryError, ValueError, AttributeError):
                 data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
                     self._role_path(BINS_ROLE).read_bytes()
@@ -247,19 +246,6 @@ class Session:
                 delegations = Metadata[Targets].from_bytes(data).signed.delegations
                 self._division = None if delegations is None else delegations.succinct_roles
         return self._division
-
-    def _bins_by_name(self) -> SuccinctRoles | None:
-        """The same, by the names that the snapshot lists; None where bins of two kinds are there.
-
-        It spares the round trip in which the role that divides them is fetched.
-        """
-        names = (_BIN_NAME.fullmatch(name) for name in self._snapshot)
-        found = Counter(match[1] for match in names if match)
-        if len(found) != 1:
-            return None
-        ((prefix, count),) = found.items()
-        bits = count.bit_length() - 1
-        return SuccinctRoles([], 1, bits, prefix) if bits and count == 1 << bits else None
 
     def _warm_claim(self, target_path: str) -> bool:
         """Begin to fetch the roles that stand between the top and a project that signs for itself.
@@ -318,8 +304,7 @@ class Session:
 
     def _role_url(self, role: str) -> str:
         listed = self._snapshot.get(f"{role}.json")
-        version = listed.version if listed else 0
-        return f"{self.metadata_url}{version}.{quote(role, '')}.json"
+        return f"{self.metadata_url}{listed.version if listed else 0}.{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
         """Run ``action`` of python-tuf, its errors made understandable."""
@@ -359,7 +344,7 @@ class Session:
         if not url.endswith((f"/{role}.json", f".{role}.json")):
             url = f"{self.metadata_url}{role}.json"
         return VerificationError(
-            f"{redact(url)} of the repository {self.name!r} has expired{self._last_good()}",
+            f"{redact(url)} of the repository {self.name!r} has expired{_last_good(self._state)}",
             meaning="Either nobody has renewed its signatures, or somebody holds newer ones back. "
             "A wrong clock on this machine looks the same.",
             remedy="Check the date of this machine; then ask the operator, who renews signatures "
@@ -377,20 +362,35 @@ class Session:
         else:
             meaning = "The repository cannot be reached. Nothing is installed without it."
         return RepositoryUnavailableError(
-            f"{reason}{self._last_good()}",
+            f"{reason}{_last_good(self._state)}",
             meaning=meaning,
             remedy="Check your network and the address "
             f"({redact(self.metadata_url)}), then try again.",
         )
 
-    def _last_good(self) -> str:
-        """When this machine last saw good metadata, as the end of a sentence."""
-        try:
-            changed = (self._state / "timestamp.json").stat().st_mtime
-        except OSError:
-            return ". This machine has never seen good metadata of it"
-        age = datetime.now(timezone.utc) - datetime.fromtimestamp(changed, timezone.utc)
-        return f". The last new metadata that was good arrived {_words(age.total_seconds())} ago"
+
+def _bins_by_name(snapshot: Mapping[str, MetaFile]) -> SuccinctRoles | None:
+    """How the bins divide the targets, by their names; None where there are two kinds of them.
+
+    It spares the round trip in which the role that divides them is fetched.
+    """
+    names = (_BIN_NAME.fullmatch(name) for name in snapshot)
+    found = Counter(match[1] for match in names if match)
+    if len(found) != 1:
+        return None
+    ((prefix, count),) = found.items()
+    bits = count.bit_length() - 1
+    return SuccinctRoles([], 1, bits, prefix) if bits and count == 1 << bits else None
+
+
+def _last_good(state: Path) -> str:
+    """When this machine last saw good metadata, as the end of a sentence."""
+    try:
+        changed = (state / "timestamp.json").stat().st_mtime
+    except OSError:
+        return ". This machine has never seen good metadata of it"
+    age = datetime.now(timezone.utc) - datetime.fromtimestamp(changed, timezone.utc)
+    return f". The last new metadata that was good arrived {_words(age.total_seconds())} ago"
 
 
 def _words(seconds: float) -> str:

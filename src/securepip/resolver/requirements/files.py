@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
-from urllib.request import url2pathname
 
 from securepip.errors import RequirementError
 from securepip.resolver.requirements.lines import LineOptions, logical_lines, parse_line
@@ -280,7 +279,12 @@ def _read(name: str, read_url: ReadUrl | None, *, constraint: bool) -> str:
 
 
 def _read_here(name: str, kind: str) -> bytes:
-    path = url2pathname(urlsplit(name).path) if _SCHEME.match(name) else name
+    path = name
+    if _SCHEME.match(name):
+        # Here, because it brings the whole of `http.client` and `ssl` along.
+        from urllib.request import url2pathname
+
+        path = url2pathname(urlsplit(name).path)
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - the message quotes it as it is written
             data = stream.read(_MAX_FILE_BYTES + 1)

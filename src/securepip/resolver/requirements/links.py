@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
-from urllib.request import pathname2url, url2pathname
 
 from securepip.errors import RequirementError
 from securepip.formats.digests import hashes_of_stream
@@ -97,6 +96,9 @@ def is_vcs(url: str) -> bool:
 
 def path_to_url(path: str) -> str:
     """The ``file:`` URL of a path, made absolute."""
+    # Here, because it brings the whole of `http.client` and `ssl` along.
+    from urllib.request import pathname2url
+
     return "file://" + pathname2url(os.path.abspath(path))  # noqa: PTH100 - `..` too
 
 
@@ -111,6 +113,9 @@ def url_to_path(url: str) -> Path:
         raise RequirementError(
             f"non-local file URIs are not supported on this platform: {url!r}",
         )
+    # Here, because it brings the whole of `http.client` and `ssl` along.
+    from urllib.request import url2pathname
+
     return Path(url2pathname(parts.path))
 
 

@@ -73,7 +73,7 @@ class Addresses:
             TransportError: It cannot be fetched.
             VerificationError: It has another hash.
         """
-        from securepip.transport import redact
+        from securepip.redaction import redact
 
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="securepip-"))
         path = Path(folder, "direct")

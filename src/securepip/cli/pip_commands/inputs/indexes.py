@@ -87,7 +87,7 @@ class Indexes:
         Raises:
             UntrustedError: One that this run names stands for none, and is not the user's own.
         """
-        from securepip.transport import redact
+        from securepip.redaction import redact
 
         if self.none:
             return trust
@@ -128,7 +128,7 @@ class Indexes:
 
     def say_where(self) -> None:
         """Where is looked, as pip says it, if it is not where is always looked; and where not."""
-        from securepip.transport import redact
+        from securepip.redaction import redact
 
         for option, value in self.places.named_by_environment:
             shown = " ".join(map(redact, value.split()))
@@ -172,7 +172,7 @@ def _stands_for_all(trust: Trust, url: str) -> bool:
 
 
 def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
-    from securepip.transport import redact
+    from securepip.redaction import redact
 
     found = trust.for_index(url)
     if found is None:
