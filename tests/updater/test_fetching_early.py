@@ -120,16 +120,13 @@ def test_the_snapshot_of_a_session_is_the_one_that_it_verified(
     assert later.role(name) is None
 
 
-@pytest.mark.parametrize(
-    "together", [r"(2\.root|timestamp)\.json", r"\d+\.(targets|bins|bin-[0-9a-f]+)\.json"]
-)
 def test_what_need_not_wait_for_each_other_is_asked_for_together(
-    made: MadeRepository, hostile: HostileServer, tmp_path: Path, together: str
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path
 ) -> None:
-    answer, asked = hostile.answer, threading.Barrier(2 if "root" in together else 3)
+    answer, asked = hostile.answer, threading.Barrier(3)
 
     def answer_when_all_are_asked(path: str) -> Reply:
-        if re.fullmatch(f"/?metadata/{together}", path):
+        if re.fullmatch(r"/?metadata/\d+\.(targets|bins|bin-[0-9a-f]+)\.json", path):
             asked.wait(60)
         return answer(path)
 
@@ -141,19 +138,6 @@ def test_what_need_not_wait_for_each_other_is_asked_for_together(
     assert session.target("simple/app/index.json") is not None
     assert not asked.broken
     assert asked.n_waiting == 0
-
-
-def test_a_timestamp_that_was_asked_for_beside_a_new_root_is_asked_for_again(
-    made: MadeRepository, hostile: HostileServer
-) -> None:
-    hostile.folder = made.folder
-    patient = fetcher.Fetcher(Transport(TransportOptions(retries=0)))
-    url = f"{hostile.url}metadata/timestamp.json"
-    patient.warm(url, None)
-    before = patient.warmed(url)
-    patient.download_bytes(f"{hostile.url}metadata/1.root.json", 1 << 20)
-    hostile.alter("metadata/timestamp.json", lambda data: b"by the keys of the new root")
-    assert patient.download_bytes(url, 1 << 20) != before
 
 
 def test_a_python_tuf_that_loads_roles_past_the_checks_is_not_used(

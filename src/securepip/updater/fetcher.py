@@ -72,9 +72,6 @@ class Fetcher(FetcherInterface):
         except TransportError as error:
             self.last_error = error
             raise _translate(error) from error
-        if url.endswith(".root.json"):
-            # There is a new root: what was asked for beside it may be of the moment before.
-            self._early.clear()
         if len(data) > max_length:
             raise DownloadLengthMismatchError(
                 f"{len(data)} bytes, where at most {max_length} are allowed"

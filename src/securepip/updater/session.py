@@ -212,8 +212,6 @@ class Session:
         updater = CheckedUpdater(
             self._state, self.metadata_url, self._fetcher, config, self._root, self._begin_listed
         )
-        # It is on its way while python-tuf asks for a next root, of which there is hardly ever one.
-        self._fetcher.warm(f"{self.metadata_url}timestamp.json", config.timestamp_max_length)
         updater.refresh()
         return updater
 
