@@ -9,4 +9,4 @@ The rooms and the one way through them::
                                    updater (TUF) ← trust (who is believed, for what)
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
