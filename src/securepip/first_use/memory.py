@@ -108,6 +108,11 @@ class Memory:
                 "DELETE FROM loss WHERE project = ?", [(project,) for project in projects]
             )
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the signatures were never looked through: they are those of the first day."""
+        return self._connection.execute("SELECT 1 FROM renewed").fetchone() is None
+
     def is_renewal_due(self) -> bool:
         """Whether the signatures were last looked through a day ago, or never."""
         row = self._connection.execute("SELECT at FROM renewed").fetchone()

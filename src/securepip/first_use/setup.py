@@ -24,8 +24,8 @@ from securepip.signing.repository.repository import Repository
 from securepip.transport import is_local, path_to_url, redact, without_credentials
 from securepip.trust import FirstUse, FirstUseRules, Trust, TrustedRepository, TrustStore
 
-EXPECTED_TARGETS = 1_000
-"""Only pages and files that were chosen are targets, so few bins are enough, and signed fast."""
+EXPECTED_TARGETS = 40
+"""So few that there are 64 bins: each batch signs the snapshot, which lists every bin, anew."""
 
 _LONGEST_NAME = 60
 

@@ -25,7 +25,7 @@ from securepip.first_use.pages import sign_pages
 from securepip.first_use.site import open_site
 from securepip.formats.layout import METADATA_DIR
 from securepip.signing.publish.gc import sweep
-from securepip.signing.publish.refresh import refresh
+from securepip.signing.publish.refresh import is_half_over, refresh
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.transport import PARALLEL, Transport, TransportOptions
 from securepip.transport.pool import Pool
@@ -80,8 +80,10 @@ class Signer:
             memory = Memory(repository.ledger.connection, time.time())
             if memory.is_renewal_due():
                 with repository.lock(finish=False):
-                    refresh(repository)
-                    sweep(repository)
+                    # Of the first day all is new, which the timestamp, renewed first, tells.
+                    if not memory.is_new or is_half_over(repository):
+                        refresh(repository)
+                        sweep(repository)
                     memory.mark_renewed()
         self._is_renewed = True
 

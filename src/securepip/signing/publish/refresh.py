@@ -179,6 +179,12 @@ def _due_bins(roles: Roles, expiry: Expiry) -> list[str]:
     return due[: max(share, urgent)]
 
 
+def is_half_over(repository: Repository) -> bool:
+    """Whether the timestamp has passed half of its life; no other signature lives shorter."""
+    roles = repository.roles()
+    return _left(roles.timestamp, "timestamp", repository.config.expiry) < RENEW_AT
+
+
 def _left(
     metadata: Metadata[Root] | Metadata[Timestamp] | Metadata[Snapshot] | Metadata[Targets],
     name: str,
