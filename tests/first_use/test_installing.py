@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tests.support.indexes import Index
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
+
+LOCKED = [("app", "app-2.0-py3-none-any.whl"), ("lib", "lib-1.0-py3-none-any.whl")]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,38 @@ def test_only_chosen_files_cost_requests_where_the_index_gives_no_lengths(
     assert protected.install("app").code == 0
     asked = [line for line in index.seen if "/files/" in line]
     assert all("app-2.0" in line or "lib-1.0" in line for line in asked), asked
+
+
+@pytest.mark.parametrize("speaks_json", [True, False])
+def test_a_chosen_file_of_which_no_page_tells_the_sha256_is_read_once_and_no_other_is(
+    protected: Machine, index: Index, *, speaks_json: bool
+) -> None:
+    index.says_sha256 = index.says_sizes = index.says_metadata = False
+    index.speaks_json = speaks_json
+    done = protected.install("--no-cache-dir", "app")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["app==2.0", "lib==1.0"]
+    assert [line.rpartition("/")[2] for line in index.seen if "/files/" in line] == [
+        "app-2.0-py3-none-any.whl",
+        "lib-1.0-py3-none-any.whl",
+    ]
+
+
+def test_a_lock_has_the_sha256_that_no_page_tells_and_it_binds_another_machine(
+    protected: Machine, index: Index, tmp_path: Path
+) -> None:
+    index.says_sha256 = index.says_sizes = False
+    lock = tmp_path / "pylock.toml"
+    assert protected.run("lock", "app", "--output", lock).code == 0
+    digests = {index.projects[name][file].sha256 for name, file in LOCKED}
+    assert all(digest in lock.read_text() for digest in digests)
+    shutil.rmtree(protected.folder / "data")
+    assert protected.run("trust", "first-use", "--index-url", index.url).code == 0
+    index.projects["lib"]["lib-1.0-py3-none-any.whl"].data += b" "
+    done = protected.install("--no-cache-dir", "-r", lock)
+    assert done.code == 3, done.out + done.err
+    assert "DO NOT MATCH THE HASHES" in done.err
+    assert protected.freeze() == []
 
 
 def test_a_second_run_asks_for_pages_alone_and_signs_nothing(

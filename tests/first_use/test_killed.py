@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from securepip.first_use.setup import protect, repository_folder
 from securepip.first_use.signer import Signers
+from securepip.index import Store
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.repository import Repository
 from securepip.transport import TransportOptions
@@ -35,7 +36,7 @@ def test_a_run_that_is_killed_leaves_a_valid_repository_and_forgets_nothing(
     shutil.copytree(folder, before)
 
     def work() -> None:
-        with Signers(TransportOptions()) as signers:
+        with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
             signer = signers(store.read())["own"]
             signer.prepare_pages([APP, LIB])
             signer.check(APP)

@@ -14,6 +14,7 @@ from securepip.first_use.memory_file import Seen, extend_memory, read_memory
 from securepip.first_use.setup import protect
 from securepip.first_use.signer import Signers
 from securepip.formats.digests import parse_sha256
+from securepip.index import Store
 from securepip.transport import TransportOptions
 from securepip.trust import FirstUseRules, TrustStore
 from tests.support.indexes import Index, serve_index
@@ -179,6 +180,30 @@ def test_a_memory_file_can_be_read_whatever_an_index_calls_its_files(
     assert (tmp_path / "precious").read_text() == "kept"
 
 
+def test_bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused(
+    protected: Machine, index: Index, evil: Path
+) -> None:
+    """The page stays the same to the byte: only who has seen the file can tell."""
+    index.says_sha256 = index.speaks_json = False
+    assert protected.install("app").code == 0
+    protected.pip("uninstall", "-y", "app", "lib")
+    index.offer(evil)
+    fool_pip(protected, index)
+    done = protected.install("--no-cache-dir", "app")
+    assert_refused(done, protected, "not what was signed", WHEEL)
+
+
+def test_a_file_without_a_sha256_is_left_out_where_a_witness_has_to_show_the_same(
+    machine: Machine, index: Index
+) -> None:
+    index.says_sha256 = False
+    machine.run("trust", "first-use", "--index-url", index.url, "--witness", index.url)
+    done = machine.install("app")
+    assert done.code == 1, done.out
+    assert "no sha256" in done.err
+    assert machine.freeze() == []
+
+
 def test_a_project_whose_page_could_not_be_read_is_not_looked_up_elsewhere(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +217,7 @@ def test_a_project_whose_page_could_not_be_read_is_not_looked_up_elsewhere(
         raise RuntimeError("a defect")
 
     monkeypatch.setattr("securepip.first_use.signer.sign_pages", fail)
-    with Signers(TransportOptions()) as signers:
+    with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
         signer = signers(store.read())[name]
         with pytest.raises(RuntimeError):
             signer.prepare_pages([app])

@@ -39,6 +39,28 @@ def test_an_index_that_nobody_believes_is_refused(protected: Machine, other: Ind
     assert protected.freeze() == []
 
 
+def test_the_password_of_any_index_reaches_its_server_and_nothing_that_is_shown_or_served(
+    protected: Machine, index: Index, other: Index
+) -> None:
+    other.credentials = "somebody:s3cret"
+    protected.run("trust", "first-use", "--index-url", index.url, "--any-index")
+    done = protected.install("-vv", "--index-url", other.url, "tool")
+    assert done.code == 0, done.err
+    assert protected.freeze() == ["tool==1.0"]
+    listed = protected.run("trust", "list")
+    assert "s3cret" not in done.out + done.err + listed.out
+    folders = [*(protected.folder / "data" / "first-use").iterdir()]
+    served = [
+        path
+        for folder in folders
+        for name in ("metadata", "simple", "packages")
+        for path in (folder / name).rglob("*")
+        if path.is_file()
+    ]
+    assert served
+    assert not any(b"s3cret" in path.read_bytes() for path in served)
+
+
 def test_any_index_is_believed_for_the_command_that_names_it_alone(
     protected: Machine, index: Index, other: Index
 ) -> None:

@@ -21,13 +21,17 @@ WHEEL = "app-2.0-py3-none-any.whl"
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
-    """``app`` 2.0, which requires ``lib``; its index says neither lengths nor metadata."""
+    """``app`` 2.0, which requires ``lib``.
+
+    Its index says neither lengths nor metadata, and of ``lib`` no sha256.
+    """
     with serve_index() as index:
         index.says_sizes = index.says_metadata = False
         index.offer(
             make_wheel(tmp_path / "published", "app", "2.0", requires=["lib"]),
             make_wheel(tmp_path / "published", "lib", "1.0"),
         )
+        index.projects["lib"]["lib-1.0-py3-none-any.whl"].fields["hashes"] = {}
         yield index
 
 

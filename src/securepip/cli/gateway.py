@@ -198,11 +198,12 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         console.warn(READ_ONLY_STATE)
     transport = stack.enter_context(request.network.transport(read_trust().addresses))
     passing = _passing(request, transport)
+    store = Store(usable_cache(stack) / "store")
     answers = Answers(
         read_trust,
         transport,
-        Store(usable_cache(stack) / "store"),
-        signers=stack.enter_context(open_signers(transport.options, console.say)),
+        store,
+        signers=stack.enter_context(open_signers(transport.options, store, console.say)),
         connections_are_held=passing is not None,
         older_releases=request.allow_older_releases,
     )

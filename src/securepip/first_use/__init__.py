@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from securepip.first_use.signer import Signer
+    from securepip.index import Store
     from securepip.transport import TransportOptions
     from securepip.trust import Trust
 
@@ -26,7 +27,7 @@ def _silent(line: str) -> None:
 
 @contextmanager
 def open_signers(
-    options: TransportOptions, say: Callable[[str], None] = _silent
+    options: TransportOptions, store: Store, say: Callable[[str], None] = _silent
 ) -> Iterator[Callable[[Trust], dict[str, Signer]]]:
     """Says who signs for the repositories of this machine's own, by name; nothing where none is.
 
@@ -34,6 +35,7 @@ def open_signers(
 
     Args:
         options: How servers are reached.
+        store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
     """
     with ExitStack() as stack:
@@ -45,7 +47,7 @@ def open_signers(
             if not opened:
                 from securepip.first_use.signer import Signers
 
-                opened.append(stack.enter_context(Signers(options, say)))
+                opened.append(stack.enter_context(Signers(options, store, say)))
             return opened[0](trust)
 
         yield signers

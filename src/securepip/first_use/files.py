@@ -2,13 +2,14 @@
 
 Only for these files are servers asked: for the length, where the index does not say it, and for a
 ``.metadata`` file, of which indexes are often silent. An index that says neither does not cost a
-request for each of a project's thousands of files.
+request for each of a project's thousands of files. Where it tells no sha256 either, a file is read
+whole when it is chosen, once: its bytes are in the store then, where who asked finds them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from packaging.utils import NormalizedName
@@ -17,9 +18,11 @@ from securepip.first_use import refusals
 from securepip.first_use.memory import Memory
 from securepip.first_use.memory_file import Seen, extend_memory
 from securepip.first_use.site import Site
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, sha256_of_stream
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import file_target
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.index.store import Incoming, Store
 from securepip.signing.overlay.details import Learned, learn_details
 from securepip.signing.overlay.memory import Facts
 from securepip.signing.overlay.memory import Memory as LearnedFacts
@@ -27,6 +30,9 @@ from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.page import UpstreamFile
 from securepip.signing.publish.on_demand import OnDemand, publish_on_demand
 from securepip.signing.repository.repository import Repository
+
+_MAX_BYTES = 16 << 30
+"""The longest file that is read for its sha256."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,14 @@ class _Choice:
     page: ProjectPage
     filenames: tuple[str, ...]
     known: Facts
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What servers say of them; and of those that were read whole, sha256 and length by name."""
+
+    learned: Learned
+    read: Mapping[str, tuple[Sha256, int]]
 
 
 def sign_files(
@@ -50,7 +64,8 @@ def sign_files(
     Args:
         site: The index and its repository.
         wanted: Files that are about to be fetched.
-        likely: Files that may be asked for next; one without a length is passed over.
+        likely: Files that may be asked for next; one without a length is passed over, and so is one
+            that would have to be read whole.
 
     Returns:
         Those that have targets now.
@@ -65,14 +80,21 @@ def sign_files(
     now = time.time()
     with site.open() as repository:
         facts = LearnedFacts(repository.ledger.connection)
-        choices = [
-            _Choice(page, names, facts.facts(project, now))
-            for project, asked in by_project.items()
-            if (page := site.page(repository, project)) is not None
-            and (names := tuple(name for name in asked if _is_unsigned(repository, page, name)))
-        ]
-        unsigned = {(each.page.project, name) for each in choices for name in each.filenames}
-        signed = {*wanted, *likely} - unsigned
+        signed = {*wanted, *likely}
+        choices: list[_Choice] = []
+        for project, asked in by_project.items():
+            page = site.page(repository, project)
+            if page is None:
+                continue
+            unsigned = [file for name in asked if (file := _unsigned(repository, page, name))]
+            signed.difference_update((project, file.filename) for file in unsigned)
+            names = tuple(
+                file.filename
+                for file in unsigned
+                if file.sha256 != NOT_KNOWN_YET or (project, file.filename) in wanted
+            )
+            if names:
+                choices.append(_Choice(page, names, facts.facts(project, now)))
         if choices:
             signed |= _sign(site, repository, choices, facts, frozenset(wanted), now)
         _remember(site, repository, signed, now)
@@ -90,7 +112,7 @@ def _sign(
     """Learn what the pages of the choices leave open, and sign; the files that have targets now."""
     signed: set[tuple[NormalizedName, str]] = set()
     at = UpstreamFiles((site.index_url,), site.transport)
-    learned = site.in_parallel(lambda choice: _learn(choice, at), choices)
+    learned = site.in_parallel(lambda choice: _learn(choice, at, site.store), choices)
     with repository.lock(finish=False):
         projects: dict[NormalizedName, OnDemand] = {}
         for choice, found in zip(choices, learned, strict=True):
@@ -103,7 +125,7 @@ def _sign(
                     signed.add((project, name))
                 elif (project, name) in wanted:
                     raise refusals.no_length(name, site.index)
-            facts.keep_facts(project, found.facts, now)
+            facts.keep_facts(project, found.learned.facts, now)
             site.keep_page(page)
             projects[project] = OnDemand(page, before, choice.filenames)
         publish_on_demand(repository, projects)
@@ -128,26 +150,44 @@ def _remember(
     )
 
 
-def _is_unsigned(repository: Repository, page: ProjectPage, filename: str) -> bool:
-    """Whether the page names the file and its target is missing or another."""
+def _unsigned(repository: Repository, page: ProjectPage, filename: str) -> PageFile | None:
+    """The file that the page names, when its target is missing or another."""
     file = page.file(filename)
     if file is None:
-        return False
+        return None
     target = repository.roles().target(file_target(page.project, filename))
-    return target is None or target.hashes.get("sha256") != file.sha256
+    if target is not None and target.hashes.get("sha256") == file.sha256:
+        return None
+    return file
 
 
-def _learn(choice: _Choice, at: UpstreamFiles) -> Learned:
+def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     """What servers say of the chosen files where the page is silent. In any thread."""
     page = choice.page
-    wanted = [page.file(name) for name in choice.filenames]
+    chosen = [file for name in choice.filenames if (file := page.file(name)) is not None]
+    wanted = [file for file in chosen if file.sha256 != NOT_KNOWN_YET]
+    read = {file.filename: _read(file.url, at, store) for file in chosen if file not in wanted}
     # One file that the index tells the metadata of says that it tells that of all.
     told = next((file for file in page.files if file.core_metadata is not None), None)
-    files = [
-        opened for file in wanted if file and (opened := _open(file, page.project)) is not None
-    ]
+    files = [opened for file in wanted if (opened := _open(file, page.project)) is not None]
     example = _open(told, page.project) if told and told not in wanted else None
-    return learn_details([*files, *([example] if example else [])], files, choice.known, at)
+    learned = learn_details([*files, *([example] if example else [])], files, choice.known, at)
+    return _Found(learned, read)
+
+
+def _read(url: str, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
+    """Read a file of which nobody tells the sha256 into the store; its digest and its length."""
+    found: list[tuple[Sha256, int]] = []
+
+    def fill(incoming: Incoming) -> None:
+        at.download(url, incoming.stream, max_bytes=_MAX_BYTES)
+        incoming.stream.seek(0)
+        found.append(sha256_of_stream(incoming.stream))
+        # This is the first sight: these bytes are what is signed.
+        incoming.keep(found[-1][0])
+
+    store.receive(fill)
+    return found[-1]
 
 
 def _open(file: PageFile, project: NormalizedName) -> UpstreamFile | None:
@@ -164,21 +204,24 @@ def _open(file: PageFile, project: NormalizedName) -> UpstreamFile | None:
     )
 
 
-def _completed(page: ProjectPage, learned: Learned) -> ProjectPage:
+def _completed(page: ProjectPage, found: _Found) -> ProjectPage:
     """The page with what was learned of its files, where it is of the same bytes."""
-    found = {
+    learned = found.learned
+    completed = {
         file.filename: file
         for file in learned.files
         if file.sha256 in learned.facts.sizes or file.sha256 in learned.facts.metadata
     }
-    if not found:
+
+    def complete(file: PageFile) -> PageFile:
+        if file.sha256 == NOT_KNOWN_YET and file.filename in found.read:
+            sha256, size = found.read[file.filename]
+            return replace(file, sha256=sha256, size=size)
+        new = completed.get(file.filename)
+        if new is None or new.sha256 != file.sha256:
+            return file
+        return replace(file, size=new.size, core_metadata=new.core_metadata)
+
+    if not (completed or found.read):
         return page
-    return replace(
-        page,
-        files=tuple(
-            replace(file, size=new.size, core_metadata=new.core_metadata)
-            if (new := found.get(file.filename)) is not None and new.sha256 == file.sha256
-            else file
-            for file in page.files
-        ),
-    )
+    return replace(page, files=tuple(map(complete, page.files)))

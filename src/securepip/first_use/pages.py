@@ -14,6 +14,7 @@ from securepip.first_use import refusals
 from securepip.first_use.memory import Memory
 from securepip.first_use.site import Site
 from securepip.first_use.witness import Testimony, hear
+from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import ProjectPage
 from securepip.signing.overlay.ask import Offered, Question
@@ -72,10 +73,17 @@ def _hear(site: Site, overlay: Overlay, question: Question, known: frozenset[str
     except SecurepipError as error:
         return _Heard(question, Offered(question.project, error=error))
     missing = tuple(LeftOut(name, Reason.NO_WITNESS) for name in testimony.missing)
+    # Of a file without a sha256, nobody can say whether a witness shows the same.
+    bare = tuple(
+        LeftOut(file.filename, Reason.NO_SHA256)
+        for file in offered.files
+        if file.sha256 == NOT_KNOWN_YET
+    )
+    gone = {each.filename for each in (*missing, *bare)}
     witnessed = replace(
         offered,
-        files=tuple(file for file in offered.files if file.filename not in testimony.missing),
-        left_out=(*offered.left_out, *missing),
+        files=tuple(file for file in offered.files if file.filename not in gone),
+        left_out=(*offered.left_out, *missing, *bare),
     )
     return _Heard(question, witnessed, testimony)
 

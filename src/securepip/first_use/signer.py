@@ -24,6 +24,7 @@ from securepip.first_use.memory import Memory
 from securepip.first_use.pages import sign_pages
 from securepip.first_use.site import open_site
 from securepip.formats.layout import METADATA_DIR
+from securepip.index.store import Store
 from securepip.signing.publish.gc import sweep
 from securepip.signing.publish.refresh import is_half_over, refresh
 from securepip.signing.repository.roles import TIMESTAMP_NAME
@@ -45,6 +46,7 @@ class Signer:
         repository: What is believed; its ``first_use`` says which index it stands over.
         transport: Asks the index and the witnesses; it must not leave https.
         pool: The threads in which they are asked.
+        store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
     """
 
@@ -53,9 +55,10 @@ class Signer:
         repository: TrustedRepository,
         transport: Transport,
         pool: Pool,
+        store: Store,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._site = open_site(repository, transport, pool, say)
+        self._site = open_site(repository, transport, pool, store, say)
         self._lock = threading.Lock()
         self._asked: dict[NormalizedName, Future[None]] = {}
         self._is_renewed = False
@@ -148,21 +151,26 @@ class Signers:
 
     Args:
         options: How servers are reached.
+        store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
     """
 
     def __init__(
-        self, options: TransportOptions, say: Callable[[str], None] = lambda line: None
+        self,
+        options: TransportOptions,
+        store: Store,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         options = replace(options, stay_encrypted=True, answer_seconds=ANSWER_SECONDS)
         self._transport = Transport(options)
         self._pool = Pool(PARALLEL)
+        self._store = store
         self._say = say
 
     def __call__(self, trust: Trust) -> dict[str, Signer]:
         """The signers, by the name of the trusted repository that each signs."""
         return {
-            repository.name: Signer(repository, self._transport, self._pool, self._say)
+            repository.name: Signer(repository, self._transport, self._pool, self._store, self._say)
             for repository in trust.repositories
             if repository.first_use is not None
         }

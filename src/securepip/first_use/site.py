@@ -15,6 +15,7 @@ from securepip.first_use.memory_file import Seen, read_memory
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.layout import page_target
 from securepip.formats.page import ProjectPage
+from securepip.index.store import Store
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
@@ -42,6 +43,7 @@ class Site:
         witnesses: Other indexes.
         transport: Asks all of them; it must not leave https.
         pool: The threads in which they are asked.
+        store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
         errors: Why a project may not be looked up.
         refused: Why a file (project, file name) may not be chosen.
@@ -54,6 +56,7 @@ class Site:
     witnesses: list[Source]
     transport: Transport
     pool: Pool
+    store: Store
     say: Callable[[str], None] = _silent
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
@@ -105,7 +108,11 @@ class Site:
 
 
 def open_site(
-    repository: TrustedRepository, transport: Transport, pool: Pool, say: Callable[[str], None]
+    repository: TrustedRepository,
+    transport: Transport,
+    pool: Pool,
+    store: Store,
+    say: Callable[[str], None],
 ) -> Site:
     """The site of a repository of this machine's own.
 
@@ -123,5 +130,6 @@ def open_site(
         witnesses=open_sources(rules.witnesses, (), transport),
         transport=transport,
         pool=pool,
+        store=store,
         say=say,
     )

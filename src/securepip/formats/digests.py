@@ -16,6 +16,12 @@ from securepip.errors import FormatError
 Sha256 = NewType("Sha256", str)
 """A SHA-256 digest: 64 lower-case hexadecimal digits."""
 
+NOT_KNOWN_YET = Sha256("")
+"""In place of a digest that nobody has told, and that is learned when somebody wants the file.
+
+It is the digest of nothing: no bytes compare equal to it.
+"""
+
 _HEX = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 18
 """Bytes read at a time from files and sockets."""

@@ -17,7 +17,7 @@ from typing import Any
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, parse_sha256
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import check_filename
 
@@ -35,7 +35,7 @@ class PageFile:
     Attributes:
         filename: Its plain name.
         url: Where it is: absolute, or relative to the page. Without user name and password.
-        sha256: Its digest.
+        sha256: Its digest. ``NOT_KNOWN_YET`` where an index tells none; then ``size`` is None.
         size: Its length in bytes. None on the page of a repository that signs on demand, until
             somebody chooses the file; its target always has a length.
         requires_python: The ``Requires-Python`` specifier as published, perhaps not valid.
@@ -162,7 +162,7 @@ def _file_to_json(file: PageFile) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
         "url": file.url,
-        "hashes": {"sha256": file.sha256},
+        "hashes": {"sha256": file.sha256} if file.sha256 else {},
     }
     if file.size is not None:
         entry["size"] = file.size
@@ -178,7 +178,7 @@ def _file_to_json(file: PageFile) -> dict[str, Any]:
 
 
 def _file_to_html(file: PageFile) -> str:
-    attributes = [("href", f"{file.url}#sha256={file.sha256}")]
+    attributes = [("href", f"{file.url}#sha256={file.sha256}" if file.sha256 else file.url)]
     if file.requires_python is not None:
         attributes.append(("data-requires-python", file.requires_python))
     if file.yanked is not None:
@@ -198,10 +198,11 @@ def _parse_file(entry: dict[str, Any]) -> PageFile:
     yanked = entry.get("yanked")
     upload_time = entry.get("upload-time")
     core_metadata = entry.get("core-metadata")
+    hashes = entry["hashes"]
     return PageFile(
         filename=check_filename(entry["filename"]),
         url=_text(entry["url"]),
-        sha256=parse_sha256(entry["hashes"]["sha256"]),
+        sha256=NOT_KNOWN_YET if hashes == {} and size is None else parse_sha256(hashes["sha256"]),
         size=size,
         requires_python=_optional_text(entry.get("requires-python")),
         upload_time=None if upload_time is None else parse_time(upload_time),

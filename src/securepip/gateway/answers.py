@@ -27,7 +27,7 @@ from urllib.parse import quote
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, TransportError, UntrustedError, VerificationError
-from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, sha256_of
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.gateway import by_url
@@ -337,14 +337,14 @@ class Answers:
         return view, located
 
     async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
-        kept = self._store.path(file.sha256).exists()
+        kept = file.sha256 != NOT_KNOWN_YET and self._store.path(file.sha256).exists()
         verified = await self._verified(view, located, file)
         await self._check_inside(verified, file)
         return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size, kept)
 
     async def _verified(self, view: View, located: LocatedPage, file: PageFile) -> VerifiedFile:
         signed = await view.signed_file(located, file)
-        key = (signed.project, file.filename, file.sha256, signed.target.length)
+        key = (signed.project, file.filename, signed.file.sha256, signed.target.length)
         known = self._known.get(key)
         # What was hashed in this process, and is the same file still, is not hashed again.
         if known is not None and known[1] == _identity(known[0].path):
@@ -366,7 +366,7 @@ class Answers:
 
         Of a source distribution it is looked at where it is readable; a build decides in the end.
         """
-        if file.sha256 in self._looked_into:
+        if verified.sha256 in self._looked_into:
             return
         try:
             data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
@@ -378,7 +378,7 @@ class Answers:
                 ) from None
         else:
             self._dependencies.check(verified.filename, data)
-        self._looked_into[file.sha256] = None
+        self._looked_into[verified.sha256] = None
         while len(self._looked_into) > _MAX_KNOWN:
             self._looked_into.popitem(last=False)
 

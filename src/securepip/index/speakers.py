@@ -10,11 +10,13 @@ Rule: all of this is asked from one thread, the one that owns the sessions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import TargetFile
 
 from securepip.errors import UntrustedError, VerificationError
+from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile
 from securepip.index.on_demand import Signers
@@ -123,6 +125,9 @@ class Speakers:
                 meaning="The file belongs to another project, or was withdrawn.",
                 remedy="Nothing was installed. Tell the people who run the repository.",
             )
+        if file.sha256 == NOT_KNOWN_YET and repository.name in self.signers:
+            # The page was signed before anybody had read the file, and its target after that.
+            file = replace(file, sha256=expected(target)[1], size=target.length)
         length = target.length if file.size is None else file.size
         if expected(target) != (length, file.sha256):
             raise VerificationError(

@@ -31,7 +31,7 @@ from securepip.errors import (
     VerificationError,
 )
 from securepip.formats.core_metadata import MAX_METADATA_BYTES, read_core_metadata
-from securepip.formats.digests import sha256_of
+from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.layout import METADATA_SUFFIX, SIMPLE_DIR, file_target
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
 from securepip.index.on_demand import Signers
@@ -299,7 +299,7 @@ class VerifiedIndex:
 
     def _as_signed(self, project: NormalizedName, file: PageFile) -> PageFile:
         found = self._required(project).page.file(file.filename)
-        if found is None or found.sha256 != file.sha256:
+        if found is None or file.sha256 not in (found.sha256, NOT_KNOWN_YET):
             raise VerificationError(
                 f"{file.filename} is not on the signed page of {project} any more as it was",
                 remedy="Nothing was installed. Try again.",

@@ -105,11 +105,12 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         keyring=settings.keyring,
         named=(*trust.read().addresses, *settings.indexes),
     )
+    store = Store(_cache(settings, stack) / "store")
     answers = Answers(
         trust.read,
         stack.enter_context(Transport(options)),
-        Store(_cache(settings, stack) / "store"),
-        signers=stack.enter_context(open_signers(options)),
+        store,
+        signers=stack.enter_context(open_signers(options, store)),
         default_indexes=[settings.default_index, *_gateways()],
         connections_are_held=True,
         # What nobody signs may be there.

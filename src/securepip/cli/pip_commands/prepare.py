@@ -215,7 +215,8 @@ def _open_index(
         trust = trust.with_state_copied_to(Path(stack.enter_context(temporary_folder())))
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
-    signers = stack.enter_context(open_signers(transport.options, console.say))(trust)
-    index = VerifiedIndex(trust, transport, Store(cache / "store"), signers)
+    files = Store(cache / "store")
+    signers = stack.enter_context(open_signers(transport.options, files, console.say))(trust)
+    index = VerifiedIndex(trust, transport, files, signers)
     stack.callback(index.close)
     return index

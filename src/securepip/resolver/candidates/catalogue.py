@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
-from securepip.index.types import Index
+from securepip.formats.digests import NOT_KNOWN_YET
+from securepip.formats.page import PageFile
+from securepip.index.types import AnyFile, Index
 from securepip.resolver.candidates.hashes import HashRules
 from securepip.resolver.candidates.places import FindLinks, OwnIndexes
 from securepip.resolver.candidates.ranking import FileRanking, OfferedFile, Offers
@@ -67,6 +69,13 @@ class Catalogue:
         return self.offers(project).matching(
             specifier, prereleases=self.prereleases(project), hashes=self._hashes.allowed(project)
         )
+
+    def as_signed(self, project: NormalizedName, file: AnyFile) -> AnyFile:
+        """A chosen file with the sha256 that its page tells by now, where it did not tell one."""
+        if not isinstance(file, PageFile) or file.sha256 != NOT_KNOWN_YET:
+            return file
+        page = self._index.page(project)
+        return (page.file(file.filename) if page else None) or file
 
     def prereleases(self, project: NormalizedName) -> bool | None:
         """Whether the user wants pre-releases of the project, or not; None as PEP 440 says."""

@@ -9,12 +9,14 @@ Source: pip's documentation, "Hash-checking Mode".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
 from securepip.errors import ResolutionError, VerificationError
+from securepip.formats.digests import NOT_KNOWN_YET, parse_sha256
 from securepip.formats.page import PageFile
 from securepip.index.types import UserFile
 from securepip.resolver.candidates.graph import SpecifierRequirement
@@ -69,6 +71,10 @@ class HashRules:
             VerificationError: It has another hash than those that the user named.
         """
         allowed = self.allowed(project)
+        wants_one = self._required or allowed or project in self._required_hashes
+        if wants_one and isinstance(file, PageFile) and file.sha256 == NOT_KNOWN_YET:
+            ((one,), _) = hashes_of(self._fetch(project, file), {"sha256"})
+            file = replace(file, sha256=parse_sha256(one.partition(":")[2]))
         if allowed:
             _compare(file, partial(self._path_of, project, file), allowed, _quoted(asked_by))
         elif project in self._required_hashes:

@@ -45,7 +45,9 @@ class OfferedFile:
     @property
     def hash(self) -> str:
         """The hash that is known of it before it is read, ``sha256:…``, or ""."""
-        return self.file.hash if isinstance(self.file, LocalFile) else f"sha256:{self.file.sha256}"
+        if isinstance(self.file, LocalFile):
+            return self.file.hash
+        return f"sha256:{self.file.sha256}" if self.file.sha256 else ""
 
 
 class FileRanking:

@@ -70,7 +70,7 @@ def make_plan(
             PlannedFile(
                 project=project,
                 version=chosen[project].version,
-                file=chosen[project].file,
+                file=catalogue.as_signed(project, chosen[project].file),
                 requested=project in asked.projects,
                 extras=extras.get(project, frozenset()),
                 required_by=required_by.get(project, ()),

@@ -40,7 +40,8 @@ class Question:
         may_be_unchanged: Whether an unchanged source needs no second look.
         need_upload_times: Whether a file without an upload time is of no use.
         wanted: For which files servers are asked, where the index does not say everything.
-        lengths_later: Whether a file may be on the page before its length is known.
+        details_later: Whether a file may be on the page before its length is known, and its sha256
+            where the index tells none.
     """
 
     project: NormalizedName
@@ -51,7 +52,7 @@ class Question:
     may_be_unchanged: bool
     need_upload_times: bool
     wanted: Wanted = newest_first
-    lengths_later: bool = False
+    details_later: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,20 @@ class Reader:
         files = self._ask_apis(files, question, readings)
         learned = learn_details(files, question.wanted(files), question.facts, self._files)
         files = [_fall_back(file, question, learned.facts) for file in learned.files]
-        unmeasured = () if question.lengths_later else no_length(files)
+        left_out = (*page.left_out, *learned.left_out)
+        if question.details_later:
+            files = [*files, *page.without_sha256]
+            taken = {file.filename for file in page.without_sha256}
+            left_out = tuple(each for each in left_out if each.filename not in taken)
+        else:
+            left_out = (*left_out, *no_length(files))
+            files = [file for file in files if file.size is not None]
         return Offered(
             project,
             kept,
             replace(page, remarks=(*page.remarks, *learned.remarks)),
-            files=tuple(
-                _page_file(file)
-                for file in files
-                if question.lengths_later or file.size is not None
-            ),
-            left_out=(*page.left_out, *learned.left_out, *unmeasured),
+            files=tuple(map(_page_file, files)),
+            left_out=left_out,
             learned=learned.facts,
         )
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from packaging.utils import NormalizedName
 
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256
 from securepip.formats.layout import relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.formats.words import counted
@@ -77,6 +78,8 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     for file in offered.files:
         if file.filename in own_names:
             continue
+        if file.sha256 == NOT_KNOWN_YET:
+            file = _as_known(file, current, known.get(file.filename))
         reason = _why_not(file, project, known.get(file.filename), ledger, rules)
         if reason is None:
             kept.append(file)
@@ -111,6 +114,16 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
         min(matures, default=None),
         held_back,
     )
+
+
+def _as_known(file: PageFile, current: ProjectPage | None, known: Sha256 | None) -> PageFile:
+    """A file of which the index tells no sha256, with that which was signed before."""
+    if known is None:
+        return file
+    before = current.file(file.filename) if current else None
+    if before is None or before.sha256 != known:
+        return replace(file, sha256=known)
+    return replace(file, sha256=known, size=before.size, core_metadata=before.core_metadata)
 
 
 def own_files(page: ProjectPage | None) -> tuple[PageFile, ...]:

@@ -126,7 +126,7 @@ class Overlay:
         self._rules = rules
         self._now = rules.now.timestamp()
         # The number changes when what may be signed does: then every page is judged again.
-        self._settings = f"2 min_age={rules.min_age}" + (" pages alone" if pages_alone else "")
+        self._settings = f"3 min_age={rules.min_age}" + (" pages alone" if pages_alone else "")
         self._pages_alone = pages_alone
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)
@@ -196,7 +196,7 @@ class Overlay:
             may_be_unchanged=not anew and self._may_be_unchanged(project, state, digest),
             need_upload_times=self._rules.min_age is not None,
             wanted=_nobody if self._pages_alone else wanted,
-            lengths_later=self._pages_alone,
+            details_later=self._pages_alone,
         )
 
     def read(self, question: Question) -> Offered:

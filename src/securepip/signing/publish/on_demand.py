@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from packaging.utils import NormalizedName
 from tuf.api.metadata import TargetFile
 
+from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.repository.pages.edits import apply_edits
@@ -64,6 +65,7 @@ def publish_on_demand(
         for project, wanted in projects.items()
         if wanted.page != wanted.before
         for file in wanted.page.files
+        if file.sha256 != NOT_KNOWN_YET
     )
     repository.ledger.begin(projects)
     repository.ledger.begin_partial(
@@ -88,7 +90,7 @@ def _chosen(wanted: OnDemand, roles: Roles) -> dict[str, TargetFile | None]:
     found: dict[str, TargetFile | None] = {}
     for filename in wanted.chosen:
         file = wanted.page.file(filename)
-        if file is None or file.size is None:
+        if file is None or file.size is None or file.sha256 == NOT_KNOWN_YET:
             continue
         path = file_target(wanted.page.project, filename)
         current = roles.target(path)

@@ -7,6 +7,7 @@ the project, under a plain name, at a URL that can be published for ever.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, parse_sha256
 from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.transport import is_local, join_url, without_credentials
@@ -71,8 +72,8 @@ class UpstreamFile:
         filename: Its plain name.
         name: What the name says.
         url: Absolute, without credentials and fragment: what will be published.
-        sha256: Its digest.
-        size: Bytes, or None when the page does not say.
+        sha256: Its digest; ``NOT_KNOWN_YET`` when the page does not say.
+        size: Bytes, or None when the page does not say, or says no sha256.
         requires_python: As written.
         upload_time: UTC, or None when the page does not say.
         yanked: Why it was yanked (perhaps ""), or None.
@@ -100,6 +101,7 @@ class UpstreamPage:
         project: The normalized name.
         files: In the order of the page, each name once.
         left_out: What the index offers and cannot be taken.
+        without_sha256: Files among ``left_out`` that could be taken if somebody read them whole.
         status: PEP 792.
         status_reason: Why, for people.
         remarks: What people should know, a sentence each.
@@ -111,6 +113,30 @@ class UpstreamPage:
     status: str = "active"
     status_reason: str | None = None
     remarks: tuple[str, ...] = ()
+    without_sha256: tuple[UpstreamFile, ...] = ()
+
+    @classmethod
+    def of(cls, project: NormalizedName, judged: Iterable[UpstreamFile | LeftOut]) -> UpstreamPage:
+        """The page of what was judged, each name once (the first one)."""
+        files: dict[str, UpstreamFile] = {}
+        without_sha256: dict[str, UpstreamFile] = {}
+        left_out: list[LeftOut] = []
+        for each in judged:
+            if isinstance(each, LeftOut):
+                left_out.append(each)
+            elif each.sha256 == NOT_KNOWN_YET:
+                left_out.append(LeftOut(each.filename, Reason.NO_SHA256))
+                without_sha256.setdefault(each.filename, each)
+            else:
+                files.setdefault(each.filename, each)
+        return cls(
+            project,
+            tuple(files.values()),
+            tuple(left_out),
+            without_sha256=tuple(
+                file for name, file in without_sha256.items() if name not in files
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +155,10 @@ class Offer:
 
 
 def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | LeftOut:
-    """``offer``, found on a page at ``base``, if it can be published for ``project``."""
+    """``offer``, found on a page at ``base``, if it can be published for ``project``.
+
+    Whoever wants no file without a sha256 has to look at that.
+    """
 
     def left_out(reason: Reason) -> LeftOut:
         return LeftOut(offer.filename[:200], reason)
@@ -155,14 +184,14 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
     try:
         sha256 = parse_sha256(offer.sha256)
     except FormatError:
-        return left_out(Reason.NO_SHA256)
+        sha256 = NOT_KNOWN_YET
     metadata = _optional_sha256(offer.core_metadata)
     return UpstreamFile(
         filename=offer.filename,
         name=name,
         url=url,
         sha256=sha256,
-        size=plausible_size(offer.size),
+        size=plausible_size(offer.size) if sha256 else None,
         requires_python=clean(offer.requires_python),
         upload_time=_utc(offer.upload_time),
         yanked=clean(offer.yanked),

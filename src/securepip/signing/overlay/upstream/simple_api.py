@@ -6,8 +6,7 @@ Rule: an odd entry costs that entry and not the page; what is neither form at al
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urldefrag, urljoin
 
@@ -19,9 +18,7 @@ from securepip.formats.links import Attributes, Links, decode_page
 from securepip.formats.page import JSON_TYPE
 from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT
 from securepip.signing.overlay.upstream.page import (
-    LeftOut,
     Offer,
-    UpstreamFile,
     UpstreamPage,
     clean,
     filename_of,
@@ -65,8 +62,8 @@ def parse_simple_page(
         offers, status = parse_html(body, url, charset.partition(";")[0].strip(" \"'") or None)
     else:
         raise FormatError(f"{redact(url)} is not a project page but {kind!r:.80}")
-    files, left_out = judge_all(offers, url, project)
-    return UpstreamPage(project, files, left_out, status.status, status.reason)
+    page = UpstreamPage.of(project, (judge(offer, url, project) for offer in offers))
+    return replace(page, status=status.status, status_reason=status.reason)
 
 
 @dataclass(frozen=True)
@@ -90,21 +87,6 @@ def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list
     except Exception as error:
         # A library reads hostile bytes there, with errors of its own making.
         raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
-
-
-def judge_all(
-    offers: Iterable[Offer], base: str, project: NormalizedName
-) -> tuple[tuple[UpstreamFile, ...], tuple[LeftOut, ...]]:
-    """The offers that can be taken, each name once (the first one), and the others."""
-    files: dict[str, UpstreamFile] = {}
-    left_out: list[LeftOut] = []
-    for offer in offers:
-        judged = judge(offer, base, project)
-        if isinstance(judged, LeftOut):
-            left_out.append(judged)
-        else:
-            files.setdefault(judged.filename, judged)
-    return tuple(files.values()), tuple(left_out)
 
 
 def _parse_json(body: bytes, url: str, project: NormalizedName) -> tuple[list[Offer], Status]:

@@ -29,11 +29,14 @@ def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage 
     chosen: dict[str, tuple[UpstreamFile, str]] = {}
     differing: dict[tuple[str, str], list[str]] = {}
     left_out: dict[str, LeftOut] = {}
+    without_sha256: dict[str, UpstreamFile] = {}
     for source, page in pages:
         for file in page.files:
             first, owner = chosen.setdefault(file.filename, (file, source))
             if first.sha256 != file.sha256:
                 differing.setdefault((owner, source), []).append(file.filename)
+        for file in page.without_sha256:
+            without_sha256.setdefault(file.filename, file)
         left_out.update((each.filename, each) for each in page.left_out)
     first_page = next((p for _, p in pages if p.status == _QUARANTINED), pages[0][1])
     return UpstreamPage(
@@ -42,9 +45,10 @@ def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage 
         tuple(each for name, each in left_out.items() if name not in chosen),
         first_page.status,
         first_page.status_reason,
-        tuple(
+        remarks=tuple(
             f"{counted(len(names), 'file differs', 'files differ')} between {owner} (taken) and "
             f"{other} (not): {names[0]}" + (", …" if len(names) > 1 else "")
             for (owner, other), names in differing.items()
         ),
+        without_sha256=tuple(without_sha256.values()),
     )

@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256
 from securepip.formats.layout import file_target, page_target, relative_file_url
 from securepip.formats.page import ProjectPage
 from securepip.signing.repository.ledger import Ledger
@@ -120,4 +120,8 @@ def signed_files(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
 
 def digests_of(page: ProjectPage | None) -> list[tuple[NormalizedName, str, Sha256]]:
     """Project, file name and digest of the distributions on a page, as the ledger keeps them."""
-    return [(page.project, file.filename, file.sha256) for file in files_of(page) if page]
+    return [
+        (page.project, file.filename, file.sha256)
+        for file in files_of(page)
+        if page and file.sha256 != NOT_KNOWN_YET
+    ]

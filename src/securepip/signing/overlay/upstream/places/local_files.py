@@ -15,7 +15,7 @@ from dataclasses import replace
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import sha256_of_stream
+from securepip.formats.digests import NOT_KNOWN_YET, sha256_of_stream
 from securepip.signing.overlay.upstream.page import (
     LeftOut,
     Offer,
@@ -25,8 +25,6 @@ from securepip.signing.overlay.upstream.page import (
     judge,
 )
 from securepip.transport import file_url_to_path, is_local, join_url
-
-_UNKNOWN_YET = "0" * 64
 
 
 def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
@@ -45,23 +43,17 @@ def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
 
 def judge_and_measure(offers: Sequence[Offer], base: str, project: NormalizedName) -> UpstreamPage:
     """The offers that can be taken; length and sha256 of local ones are those of the disk."""
-    files: dict[str, UpstreamFile] = {}
-    left_out: list[LeftOut] = []
-    for offer in offers:
-        local = offer.url.startswith("file:")
-        judged = judge(
-            replace(offer, sha256=offer.sha256 or _UNKNOWN_YET) if local else offer, base, project
-        )
-        if isinstance(judged, UpstreamFile) and is_local(judged.url):
-            judged = _measure(judged, known=offer.sha256 is not None)
-        if isinstance(judged, LeftOut):
-            left_out.append(judged)
-        else:
-            files.setdefault(judged.filename, judged)
-    return UpstreamPage(project, tuple(files.values()), tuple(left_out))
+    judged = (judge(offer, base, project) for offer in offers)
+    return UpstreamPage.of(
+        project,
+        (
+            _measure(each) if isinstance(each, UpstreamFile) and is_local(each.url) else each
+            for each in judged
+        ),
+    )
 
 
-def _measure(file: UpstreamFile, *, known: bool) -> UpstreamFile | LeftOut:
+def _measure(file: UpstreamFile) -> UpstreamFile | LeftOut:
     path = file_url_to_path(file.url)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -70,7 +62,7 @@ def _measure(file: UpstreamFile, *, known: bool) -> UpstreamFile | LeftOut:
             sha256, size = sha256_of_stream(stream)
     except OSError:
         return LeftOut(file.filename, Reason.MISSING)
-    if known and sha256 != file.sha256:
+    if file.sha256 not in (NOT_KNOWN_YET, sha256):
         return LeftOut(file.filename, Reason.WRONG_SHA256)
     # No `.metadata`: whoever installs from this disk reads the verified wheel itself.
     return replace(file, sha256=sha256, size=size, has_metadata=False, core_metadata=None)
