@@ -164,7 +164,10 @@ def test_a_command_line_is_read_as_pip_reads_it(words: list[str], dest: str, val
         (["--group", "other.toml:dev"], "group paths use 'pyproject.toml' filenames"),
         (["--uploaded-prior-to", "now"], "invalid value: 'now'"),
         (["--no-binary", "--pre"], "--no-binary option requires 1 argument"),
-        (["--use-deprecated", "legacy-resolver"], "--use-deprecated cannot be honoured"),
+        (
+            ["--use-deprecated", "legacy-resolver"],
+            "--use-deprecated legacy-resolver cannot be honoured",
+        ),
     ],
 )
 def test_what_is_no_valid_option_is_a_usage_error(words: list[str], message: str) -> None:

@@ -106,6 +106,27 @@ def test_pages_are_not_asked_for_again_within_ten_minutes(
     assert index.seen == []
 
 
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [("app", ["app"]), (":all:", ["app", "lib"]), (":all:,:none:,lib", ["lib"]), ("other", [])],
+)
+def test_refresh_package_asks_again_within_ten_minutes_past_every_cache(
+    protected: Machine,
+    index: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    asked: list[str],
+) -> None:
+    monkeypatch.setattr("securepip.first_use.memory.FRESH_SECONDS", 600.0)
+    assert protected.install("app").code == 0
+    assert index.anew == []
+    index.seen.clear()
+    done = protected.install("--force-reinstall", "--refresh-package", value, "app")
+    assert done.code == 0, done.err
+    assert sorted(index.anew) == [f"/simple/{project}/" for project in asked]
+    assert len(index.seen) == len(asked)
+
+
 def test_a_new_release_is_seen_and_installed(
     protected: Machine, index: Index, tmp_path: Path
 ) -> None:

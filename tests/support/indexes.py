@@ -63,6 +63,7 @@ class Index:
         status: PEP 792 status by project.
         raw: Whole answers (status, content type, body) by path.
         seen: ``METHOD /path`` of all requests.
+        anew: The paths of those that no cache on the way may answer.
         sent: Bytes of all bodies.
     """
 
@@ -83,6 +84,7 @@ class Index:
     raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
+    anew: list[str] = field(default_factory=list)
     sent: int = 0
 
     @property
@@ -210,6 +212,8 @@ def serve_index() -> Iterator[Index]:
         def _reply(self, *, send_body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             index.seen.append(f"{self.command} {path}")
+            if self.headers.get("Cache-Control") == "max-age=0":
+                index.anew.append(path)
             time.sleep(index.delay)
             status, kind, body = index.answer(path, self.headers.get("Accept", ""))
             expected = base64.b64encode(index.credentials.encode()).decode()

@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
     from securepip.first_use.signer import Signer
     from securepip.index import Store
     from securepip.transport import TransportOptions
@@ -27,7 +29,10 @@ def _silent(line: str) -> None:
 
 @contextmanager
 def open_signers(
-    options: TransportOptions, store: Store, say: Callable[[str], None] = _silent
+    options: TransportOptions,
+    store: Store,
+    say: Callable[[str], None] = _silent,
+    refresh: Callable[[NormalizedName], bool] = lambda project: False,
 ) -> Iterator[Callable[[Trust], dict[str, Signer]]]:
     """Says who signs for the repositories of this machine's own, by name; nothing where none is.
 
@@ -37,6 +42,7 @@ def open_signers(
         options: How servers are reached.
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
+        refresh: Which pages are asked for however lately they were asked for before.
     """
     with ExitStack() as stack:
         opened: list[Callable[[Trust], dict[str, Signer]]] = []
@@ -47,7 +53,7 @@ def open_signers(
             if not opened:
                 from securepip.first_use.signer import Signers
 
-                opened.append(stack.enter_context(Signers(options, store, say)))
+                opened.append(stack.enter_context(Signers(options, store, say, refresh)))
             return opened[0](trust)
 
         yield signers

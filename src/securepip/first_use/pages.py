@@ -37,7 +37,9 @@ def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
     now = datetime.now(timezone.utc)
     with site.open() as repository:
         memory = Memory(repository.ledger.connection, now.timestamp())
-        stale = [project for project in projects if not memory.is_fresh(project)]
+        stale = [
+            project for project in projects if site.refresh(project) or not memory.is_fresh(project)
+        ]
         if not stale:
             return
         rules = Rules(now, site.rules.min_age, memory.accepted_losses())

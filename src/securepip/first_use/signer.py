@@ -22,7 +22,7 @@ from securepip.errors import SecurepipError
 from securepip.first_use.files import sign_files
 from securepip.first_use.memory import Memory
 from securepip.first_use.pages import sign_pages
-from securepip.first_use.site import open_site
+from securepip.first_use.site import nothing, open_site
 from securepip.formats.layout import METADATA_DIR
 from securepip.index.store import Store
 from securepip.signing.publish.gc import sweep
@@ -48,6 +48,7 @@ class Signer:
         pool: The threads in which they are asked.
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
+        refresh: Which pages are asked for however lately they were asked for before.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Signer:
         pool: Pool,
         store: Store,
         say: Callable[[str], None] = lambda line: None,
+        refresh: Callable[[NormalizedName], bool] = nothing,
     ) -> None:
-        self._site = open_site(repository, transport, pool, store, say)
+        self._site = open_site(repository, transport, pool, store, say, refresh)
         self._lock = threading.Lock()
         self._asked: dict[NormalizedName, Future[None]] = {}
         self._is_renewed = False
@@ -153,6 +155,7 @@ class Signers:
         options: How servers are reached.
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
+        refresh: Which pages are asked for however lately they were asked for before.
     """
 
     def __init__(
@@ -160,17 +163,21 @@ class Signers:
         options: TransportOptions,
         store: Store,
         say: Callable[[str], None] = lambda line: None,
+        refresh: Callable[[NormalizedName], bool] = nothing,
     ) -> None:
         options = replace(options, stay_encrypted=True, answer_seconds=ANSWER_SECONDS)
         self._transport = Transport(options)
         self._pool = Pool(PARALLEL)
         self._store = store
         self._say = say
+        self._refresh = refresh
 
     def __call__(self, trust: Trust) -> dict[str, Signer]:
         """The signers, by the name of the trusted repository that each signs."""
         return {
-            repository.name: Signer(repository, self._transport, self._pool, self._store, self._say)
+            repository.name: Signer(
+                repository, self._transport, self._pool, self._store, self._say, self._refresh
+            )
             for repository in trust.repositories
             if repository.first_use is not None
         }

@@ -27,6 +27,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def nothing(project: NormalizedName) -> bool:
+    """No project."""
+    return False
+
+
 def _silent(line: str) -> None:
     """Say nothing."""
 
@@ -45,6 +50,7 @@ class Site:
         pool: The threads in which they are asked.
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
+        refresh: Which pages are asked for however lately they were asked for before.
         errors: Why a project may not be looked up.
         refused: Why a file (project, file name) may not be chosen.
     """
@@ -58,6 +64,7 @@ class Site:
     pool: Pool
     store: Store
     say: Callable[[str], None] = _silent
+    refresh: Callable[[NormalizedName], bool] = nothing
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
     _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
@@ -113,6 +120,7 @@ def open_site(
     pool: Pool,
     store: Store,
     say: Callable[[str], None],
+    refresh: Callable[[NormalizedName], bool] = nothing,
 ) -> Site:
     """The site of a repository of this machine's own.
 
@@ -126,10 +134,11 @@ def open_site(
         folder=file_url_to_path(repository.location),
         index_url=url,
         rules=rules,
-        sources=open_sources((url,), (), transport),
+        sources=open_sources((url,), (), transport, refresh),
         witnesses=open_sources(rules.witnesses, (), transport),
         transport=transport,
         pool=pool,
         store=store,
         say=say,
+        refresh=refresh,
     )

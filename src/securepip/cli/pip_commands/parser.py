@@ -178,6 +178,7 @@ def _common(values: argparse.Namespace) -> dict[str, Any]:
             find_links=tuple(values.find_links),
             configured=values.configured_indexes,
             named_by_environment=values.named_by_environment,
+            refresh=tuple(values.refresh_package),
         ),
         "builds": Builds(
             isolated=bool(values.build_isolation),
@@ -247,12 +248,17 @@ def _refuse(command: str, values: optparse.Values) -> None:
     for group in COMMANDS[command]:
         for it in group.options:
             if it.handler is Handler.REFUSED and getattr(values, it.dest) != it.default:
-                raise UsageError(f"{it.names[-1]} cannot be honoured", meaning=f"{it.why}.")
+                value = getattr(values, it.dest)
+                named = value if isinstance(value, (list, tuple)) else ()
+                words = " ".join((it.names[-1], *map(str, named)))
+                raise UsageError(f"{words} cannot be honoured", meaning=f"{it.why}.")
 
 
 class _Parser(optparse.OptionParser):
     def error(self, msg: str) -> NoReturn:
-        raise UsageError(msg, remedy=f"See `{self.get_prog_name()} --help`.")
+        name = self.get_prog_name()
+        usage = f"Usage: {name} [options] <requirement> ..."
+        raise UsageError(msg, remedy=f"{usage}\nSee `{name} --help`.")
 
 
 class _Formatter(optparse.IndentedHelpFormatter):

@@ -20,6 +20,8 @@ from securepip.cli.pip_commands.requests import InstallRequest, PipRequest, Plac
 from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
     from securepip.index import DeferredIndex, VerifiedIndex
     from securepip.installer import ByteCodeCache, SdistBuilder
     from securepip.lock import Locked
@@ -216,7 +218,24 @@ def _open_index(
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
     files = Store(cache / "store")
-    signers = stack.enter_context(open_signers(transport.options, files, console.say))(trust)
+    refresh = _refreshed(places)
+    signers = stack.enter_context(open_signers(transport.options, files, console.say, refresh))(
+        trust
+    )
     index = VerifiedIndex(trust, transport, files, signers)
     stack.callback(index.close)
     return index
+
+
+def _refreshed(places: Places) -> Callable[[NormalizedName], bool]:
+    """Of which projects ``--refresh-package`` asks anew, as pip reads its values."""
+    from packaging.utils import canonicalize_name
+
+    everything, named = False, set[str]()
+    for word in (word for _, value in places.refresh for word in value.split(",")):
+        if word in (":all:", ":none:"):
+            everything = word == ":all:"
+            named.clear()
+        else:
+            named.add(canonicalize_name(word))
+    return lambda project: everything or project in named

@@ -113,6 +113,7 @@ class Places:
             ones.
         named_by_environment: What the target's own ``pip.conf`` says of where distributions come
             from: options and values. An environment decides nothing about trust; it is only said.
+        refresh: ``--refresh-package``, each with its value.
     """
 
     repository: str | None = None
@@ -123,6 +124,7 @@ class Places:
     find_links: tuple[str, ...] = ()
     configured: tuple[str, ...] = ("",)
     named_by_environment: Pairs = ()
+    refresh: Pairs = ()
 
 
 @dataclass(frozen=True)

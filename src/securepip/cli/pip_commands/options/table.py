@@ -296,8 +296,8 @@ _INDEX = Group(
         _flag("--no-index", "no_index", "no repository: only what --find-links has"),
         Option(
             ("--refresh-package",), "refresh_package", "ask again for these projects",
-            "refresh_package", (), "refresh_package", handler=Handler.NOBODY,
-            why="every run asks the repository for what it has signed last; no answer is kept",
+            "refresh_package", (), "refresh_package",
+            why="for first use; every run asks any other repository for what it has signed last",
         ),
         Option(
             ("-f", "--find-links"), "find_links", "a folder of your own files, not signed",

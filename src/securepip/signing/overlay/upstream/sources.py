@@ -5,9 +5,11 @@ Rule: an address that anybody on the way could answer for is refused here, befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from packaging.utils import NormalizedName
 
 from securepip.errors import UsageError
 from securepip.signing.overlay.upstream.interface import Source
@@ -18,7 +20,10 @@ from securepip.transport import Transport, is_local, is_loopback, join_url, path
 
 
 def open_sources(
-    indexes: Sequence[str], find_links: Sequence[str], transport: Transport
+    indexes: Sequence[str],
+    find_links: Sequence[str],
+    transport: Transport,
+    refresh: Callable[[NormalizedName], bool] = lambda project: False,
 ) -> list[Source]:
     """The sources that these settings name, in pip's order: find-links before indexes.
 
@@ -26,6 +31,7 @@ def open_sources(
         indexes: http, https or file URLs, or folders, of simple indexes.
         find_links: URLs or paths of folders of distributions or of HTML pages of links.
         transport: Fetches everything.
+        refresh: Of which projects no cache on the way may answer.
 
     Raises:
         UsageError: One of them cannot be read from, or only without any protection.
@@ -38,7 +44,9 @@ def open_sources(
     for location in indexes:
         url = _as_url(location).rstrip("/") + "/"
         check_encrypted(url, transport.options.trusted_hosts)
-        sources.append(FileIndex(url, transport) if is_local(url) else HttpIndex(url, transport))
+        sources.append(
+            FileIndex(url, transport) if is_local(url) else HttpIndex(url, transport, refresh)
+        )
     return sources
 
 

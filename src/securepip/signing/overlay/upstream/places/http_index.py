@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from packaging.utils import NormalizedName
 
 from securepip.formats.digests import sha256_of
@@ -20,12 +22,19 @@ class HttpIndex:
     Args:
         url: Of the index, with a slash at its end; may hold credentials.
         transport: Fetches the pages.
+        refresh: Whether no cache on the way may answer for a project (``--refresh-package``).
     """
 
-    def __init__(self, url: str, transport: Transport) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: Transport,
+        refresh: Callable[[NormalizedName], bool] = lambda project: False,
+    ) -> None:
         self.url = url
         self.location = redact(url)
         self._transport = transport
+        self._refresh = refresh
 
     def read(self, project: NormalizedName, known: Reading | None) -> Reading:
         """See ``Source.read``."""
@@ -49,6 +58,8 @@ class HttpIndex:
 
     def _get(self, project: NormalizedName, validator: str) -> Answer:
         headers = {"Accept": ACCEPT}
+        if self._refresh(project):
+            headers["Cache-Control"] = "max-age=0"
         if validator:
             headers["If-None-Match"] = validator
         accept = (200, *_UNKNOWN, *((304,) if validator else ()))
