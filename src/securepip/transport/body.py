@@ -152,7 +152,8 @@ def refused(response: requests.Response, shown: str) -> TransportError:
         )
     status = f"{response.status_code} {response.reason or ''}".rstrip()
     return TransportError(
-        f"{shown} could not be fetched: the server answers {status}{why}",
+        f"HTTP error {response.status_code} while getting {shown}: "
+        f"the server answers {status}{why}",
         url=shown,
         status=response.status_code,
     )
