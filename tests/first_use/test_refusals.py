@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def fool_pip(machine: Machine, index: Index) -> None:
     assert fooled.code == 0, fooled.err
     assert machine.version_of("app") == "evil"
     machine.pip("uninstall", "-y", "app", "lib")
+
+
+def tell_md5(index: Index) -> None:
+    """Have the pages tell the md5 of app 2.0, in either form, as it is now."""
+    file = index.projects["app"][WHEEL]
+    digest = md5(file.data, usedforsecurity=False).hexdigest()
+    file.fields["hashes"] = {"md5": digest}
+    file.url = f"{file.url.partition('#')[0]}#md5={digest}"
 
 
 def assert_refused(done: Finished, machine: Machine, *words: str) -> None:
@@ -180,17 +189,36 @@ def test_a_memory_file_can_be_read_whatever_an_index_calls_its_files(
     assert (tmp_path / "precious").read_text() == "kept"
 
 
+@pytest.mark.parametrize("says_md5", [False, True])
 def test_bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused(
-    protected: Machine, index: Index, evil: Path
+    protected: Machine, index: Index, evil: Path, *, says_md5: bool
 ) -> None:
-    """The page stays the same to the byte: only who has seen the file can tell."""
+    """The page stays the same, or tells their md5: only who has seen the file can tell."""
     index.says_sha256 = index.speaks_json = False
+    if says_md5:
+        tell_md5(index)
     assert protected.install("app").code == 0
     protected.pip("uninstall", "-y", "app", "lib")
     index.offer(evil)
+    if says_md5:
+        tell_md5(index)
     fool_pip(protected, index)
     done = protected.install("--no-cache-dir", "app")
     assert_refused(done, protected, "not what was signed", WHEEL)
+
+
+@pytest.mark.parametrize("speaks_json", [True, False])
+def test_a_file_has_the_md5_that_its_page_tells_or_is_refused(
+    protected: Machine, index: Index, evil: Path, *, speaks_json: bool
+) -> None:
+    index.says_sha256, index.speaks_json = False, speaks_json
+    tell_md5(index)
+    file = index.projects["app"][WHEEL]
+    honest, file.data = file.data, evil.read_bytes()
+    done = protected.install("app")
+    assert_refused(done, protected, WHEEL, "is not what its index says", "md5:")
+    file.data = honest
+    assert protected.install("app").code == 0, "nothing is kept of what was refused"
 
 
 def test_a_file_without_a_sha256_is_left_out_where_a_witness_has_to_show_the_same(

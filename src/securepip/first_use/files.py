@@ -18,7 +18,7 @@ from securepip.first_use import refusals
 from securepip.first_use.memory import Memory
 from securepip.first_use.memory_file import Seen, extend_memory
 from securepip.first_use.site import Site
-from securepip.formats.digests import NOT_KNOWN_YET, Sha256, sha256_of_stream
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, hashes_of_stream, sha256_of_stream
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import file_target
 from securepip.formats.page import PageFile, ProjectPage
@@ -30,6 +30,7 @@ from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.page import UpstreamFile
 from securepip.signing.publish.on_demand import OnDemand, publish_on_demand
 from securepip.signing.repository.repository import Repository
+from securepip.transport import redact
 
 _MAX_BYTES = 16 << 30
 """The longest file that is read for its sha256."""
@@ -166,7 +167,7 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     page = choice.page
     chosen = [file for name in choice.filenames if (file := page.file(name)) is not None]
     wanted = [file for file in chosen if file.sha256 != NOT_KNOWN_YET]
-    read = {file.filename: _read(file.url, at, store) for file in chosen if file not in wanted}
+    read = {file.filename: _read(file, at, store) for file in chosen if file not in wanted}
     # One file that the index tells the metadata of says that it tells that of all.
     told = next((file for file in page.files if file.core_metadata is not None), None)
     files = [opened for file in wanted if (opened := _open(file, page.project)) is not None]
@@ -175,12 +176,23 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     return _Found(learned, read)
 
 
-def _read(url: str, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
-    """Read a file of which nobody tells the sha256 into the store; its digest and its length."""
+def _read(file: PageFile, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
+    """Read a file of which nobody tells the sha256 into the store; its digest and its length.
+
+    Raises:
+        VerificationError: The index tells another hash of it.
+        TransportError: It did not come.
+    """
     found: list[tuple[Sha256, int]] = []
 
     def fill(incoming: Incoming) -> None:
-        at.download(url, incoming.stream, max_bytes=_MAX_BYTES)
+        at.download(file.url, incoming.stream, max_bytes=_MAX_BYTES)
+        if file.other_hash is not None:
+            incoming.stream.seek(0)
+            kind = file.other_hash.partition(":")[0]
+            (has,), _ = hashes_of_stream(incoming.stream, [kind])
+            if has != file.other_hash:
+                raise refusals.other_hash(file.filename, file.other_hash, has, redact(file.url))
         incoming.stream.seek(0)
         found.append(sha256_of_stream(incoming.stream))
         # This is the first sight: these bytes are what is signed.
@@ -216,7 +228,7 @@ def _completed(page: ProjectPage, found: _Found) -> ProjectPage:
     def complete(file: PageFile) -> PageFile:
         if file.sha256 == NOT_KNOWN_YET and file.filename in found.read:
             sha256, size = found.read[file.filename]
-            return replace(file, sha256=sha256, size=size)
+            return replace(file, sha256=sha256, size=size, other_hash=None)
         new = completed.get(file.filename)
         if new is None or new.sha256 != file.sha256:
             return file

@@ -33,6 +33,15 @@ def changed_file(
     )
 
 
+def other_hash(filename: str, told: str, found: str, url: str) -> VerificationError:
+    """A file whose sha256 nobody tells has not the hash that its index tells of it."""
+    return VerificationError(
+        f"{filename}, from {url}, is not what its index says: {found}, the index says {told}",
+        meaning="The file was changed or broken on its way, or where it is kept.",
+        remedy=f"{_NOTHING} Try again; if it stays, ask those who run the index.",
+    )
+
+
 def lost_files(project: NormalizedName, what: str, index: str) -> VerificationError:
     """A page suddenly lacks most of its files, or all."""
     return VerificationError(

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, NewType
 
@@ -23,6 +23,8 @@ It is the digest of nothing: no bytes compare equal to it.
 """
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_OTHERS = ("sha512", "sha384", "sha224", "sha1", "md5")
+_ANY_HEX = re.compile(r"[0-9a-f]{32,128}")
 CHUNK = 1 << 18
 """Bytes read at a time from files and sockets."""
 
@@ -66,6 +68,22 @@ def open_plain(path: Path) -> BinaryIO:
         stream.close()
         raise OSError(errno.EINVAL, "not a plain file", str(path))
     return stream
+
+
+def other_hash_of(hashes: Mapping[str, object]) -> str | None:
+    """The strongest of the hashes that pip compares, ``md5:…``, where a page tells no sha256.
+
+    What is no digest is kept as one that no file has, since pip refuses such a file too.
+
+    Args:
+        hashes: What a page says, by the name of the algorithm.
+    """
+    for name in _OTHERS:
+        digest = hashes.get(name)
+        if isinstance(digest, str):
+            digest = digest.lower()
+            return f"{name}:{digest if _ANY_HEX.fullmatch(digest) else 'unreadable'}"
+    return None
 
 
 def hashes_of_stream(stream: BinaryIO, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:

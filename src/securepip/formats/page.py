@@ -17,7 +17,7 @@ from typing import Any
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import NOT_KNOWN_YET, Sha256, parse_sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, other_hash_of, parse_sha256
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import check_filename
 
@@ -42,6 +42,7 @@ class PageFile:
         upload_time: When it was uploaded (UTC).
         yanked: Why it was yanked (perhaps ""), or None when it was not (PEP 592).
         core_metadata: Digest of its ``.metadata`` file, when there is one (PEP 714).
+        other_hash: Where ``sha256`` is not known yet, another hash that the index tells, ``md5:…``.
     """
 
     filename: str
@@ -52,6 +53,7 @@ class PageFile:
     upload_time: datetime | None = None
     yanked: str | None = None
     core_metadata: Sha256 | None = None
+    other_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,15 @@ def parse_time(text: str) -> datetime:
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
 
 
+def _hash_of(file: PageFile) -> str | None:
+    return f"sha256:{file.sha256}" if file.sha256 else file.other_hash
+
+
 def _file_to_json(file: PageFile) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
         "url": file.url,
-        "hashes": {"sha256": file.sha256} if file.sha256 else {},
+        "hashes": dict([hash_.split(":", 1)]) if (hash_ := _hash_of(file)) else {},
     }
     if file.size is not None:
         entry["size"] = file.size
@@ -178,7 +184,8 @@ def _file_to_json(file: PageFile) -> dict[str, Any]:
 
 
 def _file_to_html(file: PageFile) -> str:
-    attributes = [("href", f"{file.url}#sha256={file.sha256}" if file.sha256 else file.url)]
+    said = _hash_of(file)
+    attributes = [("href", f"{file.url}#{said.replace(':', '=')}" if said else file.url)]
     if file.requires_python is not None:
         attributes.append(("data-requires-python", file.requires_python))
     if file.yanked is not None:
@@ -199,15 +206,17 @@ def _parse_file(entry: dict[str, Any]) -> PageFile:
     upload_time = entry.get("upload-time")
     core_metadata = entry.get("core-metadata")
     hashes = entry["hashes"]
+    is_known = size is not None or "sha256" in hashes
     return PageFile(
         filename=check_filename(entry["filename"]),
         url=_text(entry["url"]),
-        sha256=NOT_KNOWN_YET if hashes == {} and size is None else parse_sha256(hashes["sha256"]),
+        sha256=parse_sha256(hashes["sha256"]) if is_known else NOT_KNOWN_YET,
         size=size,
         requires_python=_optional_text(entry.get("requires-python")),
         upload_time=None if upload_time is None else parse_time(upload_time),
         yanked="" if yanked is True else _text(yanked) if yanked else None,
         core_metadata=parse_sha256(core_metadata["sha256"]) if core_metadata else None,
+        other_hash=None if is_known else other_hash_of(hashes),
     )
 
 

@@ -214,4 +214,5 @@ def _page_file(file: UpstreamFile) -> PageFile:
         upload_time=file.upload_time,
         yanked=file.yanked,
         core_metadata=file.core_metadata,
+        other_hash=file.other_hash,
     )

@@ -79,6 +79,7 @@ class UpstreamFile:
         yanked: Why it was yanked (perhaps ""), or None.
         has_metadata: Whether there is a ``.metadata`` file; None when the page does not say.
         core_metadata: The digest of that file, when the page has it.
+        other_hash: Where the page says no sha256, another hash that it says, ``md5:…``.
     """
 
     filename: str
@@ -91,6 +92,7 @@ class UpstreamFile:
     yanked: str | None = None
     has_metadata: bool | None = None
     core_metadata: Sha256 | None = None
+    other_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class Offer:
     yanked: str | None = None
     has_metadata: bool | None = None
     core_metadata: str | None = None
+    other_hash: str | None = None
 
 
 def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | LeftOut:
@@ -182,9 +185,9 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
     if has_secret_query(url):
         return left_out(Reason.SIGNED_URL)
     try:
-        sha256 = parse_sha256(offer.sha256)
+        sha256 = NOT_KNOWN_YET if offer.sha256 is None else parse_sha256(offer.sha256)
     except FormatError:
-        sha256 = NOT_KNOWN_YET
+        return left_out(Reason.NO_SHA256)
     metadata = _optional_sha256(offer.core_metadata)
     return UpstreamFile(
         filename=offer.filename,
@@ -198,6 +201,7 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
         has_metadata=offer.has_metadata,
         # Some servers give the digest of the file itself.
         core_metadata=None if metadata == sha256 else metadata,
+        other_hash=None if sha256 else offer.other_hash,
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urldefrag, urljoin
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
+from securepip.formats.digests import other_hash_of
 from securepip.formats.layout import parse_project
 from securepip.formats.links import Attributes, Links, decode_page
 from securepip.formats.page import JSON_TYPE
@@ -128,6 +129,7 @@ def _json_offer(entry: Any) -> Offer | None:
         yanked=(yanked if isinstance(yanked, str) else "") if yanked else None,
         has_metadata=None if metadata is None else bool(metadata),
         core_metadata=_text(metadata.get("sha256")) if isinstance(metadata, dict) else None,
+        other_hash=other_hash_of(hashes) if isinstance(hashes, dict) else None,
     )
 
 
@@ -150,16 +152,18 @@ def _html_offer(base: str, attributes: Attributes) -> Offer | None:
     except ValueError:
         return None
     said = {name: value or "" for name, value in attributes.items()}
+    hashes = {name: values[0] for name, values in parse_qs(fragment).items()}
     metadata = said.get("data-core-metadata", said.get("data-dist-info-metadata"))
     return Offer(
         # As pip: the name is that of the URL; the text of a link may be cut short.
         filename=filename,
         url=plain,
-        sha256=parse_qs(fragment).get("sha256", [None])[0],
+        sha256=hashes.get("sha256"),
         requires_python=said.get("data-requires-python"),
         yanked=said.get("data-yanked"),
         has_metadata=None if metadata is None else metadata.lower() != "false",
         core_metadata=metadata.removeprefix("sha256=") if metadata else None,
+        other_hash=other_hash_of(hashes),
     )
 
 

@@ -50,5 +50,5 @@ def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage 
             f"{other} (not): {names[0]}" + (", …" if len(names) > 1 else "")
             for (owner, other), names in differing.items()
         ),
-        without_sha256=tuple(without_sha256.values()),
+        without_sha256=tuple(file for name, file in without_sha256.items() if name not in chosen),
     )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import NOT_KNOWN_YET, sha256_of_stream
+from securepip.formats.digests import NOT_KNOWN_YET, hashes_of_stream, sha256_of_stream
 from securepip.signing.overlay.upstream.page import (
     LeftOut,
     Offer,
@@ -60,9 +60,14 @@ def _measure(file: UpstreamFile) -> UpstreamFile | LeftOut:
             return LeftOut(file.filename, Reason.MISSING)
         with path.open("rb") as stream:
             sha256, size = sha256_of_stream(stream)
+            stream.seek(0)
+            kinds = [file.other_hash.partition(":")[0]] if file.other_hash else []
+            others, _ = hashes_of_stream(stream, kinds) if kinds else (frozenset(), 0)
     except OSError:
         return LeftOut(file.filename, Reason.MISSING)
-    if file.sha256 not in (NOT_KNOWN_YET, sha256):
+    if file.sha256 not in (NOT_KNOWN_YET, sha256) or others != set(filter(None, [file.other_hash])):
         return LeftOut(file.filename, Reason.WRONG_SHA256)
     # No `.metadata`: whoever installs from this disk reads the verified wheel itself.
-    return replace(file, sha256=sha256, size=size, has_metadata=False, core_metadata=None)
+    return replace(
+        file, sha256=sha256, size=size, has_metadata=False, core_metadata=None, other_hash=None
+    )
