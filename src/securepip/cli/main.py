@@ -219,7 +219,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def _complete(name: str, parser: argparse.ArgumentParser) -> None:
     """Add the options of a command, and its own commands."""
     if name == "trust":
-        from securepip.cli import trust
+        from securepip.cli.trust import commands as trust
 
         trust.complete(parser)
     elif name == "plugin":

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from securepip.cli import console, first_use
+from securepip.cli import console
 from securepip.cli.options import (
     Network,
     add_general_options,
@@ -18,6 +18,7 @@ from securepip.cli.options import (
     apply_configuration,
     network_of,
 )
+from securepip.cli.trust import first_use
 from securepip.errors import FormatError, RepositoryUnavailableError, UsageError
 
 if TYPE_CHECKING:

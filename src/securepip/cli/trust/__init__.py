@@ -1,0 +1,1 @@
+"""``securepip trust``: whom this machine believes, and how."""
