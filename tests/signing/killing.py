@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from securepip.signing.repository.ledger import Ledger
+from securepip.signing.repository.state.ledger import Ledger
 
 _KILLED = 99
 _NEVER = 1 << 30

@@ -24,6 +24,7 @@ from securepip.signing.publish.accounted import check_own, check_signed_here
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.storage.local import Folder
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.indexes import serve_index
@@ -200,7 +201,7 @@ def test_a_copy_with_another_file_for_one_of_many_bins_is_not_vouched_for(
     copied = tmp_path / "copied"
     shutil.copytree(made.folder / "metadata", copied)
     roles = Roles(copied, made.root_sha256)
-    check_signed_here(made.repository, roles, copied)
+    check_signed_here(made.repository, roles, Folder(copied))
     name = roles.bin_of("simple/app/index.json")
     role = roles.role(name)
     role.signed.targets.clear()
@@ -211,7 +212,7 @@ def test_a_copy_with_another_file_for_one_of_many_bins_is_not_vouched_for(
     again = Roles(copied, made.root_sha256)
     assert not again.role(name).signed.targets
     with pytest.raises(RepositoryStateError, match=name):
-        check_signed_here(made.repository, again, copied)
+        check_signed_here(made.repository, again, Folder(copied))
 
 
 def test_files_that_were_overwritten_are_restored_and_what_is_lost_is_left_out(

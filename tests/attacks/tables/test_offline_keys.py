@@ -26,8 +26,8 @@ from securepip.signing.publish import refresh as refreshing
 from securepip.signing.publish.add import add
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.claim_tree import Claim
-from securepip.signing.repository.log import Log
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.log import Log
 from securepip.updater import checked as checking
 from tests.attacks.tables.thief import Thief
 from tests.attacks.tables.victim import ONLINE, Victim, copy_served

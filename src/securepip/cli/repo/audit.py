@@ -20,8 +20,8 @@ from securepip.formats.words import counted
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
     from securepip.signing.offline.audit import Comparison
-    from securepip.signing.repository.log import Entry
     from securepip.signing.repository.roles import Roles
+    from securepip.signing.repository.state.log import Entry
     from securepip.transport import Transport
 
 _DEFAULT_DAYS = 28

@@ -68,9 +68,10 @@ def _left(proposal: Proposal, roles: Roles, repository: Repository) -> Proposal:
     version = roles.root.signed.version
     roots = [root for root in proposal.roots if root.signed.version > version]
     for root in proposal.roots[: len(proposal.roots) - len(roots)]:
-        path = repository.folder / METADATA_DIR / f"{root.signed.version}.root.json"
-        if Metadata[Root].from_file(str(path)).signed_bytes != root.signed_bytes:
-            raise _stale(f"{path.name} is another one")
+        name = f"{root.signed.version}.root.json"
+        here = repository.storage.read(f"{METADATA_DIR}/{name}")
+        if Metadata[Root].from_bytes(here).signed_bytes != root.signed_bytes:
+            raise _stale(f"{name} is another one")
     if roots and roots[0].signed.version != version + 1:
         raise _stale(f"root is of version {version}")
     below: dict[str, Metadata[Targets]] = {}

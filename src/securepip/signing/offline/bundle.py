@@ -28,8 +28,8 @@ from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import BINS_ROLE
 from securepip.signing.offline.proposal import Proposal
 from securepip.signing.repository.claim_tree import TOPS, shard_parent
-from securepip.signing.repository.files import Writer
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles, S
+from securepip.signing.repository.storage.files import Writer
 
 _ABOUT = "ceremony.json"
 _NEW, _CURRENT, _UNFINISHED = "new", "current", ".unfinished"

@@ -53,10 +53,11 @@ from securepip.signing.offline.restore import Restored, next_version, restore
 from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
 from securepip.signing.publish.accounted import check_signed_here, remember_seen
 from securepip.signing.repository.config import STATE_DIR
-from securepip.signing.repository.files import flush
-from securepip.signing.repository.log import ANCHOR_FIELD, SignedRole, anchor_of
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.state.log import ANCHOR_FIELD, SignedRole, anchor_of
+from securepip.signing.repository.storage.files import flush
+from securepip.signing.repository.storage.local import Folder
 
 ALWAYS = ("targets", BINS_ROLE)
 """Offline roles that get new keys in any case, as both PEPs ask."""
@@ -198,7 +199,7 @@ def _unlogged(repository: Repository, copy: Roles, good: Path) -> str:
     A copy of what was served, made after the key was stolen, is as validly signed as any other.
     """
     try:
-        check_signed_here(repository, copy, good / METADATA_DIR)
+        check_signed_here(repository, copy, Folder(good / METADATA_DIR))
     except RepositoryStateError as error:
         return error.what
     return ""

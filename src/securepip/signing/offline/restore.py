@@ -114,7 +114,7 @@ def next_version(repository: Repository, name: str, after: int) -> int:
     so high that nobody reached it by signing is passed over without counting up to it.
     """
     version = after + 1
-    while (repository.folder / METADATA_DIR / f"{version}.{name}.json").exists():
+    while repository.storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
         version += 1
     return version
 
@@ -245,8 +245,8 @@ def _forget(restored: Restored, path: str, project: NormalizedName | None) -> No
 
 
 def _read_page(repository: Repository, project: NormalizedName, target: TargetFile) -> ProjectPage:
-    path = repository.folder / consistent_path(target.path, _sha256(target))
-    return parse_page(path.read_bytes(), project)
+    path = consistent_path(target.path, _sha256(target))
+    return parse_page(repository.storage.read(path), project)
 
 
 def _file_here(repository: Repository, good: Path, project: NormalizedName, file: PageFile) -> bool:

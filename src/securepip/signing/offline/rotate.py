@@ -30,9 +30,9 @@ from securepip.signing.offline.proposal import (
 )
 from securepip.signing.publish.accounted import accounted
 from securepip.signing.repository.config import STATE_DIR
-from securepip.signing.repository.files import flush
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.storage.files import flush
 
 ROTATABLE = (keys.ONLINE, *OFFLINE_ROLES, *ONLINE_ROLES)
 """What can be rotated. ``online`` is one key for all roles that are signed on the server."""

@@ -20,7 +20,7 @@ from securepip.formats.words import counted
 from securepip.signing.overlay.ask import Offered
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.page import LeftOut, Reason
-from securepip.signing.repository.ledger import Ledger
+from securepip.signing.repository.state.ledger import Ledger
 
 _FEW = 4
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -28,9 +27,10 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import CLAIMED_ROLE, METADATA_DIR
 from securepip.signing.keys.memory import Versions, check_owner, recall, remembering
-from securepip.signing.repository.log import Entry, SignedRole, anchor_of
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
+from securepip.signing.repository.state.log import Entry, SignedRole, anchor_of
+from securepip.signing.repository.storage.interface import Reader
 
 
 @contextmanager
@@ -65,16 +65,16 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
         RepositoryStateError: The log was changed, or a current file is not in it or cannot be
             read, or the state is an older one than was signed last, as a whole or in one role.
     """
-    return check_signed_here(repository, repository.roles(), repository.folder / METADATA_DIR)
+    return check_signed_here(repository, repository.roles(), repository.storage.below(METADATA_DIR))
 
 
-def check_signed_here(repository: Repository, roles: Roles, metadata: Path) -> tuple[Entry, ...]:
+def check_signed_here(repository: Repository, roles: Roles, metadata: Reader) -> tuple[Entry, ...]:
     """As ``check_own``, of any state of the repository: of a copy, what was last when it was made.
 
     Args:
         repository: Whose log is asked.
         roles: The state, verified.
-        metadata: The folder that its files are in.
+        metadata: Where its files are.
 
     Raises:
         RepositoryStateError: As ``check_own``.
@@ -140,10 +140,11 @@ def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRo
     }
 
 
-def _check_file(metadata: Path, role: str, version: int, signed: SignedRole | None) -> None:
-    path = metadata / f"{version}.{role}.json"
+def _check_file(metadata: Reader, role: str, version: int, signed: SignedRole | None) -> None:
+    name = f"{version}.{role}.json"
+    path = f"{metadata.address}/{name}"
     try:
-        found = sha256_of(path.read_bytes())
+        found = sha256_of(metadata.read(name))
     except OSError as error:
         raise RepositoryStateError(
             f"{path} cannot be read: {error.strerror}",

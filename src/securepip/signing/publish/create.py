@@ -47,9 +47,11 @@ from securepip.signing.repository.config import (
     Config,
     Expiry,
 )
-from securepip.signing.repository.files import Writer
-from securepip.signing.repository.log import Log
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.storage.files import Writer
+from securepip.signing.repository.storage.local import LocalStorage
 
 ROOT_KEYS = 3
 ROOT_THRESHOLD = 2
@@ -140,7 +142,9 @@ def create(
     writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
     log = folder / STATE_DIR / LOG_NAME
     log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
-    committer = Committer(folder / METADATA_DIR, writer, expiry, ring, Log(log))
+    storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
+    storage.delete(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
+    committer = Committer(storage, expiry, ring, Log(log))
     committer.why = "repo init"
 
     root = Metadata(frame.root)
@@ -164,6 +168,7 @@ def create(
         roles,
         lambda name: delegators.get(name, roles[BINS_ROLE].signed),
         root_sha256,
+        replaces=None,
     )
     config = Config(repository_id, root_sha256, expiry, signers, offline_keys_stay)
     writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Signer
@@ -20,12 +19,13 @@ from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import name_role
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.config import Expiry
-from securepip.signing.repository.files import Writer, flush
-from securepip.signing.repository.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S
+from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
+from securepip.signing.repository.storage.interface import Storage
 
 MAX_PINNED_BINS = 256
 """Up to so many bins, the snapshot gives the digest of each, and of more only the lengths.
@@ -50,8 +50,7 @@ class Committer:
     """Signs roles with the keys at hand and writes them.
 
     Args:
-        folder: The repository's ``metadata`` folder.
-        writer: Writes its files.
+        storage: What the repository serves.
         expiry: How long signatures are valid.
         keys: Where signers come from.
         log: Remembers what was signed.
@@ -61,11 +60,8 @@ class Committer:
         why: What it says of the reason.
     """
 
-    def __init__(
-        self, folder: Path, writer: Writer, expiry: Expiry, keys: KeyRing, log: Log
-    ) -> None:
-        self._folder = folder
-        self._writer = writer
+    def __init__(self, storage: Storage, expiry: Expiry, keys: KeyRing, log: Log) -> None:
+        self._storage = storage
         self._expiry = expiry
         self._keys = keys
         self.log = log
@@ -96,8 +92,8 @@ class Committer:
         data = root.to_bytes(_COMPACT)
         before = None if anchored is None else anchor_of(anchored)
         self.log.append(self.why, [_entry("root", root, data)], before)
-        path = self._folder / f"{root.signed.version}.root.json"
-        self._writer.write(path, data, durable=True)
+        name = f"{METADATA_DIR}/{root.signed.version}.root.json"
+        self._storage.write(name, data, durable=True)
         return data
 
     def commit(
@@ -109,11 +105,14 @@ class Committer:
         delegator_of: Callable[[str], Delegator],
         repository: Sha256,
         finished: Mapping[str, Metadata[Targets]] | None = None,
+        *,
+        replaces: bytes | None,
     ) -> tuple[str, ...]:
         """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
 
         Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
-        are published as they are; who passes them has checked them.
+        are published as they are; who passes them has checked them. The new timestamp ``replaces``
+        a file of those bytes (None for none), or nothing becomes current.
 
         Roles that are signed here say their names, and that ``repository`` is the sha256 of the
         first root. The objects that are passed are changed. When this returns, they are current;
@@ -123,7 +122,7 @@ class Committer:
             The names of the roles that were signed.
 
         Raises:
-            RepositoryStateError: A key is not here.
+            RepositoryStateError: A key is not here, or another process signs as well.
         """
         listed = snapshot.signed.meta
         signed: list[SignedRole] = []
@@ -140,16 +139,21 @@ class Committer:
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
-        self._writer.write(self._folder / f"{snapshot.signed.version}.snapshot.json", data)
+        self._storage.write(f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json", data)
         signed.append(_entry("snapshot", snapshot, data))
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]
         )
-        self.renew_timestamp(root, timestamp, signed)
+        self.renew_timestamp(root, timestamp, signed, replaces=replaces)
         return (*(finished or ()), *changed, "snapshot", "timestamp")
 
     def renew_timestamp(
-        self, root: Root, timestamp: Metadata[Timestamp], signed: Sequence[SignedRole] = ()
+        self,
+        root: Root,
+        timestamp: Metadata[Timestamp],
+        signed: Sequence[SignedRole] = (),
+        *,
+        replaces: bytes | None,
     ) -> None:
         """Sign ``timestamp`` with its next version and make it current.
 
@@ -157,9 +161,11 @@ class Committer:
             root: The current root.
             timestamp: The current timestamp; it is changed.
             signed: What it makes current, for the log.
+            replaces: The bytes of the file that is current now; None for none.
 
         Raises:
-            RepositoryStateError: Its key is not here, or the log is not what was written.
+            RepositoryStateError: Its key is not here, the log is not what was written, or another
+                process has signed meanwhile.
         """
         before = anchor_of(timestamp.signed)
         timestamp.signed.version += 1
@@ -168,8 +174,8 @@ class Committer:
         entry = SignedRole("timestamp", timestamp.signed.version, snapshot, keyids)
         set_anchor(timestamp.signed, self.log.append(self.why, [*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
-        flush()
-        self._writer.write(self._folder / TIMESTAMP_NAME, data, durable=True)
+        self._storage.flush()
+        self._storage.replace(f"{METADATA_DIR}/{TIMESTAMP_NAME}", data, replaces)
 
     def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
         """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.
@@ -190,7 +196,7 @@ class Committer:
         pinned: bool,
     ) -> SignedRole:
         version = metadata.signed.version
-        self._writer.write(self._folder / f"{version}.{name}.json", data)
+        self._storage.write(f"{METADATA_DIR}/{version}.{name}.json", data)
         # With its digest in the snapshot, who has stolen the role's key, and sits between the
         # repository and a client, cannot serve another file of the same version.
         listed[f"{name}.json"] = (
@@ -207,7 +213,7 @@ class Committer:
         one version that say the same name, a client could not tell which was made current.
         """
         version = before + 1
-        while (self._folder / f"{version}.{name}.json").exists():
+        while self._storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
             version += 1
         return version
 

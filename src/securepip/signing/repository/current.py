@@ -8,7 +8,6 @@ does not know: a thief of the online key may have made it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Root, Targets
@@ -17,24 +16,26 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import METADATA_DIR, page_target
 from securepip.signing.repository.commit import Committer
-from securepip.signing.repository.ledger import Ledger
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
+from securepip.signing.repository.state.ledger import Ledger
+from securepip.signing.repository.storage.interface import Storage
 
 
 class Current:
     """The current state of one repository. The lock must be held to sign.
 
     Args:
-        folder: The repository.
+        storage: What the repository serves.
         root_sha256: The digest of its first root.
         ledger: Remembers which state was signed last.
         committer: Signs.
     """
 
     def __init__(
-        self, folder: Path, root_sha256: Sha256, ledger: Ledger, committer: Committer
+        self, storage: Storage, root_sha256: Sha256, ledger: Ledger, committer: Committer
     ) -> None:
-        self._folder = folder
+        self._storage = storage
+        self._metadata = storage.below(METADATA_DIR)
         self._root_sha256 = root_sha256
         self._ledger = ledger
         self._committer = committer
@@ -50,17 +51,17 @@ class Current:
         # Before the file is read: another process may sign between these two steps.
         known = self._ledger.current()
         try:
-            timestamp = (self._folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
+            timestamp = self._metadata.read(TIMESTAMP_NAME)
         except OSError as error:
             raise RepositoryStateError(
-                f"{self._folder} has no {TIMESTAMP_NAME}: {error.strerror}"
+                f"{self._storage.address} has no {TIMESTAMP_NAME}: {error.strerror}"
             ) from None
         if self._roles is not None:
             newer = self._roles[1].root.signed.version + 1
-            if (self._folder / METADATA_DIR / f"{newer}.root.json").exists():
+            if self._metadata.exists(f"{newer}.root.json"):
                 self._roles = None
         if self._roles is None or self._roles[0] != timestamp:
-            roles = Roles(self._folder / METADATA_DIR, self._root_sha256)
+            roles = Roles(self._metadata, self._root_sha256)
             self._check_current(roles, known)
             self._roles = timestamp, roles
         return self._roles[1]
@@ -88,6 +89,7 @@ class Current:
             RepositoryStateError: A key is not here. What was current still is.
         """
         roles = base or self._made_here()
+        replaces = self._replaced(base)
         try:
             signed = self._committer.commit(
                 roles.root.signed,
@@ -97,6 +99,7 @@ class Current:
                 lambda name: roles.delegator(name, {**(finished or {}), **changed}),
                 roles.repository,
                 finished,
+                replaces=replaces,
             )
             self._remember(roles)
         finally:
@@ -112,7 +115,9 @@ class Current:
         """
         roles = self._made_here()
         try:
-            self._committer.renew_timestamp(roles.root.signed, roles.timestamp)
+            self._committer.renew_timestamp(
+                roles.root.signed, roles.timestamp, replaces=self._replaced(None)
+            )
             self._remember(roles)
         finally:
             self._roles = None
@@ -145,6 +150,15 @@ class Current:
         self._roles = None
         self._ledger.set_current(root.signed.version, timestamp.version)
 
+    def _replaced(self, base: Roles | None) -> bytes | None:
+        """The timestamp that the next one replaces: the one that was read, or whatever is there."""
+        if base is None and self._roles is not None:
+            return self._roles[0]
+        try:
+            return self._metadata.read(TIMESTAMP_NAME)
+        except FileNotFoundError:
+            return None
+
     def _made_here(self) -> Roles:
         """The current roles, to sign on top of.
 
@@ -168,8 +182,8 @@ class Current:
         for name, version, newest in zip(("root", "timestamp"), found, known, strict=True):
             if version < newest:
                 raise RepositoryStateError(
-                    f"{self._folder}: the {name} is of version {version}, but version {newest} was "
-                    "signed here",
+                    f"{self._storage.address}: the {name} is of version {version}, but version "
+                    f"{newest} was signed here",
                     meaning="Somebody put back an older state of the folders that are served, or "
                     "a backup of them was restored. Clients that saw the newer one refuse it.",
                     remedy="Put the newest state back. If it is lost, or somebody had a hand in "

@@ -14,30 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import METADATA_DIR, page_target, project_role
+from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.config import (
-    CONFIG_NAME,
-    LEDGER_NAME,
-    LOCK_NAME,
-    LOG_NAME,
     STATE_DIR,
     UNFINISHED_DIR,
     Config,
     load_config,
 )
 from securepip.signing.repository.current import Current
-from securepip.signing.repository.files import Writer
-from securepip.signing.repository.ledger import Ledger
-from securepip.signing.repository.log import Log
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import (
     apply_edits,
@@ -48,10 +40,13 @@ from securepip.signing.repository.pages.edits import (
 )
 from securepip.signing.repository.pages.plain import HTML_NAME, PlainView
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.state.interface import State
+from securepip.signing.repository.state.local import LocalState
+from securepip.signing.repository.storage.files import Writer
+from securepip.signing.repository.storage.interface import Storage
+from securepip.signing.repository.storage.local import LocalStorage
 
 __all__ = ["HTML_NAME", "NewFile", "Published", "Repository", "SignedProject"]
-
-_LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -92,26 +87,28 @@ class Repository:
 
     Attributes:
         folder: Where it is.
+        storage: What it serves.
+        state: What it remembers.
         config: Its settings.
         ledger: Its memory.
         keys: Where its signers come from.
         log: What was signed, when, with which keys, and why.
     """
 
-    def __init__(self, folder: Path, config: Config, ledger: Ledger, keys: KeyRing) -> None:
+    def __init__(
+        self, folder: Path, storage: Storage, state: State, config: Config, keys: KeyRing
+    ) -> None:
         self.folder = folder
+        self.storage = storage
+        self.state = state
         self.config = config
-        self.ledger = ledger
+        self.ledger = state.ledger
         self.keys = keys
-        self._lock = FileLock(folder / STATE_DIR / LOCK_NAME, timeout=_LOCK_SECONDS)
-        self._writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
-        self.log = Log(folder / STATE_DIR / LOG_NAME)
-        self._committer = Committer(
-            folder / METADATA_DIR, self._writer, config.expiry, keys, self.log
-        )
-        self._current = Current(folder, config.root_sha256, ledger, self._committer)
-        self._contents = Contents(folder, self._writer)
-        self._plain = PlainView(self._contents, ledger, self._current.page_sha256)
+        self.log = state.log
+        self._committer = Committer(storage, config.expiry, keys, self.log)
+        self._current = Current(storage, config.root_sha256, self.ledger, self._committer)
+        self._contents = Contents(storage)
+        self._plain = PlainView(self._contents, self.ledger, self._current.page_sha256)
 
     @classmethod
     def open(
@@ -137,9 +134,9 @@ class Repository:
         """
         folder = folder.absolute()
         config = load_config(folder)
-        ledger = Ledger(folder / STATE_DIR / LEDGER_NAME)
+        storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
         ring = KeyRing(keys, config.signers, passphrase, pin=pin)
-        repository = cls(folder, config, ledger, ring)
+        repository = cls(folder, storage, LocalState(folder), config, ring)
         repository._committer.why = why
         return repository
 
@@ -147,7 +144,7 @@ class Repository:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.ledger.close()
+        self.state.close()
 
     @contextmanager
     def lock(self, *, finish: bool = True) -> Iterator[None]:
@@ -159,29 +156,22 @@ class Repository:
             RepositoryStateError: Another process holds it for more than a minute, or the disk or
                 database fails meanwhile.
         """
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RepositoryStateError(
-                f"another process is changing {self.folder}", remedy="Try again when it is done."
-            ) from None
-        try:
-            if self._lock.lock_counter == 1:
-                # Another process may have replaced a key meanwhile.
-                self.config = load_config(self.folder)
-                self.keys.remember(self.config.signers)
-                self._writer.clear()
-                if finish:
-                    self._plain.follow()
-            yield
-        except (OSError, sqlite3.Error) as error:
-            raise RepositoryStateError(
-                f"{self.folder} cannot be changed: {error}",
-                meaning="The disk may be full, or somebody else's.",
-                remedy="What was current still is. Run the same command again.",
-            ) from error
-        finally:
-            self._lock.release()
+        with self.state.lock() as outermost:
+            try:
+                if outermost:
+                    # Another process may have replaced a key meanwhile.
+                    self.config = self.state.settings()
+                    self.keys.remember(self.config.signers)
+                    self.storage.clear()
+                    if finish:
+                        self._plain.follow()
+                yield
+            except (OSError, sqlite3.Error) as error:
+                raise RepositoryStateError(
+                    f"{self.storage.address} cannot be changed: {error}",
+                    meaning="The disk may be full, or somebody else's.",
+                    remedy="What was current still is. Run the same command again.",
+                ) from error
 
     def roles(self) -> Roles:
         """The current signed roles, verified; read again when the timestamp has changed.
@@ -255,7 +245,7 @@ class Repository:
 
     def keep(self, path: Path, source: Path) -> None:
         """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
-        self._writer.write(path, source.read_bytes())
+        Writer(self.folder / STATE_DIR / UNFINISHED_DIR).write(path, source.read_bytes())
 
     def check_unclaimed(self, project: NormalizedName) -> None:
         """See to it that the repository signs for ``project``.
@@ -353,8 +343,7 @@ class Repository:
     def set_signers(self, signers: Mapping[str, str]) -> None:
         """Remember where private keys are, by key id. The lock must be held."""
         self.config = replace(self.config, signers=dict(signers))
-        path = self.folder / STATE_DIR / CONFIG_NAME
-        self._writer.write(path, self.config.to_json(), durable=True)
+        self.state.keep_settings(self.config)
         self.keys.remember(signers)
 
     def _check(

@@ -41,6 +41,8 @@ from securepip.formats.layout import (
 )
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
+from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.local import Folder
 
 TIMESTAMP_NAME = "timestamp.json"
 FRAME = ("targets", BINS_ROLE, CLAIMED_ROLE)
@@ -50,12 +52,12 @@ S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
 class Roles:
-    """The current roles of the repository whose metadata is in ``folder``, verified.
+    """The current roles of the repository whose metadata is in ``metadata``, verified.
 
     Targets roles are read when they are first asked for.
 
     Args:
-        folder: The repository's ``metadata`` folder.
+        metadata: Where its ``metadata`` folder is read.
         root_sha256: The digest of its first root, which is also its name for other roles.
 
     Attributes:
@@ -65,8 +67,8 @@ class Roles:
         RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
     """
 
-    def __init__(self, folder: Path, root_sha256: Sha256) -> None:
-        self._folder = folder
+    def __init__(self, metadata: Reader | Path, root_sha256: Sha256) -> None:
+        self._metadata = Folder(metadata) if isinstance(metadata, Path) else metadata
         self.repository = root_sha256
         self._targets: dict[str, Metadata[Targets]] = {}
         self._naming: Naming | None = None
@@ -230,7 +232,7 @@ class Roles:
             raise self._odd("1.root.json is not the root that this repository began with")
         root = self._load("1.root.json", Root)
         self._verify(root.signed, "root", root)
-        while (self._folder / f"{root.signed.version + 1}.root.json").exists():
+        while self._metadata.exists(f"{root.signed.version + 1}.root.json"):
             newer = self._load(f"{root.signed.version + 1}.root.json", Root)
             self._verify(root.signed, "root", newer)
             self._verify(newer.signed, "root", newer)
@@ -250,7 +252,7 @@ class Roles:
 
     def _read(self, filename: str) -> bytes:
         try:
-            return (self._folder / filename).read_bytes()
+            return self._metadata.read(filename)
         except OSError as error:
             raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
 
@@ -272,7 +274,7 @@ class Roles:
 
     def _odd(self, what: str) -> RepositoryStateError:
         return RepositoryStateError(
-            f"{self._folder}: {what}",
+            f"{self._metadata.address}: {what}",
             meaning="Something other than securepip changed or lost files of the repository.",
             remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
         )

@@ -23,7 +23,8 @@ from securepip.formats.layout import (
     relative_file_url,
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
-from securepip.signing.repository.files import Writer, has_sha256
+from securepip.signing.repository.storage.files import has_sha256
+from securepip.signing.repository.storage.interface import Storage
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,11 @@ class Contents:
     """The served files of one repository. The lock must be held to change them.
 
     Args:
-        folder: The repository.
-        writer: Writes its files.
+        storage: Where they are.
     """
 
-    def __init__(self, folder: Path, writer: Writer) -> None:
-        self.folder = folder
-        self._writer = writer
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def page(self, project: NormalizedName, sha256: Sha256) -> ProjectPage:
         """The page of that digest.
@@ -64,14 +63,15 @@ class Contents:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        path = self.folder / consistent_path(page_target(project), sha256)
+        path = consistent_path(page_target(project), sha256)
+        shown = f"{self.storage.address}/{path}"
         try:
-            data = path.read_bytes()
+            data = self.storage.read(path)
         except OSError as error:
-            raise RepositoryStateError(f"{path} cannot be read: {error.strerror}") from None
+            raise RepositoryStateError(f"{shown} cannot be read: {error.strerror}") from None
         if sha256_of(data) != sha256:
             raise RepositoryStateError(
-                f"{path} is not the page that was signed",
+                f"{shown} is not the page that was signed",
                 meaning="Somebody or something changed the repository's files.",
                 remedy="Find out who, and restore the file from a backup.",
             )
@@ -79,12 +79,12 @@ class Contents:
 
     def holds(self, project: NormalizedName, file: PageFile) -> bool:
         """Whether a distribution is here under the name that clients ask for."""
-        return self._twin(project, file).exists()
+        return self.storage.exists(_twin(project, file))
 
     def place_page(self, project: NormalizedName, data: bytes) -> Sha256:
         """Write a page under a name that nothing current mentions yet."""
         sha256 = sha256_of(data)
-        self.write_changed(self.folder / consistent_path(page_target(project), sha256), data)
+        self.write_changed(consistent_path(page_target(project), sha256), data)
         return sha256
 
     def place(self, new: NewFile, page: ProjectPage | None) -> None:
@@ -98,20 +98,19 @@ class Contents:
             raise RepositoryStateError(f"no page offers {new.filename}")
         if new.path.stat().st_size != file.size:
             raise RepositoryStateError(f"{new.path} is not of {file.size} bytes, as its page says")
-        twin = self._twin(new.project, file)
-        if not has_sha256(twin, file.sha256):
-            self._writer.copy(new.path, twin, file.sha256)
-        self.show_plainly(twin, twin.with_name(new.filename), file.sha256)
+        twin, plain = _twin(new.project, file), file_target(new.project, new.filename)
+        if not self.storage.holds(twin, file.sha256):
+            self.storage.copy(new.path, twin, file.sha256)
+        self.storage.link(twin, plain, file.sha256)
         metadata = new.core_metadata
         if (None if metadata is None else sha256_of(metadata)) != file.core_metadata:
             raise RepositoryStateError(f"the metadata of {new.filename} is not that of its page")
         if metadata is None or file.core_metadata is None:
             return
-        name = new.filename + METADATA_SUFFIX
-        twin = twin.with_name(f"{file.core_metadata}.{name}")
-        if not has_sha256(twin, file.core_metadata):
-            self._writer.write(twin, metadata)
-        self.show_plainly(twin, twin.with_name(name), file.core_metadata)
+        plain += METADATA_SUFFIX
+        twin = consistent_path(plain, file.core_metadata)
+        self.write_changed(twin, metadata)
+        self.storage.link(twin, plain, file.core_metadata)
 
     def restore(self, path: str, sha256: Sha256, copy: Path) -> bool:
         """See to it that a target is here with its bytes, from the repository ``copy`` if not.
@@ -124,43 +123,39 @@ class Contents:
         Returns:
             Whether it is here now.
         """
-        twin = self.folder / consistent_path(path, sha256)
-        if not has_sha256(twin, sha256):
-            sources = (copy / consistent_path(path, sha256), copy / path, self.folder / path)
+        twin = consistent_path(path, sha256)
+        if not self.storage.holds(twin, sha256):
+            sources = (copy / twin, copy / path)
             source = next((each for each in sources if has_sha256(each, sha256)), None)
-            if source is None:
+            if source is not None:
+                self.storage.copy(source, twin, sha256)
+            elif self.storage.holds(path, sha256):
+                self.storage.link(path, twin, sha256)
+            else:
                 return False
-            self._writer.copy(source, twin, sha256)
-        self.show_plainly(twin, self.folder / path, sha256)
+        self.storage.link(twin, path, sha256)
         return True
 
-    def show_plainly(self, twin: Path, plain: Path, sha256: Sha256) -> None:
-        """Give ``twin`` its name without digest too."""
-        if not (plain.exists() and plain.samefile(twin)) and not has_sha256(plain, sha256):
-            self._writer.link(twin, plain, sha256)
-
-    def write_changed(self, path: Path, data: bytes) -> None:
-        """Make ``data`` the contents of ``path``, unless they are."""
-        if not has_sha256(path, sha256_of(data)):
-            self._writer.write(path, data)
+    def write_changed(self, name: str, data: bytes) -> None:
+        """Make ``data`` the contents of ``name``, unless they are."""
+        if not self.storage.holds(name, sha256_of(data)):
+            self.storage.write(name, data)
 
     def sweep(self, project: NormalizedName, page: ProjectPage | None) -> None:
         """Delete the distributions that the page does not offer: a revoked one is for nobody."""
-        folder = self.folder / PACKAGES_DIR / project
-        if not folder.is_dir():
-            return
         offered: set[str] = set()
         for file in files_of(page):
             offered |= {file.filename, f"{file.sha256}.{file.filename}"}
             if file.core_metadata:
                 name = file.filename + METADATA_SUFFIX
                 offered |= {name, f"{file.core_metadata}.{name}"}
-        for path in folder.iterdir():
-            if path.name not in offered:
-                path.unlink()
+        for stored in list(self.storage.list(f"{PACKAGES_DIR}/{project}")):
+            if stored.name.rpartition("/")[2] not in offered:
+                self.storage.delete(stored.name)
 
-    def _twin(self, project: NormalizedName, file: PageFile) -> Path:
-        return self.folder / consistent_path(file_target(project, file.filename), file.sha256)
+
+def _twin(project: NormalizedName, file: PageFile) -> str:
+    return consistent_path(file_target(project, file.filename), file.sha256)
 
 
 def files_of(page: ProjectPage | None) -> Sequence[PageFile]:

@@ -15,9 +15,9 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.digests import NOT_KNOWN_YET, Sha256
 from securepip.formats.layout import file_target, page_target, relative_file_url
 from securepip.formats.page import ProjectPage
-from securepip.signing.repository.ledger import Ledger
 from securepip.signing.repository.pages.contents import Contents, NewFile, files_of
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.state.ledger import Ledger
 
 
 def check_page(
@@ -52,7 +52,7 @@ def check_page(
                 f"{file.filename} was signed before with other bytes",
                 meaning=f"sha256 then: {known[file.filename]}\nsha256 now:  {file.sha256}",
                 remedy="Give the new build a new version or build number. If you know better: "
-                f"securepip repo accept-change {contents.folder} {file.filename}",
+                f"securepip repo accept-change {contents.storage.address} {file.filename}",
             )
         if ledger.is_withdrawn(project, file.filename):
             raise RepositoryStateError(
@@ -64,7 +64,7 @@ def check_page(
             if before and before.sha256 != file.sha256 and before.url == file.url:
                 raise RepositoryStateError(
                     f"{file.filename} is here with other bytes",
-                    remedy=f"securepip repo remove {contents.folder} {file.filename}",
+                    remedy=f"securepip repo remove {contents.storage.address} {file.filename}",
                 )
             if file.filename not in coming and not contents.holds(project, file):
                 raise RepositoryStateError(f"{file.filename} is not in this repository")

@@ -17,10 +17,12 @@ from packaging.utils import NormalizedName
 from securepip.formats.digests import Sha256
 from securepip.formats.layout import PAGE_NAME, SIMPLE_DIR, consistent_path, page_target
 from securepip.formats.page import API_VERSION, ProjectPage
-from securepip.signing.repository.ledger import Ledger
 from securepip.signing.repository.pages.contents import Contents
+from securepip.signing.repository.state.ledger import Ledger
 
 HTML_NAME = "index.html"
+_HTML_LIST = f"{SIMPLE_DIR}/{HTML_NAME}"
+_JSON_LIST = f"{SIMPLE_DIR}/{PAGE_NAME}"
 
 
 class PlainView:
@@ -41,20 +43,19 @@ class PlainView:
         self._contents = contents
         self._ledger = ledger
         self._signed = signed
-        self._simple = contents.folder / SIMPLE_DIR
+        self._storage = contents.storage
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
+        pages = (each.name.split("/") for each in self._storage.list(SIMPLE_DIR))
         return sorted(
-            NormalizedName(entry.name)
-            for entry in self._simple.iterdir()
-            if (entry / PAGE_NAME).exists()
+            NormalizedName(parts[1]) for parts in pages if len(parts) == 3 and parts[2] == PAGE_NAME
         )
 
     def follow(self) -> None:
         """Show what is signed, where a run has begun to change it."""
         unfinished = self._ledger.unfinished()
-        if not unfinished and (self._simple / HTML_NAME).exists():
+        if not unfinished and self._storage.exists(_HTML_LIST):
             return
         # First what is new, then what names it; what is gone goes when nothing names it any more.
         signed = {project: self._signed(project) for project in unfinished}
@@ -67,22 +68,24 @@ class PlainView:
             self._show(page, signed[project])
         gone = signed.keys() - pages.keys()
         projects = [project for project in self.projects() if project not in gone]
-        self._contents.write_changed(self._simple / HTML_NAME, _to_html(projects))
-        self._contents.write_changed(self._simple / PAGE_NAME, _to_json(projects))
+        self._contents.write_changed(_HTML_LIST, _to_html(projects))
+        self._contents.write_changed(_JSON_LIST, _to_json(projects))
         for project in gone:
-            (self._simple / project / PAGE_NAME).unlink(missing_ok=True)
-            (self._simple / project / HTML_NAME).unlink(missing_ok=True)
+            self._storage.delete(page_target(project))
+            self._storage.delete(_html_page(project))
         for project in unfinished:
             self._contents.sweep(project, pages.get(project))
         self._ledger.finish()
 
     def _show(self, page: ProjectPage, sha256: Sha256 | None) -> None:
         target = page_target(page.project)
-        plain = self._contents.folder / target
         if sha256 is not None:
-            twin = self._contents.folder / consistent_path(target, sha256)
-            self._contents.show_plainly(twin, plain, sha256)
-        self._contents.write_changed(plain.with_name(HTML_NAME), page.to_html())
+            self._storage.link(consistent_path(target, sha256), target, sha256)
+        self._contents.write_changed(_html_page(page.project), page.to_html())
+
+
+def _html_page(project: NormalizedName) -> str:
+    return f"{SIMPLE_DIR}/{project}/{HTML_NAME}"
 
 
 def _to_html(projects: Sequence[NormalizedName]) -> bytes:

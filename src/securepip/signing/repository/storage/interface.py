@@ -1,0 +1,122 @@
+"""Everything that a repository serves goes through this: a folder, or an object store.
+
+Names are those of the wire (``formats.layout``): ``metadata/timestamp.json``,
+``simple/flask/index.json``. Most names are new and stand for their bytes for ever: ``write``,
+``copy`` and ``link`` give them. The others are the plain view, which follows what is signed, and
+the timestamp. That one is the commit point: only ``replace`` writes it, and only over the bytes
+that the writer has seen.
+
+Rule: nothing outside of ``storage`` knows whether a name is a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file of a storage.
+
+    Attributes:
+        name: Its name, from the top of the storage.
+        size: Its bytes; 0 where the same bytes stay here under another name.
+        modified: When it was written (Unix time).
+    """
+
+    name: str
+    size: int
+    modified: float
+
+
+class OvertakenError(RepositoryStateError):
+    """Another process has replaced what was to be replaced: it signs for the repository too."""
+
+    def __init__(self, address: str, name: str) -> None:
+        super().__init__(
+            f"{address}: {name} was replaced by another process",
+            meaning="Two processes sign for this repository. What the other one signed is current.",
+            remedy="Run the same command again. If it keeps happening, let one of them stop.",
+        )
+
+
+class Reader(Protocol):
+    """What reads a part of a storage, or one that somebody else wrote."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of ``name``.
+
+        Raises:
+            FileNotFoundError: There is no such name.
+            OSError: It cannot be read.
+        """
+
+    def exists(self, name: str) -> bool:
+        """Whether the name is there."""
+
+
+class Storage(Reader, Protocol):
+    """The served files of one repository. Only who holds the repository's lock writes."""
+
+    def below(self, folder: str) -> Reader:
+        """The part under ``folder``; its names begin there."""
+
+    def holds(self, name: str, sha256: Sha256) -> bool:
+        """Whether the name is there with just these bytes: a power cut can leave it without."""
+
+    def open_file(self, name: str) -> AbstractContextManager[Path]:
+        """The file as one of this machine, for who needs to seek in it. It is not to be changed.
+
+        Raises:
+            FileNotFoundError: There is no such name.
+        """
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """The files under ``folder``, those of its subfolders included, in no order."""
+
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """Make ``data`` the contents of ``name``: all of it, or nothing happened.
+
+        It is durable after ``flush``; with ``durable`` before it gets its name, for what is current
+        as soon as it has that name.
+        """
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        """Make ``data`` the contents of ``name``, durably, if these are ``before``; None for none.
+
+        Raises:
+            OvertakenError: They are not.
+        """
+
+    def copy(self, source: Path, name: str, sha256: Sha256) -> None:
+        """Make the contents of ``source``, a file of this machine, those of ``name``.
+
+        Raises:
+            RepositoryStateError: They have another digest; ``name`` is as it was.
+        """
+
+    def link(self, existing: str, name: str, sha256: Sha256) -> None:
+        """Let ``name`` have the bytes of ``existing`` too, at no cost where that can be.
+
+        ``sha256`` is their digest. Where ``name`` has these bytes already, nothing happens.
+        """
+
+    def delete(self, name: str) -> None:
+        """Let the name be gone, if it is there."""
+
+    def clear(self) -> None:
+        """Remove what runs that were killed have left unfinished."""
+
+    def flush(self) -> None:
+        """Return when all that was written is durable."""

@@ -1,0 +1,112 @@
+"""A folder of this machine as the storage of a repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from securepip.formats.digests import Sha256
+from securepip.signing.repository.storage.files import Writer, flush, has_sha256
+from securepip.signing.repository.storage.interface import OvertakenError, Stored
+
+
+class Folder:
+    """A folder that is read. Implements ``Reader``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def address(self) -> str:
+        """As ``Reader.address``."""
+        return str(self._folder)
+
+    def read(self, name: str) -> bytes:
+        """As ``Reader.read``."""
+        return (self._folder / name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """As ``Reader.exists``."""
+        return (self._folder / name).exists()
+
+
+class LocalStorage(Folder):
+    """A folder that is written. Implements ``Storage``.
+
+    Args:
+        folder: The repository.
+        unfinished: A folder on the same file system, for what is not finished. It is not served.
+    """
+
+    def __init__(self, folder: Path, unfinished: Path) -> None:
+        super().__init__(folder)
+        self._writer = Writer(unfinished)
+
+    def below(self, folder: str) -> Folder:
+        """As ``Storage.below``."""
+        return Folder(self._folder / folder)
+
+    def holds(self, name: str, sha256: Sha256) -> bool:
+        """As ``Storage.holds``."""
+        return has_sha256(self._folder / name, sha256)
+
+    @contextmanager
+    def open_file(self, name: str) -> Iterator[Path]:
+        """As ``Storage.open_file``."""
+        path = self._folder / name
+        path.stat()
+        yield path
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """As ``Storage.list``."""
+        try:
+            entries = sorted(os.scandir(self._folder / folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}"
+            if entry.is_dir():
+                yield from self.list(name)
+            else:
+                status = entry.stat()
+                size = status.st_size if status.st_nlink == 1 else 0
+                yield Stored(name, size, status.st_mtime)
+
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """As ``Storage.write``."""
+        self._writer.write(self._folder / name, data, durable=durable)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        """As ``Storage.replace``. The repository's lock keeps others away meanwhile."""
+        path = self._folder / name
+        try:
+            found = path.read_bytes()
+        except FileNotFoundError:
+            found = None
+        if found != before:
+            raise OvertakenError(self.address, name)
+        self._writer.write(path, data, durable=True)
+
+    def copy(self, source: Path, name: str, sha256: Sha256) -> None:
+        """As ``Storage.copy``."""
+        self._writer.copy(source, self._folder / name, sha256)
+
+    def link(self, existing: str, name: str, sha256: Sha256) -> None:
+        """As ``Storage.link``."""
+        there, path = self._folder / existing, self._folder / name
+        if not (path.exists() and path.samefile(there)) and not has_sha256(path, sha256):
+            self._writer.link(there, path, sha256)
+
+    def delete(self, name: str) -> None:
+        """As ``Storage.delete``."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """As ``Storage.clear``."""
+        self._writer.clear()
+
+    def flush(self) -> None:
+        """As ``Storage.flush``."""
+        flush()
