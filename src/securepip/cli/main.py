@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from securepip import __version__
 from securepip.cli import console
-from securepip.cli.options import General
+from securepip.cli.options import General, add_general_options
 from securepip.cli.parser import Parser
 from securepip.errors import SecurepipError, UsageError
 
@@ -58,7 +58,9 @@ _SUMMARIES = {
     "plugin": "let pip itself verify what it installs",
     "repo": "make and keep a signed repository",
     "sign": "sign for a project of your own",
+    "completion": "print what makes a shell complete these commands",
 }
+_SHELLS = ("bash", "zsh", "fish")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -238,3 +240,39 @@ def _complete(name: str, parser: argparse.ArgumentParser) -> None:
         from securepip.cli.sign import commands as sign
 
         sign.complete(parser)
+    elif name == "completion":
+        add_general_options(parser)
+        parser.add_argument("shell", choices=_SHELLS, help="the shell that reads it")
+        parser.set_defaults(run=_print_completion)
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands with all their options, for what describes them: completion, man pages."""
+    from securepip.cli.pip_commands.options import COMMANDS, described
+
+    parser = build_parser(list(_SUMMARIES))
+    (commands,) = (each for each in parser._actions if each.nargs == argparse.PARSER)
+    for name in COMMANDS:
+        described.describe(dict(commands.choices or {})[name], name)
+    return parser
+
+
+def _print_completion(arguments: argparse.Namespace) -> int:
+    import shtab
+
+    # As any shell has it: files, where an argument or a value is no choice of ours.
+    parser = whole_parser()
+    for each in _all_parsers(parser):
+        for action in each._actions:
+            if action.nargs != 0 and action.choices is None:
+                action.complete = shtab.FILE  # type: ignore[attr-defined] # where shtab looks
+    print(shtab.complete(parser, arguments.shell))
+    return 0
+
+
+def _all_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if action.nargs == argparse.PARSER:
+            for inner in dict(action.choices or {}).values():
+                yield from _all_parsers(inner)

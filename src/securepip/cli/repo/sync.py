@@ -17,6 +17,7 @@ from securepip.errors import UsageError
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
+    from securepip.resolver import FileOptions
     from securepip.signing.overlay import SyncOptions, SyncReport
 
 
@@ -27,7 +28,9 @@ class SyncRequest:
     Attributes:
         place: The repository.
         projects: Requirements; of none at all, what was signed before is brought up to date.
-        requirements: Paths of requirements files.
+        requirements: Paths of files that name projects: requirements, locks, projects, scripts.
+        groups: Dependency groups, each the path of its ``pyproject.toml`` and its name.
+        tools: Tools whose own needs are signed as well.
         upstream: URLs of indexes; of none, those that were named for this repository before, or
             else those that pip here is configured for.
         find_links: Read pip's ``find-links`` setting as well.
@@ -41,6 +44,8 @@ class SyncRequest:
     place: Place
     projects: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    groups: tuple[tuple[str, str], ...] = ()
+    tools: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     find_links: bool = False
     with_dependencies: bool = False
@@ -68,7 +73,16 @@ def _add_sync(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "-r", "--requirement", action="append", default=[], metavar="FILE",
-        help="a requirements file; may be repeated",
+        help="a file that names projects: requirements.txt, pylock.toml, uv.lock, poetry.lock, "
+        "pdm.lock, pyproject.toml or a script with inline metadata; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", action="append", default=[], type=_parse_group, metavar="[PATH:]GROUP",
+        help="a dependency group of ./pyproject.toml, or of PATH; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tools", type=_parse_tools, default=(), metavar="TOOL,…",
+        help="these tools, and what they fetch for themselves, for example tox,pipx,uv",
     )  # fmt: skip
     parser.add_argument(
         "--upstream", action="append", default=[], metavar="URL",
@@ -104,6 +118,8 @@ def _sync(arguments: argparse.Namespace) -> int:
             place_of(arguments),
             projects=tuple(arguments.projects),
             requirements=tuple(arguments.requirement),
+            groups=tuple(arguments.group),
+            tools=arguments.tools,
             upstream=tuple(arguments.upstream),
             find_links=arguments.find_links,
             with_dependencies=arguments.with_dependencies,
@@ -129,7 +145,9 @@ def sync(request: SyncRequest) -> int:
         if named and not request.upstream:
             console.say(f"Upstream, as the last time: {' '.join(named)}")
         pip = read_pip_configuration(named)
-        options = replace(_options(request, pip.constraints), upstream_named=bool(named))
+        options = replace(
+            _options(request, pip.constraints, pip.indexes), upstream_named=bool(named)
+        )
         find_links = pip.find_links if request.find_links else ()
         with closing(Transport(pip.transport)) as transport:
             sources = open_sources(pip.indexes, find_links, transport)
@@ -142,12 +160,23 @@ def sync(request: SyncRequest) -> int:
     return 1 if warn_of(waiting, request.place) or report.problems else 0
 
 
-def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOptions:
+def _options(
+    request: SyncRequest, constraint_files: tuple[str, ...], indexes: tuple[str, ...]
+) -> SyncOptions:
+    from securepip import wanted
     from securepip.formats.layout import parse_project
     from securepip.resolver import read_requirements
     from securepip.signing.overlay import SyncOptions
 
-    asked = read_requirements(request.projects, request.requirements, constraint_files)
+    plain, more = wanted.split_files(request.requirements)
+    asked = read_requirements(
+        [*request.projects, *wanted.fetched_by(request.tools), *wanted.read_groups(request.groups)],
+        plain,
+        constraint_files,
+        more=more,
+        judge=False,
+    )
+    _warn_of_other_indexes(asked.said, indexes)
     for each in asked.requirements:
         if each.link is not None:
             console.warn(
@@ -157,7 +186,7 @@ def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOpt
                 "What you have as a file is signed by `securepip repo add DIR FILE`."
             )
     projects = [each.requirement for each in asked.requirements if each.link is None]
-    if not projects and (request.requirements or request.projects):
+    if not projects and (request.requirements or request.projects or request.groups):
         raise UsageError("the requirements name no project of an index")
     return SyncOptions(
         requirements=[each for each in projects if each is not None],
@@ -168,6 +197,18 @@ def _options(request: SyncRequest, constraint_files: tuple[str, ...]) -> SyncOpt
         restore=request.restore,
         accept_loss=frozenset(map(parse_project, request.accept_loss)),
     )
+
+
+def _warn_of_other_indexes(said: FileOptions, indexes: tuple[str, ...]) -> None:
+    """An index that a requirements file names is asked only where the operator names it, too."""
+    named = dict.fromkeys([*filter(None, [said.index_url]), *said.extra_index_urls])
+    asked = {index.rstrip("/") for index in indexes}
+    for index in named:
+        if index.rstrip("/") not in asked:
+            console.warn(
+                f"A requirements file names the index {console.harmless(index)}, which is not "
+                "asked here. Say --upstream, once for each index, if it is to be."
+            )
 
 
 def _show(report: SyncReport, place: Place) -> None:
@@ -249,6 +290,17 @@ def accept_change(place: Place, filename: str) -> int:
     projects = " ".join(sorted({project for project, _ in accepted} | set(forgotten)))
     console.say(f"It is signed by the next `securepip repo sync {place.typed} {projects}`.")
     return 0
+
+
+def _parse_tools(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (word.strip() for word in text.split(","))))
+
+
+def _parse_group(text: str) -> tuple[str, str]:
+    path, colon, name = text.rpartition(":")
+    if not name or (colon and not path.endswith("pyproject.toml")):
+        raise argparse.ArgumentTypeError(f"not [PATH/pyproject.toml:]GROUP: {text!r}")
+    return path or "pyproject.toml", name
 
 
 def _parse_count(text: str) -> int:

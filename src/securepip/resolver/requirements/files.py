@@ -55,6 +55,7 @@ def read_requirements(
     config_settings: Mapping[str, str | list[str]] | None = None,
     no_require_hashes: bool = False,
     read_url: ReadUrl | None = None,
+    judge: bool = True,
 ) -> ResolveInput:
     """Read what a command line names: requirements, ``-e``, ``-r`` files and ``-c`` files.
 
@@ -67,22 +68,25 @@ def read_requirements(
         config_settings: ``-C`` of the command line; as in pip, for arguments and editables.
         no_require_hashes: ``--no-require-hashes``: a hash of one does not ask for one of each.
         read_url: Reads files at addresses; without it these are refused.
+        judge: Whether to refuse what nothing could verify; who installs nothing need not.
 
     Raises:
         RequirementError: A file cannot be read, or something in it or on the command line is not
             valid or cannot be honoured.
         TransportError: A file at an address could not be fetched.
     """
-    read = _Read(read_url)
+    read = _Read(read_url, judge)
     for constraint_file in constraint_files:
         _read_file(constraint_file, read, constraint=True)
     named = [
-        parse_requirement(text, config_settings=config_settings)
+        parse_requirement(text, config_settings=config_settings, judge=judge)
         for text in arguments
         if text.strip()
     ]
     named += more
-    named += [parse_editable(text, config_settings=config_settings) for text in editables]
+    named += [
+        parse_editable(text, config_settings=config_settings, judge=judge) for text in editables
+    ]
     for requirement_file in requirement_files:
         _read_file(requirement_file, read)
     requirements = (*named, *read.requirements)
@@ -102,6 +106,7 @@ class _Read:
     """What has been read so far from files, in the order of their lines."""
 
     read_url: ReadUrl | None
+    judge: bool
     requirements: list[UserRequirement] = field(default_factory=list)
     constraints: list[UserRequirement] = field(default_factory=list)
     prereleases: bool = False
@@ -167,7 +172,7 @@ def _read_file(
         if is_remote:
             _check_remote(name, line, source, options)
         if text or options.editables:
-            asked = _asked(text, options, source, constraint=constraint)
+            asked = _asked(text, options, source, constraint=constraint, judge=into.judge)
             if is_remote and asked.link is not None:
                 raise _not_for_remote(line, source)
             (into.constraints if constraint else into.requirements).append(asked)
@@ -219,15 +224,26 @@ def _not_for_remote(line: str, source: str) -> RequirementError:
     )
 
 
-def _asked(text: str, options: LineOptions, source: str, *, constraint: bool) -> UserRequirement:
+def _asked(
+    text: str, options: LineOptions, source: str, *, constraint: bool, judge: bool
+) -> UserRequirement:
     """The requirement or constraint of a line."""
     settings = _settings(options.config_settings, source)
     if not text:
         return parse_editable(
-            options.editables[0], source, constraint=constraint, config_settings=settings
+            options.editables[0],
+            source,
+            constraint=constraint,
+            config_settings=settings,
+            judge=judge,
         )
     return parse_requirement(
-        text, source, options.hashes, constraint=constraint, config_settings=settings
+        text,
+        source,
+        options.hashes,
+        constraint=constraint,
+        config_settings=settings,
+        judge=judge,
     )
 
 

@@ -46,6 +46,7 @@ def parse_requirement(
     *,
     constraint: bool = False,
     config_settings: ConfigSettings | None = None,
+    judge: bool = True,
 ) -> UserRequirement:
     """One requirement or constraint.
 
@@ -55,6 +56,7 @@ def parse_requirement(
         hashes: The values of its ``--hash`` options, ``sha256:…``.
         constraint: Whether it is one.
         config_settings: Its ``--config-settings``.
+        judge: Whether to refuse what nothing could verify; who installs nothing need not.
 
     Raises:
         RequirementError: It is not valid, or names what nothing could verify.
@@ -83,7 +85,7 @@ def parse_requirement(
     )
     if constraint:
         _check_constraint(asked)
-    if marker is None:
+    if judge and marker is None:
         refuse_unverifiable(asked)
     return asked
 
@@ -94,6 +96,7 @@ def parse_editable(
     *,
     constraint: bool = False,
     config_settings: ConfigSettings | None = None,
+    judge: bool = True,
 ) -> UserRequirement:
     """What ``-e`` names: a folder on this machine.
 
@@ -130,7 +133,7 @@ def parse_editable(
         marker=marker,
         config_settings=config_settings or {},
     )
-    if marker is None:
+    if judge and marker is None:
         refuse_unverifiable(asked)
     return asked
 

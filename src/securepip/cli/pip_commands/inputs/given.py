@@ -30,10 +30,9 @@ def read_given(
         SecurepipError: Something of it cannot be read, or cannot be honoured.
     """
     from securepip import resolver
-    from securepip.cli.pip_commands.inputs.groups_and_scripts import read_groups, read_script
 
     named = request.named
-    groups = [resolver.parse_requirement(one) for one in read_groups(named.groups)]
+    groups = [resolver.parse_requirement(one) for one in _in_groups(named.groups)]
     given = resolver.read_requirements(
         named.words,
         [name for name in named.requirements if locked is None or name not in locked.names],
@@ -45,10 +44,47 @@ def read_given(
         read_url=read_url,
     )
     for script in named.scripts:
-        wanted = read_script(script, environment, request.choosing.ignore_requires_python)
+        wanted = _in_script(script, environment, request.choosing.ignore_requires_python)
         asked = tuple(resolver.parse_requirement(text) for text in wanted)
         given = replace(given, requirements=(*given.requirements, *asked))
     return given
+
+
+def _in_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
+    if not groups:
+        return []  # and its libraries are not imported
+    from securepip.wanted import read_groups
+
+    return read_groups(groups)
+
+
+def _in_script(
+    path: str, environment: TargetEnvironment, ignore_requires_python: bool
+) -> tuple[str, ...]:
+    """The requirements of a script's inline metadata.
+
+    Raises:
+        SecurepipError: It cannot be read, has no metadata, or is for another Python.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    from securepip.wanted import read_script_metadata
+
+    script = read_script_metadata(path)
+    try:
+        admitted = SpecifierSet(script.requires_python).contains(
+            environment.version, prereleases=True
+        )
+    except InvalidSpecifier:
+        raise SecurepipError(
+            f"Invalid requires-python in {path!r}: {script.requires_python!r}"
+        ) from None
+    if not admitted and not ignore_requires_python:
+        raise SecurepipError(
+            f"Script {path!r} requires a different Python: {environment.version} not in "
+            f"{script.requires_python!r}"
+        )
+    return script.dependencies
 
 
 def read_lock_files(

@@ -1,0 +1,15 @@
+"""What people have: the projects that their requirements, locks, scripts and tools name."""
+
+from securepip.wanted.groups import read_groups
+from securepip.wanted.read import split_files
+from securepip.wanted.script import ScriptMetadata, read_script_metadata
+from securepip.wanted.tools import TOOLS, fetched_by
+
+__all__ = [
+    "TOOLS",
+    "ScriptMetadata",
+    "fetched_by",
+    "read_groups",
+    "read_script_metadata",
+    "split_files",
+]
