@@ -127,9 +127,9 @@ def _sign(
                 elif (project, name) in wanted:
                     raise refusals.no_length(name, site.index)
             facts.keep_facts(project, found.learned.facts, now)
-            site.keep_page(page)
             projects[project] = OnDemand(page, before, choice.filenames)
         publish_on_demand(repository, projects)
+        site.keep_pages(repository, (each.page for each in projects.values()))
     return signed
 
 

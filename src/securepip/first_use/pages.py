@@ -104,6 +104,7 @@ class _Round:
 
     def sign(self, heard: Sequence[_Heard]) -> None:
         settled: list[Judged] = []
+        pages: list[ProjectPage] = []
         changed: dict[NormalizedName, OnDemand] = {}
         for one in heard:
             judged = self._judge(one)
@@ -113,10 +114,11 @@ class _Round:
             settled.append(judged)
             page = self._page(judged)
             if page is not None:
-                self._site.keep_page(page)
+                pages.append(page)
             if page is not None and page != judged.before:
                 changed[judged.project] = OnDemand(page, judged.before)
         publish_on_demand(self._repository, changed)
+        self._site.keep_pages(self._repository, pages)
         self._memory.mark_seen()
         for judged in settled:
             self._overlay.remember(judged)

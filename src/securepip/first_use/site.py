@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
 from securepip.first_use.memory_file import Seen, read_memory
-from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import page_target
 from securepip.formats.page import ProjectPage
 from securepip.index.store import Store
@@ -104,9 +104,12 @@ class Site:
             kept = self._pages[project] = parse_sha256(target.hashes["sha256"]), page
         return kept[1]
 
-    def keep_page(self, page: ProjectPage) -> None:
-        """Remember the object of a page that is about to be signed."""
-        self._pages[page.project] = sha256_of(page.to_json()), page
+    def keep_pages(self, repository: Repository, pages: Iterable[ProjectPage]) -> None:
+        """Remember the objects of pages that are signed now. The lock is held since they were."""
+        for page in pages:
+            target = repository.roles().target(page_target(page.project))
+            if target is not None:
+                self._pages[page.project] = parse_sha256(target.hashes["sha256"]), page
 
     def in_parallel(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """``function`` of each item, in threads."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from math import prod
 
 from packaging.utils import (
@@ -69,17 +70,26 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
         tags = filename.removesuffix(WHEEL_SUFFIX).split("-")[-3:]
         if prod(part.count(".") + 1 for part in tags) > _MAX_TAGS:
             return None
-        try:
-            name, version, build, _ = parse_wheel_filename(filename)
-        except (InvalidWheelFilename, InvalidVersion):
+        # A page has a few releases for a few platforms, of which each file is one of each.
+        stem = "-".join(filename.split("-")[:-3])
+        release = _parse_wheel(f"{stem}-py3-none-any.whl")
+        known = _parse_wheel(f"x-1-{'-'.join(tags)}.whl")
+        if release is None or known is None or release[0] != project:
             return None
-        if name != project:
-            return None
-        return DistributionName(project, version, Kind.WHEEL, build, "-".join(tags))
+        return DistributionName(project, release[1], Kind.WHEEL, release[2], "-".join(tags))
     for suffix in SDIST_SUFFIXES:
         if filename.endswith(suffix):
             return _parse_sdist(filename.removesuffix(suffix), project)
     return None
+
+
+@lru_cache(maxsize=4096)
+def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | None:
+    """Project, version and build number that the name of a wheel says; None where it is none."""
+    try:
+        return parse_wheel_filename(filename)[:3]
+    except (InvalidWheelFilename, InvalidVersion):
+        return None
 
 
 def _parse_sdist(stem: str, project: NormalizedName) -> DistributionName | None:

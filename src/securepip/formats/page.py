@@ -144,7 +144,8 @@ def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
 
 def format_time(moment: datetime) -> str:
     """``moment`` as PEP 700 writes it: UTC, with microseconds, ending in Z."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='microseconds')}Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -71,6 +71,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
         return Settled(ProjectPage(project, own) if own else None)
     own_names = {file.filename for file in own}
     known = ledger.known(project)
+    revoked = ledger.has_withdrawn(project)
     kept: list[PageFile] = []
     left_out = list(offered.left_out)
     refused: list[PageFile] = []
@@ -80,7 +81,9 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
             continue
         if file.sha256 == NOT_KNOWN_YET:
             file = _as_known(file, current, known.get(file.filename))
-        reason = _why_not(file, project, known.get(file.filename), ledger, rules)
+        reason = _why_not(
+            file, project, known.get(file.filename), ledger if revoked else None, rules
+        )
         if reason is None:
             kept.append(file)
             continue
@@ -162,9 +165,13 @@ def _held_back(project: NormalizedName, what: str) -> Problem:
 
 
 def _why_not(
-    file: PageFile, project: NormalizedName, known: str | None, ledger: Ledger, rules: Rules
+    file: PageFile,
+    project: NormalizedName,
+    known: str | None,
+    revoked: Ledger | None,
+    rules: Rules,
 ) -> Reason | None:
-    if ledger.is_withdrawn(project, file.filename):
+    if revoked is not None and revoked.is_withdrawn(project, file.filename):
         return Reason.WITHDRAWN
     if known not in (None, file.sha256):
         return Reason.CHANGED

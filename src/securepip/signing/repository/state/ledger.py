@@ -150,6 +150,10 @@ class Ledger:
                 (project, "" if version is None else str(version), filename or ""),
             )
 
+    def has_withdrawn(self, project: NormalizedName) -> bool:
+        """Whether anything of ``project`` was revoked."""
+        return bool(self._withdrawn(project))
+
     def is_withdrawn(self, project: NormalizedName, filename: str | None = None) -> bool:
         """Whether ``filename``, its version, or its whole project was revoked.
 
