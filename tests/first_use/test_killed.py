@@ -64,13 +64,14 @@ def test_a_run_that_is_killed_leaves_a_valid_repository_and_forgets_nothing(
 
 
 def test_several_at_once_lose_nothing(protected: Machine, index: Index, tmp_path: Path) -> None:
-    names = [f"p{number}" for number in range(4)]
     for turn in range(AT_ONCE):
-        index.offer(*(make_wheel(tmp_path / "more", name, f"{turn}.0") for name in names))
+        # A page that was just read is not asked for again for ten minutes: new names each turn.
+        names = [f"p{turn}-{number}" for number in range(4)]
+        index.offer(*(make_wheel(tmp_path / "more", name, "1.0") for name in names))
         running = [
             protected.start(
                 "download", "--no-deps", "-d", tmp_path / name, "--python", protected.python,
-                f"{name}=={turn}.0", "app",
+                f"{name}==1.0", "app",
             )
             for name in names
         ]  # fmt: skip
