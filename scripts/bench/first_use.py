@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""How long does first use take, compared with `pip install`, from an index whose pages are long?
+
+    python scripts/bench/first_use.py [--files 3000] [--sets small,web] [--rounds 5]
+
+As `scripts/bench/install.py`, whose wheels, proxy and rows this uses, but the server is an index
+that does not sign: it serves the wheels, and pages as a public index has them, with as many files
+(`--files`), the fields that those have, an ETag and compression. Most of these files cannot be
+fetched, and nobody should. Beside pip and first use stands a repository that somebody else signs
+(`trusted`), which first use is to come up to once its caches are warm; it has the wheels alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import install as rows
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+
+
+def main() -> int:
+    arguments = parse()
+    if arguments.serve is not None:
+        return serve(arguments.serve, arguments.files)
+    scratch = arguments.scratch.absolute()
+    scratch.mkdir(parents=True, exist_ok=True)
+    print(
+        f"{datetime.now():%Y-%m-%d}, {platform.platform()}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, "
+        f"pages of {arguments.files} files"
+    )
+    sets = [rows.SETS[name] for name in arguments.sets]
+    repository = rows.make_repository(scratch, sets, releases=1)
+    with serving(scratch / "wheels", arguments.files) as url, rows.serving(repository) as signed:
+        for name in arguments.sets:
+            for delay in arguments.delays:
+                measure(name, delay, scratch, url, signed, repository, arguments)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=["small", "web"])
+    parser.add_argument("--scenarios", type=lambda text: text.split(","), default=["cold", "warm"])
+    parser.add_argument(
+        "--delays", type=lambda text: [float(one) for one in text.split(",")], default=[0.0, 30.0]
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=3000, help="on each page")
+    parser.add_argument("--scratch", type=Path, default=rows.CHECKOUT / "scratch" / "bench")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure(
+    name: str,
+    delay: float,
+    scratch: Path,
+    url: str,
+    signed: str,
+    repository: Path,
+    arguments: argparse.Namespace,
+) -> None:
+    """All rows of one set and one round trip."""
+    with (
+        rows.proxy(url, delay / 1000) as (slow_url, wire),
+        rows.proxy(signed, delay / 1000) as (slow_signed, _),
+        tempfile.TemporaryDirectory(dir=scratch) as temporary,
+    ):
+        pip, _, first_use, *_ = rows.make_installers(Path(temporary), slow_url, repository)
+        trusted = rows.make_installers(Path(temporary), slow_signed, repository)[1]
+        installers = [pip, first_use, replace(trusted, name="trusted")]
+        for _ in range(arguments.rounds):
+            rows.one_round(installers, arguments.scenarios, rows.SETS[name], wire)
+        rows.report(installers, f"{name}: {' '.join(rows.SETS[name])}, {delay:g} ms")
+
+
+@contextmanager
+def serving(wheels: Path, files: int) -> Iterator[str]:
+    """Yields the URL of the index, which a process of its own serves until the block ends."""
+    command = [sys.executable, __file__, "--serve", str(wheels), "--files", str(files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().strip() if server.stdout else ""
+        finally:
+            server.terminate()
+
+
+def serve(wheels: Path, files: int) -> int:
+    """The index, until this process is ended."""
+    pages: dict[str, list[Path]] = {}
+    for path in sorted(wheels.glob("*.whl")):
+        pages.setdefault(canonicalize_name(path.name.split("-")[0]), []).append(path)
+    answers: dict[str, tuple[str, bytes]] = {}
+    for project, found in pages.items():
+        page = json.dumps(make_page(project, found, files)).encode()
+        answers[f"/simple/{project}/"] = JSON_TYPE, gzip.compress(page, 6)
+        for path in found:
+            answers[f"/files/{path.name}"] = "application/octet-stream", path.read_bytes()
+            answers[f"/files/{path.name}.metadata"] = "binary/octet-stream", metadata_of(path)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            kind, body = answers.get(self.path, ("", b""))
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            same = self.headers.get("If-None-Match") == tag
+            self.send_response(404 if not kind else 304 if same else 200)
+            if kind == JSON_TYPE:
+                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Cache-Control", "max-age=600, public")
+            self.send_header("Content-Type", kind or "text/plain")
+            self.send_header("ETag", tag)
+            if not same:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if not same:
+                self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
+    server.serve_forever()
+    return 0
+
+
+def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]:
+    """A page as long as that of a project with many releases, and wheels for many platforms."""
+    tags = [
+        f"cp3{minor}-cp3{minor}-{system}"
+        for minor in range(8, 14)
+        for system in ("macosx_11_0_arm64", "manylinux_2_17_x86_64", "musllinux_1_2_x86_64",
+                       "win_amd64")
+    ]  # fmt: skip
+    listed = []
+    for number in range(files):
+        version = f"0.0.{number // len(tags)}"
+        name = f"{project.replace('-', '_')}-{version}-{tags[number % len(tags)]}.whl"
+        listed.append(entry(name, hashlib.sha256(name.encode()).hexdigest(), 12345, name))
+    for path in wheels:
+        data = path.read_bytes()
+        told = hashlib.sha256(metadata_of(path)).hexdigest()
+        listed.append(entry(path.name, hashlib.sha256(data).hexdigest(), len(data), told))
+    versions = sorted({str(file["filename"]).split("-")[1] for file in listed})
+    return {
+        "meta": {"_last-serial": 12345678, "api-version": "1.4"},
+        "name": project,
+        "alternate-locations": [],
+        "project-status": {"status": "active"},
+        "versions": versions,
+        "files": listed,
+    }
+
+
+def entry(name: str, sha256: str, size: int, told: str) -> dict[str, object]:
+    """One file, with the fields that a public index has."""
+    metadata = {
+        "sha256": told if len(told) == 64 else hashlib.sha256(told.encode()).hexdigest()[::-1]
+    }
+    _, version, *_ = parse_wheel_filename(name)
+    return {
+        "filename": name,
+        "url": f"/files/{name}",
+        "hashes": {"sha256": sha256},
+        "size": size,
+        "requires-python": ">=3.8",
+        "upload-time": f"2024-01-{1 + version.release[-1] % 28:02}T12:00:00.123456Z",
+        "core-metadata": metadata,
+        "data-dist-info-metadata": metadata,
+        "yanked": False,
+        "provenance": None,
+    }
+
+
+def metadata_of(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        return archive.read(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
