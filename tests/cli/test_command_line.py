@@ -198,6 +198,7 @@ def test_install_has_imported_only_its_own_modules_when_it_has_read_its_command_
         "securepip",
         "securepip.cli",
         "securepip.cli.console",
+        "securepip.cli.console.lines",
         "securepip.cli.main",
         "securepip.cli.options",
         "securepip.cli.parser",

@@ -25,7 +25,7 @@ def closed_port() -> int:
     return port
 
 
-def test_a_server_that_cannot_be_reached_is_said_once_and_named_first(
+def test_a_server_that_cannot_be_reached_is_said_once_a_wait_and_named_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "securepip.waiting")
@@ -37,7 +37,8 @@ def test_a_server_that_cannot_be_reached_is_said_once_and_named_first(
     assert str(raised.value).startswith(f"cannot reach company ({address}): {address}x could not")
     said = [each for each in caplog.records if each.name == "securepip.waiting"]
     assert [each.getMessage() for each in said] == [
-        f"cannot reach company ({address}), trying again"
+        f"cannot reach company ({address}), trying again",
+        f"cannot reach company ({address}), trying again in 0.5 s",
     ]
 
 

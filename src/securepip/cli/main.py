@@ -35,6 +35,10 @@ _LEFT_TO_PIP = (
 """Commands of pip's that people type here because ``install`` is in pip's place."""
 
 
+_BROKEN_STDOUT = 120
+"""pip's exit code where nobody reads its output any more."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command line that has been read.
@@ -85,9 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ERROR: Operation cancelled by user", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader (`| head`) went away; nothing is left to tell it.
+        # The reader (`| head`) went away: said and counted as pip does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        with suppress(OSError):
+            os.write(2, b"ERROR: Pipe to stdout was broken\n")
+        return _BROKEN_STDOUT
     except SystemExit:
         # argparse has printed its help; a full disk is found at the flush, not later.
         try:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from securepip.formats.page import PageFile, ProjectPage
-    from securepip.index.received import Progress
     from securepip.index.types import VerifiedFile
     from securepip.index.verified import VerifiedIndex
 
@@ -49,13 +48,9 @@ class DeferredIndex:
         """As ``Index.core_metadata``."""
         return self._index.core_metadata(project, file)
 
-    def fetch(
-        self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress | None = None
-    ) -> list[VerifiedFile]:
+    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
         """As ``VerifiedIndex.fetch``."""
-        if not wanted:
-            return []
-        return self._index.fetch(wanted, progress) if progress else self._index.fetch(wanted)
+        return self._index.fetch(wanted) if wanted else []
 
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""

@@ -5,9 +5,9 @@ Rule: what is returned has the digest that was asked for. From any thread, but f
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 
@@ -19,23 +19,39 @@ from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.transport import Early, Transport, redact
 
-Progress = Callable[[int, int], None]
+
+class Downloads(Protocol):
+    """Is told which distributions are fetched, for a person who waits. From any thread."""
+
+    def expect(self, sizes: list[int]) -> None:
+        """Files of so many bytes each come next."""
+
+    def cached(self, filename: str, size: int) -> None:
+        """One of them is in the store already."""
+
+    def download(self, filename: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        """One of them is fetched while the ``with`` lasts.
+
+        Its value is called with the number of bytes of each piece; negative when a broken download
+        starts again.
+        """
 
 
-@dataclass
-class Meter:
-    """Adds up what several threads receive."""
+class _Silent:
+    """``Downloads`` that nobody is told of."""
 
-    progress: Progress
-    total: int
-    done: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def expect(self, sizes: list[int]) -> None:
+        """As ``Downloads.expect``."""
 
-    def add(self, received: int) -> None:
-        """Count so many bytes more."""
-        with self._lock:
-            self.done += received
-            self.progress(self.done, self.total)
+    def cached(self, filename: str, size: int) -> None:
+        """As ``Downloads.cached``."""
+
+    def download(self, filename: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        """As ``Downloads.download``."""
+        return nullcontext(lambda received: None)
+
+
+SILENT = _Silent()
 
 
 class Received:
@@ -83,14 +99,12 @@ class Received:
         self._store.add(sha256, data)
         return data
 
-    def distribution(
-        self, signed: SignedFile, progress: Callable[[int], None] = lambda received: None
-    ) -> VerifiedFile:
+    def distribution(self, signed: SignedFile, downloads: Downloads = SILENT) -> VerifiedFile:
         """The distribution that was looked up, its bytes verified. From any thread.
 
         Args:
             signed: What was looked up.
-            progress: Called with the number of bytes of each piece, as ``Transport.download`` does.
+            downloads: Is told of it.
 
         Raises:
             VerificationError: What was served is not what was signed.
@@ -102,9 +116,10 @@ class Received:
             raise VerificationError(f"{file.filename} is not a distribution of {signed.project}")
         size = signed.target.length
         if self._store.holds(file.sha256, size):
-            progress(size)
+            downloads.cached(file.filename, size)
         else:
-            self._download(signed, progress)
+            with downloads.download(file.filename, size) as progress:
+                self._download(signed, progress)
         return VerifiedFile(
             project=signed.project,
             version=name.version,

@@ -15,7 +15,7 @@ any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 
@@ -35,7 +35,7 @@ from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.layout import METADATA_SUFFIX, SIMPLE_DIR, file_target
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
 from securepip.index.on_demand import Signers
-from securepip.index.received import Meter, Progress, Received
+from securepip.index.received import SILENT, Downloads, Received
 from securepip.index.signed import (
     LocatedPage,
     SignedFile,
@@ -65,10 +65,6 @@ _MAX_EARLY = 64
 """The most metadata files that are fetched before anybody asks for them, per hint."""
 
 
-def _silent(done: int, total: int) -> None:
-    """Show nothing."""
-
-
 class VerifiedIndex:
     """Implements ``securepip.index.Index`` over the repositories that this machine believes.
 
@@ -78,6 +74,7 @@ class VerifiedIndex:
             file can draw out hundreds.
         store: Keeps what was verified.
         signers: Who signs what is about to be looked up, for repositories of this machine's own.
+        downloads: Is told of the files that ``fetch`` fetches.
     """
 
     def __init__(
@@ -86,7 +83,9 @@ class VerifiedIndex:
         transport: Transport,
         store: Store,
         signers: Signers | None = None,
+        downloads: Downloads = SILENT,
     ) -> None:
+        self._downloads = downloads
         self._transport = transport.within(Allowance())
         self._speakers = Speakers(trust, self._transport, signers or {})
         self._received = Received(self._transport, store)
@@ -149,20 +148,14 @@ class VerifiedIndex:
         (verified,) = self.fetch([(project, file)])
         return metadata_inside(verified, file)
 
-    def fetch(
-        self, wanted: Sequence[tuple[NormalizedName, PageFile]], progress: Progress = _silent
-    ) -> list[VerifiedFile]:
-        """As ``Index.fetch``.
-
-        Args:
-            wanted: Projects and files of their verified pages.
-            progress: Called with the bytes received and the bytes expected, from several threads.
-        """
+    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
+        """As ``Index.fetch``."""
         found = [(self._required(project), file) for project, file in self._chosen(wanted)]
         self.prefetch_files(found)
         signed = [self.signed_file(located, file) for located, file in found]
-        meter = Meter(progress, sum(one.target.length for one in signed))
-        return list(self._transport.map(lambda one: self.fetch_signed(one, meter.add), signed))
+        self._downloads.expect([one.target.length for one in signed])
+        received, downloads = self._received, self._downloads
+        return list(self._transport.map(lambda one: received.distribution(one, downloads), signed))
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
         """As ``Speakers.signed_page``."""
@@ -197,11 +190,9 @@ class VerifiedIndex:
         """As ``Speakers.signed_file``."""
         return self._speakers.signed_file(located, file)
 
-    def fetch_signed(
-        self, signed: SignedFile, progress: Callable[[int], None] = lambda received: None
-    ) -> VerifiedFile:
+    def fetch_signed(self, signed: SignedFile) -> VerifiedFile:
         """As ``Received.distribution``. From any thread."""
-        return self._received.distribution(signed, progress)
+        return self._received.distribution(signed)
 
     def session(self, name: str) -> Session:
         """As ``Speakers.named``, for who looks at a repository's roles."""

@@ -149,11 +149,13 @@ class _Retry(Retry):
         watch = watching()
         watch.check()
         after = super().increment(method, url, response, error, *others, **options)
+        seconds = (response and after.get_retry_after(response)) or after.get_backoff_time()
+        again = f"trying again in {seconds:g} s" if seconds else "trying again"
         if response is not None:
-            watch.tell(f"{watch.who} answers {response.status}, trying again")
+            watch.tell(f"{watch.who} answers {response.status}, {again}")
         # Once alone it is a connection of before that the server has closed meanwhile.
         elif not isinstance(error, ProtocolError) or len(after.history) > 1:
-            watch.tell(f"cannot reach {watch.who}, trying again")
+            watch.tell(f"cannot reach {watch.who}, {again}")
         return after
 
 

@@ -70,7 +70,7 @@ class Watch:
         deadline: When it has to be whole (monotonic seconds).
         allowance: What it shares with the other answers of its piece of work.
         who: Who is asked, for people.
-        tell: Tells a person once who does not answer.
+        tell: Tells a person who does not answer; the same words once.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Watchdog:
     def watch(self, deadline: float, allowance: Allowance, who: str) -> Iterator[Watch]:
         """Look after what this thread fetches while the ``with`` lasts; see ``Watch``."""
         before = getattr(_here, "watch", None)
-        watch = Watch(deadline, allowance, who, lambda text: self._say(who, text))
+        watch = Watch(deadline, allowance, who, self._say)
         self._add(watch)
         _here.watch = watch
         whole = False
@@ -224,11 +224,12 @@ class Watchdog:
             for watch in self._watches:
                 watch.expire()
 
-    def _say(self, who: str, text: str) -> None:
+    def _say(self, text: str) -> None:
+        # Of sixteen requests to one server that fail at once, one is told, and each further wait.
         with self._changed:
-            if who in self._said:
+            if text in self._said:
                 return
-            self._said.add(who)
+            self._said.add(text)
         _waiting.info("%s", text)
 
     def _add(self, watch: Watch) -> None:

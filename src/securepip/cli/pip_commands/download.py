@@ -44,8 +44,8 @@ def run(request: DownloadRequest) -> int:
             raise SecurepipError(f"The folder {folder} cannot be made: {error.strerror}") from None
         plan = asked.resolve(ignore_installed=True, downloads=folder)
         said.say_unsigned(plan)
-        with console.progress("Fetching", request.progress_bar) as progress:
-            files = iter(asked.index.fetch(plan.signed, progress))
+        with asked.display:
+            files = iter(asked.index.fetch(plan.signed))
         signed = []
         for planned in plan.install:
             if planned.signed is not None:

@@ -56,10 +56,10 @@ def run(request: InstallRequest) -> int:
         if plan.install and request.dry_run:
             console.say(f"Would install {said.names(plan, as_written=True)}")
         elif plan.install:
-            with console.progress("Fetching", request.progress_bar) as progress:
-                files = asked.index.fetch(plan.signed, progress)
-            said.say_verified(files)
-            wheels = asked.builder.wheels(plan, files)
+            with asked.display:
+                files = asked.index.fetch(plan.signed)
+                said.say_verified(files)
+                wheels = asked.builder.wheels(plan, files)
             _hand_off(request, plan, wheels, asked, pip)
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from securepip.cli import console
+from securepip.cli.console.progress import Display
 from securepip.cli.options import READ_ONLY_STATE
 from securepip.cli.pip_commands.checks import check
 from securepip.cli.pip_commands.inputs.addresses import Addresses
@@ -42,6 +43,7 @@ class Prepared:
         byte_code: Keeps byte code; None where no cache is wanted.
         fetch_direct: Fetches what is named by address and hash.
         locked: What lock files ask for, which is also among what is given.
+        display: Shows what is waited for; nothing is shown before it is entered.
     """
 
     given: ResolveInput
@@ -52,6 +54,7 @@ class Prepared:
     byte_code: ByteCodeCache | None
     fetch_direct: FetchDirect
     locked: Locked | None
+    display: Display
 
     def resolve(self, **choices: Any) -> Plan:
         """Choose what is to be installed.
@@ -69,9 +72,10 @@ class Prepared:
             options = replace(options, locked_files=self.locked.places)
             asked, choosing = self.given.requirements, self.given.options(options)
             self.locked.check(choosing, asked, self.environment, self.index)
-        return resolver.resolve(
-            self.given, self.environment, self.index, options, self.builder, self.fetch_direct
-        )
+        with self.display:
+            return resolver.resolve(
+                self.given, self.environment, self.index, options, self.builder, self.fetch_direct
+            )
 
     def report(self, plan: Plan) -> str:
         """The installation report of the plan, as JSON."""
@@ -123,7 +127,8 @@ def prepare(
         keep=request.builds.keep,
         variables=variables_of_others(os.environ),
     )
-    index = DeferredIndex(lambda: _open_index(request.places, addresses, cache, stack))
+    display = Display(request.progress_bar)
+    index = DeferredIndex(lambda: _open_index(request.places, addresses, cache, stack, display))
     indexes.say_where()
     kept = WheelCache(cache / "wheels")
     byte_code = None if request.no_cache else ByteCodeCache(cache / "byte-code")
@@ -136,6 +141,7 @@ def prepare(
         byte_code,
         lambda url, hashes: addresses.fetch(url, hashes, stack),
         locked,
+        display,
     )
 
 
@@ -192,7 +198,7 @@ def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
 
 
 def _open_index(
-    places: Places, addresses: Addresses, cache: Path, stack: ExitStack
+    places: Places, addresses: Addresses, cache: Path, stack: ExitStack, display: Display
 ) -> VerifiedIndex:
     """The index over whom this machine believes; its connections are closed with ``stack``.
 
@@ -218,11 +224,12 @@ def _open_index(
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
     files = Store(cache / "store")
+    display.watch(transport.traffic)
     refresh = _refreshed(places)
     signers = stack.enter_context(open_signers(transport.options, files, console.say, refresh))(
         trust
     )
-    index = VerifiedIndex(trust, transport, files, signers)
+    index = VerifiedIndex(trust, transport, files, signers, display)
     stack.callback(index.close)
     return index
 

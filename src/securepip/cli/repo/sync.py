@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
+from securepip.cli.console.progress import Display
 from securepip.cli.options import Commands, parse_age
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import Place, add_restore, place_command, place_of
@@ -151,9 +153,13 @@ def sync(request: SyncRequest) -> int:
         find_links = pip.find_links if request.find_links else ()
         with closing(Transport(pip.transport)) as transport:
             sources = open_sources(pip.indexes, find_links, transport)
-            with console.progress("Projects") as progress:
+            with Display() as display:
                 report = sign_what_is_offered(
-                    repository, sources, transport, options, progress=progress
+                    repository,
+                    sources,
+                    transport,
+                    options,
+                    progress=partial(display.count, "Projects"),
                 )
         waiting = expiring(repository)
     _show(report, request.place)

@@ -357,14 +357,15 @@ def _list(answer: object, step: str) -> Sequence[str]:
 
 @contextmanager
 def _told(step: str) -> Iterator[None]:
-    """Say when a step starts and how it ends, as pip does where there is no terminal."""
-    _log.info("  %s: started", step)
+    """Say when a step starts and how it ends, as pip does; a terminal may show it otherwise."""
+    _log.info("  %s: started", step, extra={"begins": step})
     status = "error"
     try:
         yield
         status = "done"
     finally:
-        _log.info("  %s: finished with status '%s'", step, status)
+        ends = {"ends": (step, status)}
+        _log.info("  %s: finished with status '%s'", step, status, extra=ends)
 
 
 def _check_requires(requires: object, name: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +29,7 @@ _verbosity = 0
 _colour = True
 _log_file: TextIO | None = None
 _stdout_is_free = False
+_show_step: Callable[[str | None], None] | None = None
 
 
 def configure(general: General) -> None:
@@ -52,6 +53,27 @@ def configure(general: General) -> None:
 def is_verbose() -> bool:
     """Whether more than usual is said."""
     return _verbosity > 0
+
+
+def is_quiet() -> bool:
+    """Whether less than usual is said."""
+    return _verbosity < 0
+
+
+def has_colour() -> bool:
+    """Whether colour may be used, on a terminal."""
+    return _colour
+
+
+def may_move() -> bool:
+    """Whether something may move on standard error: it is a terminal, and a person looks at it."""
+    return sys.stderr.isatty() and not is_quiet() and os.environ.get("TERM") != "dumb"
+
+
+def show_steps_with(show: Callable[[str | None], None] | None) -> None:
+    """Have the step of a build that is under way shown by ``show``: its words, or None."""
+    global _show_step
+    _show_step = show
 
 
 def say(text: str, *, level: int = 0) -> None:
@@ -93,44 +115,18 @@ def show_error(error: SecurepipError) -> None:
     _print_error("ERROR", str(error), "31")
 
 
-@contextmanager
-def progress(description: str, bar: str = "auto") -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is, on a terminal; elsewhere nothing.
-
-    Args:
-        description: What is being done.
-        bar: As ``--progress-bar`` says: ``raw`` prints lines that a program can read, ``off``
-            nothing, ``on`` and ``auto`` a bar.
-
-    Yields:
-        A function to call with what is done and what is to be done, in any unit, from any thread.
-    """
-    if bar == "raw":
-        yield lambda done, total: say_machine(f"Progress {done} of {total}")
-        return
-    if bar == "off" or not sys.stderr.isatty() or _verbosity < 0:
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        console=Console(stderr=True, no_color=not _colour),
-        transient=True,
-    ) as display:
-        task = display.add_task(description)
-        yield lambda done, total: display.update(task, completed=done, total=total)
-
-
 class _LogHandler(logging.Handler):
     """What a room says while it works, in the forms of this module."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.name == _OUTPUT:
+        began, ended = getattr(record, "begins", None), getattr(record, "ends", None)
+        if _show_step is not None and (began or ended):
+            # It is shown while it lasts, and said in one line when it is over: as pip does.
+            _show_step(began)
+            if ended:
+                say(f"  {ended[0]} ... {ended[1]}")
+        elif record.name == _OUTPUT:
             # As pip: on standard error, also because standard output may be for a program.
             _record(text)
             _print(harmless(text), sys.stderr)
@@ -178,9 +174,13 @@ def _print(text: str, stream: TextIO) -> None:
         SecurepipError: Standard output takes no more: whatever reads it would miss something.
     """
     try:
-        print(text, file=stream, flush=True)
+        # At once and as a whole: several threads say something.
+        stream.write(f"{text}\n")
+        stream.flush()
     except BrokenPipeError:
-        raise
+        if stream is not sys.stderr:
+            raise
+        # Nobody hears of errors any more. Who prints may be a thread that others rely on.
     except OSError as error:
         # What is still in the buffer would be tried again, and complained of, at the end.
         with suppress(OSError):
