@@ -59,6 +59,7 @@ _SUMMARIES = {
     "lock": "write a lock file, pylock.toml, of what install would take",
     "trust": "whose packages this machine believes",
     "gateway": "the verified index on loopback, for uv, poetry, pdm, pipx, tox and pip",
+    "verify": "whether what is installed is what was signed",
     "plugin": "let pip itself verify what it installs",
     "repo": "make and keep a signed repository",
     "sign": "sign for a project of your own",
@@ -230,6 +231,10 @@ def _complete(name: str, parser: argparse.ArgumentParser) -> None:
         from securepip.cli.trust import commands as trust
 
         trust.complete(parser)
+    elif name == "verify":
+        from securepip.cli.asking import verify
+
+        verify.complete(parser)
     elif name == "plugin":
         from securepip.cli import plugin
 

@@ -14,15 +14,18 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
 from securepip.dirs import Seal, check_private, own_seal, private_folder, replace_file
 from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256, sha256_of_stream
-from securepip.formats.distribution import WHEEL_SUFFIX
+from securepip.formats.distribution import WHEEL_SUFFIX, parse_distribution
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 
 _MARK = "mark"
@@ -97,6 +100,24 @@ class WheelCache:
         if not self._seal.proves(mark, *_wheel_facts(ingredients, path.name, sha256)):
             return None
         return BuiltWheel(path.name, path, sha256, size, source, is_new=False, seal=_SEAL)
+
+    def built(self, project: NormalizedName, version: Version) -> Iterator[Path]:
+        """The wheels of a release that this user's own runs have built, whatever from."""
+        if self._seal is None:
+            return
+        for path in sorted(self._folder.glob(f"*/*/*{WHEEL_SUFFIX}")):
+            name = parse_distribution(path.name, project)
+            if name is None or name.version != version:
+                continue
+            try:
+                check_private(path.parent)
+                mark = (path.parent / _MARK).read_text(encoding="ascii")
+                with path.open("rb") as stream:
+                    sha256, _ = sha256_of_stream(stream)
+            except (OSError, ValueError, SecurepipError):
+                continue
+            if self._seal.proves(mark, *_wheel_facts(path.parent.name, path.name, sha256)):
+                yield path
 
     def keep(self, wheel: Path, ingredients: str, source: Source) -> BuiltWheel:
         """Keep a new wheel; where that is not possible, it stays where it was built."""

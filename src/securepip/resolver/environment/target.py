@@ -128,6 +128,18 @@ class InstalledDistribution:
         except (ValueError, KeyError, TypeError):
             return False
 
+    @property
+    def entry(self) -> Path | None:
+        """Where its metadata is, a folder or a file; None for one that is in memory."""
+        found = _metadata_folder(self._source)
+        return found if isinstance(found, Path) else None
+
+    @property
+    def folder(self) -> Path | None:
+        """Its ``.dist-info`` folder; None for one that was installed in an older form."""
+        entry = self.entry
+        return entry if entry and entry.suffix == ".dist-info" and entry.is_dir() else None
+
     @cached_property
     def installer(self) -> str:
         """Who installed it, as INSTALLER says; "" when it does not."""

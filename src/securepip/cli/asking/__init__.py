@@ -1,0 +1,1 @@
+"""Questions that change nothing: why is a file believed, and is what is here what was signed."""

@@ -1,0 +1,69 @@
+"""Byte code against the source beside it, by what its header says of that source.
+
+Rule: a header proves whether Python would take the byte code for that source. It does not prove
+that the code was compiled from it; nothing short of compiling again does.
+
+Source: PEP 552.
+"""
+
+from __future__ import annotations
+
+import _imp
+import re
+from pathlib import Path
+
+from securepip.formats.digests import open_plain
+from securepip.verify.record import read_bounded
+
+_HEADER_BYTES = 16
+_HASHED, _COMPARED = 0b01, 0b10
+_MAX_SOURCE_BYTES = 256 << 20
+_MAX_32_BITS = 0xFFFF_FFFF
+_NAME = re.compile(r"(?P<module>.+?)\.[a-z]+-?[0-9][0-9a-z_.-]*?(\.opt-[0-9a-z]+)?\.pyc")
+CACHE_FOLDER = "__pycache__"
+
+
+def source_of(byte_code: Path) -> Path | None:
+    """The source that byte code in ``__pycache__`` stands for; None for what stands elsewhere."""
+    if byte_code.parent.name != CACHE_FOLDER:
+        return None
+    match = _NAME.fullmatch(byte_code.name)
+    return None if match is None else byte_code.parent.parent / f"{match['module']}.py"
+
+
+def wrong_with(byte_code: Path, source: Path) -> str:
+    """What is wrong with byte code for that source, in words; "" where nothing is.
+
+    Args:
+        byte_code: A ``.pyc`` file.
+        source: The source that it stands for.
+    """
+    try:
+        with open_plain(byte_code) as stream:
+            header = stream.read(_HEADER_BYTES)
+    except OSError:
+        return "cannot be read, or is not a plain file"
+    if len(header) < _HEADER_BYTES:
+        return "is cut off"
+    flags = int.from_bytes(header[4:8], "little")
+    if flags & ~(_HASHED | _COMPARED):
+        return "has a header that no Python writes"
+    try:
+        with open_plain(source) as stream:
+            pass
+        status = source.stat()
+    except OSError:
+        return f"has no source {source.name}"
+    if not flags & _HASHED:
+        said = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
+        real = (int(status.st_mtime) & _MAX_32_BITS, status.st_size & _MAX_32_BITS)
+        return "" if said == real else f"is not of the {source.name} that is there now"
+    data = read_bounded(source, _MAX_SOURCE_BYTES)
+    if data is None:
+        return f"has a source {source.name} that cannot be read"
+    # The hash has the magic number of the Python that wrote it for its key.
+    if _imp.source_hash(int.from_bytes(header[:4], "little"), data) == header[8:16]:
+        return ""
+    if flags & _COMPARED:
+        return f"is not of the {source.name} that is there now"
+    return f"is not of the {source.name} that is there now, and Python would run it all the same"

@@ -1,0 +1,223 @@
+"""The files of one installed distribution against a signed wheel, or against its own RECORD."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from securepip.formats.digests import Sha256
+from securepip.verify import byte_code
+from securepip.verify.record import Area, OutsideError, Row, look
+from securepip.verify.scripts import entry_point_of, is_known_script, same_script
+from securepip.verify.types import NOT_SIGNED, Finding, Kind
+from securepip.verify.wheel import Contents, Member
+
+WRITTEN = frozenset(
+    {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
+)
+"""Files of ``.dist-info`` that installers write. None of them is code."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is there of one distribution.
+
+    Attributes:
+        area: Where its files may be.
+        dist_info: Its ``.dist-info`` folder.
+        rows: Its RECORD; None where it has none that can be read.
+        python: The environment's interpreter.
+    """
+
+    area: Area
+    dist_info: Path
+    rows: Mapping[str, Row] | None
+    python: Path
+
+
+def against_wheel(installed: Installed, wheel: Contents) -> tuple[list[Finding], int]:
+    """What differs from a wheel, and how many files were compared."""
+    rows = dict(installed.rows or {})
+    found: list[Finding] = []
+    if installed.rows is None:
+        found.append(_no_record(installed))
+    for path, member in wheel.members.items():
+        found += _against_member(installed, path, member, rows.pop(path, None))
+    for member in wheel.others:
+        row = _row_of(rows, member, wheel.dist_info)
+        if row is not None:
+            del rows[row]
+            found += _against_other(installed, row, member)
+        elif installed.rows is not None:
+            what = f"{posixpath.basename(member.path)} of the wheel ({member.scheme}) is not there"
+            found.append(Finding(Kind.MISSING, what))
+    for path in rows:
+        found += _not_in_wheel(installed, path, wheel)
+    return found, len(wheel.members) + len(wheel.others)
+
+
+def against_record(installed: Installed) -> tuple[list[Finding], int]:
+    """What differs from its own RECORD, for what no signed wheel stands behind."""
+    if installed.rows is None:
+        return [_no_record(installed)], 0
+    found: list[Finding] = []
+    count = 0
+    for path, row in installed.rows.items():
+        try:
+            place = installed.area.locate(row.path)
+        except OutsideError:
+            found.append(_outside(installed, row.path))
+            continue
+        if row.sha256 is None:
+            continue
+        count += 1
+        there = look(place, row.size)
+        if there is None:
+            found.append(_missing(place))
+        elif there.sha256 != row.sha256:
+            found.append(Finding(Kind.CHANGED, f"{path} is not what RECORD says", place))
+    return found, count
+
+
+def _against_member(
+    installed: Installed, path: str, member: Member, row: Row | None
+) -> Iterator[Finding]:
+    try:
+        place = installed.area.locate(path)
+    except OutsideError:
+        yield _outside(installed, path)
+        return
+    there = look(place, member.size)
+    if there is None:
+        yield _missing(place)
+    elif there.sha256 != member.sha256:
+        yield _changed(place, path)
+    elif row is None and installed.rows is not None:
+        yield Finding(Kind.RECORD, f"RECORD does not name {path}", place)
+    elif row is not None and row.sha256 is not None and row.sha256 != member.sha256:
+        yield Finding(Kind.RECORD, f"RECORD says another digest of {path}", place)
+
+
+def _against_other(installed: Installed, path: str, member: Member) -> Iterator[Finding]:
+    try:
+        place = installed.area.locate(path)
+    except OutsideError:
+        yield _outside(installed, path)
+        return
+    there = look(place, None if member.is_rewritten else member.size)
+    if there is None:
+        yield _missing(place)
+    elif member.is_rewritten:
+        if not same_script(place, member.sha256, member.size):
+            yield _changed(place, path)
+    elif there.sha256 != member.sha256:
+        yield _changed(place, path)
+
+
+def _row_of(rows: Mapping[str, Row], member: Member, dist_info: str) -> str | None:
+    """The row of RECORD that stands for a file of another folder than the library."""
+    if member.scheme == "headers":
+        project = dist_info.partition("-")[0]
+        ends = (f"/{project}/{member.path}", f"/{project.replace('_', '-')}/{member.path}")
+    elif member.scheme == "scripts":
+        ends = (f"/bin/{member.path}", f"/Scripts/{member.path}")
+    else:
+        ends = (f"../{member.path}", f"../{member.path}")
+    named = [path for path in rows if path.startswith("../")]
+    return next((path for path in named if path.endswith(ends)), None)
+
+
+def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[Finding]:
+    """A file that RECORD names and the wheel has not got: an installer wrote it, or somebody."""
+    try:
+        place = installed.area.locate(path)
+    except OutsideError:
+        yield _outside(installed, path)
+        return
+    folder, _, name = path.rpartition("/")
+    if folder == installed.dist_info.name and name in WRITTEN:
+        return
+    source = byte_code.source_of(place)
+    if source is not None:
+        own = os.path.relpath(source, installed.area.library).replace(os.sep, "/")
+        if own in wheel.members or not os.path.lexists(place):
+            return  # Byte code is compared with its source elsewhere.
+        others = (other.path for other in wheel.others if other.path.endswith(".py"))
+        if posixpath.basename(own) in others:
+            return
+    if posixpath.basename(folder) in ("bin", "Scripts"):
+        entry = entry_point_of(name, dict(wheel.scripts))
+        if entry is not None:
+            if not os.path.lexists(place):
+                yield _missing(place)
+            elif not name.endswith(".exe") and not is_known_script(
+                place, entry[1], installed.python
+            ):
+                what = f"{path} is not the script that an installer writes for {entry[0]}"
+                yield Finding(Kind.CHANGED, what, place, NOT_SIGNED)
+            return
+    what = f"RECORD names {path}, which is not in the signed wheel"
+    yield Finding(Kind.ADDED, what, place, NOT_SIGNED)
+
+
+def stale_byte_code(installed: Installed, sources: Collection[str]) -> Iterator[Finding]:
+    """Byte code of a distribution that is not of the sources that are there.
+
+    Args:
+        installed: The distribution.
+        sources: The paths of its Python files, from the library folder.
+    """
+    folders: dict[Path, set[str]] = {}
+    for path in sources:
+        try:
+            place = installed.area.locate(path)
+        except OutsideError:
+            continue
+        folders.setdefault(place.parent, set()).add(place.name)
+    for folder, names in folders.items():
+        try:
+            entries = sorted(os.scandir(folder / byte_code.CACHE_FOLDER), key=lambda one: one.name)
+            installed.area.locate(
+                os.path.relpath(folder / byte_code.CACHE_FOLDER / "x", installed.area.library)
+            )
+        except (OSError, OutsideError):
+            continue
+        for entry in entries:
+            place = Path(entry.path)
+            source = byte_code.source_of(place)
+            if source is not None and source.name in names:
+                wrong = byte_code.wrong_with(place, source)
+                if wrong:
+                    code = NOT_SIGNED if "all the same" in wrong else 1
+                    yield Finding(Kind.BYTE_CODE, f"{entry.name} {wrong}", place, code)
+
+
+def digests_of(installed: Installed, names: Collection[str]) -> dict[str, Sha256]:
+    """The digests of some files of the ``.dist-info`` folder, for those that are there."""
+    found = {name: look(installed.dist_info / name, None) for name in names}
+    return {name: there.sha256 for name, there in found.items() if there is not None}
+
+
+def _no_record(installed: Installed) -> Finding:
+    return Finding(
+        Kind.RECORD,
+        "there is no RECORD that can be read",
+        installed.dist_info / "RECORD",
+        NOT_SIGNED,
+    )
+
+
+def _missing(place: Path) -> Finding:
+    return Finding(Kind.MISSING, f"{place.name} is not there, or is not a plain file", place)
+
+
+def _changed(place: Path, path: str) -> Finding:
+    return Finding(Kind.CHANGED, f"{path} is not what was signed", place, NOT_SIGNED)
+
+
+def _outside(installed: Installed, path: str) -> Finding:
+    what = f"RECORD names {path[:200]!r}, which is outside of the environment; it was not opened"
+    return Finding(Kind.OUTSIDE, what, installed.dist_info / "RECORD", NOT_SIGNED)

@@ -1,0 +1,377 @@
+"""A whole environment: each distribution identified, fetched if need be, and compared.
+
+The index is asked first, from one thread and for all together. What was signed is then compared
+with what is there, in parallel. Files that belong to nobody are looked for last, when it is known
+what all of them own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import (
+    FormatError,
+    RepositoryUnavailableError,
+    SecurepipError,
+    UntrustedError,
+    VerificationError,
+)
+from securepip.formats.digests import Sha256, sha256_of_stream
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.index import Index, VerifiedFile
+from securepip.installer import WheelCache
+from securepip.resolver import InstalledDistribution, TargetEnvironment
+from securepip.verify import origin
+from securepip.verify.compare import Installed, against_record, against_wheel, stale_byte_code
+from securepip.verify.record import Area, read_record
+from securepip.verify.strays import added_files, stray_files
+from securepip.verify.types import NOT_SIGNED, Checked, Finding, Kind, Report, Status
+from securepip.verify.wheel import Contents, read_wheel
+
+_ALARMING = frozenset({Kind.CHANGED, Kind.MISSING, Kind.ADDED})
+
+
+@dataclass
+class _Case:
+    """One distribution while it is looked into."""
+
+    found: InstalledDistribution
+    installed: Installed
+    own: origin.Own | None
+    page: ProjectPage | None = None
+    wanted: list[PageFile] = field(default_factory=list)
+    has_sdist: bool = False
+    signed: list[VerifiedFile] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    status: Status | None = None
+
+
+def verify(
+    environment: TargetEnvironment,
+    index: Index,
+    built: WheelCache,
+    projects: Sequence[NormalizedName] = (),
+) -> Report:
+    """Say of each installed distribution whether it is what was signed.
+
+    Args:
+        environment: What is looked into.
+        index: What was signed.
+        built: The wheels that were built on this machine.
+        projects: Only these; all where none is named.
+
+    Raises:
+        UntrustedError: This machine believes nobody yet.
+        RepositoryUnavailableError: A repository that it believes does not answer, or has expired.
+    """
+    cases = {
+        project: _Case(found, Installed(Area(folder.parent), folder, read_record(folder),
+                                        environment.python), origin.own_of(folder))
+        for project, found in environment.installed.items()
+        if (folder := found.folder) is not None
+    }  # fmt: skip
+    chosen = [case for name, case in cases.items() if not projects or name in projects]
+    _identify(chosen, environment, index)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compared = list(pool.map(lambda case: _compare(case, environment, built), chosen))
+    owned = _owned(list(cases.values()), [contents for _, contents in compared])
+    distributions = [
+        replace(checked, findings=(*checked.findings, *added))
+        for (checked, _), added in zip(
+            compared, _added(chosen, [each for _, each in compared], owned), strict=True
+        )
+    ]
+    distributions += [
+        _without_folder(found)
+        for name, found in environment.installed.items()
+        if found.folder is None and (not projects or name in projects)
+    ]
+    distributions += [
+        _not_installed(name) for name in projects if name not in environment.installed
+    ]
+    strays = () if projects else tuple(_strays(environment, owned))
+    return Report(
+        environment.python, tuple(sorted(distributions, key=lambda one: one.project)), strays
+    )
+
+
+def _identify(cases: Sequence[_Case], environment: TargetEnvironment, index: Index) -> None:
+    """Ask the index for what may have been installed, and fetch it."""
+    asked = [case for case in cases if case.own is None]
+    index.prefetch_pages(case.found.project for case in asked)
+    for case in asked:
+        try:
+            case.page = index.page(case.found.project)
+            _choose(case, environment)
+        except (RepositoryUnavailableError, UntrustedError):
+            raise
+        except SecurepipError as error:
+            case.findings.append(_refused(error))
+            case.status = Status.UNCHECKED
+    wanted = [
+        (case, file) for case in asked for file in case.wanted[:1]
+    ]  # The others only where the first is not it.
+    try:
+        files = index.fetch([(case.found.project, file) for case, file in wanted])
+        for (case, _), verified in zip(wanted, files, strict=True):
+            case.signed.append(verified)
+    except SecurepipError:
+        for case, file in wanted:
+            _fetch_one(case, file, index)
+    for case in asked:
+        if len(case.wanted) > 1 and case.signed and not _is_equal(case, case.signed[0]):
+            for file in case.wanted[1:]:
+                _fetch_one(case, file, index)
+
+
+def _choose(case: _Case, environment: TargetEnvironment) -> None:
+    page = case.page
+    if page is None:
+        return
+    files = origin.files_of(page, case.found.version)
+    case.wanted = origin.candidates(files, case.installed.dist_info, environment)
+    case.has_sdist = origin.has_sdist(files)
+    if page.status == "quarantined":
+        why = f": {page.status_reason}" if page.status_reason else ""
+        what = f"{page.project} is held in quarantine, because it may do harm{why}"
+        case.findings.append(Finding(Kind.QUARANTINED, what))
+    if files and all(file.yanked is not None for file, _ in files):
+        why = next((file.yanked for file, _ in files if file.yanked), "")
+        what = f"{case.found.version} was yanked by its project{why and f': {why}'}"
+        case.findings.append(Finding(Kind.YANKED, what))
+
+
+def _fetch_one(case: _Case, file: PageFile, index: Index) -> None:
+    try:
+        case.signed += index.fetch([(case.found.project, file)])
+    except RepositoryUnavailableError:
+        raise
+    except SecurepipError as error:
+        case.findings.append(_refused(error))
+        case.status = Status.UNCHECKED
+
+
+def _is_equal(case: _Case, file: VerifiedFile) -> bool:
+    try:
+        found, _ = against_wheel(case.installed, read_wheel(file.path, file.filename))
+    except FormatError:
+        return False
+    return not any(finding.kind in _ALARMING for finding in found)
+
+
+def _compare(
+    case: _Case, environment: TargetEnvironment, built: WheelCache
+) -> tuple[Checked, Contents | None]:
+    """What one distribution is, and what is wrong with it."""
+    checked = Checked(
+        case.found.project,
+        _version(case.found),
+        case.found.location,
+        case.status or Status.UNSIGNED,
+        installer=origin.installer_of(case.installed.dist_info),
+    )
+    findings = list(case.findings)
+    if case.own is not None:
+        more, count = against_record(case.installed)
+        own = replace(checked, status=case.own.status, source=case.own.url, files=count)
+        return _done(own, case, [*findings, *more], None)
+    best = _best(case)
+    if best is not None and not _alarming(best.findings):
+        return _done(_signed(checked, best), case, [*findings, *best.findings], best.contents)
+    other = _built_or_bundled(case, environment, built)
+    if other is not None:
+        status, path, filename, result = other
+        named = replace(
+            checked, status=status, filename=filename, sha256=_digest(path), files=result.count
+        )
+        return _done(named, case, [*findings, *result.findings], result.contents)
+    if best is not None:
+        return _done(_signed(checked, best), case, [*findings, *best.findings], best.contents)
+    more, count = against_record(case.installed)
+    status, why = _unproved(case)
+    if why is not None:
+        more.insert(0, why)
+    return _done(replace(checked, status=status, files=count), case, [*findings, *more], None)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A comparison with one wheel."""
+
+    findings: list[Finding]
+    count: int
+    contents: Contents
+    file: VerifiedFile | None = None
+
+
+def _best(case: _Case) -> _Result | None:
+    """The comparison with the signed wheel that differs least."""
+    results = []
+    for file in case.signed:
+        try:
+            contents = read_wheel(file.path, file.filename)
+        except FormatError:
+            continue
+        results.append(_Result(*against_wheel(case.installed, contents), contents, file))
+    return min(results, key=lambda result: len(result.findings), default=None)
+
+
+def _built_or_bundled(
+    case: _Case, environment: TargetEnvironment, built: WheelCache
+) -> tuple[Status, Path, str, _Result] | None:
+    """A wheel built here from what is signed, or one that comes with Python, that is there."""
+    found: list[tuple[Status, Path]] = []
+    if case.status is not None:
+        return None
+    version = case.found.version
+    if case.has_sdist:
+        found += [(Status.BUILT, path) for path in built.built(case.found.project, version)]
+    if not case.signed:
+        bundled = origin.with_python(case.found.project, version, environment)
+        found += [(Status.WITH_PYTHON, path) for path in bundled]
+    for status, path in found:
+        try:
+            contents = read_wheel(path, path.name)
+        except (FormatError, OSError):
+            continue
+        result = _Result(*against_wheel(case.installed, contents), contents)
+        if not _alarming(result.findings) or status is Status.WITH_PYTHON:
+            return status, path, path.name, result
+    return None
+
+
+def _unproved(case: _Case) -> tuple[Status, Finding | None]:
+    """What a distribution is that no wheel stands behind, and what is said of it."""
+    project, version = case.found.project, _version(case.found)
+    if case.status is not None:
+        return case.status, None
+    if case.page is None:
+        what = f"nobody whom this machine believes signs {project}"
+        return Status.UNSIGNED, Finding(Kind.UNSIGNED, what, exit_code=NOT_SIGNED)
+    if case.has_sdist:
+        what = (
+            f"{project} {version} is signed as source alone, and what is here was not built by "
+            "this machine's securepip: only its own RECORD was compared"
+        )
+        return Status.BUILT, Finding(Kind.NOTE, what, exit_code=0)
+    if case.wanted:
+        what = "its signed wheel cannot be read"
+        return Status.UNCHECKED, Finding(Kind.UNCHECKED, what)
+    what = f"{project} is signed, {version} is not: it was withdrawn, or never published there"
+    return Status.WITHDRAWN, Finding(Kind.WITHDRAWN, what, exit_code=NOT_SIGNED)
+
+
+def _done(
+    checked: Checked, case: _Case, findings: list[Finding], contents: Contents | None
+) -> tuple[Checked, Contents | None]:
+    names = contents.members if contents is not None else case.installed.rows or {}
+    sources = [path for path in names if path.endswith(".py")]
+    findings += stale_byte_code(case.installed, sources)
+    return replace(checked, findings=tuple(findings)), contents
+
+
+def _signed(checked: Checked, best: _Result) -> Checked:
+    file = best.file
+    if file is None:
+        return checked
+    return replace(
+        checked,
+        status=Status.SIGNED,
+        repository=file.repository,
+        filename=file.filename,
+        sha256=file.sha256,
+        files=best.count,
+    )
+
+
+def _owned(cases: Sequence[_Case], contents: Sequence[Contents | None]) -> frozenset[str]:
+    """All paths that belong to a distribution, and the folders that they are in."""
+    paths: set[str] = set()
+    for case in cases:
+        library = str(case.installed.area.library)
+        for name in case.installed.rows or ():
+            paths.add(os.path.normpath(f"{library}{os.sep}{name}"))
+        paths.add(str(case.installed.dist_info))
+    library_of = {case.installed.area.library for case in cases}
+    for each in contents:
+        for name in each.members if each else ():
+            paths |= {str(library / name) for library in library_of}
+    tops = set()
+    for folder in library_of:
+        start = f"{folder}{os.sep}"
+        tops |= {
+            f"{start}{path.removeprefix(start).partition(os.sep)[0]}"
+            for path in paths
+            if path.startswith(start)
+        }
+    return frozenset(paths | tops)
+
+
+def _added(
+    cases: Sequence[_Case], contents: Sequence[Contents | None], owned: frozenset[str]
+) -> Iterator[list[Finding]]:
+    """What was added to the folders of each distribution; a shared folder is looked at once."""
+    seen: set[Path] = set()
+    for case, inside in zip(cases, contents, strict=True):
+        library = case.installed.area.library
+        names = {*(case.installed.rows or ()), *(inside.members if inside else ())}
+        tops = {name.partition("/")[0] for name in names if "/" in name and name[:2] != ".."}
+        folders = {library / top for top in tops if top != "__pycache__"}
+        folders.add(case.installed.dist_info)
+        new = sorted(folder for folder in folders - seen if folder.is_dir())
+        seen |= folders
+        yield list(added_files(new, owned))
+
+
+def _strays(environment: TargetEnvironment, owned: frozenset[str]) -> Iterator[Finding]:
+    known = {found.folder for found in environment.installed.values() if found.folder}
+    known |= {found.entry for found in environment.installed.values() if found.entry is not None}
+    for library in {environment.purelib.resolve(): environment.purelib,
+                    environment.platlib.resolve(): environment.platlib}.values():  # fmt: skip
+        yield from stray_files(library, owned, known)
+
+
+def _without_folder(found: InstalledDistribution) -> Checked:
+    finding = Finding(
+        Kind.UNSIGNED,
+        "it was installed in an old form, without RECORD, as operating systems do: nothing of it "
+        "can be compared",
+        exit_code=NOT_SIGNED,
+    )
+    return Checked(found.project, _version(found), found.location, Status.UNSIGNED, (finding,))
+
+
+def _not_installed(project: NormalizedName) -> Checked:
+    finding = Finding(Kind.NOT_INSTALLED, f"{project} is not installed there")
+    return Checked(project, "", "", Status.MISSING, (finding,))
+
+
+def _refused(error: SecurepipError) -> Finding:
+    if isinstance(error, VerificationError):
+        return Finding(Kind.REFUSED, error.what, exit_code=NOT_SIGNED)
+    return Finding(Kind.UNCHECKED, error.what)
+
+
+def _alarming(findings: Sequence[Finding]) -> bool:
+    return any(finding.kind in _ALARMING for finding in findings)
+
+
+def _version(found: InstalledDistribution) -> str:
+    try:
+        return str(found.version)
+    except SecurepipError:
+        return ""
+
+
+def _digest(path: Path) -> Sha256 | str:
+    try:
+        with path.open("rb") as stream:
+            return sha256_of_stream(stream)[0]
+    except OSError:
+        return ""

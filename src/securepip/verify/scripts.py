@@ -1,0 +1,110 @@
+"""Scripts that installers write for entry points: in no wheel, and yet known to the last line.
+
+Rule: a script is known only if each of its lines is one that pip or uv writes for its entry point.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from securepip.formats.digests import CHUNK, Sha256, open_plain, sha256_of_stream
+from securepip.verify.record import read_bounded
+
+_MAX_SCRIPT_BYTES = 16 << 10
+_LAUNCHER_SUFFIX = ".exe"
+_SUFFIX = "-script"
+_VERSIONED = {"pip", "easy_install"}
+"""pip writes these with the version of Python, too: ``pip3``, ``pip3.11``."""
+
+_KNOWN = frozenset(
+    {
+        "",
+        "# -*- coding: utf-8 -*-",
+        "import re",
+        "import sys",
+        "if __name__ == '__main__':",
+        r"sys.argv[0] = re.sub(r'(-script\.pyw|\.exe)?$', '', sys.argv[0])",
+        r"sys.argv[0] = re.sub(r'(-script\.pyw?|\.exe)?$', '', sys.argv[0])",
+        "sys.argv[0] = sys.argv[0].removesuffix('.exe')",
+        "if sys.argv[0].endswith('.exe'):",
+        "elif sys.argv[0].endswith('.exe'):",
+        "if sys.argv[0].endswith('-script.pyw'):",
+        "sys.argv[0] = sys.argv[0][:-4]",
+        "sys.argv[0] = sys.argv[0][:-11]",
+    }
+)
+_SHELL = re.compile(r"'''exec' (?P<python>\"[^\"\\$`]+\"|[^\s\"'\\$`;&|]+) \"\$0\" \"\$@\"")
+
+
+def entry_point_of(
+    filename: str, scripts: dict[str, tuple[str, str]]
+) -> tuple[str, tuple[str, str]] | None:
+    """The entry point that a file in the folder of scripts stands for; None where it is none."""
+    stem = filename.removesuffix(_LAUNCHER_SUFFIX)
+    stem = re.sub(r"-script\.pyw?$", "", stem)
+    if stem in scripts:
+        return stem, scripts[stem]
+    name = re.sub(r"-?\d+(\.\d+)?$", "", stem)
+    if name in _VERSIONED and name in scripts:
+        return stem, scripts[name]
+    return None
+
+
+def is_known_script(path: Path, calls: tuple[str, str], python: Path) -> bool:
+    """Whether a file is the script that an installer writes for an entry point.
+
+    Args:
+        path: The script.
+        calls: Module and attribute of the entry point.
+        python: The environment's interpreter.
+    """
+    data = read_bounded(path, _MAX_SCRIPT_BYTES)
+    try:
+        lines = (data or b"").decode("utf-8").replace("\r\n", "\n").split("\n")
+    except ValueError:
+        return False
+    module, attribute = calls
+    rest = _after_first_lines(lines, python, path)
+    if rest is None:
+        return False
+    own = {
+        f"from {module} import {attribute.partition('.')[0]}",
+        f"sys.exit({attribute}())",
+    }
+    said = [re.sub(r'(?<!\\)"', "'", line.strip()) for line in rest]
+    return own <= set(said) and all(line in _KNOWN or line in own for line in said)
+
+
+def same_script(path: Path, sha256: Sha256, size: int) -> bool:
+    """Whether a script is that of a wheel but for its first line, which names the interpreter."""
+    try:
+        with open_plain(path) as stream:
+            if not stream.readline(CHUNK).startswith(b"#!"):
+                return False
+            position = stream.tell()
+            if sha256_of_stream(stream) == (sha256, size):
+                return True
+            # With a long path the first line names a shell, and the next two the interpreter.
+            stream.seek(position)
+            for _ in range(2):
+                stream.readline(CHUNK)
+            return sha256_of_stream(stream) == (sha256, size)
+    except OSError:
+        return False
+
+
+def _after_first_lines(lines: list[str], python: Path, script: Path) -> list[str] | None:
+    """The lines after those that name the interpreter; None where these name another."""
+    first = lines[0].strip()
+    if first == "#!/bin/sh" and len(lines) > 2 and lines[2].strip() == "' '''":
+        found = _SHELL.fullmatch(lines[1].strip())
+        named, rest = (found["python"].strip('"') if found else ""), lines[3:]
+    elif first.startswith("#!"):
+        named, rest = first[2:].strip().strip('"'), lines[1:]
+    else:
+        return None
+    interpreter = Path(named)
+    folders = {python.parent, script.parent, Path(python.resolve()).parent}
+    is_python = re.fullmatch(r"(python|pypy)[0-9.]*w?(\.exe)?", interpreter.name)
+    return rest if is_python and interpreter.parent in folders else None

@@ -1,0 +1,141 @@
+"""What a wheel puts where, so that the files of an environment can be compared with it.
+
+Rule: what counts are the bytes of the wheel's members, which were verified as part of the wheel;
+never what the RECORD in it says of them.
+
+Sources: PyPA specifications "Binary distribution format" and "Entry points".
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from packaging.tags import Tag, parse_tag
+
+from securepip.errors import FormatError
+from securepip.formats.core_metadata import ARCHIVE_ERRORS
+from securepip.formats.digests import CHUNK, Sha256, sha256_of_stream
+from securepip.formats.wheel import dist_info_of
+
+_MAX_MEMBERS = 500_000
+_MAX_TEXT_BYTES = 4 << 20
+_PYTHON_LINE = b"#!python"
+_OF_INSTALLERS = ("RECORD", "RECORD.jws", "RECORD.p7s")
+"""Files of ``.dist-info`` that an installer writes anew, or leaves out."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that a wheel installs.
+
+    Attributes:
+        path: Where, from the library folder; for a file of another scheme, how its path ends.
+        scheme: "" for the library folder; else ``scripts``, ``headers`` or ``data``.
+        sha256: The digest of its bytes; for a script, of what follows the first line.
+        size: Bytes, the first line of a script left out.
+        is_rewritten: Whether installers write another first line into it.
+    """
+
+    path: str
+    scheme: str
+    sha256: Sha256
+    size: int
+    is_rewritten: bool = False
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a wheel installs.
+
+    Attributes:
+        members: Its files, by path for those of the library folder.
+        others: Its files for other folders.
+        scripts: The names of its console and GUI scripts, each with module and attribute.
+        dist_info: The name of its ``.dist-info`` folder.
+    """
+
+    members: Mapping[str, Member]
+    others: tuple[Member, ...]
+    scripts: Mapping[str, tuple[str, str]]
+    dist_info: str
+
+
+def read_wheel(path: Path, filename: str) -> Contents:
+    """What a wheel installs, its members hashed.
+
+    Raises:
+        FormatError: It cannot be read.
+    """
+    members: dict[str, Member] = {}
+    others: list[Member] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) > _MAX_MEMBERS:
+                raise FormatError(f"{filename} has more than {_MAX_MEMBERS} members")
+            dist_info = dist_info_of(names, filename)
+            for name in names:
+                if name.endswith("/"):
+                    continue
+                member = _member(archive, name)
+                if member.scheme:
+                    others.append(member)
+                elif member.path not in {f"{dist_info}/{each}" for each in _OF_INSTALLERS}:
+                    members[member.path] = member
+            entry_points = f"{dist_info}/entry_points.txt"
+            text = b""
+            if entry_points in names:
+                with archive.open(entry_points) as stream:
+                    text = stream.read(_MAX_TEXT_BYTES)
+    except ARCHIVE_ERRORS as error:
+        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+    return Contents(members, tuple(others), dict(_scripts(text)), dist_info)
+
+
+def tags_of(wheel_text: bytes) -> frozenset[Tag]:
+    """The tags that the WHEEL file of an installed distribution says."""
+    tags: set[Tag] = set()
+    for line in wheel_text.decode(errors="replace").splitlines()[:1000]:
+        key, _, value = line.partition(":")
+        if key.strip().lower() == "tag" and value.count("-") == 2 and value.count(".") < 20:
+            tags |= parse_tag(value.strip())
+    return frozenset(tags)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Member:
+    first, _, rest = name.partition("/")
+    scheme, _, inside = rest.partition("/")
+    if not first.endswith(".data") or not inside:
+        scheme, inside = "", name
+    elif scheme in ("purelib", "platlib"):
+        scheme = ""
+    with archive.open(name) as opened:
+        stream = cast(BinaryIO, opened)
+        if scheme == "scripts" and stream.read(len(_PYTHON_LINE)) == _PYTHON_LINE:
+            stream.readline(CHUNK)
+            return Member(inside, scheme, *sha256_of_stream(stream), is_rewritten=True)
+        stream.seek(0)
+        return Member(inside, scheme, *sha256_of_stream(stream))
+
+
+def _scripts(text: bytes) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Names of scripts, and what each calls."""
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
+    try:
+        parser.read_string(text.decode("utf-8"))
+    except (configparser.Error, ValueError):
+        return
+    for section in ("console_scripts", "gui_scripts"):
+        if not parser.has_section(section):
+            continue
+        for name, value in parser.items(section):
+            found = re.fullmatch(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(\[.*\])?\s*", value)
+            if found:
+                yield name, (found[1], found[2])

@@ -1,0 +1,1 @@
+"""Is what is installed what was signed?"""

@@ -1,0 +1,301 @@
+"""``securepip verify``: what it finds, and that it finds nothing where all is as it was signed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securepip.signing.publish.remove import remove
+from securepip.verify.wheel import read_wheel
+from tests.support.machine import Finished, Machine
+from tests.support.repositories import MadeRepository, make_repository, serve
+from tests.support.wheels import make_sdist, make_wheel
+
+_ENTRY = "[console_scripts]\ntool = tool.main:run\n"
+
+
+@dataclass(frozen=True)
+class Site:
+    """An environment into which many distributions were installed, and who signed them."""
+
+    machine: Machine
+    made: MadeRepository
+    requests: list[str]
+    install_seconds: float
+
+    @property
+    def packages(self) -> Path:
+        return self.machine.site_packages
+
+    def verify(self, *words: str) -> Finished:
+        return self.machine.run("verify", "--python", self.machine.environment, *words)
+
+    def found(self, *words: str) -> dict[str, dict[str, Any]]:
+        """The distributions of the answer in JSON, by name."""
+        document = json.loads(self.verify("--json", *words).out)
+        rows: list[dict[str, Any]] = document["distributions"]
+        return {row["name"]: row for row in rows}
+
+
+def _kinds(row: dict[str, Any]) -> list[tuple[str, int]]:
+    return sorted((finding["kind"], finding["exit_code"]) for finding in row["findings"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, empty_environment: Path) -> Iterator[Site]:
+    """A hundred distributions, each of several modules; one with a script, one from an sdist."""
+    folder = tmp_path_factory.mktemp("site")
+    built = folder / "built"
+    wheels = [
+        make_wheel(built, f"d{n}", "1.0", files={
+            f"d{n}/__init__.py": f"VERSION = {n}\n",
+            f"d{n}/inner/__init__.py": "",
+            f"d{n}/inner/data.txt": "data\n" * n,
+        })
+        for n in range(97)
+    ]  # fmt: skip
+    tool = make_wheel(
+        built, "tool", "1.0", entry_points=_ENTRY,
+        files={
+            "tool/main.py": "def run():\n    return 0\n",
+            "tool-1.0.data/scripts/old-tool": "#!python\nprint(1)\n",
+            "tool-1.0.data/data/share/tool.txt": "shared\n",
+        },
+    )  # fmt: skip
+    shared = [
+        make_wheel(built, f"shared-{one}", "1.0", files={f"shared/{one}.py": f"NAME = '{one}'\n"})
+        for one in ("one",)
+    ]
+    made = make_repository(
+        folder / "repository", *wheels, tool, *shared, make_sdist(built, "source", "1.0"),
+        make_wheel(built, "second", "1.0"), make_wheel(built, "second", "2.0"),
+        expected_files=100,
+    )  # fmt: skip
+    machine = Machine(folder, empty_environment)
+    requests: list[str] = []
+    with serve(made.folder, requests) as url:
+        machine.trust(made, url)
+        names = [f"d{n}" for n in range(97)]
+        begun = time.monotonic()
+        done = machine.install(*names, "tool", "shared-one", "source", "second")
+        took = time.monotonic() - begun
+        assert done.code == 0, done.err
+        yield Site(machine, made, requests, took)
+
+
+@pytest.fixture
+def restored(site: Site) -> Iterator[Site]:
+    """The same, put back afterwards."""
+    before = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in site.machine.environment.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    yield site
+    for path in sorted(site.machine.environment.rglob("*"), reverse=True):
+        if path.is_file() and not path.is_symlink() and path not in before:
+            path.unlink()
+        elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
+    for path, (data, moment) in before.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_bytes() != data:
+            path.write_bytes(data)
+        os.utime(path, ns=(moment, moment))
+
+
+def test_nothing_is_found_in_a_clean_environment_and_next_to_nothing_is_asked(site: Site) -> None:
+    site.requests.clear()
+    begun = time.monotonic()
+    done = site.verify()
+    took = time.monotonic() - begun
+    assert done.code == 0, done.out
+    assert "100 what was signed by made" in done.out
+    assert "1 built from signed source: source 1.0" in done.out
+    assert "Nothing is changed, missing or added." in done.out
+    # One refresh: is there a new root, and the timestamp.
+    assert len(site.requests) <= 2, site.requests
+    assert took < site.install_seconds
+
+
+def _changed_file(site: Site) -> None:
+    path = site.packages / "d1" / "__init__.py"
+    path.write_text("VERSION = 6\n")  # of the same length
+
+
+def _changed_with_its_record(site: Site) -> None:
+    """As somebody who knows RECORD: the file and what RECORD says of it."""
+    path = site.packages / "d1" / "__init__.py"
+    path.write_text("VERSION = 6\n")
+    digest = urlsafe_b64encode(sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
+    _edit_record(site, "d1", lambda row: [row[0], f"sha256={digest}", row[2]]
+                 if row[0] == "d1/__init__.py" else row)  # fmt: skip
+
+
+def _missing_file(site: Site) -> None:
+    (site.packages / "d1" / "inner" / "data.txt").unlink()
+
+
+def _added_file(site: Site) -> None:
+    (site.packages / "d1" / "inner" / "more.py").write_text("print('here')\n")
+
+
+def _added_with_a_record(site: Site) -> None:
+    (site.packages / "d1" / "more.py").write_text("print('here')\n")
+    _edit_record(site, "d1", lambda row: row, ["d1/more.py", "", ""])
+
+
+def _stale_byte_code(site: Site) -> None:
+    (path,) = (site.packages / "d1" / "__pycache__").glob("__init__*.pyc")
+    data = path.read_bytes()
+    path.write_bytes(data[:8] + b"\0\0\0\1" + data[12:])
+
+
+def _byte_code_that_python_never_compares(site: Site) -> None:
+    (path,) = (site.packages / "d1" / "__pycache__").glob("__init__*.pyc")
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + b"\1\0\0\0" + b"x" * 8 + data[16:])
+
+
+def _byte_code_of_no_source(site: Site) -> None:
+    (path,) = (site.packages / "d1" / "__pycache__").glob("__init__*.pyc")
+    path.with_name(path.name.replace("__init__", "gone")).write_bytes(path.read_bytes())
+
+
+def _module_of_byte_code_alone(site: Site) -> None:
+    (path,) = (site.packages / "d1" / "__pycache__").glob("__init__*.pyc")
+    (site.packages / "d1" / "shadow.pyc").write_bytes(path.read_bytes())
+
+
+def _no_record(site: Site) -> None:
+    (site.packages / "d1-1.0.dist-info" / "RECORD").unlink()
+
+
+def _record_that_leads_out(path: str) -> Callable[[Site], None]:
+    def change(site: Site) -> None:
+        _edit_record(site, "d1", lambda row: row, [path, "sha256=AAAA", "1"])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (_changed_file, [("byte-code", 1), ("changed", 3)]),
+        (_changed_with_its_record, [("byte-code", 1), ("changed", 3)]),
+        (_missing_file, [("missing", 1)]),
+        (_added_file, [("added", 1)]),
+        (_added_with_a_record, [("added", 3)]),
+        (_stale_byte_code, [("byte-code", 1)]),
+        (_byte_code_that_python_never_compares, [("byte-code", 3)]),
+        (_byte_code_of_no_source, [("byte-code", 1)]),
+        (_module_of_byte_code_alone, [("added", 1)]),
+        (_no_record, [("record", 3)]),
+        (_record_that_leads_out("/etc/passwd"), [("outside", 3)]),
+        (_record_that_leads_out("../../../../outside"), [("outside", 3)]),
+        (_record_that_leads_out("d1/../../../../../x"), [("outside", 3)]),
+    ],
+)
+def test_a_difference_is_found_and_nothing_else(
+    restored: Site, change: Callable[[Site], None], expected: list[tuple[str, int]]
+) -> None:
+    change(restored)
+    rows = restored.found()
+    assert _kinds(rows["d1"]) == expected
+    assert [name for name, row in rows.items() if row["findings"]] == ["d1"]
+    done = restored.verify("d1")
+    assert done.code == max(code for _, code in expected)
+    assert "d1 1.0" in done.out
+
+
+def _edit_record(
+    site: Site,
+    project: str,
+    change: Callable[[list[str]], list[str]],
+    *more: list[str],
+) -> None:
+    path = site.packages / f"{project}-1.0.dist-info" / "RECORD"
+    rows = [change(row) for row in csv.reader(io.StringIO(path.read_text())) if row]
+    text = io.StringIO()
+    csv.writer(text).writerows([*rows, *more])
+    path.write_text(text.getvalue())
+
+
+@pytest.fixture
+def made_elsewhere(tmp_path: Path) -> Path:
+    """A wheel of the user's own; beside it one that somebody else put there."""
+    make_wheel(tmp_path, "foreign", "1.0")
+    return make_wheel(tmp_path / "own", "elsewhere", "1.0")
+
+
+def test_what_runs_when_python_starts_is_found_at_the_top(restored: Site) -> None:
+    (restored.packages / "evil.pth").write_text("import os\n")
+    (restored.packages / "evil.py").write_text("")
+    document = json.loads(restored.verify("--json").out)
+    assert [Path(stray["path"]).name for stray in document["strays"]] == ["evil.pth", "evil.py"]
+    assert document["exit_code"] == 1
+
+
+def test_scripts_that_installers_write_are_known_and_others_are_not(restored: Site) -> None:
+    script = restored.machine.environment / "bin" / "tool"
+    text = script.read_text()
+    for line in ("import os; os.system('true')\n", "sys.exit(run() or run())\n"):
+        script.write_text(f"{text}{line}")
+        assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+    script.write_text(text.replace(text.splitlines()[0], "#!/tmp/python"))
+    assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+    script.write_text(text)
+    old = restored.machine.environment / "bin" / "old-tool"
+    old.write_text(old.read_text().replace("print(1)", "print(2)"))
+    assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+
+
+def test_what_the_wheel_says_of_the_digest_of_a_file_does_not_count(
+    site: Site, tmp_path: Path
+) -> None:
+    """The bytes in the wheel are what was signed; RECORD in it may say anything."""
+    wheel = read_wheel(
+        make_wheel(tmp_path, "x", "1", files={"x.py": "1\n"}), "x-1-py3-none-any.whl"
+    )
+    assert wheel.members["x.py"].sha256 == sha256(b"1\n").hexdigest()
+
+
+def test_what_is_not_signed_is_named_for_what_it_is(
+    restored: Site, tmp_path: Path, made_elsewhere: Path
+) -> None:
+    """A release that was revoked, a distribution of nobody's, a file of the user's own."""
+    machine = restored.machine
+    done = machine.pip("install", "--no-index", "--no-deps", str(made_elsewhere))
+    assert done.code == 0, done.err
+    done = machine.pip("install", "--no-index", "--find-links", str(tmp_path), "foreign")
+    assert done.code == 0, done.err
+    remove(restored.made.repository, "second==2.0")
+    (restored.packages / "d3" / "__init__.py").write_text("changed\n")
+    (restored.packages / "d4" / "added.py").write_text("added\n")
+    _stale_byte_code(restored)
+    done = restored.verify()
+    assert done.code == 3
+    rows = restored.found()
+    found = {name: (row["status"], _kinds(row)) for name, row in rows.items() if row["findings"]}
+    assert found == {
+        "d1": ("signed", [("byte-code", 1)]),
+        "d3": ("signed", [("byte-code", 1), ("changed", 3)]),
+        "d4": ("signed", [("added", 1)]),
+        "foreign": ("unsigned", [("unsigned", 3)]),
+        "second": ("withdrawn", [("withdrawn", 3)]),
+    }
+    assert rows["elsewhere"]["status"] == "local"
+    assert rows["source"]["status"] == "built"
+    assert restored.verify("d5", "source").code == 0
+    assert restored.verify("nothing-here").code == 1
