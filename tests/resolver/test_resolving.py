@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from securepip.resolver import (
     parse_requirement,
     resolve,
 )
+from securepip.resolver.search.satisfied import plan_of_nothing
+from securepip.resolver.search.solve import solve
 from tests.resolver.fakes import FakeIndex, UntouchableIndex, environment, install, pins, plan
 from tests.support.wheels import metadata_text
 
@@ -282,6 +285,59 @@ class TestWhatIsInstalled:
         install(tmp_path, "fast", "1.0")
         assert plan(UntouchableIndex(), "web", site=tmp_path).install == ()
         assert plan(UntouchableIndex(), "web[speed]", site=tmp_path).install == ()
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("web",),
+            ("tools", "web[speed]>=1"),
+            ("cyclic", "safe<9", "tools"),
+            ("web[speed]", "base==1.0; python_version > '3'", "other"),
+        ],
+    )
+    def test_what_is_said_without_a_search_is_what_a_search_says(
+        self, words: Sequence[str], tmp_path: Path
+    ) -> None:
+        address = "base @ https://packages.example.org/base.zip"
+        speed = ["fast[more]>=1; extra == 'speed'", "tools; extra == 'speed'"]
+        install(tmp_path, "web", "1.0", ["tools", "safe<2", address, *speed], ["speed"])
+        install(tmp_path, "fast", "2.0", ["other; extra == 'more'", "cyclic~=1.0"], ["more"])
+        install(tmp_path, "cyclic", "1.1", ["safe", "web[speed]"])
+        install(tmp_path, "tools", "1.0", ["other>=0.9", "base", "absent; python_version < '3'"])
+        install(tmp_path, "safe", "1.0", ["base==1.0"])
+        install(tmp_path, "base", "1.0")
+        install(tmp_path, "other", "1.0a1")
+        there, options = environment(tmp_path), ResolveOptions()
+        asked = ResolveInput(
+            tuple(parse_requirement(word, "-r all.txt (line 1)") for word in words),
+            tuple(parse_requirement(word) for word in ("safe!=3", "absent==1")),
+        )
+        walked = plan_of_nothing(asked, there, options)
+        assert walked is not None
+        assert walked == solve(asked, there, UntouchableIndex(), options)
+
+    @pytest.mark.parametrize(
+        ("words", "limits", "options"),
+        [
+            (["base>1"], [], ResolveOptions()),
+            (["base"], ["base>1"], ResolveOptions()),
+            (["web"], [], ResolveOptions()),
+            (["base[unknown]"], [], ResolveOptions()),
+            (["base; python_version < '3'"], [], ResolveOptions()),
+            (["base"], [], ResolveOptions(upgrade=True)),
+            (["base"], [], ResolveOptions(force_reinstall=True)),
+            (["base"], [], ResolveOptions(ignore_installed=True)),
+        ],
+    )
+    def test_what_is_not_plainly_there_is_searched_for(
+        self, words: list[str], limits: list[str], options: ResolveOptions, tmp_path: Path
+    ) -> None:
+        install(tmp_path, "base", "1.0")
+        install(tmp_path, "web", "1.0", ["missing"])
+        asked = ResolveInput(
+            tuple(map(parse_requirement, words)), tuple(map(parse_requirement, limits))
+        )
+        assert plan_of_nothing(asked, environment(tmp_path), options) is None
 
     def test_an_address_that_is_not_installed_is_not_replaced_by_a_name(
         self, tmp_path: Path

@@ -20,7 +20,6 @@ from email.errors import MessageError
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -187,6 +186,9 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
     Raises:
         FormatError: Name, version or a requirement is missing or invalid.
     """
+    # Here, because much of it is for checking what nobody here asks of metadata.
+    from packaging.metadata import parse_email
+
     try:
         raw, unparsed = parse_email(_fields(data))
     except (MessageError, ValueError, LookupError, RecursionError) as error:

@@ -5,13 +5,17 @@
 ``build`` makes a wheel of one source, and ``target`` byte-compiles.
 """
 
-from securepip.installer.build.cache import WheelCache
-from securepip.installer.copies import copy_verified
-from securepip.installer.handoff import InstallOptions, InstallReport, install
-from securepip.installer.sdists import BuildOptions, SdistBuilder
-from securepip.installer.target.byte_code_cache import ByteCodeCache
-from securepip.installer.target.user_site import check_user_site
-from securepip.installer.wheels import HandOff
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from securepip.installer.build.cache import WheelCache
+    from securepip.installer.copies import copy_verified
+    from securepip.installer.handoff import InstallOptions, InstallReport, install
+    from securepip.installer.sdists import BuildOptions, SdistBuilder
+    from securepip.installer.target.byte_code_cache import ByteCodeCache
+    from securepip.installer.target.user_site import check_user_site
+    from securepip.installer.wheels import HandOff
 
 __all__ = [
     "BuildOptions",
@@ -25,3 +29,23 @@ __all__ = [
     "copy_verified",
     "install",
 ]
+
+_WHERE = {
+    "BuildOptions": "sdists",
+    "ByteCodeCache": "target.byte_code_cache",
+    "HandOff": "wheels",
+    "InstallOptions": "handoff",
+    "InstallReport": "handoff",
+    "SdistBuilder": "sdists",
+    "WheelCache": "build.cache",
+    "check_user_site": "target.user_site",
+    "copy_verified": "copies",
+    "install": "handoff",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is behind the door when it is asked for: where nothing is to do, nothing is."""
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

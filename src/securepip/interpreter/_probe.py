@@ -6,11 +6,11 @@ so it imports the standard library alone, plus the `packaging` folder that it is
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import sys
 import sysconfig
+from importlib.machinery import PathFinder
 
 
 def facts() -> dict[str, object]:
@@ -33,8 +33,15 @@ def metadata_in_memory() -> list[str]:
 
     Those in folders are read by who asks; there may be thousands.
     """
+    # The finder of folders has none, and is nearly always the only one: importing what it would be
+    # asked with takes a quarter of all the time until the answer.
+    others = [finder for finder in sys.meta_path if finder is not PathFinder]
+    finders = [getattr(finder, "find_distributions", None) for finder in others]
+    if not any(finders):
+        return []
+    import importlib.metadata
+
     context = importlib.metadata.DistributionFinder.Context(path=[])
-    finders = [getattr(finder, "find_distributions", None) for finder in sys.meta_path]
     found = [one for find in finders if find is not None for one in find(context)]
     texts = [one.read_text("METADATA") for one in found if not hasattr(one, "_path")]
     return [text for text in texts if text]

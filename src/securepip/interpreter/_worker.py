@@ -16,11 +16,9 @@ is no line, there is nothing to do.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
-import runpy
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -94,6 +92,8 @@ def answer(packaging_folder: str) -> str:
 
 def is_missing(project: str) -> bool:
     """Whether a project is not installed; it decides only when pip is loaded."""
+    import importlib.metadata  # after the answer: it takes as long as a third of it
+
     try:
         importlib.metadata.distribution(project)
     except importlib.metadata.PackageNotFoundError:
@@ -126,6 +126,8 @@ def run(runner: str, arguments: list[str], order: list[str]) -> None:
     """Run pip, which ends the process."""
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
+    import runpy
+
     keep_order(order)
     ask_nobody()
     sys.argv = [runner, *arguments]

@@ -4,6 +4,8 @@
 `candidates`, what could be installed, and on that `search`, which chooses. Imports run that way.
 """
 
+from typing import TYPE_CHECKING
+
 from securepip.resolver.environment.target import (
     InstalledDistribution,
     TargetEnvironment,
@@ -23,7 +25,9 @@ from securepip.resolver.requirements.links import UserLink
 from securepip.resolver.requirements.parse import parse_editable, parse_requirement
 from securepip.resolver.requirements.types import FileOptions, ResolveInput, UserRequirement
 from securepip.resolver.resolve import resolve
-from securepip.resolver.search.explain import UnknownProjectError
+
+if TYPE_CHECKING:
+    from securepip.resolver.search.explain import UnknownProjectError
 
 __all__ = [
     "ConfigSettings",
@@ -49,3 +53,12 @@ __all__ = [
     "read_requirements",
     "resolve",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what searches when it is asked for: where all is installed there is no search."""
+    if name == "UnknownProjectError":
+        from securepip.resolver.search.explain import UnknownProjectError
+
+        return UnknownProjectError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -59,7 +59,7 @@ def run(request: InstallRequest) -> int:
             with asked.display:
                 files = asked.index.fetch(plan.signed)
                 said.say_verified(files)
-                wheels = asked.builder.wheels(plan, files)
+                wheels = asked.open_builder().wheels(plan, files)
             _hand_off(request, plan, wheels, asked, pip)
     return 0
 
@@ -106,7 +106,9 @@ def _hand_off(
     looks = request.warn_conflicts and not request.choosing.no_deps
     broken = broken_requirements(plan, environment) if looks else ()
     console.say("Installing collected packages: " + ", ".join(one.name for one in plan.install))
-    report = install(wheels, environment.python, _install_options(request), pip, asked.byte_code)
+    report = install(
+        wheels, environment.python, _install_options(request), pip, asked.open_byte_code()
+    )
     for line in report.replaced:
         console.say(line)
     if report.warnings:

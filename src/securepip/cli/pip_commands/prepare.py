@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,16 @@ from securepip.errors import SecurepipError
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
-    from securepip.index import DeferredIndex, VerifiedIndex
+    from securepip.index import AnyFile, DeferredIndex, VerifiedIndex
     from securepip.installer import ByteCodeCache, SdistBuilder
     from securepip.lock import Locked
-    from securepip.resolver import FetchDirect, ResolveInput, ResolveOptions, TargetEnvironment
+    from securepip.resolver import (
+        ConfigSettings,
+        FetchDirect,
+        ResolveInput,
+        ResolveOptions,
+        TargetEnvironment,
+    )
     from securepip.resolver.plan import Plan
 
 
@@ -39,8 +46,8 @@ class Prepared:
         options: How to choose, as far as every command decides it alike.
         environment: The target.
         index: The verified index; nothing is opened before the first question.
-        builder: Builds what is no wheel.
-        byte_code: Keeps byte code; None where no cache is wanted.
+        open_builder: What builds what is no wheel; nothing is loaded for it before the first build.
+        open_byte_code: What keeps byte code; None where no cache is wanted.
         fetch_direct: Fetches what is named by address and hash.
         locked: What lock files ask for, which is also among what is given.
         display: Shows what is waited for; nothing is shown before it is entered.
@@ -50,8 +57,8 @@ class Prepared:
     options: ResolveOptions
     environment: TargetEnvironment
     index: DeferredIndex
-    builder: SdistBuilder
-    byte_code: ByteCodeCache | None
+    open_builder: Callable[[], SdistBuilder]
+    open_byte_code: Callable[[], ByteCodeCache | None]
     fetch_direct: FetchDirect
     locked: Locked | None
     display: Display
@@ -74,8 +81,16 @@ class Prepared:
             self.locked.check(choosing, asked, self.environment, self.index)
         with self.display:
             return resolver.resolve(
-                self.given, self.environment, self.index, options, self.builder, self.fetch_direct
+                self.given, self.environment, self.index, options, self._metadata, self.fetch_direct
             )
+
+    def _metadata(
+        self,
+        project: NormalizedName | None,
+        file: AnyFile,
+        config_settings: ConfigSettings | None = None,
+    ) -> bytes:
+        return self.open_builder()(project, file, config_settings)
 
     def report(self, plan: Plan) -> str:
         """The installation report of the plan, as JSON."""
@@ -100,13 +115,12 @@ def prepare(
     """
     from securepip.cli.pip_commands.inputs import given as inputs
     from securepip.index import DeferredIndex
-    from securepip.installer import BuildOptions, ByteCodeCache, SdistBuilder, WheelCache
     from securepip.resolver import FileOptions
 
     check(request)
     environment = _probe(request.target, answer)
     _say_which_pip(environment)
-    cache = _cache_folder(request, stack)
+    folder = _cache_folder(request, stack)
     # Files at addresses are read before it is known what the files say of indexes.
     read_url = Addresses(request.network, Indexes(request.places, FileOptions())).read
     locked = inputs.read_lock_files(request, environment, read_url)
@@ -118,27 +132,42 @@ def prepare(
         own_indexes=indexes.own,
         no_index=not indexes.ask_repositories,
     )
-    options = BuildOptions(
-        isolated=request.builds.isolated,
-        check_dependencies=request.builds.check_dependencies,
-        constraints=inputs.read_build_constraints(request.builds.constraints, read_url),
-        choosing=given.options(choosing),
-        editable=isinstance(request, InstallRequest),
-        keep=request.builds.keep,
-        variables=variables_of_others(os.environ),
-    )
+    constraints = inputs.read_build_constraints(request.builds.constraints, read_url)
     display = Display(request.progress_bar)
-    index = DeferredIndex(lambda: _open_index(request.places, addresses, cache, stack, display))
+    index = DeferredIndex(lambda: _open_index(request.places, addresses, folder, stack, display))
     indexes.say_where()
-    kept = WheelCache(cache / "wheels")
-    byte_code = None if request.no_cache else ByteCodeCache(cache / "byte-code")
+
+    @cache
+    def open_byte_code() -> ByteCodeCache | None:
+        from securepip.installer import ByteCodeCache
+
+        return None if request.no_cache else ByteCodeCache(folder / "byte-code")
+
+    @cache
+    def open_builder() -> SdistBuilder:
+        from securepip.installer import BuildOptions, SdistBuilder, WheelCache
+
+        options = BuildOptions(
+            isolated=request.builds.isolated,
+            check_dependencies=request.builds.check_dependencies,
+            constraints=constraints,
+            choosing=given.options(choosing),
+            editable=isinstance(request, InstallRequest),
+            keep=request.builds.keep,
+            variables=variables_of_others(os.environ),
+        )
+        kept = WheelCache(folder / "wheels")
+        return stack.enter_context(
+            SdistBuilder(index, environment, kept, options, open_byte_code())
+        )
+
     return Prepared(
         given,
         choosing,
         environment,
         index,
-        stack.enter_context(SdistBuilder(index, environment, kept, options, byte_code)),
-        byte_code,
+        open_builder,
+        open_byte_code,
         lambda url, hashes: addresses.fetch(url, hashes, stack),
         locked,
         display,

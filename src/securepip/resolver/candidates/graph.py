@@ -7,20 +7,24 @@ remembering cheap, and is how a candidate that was ruled out is recognized.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from securepip.formats.core_metadata import CoreMetadata
-from securepip.index.types import AnyFile, UserDirectory
-from securepip.resolver.environment.target import InstalledDistribution
-from securepip.resolver.options import ConfigSettings
-from securepip.resolver.requirements.links import UserLink
+from securepip.index.types import UserDirectory
+
+if TYPE_CHECKING:
+    from securepip.formats.core_metadata import CoreMetadata
+    from securepip.index.types import AnyFile
+    from securepip.resolver.environment.target import InstalledDistribution
+    from securepip.resolver.options import ConfigSettings
+    from securepip.resolver.requirements.links import UserLink
 
 PYTHON = "<Python from Requires-Python>"
 """The identifier of the interpreter; no project can have that name."""
@@ -301,6 +305,15 @@ class PythonCandidate:
 Candidate = BaseCandidate | ExtrasCandidate | PythonCandidate
 
 
+def chain_of(candidate: BaseCandidate | ExtrasCandidate) -> str:
+    """Who asks for what a candidate requires: ``SpecifierRequirement.comes_from`` of that."""
+    asked_by = candidate.asked_by
+    if isinstance(candidate, ExtrasCandidate):
+        return asked_by.chain
+    # As in pip: the marker is quoted of what has extras only.
+    return asked_by.chain.replace(asked_by.text, asked_by.unmarked, 1)
+
+
 def requirements_from(
     written: Requirement, comes_from: str, *, by_user: bool = False
 ) -> list[SpecifierRequirement]:
@@ -332,3 +345,11 @@ def requirements_from(
 def _without_marker(written: Requirement) -> str:
     extras = f"[{','.join(sorted(written.extras))}]" if written.extras else ""
     return f"{written.name}{extras}{written.specifier}"
+
+
+def is_pin(specifiers: Iterable[object]) -> bool:
+    """Whether one of the specifiers names a single version (``==`` without ``*``, ``===``)."""
+    return any(
+        str(one).startswith("===") or (str(one).startswith("==") and not str(one).endswith(".*"))
+        for one in specifiers
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +20,7 @@ from packaging.version import Version
 from securepip.errors import ResolutionError
 from securepip.formats.distribution import WHEEL_SUFFIX, Kind, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.resolver.candidates.graph import is_pin
 from securepip.resolver.candidates.places import LocalFile
 from securepip.resolver.environment.target import TargetEnvironment
 from securepip.resolver.options import ResolveOptions
@@ -216,14 +217,6 @@ def _with_hashes(
         f"discarding {len(left)} non-matches:{urls}" if left else "discarding no candidates",
     )
     return kept
-
-
-def is_pin(specifiers: Iterable[object]) -> bool:
-    """Whether one of the specifiers names a single version (``==`` without ``*``, ``===``)."""
-    return any(
-        str(one).startswith("===") or (str(one).startswith("==") and not str(one).endswith(".*"))
-        for one in specifiers
-    )
 
 
 def specifier_set(text: str | None) -> SpecifierSet:

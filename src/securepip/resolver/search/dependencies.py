@@ -31,6 +31,7 @@ from securepip.resolver.candidates.graph import (
     PythonRequirement,
     SpecifierRequirement,
     UnsignedRequirement,
+    chain_of,
     requirements_from,
 )
 from securepip.resolver.candidates.metadata import InvalidMetadataError
@@ -130,10 +131,7 @@ class Dependencies:
     def _requirements(
         self, written: Requirement, candidate: BaseCandidate | ExtrasCandidate
     ) -> Iterator[AnyRequirement]:
-        chain = candidate.asked_by.chain
-        if not isinstance(candidate, ExtrasCandidate):
-            # As in pip: the marker is quoted of what has extras only.
-            chain = chain.replace(candidate.asked_by.text, candidate.asked_by.unmarked, 1)
+        chain = chain_of(candidate)
         if not written.url:
             yield from requirements_from(written, chain)
             return

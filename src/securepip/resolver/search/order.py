@@ -1,18 +1,65 @@
-"""The order in which distributions are installed: what is required before what requires it.
+"""Two orders: in which projects are decided, and in which distributions are installed.
 
-Rule: the order is pip's, ties and cycles included, so that a log reads alike. Names decide ties.
+Rule: both are pip's, ties and cycles included, so that the same is found and a log reads alike.
+Names decide ties.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
-from resolvelib.structs import DirectedGraph
+
+from securepip.resolver.candidates.graph import (
+    AnyRequirement,
+    ExactRequirement,
+    SpecifierRequirement,
+    is_pin,
+)
+
+if TYPE_CHECKING:
+    from resolvelib.structs import DirectedGraph
+
+Preference = tuple[bool | float | str, ...]
 
 # A densely connected cycle has exponentially many paths; after so many visits of one node its
 # depth is taken as known. pip takes the same number.
 _MAX_VISITS = 5
+
+
+def preference(
+    identifier: str, requirements: Iterable[AnyRequirement], requested: Mapping[str, int]
+) -> Preference:
+    """Of several undecided projects the one with the smallest is decided: it has fewest choices.
+
+    Args:
+        identifier: The project, perhaps with extras.
+        requirements: What is asked of it.
+        requested: The identifiers that the user named, with their order.
+    """
+    exact = False
+    operators: list[str] = []
+    for requirement in requirements:
+        exact = exact or isinstance(requirement, ExactRequirement)
+        if isinstance(requirement, SpecifierRequirement):
+            operators += map(_operator, map(str, requirement.specifier))
+    return (
+        not exact,
+        "==" not in operators,
+        not any(operator in ("<", "<=", "~=", "==*") for operator in operators),
+        requested.get(identifier, math.inf),
+        not operators,
+        identifier,
+    )
+
+
+def _operator(specifier: str) -> str:
+    """The operator of one specifier; exact ones are ``==``, those with a wildcard ``==*``."""
+    if specifier.startswith("=="):
+        return "==" if is_pin([specifier]) else "==*"
+    return specifier[:2] if specifier[1] in "=" else specifier[:1]
 
 
 def installation_order(

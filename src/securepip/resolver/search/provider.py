@@ -7,7 +7,6 @@ found; each is pip's.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,12 +18,10 @@ from securepip.resolver.candidates.graph import (
     PYTHON,
     AnyRequirement,
     Candidate,
-    ExactRequirement,
-    SpecifierRequirement,
 )
-from securepip.resolver.candidates.ranking import is_pin
 from securepip.resolver.search.dependencies import Dependencies
 from securepip.resolver.search.matches import Matches
+from securepip.resolver.search.order import preference
 
 if TYPE_CHECKING:
     from resolvelib.providers import Preference
@@ -101,20 +98,10 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         backtrack_causes: Sequence[Information],
     ) -> Preference:
         """Decide first, as smaller keys say, what leaves the fewest choices."""
-        exact = False
-        operators: list[str] = []
-        for requirement, _ in information[identifier]:
-            exact = exact or isinstance(requirement, ExactRequirement)
-            if isinstance(requirement, SpecifierRequirement):
-                operators += map(_operator, map(str, requirement.specifier))
+        asked = (requirement for requirement, _ in information[identifier])
         return (
             not self._is_promoted(identifier),
-            not exact,
-            "==" not in operators,
-            not any(operator in ("<", "<=", "~=", "==*") for operator in operators),
-            self._requested.get(identifier, math.inf),
-            not operators,
-            identifier,
+            *preference(identifier, asked, self._requested),
         )
 
     def find_matches(
@@ -136,10 +123,3 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
 
     def _is_promoted(self, identifier: str) -> bool:
         return self._conflicts[identifier] >= _CONFLICTS_TO_PROMOTE
-
-
-def _operator(specifier: str) -> str:
-    """The operator of one specifier; exact ones are ``==``, those with a wildcard ``==*``."""
-    if specifier.startswith("=="):
-        return "==" if is_pin([specifier]) else "==*"
-    return specifier[:2] if specifier[1] in "=" else specifier[:1]

@@ -1,0 +1,178 @@
+"""Where all is there already: what a search would come to, without one.
+
+Rule: this answers only when nothing is left to choose: everything that is asked for, and all that
+this requires, is installed in a version that will do. Whatever is not so plain is for the search,
+which then finds, explains or refuses it. Projects are looked at in the order of the search, so
+that what is said is the same.
+"""
+
+from __future__ import annotations
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+
+from securepip.errors import ResolutionError
+from securepip.resolver.candidates.graph import (
+    ExactRequirement,
+    ExtrasCandidate,
+    InstalledCandidate,
+    SpecifierRequirement,
+    chain_of,
+    requirements_from,
+)
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.environment.target import TargetEnvironment
+from securepip.resolver.options import ResolveOptions
+from securepip.resolver.plan import Plan, SatisfiedRequirement
+from securepip.resolver.requirements.types import ResolveInput
+from securepip.resolver.search.order import preference
+
+Installed = InstalledCandidate | ExtrasCandidate
+Requirement = SpecifierRequirement | ExactRequirement
+
+
+def plan_of_nothing(
+    given: ResolveInput, environment: TargetEnvironment, options: ResolveOptions
+) -> Plan | None:
+    """The plan that installs nothing, if nothing has to be installed.
+
+    Args:
+        given: What the user asks for.
+        environment: The target.
+        options: How to choose, what files say included.
+
+    Returns:
+        None where a search has to decide.
+    """
+    if options.upgrade or options.ignore_installed or options.force_reinstall:
+        return None
+    walk = _Walk(environment, with_dependencies=not options.no_deps)
+    try:
+        return walk.plan(given)
+    except (_UndecidedError, ResolutionError):
+        return None
+
+
+class _UndecidedError(Exception):
+    """Something is not there, or not as it has to be."""
+
+
+class _Walk:
+    """From what is asked for through all that it requires."""
+
+    def __init__(self, environment: TargetEnvironment, *, with_dependencies: bool) -> None:
+        self._installed = environment.installed
+        self._markers = MarkerRules(environment)
+        self._with_dependencies = with_dependencies
+        self._constraints: dict[NormalizedName, SpecifierSet] = {}
+        # In the order in which they are met, as in the search.
+        self._candidates: dict[NormalizedName, InstalledCandidate] = {}
+        self._asked: dict[str, list[Requirement]] = {}
+        self._met: dict[str, Installed] = {}
+        self._parents: dict[NormalizedName, set[NormalizedName]] = {}
+
+    def plan(self, given: ResolveInput) -> Plan:
+        """What is there.
+
+        Raises:
+            _UndecidedError, ResolutionError: Something has to be looked for, or said.
+        """
+        order = self._ask(given)
+        waiting = set(self._asked)
+        while waiting:
+            identifier = min(waiting, key=lambda name: preference(name, self._asked[name], order))
+            waiting.remove(identifier)
+            candidate = self._met[identifier]
+            for requirement in self._required_by(candidate):
+                if requirement.identifier not in self._asked:
+                    waiting.add(requirement.identifier)
+                self._meet(requirement, candidate.project)
+        return Plan(satisfied=tuple(map(self._satisfied, self._candidates.values())))
+
+    def _ask(self, given: ResolveInput) -> dict[str, int]:
+        """Meet what the user asks for; returns the order of its identifiers."""
+        for one in given.constraints:
+            if one.link is not None or one.project is None or one.requirement is None:
+                raise _UndecidedError
+            if self._markers.apply(one.marker):
+                known = self._constraints.get(one.project, SpecifierSet())
+                self._constraints[one.project] = known & one.requirement.specifier
+        order: dict[str, int] = {}
+        asked: list[SpecifierRequirement] = []
+        for at, user in enumerate(given.requirements):
+            if (
+                user.link is not None
+                or user.requirement is None
+                or not self._markers.apply(user.marker)
+            ):
+                raise _UndecidedError
+            made = requirements_from(user.requirement, user.source, by_user=True)
+            order.setdefault(made[0].identifier, at)
+            asked += made
+        for requirement in sorted(asked, key=lambda each: each.identifier != each.project):
+            self._meet(requirement, None)
+        return order
+
+    def _meet(self, requirement: Requirement, parent: NormalizedName | None) -> None:
+        project = requirement.project
+        limit = self._constraints.get(project, SpecifierSet())
+        if isinstance(requirement, SpecifierRequirement):
+            limit &= requirement.specifier
+        candidate = self._candidate_for(requirement)
+        if not limit.contains(candidate.version, prereleases=True):
+            raise _UndecidedError
+        self._met.setdefault(requirement.identifier, candidate)
+        self._asked.setdefault(requirement.identifier, []).append(requirement)
+        parents = self._parents.setdefault(project, set())
+        if parent is not None and parent != project:
+            parents.add(parent)
+
+    def _candidate_for(self, requirement: Requirement) -> Installed:
+        if isinstance(requirement, ExactRequirement):
+            return self._candidates[requirement.project]
+        base = self._candidate(requirement)
+        if not requirement.extras:
+            return base
+        return ExtrasCandidate(base, requirement.extras, requirement)
+
+    def _candidate(self, asked_by: SpecifierRequirement) -> InstalledCandidate:
+        project = asked_by.project
+        if project not in self._candidates:
+            there = self._installed.get(project)
+            if there is None:
+                raise _UndecidedError
+            self._candidates[project] = InstalledCandidate(there, asked_by)
+        return self._candidates[project]
+
+    def _required_by(self, candidate: Installed) -> list[Requirement]:
+        """What a candidate requires here, as ``Dependencies.of`` has it."""
+        found: list[Requirement] = []
+        base = self._candidates[candidate.project]
+        extras = frozenset[NormalizedName]()
+        if isinstance(candidate, ExtrasCandidate):
+            extras = candidate.extras
+            if extras - base.provided_extras:
+                raise _UndecidedError  # The search warns of it.
+            found.append(ExactRequirement(base))
+        for written in base.requires_dist if self._with_dependencies else ():
+            if not self._markers.apply(written.marker, extras):
+                continue
+            chain = chain_of(candidate)
+            if not written.url:
+                found += requirements_from(written, chain)
+                continue
+            # It was installed from that address, and is kept.
+            project = canonicalize_name(written.name)
+            named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
+            found.append(ExactRequirement(self._candidate(named)))
+        return found
+
+    def _satisfied(self, one: InstalledCandidate) -> SatisfiedRequirement:
+        return SatisfiedRequirement(
+            requirement=one.asked_by.unmarked,
+            project=one.project,
+            version=one.version,
+            location=one.distribution.location,
+            required_by=tuple(sorted(self._parents[one.project])),
+            comes_from=one.asked_by.comes_from,
+        )

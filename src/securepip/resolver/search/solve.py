@@ -1,0 +1,140 @@
+"""The search itself: resolvelib over what is installed, what is signed and what the user has.
+
+Rule: the result is the one that pip would find in the same place with the same files, or an error
+that says why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+from resolvelib import ResolutionImpossible, ResolutionTooDeep, Resolver
+
+from securepip.index.types import Index
+from securepip.resolver.candidates.catalogue import Catalogue
+from securepip.resolver.candidates.direct import DirectFiles
+from securepip.resolver.candidates.finder import CandidateFinder
+from securepip.resolver.candidates.graph import PythonCandidate
+from securepip.resolver.candidates.hashes import HashRules
+from securepip.resolver.candidates.metadata import MetadataReader
+from securepip.resolver.candidates.narration import Narrator
+from securepip.resolver.candidates.ranking import FileRanking
+from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.environment.target import TargetEnvironment
+from securepip.resolver.options import FetchDirect, ResolveOptions, SdistMetadata
+from securepip.resolver.plan import Plan
+from securepip.resolver.requirements.types import ResolveInput
+from securepip.resolver.search.asked import collect, is_meant
+from securepip.resolver.search.dependencies import Dependencies
+from securepip.resolver.search.explain import explain_conflict, explain_too_deep
+from securepip.resolver.search.lookahead import LookAhead
+from securepip.resolver.search.matches import Matches
+from securepip.resolver.search.older import Solution, passed_over, tell
+from securepip.resolver.search.outcome import make_plan
+from securepip.resolver.search.provider import Provider
+from securepip.resolver.search.reporter import make_reporter
+
+_MAX_ROUNDS = 200_000
+
+
+def solve(
+    requirements: ResolveInput,
+    environment: TargetEnvironment,
+    index: Index,
+    options: ResolveOptions,
+    sdist_metadata: SdistMetadata | None = None,
+    fetch_direct: FetchDirect | None = None,
+) -> Plan:
+    """Search. Arguments and errors are those of ``resolver.resolve``.
+
+    Args:
+        requirements: What the user asks for.
+        environment: Where it is to be installed.
+        index: The verified index.
+        options: How to choose, what files say included.
+        sdist_metadata: Builds metadata.
+        fetch_direct: Fetches what is named by address and hash.
+
+    Raises:
+        SecurepipError: There is no solution, or something of it cannot be had or verified.
+    """
+    markers = MarkerRules(environment)
+    wanted = [one for one in requirements.requirements if is_meant(one, markers)]
+    limits = [one for one in requirements.constraints if markers.apply(one.marker)]
+    hashes = HashRules(
+        wanted,
+        limits,
+        required=options.require_hashes,
+        fetch=lambda project, file: index.fetch([(project, file)])[0].path,
+    )
+    ranking, narrator = FileRanking(environment, options), Narrator()
+    catalogue = Catalogue(environment, index, ranking, hashes, options)
+    settings = {
+        one.project: one.config_settings
+        for one in wanted
+        if one.project is not None and one.config_settings
+    }
+    metadata = MetadataReader(index, sdist_metadata, settings)
+    finder = CandidateFinder(hashes, metadata, narrator)
+    direct = DirectFiles(ranking, hashes, metadata, fetch_direct, options.downloads, narrator)
+    asked = collect(wanted, limits, finder, direct)
+    python = PythonCandidate(environment.version)
+
+    def prefers_installed(identifier: str) -> bool:
+        eager = options.upgrade_strategy == "eager"
+        return not (options.upgrade and (eager or asked.names(identifier)))
+
+    look_ahead = LookAhead(
+        catalogue,
+        metadata,
+        markers,
+        asked.constraints,
+        prefers_installed,
+        with_dependencies=not options.no_deps,
+    )
+    matches = Matches(
+        finder, catalogue, direct, python, asked.constraints, asked.linked, prefers_installed
+    )
+
+    def search(unsigned: Collection[NormalizedName] | None = None) -> _Found:
+        dependencies = Dependencies(
+            finder,
+            catalogue,
+            direct,
+            markers,
+            python,
+            with_dependencies=not options.no_deps,
+            ignore_requires_python=options.ignore_requires_python,
+            unsigned=unsigned,
+        )
+        provider = Provider(matches, dependencies, asked.order, look_ahead)
+        resolver = Resolver(provider, make_reporter())
+        try:
+            solution = resolver.resolve(asked.requirements, max_rounds=_MAX_ROUNDS)
+        except ResolutionImpossible as error:
+            causes = list(error.causes)
+            raise explain_conflict(causes, catalogue, asked.constraints, python) from None
+        except ResolutionTooDeep as error:
+            raise explain_too_deep(error.round_count) from None
+        return _Found(solution, dependencies)
+
+    look_ahead(asked.requirements)
+    found = search()
+    if catalogue.asks_index and (matches.unknown or found.dependencies.addresses):
+        wished, unknown = found, -1
+        while len(matches.unknown) > unknown:  # another release may need something else
+            unknown = len(matches.unknown)
+            wished = search(frozenset(matches.unknown))
+        over = passed_over(found.solution, wished.solution, wished.dependencies.left_out)
+        tell(over, asked, allowed=options.allow_older_releases)
+    return make_plan(found.solution, asked, environment, finder, catalogue, options)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A solution, and who has read what its candidates require."""
+
+    solution: Solution
+    dependencies: Dependencies
