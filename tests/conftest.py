@@ -18,6 +18,8 @@ from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
+pytest_plugins = ["tests.attacks.marks"]
+
 # A loaded machine is no defect: examples are counted, not timed.
 settings.register_profile("securepip", deadline=None, max_examples=50)
 settings.load_profile("securepip")
