@@ -204,7 +204,12 @@ def test_bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused(
         tell_md5(index)
     fool_pip(protected, index)
     done = protected.install("--no-cache-dir", "app")
-    assert_refused(done, protected, "not what was signed", WHEEL)
+    assert_refused(done, protected, "not what was signed", f"trust accept-change {WHEEL}")
+
+    assert protected.run("trust", "accept-change", WHEEL).code == 0
+    assert protected.run("trust", "accept-change", WHEEL).code == 1, "nothing else is accepted"
+    assert protected.install("--no-cache-dir", "app").code == 0
+    assert protected.version_of("app") == "evil"
 
 
 @pytest.mark.parametrize("speaks_json", [True, False])

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from securepip.dirs import temporary_folder
 from securepip.errors import RepositoryStateError
+from securepip.first_use.files import read_whole
 from securepip.first_use.memory import Memory
 from securepip.formats.distribution import is_distribution
+from securepip.index.store import Store
 from securepip.signing.overlay.accept import accept_change
+from securepip.signing.overlay.ask import page_file
+from securepip.signing.overlay.memory import Memory as LearnedFacts
+from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
-from securepip.transport import file_url_to_path
+from securepip.transport import Transport, TransportOptions, file_url_to_path
 from securepip.trust import TrustedRepository
 
 
-def accept(repository: TrustedRepository, what: str) -> bool:
+def accept(repository: TrustedRepository, what: str, options: TransportOptions) -> bool:
     """Accept the change of ``what``, a file name or a project, in one repository.
+
+    Args:
+        repository: One of this machine's own.
+        what: As the refusal named it.
+        options: How servers are reached, for a file of which the index tells no sha256: nobody can
+            know its new bytes before they are read.
 
     Returns:
         Whether there was something to accept.
 
     Raises:
+        SecurepipError: The index, or the server of the file, did not answer.
         RepositoryStateError: The repository is in an odd state.
     """
     with Repository.open(file_url_to_path(repository.location)) as opened:
@@ -32,6 +49,39 @@ def accept(repository: TrustedRepository, what: str) -> bool:
         try:
             accepted, forgotten = accept_change(opened, what)
         except RepositoryStateError:
-            return False
+            accepted, forgotten = [], []
+        if not accepted and _refuse_now(repository, opened, what, options):
+            accepted, _ = accept_change(opened, what)
         memory.forget([*(project for project, _ in accepted), *forgotten])
-        return True
+        return bool(accepted or forgotten)
+
+
+def _refuse_now(
+    repository: TrustedRepository, opened: Repository, filename: str, options: TransportOptions
+) -> bool:
+    """Read a file of which the index tells no sha256, and refuse its bytes if they are new.
+
+    A person who accepts the change then accepts these bytes, not whatever comes next.
+    """
+    first_use, ledger = repository.first_use, opened.ledger
+    if first_use is None or first_use.rules.witnesses:
+        return False
+    url = first_use.index_url
+    with ExitStack() as stack:
+        transport = stack.enter_context(Transport(replace(options, stay_encrypted=True)))
+        store = Store(Path(stack.enter_context(temporary_folder())))
+        for project in dict.fromkeys(project for project, _ in ledger.signed_as(filename)):
+            for source in open_sources((url,), (), transport):
+                page = source.read(project, None).load()
+                for each in page.without_sha256 if page else ():
+                    if each.filename == filename:
+                        sha256, _ = read_whole(
+                            page_file(each), UpstreamFiles((url,), transport), store
+                        )
+                        if sha256 != ledger.known(project).get(filename):
+                            with opened.lock(finish=False):
+                                ledger.refuse(project, filename, sha256)
+                                # Its page is the same as before, and becomes another one.
+                                LearnedFacts(ledger.connection).forget_state(project)
+                            return True
+    return False

@@ -167,7 +167,7 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     page = choice.page
     chosen = [file for name in choice.filenames if (file := page.file(name)) is not None]
     wanted = [file for file in chosen if file.sha256 != NOT_KNOWN_YET]
-    read = {file.filename: _read(file, at, store) for file in chosen if file not in wanted}
+    read = {file.filename: read_whole(file, at, store) for file in chosen if file not in wanted}
     # One file that the index tells the metadata of says that it tells that of all.
     told = next((file for file in page.files if file.core_metadata is not None), None)
     files = [opened for file in wanted if (opened := _open(file, page.project)) is not None]
@@ -176,7 +176,7 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     return _Found(learned, read)
 
 
-def _read(file: PageFile, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
+def read_whole(file: PageFile, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
     """Read a file of which nobody tells the sha256 into the store; its digest and its length.
 
     Raises:

@@ -154,8 +154,8 @@ class VerifiedIndex:
         self.prefetch_files(found)
         signed = [self.signed_file(located, file) for located, file in found]
         self._downloads.expect([one.target.length for one in signed])
-        received, downloads = self._received, self._downloads
-        return list(self._transport.map(lambda one: received.distribution(one, downloads), signed))
+        downloads = self._downloads
+        return list(self._transport.map(lambda one: self.fetch_signed(one, downloads), signed))
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
         """As ``Speakers.signed_page``."""
@@ -190,9 +190,19 @@ class VerifiedIndex:
         """As ``Speakers.signed_file``."""
         return self._speakers.signed_file(located, file)
 
-    def fetch_signed(self, signed: SignedFile) -> VerifiedFile:
+    def fetch_signed(self, signed: SignedFile, downloads: Downloads = SILENT) -> VerifiedFile:
         """As ``Received.distribution``. From any thread."""
-        return self._received.distribution(signed)
+        try:
+            return self._received.distribution(signed, downloads)
+        except VerificationError as error:
+            if signed.repository not in self._speakers.signers:
+                raise
+            raise VerificationError(
+                error.what,
+                meaning=error.meaning,
+                remedy=f"{error.remedy}\nIf the index tells no sha256 of it, and you know that the "
+                f"change is right:\n  securepip trust accept-change {signed.file.filename}",
+            ) from None
 
     def session(self, name: str) -> Session:
         """As ``Speakers.named``, for who looks at a repository's roles."""

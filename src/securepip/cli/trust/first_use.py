@@ -110,6 +110,7 @@ def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
     accept.description = _ABOUT_ACCEPTING
     accept.add_argument("what", metavar="FILE|PROJECT", help="as the refusal named it")
     accept.set_defaults(run=_accept)
+    add_network_options(accept)
     return first, accept
 
 
@@ -128,7 +129,7 @@ def _first_use(arguments: argparse.Namespace) -> int:
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    return accept_change(arguments.what)
+    return accept_change(arguments.what, network_of(arguments))
 
 
 def first_use(request: FirstUseRequest) -> int:
@@ -169,11 +170,12 @@ def first_use(request: FirstUseRequest) -> int:
     return 0
 
 
-def accept_change(what: str) -> int:
+def accept_change(what: str, network: Network) -> int:
     """Accept what first use has refused: other bytes of a file, or a page that lost its files.
 
     Raises:
         RepositoryStateError: Nothing of that name was refused.
+        SecurepipError: The index did not answer, of which this asks for a file's new bytes.
     """
     from securepip.first_use.accept import accept
     from securepip.trust import TrustStore
@@ -185,7 +187,9 @@ def accept_change(what: str) -> int:
             "this machine signs for no index itself",
             remedy="`securepip repo accept-change` is for a repository that you run.",
         )
-    accepted = [each.name for each in own if accept(each, what)]
+    urls = [each.first_use.index_url for each in own if each.first_use is not None]
+    options = network.transport(urls).options
+    accepted = [each.name for each in own if accept(each, what, options)]
     if not accepted:
         raise RepositoryStateError(
             f"nothing about {what} was refused",

@@ -134,7 +134,7 @@ class Reader:
             project,
             kept,
             replace(page, remarks=(*page.remarks, *learned.remarks)),
-            files=tuple(map(_page_file, files)),
+            files=tuple(map(page_file, files)),
             left_out=left_out,
             learned=learned.facts,
         )
@@ -204,7 +204,8 @@ def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:
     ) and all(file.has_metadata is None for file in wheels)
 
 
-def _page_file(file: UpstreamFile) -> PageFile:
+def page_file(file: UpstreamFile) -> PageFile:
+    """The file as a page has it that is signed here."""
     return PageFile(
         filename=file.filename,
         url=file.url,

@@ -173,6 +173,11 @@ class Memory:
                 (project, state.settings, json.dumps(readings), state.page, state.review_at),
             )
 
+    def forget_state(self, project: NormalizedName) -> None:
+        """Judge the project's page anew, also where its source has not changed."""
+        with self._connection:
+            self._connection.execute("DELETE FROM upstream_page WHERE project = ?", (project,))
+
     def facts(self, project: NormalizedName, now: float) -> Facts:
         """All that is known of the project's distributions at ``now`` (Unix time)."""
         rows = self._connection.execute(
