@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,35 @@ def test_a_root_file_that_is_no_root_is_refused(
     assert "No repository is trusted yet" in machine.run("trust", "list").out
 
 
+def test_list_says_at_a_glance_who_is_believed_and_which_pip_verifies(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    before = machine.run("trust", "list", PATH=str(tmp_path))
+    assert "No repository is trusted yet" in before.out
+    machine.trust(made, made.folder.as_uri(), "company")
+    # Two environments with what looks like a pip; one has what starts the plugin.
+    shutil.copytree(machine.environment, tmp_path / "second", symlinks=True)
+    for environment in (machine.environment, tmp_path / "second"):
+        (packages,) = (environment / "lib").glob("python*/site-packages")
+        (packages / "pip-26.0.dist-info").mkdir()
+        metadata = packages / "pip-26.0.dist-info" / "METADATA"
+        metadata.write_text("Metadata-Version: 2.1\nName: pip\nVersion: 26.0\n")
+    (packages / "securepip-plugin.pth").touch()
+    here = {"PATH": str(machine.environment / "bin"), "VIRTUAL_ENV": str(tmp_path / "second")}
+    on, off = tmp_path / "second" / "bin" / "python", machine.environment / "bin" / "python"
+    listed = machine.run("trust", "list", **here).out
+    assert f"  {on}  pip 26.0  plugin on: verifies\n" in listed
+    assert f"  {off}  pip 26.0  plugin off: verifies nothing\n" in listed
+    told = json.loads(machine.run("trust", "list", "--json", "--python", off, **here).out)
+    assert told["pythons"] == [
+        {"python": str(off), "pip": "26.0", "plugin": False},
+        {"python": str(on), "pip": "26.0", "plugin": True},
+    ]
+    (company,) = told["repositories"]
+    assert (company["name"], company["kind"], company["projects"]) == ("company", "operator", ["*"])
+    assert company["fresh_until"] > company["last_news"] > "20"
+
+
 def test_list_show_refresh_and_remove(
     machine: Machine, made: MadeRepository, hostile: HostileServer, tmp_path: Path
 ) -> None:
@@ -67,9 +98,9 @@ def test_list_show_refresh_and_remove(
         "--index-url", "https://user:hidden@packages.example.org/simple/",
     )  # fmt: skip
     assert added.code == 0, added.err
-    assert machine.run("trust", "list").out == (
-        f"made  {hostile.url}  signed by those who run it\n"
-    )
+    listed = machine.run("trust", "list").out
+    assert listed.startswith(f"made  {hostile.url}\n  signed:  by those who run it\n")
+    assert "  for:     any project\n  fresh:   until 20" in listed
     shown = machine.run("trust", "show", "made").out
     assert made.root_sha256 in shown
     assert re.search(r"timestamp:\s+version 2,", shown)

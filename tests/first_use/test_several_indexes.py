@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,12 +86,13 @@ def test_list_and_show_say_which_index_is_protected_how(
     assert done.code == 0, done.err
     assert "left out" in machine.run("trust", "show", "own").out
     assert machine.install("--index-url", other.url, "tool").code == 0
-    own, named, rest = machine.run("trust", "list").out.splitlines()
-    assert index.url in own
-    assert "only when a command names it" not in own
-    assert other.url in named
-    assert "only when a command names it" in named
-    assert "Any other index" in rest
+    told = json.loads(machine.run("trust", "list", "--json").out)
+    own, named = told["repositories"]
+    assert (own["address"], own["projects"]) == (index.url, ["*"])
+    assert (named["address"], named["projects"]) == (other.url, [])
+    listed = machine.run("trust", "list").out
+    assert listed.count("unless a command names its index") == 1
+    assert "Any other index" in listed
 
     done = machine.run("trust", "first-use", "own", "--index-url", index.url, "--no-any-index")
     assert done.code == 0, done.err

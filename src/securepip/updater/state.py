@@ -10,7 +10,7 @@ from typing import Any
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Snapshot
 
-from securepip.formats.layout import ALL_ROLES
+from securepip.formats.layout import ALL_ROLES, project_of_role
 from securepip.updater.checked import known_naming
 
 
@@ -39,6 +39,15 @@ def describe_state(state: Path) -> list[RoleState]:
             continue
         described.append(RoleState(name, signed.version, signed.expires))
     return described
+
+
+def count_project_roles(state: Path) -> int:
+    """How many projects sign for themselves, as the snapshot that was seen last lists them."""
+    try:
+        listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
+    except (OSError, RepositoryError, ValueError):
+        return 0
+    return sum(project_of_role(name.removesuffix(".json")) is not None for name in listed)
 
 
 def describe_names(state: Path) -> str:

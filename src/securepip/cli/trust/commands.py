@@ -24,7 +24,7 @@ from securepip.errors import FormatError, RepositoryUnavailableError, UsageError
 if TYPE_CHECKING:
     from securepip.formats.digests import Sha256
     from securepip.transport import Transport
-    from securepip.trust import Trust, TrustedRepository, TrustStore
+    from securepip.trust import TrustedRepository, TrustStore
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
     add.set_defaults(run=_add)
 
     listing = verbs.add_parser("list", help="whom this machine believes, and for what")
+    listing.add_argument(
+        "--python", action="append", default=[], metavar="PYTHON",
+        help="say of this interpreter's pip too whether it verifies; may be given several times",
+    )  # fmt: skip
+    listing.add_argument("--json", action="store_true", help="for a program")
     listing.set_defaults(run=_list)
 
     for verb, run, text in (
@@ -109,7 +114,9 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    return list_all()
+    from securepip.cli.trust.listing import list_all
+
+    return list_all(_store().read(), arguments.python, as_json=arguments.json)
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -215,35 +222,6 @@ def _no_root(request: TrustAddRequest) -> UsageError:
         "Add --index-url URL for each index URL that stands for it, in requirements files or in "
         "pip.conf.",
     )
-
-
-def list_all() -> int:
-    """Name all that are believed."""
-    trust = _store().read()
-    if not trust.repositories:
-        console.say(
-            "No repository is trusted yet. Begin with `securepip trust first-use`, or add one "
-            "with `securepip trust add`."
-        )
-    rows = [_row(repository, trust) for repository in trust.repositories]
-    names, places = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
-    for name, where, kind in rows:
-        console.say(f"{name:{names}}  {where:{places}}  {kind}")
-    if trust.any_index is not None:
-        console.say("Any other index that a command names is protected by first use, too.")
-    return 0
-
-
-def _row(repository: TrustedRepository, trust: Trust) -> tuple[str, str, str]:
-    """Its name, where it is, and who signs it."""
-    from securepip.transport import redact
-
-    if repository.first_use is None:
-        return repository.name, redact(repository.location), "signed by those who run it"
-    kind = "first use: signed on this machine, as it was seen first"
-    if not trust.speaks(repository.name):
-        kind += "; asked only when a command names it"
-    return repository.name, redact(repository.first_use.index_url), kind
 
 
 def show(name: str) -> int:

@@ -1,0 +1,168 @@
+"""``securepip trust list``: whom this machine believes, for what, and whether its pips verify."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from securepip.cli import console
+from securepip.formats.words import counted
+
+if TYPE_CHECKING:
+    from securepip.plugin.environment import Environment
+    from securepip.trust import Trust, TrustedRepository
+
+_NOBODY = (
+    "No repository is trusted yet. Begin with `securepip trust first-use`, or add one with "
+    "`securepip trust add`."
+)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A repository, as a person asks about it.
+
+    Attributes:
+        name: What the user calls it.
+        address: Where it is, without a password; of first use, the index.
+        kind: ``first use`` or ``operator``: who signs it.
+        projects: What it speaks for: names or patterns of names, or ``*``; empty where it is asked
+            only when a command names its index.
+        agreeing: How many repositories have to agree on what it says, itself among them.
+        sign_themselves: How many of its projects sign for themselves, where that is known.
+        fresh_until: Until when what was seen last is believed (UTC, ISO 8601); None where nothing
+            was seen yet, and for first use, which this machine renews itself.
+        last_news: When something new of it was seen last (UTC, ISO 8601); None for never.
+    """
+
+    name: str
+    address: str
+    kind: str
+    projects: tuple[str, ...]
+    agreeing: int
+    sign_themselves: int
+    fresh_until: str | None
+    last_news: str | None
+
+
+def list_all(trust: Trust, pythons: Sequence[str], *, as_json: bool) -> int:
+    """Say who is believed, and for each Python here with a pip whether that pip verifies.
+
+    Raises:
+        UsageError: Something in ``pythons`` is no interpreter.
+    """
+    from securepip.plugin.here import environments_here
+
+    listed = [_listed(repository, trust) for repository in trust.repositories]
+    environments = environments_here(pythons)
+    if as_json:
+        told = {
+            "repositories": [asdict(one) for one in listed],
+            "any_index": trust.any_index is not None,
+            "pythons": [
+                {"python": str(one.python), "pip": str(one.pip), "plugin": one.is_enabled}
+                for one in environments
+            ],
+        }
+        console.say_machine(json.dumps(told, indent=2))
+        return 0
+    if not listed:
+        console.say(_NOBODY)
+    for one in listed:
+        _say(one)
+    if trust.any_index is not None:
+        console.say("Any other index that a command names is protected by first use, too.")
+    _say_pythons(environments, protected=bool(listed or trust.any_index))
+    return 0
+
+
+def _listed(repository: TrustedRepository, trust: Trust) -> Listed:
+    from securepip.transport import redact
+    from securepip.updater.state import count_project_roles, describe_state
+
+    entries = [one for one in trust.mapping if repository.name in one.repositories]
+    patterns = dict.fromkeys(path for entry in entries for path in entry.paths)
+    first_use = repository.first_use
+    roles = {role.name: role for role in describe_state(repository.state)}
+    news = None
+    if "timestamp" in roles:
+        seconds = (repository.state / "timestamp.json").stat().st_mtime
+        news = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    until = min((role.expires for role in roles.values()), default=None)
+    return Listed(
+        repository.name,
+        redact(first_use.index_url if first_use else repository.location),
+        "first use" if first_use else "operator",
+        tuple(dict.fromkeys(_project(pattern) for pattern in patterns)),
+        max((entry.threshold for entry in entries), default=1),
+        count_project_roles(repository.state),
+        until.isoformat(timespec="seconds") if until and not first_use else None,
+        news,
+    )
+
+
+def _project(pattern: str) -> str:
+    """The project that a pattern of target paths is about, or the pattern."""
+    parts = pattern.split("/")
+    return parts[1] if len(parts) == 3 and parts[0] in ("simple", "packages") else pattern
+
+
+def _say(one: Listed) -> None:
+    console.say(f"{one.name}  {one.address}")
+    if one.kind == "first use":
+        console.say("  signed:  first use: on this machine, as it was seen first")
+    else:
+        console.say("  signed:  by those who run it")
+    if one.sign_themselves:
+        console.say(
+            f"           {counted(one.sign_themselves, 'project')} of it signed by the maintainers"
+        )
+    reach = (
+        ", ".join(one.projects).replace("*", "any project")
+        if one.projects == ("*",)
+        else ", ".join(one.projects)
+    )
+    if one.agreeing > 1:
+        reach += f", where {one.agreeing} repositories agree"
+    console.say(f"  for:     {reach or 'nothing, unless a command names its index'}")
+    console.say(f"  fresh:   {_freshness(one)}")
+
+
+def _freshness(one: Listed) -> str:
+    news = f"last news {_moment(one.last_news)}" if one.last_news else "nothing was seen of it yet"
+    if one.kind == "first use":
+        return f"this machine renews it; {news}" if one.last_news else news
+    if one.fresh_until is None:
+        return f"{news}; `securepip trust refresh {one.name}` asks it"
+    left = datetime.fromisoformat(one.fresh_until) - datetime.now(timezone.utc)
+    if left.total_seconds() < 0:
+        return (
+            f"no: what was seen last has expired {_moment(one.fresh_until)}; "
+            f"`securepip trust refresh {one.name}` asks for newer"
+        )
+    until = f"{counted(left.days, 'day')} left" if left.days else "less than a day left"
+    return f"until {_moment(one.fresh_until)} ({until}); {news}"
+
+
+def _moment(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _say_pythons(environments: Sequence[Environment], *, protected: bool) -> None:
+    if not environments:
+        console.say("No Python with a pip was found: `securepip install` is the way to install.")
+        return
+    console.say("pip itself (`securepip install` verifies always):")
+    for one in environments:
+        if one.is_enabled:
+            state = (
+                "plugin on: verifies" if protected else "plugin on: refuses all, nobody is trusted"
+            )
+        else:
+            state = "plugin off: verifies nothing"
+        console.say(f"  {one.python}  pip {one.pip}  {state}")
+    if any(not one.is_enabled for one in environments):
+        console.say("`securepip plugin enable --python PYTHON` switches it on.")
