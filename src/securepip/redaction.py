@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 _ADDRESS = re.compile(r"(?<=://)(\S*)@")
+_WHOLE = re.compile(r"\S+://\S+")
 _PATH = re.compile(r"[/.~]|[A-Za-z]:[/\\]")
 
 
@@ -18,6 +19,11 @@ def redact_text(text: str) -> str:
     A user name is shown where a password follows it; alone it may be a token.
     """
     return _ADDRESS.sub(_hidden, text) if "@" in text else text
+
+
+def redact_addresses(text: str) -> str:
+    """``text`` with each address in it as ``redact`` shows it: for others to read."""
+    return _WHOLE.sub(lambda found: redact(found[0]), text) if "://" in text else text
 
 
 def redact(url: str) -> str:

@@ -14,6 +14,7 @@ from securepip.errors import RepositoryStateError
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.add import add
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.log import Reason
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -62,6 +63,48 @@ def test_the_log_says_what_a_command_was_about_without_passwords(
         "repo remove more==1.0",
         "repo sync x @ https://me:****@packages.example.org/ root a b c d e f g and 1 more",
     ]
+
+
+def test_a_person_says_why_and_the_log_keeps_it_without_secrets(
+    made: MadeRepository, machine: Machine
+) -> None:
+    made.add(make_wheel(made.folder.parent / "built", "more", "1.0"))
+    words = "stolen account, see https://me:secret@tickets.example.org/7?token=abc"
+    done = machine.run("repo", "remove", made.folder, "more==1.0", "--why", words)
+    assert done.code == 0, done.err
+    shown = machine.run("repo", "log", made.folder).out
+    because = "stolen account, see https://tickets.example.org/7?…"
+    assert f"UTC  repo remove more==1.0\n    because: {because}\n" in shown
+    entry = json.loads(machine.run("repo", "log", made.folder, "--json").out.splitlines()[-1])
+    assert (entry["why"], entry["words"]) == ("repo remove more==1.0", because)
+
+
+def test_a_decision_that_signs_nothing_is_in_the_log_and_the_next_timestamp_vouches_for_it(
+    made: MadeRepository, machine: Machine
+) -> None:
+    said = {
+        "freeze": ["--why", "its laptop is gone"],
+        "freeze --lift": ["--lift", "--reason", "ok"],
+    }
+    for words in said.values():
+        assert machine.run("repo", "freeze", made.folder, "more", *words).code == 0
+    made.add(make_wheel(made.folder.parent / "built", "more", "1.0"))
+    *_, frozen, thawed, added = check_own(made.repository)
+    assert (frozen.why, frozen.words) == ("repo freeze more", "its laptop is gone")
+    assert (thawed.why, thawed.words) == ("repo freeze --lift more", "ok")
+    assert not frozen.signed and added.signed
+
+
+@pytest.mark.parametrize("words", ["two\nlines", "\x1b[2J", "turned \u202e round", "x" * 201, " "])
+def test_a_reason_that_is_no_plain_line_is_refused(words: str, machine: Machine) -> None:
+    done = machine.run("repo", "remove", "nowhere", "more", "--why", words)
+    assert done.code == 2
+    assert "not a reason in one line of at most 200 characters" in done.err
+
+
+def test_a_log_from_before_reasons_is_read(made: MadeRepository, log: Path) -> None:
+    assert b'"words"' not in log.read_bytes()
+    assert all(entry.words == "" for entry in check_own(made.repository))
 
 
 def change_why(lines: Lines) -> Lines:
@@ -127,7 +170,7 @@ def test_an_entry_for_what_never_became_current_is_harmless(
 
 
 def test_a_long_entry_is_found_from_the_end(made: MadeRepository, tmp_path: Path) -> None:
-    with Repository.open(made.folder, why="x" * 200_000) as repository:
+    with Repository.open(made.folder, reason=Reason("x" * 200_000)) as repository:
         add(repository, [make_wheel(tmp_path, "more", "1.0")])
         add(repository, [make_wheel(tmp_path, "more", "2.0")])
         check_own(repository)

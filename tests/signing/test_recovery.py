@@ -24,6 +24,7 @@ from securepip.signing.publish.accounted import check_own, check_signed_here
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.storage.local import Folder
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
@@ -99,7 +100,7 @@ def attack(made: MadeRepository, tmp_path: Path, ahead: int = 0) -> None:
 
 def recovered(made: MadeRepository, good: Path, *stolen: str) -> Recovered:
     keys = [made.online_keys, made.offline_keys]
-    with Repository.open(made.folder, keys=keys, why="repo recover") as repository:
+    with Repository.open(made.folder, keys=keys, reason=Reason("repo recover")) as repository:
         done = recover(
             repository,
             good,

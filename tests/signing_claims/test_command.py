@@ -84,7 +84,8 @@ def test_two_maintainers_release_from_two_homes_and_one_alone_cannot(place: Plac
     release = place.desk / "release.zip"
     wheel = make_wheel(place.desk, "app", "3.0")
     sdist = make_sdist(place.desk, "app", "3.0")
-    ok(place.alice.run("sign", "release", "app", wheel, sdist, "-o", release))
+    why = ("--why", "it has become faster")
+    ok(place.alice.run("sign", "release", "app", wheel, sdist, "-o", release, *why))
     refused = place.operator("accept", release)
     assert refused.code == 3
     assert "1 of the project's keys have signed its role, 2 of 2 have to" in refused.err
@@ -106,7 +107,10 @@ def test_two_maintainers_release_from_two_homes_and_one_alone_cannot(place: Plac
 
     out = ok(place.bob.run("sign", "add-signature", release))
     assert f"adds {wheel.name}" in out and f"adds {sdist.name}" in out
+    assert "because: it has become faster" in out
     place.publish("accept", release)
+    accepted = ok(place.user.run("repo", "log", place.made.folder)).rpartition("repo accept ")[2]
+    assert accepted.startswith("release.zip\n    because: it has become faster\n")
     ok(place.user.install("-U", "app"))
     assert place.user.version_of("app") == "3.0"
 

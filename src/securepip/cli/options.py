@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from securepip.errors import UsageError
+from securepip.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from securepip.transport import Transport
@@ -221,6 +221,23 @@ def _flag(option: str, value: str) -> bool:
         return to_flag(value)
     except ValueError:
         raise UsageError(f"pip's configuration has a wrong value for {option}: {value!r}") from None
+
+
+def add_why(parser: argparse.ArgumentParser, *names: str) -> None:
+    """``--why``, or other names of it: a reason that is kept with what the command does."""
+    parser.add_argument(
+        *(names or ("--why",)), dest="why", type=_reason, default="", metavar="TEXT",
+        help="why you do this: one line that the log keeps, and that everybody may read",
+    )  # fmt: skip
+
+
+def _reason(text: str) -> str:
+    from securepip.formats.words import parse_reason
+
+    try:
+        return parse_reason(text) if text else ""  # which argparse passes for nothing
+    except FormatError as error:
+        raise argparse.ArgumentTypeError(error.what) from None
 
 
 def parse_age(text: str) -> timedelta:

@@ -21,11 +21,14 @@ from securepip.signing.overlay.memory import Memory as LearnedFacts
 from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.log import Reason
 from securepip.transport import Transport, TransportOptions, file_url_to_path
 from securepip.trust import TrustedRepository
 
 
-def accept(repository: TrustedRepository, what: str, options: TransportOptions) -> bool:
+def accept(
+    repository: TrustedRepository, what: str, options: TransportOptions, words: str = ""
+) -> bool:
     """Accept the change of ``what``, a file name or a project, in one repository.
 
     Args:
@@ -33,6 +36,7 @@ def accept(repository: TrustedRepository, what: str, options: TransportOptions) 
         what: As the refusal named it.
         options: How servers are reached, for a file of which the index tells no sha256: nobody can
             know its new bytes before they are read.
+        words: Why, in the words of the person who does it.
 
     Returns:
         Whether there was something to accept.
@@ -41,11 +45,15 @@ def accept(repository: TrustedRepository, what: str, options: TransportOptions) 
         SecurepipError: The index, or the server of the file, did not answer.
         RepositoryStateError: The repository is in an odd state.
     """
-    with Repository.open(file_url_to_path(repository.location)) as opened:
+    reason = Reason(f"trust accept-change {what}", words)
+    with Repository.open(file_url_to_path(repository.location), reason=reason) as opened:
         memory = Memory(opened.ledger.connection, time.time())
         if not is_distribution(what):
             with opened.lock(finish=False):
-                return memory.accept_loss(canonicalize_name(what))
+                lost = memory.accept_loss(canonicalize_name(what))
+                if lost:
+                    opened.log.note(opened.roles().timestamp.signed)
+                return lost
         try:
             accepted, forgotten = accept_change(opened, what)
         except RepositoryStateError:

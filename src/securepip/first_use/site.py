@@ -19,6 +19,7 @@ from securepip.index.store import Store
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.log import Reason
 from securepip.transport import Transport, file_url_to_path, redact
 from securepip.transport.pool import Pool
 from securepip.trust import FirstUseRules, TrustedRepository
@@ -85,7 +86,7 @@ class Site:
 
     def open(self) -> Repository:
         """The repository, with all of its keys."""
-        return Repository.open(self.folder, why=f"first use of {self.index}")
+        return Repository.open(self.folder, reason=Reason(f"first use of {self.index}"))
 
     def page(self, repository: Repository, project: NormalizedName) -> ProjectPage | None:
         """The signed page of a project; one that this run has made is not parsed again.

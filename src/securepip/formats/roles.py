@@ -22,10 +22,12 @@ from securepip.formats.layout import (
     CLAIMED_ROLE,
     NAMED_FIELD,
     OWN_ROLES,
+    REASON_FIELD,
     REPOSITORY_FIELD,
     ROLE_FIELD,
     project_of_role,
 )
+from securepip.formats.words import parse_reason
 
 _LEVELS = (None, OWN_ROLES, ALL_ROLES)
 
@@ -82,6 +84,21 @@ def name_role(role: Targets, name: str, repository: Sha256 | None) -> None:
     role.unrecognized_fields[ROLE_FIELD] = name
     if repository is not None:
         role.unrecognized_fields[REPOSITORY_FIELD] = repository
+
+
+def give_reason(role: Targets, words: str) -> None:
+    """Let a project's role that is about to be signed say why (``formats.words.parse_reason``)."""
+    role.unrecognized_fields[REASON_FIELD] = words
+
+
+def reason_of(role: Targets) -> str:
+    """Why a project's role was signed, in its maintainers' words; empty where it does not say.
+
+    Raises:
+        FormatError: It says something that is no line of words.
+    """
+    words = role.unrecognized_fields.get(REASON_FIELD)
+    return "" if words is None else parse_reason(words)
 
 
 def is_named(role: Targets) -> bool:

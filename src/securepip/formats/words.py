@@ -1,6 +1,12 @@
-"""Numbers in sentences, the same everywhere."""
+"""Numbers in sentences, the same everywhere; and sentences of people, as far as they are kept."""
 
 from __future__ import annotations
+
+from securepip.errors import FormatError
+from securepip.redaction import redact_addresses
+
+MAX_REASON = 200
+"""The most characters of a reason that somebody gives for what they sign."""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -21,3 +27,23 @@ def in_units(size: float) -> str:
     if size > 10_000:
         return f"{int(size / 1000)} kB"
     return f"{size / 1000:.1f} kB" if size > 1000 else f"{int(size)} bytes"
+
+
+def parse_reason(text: object) -> str:
+    """A reason in somebody's words: one line of at most ``MAX_REASON`` characters.
+
+    It is shown in terminals and on pages, where a control character, or one that turns the
+    direction of the line, could make it read as another sentence. Addresses in it lose their
+    credentials and queries.
+
+    Raises:
+        FormatError: It is none.
+    """
+    if not isinstance(text, str):
+        raise FormatError(f"not a reason in words: {text!r:.80}")
+    reason = text.strip()
+    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+        raise FormatError(
+            f"not a reason in one line of at most {MAX_REASON} characters: {text!r:.80}"
+        )
+    return redact_addresses(reason)

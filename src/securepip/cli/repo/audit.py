@@ -193,6 +193,8 @@ def log(folder: Path, *, as_json: bool = False) -> int:
                 console.say_machine(json.dumps(asdict(entry), default=str))
                 continue
             console.say(f"{entry.number}  {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.why}")
+            if entry.words:
+                console.say(f"    because: {entry.words}")
             _show_signed(entry)
     return 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.keys import short
-from securepip.cli.options import Commands
+from securepip.cli.options import Commands, add_why
 from securepip.cli.repo.place import (
     Place,
     add_offline_keys,
@@ -179,7 +179,7 @@ def _add_freeze(commands: Commands) -> None:
         commands, "freeze", "accept nothing of a project, when its keys may be stolen"
     )
     parser.add_argument("project", metavar="PROJECT")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for those who ask")
+    add_why(parser, "--reason")
     parser.add_argument("--lift", action="store_true", help="accept its transactions again")
     parser.set_defaults(run=_freeze)
 
@@ -188,17 +188,18 @@ def _freeze(arguments: argparse.Namespace) -> int:
     place = place_of(arguments)
     if arguments.lift:
         return thaw(place, arguments.project)
-    return freeze(place, arguments.project, arguments.reason)
+    return freeze(place, arguments.project)
 
 
-def freeze(place: Place, project: str, reason: str = "") -> int:
+def freeze(place: Place, project: str) -> int:
     """Accept nothing of a project any more."""
     from securepip.formats.layout import parse_project
     from securepip.signing.repository.register import Register
 
     name = parse_project(project)
     with place.open("repo freeze", name) as repository, repository.lock():
-        Register(repository).freeze(name, reason)
+        Register(repository).freeze(name, place.words)
+        repository.log.note(repository.roles().timestamp.signed)
     console.say(f"{name} is frozen: what is published stays, and nothing more is accepted.")
     return 0
 
@@ -209,7 +210,9 @@ def thaw(place: Place, project: str) -> int:
     from securepip.signing.repository.register import Register
 
     name = parse_project(project)
-    with place.open("repo freeze", name) as repository, repository.lock():
+    with place.open("repo freeze --lift", name) as repository, repository.lock():
         was = Register(repository).thaw(name)
+        if was:
+            repository.log.note(repository.roles().timestamp.signed)
     console.say(f"{name} {'is not frozen any more' if was else 'was not frozen'}")
     return 0

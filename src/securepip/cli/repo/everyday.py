@@ -108,6 +108,7 @@ def init(request: InitRequest) -> int:
         passphrase=keys.new_passphrase(),
         online_key_uri=request.online_key_uri,
         pin=cache(keys.pin),
+        reason=request.place.reason("repo init"),
     )
     folder = made.repository.folder
     console.say(f"Made a repository with {counted(made.bins, 'bin')} in {folder}")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from securepip.cli import console
 from securepip.cli.keys import KeyOptions, add_key_options, existing, keys_of
-from securepip.cli.options import Commands, new_command
+from securepip.cli.options import Commands, add_why, new_command
 
 if TYPE_CHECKING:
     from securepip.signing.repository.repository import Repository
+    from securepip.signing.repository.state.log import Reason
 
 _SHOWN_WORDS = 8
 
@@ -27,11 +28,13 @@ class Place:
         folder: The repository.
         keys: The online key, and what opens keys.
         offline_keys: Folders of offline keys.
+        words: Why something is done, in the words of the person who does it.
     """
 
     folder: Path
     keys: KeyOptions = field(default_factory=KeyOptions)
     offline_keys: tuple[Path, ...] = ()
+    words: str = ""
 
     def open(self, command: str, *what: object) -> Repository:
         """The repository, with its keys.
@@ -52,8 +55,14 @@ class Place:
             keys=[*self.keys.folders(), *existing(self.offline_keys)],
             passphrase=self.keys.passphrase,
             pin=self.keys.pin,
-            why=_why(command, [str(each) for each in what]),
+            reason=self.reason(command, *what),
         )
+
+    def reason(self, command: str, *what: object) -> Reason:
+        """What the log says of a command, as for ``open``."""
+        from securepip.signing.repository.state.log import Reason
+
+        return Reason(_in_one_line(command, [str(each) for each in what]), self.words)
 
     @property
     def typed(self) -> str:
@@ -65,6 +74,7 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
     """One more of the commands that take a repository and its keys."""
     parser = new_command(commands, name, summary)
     add_folder(parser)
+    add_why(parser)
     add_key_options(parser.add_argument_group("options for keys"))
     return parser
 
@@ -89,10 +99,10 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
 def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] = ()) -> Place:
     """What ``place_command`` and ``--offline-keys`` say."""
     further = tuple(folder for folder in offline_keys if folder is not None)
-    return Place(arguments.folder, keys_of(arguments), further)
+    return Place(arguments.folder, keys_of(arguments), further, arguments.why)
 
 
-def _why(command: str, what: list[str]) -> str:
+def _in_one_line(command: str, what: list[str]) -> str:
     """One line of the log, without passwords: an argument may be an address."""
     more = len(what) - _SHOWN_WORDS
     words = [command, *what[:_SHOWN_WORDS], *([f"and {more} more"] if more > 0 else [])]

@@ -14,6 +14,7 @@ from securepip.cli.keys import KeyOptions, add_key_options, keys_of
 from securepip.cli.options import (
     Commands,
     add_network_options,
+    add_why,
     apply_configuration,
     network_of,
     new_command,
@@ -68,12 +69,17 @@ def _add_project_options(parser: argparse.ArgumentParser) -> None:
         "--days", type=_days, default=_DEFAULT_DAYS, metavar="N",
         help=f"how long the signatures are valid (default: {_DEFAULT_DAYS}, a year)",
     )  # fmt: skip
+    add_why(parser)
     _add_repository_options(parser)
 
 
 def _maintainer(arguments: argparse.Namespace) -> Maintainer:
     return Maintainer(
-        keys_of(arguments), arguments.repository, arguments.output, network_of(arguments)
+        keys_of(arguments),
+        arguments.repository,
+        arguments.output,
+        network_of(arguments),
+        arguments.why,
     )
 
 
@@ -372,7 +378,7 @@ def _add_signature(inner: Commands) -> None:
     parser = _new(inner, "add-signature", "check what another maintainer has signed, and sign it")
     parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
     _add_repository_options(parser)
-    parser.set_defaults(run=_sign)
+    parser.set_defaults(run=_sign, why="")  # its maintainer has said why; that is signed already
 
 
 def _sign(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import KeyOptions, short
 from securepip.cli.options import Network
+from securepip.formats.roles import give_reason, reason_of
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class Maintainer:
         repository: The name or URL of the repository; None for the one that speaks for the project.
         output: Where the transaction is written; None for a name in the current folder.
         network: How servers are reached.
+        words: Why something is signed, in their own words; it is signed too.
     """
 
     keys: KeyOptions = field(default_factory=KeyOptions)
     repository: str | None = None
     output: Path | None = None
     network: Network = field(default_factory=Network)
+    words: str = ""
 
     @cached_property
     def ring(self) -> KeyRing:
@@ -79,6 +82,8 @@ class Maintainer:
             default: Its file name where none is named.
             command: What the operator types, up to the repository's folder.
         """
+        if self.words:
+            give_reason(made.role.signed, self.words)
         signed = made.sign(self.ring)
         name = default or f"{made.project}-{made.role.signed.version}.zip"
         path = self.output or Path(name)
@@ -111,6 +116,9 @@ def say_changes(checked: Checked) -> None:
     ):
         for name in names:
             console.say(f"  {verb} {name}")
+    reason = reason_of(checked.role.signed)
+    if reason:
+        console.say(f"  because: {reason}")
     if checked.statement is not None:
         console.say("  is signed from then on with")
         say_holders(checked.statement.statement.holders)

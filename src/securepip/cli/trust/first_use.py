@@ -16,6 +16,7 @@ from securepip.cli.options import (
     Commands,
     Network,
     add_network_options,
+    add_why,
     network_of,
     new_command,
     parse_age,
@@ -109,6 +110,7 @@ def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
     accept.formatter_class = argparse.RawDescriptionHelpFormatter
     accept.description = _ABOUT_ACCEPTING
     accept.add_argument("what", metavar="FILE|PROJECT", help="as the refusal named it")
+    add_why(accept)
     accept.set_defaults(run=_accept)
     add_network_options(accept)
     return first, accept
@@ -129,7 +131,7 @@ def _first_use(arguments: argparse.Namespace) -> int:
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    return accept_change(arguments.what, network_of(arguments))
+    return accept_change(arguments.what, network_of(arguments), arguments.why)
 
 
 def first_use(request: FirstUseRequest) -> int:
@@ -170,7 +172,7 @@ def first_use(request: FirstUseRequest) -> int:
     return 0
 
 
-def accept_change(what: str, network: Network) -> int:
+def accept_change(what: str, network: Network, words: str = "") -> int:
     """Accept what first use has refused: other bytes of a file, or a page that lost its files.
 
     Raises:
@@ -189,7 +191,7 @@ def accept_change(what: str, network: Network) -> int:
         )
     urls = [each.first_use.index_url for each in own if each.first_use is not None]
     options = network.transport(urls).options
-    accepted = [each.name for each in own if accept(each, what, options)]
+    accepted = [each.name for each in own if accept(each, what, options, words)]
     if not accepted:
         raise RepositoryStateError(
             f"nothing about {what} was refused",

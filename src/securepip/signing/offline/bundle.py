@@ -118,7 +118,8 @@ def read_bundle(folder: Path) -> Proposal:
             else:
                 roles[match[2]] = _parse(path, Targets, int(match[1]))
         roots.sort(key=lambda root: root.signed.version)
-        return Proposal(str(about["why"])[:500], tuple(roots), roles)
+        why = "".join(each for each in str(about["why"])[:500] if each.isprintable())
+        return Proposal(why, tuple(roots), roles)
     except (OSError, ValueError, KeyError, TypeError, RepositoryError) as error:
         raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 

@@ -284,7 +284,7 @@ def _leave_damaged_log(repository: Repository, base: Roles) -> None:
             for version in range(1, base.root.signed.version + 1)
             if (name := f"{version}.root.json")
         )
-        repository.log.append("a new log: the one before was damaged", roots, None)
+        repository.log.append(roots, None, "a new log: the one before was damaged")
 
 
 def _proposal(
@@ -431,7 +431,7 @@ def _keep_as_in_copy(
             repository.keep(here, source)
         kept.append(SignedRole(role, meta.version, sha256_of(data), ()))
     if kept:
-        repository.log.append("recover: as in the copy", kept, anchor_of(base.timestamp.signed))
+        repository.log.append(kept, anchor_of(base.timestamp.signed), "recover: as in the copy")
 
 
 def _is_current(repository: Repository, proposal: Proposal) -> bool:

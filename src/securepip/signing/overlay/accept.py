@@ -25,9 +25,11 @@ def accept_change(
     with repository.lock():
         ledger = repository.ledger
         forgotten = Memory(ledger.connection).forget(ledger.signed_as(filename))
+        accepted: list[tuple[NormalizedName, Sha256]] = []
         try:
-            return ledger.accept_change(filename), forgotten
+            accepted = ledger.accept_change(filename)
         except RepositoryStateError:
             if not forgotten:
                 raise
-            return [], forgotten
+        repository.log.note(repository.roles().timestamp.signed)
+        return accepted, forgotten

@@ -49,7 +49,7 @@ from securepip.signing.repository.config import (
 )
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
-from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.state.log import Log, Reason
 from securepip.signing.repository.storage.files import Writer
 from securepip.signing.repository.storage.local import LocalStorage
 
@@ -92,6 +92,7 @@ def create(
     passphrase: bytes | None = None,
     online_key_uri: str | None = None,
     pin: keys.Passphrase | None = None,
+    reason: Reason | None = None,
 ) -> Created:
     """Make a repository in ``folder``, which must not exist, or be empty.
 
@@ -105,12 +106,14 @@ def create(
         passphrase: Encrypts all keys; None leaves them in the clear.
         online_key_uri: An online key that is there already, on a device for example; none is made.
         pin: Asked for the PIN of the device.
+        reason: What the log is to say.
 
     Raises:
         RepositoryStateError: There is something in ``folder``, or it cannot be written.
     """
     folder = folder.absolute()
     expiry = expiry or Expiry()
+    reason = reason or Reason("repo init")
     repository_id = _new_id(folder)
     online_keys = online_keys or keys.default_folder(repository_id, keys.ONLINE)
     offline_keys = offline_keys or keys.default_folder(repository_id, keys.OFFLINE)
@@ -144,8 +147,7 @@ def create(
     log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
     storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
     storage.delete(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
-    committer = Committer(storage, expiry, ring, Log(log))
-    committer.why = "repo init"
+    committer = Committer(storage, expiry, ring, Log(log, reason))
 
     root = Metadata(frame.root)
     root_sha256 = sha256_of(committer.sign_root(root, root.signed, None))
@@ -172,7 +174,7 @@ def create(
     )
     config = Config(repository_id, root_sha256, expiry, signers, offline_keys_stay)
     writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
-    repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, why="repo init")
+    repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, reason=reason)
     repository.publish({})
     return Created(
         repository,

@@ -56,8 +56,7 @@ class Committer:
         log: Remembers what was signed.
 
     Attributes:
-        log: That log.
-        why: What it says of the reason.
+        log: That log, with the reason for what is signed.
     """
 
     def __init__(self, storage: Storage, expiry: Expiry, keys: KeyRing, log: Log) -> None:
@@ -65,7 +64,6 @@ class Committer:
         self._expiry = expiry
         self._keys = keys
         self.log = log
-        self.why = ""
 
     def sign_root(self, root: Metadata[Root], signed_by: Root, anchored: Timestamp | None) -> bytes:
         """Sign ``root`` with the root keys that ``signed_by`` names, and write it.
@@ -91,7 +89,7 @@ class Committer:
         """
         data = root.to_bytes(_COMPACT)
         before = None if anchored is None else anchor_of(anchored)
-        self.log.append(self.why, [_entry("root", root, data)], before)
+        self.log.append([_entry("root", root, data)], before)
         name = f"{METADATA_DIR}/{root.signed.version}.root.json"
         self._storage.write(name, data, durable=True)
         return data
@@ -172,7 +170,7 @@ class Committer:
         keyids = tuple(each.public_key.keyid for each in self._needed(root, "timestamp"))
         snapshot = parse_sha256((timestamp.signed.snapshot_meta.hashes or {}).get("sha256"))
         entry = SignedRole("timestamp", timestamp.signed.version, snapshot, keyids)
-        set_anchor(timestamp.signed, self.log.append(self.why, [*signed, entry], before))
+        set_anchor(timestamp.signed, self.log.append([*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
         self._storage.flush()
         self._storage.replace(f"{METADATA_DIR}/{TIMESTAMP_NAME}", data, replaces)

@@ -42,6 +42,7 @@ from securepip.signing.repository.pages.plain import HTML_NAME, PlainView
 from securepip.signing.repository.roles import Roles
 from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.local import LocalState
+from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.storage.files import Writer
 from securepip.signing.repository.storage.interface import Storage
 from securepip.signing.repository.storage.local import LocalStorage
@@ -118,7 +119,7 @@ class Repository:
         keys: Iterable[Path] = (),
         passphrase: Passphrase = no_passphrase,
         pin: Passphrase | None = None,
-        why: str = "",
+        reason: Reason | None = None,
     ) -> Repository:
         """The repository in ``folder``.
 
@@ -127,7 +128,7 @@ class Repository:
             keys: Folders to look for keys in before the places where ``create`` put them.
             passphrase: Called when an encrypted key is to be used.
             pin: Called when a device is to sign; without it, ``passphrase`` is.
-            why: What the log is to say of the reason for what is signed.
+            reason: What the log is to say of the reason for what is signed.
 
         Raises:
             RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
@@ -137,7 +138,7 @@ class Repository:
         storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
         ring = KeyRing(keys, config.signers, passphrase, pin=pin)
         repository = cls(folder, storage, LocalState(folder), config, ring)
-        repository._committer.why = why
+        repository.log.reason = reason or Reason()
         return repository
 
     def __enter__(self) -> Repository:

@@ -18,6 +18,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from securepip.errors import RefusedError, RepositoryStateError, SecurepipError
 from securepip.formats.layout import CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
+from securepip.formats.roles import reason_of
 from securepip.signing.claims.transactions.archive import Archive, open_archive
 from securepip.signing.claims.transactions.check import (
     Checked,
@@ -202,6 +203,8 @@ def _opened(
                 checked = None
             elif checked is None or now != checked.before:
                 checked = check(archive, now, holders_of(archive, now), Path(second))
+            if checked is not None:
+                repository.log.give_words(reason_of(checked.role.signed))
             yield archive, checked
 
 

@@ -25,6 +25,7 @@ from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import (
+    REASON_FIELD,
     REPOSITORY_FIELD,
     ROLE_FIELD,
     check_filename,
@@ -33,7 +34,7 @@ from securepip.formats.layout import (
     project_role,
 )
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
-from securepip.formats.roles import Naming, check_name
+from securepip.formats.roles import Naming, check_name, reason_of
 from securepip.signing.claims.transactions.archive import Archive
 from securepip.signing.claims.transactions.state import ProjectState
 from securepip.signing.claims.transactions.statement import SignedStatement, parse_statement
@@ -212,9 +213,10 @@ def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
         raise refused(archive, Property.SIGNATURES, "its role is metadata of another kind")
     try:
         check_name(project_role(archive.project), role.signed, naming)
+        reason_of(role.signed)
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
-    names = {ROLE_FIELD, REPOSITORY_FIELD}
+    names = {ROLE_FIELD, REPOSITORY_FIELD, REASON_FIELD}
     fields: list[Collection[str]] = [
         role.unrecognized_fields,
         role.signed.unrecognized_fields.keys() - names,

@@ -104,7 +104,7 @@ def prepare(
         proposal = propose(
             roles,
             repository.config.expiry,
-            why=", ".join(words)[:200],
+            why=_in_words(", ".join(words), repository.log.reason.words),
             replacements=replacements,
             renew=due,
             claimed=promotion.offline,
@@ -301,6 +301,11 @@ def check_not_signed_before(known: Remembered, duties: Sequence[Duty]) -> None:
             )
 
 
+def _in_words(what: str, words: str) -> str:
+    """What a bundle is for, and what the operator says of the reason."""
+    return f"{what[:200]}: {words}" if words else what[:200]
+
+
 def _version_of(duty: Duty) -> tuple[int, Sha256]:
     return duty.metadata.signed.version, sha256_of(duty.metadata.signed_bytes)
 
@@ -332,6 +337,7 @@ def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
     for bundle, other in zip(bundles[1:], others, strict=True):
         for ours, theirs in _pairs(first, other, bundle):
             ours.signatures |= {**theirs.signatures, **ours.signatures}
+    repository.log.give_words(first.why)
     with accounted(repository):
         return apply(repository, first)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -51,14 +51,29 @@ class SignedRole:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why something is signed.
+
+    Attributes:
+        command: What asked for it: the command and its arguments, but not its options.
+        words: What the person who typed it said of the reason (``formats.words.parse_reason``);
+            empty where nobody said anything.
+    """
+
+    command: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One transaction.
+    """One transaction, or a decision of a person's that the next transaction follows.
 
     Attributes:
         number: Counts from 1.
         time: When (UTC).
-        why: The command that asked for it, in its own words.
-        signed: What was signed.
+        why: The command that asked for it, with its arguments.
+        words: The reason in the words of the person who did it; empty where none was given.
+        signed: What was signed; nothing, for a decision.
         previous: The digest of the entry before.
         sha256: The digest of this one.
     """
@@ -66,6 +81,7 @@ class Entry:
     number: int
     time: datetime
     why: str
+    words: str
     signed: tuple[SignedRole, ...]
     previous: Sha256
     sha256: Sha256
@@ -95,10 +111,15 @@ def set_anchor(timestamp: Timestamp, anchor: Anchor) -> None:
 
 
 class Log:
-    """The log of one repository. Append with the repository's lock held."""
+    """The log of one repository. Append with the repository's lock held.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        reason: Why what is appended is done.
+    """
+
+    def __init__(self, path: Path, reason: Reason | None = None) -> None:
         self._path = path
+        self.reason = reason or Reason()
 
     def entries(self) -> Iterator[Entry]:
         """All entries, the oldest first; each is checked against the one before.
@@ -117,13 +138,15 @@ class Log:
             before = Anchor(entry.number, entry.sha256)
             yield entry
 
-    def append(self, why: str, signed: Iterable[SignedRole], anchored: Anchor | None) -> Anchor:
-        """Write the next entry, and wait until it is on the disk.
+    def append(
+        self, signed: Iterable[SignedRole], anchored: Anchor | None, step: str = ""
+    ) -> Anchor:
+        """Write the next entry, with the ``reason``, and wait until it is on the disk.
 
         Args:
-            why: What asked for it.
             signed: What it is about.
             anchored: What the current timestamp says of the log.
+            step: What it says in place of the command: a step of one that takes several.
 
         Raises:
             RepositoryStateError: The log is not what ``anchored`` says. Nothing may be signed:
@@ -133,7 +156,8 @@ class Log:
         document = {
             "number": last.entries + 1,
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "why": why,
+            "why": step or self.reason.command,
+            **({"words": self.reason.words} if self.reason.words else {}),
             "signed": [[each.role, each.version, each.sha256, each.keyids] for each in signed],
             "previous": last.sha256,
         }
@@ -144,6 +168,39 @@ class Log:
             stream.flush()
             os.fsync(stream.fileno())
         return Anchor(last.entries + 1, sha256_of(line))
+
+    def give_words(self, words: str) -> None:
+        """Say ``words`` of the reason, unless the person who typed the command says another."""
+        if not self.reason.words:
+            self.reason = replace(self.reason, words=words)
+
+    def note(self, timestamp: Timestamp) -> None:
+        """Write down what a person has decided, where nothing is signed for it now.
+
+        The next timestamp vouches for it.
+
+        Args:
+            timestamp: The current one.
+
+        Raises:
+            RepositoryStateError: The log is not what was written.
+        """
+        self.append((), anchor_of(timestamp))
+
+    def recent(self, limit: int = 1 << 20) -> list[Entry]:
+        """The newest entries, the oldest first: as many as are whole in the last ``limit`` bytes.
+
+        They are read, and not checked: for showing alone.
+        """
+        try:
+            with self._path.open("rb") as stream:
+                start = max(0, stream.seek(0, os.SEEK_END) - limit)
+                stream.seek(start)
+                lines = stream.read(limit).split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        found = (self._parse(line) for line in (lines[1:] if start else lines))
+        return [entry for entry in found if entry is not None]
 
     def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
         """All entries, once they are known to be those that ``timestamp`` vouches for.
@@ -258,6 +315,7 @@ class Log:
                 number=int(document["number"]),
                 time=datetime.fromisoformat(document["time"]),
                 why=str(document["why"]),
+                words=str(document.get("words", "")),
                 signed=tuple(
                     SignedRole(role, version, sha256, tuple(keyids))
                     for role, version, sha256, keyids in document["signed"]
