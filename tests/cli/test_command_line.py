@@ -266,3 +266,22 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
         assert not tops & {"asyncio", "rich", "starlette", "uvicorn", "pyproject_hooks", "tomli_w"}
         rooms = {name.split(".")[1] for name in loaded[moment] if name.startswith("securepip.")}
         assert not rooms & {"gateway", "lock", "plugin", "signing"}
+
+
+@pytest.mark.parametrize(
+    ("words", "hint", "usage"),
+    [
+        (("instal", "app"), 'maybe you meant "install"', "See `securepip install --help`"),
+        (("trust", "lst"), 'maybe you meant "list"', "See `securepip trust list --help`"),
+        (("trust", "list", "--jsn"), "maybe you meant --json", "usage: securepip trust list"),
+        (("install", "--upgade", "app"), "maybe you meant --upgrade", "Usage: securepip install"),
+        (("zzzz",), 'unknown command "zzzz". See `securepip --help`', "usage: securepip"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(
+    machine: Machine, words: tuple[str, ...], hint: str, usage: str
+) -> None:
+    done = machine.run(*words)
+    assert done.code == 2
+    assert hint in done.err
+    assert usage in done.err

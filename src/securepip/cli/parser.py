@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+
+def maybe_meant(word: str, known: Iterable[str]) -> str:
+    """The one of ``known`` that ``word`` was perhaps meant to be; "" where none is like it."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word.partition("=")[0], list(known), n=1)), "")
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,5 +37,20 @@ class Parser(argparse.ArgumentParser):
             self._inside = False
         if unknown:
             # Here and not in the parser above, which would show its own usage.
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown)}")
         return found, unknown
+
+    def _hint(self, unknown: Sequence[str]) -> str:
+        options = [word for word in unknown if word.startswith("--")]
+        hints = (maybe_meant(word, self._option_string_actions) for word in options)
+        meant = " ".join(dict.fromkeys(filter(None, hints)))
+        return f" - maybe you meant {meant}" if meant else ""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As in the base class; what resembles a choice is named, and where its usage is."""
+        if action.nargs == argparse.PARSER and action.choices and value not in action.choices:
+            meant = maybe_meant(value, action.choices)
+            see = f"{self.prog} {meant}".rstrip()
+            maybe = f' - maybe you meant "{meant}"' if meant else ""
+            self.error(f'unknown command "{value}"{maybe}. See `{see} --help`.')
+        super()._check_value(action, value)

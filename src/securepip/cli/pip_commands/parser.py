@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
 from securepip.cli.options import network_of
+from securepip.cli.parser import maybe_meant
 from securepip.cli.pip_commands.options import COMMANDS, GENERAL, Group, Handler, Option
 from securepip.cli.pip_commands.requests import (
     AnyRequest,
@@ -254,10 +255,16 @@ def _refuse(command: str, values: optparse.Values) -> None:
                 raise UsageError(f"{words} cannot be honoured", meaning=f"{it.why}.")
 
 
+_NO_OPTION = "no such option: "
+
+
 class _Parser(optparse.OptionParser):
     def error(self, msg: str) -> NoReturn:
         name = self.get_prog_name()
         usage = f"Usage: {name} [options] <requirement> ..."
+        if msg.startswith(_NO_OPTION):
+            meant = maybe_meant(msg.removeprefix(_NO_OPTION), self._long_opt)
+            msg += f" - maybe you meant {meant}" if meant else ""
         raise UsageError(msg, remedy=f"{usage}\nSee `{name} --help`.")
 
 
