@@ -25,7 +25,6 @@ from enum import Enum, auto
 from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError, SecurepipError
-from securepip.formats.layout import page_target
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.overlay.ask import Offered, Question, Reader, Wanted
 from securepip.signing.overlay.details import is_metadata_unknown, newest_first
@@ -335,8 +334,7 @@ class Overlay:
 
     def _digest(self, project: NormalizedName) -> str:
         """Of the page that is signed now; "" for none."""
-        target = self._repository.roles().target(page_target(project))
-        return target.hashes["sha256"] if target is not None else ""
+        return self._repository.page_sha256(project) or ""
 
 
 def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

@@ -23,6 +23,7 @@ from securepip.signing.repository.roles import FRAME, Roles
 RENEW_AT = 1 / 2
 WARN_AT = 1 / 3
 URGENT_AT = 1 / 8
+BIN_ROLE = "bin-n"
 LAST_DAYS = timedelta(days=7)
 LAST_AT = 1 / 4
 """What is left of an offline signature when a command that only warned until then fails: this part
@@ -84,8 +85,11 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
             for name in names
             if name in unnamed or _left(roles.role(name), name, expiry) < RENEW_AT
         ]
-        bins = _due_bins(roles, expiry)
-        due = [*(name for name in roles.bin_names() if name in unnamed or name in bins), *due]
+        bins = _due_bins(repository)
+        repository.show_all()
+        if unnamed:
+            bins = [*bins, *(name for name in roles.bin_names() if name in unnamed - set(bins))]
+        due = [*bins, *due]
         if offline and unnamed <= {"targets", *due} and not roles.naming.named:
             due = [*(name for name in due if name != "targets"), "targets"]
         if "targets" in due:
@@ -165,18 +169,20 @@ def _shards(roles: Roles) -> list[str]:
     return [name for name in roles.claims_below(CLAIMED_ROLE).roles() if name != CLAIMED_ROLE]
 
 
-def _due_bins(roles: Roles, expiry: Expiry) -> list[str]:
+def _due_bins(repository: Repository) -> list[str]:
     """The bins to renew now, those that expire first.
 
     All bins of a new repository reach half-life on one day. A daily run renews so many of them
     that all are done in half of the time that is left then; what has become urgent is not put off.
     """
-    left = {name: _left(roles.role(name), name, expiry) for name in roles.bin_names()}
-    due = sorted((name for name in left if left[name] < RENEW_AT), key=lambda name: left[name])
-    days = expiry.of(due[0]) / timedelta(days=1) if due else 1
-    share = math.ceil(len(left) / (days * RENEW_AT / 2))
-    urgent = sum(left[name] < URGENT_AT for name in due)
-    return due[: max(share, urgent)]
+    life = repository.config.expiry.of(BIN_ROLE)
+    moment = now()
+    due = list(repository.known().bins_until((moment + life * RENEW_AT).timestamp()))
+    share = math.ceil(
+        repository.roles().succinct.number_of_bins / (life / timedelta(days=1) * RENEW_AT / 2)
+    )
+    urgent = sum(expires < (moment + life * URGENT_AT).timestamp() for _, expires in due)
+    return [name for name, _ in due[: max(share, urgent)]]
 
 
 def is_half_over(repository: Repository) -> bool:

@@ -9,9 +9,7 @@ from datetime import datetime
 from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
-    PACKAGES_DIR,
     RECENTLY_CLAIMED_ROLE,
-    SIMPLE_DIR,
 )
 from securepip.signing.publish.refresh import Expiring, expiring, offline_keys_stay
 from securepip.signing.repository.claim_tree import TOPS, Claim
@@ -88,14 +86,53 @@ class Status:
     offline_keys_stay: bool
 
 
+@dataclass(frozen=True)
+class Summary:
+    """A repository in a few numbers, for who looks every few seconds.
+
+    Attributes:
+        projects: How many have a page.
+        files: How many distributions are signed.
+        bins: How many hash bins there are.
+        snapshot: The version of the current snapshot.
+        signed_until: When the first signature expires that the online key can renew.
+        waiting: Roles that expire soon and that only offline keys can sign.
+    """
+
+    projects: int
+    files: int
+    bins: int
+    snapshot: int
+    signed_until: datetime
+    waiting: tuple[Expiring, ...]
+
+
+def summary(repository: Repository) -> Summary:
+    """The few numbers: looked up, and nothing below the bins' delegation is read.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+    """
+    roles, counts = repository.roles(), repository.known().counts()
+    online = (roles.timestamp.signed.expires, roles.snapshot.signed.expires, counts.first_expiry)
+    return Summary(
+        projects=counts.projects,
+        files=counts.files,
+        bins=roles.succinct.number_of_bins,
+        snapshot=roles.snapshot.signed.version,
+        signed_until=min(online),
+        waiting=expiring(repository),
+    )
+
+
 def status(repository: Repository) -> Status:
-    """Read everything that is signed, bins included, and verify it.
+    """What is known of the repository; bins are looked up and not read.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
     """
     roles = repository.roles()
-    bins = [roles.role(name).signed for name in roles.bin_names()]
+    counts = repository.known().counts()
     first_bin = next(roles.bin_names())
     root = roles.root.signed
     shown = [
@@ -106,7 +143,7 @@ def status(repository: Repository) -> Status:
             (name, roles.role(name).signed.version, roles.role(name).signed.expires)
             for name in ("targets", CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE)
         ),
-        ("bin-n", max(each.version for each in bins), min(each.expires for each in bins)),
+        ("bin-n", counts.highest, counts.first_expiry),
     ]
 
     def describe(name: str, version: int, expires: datetime) -> RoleStatus:
@@ -118,15 +155,10 @@ def status(repository: Repository) -> Status:
         return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
 
     claims = tuple(_claims(repository, roles))
-    targets = [
-        path
-        for each in (*bins, *(roles.role(one.claim.role).signed for one in claims))
-        for path in each.targets
-    ]
     return Status(
-        projects=len({path for path in targets if path.startswith(f"{SIMPLE_DIR}/")}),
-        files=sum(path.startswith(f"{PACKAGES_DIR}/") for path in targets),
-        bins=len(bins),
+        projects=counts.projects,
+        files=counts.files,
+        bins=roles.succinct.number_of_bins,
         roles=tuple(describe(*each) for each in shown),
         claims=claims,
         waiting=expiring(repository),

@@ -7,16 +7,18 @@ does not know: a thief of the online key may have made it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Root, Targets
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import Sha256, parse_sha256
-from securepip.formats.layout import METADATA_DIR, page_target
+from securepip.formats.digests import Sha256
+from securepip.formats.layout import METADATA_DIR
+from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.commit import Committer
-from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
+from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
+from securepip.signing.repository.state.known import Known, RoleFacts, facts_of
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.storage.interface import Storage
 
@@ -68,8 +70,34 @@ class Current:
 
     def page_sha256(self, project: NormalizedName) -> Sha256 | None:
         """The digest of the signed page of a project; None where there is none."""
-        target = self.roles().target(page_target(project))
-        return None if target is None else parse_sha256(target.hashes["sha256"])
+        return self.known().page(project)
+
+    def known(self) -> Known:
+        """What is known of the current state; what another process signed is read first.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        roles, known = self.roles(), self._ledger.lookup
+        if known.snapshot() != snapshot_digest(roles):
+            known.follow(snapshot_digest(roles), counted_versions(roles), _reader(roles))
+        return known
+
+    def rebuild_known(self) -> list[str]:
+        """Read all that is current, and put right what was known of it. The lock must be held.
+
+        Returns:
+            The roles of which something else was known.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        # Roles that were read before keep their contents: only fresh ones say what is on disk.
+        self._roles = None
+        roles = self.roles()
+        return self._ledger.lookup.rebuild(
+            snapshot_digest(roles), counted_versions(roles), _reader(roles)
+        )
 
     def sign(
         self,
@@ -89,7 +117,7 @@ class Current:
             RepositoryStateError: A key is not here. What was current still is.
         """
         roles = base or self._made_here()
-        replaces = self._replaced(base)
+        replaces, before = self._replaced(base), snapshot_digest(roles)
         try:
             signed = self._committer.commit(
                 roles.root.signed,
@@ -102,6 +130,7 @@ class Current:
                 replaces=replaces,
             )
             self._remember(roles)
+            self._follow(before, roles, {**(finished or {}), **changed})
         finally:
             # Signing changes these objects: they are read anew, whatever happened.
             self._roles = None
@@ -150,6 +179,16 @@ class Current:
         self._roles = None
         self._ledger.set_current(root.signed.version, timestamp.version)
 
+    def _follow(self, before: str, roles: Roles, signed: Mapping[str, Metadata[Targets]]) -> None:
+        """Know what was signed just now, as far as no other role has to be read for it."""
+        known = self._ledger.lookup
+        if known.snapshot() != before:
+            return
+        if any(name in FRAME or name.startswith(TOPS) for name in signed):
+            return  # other roles may count now: whoever looks something up next finds out which
+        facts = [facts_of(name, metadata.signed) for name, metadata in signed.items()]
+        known.apply(snapshot_digest(roles), facts)
+
     def _replaced(self, base: Roles | None) -> bytes | None:
         """The timestamp that the next one replaces: the one that was read, or whatever is there."""
         if base is None and self._roles is not None:
@@ -189,3 +228,18 @@ class Current:
                     remedy="Put the newest state back. If it is lost, or somebody had a hand in "
                     "it, `securepip repo recover` makes a new one that clients accept.",
                 )
+
+
+def snapshot_digest(roles: Roles) -> str:
+    """The digest of the snapshot, which says which state these roles are."""
+    return (roles.timestamp.signed.snapshot_meta.hashes or {}).get("sha256", "")
+
+
+def counted_versions(roles: Roles) -> dict[str, int]:
+    """The roles that sign pages and distributions, and their versions."""
+    claims = (claim.role for top in TOPS for claim in roles.claims_below(top).claims())
+    return {name: roles.meta(name).version for name in (*roles.bin_names(), *claims)}
+
+
+def _reader(roles: Roles) -> Callable[[str], RoleFacts]:
+    return lambda name: facts_of(name, roles.read_once(name).signed)

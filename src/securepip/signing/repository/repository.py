@@ -41,6 +41,7 @@ from securepip.signing.repository.pages.edits import (
 from securepip.signing.repository.pages.plain import HTML_NAME, PlainView
 from securepip.signing.repository.roles import Roles
 from securepip.signing.repository.state.interface import State
+from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.local import LocalState
 from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.storage.files import Writer
@@ -109,7 +110,7 @@ class Repository:
         self._committer = Committer(storage, config.expiry, keys, self.log)
         self._current = Current(storage, config.root_sha256, self.ledger, self._committer)
         self._contents = Contents(storage)
-        self._plain = PlainView(self._contents, self.ledger, self._current.page_sha256)
+        self._plain = PlainView(self._contents, self.ledger, self._current.known)
 
     @classmethod
     def open(
@@ -186,6 +187,26 @@ class Repository:
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
         return self._plain.projects()
+
+    def known(self) -> Known:
+        """What is known of the current state: looked up, not read.
+
+        Raises:
+            RepositoryStateError: As ``roles``.
+        """
+        return self._current.known()
+
+    def rebuild_known(self) -> list[str]:
+        """As ``Current.rebuild_known``; the lock must be held."""
+        return self._current.rebuild_known()
+
+    def show_all(self) -> None:
+        """Let the list of all projects be what is signed. The lock must be held."""
+        self._plain.follow(whole=True)
+
+    def page_sha256(self, project: NormalizedName) -> Sha256 | None:
+        """The digest of the signed page of ``project``; None where there is none."""
+        return self._current.page_sha256(project)
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
         """The signed page of ``project``, verified, or None when there is none.

@@ -101,6 +101,12 @@ class Roles:
     def role(self, name: str) -> Metadata[Targets]:
         """A role below root: ``targets``, one that it delegates to, a bin, a shard, a project."""
         if name not in self._targets:
+            self._targets[name] = self.read_once(name)
+        return self._targets[name]
+
+    def read_once(self, name: str) -> Metadata[Targets]:
+        """As ``role``, and does not keep what it has read: for who goes through all bins."""
+        if name not in self._targets:
             meta = self.meta(name)
             version = meta.version
             metadata = self._load(f"{version}.{name}.json", Targets)
@@ -115,7 +121,7 @@ class Roles:
                 check_role(name, metadata.signed, delegator, self.naming)
             except FormatError as error:
                 raise self._odd(error.what) from None
-            self._targets[name] = metadata
+            return metadata
         return self._targets[name]
 
     @property

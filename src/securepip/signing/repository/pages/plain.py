@@ -9,6 +9,7 @@ Sources: PEP 503 and PEP 691.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -18,9 +19,14 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import PAGE_NAME, SIMPLE_DIR, consistent_path, page_target
 from securepip.formats.page import API_VERSION, ProjectPage
 from securepip.signing.repository.pages.contents import Contents
+from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.ledger import Ledger
 
 HTML_NAME = "index.html"
+SHORT_LIST = 5_000
+"""A list of so many projects is written in a few milliseconds, and so at once."""
+LIST_SECONDS = 60.0
+"""So long a longer one may be behind, until the next command; `refresh` always writes it."""
 _HTML_LIST = f"{SIMPLE_DIR}/{HTML_NAME}"
 _JSON_LIST = f"{SIMPLE_DIR}/{PAGE_NAME}"
 
@@ -31,51 +37,63 @@ class PlainView:
     Args:
         contents: Its files.
         ledger: Remembers of which projects the view is to follow.
-        signed: The digest of the signed page of a project; None where there is none.
+        known: What is known of what is signed now.
     """
 
     def __init__(
         self,
         contents: Contents,
         ledger: Ledger,
-        signed: Callable[[NormalizedName], Sha256 | None],
+        known: Callable[[], Known],
     ) -> None:
         self._contents = contents
         self._ledger = ledger
-        self._signed = signed
+        self._known = known
         self._storage = contents.storage
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
-        pages = (each.name.split("/") for each in self._storage.list(SIMPLE_DIR))
-        return sorted(
-            NormalizedName(parts[1]) for parts in pages if len(parts) == 3 and parts[2] == PAGE_NAME
-        )
+        return self._known().projects()
 
-    def follow(self) -> None:
-        """Show what is signed, where a run has begun to change it."""
+    def follow(self, *, whole: bool = False) -> None:
+        """Show what is signed, where a run has begun to change it.
+
+        The list of all projects follows when a project has come or gone: at once, while it is
+        short; a long one when it has waited for ``LIST_SECONDS``, or when all has to be ``whole``.
+        """
         unfinished = self._ledger.unfinished()
-        if not unfinished and self._storage.exists(_HTML_LIST):
+        listed = self._storage.exists(_HTML_LIST)
+        if not unfinished and listed and self._ledger.list_due() is None:
             return
         # First what is new, then what names it; what is gone goes when nothing names it any more.
-        signed = {project: self._signed(project) for project in unfinished}
-        pages = {
-            project: self._contents.page(project, sha256)
-            for project, sha256 in signed.items()
-            if sha256 is not None
-        }
-        for project, page in pages.items():
-            self._show(page, signed[project])
-        gone = signed.keys() - pages.keys()
-        projects = [project for project in self.projects() if project not in gone]
-        self._contents.write_changed(_HTML_LIST, _to_html(projects))
-        self._contents.write_changed(_JSON_LIST, _to_json(projects))
+        known = self._known()
+        signed = {project: known.page(project) for project in unfinished}
+        gone = []
+        for project, sha256 in signed.items():
+            page = None if sha256 is None else self._contents.page(project, sha256)
+            shown = self._storage.exists(page_target(project))
+            if shown != (page is not None):
+                self._ledger.want_list(time.time())
+            if page is not None:
+                self._show(page, sha256)
+                self._contents.sweep(project, page)
+            else:
+                gone.append(project)
+        due = self._ledger.list_due()
+        if not listed or (due is not None and (whole or self._is_time(known, due))):
+            projects = known.projects()
+            self._contents.write_changed(_HTML_LIST, _to_html(projects))
+            self._contents.write_changed(_JSON_LIST, _to_json(projects))
+            self._ledger.list_written()
         for project in gone:
             self._storage.delete(page_target(project))
             self._storage.delete(_html_page(project))
-        for project in unfinished:
-            self._contents.sweep(project, pages.get(project))
+            self._contents.sweep(project, None)
         self._ledger.finish()
+
+    def _is_time(self, known: Known, due: float) -> bool:
+        waited = time.time() - due
+        return not 0 <= waited < LIST_SECONDS or known.counts().projects <= SHORT_LIST
 
     def _show(self, page: ProjectPage, sha256: Sha256 | None) -> None:
         target = page_target(page.project)

@@ -20,6 +20,7 @@ from packaging.version import Version
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
+from securepip.signing.repository.state.known import Known
 
 # No flush of its own for each transaction: everything is flushed together, once, before the new
 # timestamp is written (and a power cut before that leaves the database whole, in this mode).
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS withdrawn (
     PRIMARY KEY (project, version, filename)
 );
 CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS listing (only INTEGER PRIMARY KEY CHECK (only = 1), since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS partial (project TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS current (
     only INTEGER PRIMARY KEY CHECK (only = 1), root INTEGER NOT NULL, timestamp INTEGER NOT NULL
@@ -52,6 +54,7 @@ class Ledger:
     """The memory of one repository.
 
     Attributes:
+        lookup: What is current.
         connection: The SQLite connection, for rooms that keep tables of their own beside these.
             It commits by itself; use ``with connection:`` for a transaction.
     """
@@ -65,6 +68,7 @@ class Ledger:
         try:
             self.connection = sqlite3.connect(path, timeout=60)
             self.connection.executescript(_SCHEMA)
+            self.lookup = Known(self.connection)
         except sqlite3.Error as error:
             raise RepositoryStateError(
                 f"{path} cannot be opened: {error}",
@@ -199,6 +203,21 @@ class Ledger:
         """What plain clients see is what is signed, for every project."""
         with self.connection:
             self.connection.execute("DELETE FROM unfinished")
+
+    def list_due(self) -> float | None:
+        """Since when (Unix time) the list of all projects is behind; None where it is not."""
+        row = self.connection.execute("SELECT since FROM listing").fetchone()
+        return None if row is None else float(row[0])
+
+    def want_list(self, moment: float) -> None:
+        """Remember that the list of all projects is behind since ``moment``, or longer."""
+        with self.connection:
+            self.connection.execute("INSERT OR IGNORE INTO listing VALUES (1, ?)", (moment,))
+
+    def list_written(self) -> None:
+        """The list of all projects is what is signed."""
+        with self.connection:
+            self.connection.execute("DELETE FROM listing")
 
     def begin_partial(self, projects: Iterable[NormalizedName]) -> None:
         """Remember that only some files on the pages of ``projects`` have targets."""
