@@ -44,6 +44,10 @@ def _add_audit(commands: Commands) -> None:
         "--root-sha256", metavar="HEX",
         help="the fingerprint of the first root, where neither is a repository's own folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--rebuild", action="store_true",
+        help="read all that is signed, and put right what the ledger of A says of it",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
     add_network_options(parser)
     parser.set_defaults(run=_audit)
@@ -57,6 +61,7 @@ class AuditRequest:
         first: A repository, a copy of one, or its URL.
         second: Another one; None to compare the first with its own log.
         root_sha256: The fingerprint of the first root.
+        rebuild: Read all that is signed, and put right what the ledger says of it.
         json: Answer for a program.
         network: How servers are reached.
     """
@@ -64,6 +69,7 @@ class AuditRequest:
     first: str
     second: str | None = None
     root_sha256: str | None = None
+    rebuild: bool = False
     json: bool = False
     network: Network = field(default_factory=Network)
 
@@ -74,6 +80,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             arguments.first,
             arguments.second,
             arguments.root_sha256,
+            arguments.rebuild,
             arguments.json,
             network_of(arguments),
         )
@@ -81,13 +88,19 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def audit(request: AuditRequest) -> int:
-    """Compare two states of a repository, or one with its log; 1 where they differ."""
+    """Compare two states of a repository, or one with its log or ledger; 1 where they differ.
+
+    Raises:
+        UsageError: The ledger of a repository is compared with that repository alone.
+    """
     from tempfile import TemporaryDirectory
 
     from securepip.signing.offline.audit import compare
 
     if request.second is None:
-        return _audit_own(request)
+        return _rebuild(request) if request.rebuild else _audit_own(request)
+    if request.rebuild:
+        raise UsageError("--rebuild: of one repository, in its own folder")
     places = (request.first, request.second)
     root_sha256 = _fingerprint(request.root_sha256, places)
     with (
@@ -118,6 +131,22 @@ def _audit_own(request: AuditRequest) -> int:
         many = counted(len(entries), "entry", "entries")
         console.say(f"All that is current was signed here; the log has {many}.")
     return 0
+
+
+def _rebuild(request: AuditRequest) -> int:
+    from securepip.signing.repository.repository import Repository
+
+    with Repository.open(Path(request.first), why="repo audit") as repository, repository.lock():
+        wrong = repository.rebuild_known()
+        repository.show_all()
+    if request.json:
+        console.say_machine(json.dumps({"wrong": wrong}))
+    elif wrong:
+        many = counted(len(wrong), "role")
+        console.warn(f"The ledger was not true of {many}, and is now: {' '.join(wrong[:8])}")
+    else:
+        console.say("The ledger was true of all that is signed.")
+    return 1 if wrong else 0
 
 
 def _fingerprint(known: str | None, places: Sequence[str]) -> Sha256:

@@ -36,7 +36,7 @@ def show(place: Place) -> int:
     """Say how a repository is; 1 where somebody has to do something."""
     from securepip.signing.offline.recover import RECOVERY_DIR
     from securepip.signing.offline.rotate import PENDING_DIR
-    from securepip.signing.publish.accounted import check_own
+    from securepip.signing.publish.accounted import check_recent
     from securepip.signing.publish.status import OFFLINE_ROLES, status
     from securepip.signing.repository.config import STATE_DIR
 
@@ -44,7 +44,7 @@ def show(place: Place) -> int:
         shown = status(repository)
         problem = None
         try:
-            check_own(repository)
+            check_recent(repository)
         except RepositoryStateError as error:
             problem = error
     sizes = ((shown.projects, "project"), (shown.files, "file"), (shown.bins, "bin"))

@@ -32,6 +32,9 @@ from securepip.signing.repository.roles import FRAME, Roles
 from securepip.signing.repository.state.log import Entry, SignedRole, anchor_of
 from securepip.signing.repository.storage.interface import Reader
 
+FEW_BINS = 1024
+"""So many bins are read and compared with the log in a second."""
+
 
 @contextmanager
 def accounted(repository: Repository) -> Iterator[None]:
@@ -66,6 +69,21 @@ def check_own(repository: Repository) -> tuple[Entry, ...]:
             read, or the state is an older one than was signed last, as a whole or in one role.
     """
     return check_signed_here(repository, repository.roles(), repository.storage.below(METADATA_DIR))
+
+
+def check_recent(repository: Repository) -> None:
+    """As ``check_own`` where that is done in a moment; else see to it that the end of the log fits.
+
+    For who looks often. `repo audit` checks everything, however much it is.
+
+    Raises:
+        RepositoryStateError: As ``check_own``.
+    """
+    roles = repository.roles()
+    if roles.succinct.number_of_bins <= FEW_BINS:
+        check_own(repository)
+    else:
+        repository.log.check_made(roles.timestamp.signed)
 
 
 def check_signed_here(repository: Repository, roles: Roles, metadata: Reader) -> tuple[Entry, ...]:
