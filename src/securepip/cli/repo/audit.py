@@ -136,7 +136,7 @@ def _audit_own(request: AuditRequest) -> int:
 def _rebuild(request: AuditRequest) -> int:
     from securepip.signing.repository.repository import Repository
 
-    with Repository.open(Path(request.first), why="repo audit") as repository, repository.lock():
+    with Repository.open(Path(request.first)) as repository, repository.lock():
         wrong = repository.rebuild_known()
         repository.show_all()
     if request.json:
