@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -48,10 +49,21 @@ def test_a_repository_from_init_to_status(
     assert main(["repo", "remove", str(folder), "two"]) == 0
     assert "Removed two-1.0.tar.gz" in capsys.readouterr().out
     assert main(["repo", "refresh", str(folder)]) == 0
+    capsys.readouterr()
     assert main(["repo", "status", str(folder)]) == 0
     said = capsys.readouterr()
     assert "1 project, 1 file" in said.out
+    assert said.out.startswith("No signature needs a person before ")
+    assert "claimed           " in said.out and str(keys) not in said.out
+    assert max(map(len, said.out.splitlines())) <= 80 and said.out.count("\n") < 24
     assert said.err == ""
+    assert main(["repo", "status", str(folder), "-v"]) == 0
+    assert "key here: " in capsys.readouterr().out
+    assert main(["repo", "status", str(folder), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["projects"], status["files"], status["problem"]) == (1, 1, None)
+    here = {role["name"]: len(role["keys_here"]) for role in status["roles"]}
+    assert here["root"] == 0 and here["timestamp"] == 1
     assert len(fetch_everything(folder, tmp_path / "client")) == 2
     assert read_plainly(folder) == {"one-1.0-py3-none-any.whl"}
     assert main(["repo", "add", str(folder), str(files[1])]) == 1

@@ -1,8 +1,9 @@
-"""``repo status``: the size, versions, expiry and keys of a repository."""
+"""``repo status``: what needs a person, then the size, expiry and keys of a repository."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from securepip.formats.layout import RECENTLY_CLAIMED_ROLE
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
-    from securepip.signing.publish.status import ClaimStatus
+    from securepip.signing.publish.status import ClaimStatus, Status
 
 CLAIM_WARNING_DAYS = 30
 """How long before its end a project's own signature is worth a word."""
@@ -24,21 +25,21 @@ CLAIM_WARNING_DAYS = 30
 
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``repo``."""
-    parser = place_command(commands, "status", "show size, versions, expiry and keys")
+    parser = place_command(
+        commands, "status", "show what needs a person and by when, then size, expiry and keys"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=_status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    return show(place_of(arguments))
+    return show(place_of(arguments), as_json=arguments.json)
 
 
-def show(place: Place) -> int:
-    """Say how a repository is; 1 where somebody has to do something."""
-    from securepip.signing.offline.recover import RECOVERY_DIR
-    from securepip.signing.offline.rotate import PENDING_DIR
+def show(place: Place, *, as_json: bool = False) -> int:
+    """Say how a repository is, what needs a person first; 1 where somebody has to do something."""
     from securepip.signing.publish.accounted import check_recent
-    from securepip.signing.publish.status import OFFLINE_ROLES, status
-    from securepip.signing.repository.config import STATE_DIR
+    from securepip.signing.publish.status import status
 
     with place.open("repo status") as repository:
         shown = status(repository)
@@ -47,16 +48,34 @@ def show(place: Place) -> int:
             check_recent(repository)
         except RepositoryStateError as error:
             problem = error
+    if as_json:
+        console.say_machine(json.dumps(_document(shown, problem)))
+        return 1 if problem or any(each.urgent for each in shown.waiting) else 0
+    urgent = warn_of(shown.waiting, place)
+    _warn_of_the_rest(shown, place)
+    noteworthy = _show_claims(shown.claims)
+    if not (shown.waiting or noteworthy or problem):
+        _say_next(shown)
     sizes = ((shown.projects, "project"), (shown.files, "file"), (shown.bins, "bin"))
     console.say(", ".join(counted(count, noun) for count, noun in sizes))
+    console.say(f"\n{'role':16}  {'signed until':28}  keys that sign  here")
     for role in shown.roles:
-        console.say(
-            f"{role.name:17} version {role.version:<6} {until(role.expires)}; "
-            f"needs {role.threshold} of {counted(role.key_count, 'key')}, {len(role.keys)} here"
-        )
-    _show_claims(shown.claims)
-    for uri in dict.fromkeys(uri for role in shown.roles for uri in role.keys):
-        console.say(f"key here: {uri}")
+        needed = f"{role.threshold} of {role.key_count}"
+        console.say(f"{role.name:16}  {_day(role.expires):28}  {needed:14}  {len(role.keys)}")
+        for uri in role.keys:
+            console.say(f"    version {role.version}, key here: {uri}", level=1)
+    if problem is not None:
+        console.show_error(problem)
+    return 1 if urgent or problem else 0
+
+
+def _warn_of_the_rest(shown: Status, place: Place) -> None:
+    """What a person has to do that has no date."""
+    from securepip.signing.offline.recover import RECOVERY_DIR
+    from securepip.signing.offline.rotate import PENDING_DIR
+    from securepip.signing.publish.status import OFFLINE_ROLES
+    from securepip.signing.repository.config import STATE_DIR
+
     if shown.offline_keys_stay:
         console.say(
             "First use: this machine signs for itself, so the offline keys stay here. Copy them to "
@@ -73,13 +92,71 @@ def show(place: Place) -> int:
     for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
         if (place.folder / STATE_DIR / unfinished).exists():
             console.warn(f"A `repo {command}` was interrupted. Run it again to finish it.")
-    if problem is not None:
-        console.show_error(problem)
-    return 1 if warn_of(shown.waiting, place) or problem else 0
 
 
-def _show_claims(claims: Sequence[ClaimStatus]) -> None:
-    """Projects that sign for themselves: all when asked, else those that want to be looked at."""
+def _say_next(shown: Status) -> None:
+    """When a person is needed next, where all is well."""
+    from securepip.signing.publish.status import OFFLINE_ROLES
+
+    offline = [role for role in shown.roles if role.name in OFFLINE_ROLES]
+    first = min(offline, key=lambda role: role.expires)
+    if not shown.offline_keys_stay:
+        renewed = f"an offline key has to renew {first.name} by then"
+        console.say(f"No signature needs a person before {_day(first.expires)}:\n{renewed}.")
+
+
+def _day(moment: datetime) -> str:
+    """``2030-01-31 (in 30 days)``, or that it is over."""
+    days = (moment - datetime.now(timezone.utc)).total_seconds() / 86400
+    when = f"in {counted(round(days), 'day')}" if days >= 0 else "EXPIRED"
+    return f"{moment:%Y-%m-%d} ({when})"
+
+
+def _document(shown: Status, problem: RepositoryStateError | None) -> object:
+    """The same for machines."""
+    return {
+        "problem": None if problem is None else problem.what,
+        "waiting": [
+            {"role": each.role, "expires": each.expires.isoformat(), "urgent": each.urgent}
+            for each in shown.waiting
+        ],
+        "projects": shown.projects,
+        "files": shown.files,
+        "bins": shown.bins,
+        "roles": [
+            {
+                "name": role.name,
+                "version": role.version,
+                "expires": role.expires.isoformat(),
+                "threshold": role.threshold,
+                "keys": role.key_count,
+                "keys_here": list(role.keys),
+            }
+            for role in shown.roles
+        ],
+        "claims": [
+            {
+                "project": each.claim.project,
+                "role": each.claim.top,
+                "version": each.version,
+                "expires": each.expires.isoformat(),
+                "frozen": each.frozen,
+                "pending": each.pending,
+            }
+            for each in shown.claims
+        ],
+        "roles_say_their_names": shown.named,
+        "offline_keys_stay": shown.offline_keys_stay,
+    }
+
+
+def _show_claims(claims: Sequence[ClaimStatus]) -> bool:
+    """Projects that sign for themselves: all when asked, else those that want to be looked at.
+
+    Returns:
+        Whether one of them wants to be.
+    """
+    found = False
     soon = datetime.now(timezone.utc) + timedelta(days=CLAIM_WARNING_DAYS)
     for each in claims:
         notes = [
@@ -87,6 +164,7 @@ def _show_claims(claims: Sequence[ClaimStatus]) -> None:
             *(["other keys wait for the offline keys"] if each.pending else []),
         ]
         claim, noteworthy = each.claim, bool(notes) or each.expires < soon
+        found = found or noteworthy
         console.say(
             f"{claim.project}: in {claim.top}, {until(each.expires)}"
             + "".join(f"; {note}" for note in notes),
@@ -96,3 +174,4 @@ def _show_claims(claims: Sequence[ClaimStatus]) -> None:
         waiting = sum(each.claim.top == RECENTLY_CLAIMED_ROLE for each in claims)
         many = counted(len(claims), "project signs for itself", "projects sign for themselves")
         console.say(f"{many}; {counted(waiting, 'waits', 'wait')} for `promote`")
+    return found
