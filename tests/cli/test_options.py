@@ -14,7 +14,7 @@ from securepip.cli.pip_commands import parser as pip_parser
 from securepip.cli.pip_commands.options import COMMANDS, Group, Handler, Option
 from securepip.errors import UsageError
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "options.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 OWN = "Verification Options"
 BOTH = pytest.mark.parametrize("command", sorted(COMMANDS))
 

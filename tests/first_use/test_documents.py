@@ -1,4 +1,4 @@
-"""What README and docs/first-use.md say of first use is true: the commands, and the refusal."""
+"""What README and the guide to first use say is true: the commands, and the refusal."""
 
 from __future__ import annotations
 
@@ -10,27 +10,15 @@ from pathlib import Path
 import pytest
 
 from securepip.formats.digests import sha256_of
+from tests.support.documents import ROOT, blocks, commands
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Machine
 from tests.support.repositories import serve
 from tests.support.wheels import make_wheel
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 FLASK = "flask-3.1.3-py3-none-any.whl"
 NOT_RUN_HERE = {"plugin enable", "gateway --", "repo serve"}
 """Tested elsewhere: they need a pip of their own, or do not end."""
-
-
-def blocks(text: str) -> list[str]:
-    return re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """The words of each ``securepip`` command in the blocks, in order."""
-    for block in blocks(text):
-        for line in block.replace("\\\n", "").splitlines():
-            if line.startswith("$ securepip "):
-                yield shlex.split(line.removeprefix("$ securepip "), comments=True)
 
 
 def offer_flask(index: Index, folder: Path, text: str = "") -> None:
@@ -78,7 +66,7 @@ def test_the_first_screen_is_true(newcomer: Machine, flask: Index, tmp_path: Pat
     offer_flask(flask, tmp_path / "evil", "evil")
     done = newcomer.run("install", "flask")
     assert done.code == 3
-    shown = blocks(screen)[-1].partition("ERROR: ")[2]
+    shown = blocks(screen)[-1].text.partition("ERROR: ")[2]
     assert without_what_varies(done.err) == without_what_varies(f"ERROR: {shown}")
 
 
@@ -101,7 +89,7 @@ def test_every_command_of_the_document_works(
             "packages.example.org": "127.0.0.1",
             "~/.local/share/securepip": str(data),
         }
-        for words in commands((ROOT / "docs" / "first-use.md").read_text()):
+        for words in commands((ROOT / "docs" / "guides" / "first-use.md").read_text()):
             if " ".join(words[:2]) in NOT_RUN_HERE:
                 not_run.add(" ".join(words[:2]))
                 continue

@@ -3,8 +3,8 @@
 Rule: what is not in this table is unknown to securepip and refused as pip refuses what it does not
 know. Nothing is ignored in silence: an option that changes nothing here says why
 (``Handler.NOBODY``), and one that cannot be honoured is an error that says why
-(``Handler.REFUSED``). ``docs/options.md`` is written from this table, and a test holds it against
-the parser of the pip that is installed.
+(``Handler.REFUSED``). ``docs/reference/options.md`` is written from this table, and a
+test holds it against the parser of the pip that is installed.
 
 Names, arity and defaults: pip's documentation, "pip install", "pip download" and "pip lock" (26.3).
 """

@@ -1,0 +1,90 @@
+"""The documents as a whole: links, commands, names of files and variables, and the site."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from securepip.cli.main import parse
+from tests.support.documents import PAGES, ROOT, blocks
+
+PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@PAGE
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"^\[[^\]]+\]: (\S+)", text, re.M)
+    for link in links:
+        if not link.startswith("http"):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.is_file(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+@PAGE
+def test_every_command_that_is_shown_can_be_read(page: Path) -> None:
+    for block in blocks(page.read_text()):
+        for words in block.commands():
+            if "…" not in words:
+                parse(words)
+
+
+@PAGE
+def test_every_file_of_the_sources_that_is_named_is_there(page: Path) -> None:
+    for name in re.findall(r"`((?:src|tests|scripts|docs)/[\w/.\-]+)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_variable_is_explained() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    used = set(re.findall(r"\bSECUREPIP_[A-Z_]+[A-Z]", sources))
+    page = (ROOT / "docs" / "reference" / "variables.md").read_text()
+    assert used == set(re.findall(r"\bSECUREPIP_[A-Z_]+[A-Z]", page))
+
+
+def test_the_page_of_all_messages_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "messages.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="it is in the dependency group docs")
+    command = [sys.executable, str(ROOT / "scripts" / "docs"), "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    home = (tmp_path / "site" / "index.html").read_text()
+    assert "fonts.googleapis" not in home, "nothing is fetched from elsewhere"
+
+
+def test_nginx_accepts_the_configuration_that_is_shown(tmp_path: Path) -> None:
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not here")
+    (shown,) = blocks((ROOT / "docs" / "operate.md").read_text(), "nginx")
+    configuration = tmp_path / "nginx.conf"
+    server = shown.text.replace("/srv/packages", str(tmp_path)).replace("listen 80", "listen 18080")
+    configuration.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{server}\n}}\n")
+    done = subprocess.run(
+        [nginx, "-t", "-e", tmp_path / "log", "-c", configuration],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
