@@ -114,7 +114,7 @@ def test_a_gateway_that_has_ended_is_not_believed_whoever_answers_at_its_port(
     config = {
         "shim": "_securepip_plugin.py",
         "sha256": sha256_of(code),
-        "command": [sys.executable, "-c", f"print({said!r})"],
+        "command": [sys.executable, "-c", f"input(); print({said!r})"],
         "needs": [],
         "files": [],
         "remedy": "",

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from securepip.formats.digests import sha256_of
 from securepip.formats.pip_configuration import default_index
+from securepip.plugin.shim.gateway import Gateway
 from tests.attacks.test_forged_build_requirements import _BACKEND
 from tests.plugin.conftest import assert_refused, run_pip
 from tests.support.hostile import HostileServer, flip_byte
@@ -203,6 +205,31 @@ def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
     # The timestamp is fetched once by each gateway.
     assert served.seen.count("metadata/timestamp.json") == 1
     wait_until(lambda: not any((believing.folder / "data" / "plugin").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("words", "loads"),
+    [
+        (["install", "app"], True),
+        (["-q", "download", "app"], True),
+        (["list"], False),
+        (["--python", "there", "install", "app"], False),
+    ],
+)
+def test_the_gateway_loads_while_pip_does_where_the_command_fetches(
+    words: list[str], loads: bool, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    program = "import sys; open(sys.argv[1], 'w').close(); sys.stdin.read()"
+    gateway = Gateway([sys.executable, "-S", "-c", program, str(started)])
+    gateway.begin(words)
+    # Nothing else of it runs at once: its port is known when it is asked for.
+    assert gateway.port is None
+    if loads:
+        wait_until(started.exists)
+    else:
+        time.sleep(0.2)
+        assert not started.exists()
 
 
 def test_a_gateway_that_is_gone_is_not_relied_on(believer: Machine, tmp_path: Path) -> None:

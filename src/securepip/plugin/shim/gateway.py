@@ -11,10 +11,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from securepip.plugin.shim.inside import MAX_REASON, refusal
@@ -23,6 +23,7 @@ from securepip.redaction import redact
 GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
 """The variable that names a file, which says where the gateway is."""
 _START_SECONDS = 60.0
+_FETCHING = {"install", "download", "wheel"}
 
 
 class Gateway:
@@ -34,6 +35,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._direct: dict[tuple[str, ...], set[str]] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
         self._pid = 0
         self._url: str | None = None
         self.port: int | None = None
@@ -46,6 +48,18 @@ class Gateway:
         if text not in self._told:
             self._told.add(text)
             logging.getLogger("pip._internal.securepip").warning("%s", text)
+
+    def begin(self, words: Sequence[str]) -> None:
+        """Start one now, where a command looks as if it will fetch: it loads while pip does.
+
+        It is told nothing yet, and asks nobody anything before it is. If it is never needed, it
+        ends with this process.
+        """
+        elsewhere = any(word.partition("=")[0] == "--python" for word in words)
+        if os.environ.get(GATEWAY) or elsewhere or not _FETCHING.intersection(words):
+            return
+        with suppress(OSError):  # What needs it says why there is none.
+            self._load()
 
     def url(self, session: Any) -> str:
         """Its address, ending in a slash; started for a session of pip's if there is none yet."""
@@ -119,26 +133,44 @@ class Gateway:
 
     def _start(self, session: Any) -> str:
         """Start one, which ends with this process: when the pipe to it is closed."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - the gateway writes to it till the end
         try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                # A Ctrl-C is for pip, which may still want to put something back.
-                start_new_session=True,
-            )
-            said = json.loads(_first_answer(self._process, json.dumps(_settings(session))))
+            process = self._load()
+            said = json.loads(_first_answer(process, json.dumps(_settings(session))))
             url, path = str(said["url"]), str(said["file"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            errors.seek(0)
-            reason = errors.read(MAX_REASON).decode("utf-8", "replace").strip() or str(error)
-            raise refusal(f"securepip's gateway did not start: {reason}", "") from None
+            raise refusal(
+                f"securepip's gateway did not start: {self._complaint() or error}", ""
+            ) from None
         self.port = urlsplit(url).port
         # For the pip processes that fetch what a build requires.
         os.environ[GATEWAY] = path
         return url
+
+    def _load(self) -> subprocess.Popen[bytes]:
+        """The process of the gateway, which waits to be told pip's settings.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        if self._process is None:
+            # Till the end it writes there.
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                # A Ctrl-C is for pip, which may still want to put something back.
+                start_new_session=True,
+            )
+        return self._process
+
+    def _complaint(self) -> str:
+        """What the gateway had to say on its standard error."""
+        if self._errors is None:
+            return ""
+        self._errors.seek(0)
+        return self._errors.read(MAX_REASON).decode("utf-8", "replace").strip()
 
 
 def _key(url: str) -> tuple[str, ...]:

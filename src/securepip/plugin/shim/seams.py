@@ -53,6 +53,7 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
     # pip may be imported more than once in a process.
     if not any(type(finder).__name__ == _Seams.__name__ for finder in sys.meta_path):
         gateway = Gateway(config["command"])
+        gateway.begin(getattr(sys, "argv", [])[1:])
         sys.meta_path.insert(0, _Seams(gateway, config["files"], refuse))
         sys.addaudithook(guard(gateway))
     return ""
