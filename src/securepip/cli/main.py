@@ -59,12 +59,14 @@ _SUMMARIES = {
     "lock": "write a lock file, pylock.toml, of what install would take",
     "trust": "whose packages this machine believes",
     "gateway": "the verified index on loopback, for uv, poetry, pdm, pipx, tox and pip",
+    "explain": "why a file may be believed, or why the last run was refused",
     "verify": "whether what is installed is what was signed",
     "plugin": "let pip itself verify what it installs",
     "repo": "make and keep a signed repository",
     "sign": "sign for a project of your own",
     "completion": "print what makes a shell complete these commands",
 }
+_REMEMBERED = frozenset({"install", "download", "lock", "gateway"})
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -80,11 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(words)
         debug = command.general.debug
         console.configure(command.general)
-        return command.run()
+        code = command.run()
+        _remember(words, code)
+        return code
     except SecurepipError as error:
         if debug:
             traceback.print_exc()
         console.show_error(error)
+        _remember(words, error.exit_code, error)
         return error.exit_code
     except KeyboardInterrupt:
         print("ERROR: Operation cancelled by user", file=sys.stderr)
@@ -109,6 +114,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         console.show_error(_of_the_machine(error) or _defect(error))
         return 1
+
+
+def _remember(words: Sequence[str], code: int, error: SecurepipError | None = None) -> None:
+    """Keep what this run was, for ``explain --last``."""
+    if not _REMEMBERED.isdisjoint(words):
+        from securepip import last_run
+
+        last_run.record(words, code, error)
 
 
 def _leave_gateway() -> None:
@@ -231,6 +244,10 @@ def _complete(name: str, parser: argparse.ArgumentParser) -> None:
         from securepip.cli.trust import commands as trust
 
         trust.complete(parser)
+    elif name == "explain":
+        from securepip.cli.asking import explain
+
+        explain.complete(parser)
     elif name == "verify":
         from securepip.cli.asking import verify
 

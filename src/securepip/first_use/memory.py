@@ -7,10 +7,15 @@ or a date in a message.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from datetime import date, datetime, timezone
 
 from packaging.utils import NormalizedName
+
+from securepip.signing.repository.repository import Repository
+from securepip.transport import file_url_to_path
+from securepip.trust import TrustedRepository
 
 FRESH_SECONDS = 600.0
 """For so long a page is not asked for again: pip keeps its pages as long."""
@@ -123,3 +128,13 @@ class Memory:
         """Remember that the signatures were looked through now."""
         with self._connection:
             self._connection.execute("INSERT OR REPLACE INTO renewed VALUES (1, ?)", (self._now,))
+
+
+def first_seen_in(repository: TrustedRepository, project: NormalizedName, filename: str) -> date:
+    """The day (UTC) on which this machine signed a file first, in a repository of its own.
+
+    Raises:
+        RepositoryStateError: The repository is in an odd state.
+    """
+    with Repository.open(file_url_to_path(repository.location)) as opened:
+        return Memory(opened.ledger.connection, time.time()).first_seen(project, filename)

@@ -32,6 +32,10 @@ class DeferredIndex:
     def _index(self) -> VerifiedIndex:
         return self._open_index()
 
+    def opened(self) -> VerifiedIndex:
+        """The index itself, opened now if it is not yet."""
+        return self._index
+
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
         """As ``Index.prefetch_pages``."""
         self._index.prefetch_pages(projects)

@@ -67,6 +67,10 @@ class Received:
         self._store = store
         self._early: dict[Sha256, Early] = {}
 
+    def has(self, sha256: Sha256) -> bool:
+        """Whether the store has a file of that name; its bytes are hashed when it is read."""
+        return self._store.path(sha256).exists()
+
     def begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
         if sha256 not in self._early and not self._store.path(sha256).exists():

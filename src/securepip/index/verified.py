@@ -121,6 +121,27 @@ class VerifiedIndex:
         located = self._located(project)
         return None if located is None else located.page
 
+    def located(self, project: NormalizedName) -> LocatedPage | None:
+        """As ``page``, with who signed it and where it is.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
+        """
+        return self._located(project)
+
+    def as_chosen(self, project: NormalizedName, file: PageFile) -> PageFile:
+        """The file as its signed page has it when it has a target of its own.
+
+        Raises:
+            VerificationError: The page has no such file any more, or with other bytes.
+        """
+        ((_, chosen),) = self._chosen([(project, file)])
+        return chosen
+
+    def has(self, file: PageFile) -> bool:
+        """Whether the store has something under the digest of a file; a hint."""
+        return self._received.has(file.sha256)
+
     def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
         """As ``Index.prefetch_metadata``; also begins to fetch the bins that list the files."""
         with suppress(SecurepipError):
