@@ -22,6 +22,11 @@ _NAME = "last-run.json"
 _MAX_TEXT = 4_000
 _MAX_WORDS = 50
 _MAX_RECORD_BYTES = 256 << 10
+_FLAGS = frozenset(
+    {"-U", "-q", "-v", "--upgrade", "--pre", "--no-deps", "--dry-run", "--quiet", "--verbose"}
+    | {"--user", "--no-cache-dir", "--force-reinstall", "--no-input"}
+)
+"""Options without a value, behind which a requirement may stand."""
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]*\])?([=<>!~]=?[^\s@:]*)?")
 _KEPT_COMMANDS = frozenset({"install", "download", "lock", "gateway"})
 
@@ -105,7 +110,8 @@ def _requirements(words: Sequence[str]) -> list[str]:
     for word in words:
         if word == "--":
             break
-        if _REQUIREMENT.fullmatch(word) and not before.startswith("-"):
+        is_value = before.startswith("-") and "=" not in before and before not in _FLAGS
+        if _REQUIREMENT.fullmatch(word) and not is_value:
             kept.append(word[:200])
         before = word
     return kept[:_MAX_WORDS]

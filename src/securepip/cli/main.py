@@ -118,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _remember(words: Sequence[str], code: int, error: SecurepipError | None = None) -> None:
     """Keep what this run was, for ``explain --last``."""
+    if words[:1] == ["gateway"] and error is None:
+        return  # What it refused while it ran, it has kept itself.
     if not _REMEMBERED.isdisjoint(words):
         from securepip import last_run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -63,8 +64,9 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
         raise UntrustedError(f"no trusted repository knows the project {project}")
     repository = located.repository
     session = index.session(repository.name)
-    steps = _steps(session, repository, page_target(project), file_target(project, file.filename))
-    target = session.target(file_target(project, file.filename))
+    paths = (page_target(project), file_target(project, file.filename))
+    _, target = (session.target(path) for path in paths)  # so that the session has met the roles
+    steps = _steps(session, repository, *paths)
     size = target.length if target is not None else file.size
     named = parse_distribution(file.filename, project)
     claim = _claim(repository, [step.name for step in steps])
@@ -81,7 +83,7 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
         sha256=file.sha256,
         size=size,
         repository=repository.name,
-        location=redact(repository.location),
+        location=redact(_location(repository)),
         claim=claim,
         since=_since(repository, project, file),
         links=links,
@@ -155,8 +157,8 @@ def _words(step: _Step) -> str:
         return "which bin lists a project that does not sign for itself"
     if step.name.partition(".")[0] in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
         return "which projects sign for themselves, and with which keys"
-    count = counted(len(step.metadata.signed.targets), "page or file", "pages and files")
-    return f"length and digest of {count}, among them these"
+    others = len(step.metadata.signed.targets) - 1
+    return f"length and digest of this page or file, and of {counted(others, 'other')}"
 
 
 def _signed_link(
@@ -233,9 +235,21 @@ def _root(repository: TrustedRepository) -> Root:
     return signed
 
 
+def _location(repository: TrustedRepository) -> str:
+    """Where a repository is; of one of this machine's own, the index that it was made from."""
+    first_use = repository.first_use
+    return repository.location if first_use is None else first_use.index_url
+
+
+@lru_cache(maxsize=16)
+def _parsed(data: bytes) -> Metadata[Any]:
+    # A report explains many files: a snapshot may list thousands of roles.
+    return Metadata[Any].from_bytes(data)
+
+
 def _read(path: Path) -> Metadata[Any]:
     try:
-        return Metadata[Any].from_bytes(path.read_bytes())
+        return _parsed(path.read_bytes())
     except (OSError, RepositoryError, ValueError) as error:
         raise VerificationError(f"{path} cannot be read: {error}") from None
 

@@ -227,8 +227,7 @@ def _say(one: Explanation) -> None:
     console.say(f"{one.filename}  ({one.project} {one.version}{size})")
     _wrapped(
         f"{_SIGNERS[one.claim.value]} You trust the repository {one.repository!r} "
-        f"({one.location}).{' In short: ' if one.since else ''}{one.since}"
-        f"{'.' if one.since else ''}",
+        f"({one.location}){f': {one.since}' if one.since else ''}.",
         "",
     )
     console.say("\nWhy it may be believed, link by link:")
@@ -254,8 +253,7 @@ def _say_link(link: Link) -> None:
         )
         says = link.says if console.is_verbose() else link.says.partition(";")[0]
         _wrapped(
-            f"{says}. Version {link.version}, {until}; signed by {len(link.signatures)} of "
-            f"{link.keys} keys, {link.threshold} needed: {signers}",
+            f"{says}. Version {link.version}, {until}; {_counted_keys(link)} {signers}",
             f"  {link.name:<10} ",
         )
     if console.is_verbose():
@@ -264,6 +262,12 @@ def _say_link(link: Link) -> None:
             console.say(f"  {'':<10} sha256 {link.sha256}")
         for one in link.signatures:
             console.say(f"  {'':<10} key {one.key_id}")
+
+
+def _counted_keys(link: Link) -> str:
+    if link.keys == link.threshold == 1:
+        return "signed with the key"
+    return f"signed by {len(link.signatures)} of {link.keys} keys, {link.threshold} needed:"
 
 
 def _wrapped(text: str, start: str) -> None:

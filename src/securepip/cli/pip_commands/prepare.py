@@ -24,6 +24,7 @@ from securepip.errors import SecurepipError
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
+    from securepip.formats.page import PageFile
     from securepip.index import AnyFile, DeferredIndex, VerifiedIndex
     from securepip.installer import ByteCodeCache, SdistBuilder
     from securepip.lock import Locked
@@ -95,8 +96,12 @@ class Prepared:
     def report(self, plan: Plan) -> str:
         """The installation report of the plan, as JSON."""
         from securepip.cli.pip_commands.report import make_report
+        from securepip.explain import explain
 
-        return make_report(plan.as_chosen, self.environment, self.index.signed_by)
+        def explained(project: NormalizedName, file: PageFile) -> dict[str, object]:
+            return explain(self.index.opened(), project, file).to_json()
+
+        return make_report(plan.as_chosen, self.environment, self.index.signed_by, explained)
 
 
 def prepare(

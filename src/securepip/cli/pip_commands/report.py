@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from securepip.resolver.plan import PlannedFile
 
 SignedBy = Callable[[NormalizedName, PageFile], tuple[str, str]]
+Explained = Callable[[NormalizedName, PageFile], dict[str, object]]
 
 _SEVERAL = frozenset(
     {"dynamic", "platform", "supported-platform", "license-file", "classifier", "requires-dist"}
@@ -45,6 +46,7 @@ def make_report(
     planned: Sequence[PlannedFile],
     environment: TargetEnvironment,
     signed_by: SignedBy,
+    explained: Explained,
 ) -> str:
     """The report as JSON.
 
@@ -52,12 +54,13 @@ def make_report(
         planned: What is installed, or would be.
         environment: The target.
         signed_by: The name of the repository that signed a file, and where the file is.
+        explained: Why a file is believed, as ``explain --json`` has it.
     """
     return json.dumps(
         {
             "version": "1",
             "pip_version": pip.__version__,
-            "install": [_item(one, signed_by) for one in planned],
+            "install": [_item(one, signed_by, explained) for one in planned],
             "environment": dict(environment.markers),
         },
         indent=2,
@@ -65,13 +68,14 @@ def make_report(
     )
 
 
-def _item(planned: PlannedFile, signed_by: SignedBy) -> dict[str, object]:
+def _item(planned: PlannedFile, signed_by: SignedBy, explained: Explained) -> dict[str, object]:
     file = planned.file
     if isinstance(file, UserFile | UserDirectory):
-        url, verified = file.url, {"verified": "local, not signed", "why": file.why}
+        url = file.url
+        verified: dict[str, object] = {"verified": "local, not signed", "why": file.why}
     else:
-        repository, url = signed_by(planned.project, file)
-        verified = {"verified": "signed", "repository": repository}
+        _, url = signed_by(planned.project, file)
+        verified = explained(planned.project, file)
     item: dict[str, object] = {
         "download_info": _download_info(file, url),
         "is_direct": planned.is_direct,

@@ -28,6 +28,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
+from securepip import last_run
 from securepip.errors import (
     RepositoryUnavailableError,
     SecurepipError,
@@ -143,6 +144,8 @@ class Replies:
         else:
             self.failures.append(Failure(error.what))
             _log.warning("%s", error)
+            if isinstance(error, VerificationError):
+                last_run.record(["gateway"], error.exit_code, error)
         reply = problem(status, error.what, error.meaning, error.remedy, kind=_kind(error))
         if status != HTTPStatus.NOT_FOUND:
             _end(request, reply, error.what)

@@ -1,0 +1,1 @@
+"""Why a file may be believed, in words and for programs."""
