@@ -418,6 +418,7 @@ CATALOGUE = (
         "a_zip_bomb_is_read_no_further_than_what_is_expected",
         "a_bomb_that_was_signed_is_not_unpacked",
     ),
+    _row("attacks/test_clocks", "clocks", _INSTALL),
     _row("attacks/test_names_of_roles", "delegations", _INSTALL),
     _row(
         "signing_claims/test_tree",
