@@ -1,0 +1,31 @@
+"""Print `pylock.toml` as requirements with hashes, which every pip understands.
+
+python scripts/locked.py > locked.txt
+python -m pip install --require-hashes --only-binary :all: -r locked.txt
+python -m pip install --no-deps --no-build-isolation .
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # Python 3.10 has none; the pip that is about to be run has one
+    from pip._vendor import tomli as tomllib
+
+LOCK = Path(__file__).resolve().parent.parent / "pylock.toml"
+
+
+def main() -> int:
+    for package in tomllib.loads(LOCK.read_text())["packages"]:
+        marker = f" ; {package['marker']}" if "marker" in package else ""
+        files = [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
+        hashes = "".join(f" --hash=sha256:{file['hashes']['sha256']}" for file in files)
+        print(f"{package['name']}=={package['version']}{marker}{hashes}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
