@@ -162,7 +162,7 @@ def test_what_needs_somebody_or_something_that_is_not_here_says_how_to_name_it(
 
 
 def test_an_unknown_option_shows_the_usage_of_its_own_command(machine: Machine) -> None:
-    done = machine.run("repo", "sync", "folder", "--group", "dev")
+    done = machine.run("repo", "sync", "folder", "--no-such", "dev")
     assert done.code == 2
     assert done.err.startswith("usage: securepip repo sync ")
-    assert done.err.endswith("unrecognized arguments: --group dev\n")
+    assert done.err.endswith("unrecognized arguments: --no-such dev\n")

@@ -45,6 +45,8 @@ NAMED_FIELD = "x-securepip-named"
 ``own``: all that the repository signs, so all but those of projects that sign for themselves.
 ``all``: these too. A client that has seen the one or the other insists on it for ever.
 """
+STATUS_DIR = "status"
+"""Holds a page for people, which is not signed and which no client reads."""
 REASON_FIELD = "x-securepip-why"
 """In the role of a project, why its maintainers have signed it, in one line of their words."""
 OWN_ROLES = "own"

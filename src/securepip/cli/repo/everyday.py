@@ -92,6 +92,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def init(request: InitRequest) -> int:
     """Make a repository, and say what its keys are and where they belong."""
+    from securepip.signing.page.status_page import write
     from securepip.signing.publish.create import create
     from securepip.signing.repository.config import parse_expiry
 
@@ -110,6 +111,7 @@ def init(request: InitRequest) -> int:
         pin=cache(keys.pin),
         reason=request.place.reason("repo init"),
     )
+    write(made.repository)
     folder = made.repository.folder
     console.say(f"Made a repository with {counted(made.bins, 'bin')} in {folder}")
     console.say(f"  root:         {made.root}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,9 @@ class Place:
     offline_keys: tuple[Path, ...] = ()
     words: str = ""
 
-    def open(self, command: str, *what: object) -> Repository:
-        """The repository, with its keys.
+    @contextmanager
+    def open(self, command: str, *what: object) -> Iterator[Repository]:
+        """The repository, with its keys; its status page is written anew in the end.
 
         Args:
             command: What the log says of the reason, for example ``repo add``.
@@ -48,15 +50,18 @@ class Place:
             UsageError: A folder of keys is none.
             RepositoryStateError: No repository there.
         """
+        from securepip.signing.page.status_page import kept_up
         from securepip.signing.repository.repository import Repository
 
-        return Repository.open(
+        opened = Repository.open(
             self.folder,
             keys=[*self.keys.folders(), *existing(self.offline_keys)],
             passphrase=self.keys.passphrase,
             pin=self.keys.pin,
             reason=self.reason(command, *what),
         )
+        with opened as repository, kept_up(repository):
+            yield repository
 
     def reason(self, command: str, *what: object) -> Reason:
         """What the log says of a command, as for ``open``."""

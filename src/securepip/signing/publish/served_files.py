@@ -19,13 +19,14 @@ from securepip.formats.layout import (
     PACKAGES_DIR,
     PAGE_NAME,
     SIMPLE_DIR,
+    STATUS_DIR,
     parse_project,
 )
 from securepip.formats.negotiation import PLAIN_HTML, negotiate
 from securepip.formats.page import JSON_TYPE
 from securepip.signing.repository.repository import HTML_NAME
 
-_SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR)
+_SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATUS_DIR)
 
 
 class NotServedError(Exception):
@@ -91,6 +92,8 @@ class ServedFiles:
                 raise NotServedError
         if kind == SIMPLE_DIR:
             return self._find_simple(rest, accept)
+        if kind == STATUS_DIR:
+            return self._find_status(rest)
         if not rest or not rest[-1]:
             raise NotServedError
         path = self._inside(kind, rest)
@@ -99,6 +102,14 @@ class ServedFiles:
         is_metadata = path.name.endswith(METADATA_SUFFIX)
         content_type = "text/plain; charset=utf-8" if is_metadata else "application/octet-stream"
         return Found(path, content_type, compressible=is_metadata, immutable=True)
+
+    def _find_status(self, rest: list[str]) -> Found | Redirect:
+        if not rest:
+            return Redirect(f"/{STATUS_DIR}/")
+        if rest not in ([""], [HTML_NAME]):
+            raise NotServedError
+        path = self._inside(STATUS_DIR, [HTML_NAME])
+        return Found(path, "text/html; charset=utf-8", compressible=True, immutable=False)
 
     def _find_simple(self, rest: list[str], accept: str) -> Found | Redirect:
         if not rest:

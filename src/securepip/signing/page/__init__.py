@@ -1,0 +1,1 @@
+"""The page that tells people how a repository is doing."""
