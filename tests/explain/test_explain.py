@@ -12,6 +12,7 @@ from securepip import last_run
 from securepip.errors import VerificationError
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
@@ -64,6 +65,20 @@ def test_a_file_is_found_by_name_and_hash(
     mine = make_wheel(tmp_path, "app", "9.0")
     assert client.run("explain", mine).code == 1
     assert client.run("explain", make_wheel(tmp_path, "foreign", "1.0")).code == 1
+
+
+def test_a_project_that_signs_for_itself_is_told_from_one_for_which_the_operator_signs(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    alice = Maintainers.of(2, threshold=2)
+    claim(made, "app", alice)
+    machine.trust(made, str(made.folder))
+    document = json.loads(machine.run("explain", "app", "--json").out)
+    assert document["claim"] == "maintainers"
+    chain = {link["link"]: link for link in document["chain"]}
+    assert (chain["project.app"]["threshold"], len(chain["project.app"]["signed_by"])) == (2, 2)
+    assert not any(name.startswith("bin") for name in chain)
+    assert json.loads(machine.run("explain", "lib", "--json").out)["claim"] == "operator"
 
 
 def test_a_report_explains_each_file_under_one_key(client: Machine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,7 +72,7 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
     claim = _claim(repository, [step.name for step in steps])
     links = (
         *_top(repository),
-        *(_role(step, repository) for step in steps),
+        *(_role(step, repository, paths) for step in steps),
         _page(session, located),
         _file(located, file, size),
     )
@@ -141,13 +141,13 @@ def _top(repository: TrustedRepository) -> Iterator[Link]:
         )
 
 
-def _role(step: _Step, repository: TrustedRepository) -> Link:
+def _role(step: _Step, repository: TrustedRepository, paths: Sequence[str]) -> Link:
     name = quote(step.name, "")
     url = f"{redact(repository.metadata_url)}{step.metadata.signed.version}.{name}.json"
-    return _signed_link(step.name, _words(step), url, step.metadata, step.delegator)
+    return _signed_link(step.name, _words(step, paths), url, step.metadata, step.delegator)
 
 
-def _words(step: _Step) -> str:
+def _words(step: _Step, paths: Sequence[str]) -> str:
     project = project_of_role(step.name)
     if project is not None:
         return f"the page and the files of {project}, signed by its maintainers"
@@ -157,8 +157,11 @@ def _words(step: _Step) -> str:
         return "which bin lists a project that does not sign for itself"
     if step.name.partition(".")[0] in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
         return "which projects sign for themselves, and with which keys"
-    others = len(step.metadata.signed.targets) - 1
-    return f"length and digest of this page or file, and of {counted(others, 'other')}"
+    targets = step.metadata.signed.targets
+    listed = [what for what, path in zip(("page", "file"), paths, strict=True) if path in targets]
+    others = len(targets) - len(listed)
+    more = f", and of {counted(others, 'other')}" if others else ""
+    return f"length and digest of the {' and the '.join(listed)}{more}"
 
 
 def _signed_link(

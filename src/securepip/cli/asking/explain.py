@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ _SIGNERS = {
 }
 _ENDINGS = {
     0: "It did what was asked.",
-    1: "It failed; that has nothing to do with signatures.",
+    1: "It failed. Nothing was served that is not what was signed.",
     2: "It did not understand its command line, and did nothing.",
     3: "It was refused: something was served that was not signed, or is out of date. Nothing that "
     "was refused was used.",
@@ -133,6 +134,9 @@ def run(request: ExplainRequest) -> int:
     if not isinstance(read, InstallRequest):
         raise UsageError(f"not a requirement: {request.what!r}")
     with ExitStack() as stack:
+        if not console.is_verbose():
+            # What the search says of its steps is no part of the answer.
+            stack.enter_context(redirect_stdout(StringIO()))
         asked = prepare(replace(read, network=request.network, dry_run=True), stack)
         if is_file:
             index = asked.index.opened()

@@ -150,9 +150,9 @@ def _say(report: Report) -> None:
             console.say(line, level=-9 if code else 0)
     if report.exit_code == 3:
         console.say(
-            "\nDo not run what is listed as not signed before you know why it is so. To install a\n"
-            "distribution again as it was signed: securepip install --force-reinstall --no-deps "
-            "NAME==VERSION"
+            "\nDo not run what is listed there before you know why it is so. This installs a\n"
+            "distribution again, as it was signed:\n"
+            "  securepip install --force-reinstall --no-deps NAME==VERSION"
         )
     elif report.exit_code == 0:
         console.say("\nNothing is changed, missing or added.")
