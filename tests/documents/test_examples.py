@@ -111,8 +111,9 @@ def test_the_job_for_ci_passes_and_refuses_a_forged_wheel(
     assert "flask-3.1.3-py3-none-any.whl is not the file that" in done.err
     assert "flask-3.1.3-py3-none-any.whl is not the file that …" in CI
     assert not list((project / ".venv").rglob("flask"))
-    assert machine.pip_install(index.url, "--force-reinstall", "flask").code == 0
-    assert machine.version_of("flask") == "evil", "plain pip installs it"
+    assert machine.pip_install(index.url, "flask").code == 0
+    (module,) = (project / ".venv").rglob("flask/__init__.py")
+    assert "evil" in module.read_text(), "plain pip installs it"
 
 
 def test_the_jobs_for_all_kinds_of_ci_run_the_same_commands() -> None:
