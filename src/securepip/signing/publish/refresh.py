@@ -89,14 +89,14 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
         repository.show_all()
         if unnamed:
             bins = [*bins, *(name for name in roles.bin_names() if name in unnamed - set(bins))]
-        due = [*bins, *due]
-        if offline and unnamed <= {"targets", *due} and not roles.naming.named:
+        if offline and unnamed <= {"targets", *due, *bins} and not roles.naming.named:
             due = [*(name for name in due if name != "targets"), "targets"]
         if "targets" in due:
-            roles.promise_names(roles.targets.signed, due)
+            roles.promise_names(roles.targets.signed, [*due, *bins])
         snapshot_due = _left(roles.snapshot, "snapshot", expiry) < RENEW_AT
-        if due or snapshot_due:
-            signed += repository.sign({name: roles.role(name) for name in due})
+        if due or bins or snapshot_due:
+            changed = {name: roles.role(name) for name in due}
+            signed += repository.sign(changed, bins=[(name, b"") for name in bins])
         elif _left(roles.timestamp, "timestamp", expiry) < RENEW_AT:
             signed += repository.renew_timestamp()
         return Refreshed(tuple(signed), expiring(repository))

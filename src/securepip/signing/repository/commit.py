@@ -8,7 +8,8 @@ Source: TUF specification 6 (repository operations) and PEP 458 (consistent snap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,10 +21,13 @@ from tuf.api.serialization.json import JSONSerializer
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
-from securepip.formats.roles import name_role
+from securepip.formats.roles import Naming, name_role
+from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.keys.ring import KeyRing
+from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S
+from securepip.signing.repository.state.known import RoleFacts
 from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.storage.interface import Storage
 
@@ -39,6 +43,34 @@ passing for another, in any number of them, is the name in it.
 _COMPACT = JSONSerializer(compact=True)
 
 Delegator = Root | Targets
+
+
+@dataclass(frozen=True)
+class BinWork:
+    """Bins to be changed in place.
+
+    Attributes:
+        delegator: The current role that delegates to them.
+        naming: What roles of this repository have to say of themselves.
+        bins: Their names, and what changes in each (``bins.Edits``); nothing where it is renewed.
+    """
+
+    delegator: Metadata[Targets]
+    naming: Naming
+    bins: Iterable[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What was signed, and is current.
+
+    Attributes:
+        names: The roles.
+        in_place: The bins among them that were changed in place.
+    """
+
+    names: tuple[str, ...]
+    in_place: tuple[RoleFacts, ...] = ()
 
 
 def now() -> datetime:
@@ -105,19 +137,21 @@ class Committer:
         finished: Mapping[str, Metadata[Targets]] | None = None,
         *,
         replaces: bytes | None,
-    ) -> tuple[str, ...]:
+        bins: BinWork | None = None,
+    ) -> Committed:
         """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
 
         Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
         are published as they are; who passes them has checked them. The new timestamp ``replaces``
-        a file of those bytes (None for none), or nothing becomes current.
+        a file of those bytes (None for none), or nothing becomes current. ``bins`` are those that
+        are changed in place, in parallel.
 
         Roles that are signed here say their names, and that ``repository`` is the sha256 of the
         first root. The objects that are passed are changed. When this returns, they are current;
         when it raises, or never returns, what was current still is.
 
         Returns:
-            The names of the roles that were signed.
+            What was signed.
 
         Raises:
             RepositoryStateError: A key is not here, or another process signs as well.
@@ -135,6 +169,7 @@ class Committer:
             data = self._sign(metadata, delegator, name)
             pinned = not _is_unpinned_bin(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
+        in_place = list(self._sign_bins(root, bins, listed, repository, signed)) if bins else []
         snapshot.signed.version += 1
         data = self._sign(snapshot, root, "snapshot")
         self._storage.write(f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json", data)
@@ -143,7 +178,8 @@ class Committer:
             snapshot.signed.version, data, ["sha256"]
         )
         self.renew_timestamp(root, timestamp, signed, replaces=replaces)
-        return (*(finished or ()), *changed, "snapshot", "timestamp")
+        names = (*(finished or ()), *changed, *(each.name for each in in_place))
+        return Committed((*names, "snapshot", "timestamp"), tuple(in_place))
 
     def renew_timestamp(
         self,
@@ -183,6 +219,33 @@ class Committer:
         """
         for signer in self._needed(delegator, name):
             add_signature(metadata, signer, name)
+
+    def _sign_bins(
+        self,
+        root: Root,
+        work: BinWork,
+        listed: dict[str, MetaFile],
+        repository: Sha256,
+        signed: list[SignedRole],
+    ) -> Iterator[RoleFacts]:
+        delegator = work.delegator.signed
+        todo = []
+        for name, edits in work.bins:
+            meta = listed[f"{name}.json"]
+            todo.append(Bin(name, meta.version, (meta.hashes or {}).get("sha256"), edits))
+        if not todo:
+            return
+        pinned = not _is_unpinned_bin(delegator, root)
+        expires = now() + self._expiry.of(todo[0].name)
+        hand = Hand(
+            self._storage, work.delegator.to_bytes(_COMPACT), work.naming, repository, expires
+        )
+        for done in sign_bins(hand, self._needed(delegator, todo[0].name), todo):
+            facts = done.facts
+            hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None
+            listed[f"{facts.name}.json"] = MetaFile(facts.version, done.length, hashes)
+            signed.append(SignedRole(facts.name, facts.version, done.sha256, done.keyids))
+            yield facts
 
     def _write_role(
         self,
@@ -260,7 +323,7 @@ def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
         RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
     """
     try:
-        metadata.sign(signer, append=True)
+        metadata.sign(signer, append=True, signed_serializer=CANONICAL)
     except UnsignedMetadataError as error:
         raise RepositoryStateError(
             f"the role {name} cannot be signed: {error}",

@@ -7,16 +7,16 @@ does not know: a thief of the online key may have made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Root, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import METADATA_DIR
+from securepip.formats.layout import BINS_ROLE, METADATA_DIR
 from securepip.signing.repository.claim_tree import TOPS
-from securepip.signing.repository.commit import Committer
+from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
 from securepip.signing.repository.state.known import Known, RoleFacts, facts_of
 from securepip.signing.repository.state.ledger import Ledger
@@ -104,8 +104,11 @@ class Current:
         changed: Mapping[str, Metadata[Targets]],
         finished: Mapping[str, Metadata[Targets]] | None = None,
         base: Roles | None = None,
+        bins: Iterable[tuple[str, bytes]] = (),
     ) -> tuple[str, ...]:
         """Sign ``changed`` roles anew, then snapshot and timestamp.
+
+        ``bins`` are changed in place: the name of each, and what changes in it (``bins.Edits``).
 
         ``finished`` roles were signed elsewhere and checked: they become current as they are.
         ``base`` is what the new state follows, where that is not the current one.
@@ -119,7 +122,7 @@ class Current:
         roles = base or self._made_here()
         replaces, before = self._replaced(base), snapshot_digest(roles)
         try:
-            signed = self._committer.commit(
+            committed = self._committer.commit(
                 roles.root.signed,
                 roles.timestamp,
                 roles.snapshot,
@@ -128,13 +131,14 @@ class Current:
                 roles.repository,
                 finished,
                 replaces=replaces,
+                bins=BinWork(roles.role(BINS_ROLE), roles.naming, bins),
             )
             self._remember(roles)
-            self._follow(before, roles, {**(finished or {}), **changed})
+            self._follow(before, roles, {**(finished or {}), **changed}, committed.in_place)
         finally:
             # Signing changes these objects: they are read anew, whatever happened.
             self._roles = None
-        return signed
+        return committed.names
 
     def renew_timestamp(self) -> tuple[str, ...]:
         """Sign the timestamp anew, which says that nothing has changed.
@@ -179,7 +183,13 @@ class Current:
         self._roles = None
         self._ledger.set_current(root.signed.version, timestamp.version)
 
-    def _follow(self, before: str, roles: Roles, signed: Mapping[str, Metadata[Targets]]) -> None:
+    def _follow(
+        self,
+        before: str,
+        roles: Roles,
+        signed: Mapping[str, Metadata[Targets]],
+        in_place: Sequence[RoleFacts],
+    ) -> None:
         """Know what was signed just now, as far as no other role has to be read for it."""
         known = self._ledger.lookup
         if known.snapshot() != before:
@@ -187,7 +197,7 @@ class Current:
         if any(name in FRAME or name.startswith(TOPS) for name in signed):
             return  # other roles may count now: whoever looks something up next finds out which
         facts = [facts_of(name, metadata.signed) for name, metadata in signed.items()]
-        known.apply(snapshot_digest(roles), facts)
+        known.apply(snapshot_digest(roles), [*facts, *in_place])
 
     def _replaced(self, base: Roles | None) -> bytes | None:
         """The timestamp that the next one replaces: the one that was read, or whatever is there."""

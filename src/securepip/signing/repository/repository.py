@@ -22,6 +22,7 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
+from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.config import (
     STATE_DIR,
@@ -255,12 +256,14 @@ class Repository:
             ]
             if not changed:
                 return Published()
-            edits: dict[str, TargetFile | None] = {}
+            roles, edits = self.roles(), Edits()
             for project in changed:
                 before, after = current[project], pages[project]
-                edits |= edits_of(before, after, self._contents, anew=project in partial)
+                anew = project in partial
+                for path, target in edits_of(before, after, self._contents, anew=anew).items():
+                    edits.put(roles.bin_of(path), path, target)
             self._remember({project: pages[project] for project in changed})
-            signed = self.sign(apply_edits(self.roles(), edits))
+            signed = self.sign_edits(edits)
             self.ledger.complete(changed)
             self._plain.follow()
             return Published(tuple(changed), signed)
@@ -328,9 +331,23 @@ class Repository:
         changed: Mapping[str, Metadata[Targets]],
         finished: Mapping[str, Metadata[Targets]] | None = None,
         base: Roles | None = None,
+        bins: Iterable[tuple[str, bytes]] = (),
     ) -> tuple[str, ...]:
         """As ``Current.sign``; the lock must be held."""
-        return self._current.sign(changed, finished, base)
+        return self._current.sign(changed, finished, base, bins)
+
+    def sign_edits(self, edits: Edits) -> tuple[str, ...]:
+        """Make changes of targets current, in one snapshot; the lock must be held.
+
+        Raises:
+            RepositoryStateError: As ``sign``.
+        """
+        if len(edits) >= MANY:
+            return self.sign({}, bins=edits.items())
+        changed = {name: self.roles().role(name) for name, _ in edits.items()}
+        for name, lines in edits.items():
+            apply_lines(changed[name].signed, lines)
+        return self.sign(changed)
 
     def renew_timestamp(self) -> tuple[str, ...]:
         """As ``Current.renew_timestamp``; the lock must be held."""

@@ -40,6 +40,7 @@ from securepip.formats.layout import (
     project_role,
 )
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
+from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
 from securepip.signing.repository.storage.interface import Reader
 from securepip.signing.repository.storage.local import Folder
@@ -264,7 +265,9 @@ class Roles:
 
     def _verify(self, delegator: Root | Targets, name: str, metadata: Metadata[S]) -> None:
         try:
-            delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
+            delegator.verify_delegate(
+                name, CANONICAL.serialize(metadata.signed), metadata.signatures
+            )
         except (RepositoryError, ValueError) as error:
             raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
 

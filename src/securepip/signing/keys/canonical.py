@@ -1,0 +1,45 @@
+"""The bytes over which a role is signed, made fast.
+
+Canonical JSON is what securesystemslib's ``encode_canonical`` says it is. For text without control
+characters, backslashes and floats, the standard library's encoder writes the same bytes in a fifth
+of the time: half of signing a bin. For anything else it is asked.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tuf.api.metadata import Signed, Snapshot, Targets
+from tuf.api.serialization import SignedSerializer
+from tuf.api.serialization.json import CanonicalJSONSerializer
+
+_ENCODE = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+class Canonical(SignedSerializer):
+    """The canonical JSON of a role, for ``Metadata.sign`` and ``verify_delegate``."""
+
+    def serialize(self, signed_obj: Signed) -> bytes:
+        """See ``SignedSerializer.serialize``."""
+        if _is_plain(signed_obj):
+            text = _ENCODE(signed_obj.to_dict())
+            if "\\" not in text:
+                return text.encode("utf-8")
+        return CanonicalJSONSerializer().serialize(signed_obj)
+
+
+def _is_plain(signed: Signed) -> bool:
+    """Whether it is a bin or a snapshot, with nothing in it that could be a float."""
+    if not all(isinstance(each, str | int) for each in signed.unrecognized_fields.values()):
+        return False
+    if isinstance(signed, Targets):
+        named = signed.targets.values()
+        return signed.delegations is None and not any(each.unrecognized_fields for each in named)
+    return isinstance(signed, Snapshot) and not any(
+        each.unrecognized_fields for each in signed.meta.values()
+    )
+
+
+CANONICAL = Canonical()

@@ -1,0 +1,228 @@
+"""Hash bins changed or renewed in place, many at a time, in processes beside each other.
+
+Rule: a bin is verified before it is signed again, in the process that signs it, as ``roles`` does
+it; and none is held longer than it takes. What travels between processes is small: a bin's name,
+what changes in it, and what there is to know of it then.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.signer import CryptoSigner, Key, Signer
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.serialization.json import JSONSerializer
+
+from securepip.errors import FormatError, RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import METADATA_DIR
+from securepip.formats.roles import Naming, check_role, name_role
+from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.repository.state.known import RoleFacts, facts_of
+from securepip.signing.repository.storage.interface import Storage
+
+MANY = 64
+"""From so many bins on, they are not read into this process but changed in place."""
+
+_WORTH_A_PROCESS = 512
+_AT_A_TIME = 32
+_COMPACT = JSONSerializer(compact=True)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin to be signed anew.
+
+    Attributes:
+        name: Its name.
+        version: Its current version; 0 for a bin that is new.
+        sha256: Of its current file, where the snapshot says it.
+        edits: What changes in it (``Edits``).
+    """
+
+    name: str
+    version: int
+    sha256: str | None
+    edits: bytes
+
+
+@dataclass(frozen=True)
+class SignedBin:
+    """A bin that was signed and written.
+
+    Attributes:
+        sha256: Of its file.
+        length: Its bytes.
+        keyids: Of the keys that signed.
+        facts: What there is to know of it.
+    """
+
+    sha256: Sha256
+    length: int
+    keyids: tuple[str, ...]
+    facts: RoleFacts
+
+
+class Edits:
+    """Changes of targets, by bin: a few hundred megabytes for millions of targets."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, bytearray] = {}
+
+    def put(self, name: str, path: str, target: TargetFile | None) -> None:
+        """In the bin ``name``, let ``path`` be that target; None takes it away."""
+        length, sha256 = (-1, "") if target is None else (target.length, target.hashes["sha256"])
+        line = f"{path}\t{length}\t{sha256}\n".encode()
+        self._lines.setdefault(name, bytearray()).extend(line)
+
+    def __len__(self) -> int:
+        """How many bins change."""
+        return len(self._lines)
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """The bins, and what changes in each."""
+        for name, lines in self._lines.items():
+            yield name, bytes(lines)
+
+
+def apply_lines(role: Targets, lines: bytes) -> None:
+    """Make the changes of one bin (``Edits``) in it."""
+    for line in lines.decode().splitlines():
+        path, length, sha256 = line.split("\t")
+        if int(length) < 0:
+            role.targets.pop(path, None)
+        else:
+            role.targets[path] = TargetFile(int(length), {"sha256": sha256}, path)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What signing bins takes. Sent to other processes, so no key of a device can be in it.
+
+    Attributes:
+        storage: Where they are.
+        delegator: The role that delegates to them, as its bytes.
+        naming: What they have to say of themselves.
+        repository: What they are to say.
+        expires: Of the new signatures.
+        keys: The private keys (PEM, in the clear) and public ones.
+    """
+
+    storage: Storage
+    delegator: bytes
+    naming: Naming
+    repository: Sha256
+    expires: datetime
+    keys: Sequence[tuple[bytes, str, Mapping[str, Any]]] = ()
+
+
+def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Sequence[Bin]) -> Iterator[SignedBin]:
+    """Sign and write ``bins``, and say of each what became of it, in their order.
+
+    Raises:
+        RepositoryStateError: One of them is not what was signed, or a key fails.
+    """
+    private = [signer for signer in signers if isinstance(signer, CryptoSigner)]
+    processes = min(os.cpu_count() or 1, 16)
+    if len(bins) < _WORTH_A_PROCESS or processes < 2 or len(private) < len(signers):
+        worker = _Worker(hand, signers)
+        yield from map(worker.sign, bins)
+        return
+    keys = [
+        (each.private_bytes, each.public_key.keyid, each.public_key.to_dict()) for each in private
+    ]
+    hand = Hand(hand.storage, hand.delegator, hand.naming, hand.repository, hand.expires, keys)
+    groups = (bins[start : start + _AT_A_TIME] for start in range(0, len(bins), _AT_A_TIME))
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), _begin, (hand,)
+    ) as pool:
+        for done in pool.map(_sign_group, groups):
+            yield from done
+
+
+class _Worker:
+    def __init__(self, hand: Hand, signers: Sequence[Signer]) -> None:
+        self._hand = hand
+        self._signers = signers
+        self._delegator = Metadata[Targets].from_bytes(hand.delegator).signed
+
+    def sign(self, each: Bin) -> SignedBin:
+        hand = self._hand
+        metadata = self._read(each) if each.version else Metadata(Targets())
+        role = metadata.signed
+        apply_lines(role, each.edits)
+        role.version = each.version + 1
+        # As ``commit``: a number that a killed run has used may be known to mirrors.
+        while hand.storage.exists(_path(each.name, role.version)):
+            role.version += 1
+        name_role(role, each.name, hand.repository)
+        role.expires = hand.expires
+        metadata.signatures.clear()
+        try:
+            for signer in self._signers:
+                metadata.sign(signer, append=True, signed_serializer=CANONICAL)
+        except UnsignedMetadataError as error:
+            raise RepositoryStateError(
+                f"the role {each.name} cannot be signed: {error}",
+                remedy="Is the key, or the device that holds it, within reach?",
+            ) from None
+        data = metadata.to_bytes(_COMPACT)
+        hand.storage.write(_path(each.name, role.version), data)
+        return SignedBin(
+            sha256_of(data), len(data), tuple(metadata.signatures), facts_of(each.name, role)
+        )
+
+    def _read(self, each: Bin) -> Metadata[Targets]:
+        path = _path(each.name, each.version)
+        try:
+            data = self._hand.storage.read(path)
+            metadata = Metadata[Targets].from_bytes(data)
+            self._delegator.verify_delegate(
+                each.name, CANONICAL.serialize(metadata.signed), metadata.signatures
+            )
+            check_role(each.name, metadata.signed, self._delegator, self._hand.naming)
+        except OSError as error:
+            raise self._odd(f"{path} cannot be read: {error.strerror}") from None
+        except FormatError as error:
+            raise self._odd(error.what) from None
+        except (RepositoryError, ValueError) as error:
+            raise self._odd(f"{path} is not signed as it has to be: {error}") from None
+        if metadata.signed.version != each.version or each.sha256 not in (None, sha256_of(data)):
+            raise self._odd(f"{path} is not the one that was made current")
+        return metadata
+
+    def _odd(self, what: str) -> RepositoryStateError:
+        return RepositoryStateError(
+            f"{self._hand.storage.address}: {what}",
+            meaning="Something other than securepip changed or lost files of the repository.",
+            remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
+        )
+
+
+_here: list[_Worker] = []
+"""The worker of this process, which does nothing else."""
+
+
+def _begin(hand: Hand) -> None:
+    signers = []
+    for private, keyid, public in hand.keys:
+        key: Any = Key.from_dict(keyid, dict(public))
+        loaded: Any = load_pem_private_key(private, None)
+        signers.append(CryptoSigner(loaded, key))
+    _here.append(_Worker(hand, signers))
+
+
+def _sign_group(bins: Iterable[Bin]) -> list[SignedBin]:
+    return [_here[0].sign(each) for each in bins]
+
+
+def _path(name: str, version: int) -> str:
+    return f"{METADATA_DIR}/{version}.{name}.json"

@@ -1,0 +1,87 @@
+"""Bins that are changed in place, by processes beside each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+from securesystemslib.formats import encode_canonical
+from tuf.api.metadata import Snapshot, TargetFile, Targets
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.publish.accounted import check_own
+from securepip.signing.publish.refresh import refresh
+from securepip.signing.publish.status import summary
+from securepip.signing.repository import bins
+from tests.support.repositories import MadeRepository, make_repository
+
+
+def _pages(count: int) -> dict[NormalizedName, ProjectPage | None]:
+    return {
+        NormalizedName(f"p{number}"): ProjectPage(
+            NormalizedName(f"p{number}"),
+            (PageFile(f"p{number}-1.0.tar.gz", "https://e.org/x", f"{number:064x}", 1),),  # type: ignore[arg-type] # a digest
+        )
+        for number in range(count)
+    }
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> MadeRepository:
+    return make_repository(tmp_path / "own", expected_files=300)
+
+
+@pytest.mark.parametrize("worth", [1, 1 << 30], ids=["in processes", "in this process"])
+def test_what_is_changed_in_place_is_what_was_signed_and_what_is_known(
+    many: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: int
+) -> None:
+    monkeypatch.setattr(bins, "_WORTH_A_PROCESS", worth)
+    repository = many.repository
+    pages = _pages(120)
+    done = repository.publish(pages)
+    assert sum(name.startswith("bin-") for name in done.signed) >= bins.MANY
+    gone = NormalizedName("p7")
+    repository.publish({**pages, gone: None})
+    check_own(repository)
+    assert (summary(repository).projects, summary(repository).files) == (119, 119)
+    assert repository.rebuild_known() == []
+    assert repository.page(gone) is None
+    with repository.lock():
+        every = [(name, b"") for name in repository.roles().bin_names()]
+        repository.sign({}, bins=every)
+    check_own(repository)
+    assert repository.rebuild_known() == []
+    assert refresh(repository).signed == ()
+
+
+def test_a_bin_that_somebody_changed_is_not_signed_again(many: MadeRepository) -> None:
+    repository = many.repository
+    name = next(repository.roles().bin_names())
+    path = many.folder / "metadata" / f"{repository.roles().meta(name).version}.{name}.json"
+    forged = json.loads(path.read_bytes())
+    forged["signed"]["targets"]["packages/evil/evil-1.0.tar.gz"] = {
+        "length": 1,
+        "hashes": {"sha256": "0" * 64},
+    }
+    path.write_text(json.dumps(forged))
+    before = (many.folder / "metadata" / "timestamp.json").read_bytes()
+    every = [(each, b"") for each in repository.roles().bin_names()]
+    with repository.lock(), pytest.raises(RepositoryStateError, match="not signed as it has to be"):
+        repository.sign({}, bins=every)
+    assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "path", ["packages/a/a-1.0.whl", 'a"b', "a\\b", "a\nb", "a\x7fb", "é", "\u2028", "𝄞"]
+)
+def test_the_fast_canonical_bytes_are_those_of_the_library(path: str) -> None:
+    target = TargetFile(1, {"sha256": "0" * 64}, path)
+    odd = TargetFile(2, {"sha256": "1" * 64}, "x", unrecognized_fields={"custom": {"b": [1, None]}})
+    signed = Targets(targets={path: target}, unrecognized_fields={"x": path})
+    both = Targets(targets={path: target, "x": odd})
+    for each in (signed, both, Snapshot()):
+        assert CANONICAL.serialize(each).decode() == encode_canonical(each.to_dict())
