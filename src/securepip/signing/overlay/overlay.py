@@ -334,7 +334,7 @@ class Overlay:
 
     def _digest(self, project: NormalizedName) -> str:
         """Of the page that is signed now; "" for none."""
-        return self._repository.page_sha256(project) or ""
+        return self._repository.known().page(project) or ""
 
 
 def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

@@ -190,11 +190,7 @@ class Repository:
         return self._plain.projects()
 
     def known(self) -> Known:
-        """What is known of the current state: looked up, not read.
-
-        Raises:
-            RepositoryStateError: As ``roles``.
-        """
+        """As ``Current.known``: what is current, looked up and not read."""
         return self._current.known()
 
     def rebuild_known(self) -> list[str]:
@@ -204,10 +200,6 @@ class Repository:
     def show_all(self) -> None:
         """Let the list of all projects be what is signed. The lock must be held."""
         self._plain.follow(whole=True)
-
-    def page_sha256(self, project: NormalizedName) -> Sha256 | None:
-        """The digest of the signed page of ``project``; None where there is none."""
-        return self._current.page_sha256(project)
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
         """The signed page of ``project``, verified, or None when there is none.
@@ -337,11 +329,7 @@ class Repository:
         return self._current.sign(changed, finished, base, bins)
 
     def sign_edits(self, edits: Edits) -> tuple[str, ...]:
-        """Make changes of targets current, in one snapshot; the lock must be held.
-
-        Raises:
-            RepositoryStateError: As ``sign``.
-        """
+        """Make changes of targets current, as ``sign``; the lock must be held."""
         if len(edits) >= MANY:
             return self.sign({}, bins=edits.items())
         changed = {name: self.roles().role(name) for name, _ in edits.items()}
