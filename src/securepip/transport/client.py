@@ -355,8 +355,17 @@ def _failed(error: Exception, watch: Watch, shown: str, max_bytes: int) -> Trans
         error = late
     if isinstance(error, GivenUpError):
         return given_up(error, watch, shown, max_bytes)
-    what = f"{shown} could not be fetched: {reason(error)}"
+    why = reason(error)
+    what = f"{shown} could not be fetched: {why}"
     remedy = "Check the address, your network and your proxy settings, then try again."
     if isinstance(error, _NO_ANSWER):
+        if "Read timed out" in why:
+            return UnreachableError(
+                f"{watch.who} does not answer: {what}",
+                url=shown,
+                meaning="There is a connection, but the server says nothing on it: it is "
+                "overloaded, or something on the way holds its answers back.",
+                remedy="Try again later, or give it longer with --timeout SECONDS.",
+            )
         return UnreachableError(f"cannot reach {watch.who}: {what}", url=shown, remedy=remedy)
     return TransportError(what, url=shown, remedy=remedy)

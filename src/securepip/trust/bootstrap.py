@@ -12,6 +12,7 @@ import time
 from securepip.errors import FormatError, TransportError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
+from securepip.formats.words import counted
 from securepip.transport import Transport, redact
 
 MAX_ROOT_BYTES = 512_000
@@ -75,7 +76,8 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
         if time.monotonic() > deadline:
             break
     raise VerificationError(
-        f"none of the {last} root files of {redact(location)} has the sha256 {fingerprint}",
+        f"no root file of {redact(location)} has the sha256 {fingerprint} "
+        f"({counted(last, 'root file')} compared)",
         meaning="The fingerprint is of another repository or was mistyped, or somebody answers in "
         "the repository's place.",
         remedy="Compare it with what the operator publishes elsewhere; nothing was added.",

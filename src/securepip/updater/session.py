@@ -40,6 +40,7 @@ from securepip.dirs import DATA_REMEDY, private_folder
 from securepip.errors import (
     RepositoryUnavailableError,
     SecurepipError,
+    TransportError,
     UnreachableError,
     VerificationError,
 )
@@ -52,6 +53,7 @@ from securepip.formats.layout import (
     shard_names,
 )
 from securepip.formats.roles import Naming
+from securepip.formats.words import counted
 from securepip.transport import Transport, redact
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
@@ -320,9 +322,10 @@ class Session:
 
     def _not_kept(self, error: OSError) -> SecurepipError:
         return SecurepipError(
-            f"the trusted state of the repository {self.name!r} cannot be kept: {error}",
+            f"the trusted state of the repository {self.name!r} cannot be kept in {self._state}: "
+            f"{error.strerror or error}",
             meaning="It is what protects you from signatures that are older than those seen.",
-            remedy=f"See to it that {self._state} can be written. {DATA_REMEDY}",
+            remedy=f"Give yourself the permission to write there. {DATA_REMEDY}",
         )
 
     def _not_verified(self, error: Exception) -> VerificationError:
@@ -344,9 +347,10 @@ class Session:
         return VerificationError(
             f"{redact(url)} of the repository {self.name!r} has expired{_last_good(self._state)}",
             meaning="Either nobody has renewed its signatures, or somebody holds newer ones back. "
-            "A wrong clock on this machine looks the same.",
-            remedy="Check the date of this machine; then ask the operator, who renews signatures "
-            "with `securepip repo refresh`.",
+            "A wrong clock on this machine looks the same: it says that it is "
+            f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}.",
+            remedy="Nothing was installed. If that date is wrong, set it right and try again; if "
+            "it is right, tell the operator, who renews signatures with `securepip repo refresh`.",
         )
 
     def _unavailable(self, error: DownloadError) -> SecurepipError:
@@ -354,17 +358,26 @@ class Session:
         reason = cause.what if cause is not None else f"{redact(self._fetcher.last_url)}: {error}"
         if not isinstance(cause, UnreachableError):
             reason = f"the repository {self.name!r} did not answer: {reason}"
-        if isinstance(error, DownloadHTTPError) and error.status_code in (403, 404):
-            meaning = "The repository's metadata names a file that is not there: a broken or "
-            meaning += "incomplete copy, or another address than the repository's."
-        else:
-            meaning = "The repository cannot be reached. Nothing is installed without it."
+        meaning, remedy = _meaning_and_remedy(error, cause, redact(self.metadata_url))
         return RepositoryUnavailableError(
-            f"{reason}{_last_good(self._state)}",
-            meaning=meaning,
-            remedy="Check your network and the address "
-            f"({redact(self.metadata_url)}), then try again.",
+            f"{reason}{_last_good(self._state)}", meaning=meaning, remedy=remedy
         )
+
+
+def _meaning_and_remedy(
+    error: DownloadError, cause: TransportError | None, address: str
+) -> tuple[str, str]:
+    """What it may mean that there is no answer, and what to do."""
+    remedy = f"Check your network and the address ({address}), then try again."
+    if isinstance(error, DownloadHTTPError) and error.status_code in (403, 404):
+        return (
+            "The repository's metadata names a file that is not there: a broken or incomplete "
+            "copy, or another address than the repository's.",
+            remedy,
+        )
+    if cause is not None and cause.meaning:
+        return f"{cause.meaning} Nothing is installed without it.", cause.remedy or remedy
+    return "The repository cannot be reached. Nothing is installed without it.", remedy
 
 
 def _bins_by_name(snapshot: Mapping[str, MetaFile]) -> SuccinctRoles | None:
@@ -392,7 +405,7 @@ def _last_good(state: Path) -> str:
 
 
 def _words(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} seconds"
+            return counted(round(seconds / length), unit)
+    return counted(max(round(seconds), 0), "second")

@@ -153,6 +153,12 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
             "HINT: You are attempting to install a package literally named "
             '"requirements.txt". Consider using the "-r" option to install what it lists.'
         )
+    if not (hint or notes) and offers.files:
+        notes.append(
+            f"The versions listed are those of {requirement.project} that are signed and fit here. "
+            "A release that was withdrawn is not among them any more."
+        )
+        hint = "Take one of them, or ask the operator (`securepip trust list` says whom)."
     return ResolutionError(_could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint)
 
 
