@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securepip import last_run
 from securepip.gateway.by_url import RefusedError, parse, refusal
 from securepip.trust import TrustStore
 from tests.gateway.conftest import DEFAULT_INDEX, LIB, Running, run_gateway
@@ -60,6 +61,10 @@ def test_a_changed_file_is_refused(gateway: Running, hostile: HostileServer) -> 
     hostile.alter("packages/lib/.*", flip_byte)
     reply = gateway.by_url(f"{hostile.url}packages/lib/{LIB}")
     assert (reply.status, reply.json["kind"]) == (502, "verification")
+    last = last_run.read_last_run()
+    assert last is not None
+    assert (last.command, last.exit_code) == ("gateway", 3)
+    assert LIB in last.what
 
 
 def test_an_unknown_project_is_not_found(gateway: Running, hostile: HostileServer) -> None:
