@@ -12,12 +12,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import CHUNK, Sha256, sha256_of_stream
+
+_FEW = 256
+_FSYNCS = 16
 
 
 class Writer:
@@ -29,6 +33,7 @@ class Writer:
 
     def __init__(self, unfinished: Path) -> None:
         self._unfinished = unfinished
+        self._unsure: set[Path] = set()
 
     def clear(self) -> None:
         """Remove what runs that were killed have left."""
@@ -49,6 +54,24 @@ class Writer:
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
+
+    def flush(self) -> None:
+        """Wait until all that was written since the last time is on the disk, names included.
+
+        A few files are waited for alone: what other programs write at the moment may take long.
+        """
+        unsure, self._unsure = self._unsure, set()
+        if len(unsure) > _FEW or os.name == "nt":
+            flush()
+            return
+        with ThreadPoolExecutor(_FSYNCS) as pool:
+            # The system writes those that come together in one go.
+            list(pool.map(_fsync, sorted(unsure)))
+
+    def note(self, path: Path) -> None:
+        """Let the next ``flush`` wait for ``path`` too, which a killed run may have written."""
+        # It may have made the folder as well.
+        self._unsure |= {path, path.parent, path.parent.parent}
 
     def copy(self, source: Path, path: Path, sha256: Sha256) -> None:
         """Make the contents of ``source`` those of ``path``, if they have that digest.
@@ -72,8 +95,7 @@ class Writer:
         except OSError:
             self.copy(existing, path, sha256)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(path)
+        self._name(temporary, path)
         # Renaming onto another name of the same file does nothing at all (POSIX).
         temporary.unlink(missing_ok=True)
 
@@ -83,12 +105,21 @@ class Writer:
         try:
             with temporary.open("xb") as stream:
                 yield stream
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
+            self._name(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+    def _name(self, temporary: Path, path: Path) -> None:
+        """Give a file that is finished its name."""
+        for folder in path.parents:
+            if folder.exists():
+                break
+            self._unsure |= {folder, folder.parent}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(path)
+        self.note(path)
 
     def _temporary(self) -> Path:
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,6 +133,18 @@ def has_sha256(path: Path, sha256: Sha256) -> bool:
             return sha256_of_stream(stream)[0] == sha256
     except FileNotFoundError:
         return False
+
+
+def _fsync(path: Path) -> None:
+    """Wait until a file or folder is on the disk; one that is gone needs not be."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def flush() -> None:

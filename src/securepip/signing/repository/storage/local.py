@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from securepip.formats.digests import Sha256
-from securepip.signing.repository.storage.files import Writer, flush, has_sha256
+from securepip.signing.repository.storage.files import Writer, has_sha256
 from securepip.signing.repository.storage.interface import OvertakenError, Stored
 
 
@@ -50,7 +50,11 @@ class LocalStorage(Folder):
 
     def holds(self, name: str, sha256: Sha256) -> bool:
         """As ``Storage.holds``."""
-        return has_sha256(self._folder / name, sha256)
+        path = self._folder / name
+        if not has_sha256(path, sha256):
+            return False
+        self._writer.note(path)
+        return True
 
     @contextmanager
     def open_file(self, name: str) -> Iterator[Path]:
@@ -109,4 +113,4 @@ class LocalStorage(Folder):
 
     def flush(self) -> None:
         """As ``Storage.flush``."""
-        flush()
+        self._writer.flush()
