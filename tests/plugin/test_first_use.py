@@ -55,9 +55,9 @@ def machine_and_pip(request: pytest.FixtureRequest, index: Index) -> tuple[Machi
     return machine, pip
 
 
-def forget_freshness(machine: Machine) -> None:
+def forget_freshness(machine: Machine, name: str = "127.0.0.1") -> None:
     """Let ten minutes pass."""
-    ledger = machine.folder / "data" / "first-use" / "127.0.0.1" / "state" / "ledger.sqlite3"
+    ledger = machine.folder / "data" / "first-use" / name / "state" / "ledger.sqlite3"
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("DELETE FROM asked")
 
@@ -84,3 +84,34 @@ def test_pip_installs_what_was_seen_first_and_refuses_what_was_changed(
     assert machine.version_of("app") is None
     assert "other bytes" in done.err
     assert WHEEL in done.err
+
+
+def test_an_index_that_pip_is_told_is_believed_at_first_sight_where_the_user_wants_that(
+    machine_and_pip: tuple[Machine, Pip], index: Index, tmp_path: Path
+) -> None:
+    machine, pip = machine_and_pip
+    with serve_index() as other:
+        other.offer(make_wheel(tmp_path / "other", "tool", "1.0"))
+        told = ["--no-compile", "--no-cache-dir", "--extra-index-url", other.url, "tool"]
+        done = pip("install", "--index-url", index.url, *told)
+        assert done.code == 1, "nobody vouches for that index"
+
+        done = machine.run("trust", "first-use", "--index-url", index.url, "--any-index")
+        assert done.code == 0, done.err
+        done = pip("install", "--index-url", index.url, *told)
+        assert done.code == 0, done.err
+        assert pip("uninstall", "-y", "tool").code == 0
+
+        code = {"tool/__init__.py": "VERSION = 'evil'\n"}
+        evil = make_wheel(tmp_path / "evil", "tool", "1.0", files=code)
+        other.offer(evil)
+        forget_freshness(machine, "127.0.0.1-2")
+        done = pip("install", "--index-url", index.url, *told)
+        assert done.code == 1, done.out
+        assert "other bytes" in done.err
+        assert "securepip trust accept-change tool-1.0-py3-none-any.whl" in done.err
+
+        assert machine.run("trust", "accept-change", evil.name).code == 0
+        done = pip("install", "--index-url", index.url, *told)
+        assert done.code == 0, done.err
+        assert machine.version_of("tool") == "evil"

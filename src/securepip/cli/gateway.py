@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 STABLE_PORT = 8458
 """Of ``--stable-url``, without ``--port``."""
 
+_INDEX_OPTIONS = {"-i", "--index-url", "--extra-index-url", "--default-index", "--index"}
+_EXTRA_OF_PIP = re.compile(r"(pip[-_])?extra[-_]index[-_]url ", re.IGNORECASE)
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if sys.platform != "win32":  # which has no such signal
     _SIGNALS.append(signal.SIGHUP)
@@ -173,7 +176,7 @@ def run(request: GatewayRequest) -> int:
 def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway:
     """The gateway, listening."""
     from securepip.dirs import usable_cache
-    from securepip.first_use import open_signers
+    from securepip.first_use import open_signers, trust_named
     from securepip.gateway.answers import Answers
     from securepip.gateway.web.serve import Gateway
     from securepip.index import Store, untrusted
@@ -186,8 +189,10 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         raise UsageError(f"--port: {port} is no port")
     believed = TrustStore.of_user()
 
+    named = _named_indexes(request.command)
+
     def read_trust() -> Trust:
-        trust = believed.read()
+        trust = trust_named(named, believed, request.network.trusted_hosts)
         if request.read_only_state:
             trust = trust.with_state_copied_to(temporary / "state")
         return trust if request.repository is None else trust.only(request.repository)
@@ -208,6 +213,17 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
         older_releases=request.allow_older_releases,
     )
     return Gateway(answers, port=port, with_token=not request.stable_url, passing=passing)
+
+
+def _named_indexes(command: Sequence[str]) -> list[str]:
+    """The indexes that pip's configuration, or the command inside the gateway, names."""
+    said = dict(read_pip_configuration("install"))
+    found = [*said.get("index-url", "").split(), *said.get("extra-index-url", "").split()]
+    for word, following in zip(command, (*command[1:], ""), strict=False):
+        option, is_joined, value = word.partition("=")
+        if option in _INDEX_OPTIONS:
+            found.append(value if is_joined else following)
+    return [url for url in dict.fromkeys(found) if url.startswith(("http://", "https://"))]
 
 
 def _passing(request: GatewayRequest, transport: Transport) -> Passing | None:
@@ -274,10 +290,16 @@ def _on_signals(handle: Callable[[int], None]) -> Iterator[None]:
 
 def _surroundings(url: str, proxy: str | None = None) -> Surroundings:
     from securepip.gateway.surroundings import surroundings
+    from securepip.trust import TrustStore
 
     files = {name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE"}
     said = dict(read_pip_configuration("install", environ=files))
-    return surroundings(url, os.environ, said, proxy=proxy)
+    changed = surroundings(url, os.environ, said, proxy=proxy)
+    if TrustStore.of_user().read().any_index is None:
+        return changed
+    # The gateway itself asks those that pip is configured for.
+    left_out = (each for each in changed.left_out if not _EXTRA_OF_PIP.match(each))
+    return replace(changed, left_out=tuple(left_out))
 
 
 def _print_environment(changed: Surroundings) -> None:

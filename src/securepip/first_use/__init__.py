@@ -10,7 +10,7 @@ Rule: no byte reaches pip by another way. This room only signs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from securepip.first_use.signer import Signer
     from securepip.index import Store
     from securepip.transport import TransportOptions
-    from securepip.trust import Trust
+    from securepip.trust import Trust, TrustStore
 
 
 def _silent(line: str) -> None:
@@ -57,3 +57,24 @@ def open_signers(
             return opened[0](trust)
 
         yield signers
+
+
+def trust_named(
+    index_urls: Sequence[str], store: TrustStore, trusted_hosts: Sequence[str]
+) -> Trust:
+    """Whom a tool believes that is configured for some indexes, or was told them.
+
+    An index that nobody named before is believed at first sight, where the user wants that. One
+    that speaks only where it is named may speak now, after all others.
+
+    Raises:
+        UsageError: One of them could be answered for by anybody on the way.
+        RepositoryStateError: A repository cannot be made.
+    """
+    trust = store.read()
+    if trust.any_index is not None:
+        from securepip.first_use.setup import protect_named
+
+        trust = protect_named(index_urls, store, trusted_hosts)
+    known = (trust.for_index(url) for url in index_urls)
+    return trust.including(each.name for each in known if each is not None)

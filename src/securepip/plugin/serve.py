@@ -18,14 +18,14 @@ from pathlib import Path
 
 from securepip.dirs import data_dir, explained, temporary_folder, usable_cache
 from securepip.errors import SecurepipError
-from securepip.first_use import open_signers
+from securepip.first_use import open_signers, trust_named
 from securepip.gateway import surroundings
 from securepip.gateway.address import announced, running
 from securepip.gateway.answers import Answers
 from securepip.gateway.web.serve import Gateway
 from securepip.index import Store
 from securepip.transport import Transport, TransportOptions
-from securepip.trust import TrustStore
+from securepip.trust import TrustStore, same_index
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def _read_settings() -> Settings:
 
 
 def _serve(settings: Settings, stack: ExitStack) -> int:
-    trust = TrustStore.of_user()
+    believed = TrustStore.of_user()
+    # pip's default index stands for all that is trusted.
+    named = [url for url in settings.indexes if not same_index(url, settings.default_index)]
     options = TransportOptions(
         timeout=settings.timeout,
         retries=settings.retries,
@@ -103,11 +105,11 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         proxy_env=settings.proxy_env,
         trusted_hosts=tuple(settings.trusted_hosts),
         keyring=settings.keyring,
-        named=(*trust.read().addresses, *settings.indexes),
+        named=(*believed.read().addresses, *settings.indexes),
     )
     store = Store(_cache(settings, stack) / "store")
     answers = Answers(
-        trust.read,
+        lambda: trust_named(named, believed, settings.trusted_hosts),
         stack.enter_context(Transport(options)),
         store,
         signers=stack.enter_context(open_signers(options, store)),
