@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import site
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from securepip.errors import InstallationError
 from securepip.installer import install
-from securepip.interpreter.process import Pip
+from securepip.interpreter.process import Pip, pip_runner
 from tests.installer.conftest import hand_off, site_packages
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
@@ -105,3 +106,20 @@ def test_pip_is_loaded_when_something_is_wanted_or_when_it_is_told_to(
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InstallationError, match="python-of-nobody"):
         Pip(tmp_path / "python-of-nobody")
+
+
+def test_the_pip_that_pipx_shares_among_its_environments_is_found_and_one_elsewhere_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    own.mkdir()
+    (shared / "pip").mkdir(parents=True)
+    for name in ("__init__.py", "__pip-runner__.py"):
+        (shared / "pip" / name).write_text("")
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(own)])
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", False)
+    monkeypatch.syspath_prepend(str(shared))
+    with pytest.raises(InstallationError, match="not installed beside"):
+        pip_runner()
+    (own / "pipx_shared.pth").write_text(f"# as pipx writes it\nimport os\n{shared}\n")
+    assert pip_runner() == shared / "pip" / "__pip-runner__.py"

@@ -52,8 +52,8 @@ def pip_runner() -> Path:
     """The script of our own pip that any interpreter can run: what ``pip --python`` starts.
 
     It is started directly, which spares a second interpreter (0.2 s). Only the folders that
-    packages are installed in are searched: a ``pip`` folder in the current folder or
-    on ``PYTHONPATH`` is never found.
+    packages are installed in are searched, and those that these add: a ``pip`` folder in the
+    current folder or on ``PYTHONPATH`` is never found.
 
     Raises:
         InstallationError: There is no pip beside securepip.
@@ -61,7 +61,7 @@ def pip_runner() -> Path:
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders = [*folders, site.getusersitepackages()]
-    spec = PathFinder.find_spec("pip", folders)
+    spec = PathFinder.find_spec("pip", folders) or PathFinder.find_spec("pip", _added(folders))
     runner = Path(spec.origin).with_name("__pip-runner__.py") if spec and spec.origin else None
     if runner is None or not runner.is_file():
         raise InstallationError(
@@ -69,6 +69,20 @@ def pip_runner() -> Path:
             remedy="Install securepip again: it depends on pip.",
         )
     return runner
+
+
+def _added(folders: Sequence[str]) -> list[str]:
+    """The folders that ``.pth`` files in ``folders`` add, as ``site`` reads them.
+
+    pipx shares one pip among the environments of all its applications in this way.
+    """
+    return [
+        str(Path(folder, line.rstrip()))
+        for folder in folders
+        for path in sorted(Path(folder).glob("*.pth"))
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip() and not line.startswith(("#", "import ", "import\t"))
+    ]
 
 
 class Pip:
