@@ -30,6 +30,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import install as rows
+import server
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -41,17 +42,22 @@ def main() -> int:
         return serve(arguments.serve, arguments.files)
     scratch = arguments.scratch.absolute()
     scratch.mkdir(parents=True, exist_ok=True)
+    python = server.make_securepip(scratch)
+    securepip = [str(python), "-m", "securepip"]
     print(
         f"{datetime.now():%Y-%m-%d}, {platform.platform()}, Python {platform.python_version()}, "
         f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, "
-        f"pages of {arguments.files} files"
+        f"pages of {arguments.files} files\n\n{rows.HEAD}"
     )
-    sets = [rows.SETS[name] for name in arguments.sets]
-    repository = rows.make_repository(scratch, sets, releases=1)
-    with serving(scratch / "wheels", arguments.files) as url, rows.serving(repository) as signed:
+    sets = {name: rows.SETS[name] for name in arguments.sets}
+    repository = server.make_repository(scratch, securepip, sets, releases=1)
+    with (
+        serving(scratch / "wheels", arguments.files) as url,
+        server.serving(securepip, repository) as signed,
+    ):
         for name in arguments.sets:
             for delay in arguments.delays:
-                measure(name, delay, scratch, url, signed, repository, arguments)
+                measure(name, delay, scratch, python, url, signed, repository, arguments)
     return 0
 
 
@@ -66,7 +72,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=3000, help="on each page")
-    parser.add_argument("--scratch", type=Path, default=rows.CHECKOUT / "scratch" / "bench")
+    parser.add_argument("--scratch", type=Path, default=server.CHECKOUT / "scratch" / "bench")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -75,6 +81,7 @@ def measure(
     name: str,
     delay: float,
     scratch: Path,
+    python: Path,
     url: str,
     signed: str,
     repository: Path,
@@ -82,27 +89,27 @@ def measure(
 ) -> None:
     """All rows of one set and one round trip."""
     with (
-        rows.proxy(url, delay / 1000) as (slow_url, wire),
-        rows.proxy(signed, delay / 1000) as (slow_signed, _),
+        server.proxy(url, delay / 1000) as (slow_url, wire),
+        server.proxy(signed, delay / 1000) as (slow_signed, _),
         tempfile.TemporaryDirectory(dir=scratch) as temporary,
     ):
-        pip, _, first_use, *_ = rows.make_installers(Path(temporary), slow_url, repository)
-        trusted = rows.make_installers(Path(temporary), slow_signed, repository)[1]
+        pip, _, first_use, *_ = rows.make_installers(Path(temporary), python, slow_url, repository)
+        trusted = rows.make_installers(Path(temporary), python, slow_signed, repository)[1]
         installers = [pip, first_use, replace(trusted, name="trusted")]
         for _ in range(arguments.rounds):
             rows.one_round(installers, arguments.scenarios, rows.SETS[name], wire)
-        rows.report(installers, f"{name}: {' '.join(rows.SETS[name])}, {delay:g} ms")
+        rows.report(installers, name, delay)
 
 
 @contextmanager
 def serving(wheels: Path, files: int) -> Iterator[str]:
     """Yields the URL of the index, which a process of its own serves until the block ends."""
     command = [sys.executable, __file__, "--serve", str(wheels), "--files", str(files)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield server.stdout.readline().strip() if server.stdout else ""
+            yield process.stdout.readline().strip() if process.stdout else ""
         finally:
-            server.terminate()
+            process.terminate()
 
 
 def serve(wheels: Path, files: int) -> int:
@@ -141,9 +148,9 @@ def serve(wheels: Path, files: int) -> int:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    print(f"http://127.0.0.1:{server.server_port}/", flush=True)
-    server.serve_forever()
+    index = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(f"http://127.0.0.1:{index.server_port}/", flush=True)
+    index.serve_forever()
     return 0
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """How long does `securepip install` take, compared with `pip install`, over the same network?
 
-    python scripts/bench/install.py            all rows; an hour where `data` is among them
-    python scripts/bench/install.py --quick    one small package and five, some minutes
+    python scripts/bench/install.py            all rows; an hour or two with `data` and `deep`
+    python scripts/bench/install.py --quick    all but `deep`, few rounds: at most 12 minutes
 
 Both install the same wheels from one server on this machine: a repository made by `repo add`,
 which pip reads by its `simple/` URL. Each page also lists made older releases, so that it is as
 long as real ones are (`--releases`). A proxy in front of it adds a round trip (milliseconds) to
 each new connection and to each request, and counts requests and bytes in both directions. Nothing
-here judges a time; it prints medians, and the ratio to pip's.
+here judges a time. Tables in Markdown go to standard output, what is under way to standard error.
 
 What is measured, in this order, the installers taking turns in each:
 
@@ -17,8 +17,10 @@ What is measured, in this order, the installers taking turns in each:
 * nothing: the same command again, everything is installed;
 * upgrade: the same with `-U`, and there is nothing newer.
 
-`first-use` is securepip where nobody else signs: it signs what that index shows. uv takes part
-where it is installed.
+`first-use` is securepip where nobody else signs: it signs what that index shows. uv compiles byte
+code as the others do. Last comes what the plugin adds to a pip that fetches, and to one that does
+not. Processor seconds are those of all processes; memory is the largest sum of what the processes
+of one run have in use at a time (RSS, looked at each 20 ms; pages that they share count in each).
 
 Fairness: the pip that runs is the one that securepip hands over to, started by the target's
 interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
@@ -26,16 +28,15 @@ host, because it caches nothing from plain http otherwise. Environments are made
 each cold and warm run all must have left the same files, byte code included. On a machine that
 others use, too, believe the processor seconds and the requests; and no time, only ratios.
 
-Run it with a Python that has securepip installed. The scratch folder keeps the wheels, which are
-downloaded once.
+securepip and uv are installed into an environment of their own, as users have them: what a
+developer has beside them is imported, too, and takes time. The scratch folder keeps it, the wheels
+and the repository for the next time. Linux alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -45,41 +46,49 @@ import tempfile
 import threading
 import time
 import venv
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+from server import CHECKOUT, Wire, make_repository, make_securepip, must, proxy, say, serving
+
+from plugin import measure_commands
+
 SETS = {
     "one": ["six"],
     "small": ["requests"],
     "web": ["flask", "celery"],
     "data": ["jupyterlab", "matplotlib", "celery"],
+    "deep": ["jupyterlab", "matplotlib", "celery", "apache-airflow"],
 }
 SCENARIOS = ("cold", "warm", "nothing", "upgrade")
-LIMIT_SECONDS = 600
-SECUREPIP = [sys.executable, "-m", "securepip"]
-
-
-@dataclass
-class Wire:
-    """What has gone through the proxy: requests, and bytes in both directions."""
-
-    requests: int = 0
-    bytes: int = 0
+QUICK_ROUNDS = {"one": 3, "small": 3}
+LIMIT_SECONDS = 900
+HEAD = (
+    "| set | round trip | run | by | rounds | seconds | ratio | processor | ratio | MB | ratio "
+    "| requests | kB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One run: seconds that it took, seconds of all processors, and what went over the wire."""
+    """One run.
+
+    Attributes:
+        seconds: That it took.
+        processor: Seconds of all processors.
+        memory: MB.
+        requests: Over the wire.
+        bytes: Over the wire.
+    """
 
     seconds: float
     processor: float
+    memory: float
     requests: int
     bytes: int
 
@@ -110,29 +119,37 @@ def main() -> int:
     arguments = parse()
     scratch = arguments.scratch.absolute()
     scratch.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + arguments.minutes * 60
+    python = make_securepip(scratch)
+    securepip = [str(python), "-m", "securepip"]
+    sets = {name: SETS[name] for name in arguments.sets}
+    repository = make_repository(scratch, securepip, sets, arguments.releases)
     print(
         f"{datetime.now():%Y-%m-%d}, {platform.platform()}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the beginning; pages with "
+        f"{arguments.releases} older releases; medians, ratios are to pip's.\n"
     )
-    sets = [SETS[name] for name in arguments.sets]
-    repository = make_repository(scratch, sets, arguments.releases)
-    end = time.monotonic() + arguments.minutes * 60
-    with serving(repository) as url:
+    print(HEAD)
+    with serving(securepip, repository) as url:
         for name in arguments.sets:
             for delay in arguments.delays:
+                if time.monotonic() > end:
+                    say(f"{arguments.minutes:g} minutes are over: {name}, {delay:g} ms is left out")
+                    continue
                 with (
                     proxy(url, delay / 1000) as (slow_url, wire),
                     tempfile.TemporaryDirectory(dir=scratch) as temporary,
                 ):
-                    installers = make_installers(Path(temporary), slow_url, repository)
-                    for done in range(arguments.rounds):
+                    installers = make_installers(Path(temporary), python, slow_url, repository)
+                    rounds = QUICK_ROUNDS.get(name, 1) if arguments.quick else arguments.rounds
+                    for done in range(rounds):
                         if done and time.monotonic() > end:
                             break
+                        say(f"{name}, {delay:g} ms, round {done + 1} of {rounds}")
                         one_round(installers, arguments.scenarios, SETS[name], wire)
-                    report(installers, f"{name}: {' '.join(SETS[name])}, {delay:g} ms")
-                if time.monotonic() > end:
-                    print(f"\n{arguments.minutes:g} minutes are over: the rest is not measured.")
-                    return 0
+                    report(installers, name, delay)
+        if "one" in arguments.sets:
+            measure_commands(scratch, securepip, url, repository, 5 if arguments.quick else 15)
     return 0
 
 
@@ -157,13 +174,17 @@ def parse() -> argparse.Namespace:
         "--releases", type=int, default=200, help="older releases on the page of each project"
     )
     parser.add_argument(
-        "--minutes", type=float, default=60, help="begin nothing more when they are over"
+        "--minutes", type=float, default=120, help="begin nothing more when they are over"
     )
-    parser.add_argument("--quick", action="store_true", help="two sets, one round, shorter pages")
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="all sets but `deep`, three rounds of the small and one of the large, shorter pages",
+    )  # fmt: skip
     parser.add_argument("--scratch", type=Path, default=CHECKOUT / "scratch" / "bench")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.sets, arguments.rounds, arguments.releases = ["one", "small"], 1, 50
+        arguments.sets = [name for name in arguments.sets if name != "deep"]
+        arguments.releases, arguments.minutes = 50, min(arguments.minutes, 9)
     return arguments
 
 
@@ -177,7 +198,7 @@ def one_round(
                 installer.forget(installer.folder)
             if scenario in ("cold", "warm"):
                 shutil.rmtree(installer.target, ignore_errors=True)
-                venv.create(installer.target, with_pip=False, symlinks=os.name != "nt")
+                venv.create(installer.target, with_pip=False)
             options = ["-U"] if scenario == "upgrade" else []
             measure = run(
                 installer.command(installer.target, [*options, *words]),
@@ -191,23 +212,56 @@ def one_round(
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], wire: Wire) -> Measure:
-    before = Wire(wire.requests, wire.bytes)
-    used = os.times()
+    before, used = Wire(wire.requests, wire.bytes), os.times()
     began = time.perf_counter()
-    done = subprocess.run(
-        command,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_SECONDS,
-    )
-    seconds = time.perf_counter() - began
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process:
+            memory = Memory(process.pid)
+            code = process.wait(timeout=LIMIT_SECONDS)
+            seconds = time.perf_counter() - began
+            peak = memory.peak()
+        if code:
+            said.seek(0)
+            sys.exit(f"{command}\n{said.read()}")
     now = os.times()
-    if done.returncode:
-        sys.exit(f"{command}\n{done.stdout}{done.stderr}")
     processor = now.children_user + now.children_system - used.children_user - used.children_system
-    return Measure(seconds, processor, wire.requests - before.requests, wire.bytes - before.bytes)
+    return Measure(
+        seconds, processor, peak, wire.requests - before.requests, wire.bytes - before.bytes
+    )
+
+
+class Memory:
+    """Watches how much memory a process and all that it starts have in use together."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._peak, self._ended = pid, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def peak(self) -> float:
+        """The most that it was, in MB; ends watching."""
+        self._ended.set()
+        self._thread.join()
+        return self._peak * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.02):
+            self._peak = max(self._peak, sum(map(_pages, _tree(str(self._pid)))))
+
+
+def _tree(pid: str) -> Iterator[str]:
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _tree(child)
+
+
+def _pages(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def check_same(installers: Sequence[Installer]) -> None:
@@ -231,21 +285,19 @@ def is_common(path: str) -> bool:
     return path.endswith((".pyc", ".dist-info/METADATA"))
 
 
-def report(installers: Sequence[Installer], title: str) -> None:
-    """Medians, and the ratio to the first installer's."""
-    print(f"\n== {title}")
-    print(
-        f"{'':10}{'':11}{'seconds':>8}{'ratio':>7}{'cpu':>8}{'ratio':>7}{'requests':>10}{'kB':>10}"
-    )
+def report(installers: Sequence[Installer], name: str, delay: float) -> None:
+    """Rows of medians, and the ratios to the first installer's."""
     first = installers[0]
-    for scenario in first.measures:
-        base = summary(first.measures[scenario])
+    for scenario, measures in first.measures.items():
+        base = summary(measures)
         for installer in installers:
             own = summary(installer.measures[scenario])
             print(
-                f"{scenario:10}{installer.name:11}{own.seconds:8.2f}"
-                f"{own.seconds / base.seconds:7.2f}{own.processor:8.2f}"
-                f"{own.processor / base.processor:7.2f}{own.requests:10}{own.bytes / 1000:10.1f}",
+                f"| {name} | {delay:g} ms | {scenario} | {installer.name} | {len(measures)} "
+                f"| {own.seconds:.2f} | {own.seconds / base.seconds:.2f} "
+                f"| {own.processor:.2f} | {own.processor / base.processor:.2f} "
+                f"| {own.memory:.0f} | {own.memory / base.memory:.2f} "
+                f"| {own.requests} | {own.bytes / 1000:.0f} |",
                 flush=True,
             )
 
@@ -254,20 +306,17 @@ def summary(measures: Sequence[Measure]) -> Measure:
     return Measure(
         median(one.seconds for one in measures),
         median(one.processor for one in measures),
+        median(one.memory for one in measures),
         round(median(one.requests for one in measures)),
         round(median(one.bytes for one in measures)),
     )
 
 
-def make_installers(folder: Path, url: str, repository: Path) -> list[Installer]:
+def make_installers(folder: Path, python: Path, url: str, repository: Path) -> list[Installer]:
     host = urlsplit(url).netloc
-    beside = str(Path(sys.executable).parent)
-    uv_program = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
     index = ["--index-url", f"{url}simple/"]
-    spec = importlib.util.find_spec("pip")
-    assert spec is not None
-    assert spec.origin is not None
-    runner = str(Path(spec.origin).with_name("__pip-runner__.py"))
+    (runner,) = python.parent.parent.glob("lib/python*/site-packages/pip/__pip-runner__.py")
+    command = [str(python), "-m", "securepip"]
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -276,14 +325,14 @@ def make_installers(folder: Path, url: str, repository: Path) -> list[Installer]
     clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def pip(target: Path, words: Sequence[str]) -> list[str]:
-        return [python_of(target), runner, "install", *index, "--trusted-host", host, *words]
+        return [python_of(target), str(runner), "install", *index, "--trusted-host", host, *words]
 
     def securepip(target: Path, words: Sequence[str]) -> list[str]:
-        return [*SECUREPIP, "install", "--python", str(target), *words]
+        return [*command, "install", "--python", str(target), *words]
 
     def uv(target: Path, words: Sequence[str]) -> list[str]:
-        return [str(uv_program), "pip", "install", "--compile-bytecode", *index, "--python",
-                python_of(target), *words]  # fmt: skip
+        return [str(python.with_name("uv")), "pip", "install", "--compile-bytecode", *index,
+                "--python", python_of(target), *words]  # fmt: skip
 
     def securepip_environment(caches: Path) -> dict[str, str]:
         return {
@@ -298,12 +347,12 @@ def make_installers(folder: Path, url: str, repository: Path) -> list[Installer]
     def forget_but_trust(caches: Path) -> None:
         forget(caches)
         fingerprint = hashlib.sha256((repository / "metadata/1.root.json").read_bytes()).hexdigest()
-        trust = [*SECUREPIP, "trust", "add", "bench", url, "--root-sha256", fingerprint]
+        trust = [*command, "trust", "add", "bench", url, "--root-sha256", fingerprint]
         must(trust, securepip_environment(caches))
 
     def forget_but_sign(caches: Path) -> None:
         forget(caches)
-        sign = [*SECUREPIP, "trust", "first-use", "--index-url", f"{url}simple/"]
+        sign = [*command, "trust", "first-use", "--index-url", f"{url}simple/"]
         must(sign, securepip_environment(caches))
 
     def installer(
@@ -315,141 +364,16 @@ def make_installers(folder: Path, url: str, repository: Path) -> list[Installer]
         caches, target = folder / f"{name}-caches", folder / f"by-{name}"
         return Installer(name, command, environment, first_time, caches, target)
 
-    made = [
+    return [
         installer("pip", pip, lambda caches: {**clean, "PIP_CACHE_DIR": str(caches)}),
         installer("securepip", securepip, securepip_environment, forget_but_trust),
+        installer("first-use", securepip, securepip_environment, forget_but_sign),
+        installer("uv", uv, lambda caches: {**clean, "UV_CACHE_DIR": str(caches)}),
     ]
-    made.append(installer("first-use", securepip, securepip_environment, forget_but_sign))
-    if uv_program:
-        made.append(installer("uv", uv, lambda caches: {**clean, "UV_CACHE_DIR": str(caches)}))
-    return made
 
 
 def python_of(environment: Path) -> str:
-    return str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
-
-
-def make_repository(scratch: Path, sets: Sequence[Sequence[str]], releases: int) -> Path:
-    """A signed repository of the wheels that pip would install for each set."""
-    wheels = scratch / "wheels"
-    for words in sets:
-        done = wheels / f".{'-'.join(words)}"
-        if not done.exists():
-            print(f"Downloading {' '.join(words)}", flush=True)
-            download = ["download", "--quiet", "--dest", str(wheels), "--only-binary=:all:"]
-            must([sys.executable, "-m", "pip", *download, *words], dict(os.environ))
-            done.touch()
-    repository = scratch / "repository"
-    shutil.rmtree(repository, ignore_errors=True)
-    environment = {
-        **os.environ,
-        "SECUREPIP_DATA_DIR": str(scratch / "operator"),
-        "SECUREPIP_CACHE_DIR": str(scratch / "operator-cache"),
-    }
-    shutil.rmtree(scratch / "operator", ignore_errors=True)
-    must([*SECUREPIP, "repo", "init", str(repository), "--expected-files", "20000"], environment)
-    found = sorted(str(path) for path in wheels.glob("*.whl"))
-    with tempfile.TemporaryDirectory(dir=scratch) as older:
-        projects = sorted({Path(path).name.split("-")[0] for path in found})
-        found += [
-            str(make_older(Path(older), project, number))
-            for project in projects
-            for number in range(releases)
-        ]
-        for at in range(0, len(found), 2000):  # a command line has an end
-            add = [*SECUREPIP, "repo", "add", str(repository), *found[at : at + 2000]]
-            must(add, environment)
-    return repository
-
-
-def make_older(folder: Path, project: str, number: int) -> Path:
-    """A wheel of an older release than any real one, which makes a page longer."""
-    path = folder / f"{project}-0.0.0.dev{number}-py3-none-any.whl"
-    info = f"{project}-0.0.0.dev{number}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: 0.0.0.dev{number}\n"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{info}/METADATA", metadata)
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return path
-
-
-@contextmanager
-def serving(repository: Path) -> Iterator[str]:
-    """Yields the URL of `repo serve`, which ends with the block."""
-    command = [*SECUREPIP, "repo", "serve", str(repository)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        try:
-            line = server.stdout.readline() if server.stdout else ""
-            yield next(word for word in line.split() if word.startswith("http://"))
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def proxy(url: str, delay: float) -> Iterator[tuple[str, Wire]]:
-    """A proxy in front of ``url`` that adds ``delay`` seconds per connection and per request.
-
-    Yields:
-        Its URL, and the counts of what goes through it. Every request is a GET or HEAD without a
-        body, so the end of its headers is its end.
-    """
-    wire = Wire()
-    host, port = urlsplit(url).hostname, urlsplit(url).port
-
-    async def up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            wire.bytes += len(data)
-            if data.endswith(b"\r\n\r\n"):
-                wire.requests += 1
-                await asyncio.sleep(delay)
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-
-    async def down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 18):
-            wire.bytes += len(data)
-            writer.write(data)
-            await writer.drain()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            await asyncio.sleep(delay)
-            server_reader, server_writer = await asyncio.open_connection(host, port)
-            sending = asyncio.create_task(up(reader, server_writer))
-            with suppress(OSError):
-                await down(server_reader, writer)
-            sending.cancel()
-            server_writer.close()
-        writer.close()
-
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 20))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", wire
-    finally:
-        asyncio.run_coroutine_threadsafe(cancel_others(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-
-
-async def cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
-def must(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a command that has to work."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{command}\n{done.stdout}{done.stderr}")
+    return str(environment / "bin" / "python")
 
 
 if __name__ == "__main__":

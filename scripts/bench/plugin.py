@@ -1,23 +1,32 @@
-"""What the plugin costs a Python that has nothing to do with pip: its start, with and without.
+"""What the plugin costs: a Python that has nothing to do with pip, and commands of pip's.
 
     python scripts/bench/plugin.py [--rounds N] [--python PYTHON]
 
 Makes a virtual environment, enables the plugin there, and starts `python -c pass` in turns with the
 plugin's start-up line in place and out of the way. What differs is shown for the fastest start and
 for the median, and beside it what differs between two halves of the starts without the plugin: less
-than that is not measurable.
+than that is not measurable. Run it with a Python that has securepip installed.
+
+What it adds to pip's commands is measured by `install.py`, which has a server.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from securepip.plugin.environment import enable, find_environment
+from server import must
 
 
 def main() -> int:
@@ -26,10 +35,9 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([arguments.python, "-m", "venv", folder], check=True)
-        environment = find_environment(folder)
-        enable(environment)
-        line = environment.folder / "securepip-plugin.pth"
+        must([arguments.python, "-m", "venv", folder], dict(os.environ))
+        must([*_SECUREPIP, "plugin", "enable", "--python", folder], dict(os.environ))
+        (line,) = Path(folder).glob("lib/python*/site-packages/securepip-plugin.pth")
         away = line.with_suffix(".off")
         seconds: dict[str, list[float]] = {"without": [], "with": [], "without, again": []}
         for _ in range(arguments.rounds):
@@ -37,7 +45,7 @@ def main() -> int:
                 if which != "with":
                     line.rename(away)
                 begin = time.perf_counter()
-                subprocess.run([environment.python, "-c", "pass"], check=True)
+                subprocess.run([f"{folder}/bin/python", "-c", "pass"], check=True)
                 taken.append(time.perf_counter() - begin)
                 if which != "with":
                     away.rename(line)
@@ -45,6 +53,68 @@ def main() -> int:
         fastest, median = min(taken) * 1000, statistics.median(taken) * 1000
         print(f"{which:16} fastest {fastest:6.2f} ms   median {median:6.2f} ms")
     return 0
+
+
+_SECUREPIP = [sys.executable, "-m", "securepip"]
+
+
+def measure_commands(
+    scratch: Path, securepip: Sequence[str], url: str, repository: Path, rounds: int
+) -> None:
+    """Print what the plugin adds to a pip that fetches, and to one that does not.
+
+    Args:
+        scratch: A folder for environments.
+        securepip: The command.
+        url: Where the repository is served.
+        repository: The repository.
+        rounds: How many times each command runs with and without the plugin, by turns.
+    """
+    index = f"{url}simple/"
+    with tempfile.TemporaryDirectory(dir=scratch) as temporary:
+        folder = Path(temporary)
+        variables = {
+            **os.environ,
+            "SECUREPIP_DATA_DIR": str(folder / "data"),
+            "SECUREPIP_CACHE_DIR": str(folder / "cache"),
+            "PIP_CACHE_DIR": str(folder / "pip-cache"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+        fingerprint = hashlib.sha256((repository / "metadata/1.root.json").read_bytes()).hexdigest()
+        must([*securepip, "trust", "add", "bench", url, "--root-sha256", fingerprint,
+              "--index-url", index], variables)  # fmt: skip
+        for name in ("without", "with"):
+            venv.create(folder / name, with_pip=True)
+        must([*securepip, "plugin", "enable", "--python", str(folder / "with")], variables)
+        got = str(folder / "got")
+        there = ["--index-url", index, "--trusted-host", urlsplit(url).netloc]
+        commands = {
+            "fetches: download": [
+                "download",
+                "--no-deps",
+                "-d",
+                str(folder / "got"),
+                *there,
+                "six",
+            ],
+            "does not: install what is there": ["install", *there, "pip"],
+            "does not: list": ["list"],
+        }
+        print("\n| pip | without the plugin | with it | more |\n|---|---|---|---|")
+        for name, words in commands.items():
+            seconds: dict[str, list[float]] = {"without": [], "with": []}
+            for _ in range(rounds):
+                for which, taken in seconds.items():
+                    shutil.rmtree(got, ignore_errors=True)
+                    begin = time.perf_counter()
+                    must([f"{folder / which}/bin/python", "-m", "pip", *words], variables)
+                    taken.append(time.perf_counter() - begin)
+            without, with_it = map(statistics.median, seconds.values())
+            print(
+                f"| {name} | {without:.3f} s | {with_it:.3f} s | {with_it - without:.3f} s |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -212,6 +212,9 @@ def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
     [
         (["install", "app"], True),
         (["-q", "download", "app"], True),
+        (["install", "-U", "pip"], True),
+        (["install", "-r", "requirements.txt"], True),
+        (["install", "pip>1"], False),
         (["list"], False),
         (["--python", "there", "install", "app"], False),
     ],

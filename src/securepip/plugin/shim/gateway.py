@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,7 +25,8 @@ from securepip.redaction import redact
 GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
 """The variable that names a file, which says where the gateway is."""
 _START_SECONDS = 60.0
-_FETCHING = {"install", "download", "wheel"}
+_FETCHING = {"download", "wheel", "-U", "--upgrade", "-I", "--ignore-installed"}
+_NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(\[[^]]*\])?\s*([=<>!~][^;@]*)?", re.ASCII)
 
 
 class Gateway:
@@ -56,10 +59,9 @@ class Gateway:
         ends with this process.
         """
         elsewhere = any(word.partition("=")[0] == "--python" for word in words)
-        if os.environ.get(GATEWAY) or elsewhere or not _FETCHING.intersection(words):
-            return
-        with suppress(OSError):  # What needs it says why there is none.
-            self._load()
+        with suppress(Exception):  # Only a hint: what needs the gateway says why there is none.
+            if not os.environ.get(GATEWAY) and not elsewhere and _will_fetch(words):
+                self._load()
 
     def url(self, session: Any) -> str:
         """Its address, ending in a slash; started for a session of pip's if there is none yet."""
@@ -171,6 +173,20 @@ class Gateway:
             return ""
         self._errors.seek(0)
         return self._errors.read(MAX_REASON).decode("utf-8", "replace").strip()
+
+
+def _will_fetch(words: Sequence[str]) -> bool:
+    """Whether a command line looks as if pip would fetch; a hint, and nothing else."""
+    if not _FETCHING.isdisjoint(words):
+        return True
+    for word in words if "install" in words else ():
+        named = _NAMED.fullmatch(word)
+        if named and word != "install":
+            try:
+                importlib.metadata.distribution(named[1])
+            except importlib.metadata.PackageNotFoundError:
+                return True
+    return False
 
 
 def _key(url: str) -> tuple[str, ...]:
