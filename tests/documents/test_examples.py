@@ -1,4 +1,4 @@
-"""The examples of the pages for CI and for operators are run, against an index on this machine."""
+"""The examples for CI, operators and maintainers are run, against an index on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from securepip.formats.digests import sha256_of
 from tests.support.documents import ROOT, blocks, commands
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Finished, Machine
-from tests.support.repositories import serve
+from tests.support.repositories import MadeRepository, serve
 from tests.support.wheels import make_wheel
 
 CI = (ROOT / "docs" / "ci.md").read_text()
@@ -164,6 +164,29 @@ def test_the_commands_for_operators_lead_to_a_repository_that_a_team_installs_fr
     assert {"repo init", "repo sync", "repo add", "trust add", "install flask"} <= set(ran)
     assert member.version_of("flask") == "good"
     assert (folder / "metadata" / "2.root.json").exists(), "of the two people and the safe"
+
+
+def test_the_commands_for_maintainers_make_a_claim_that_an_operator_accepts(
+    machine: Machine,
+    made: MadeRepository,
+    tmp_path: Path,
+    empty_environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "bob").mkdir()
+    bob = Machine(tmp_path / "bob", empty_environment)
+    monkeypatch.chdir(tmp_path)
+    with serve(made.folder) as address:
+        for maintainer in (machine, bob):
+            maintainer.trust(made, address)
+        assert bob.run("sign", "keygen", "--public", "bob.json").code == 0
+        for words in commands((ROOT / "docs" / "publish.md").read_text()):
+            done = (bob if "add-signature" in words else machine).run(*words)
+            assert done.code == 0, (words, done.out, done.err)
+        claim = commands((ROOT / "docs" / "guides" / "claims.md").read_text())
+        words = [word.replace("/srv/packages", str(made.folder)) for word in next(claim)]
+        done = machine.run(*words, "--keys", made.online_keys)
+        assert done.code == 0, (words, done.out, done.err)
 
 
 def expand(word: str) -> list[str]:
