@@ -39,7 +39,7 @@ def many(tmp_path: Path) -> MadeRepository:
 def test_what_is_changed_in_place_is_what_was_signed_and_what_is_known(
     many: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: int
 ) -> None:
-    monkeypatch.setattr(bins, "_WORTH_A_PROCESS", worth)
+    monkeypatch.setattr(bins, "WORTH_PROCESSES", worth)
     repository = many.repository
     pages = _pages(120)
     done = repository.publish(pages)

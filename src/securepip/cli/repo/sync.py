@@ -39,6 +39,8 @@ class SyncRequest:
         with_dependencies: Sign all projects that these can require, on any platform.
         dependency_versions: How many of the newest releases are read for requirements.
         min_age: Leave out files younger than this.
+        publish_projects: After so many changed projects, what there is becomes current.
+        publish_seconds: After so long too.
         restore: Sign also what was removed before.
         accept_loss: Projects that may lose most of their files, as their index did.
     """
@@ -53,6 +55,8 @@ class SyncRequest:
     with_dependencies: bool = False
     dependency_versions: int = 5
     min_age: timedelta | None = None
+    publish_projects: int = 50_000
+    publish_seconds: float = 900.0
     restore: bool = False
     accept_loss: tuple[str, ...] = ()
 
@@ -106,6 +110,14 @@ def _add_sync(commands: Commands) -> None:
         "--min-age", type=parse_age, metavar="AGE",
         help="leave out files younger than this: 12h, 7d, 2w",
     )  # fmt: skip
+    parser.add_argument(
+        "--publish-projects", type=int, default=50_000, metavar="N",
+        help="publish what there is after N changed projects, and go on (default: 50000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--publish-seconds", type=float, default=900.0, metavar="S",
+        help="publish what there is after so many seconds too, and go on (default: 900)",
+    )  # fmt: skip
     add_restore(parser)
     parser.add_argument(
         "--accept-loss", action="append", default=[], metavar="PROJECT",
@@ -127,6 +139,8 @@ def _sync(arguments: argparse.Namespace) -> int:
             with_dependencies=arguments.with_dependencies,
             dependency_versions=arguments.dependency_versions,
             min_age=arguments.min_age,
+            publish_projects=arguments.publish_projects,
+            publish_seconds=arguments.publish_seconds,
             restore=arguments.restore,
             accept_loss=tuple(arguments.accept_loss),
         )
@@ -199,6 +213,8 @@ def _options(
         constraints=[each.requirement for each in asked.constraints if each.requirement],
         with_dependencies=request.with_dependencies,
         dependency_versions=request.dependency_versions,
+        publish_projects=request.publish_projects,
+        publish_seconds=request.publish_seconds,
         min_age=request.min_age,
         restore=request.restore,
         accept_loss=frozenset(map(parse_project, request.accept_loss)),

@@ -37,6 +37,7 @@ from securepip.signing.overlay.upstream.page import Reason, UpstreamFile
 from securepip.signing.overlay.upstream.places.find_links import FindLinks
 from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.signing.overlay.upstream.project_json import ProjectJson
+from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.repository import Published, Repository
 from securepip.transport import Transport
 
@@ -140,10 +141,11 @@ class Overlay:
         ledger, offered = self._repository.ledger, set(self._memory.projects())
         found = {project for project in offered if not ledger.is_withdrawn(project)}
         for project in self._repository.projects():
+            if project in found:
+                continue  # whoever asks for it finds out whether it is wholly our own by now
             page = self._repository.page(project)
-            if page is not None and page.files:
-                is_own = len(own_files(page)) == len(page.files)
-                (found.discard if is_own else found.add)(project)
+            if page is not None and page.files and len(own_files(page)) < len(page.files):
+                found.add(project)
         return sorted(found)
 
     def change_upstream(self, *, named: bool) -> str:
@@ -248,19 +250,25 @@ class Overlay:
         Raises:
             RepositoryStateError: A key is not here, or the state is odd. Nothing changed.
         """
-        judged = list(judged)
+        with self._repository.lock():
+            batch = self._repository.batch()
+            for each in judged:
+                self.stage(batch, each)
+            return self._repository.commit(batch)
+
+    def stage(self, batch: Batch, judged: Judged) -> None:
+        """Write what is to become current of one project, and what it was made from.
+
+        A run that is killed before the batch is committed leaves what belongs to no signed page:
+        the project is then asked for again.
+
+        Raises:
+            RepositoryStateError: The state is odd.
+        """
         # On demand, only chosen files got targets: the page is right, and not all is signed.
-        partial = self._repository.ledger.partial()
-        published = self._repository.publish(
-            {
-                each.project: each.page
-                for each in judged
-                if each.is_changed or each.project in partial
-            }
-        )
-        for each in judged:
-            self.remember(each)
-        return published
+        if judged.is_changed or batch.is_partial(judged.project):
+            batch.stage({judged.project: judged.page})
+        self.remember(judged, batch.digest(judged.project) or "")
 
     def _keep_name(self, judged: Judged) -> None:
         if judged.page is None and judged.project in self._rules.accept_loss:
@@ -304,10 +312,13 @@ class Overlay:
         due = state.review_at is not None and state.review_at <= self._now
         return not due and state.settings == self._settings and state.page == digest
 
-    def remember(self, judged: Judged) -> None:
+    def remember(self, judged: Judged, digest: str | None = None) -> None:
         """Keep what the page was made from, if nothing about it is left to do.
 
-        For a page that is current: what a killed run did not publish has to be asked for again.
+        Args:
+            judged: Whose page is current, or about to be.
+            digest: Of that page, "" for none; by default the current one. What a killed run did not
+                publish has another, and so is asked for again.
         """
         self._keep_name(judged)
         offered, settled = judged.offered, judged.settled
@@ -328,7 +339,8 @@ class Overlay:
             ),
         )
         review_at = min((date for date in dates if date is not None), default=None)
-        digest = self._digest(judged.project)
+        if digest is None:
+            digest = self._digest(judged.project)
         state = PageState(self._settings, offered.readings, digest, review_at)
         self._memory.keep_state(judged.project, state)
 

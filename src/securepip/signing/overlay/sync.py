@@ -1,13 +1,16 @@
-"""A whole sync: ask for every project, judge, follow what is required, publish once.
+"""A whole sync: ask for every project, judge, follow what is required, publish now and then.
 
 Rule: threads read and this thread decides. The ledger, the memory and the repository are touched
-from here alone; one publication at the end makes everything current at once, and what one project
-does wrong never stops the others.
+from here alone, and what one project does wrong never stops the others. A project is read, judged,
+written and forgotten; each publication makes all that was written since the last one current at
+once, so that a sync that is killed or stuck has published what it had.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -35,7 +38,13 @@ from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.work import Work
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.repository import Repository
-from securepip.transport import Transport, path_to_url
+from securepip.transport import PARALLEL, Transport, path_to_url
+
+NOTED = 100
+"""Where more projects are named, nobody reads what each requires that is not signed: it would cost
+a request for each."""
+
+_AHEAD = 4 * PARALLEL
 
 Progress = Callable[[int, int], None]
 """Called with how many projects are done, and how many there are so far."""
@@ -53,6 +62,9 @@ class SyncOptions:
         min_age: Leave out files that are younger.
         restore: Sign again what was removed.
         accept_loss: Projects whose page may lose most of its files, or all.
+        publish_projects: After so many changed projects, what there is becomes current.
+        publish_seconds: After so long too. Publications are dear: each signs every bin in which
+            something changed, and clients fetch these anew.
         upstream_named: Whether an operator named the indexes, now or before; else pip is
             configured for them.
     """
@@ -64,6 +76,8 @@ class SyncOptions:
     min_age: timedelta | None = None
     restore: bool = False
     accept_loss: frozenset[NormalizedName] = frozenset()
+    publish_projects: int = 50_000
+    publish_seconds: float = 900.0
     upstream_named: bool = False
 
 
@@ -93,6 +107,9 @@ class _Wish:
 
     def __or__(self, other: _Wish) -> _Wish:
         return _Wish(self.named or other.named, self.certain or other.certain)
+
+
+_NAMED = _Wish(named=True, certain=True)
 
 
 def sync(
@@ -146,35 +163,57 @@ class _Sync:
         self._because: dict[NormalizedName, NormalizedName] = {}
         self._required: dict[NormalizedName, set[NormalizedName]] = {}
         self._wishes: dict[NormalizedName, _Wish] = {}
+        self._named: Iterator[Requirement] = iter(())
         self._judged: dict[NormalizedName, Judged] = {}
+        self._settled: set[NormalizedName] = set()
+        self._reading: Counter[NormalizedName] = Counter()
+        self._batch = repository.batch()
+        self._published_at = time.monotonic()
+        self._roles: list[str] = []
         self._work: Work[_Asked | _Read] = Work()
         self._report = SyncReport()
 
     def run(self, progress: Progress) -> SyncReport:
-        """Ask, judge, follow; then publish."""
+        """Ask, judge, follow, and publish."""
         try:
             self._start()
+            self._feed()
             for result in self._work.results():
                 if isinstance(result, _Asked):
                     self._settle(self._overlay.judge(result.question, result.offered))
                 else:
                     self._take_requirements(result)
-                progress(len(self._judged), len(self._wishes))
+                self._feed()
+                progress(len(self._settled), max(self._total, len(self._wishes)))
+                if self._is_time():
+                    self._publish()
             self._give_up()
         finally:
             self._work.close()
+        for project in list(self._judged):
+            self._write(project)
         self._publish()
+        self._finish()
         return self._report
 
     def _start(self) -> None:
         if change := self._overlay.change_upstream(named=self._options.upstream_named):
             self._report.notices.append(change)
-        requirements = self._options.requirements or [
-            Requirement(project) for project in self._overlay.projects()
-        ]
-        for requirement in requirements:
-            self._ask(parse_project(requirement.name), _Wish(named=True, certain=True))
-            self._do(self._follower.follow(requirement))
+        named = self._options.requirements
+        known = () if named else self._overlay.projects()
+        self._named = iter(named) if named else map(Requirement, known)
+        self._total = len(named) or len(known)
+        self._follows = self._options.with_dependencies or self._total <= NOTED
+
+    def _feed(self) -> None:
+        """Ask for some more of what was named, and not for all at once: answers take memory."""
+        while self._work.under_way < _AHEAD:
+            requirement = next(self._named, None)
+            if requirement is None:
+                return
+            self._ask(parse_project(requirement.name), _NAMED)
+            if self._follows:
+                self._do(self._follower.follow(requirement))
 
     def _ask(self, project: NormalizedName, wish: _Wish) -> None:
         """The first stage, for a project that was not asked for yet."""
@@ -194,18 +233,22 @@ class _Sync:
         """The second stage is over for a project: what it means is said, and followed."""
         project, settled = judged.project, judged.settled
         self._judged[project] = judged
+        self._settled.add(project)
         self._report.problems += settled.problems
         self._report.remarks += [f"{project}: {remark}" for remark in judged.remarks]
         if settled.left_out:
             self._report.left_out[project] = settled.left_out
         self._say_standing(judged, self._wishes[project])
-        self._do(self._follower.tell_page(project, judged.page, judged.facts.requirements))
+        if self._follows:
+            self._do(self._follower.tell_page(project, judged.page, judged.facts.requirements))
+        if not self._options.with_dependencies and not self._reading[project]:
+            self._write(project)
 
     def _say_standing(self, judged: Judged, wish: _Wish) -> None:
         project = judged.project
         if judged.standing is Standing.CLAIMED:
             self._report.claimed.append(project)
-        elif judged.standing is Standing.OWN and wish.named:
+        elif judged.standing is Standing.OWN and wish.named and self._options.requirements:
             self._problem(project, "is this repository's own: no index was asked for it")
         elif judged.standing is Standing.UNKNOWN and judged.before is None:
             asked = ", ".join(source.location for source in self._overlay.sources)
@@ -233,14 +276,22 @@ class _Sync:
                 self._because.setdefault(step.project, step.because)
                 self._ask(step.project, _Wish(named=False, certain=step.certain))
             else:
-                self._work.submit(partial(self._read_requirements, step))
+                self._read(step)
+
+    def _read(self, step: NeedRequirements) -> None:
+        self._reading[step.project] += 1
+        self._work.submit(partial(self._read_requirements, step))
 
     def _note(self, step: NeedProject | NeedRequirements) -> None:
         """What is required is not signed, but said: where finding out costs one small request."""
         if isinstance(step, NeedProject):
             self._required.setdefault(step.because, set()).add(step.project)
-        elif self._judged[step.project].before is None and step.group[0].core_metadata is not None:
-            self._work.submit(partial(self._read_requirements, step))
+        elif (
+            step.project in self._judged
+            and self._judged[step.project].before is None
+            and step.group[0].core_metadata is not None
+        ):
+            self._read(step)
 
     def _read_requirements(self, step: NeedRequirements) -> _Read:
         located = [self._locate(step.project, file) for file in step.group]
@@ -268,6 +319,9 @@ class _Sync:
             )
         self._judged[project] = judged
         self._do(self._follower.tell_requirements(project, file, found.requirements))
+        self._reading[project] -= 1
+        if not self._options.with_dependencies and not self._reading[project]:
+            self._write(project)
 
     def _doubt(self, doubt: Doubt) -> None:
         if doubt.failed:
@@ -281,28 +335,41 @@ class _Sync:
     def _give_up(self) -> None:
         """Leave out what does not come to an end: the rest must be signed before it expires."""
         for project in self._wishes:
-            if project not in self._judged:
+            if project not in self._settled:
                 self._problem(project, "was not read in time: it stays as it was")
         if self._options.with_dependencies:
             for project in self._follower.unread():
                 self._problem(project, "its requirements were not read in time")
 
+    def _write(self, project: NormalizedName) -> None:
+        """The last stage for a project: it is written, said and forgotten."""
+        each = self._judged.pop(project)
+        self._overlay.stage(self._batch, each)
+        self._report.files += len(each.page.files) if each.page else 0
+        if not each.is_changed:
+            self._report.unchanged += each.page is not None
+        elif each.page is None:
+            self._report.removed.append(project)
+        else:
+            self._report.signed.append(project)
+            if each.before is None and not self._wishes[project].named:
+                self._report.because[project] = self._because[project]
+
+    def _is_time(self) -> bool:
+        waited = time.monotonic() - self._published_at
+        many = len(self._batch) >= self._options.publish_projects
+        return many or (len(self._batch) > 0 and waited >= self._options.publish_seconds)
+
     def _publish(self) -> None:
-        """The last stage: one snapshot for all."""
-        judged = [self._judged[project] for project in sorted(self._judged)]
-        published = self._overlay.publish(judged)
+        """One snapshot for all that was written since the last one."""
+        self._roles += self._repository.commit(self._batch).signed
+        self._published_at = time.monotonic()
+
+    def _finish(self) -> None:
         renewed = refresh(self._repository)
-        self._report.roles = (*published.signed, *renewed.signed)
-        for each in judged:
-            self._report.files += len(each.page.files) if each.page else 0
-            if not each.is_changed:
-                self._report.unchanged += each.page is not None
-            elif each.page is None:
-                self._report.removed.append(each.project)
-            else:
-                self._report.signed.append(each.project)
-                if each.before is None and not self._wishes[each.project].named:
-                    self._report.because[each.project] = self._because[each.project]
+        self._report.roles = tuple(dict.fromkeys((*self._roles, *renewed.signed)))
+        self._report.signed.sort()
+        self._report.removed.sort()
         for project, required in sorted(self._required.items()):
             unsigned = sorted(each for each in required if self._repository.page(each) is None)
             if unsigned:

@@ -35,6 +35,11 @@ class Work(Generic[T]):
         """Call ``call``, which raises nothing, in a thread."""
         self._pending.add(self._pool.submit(lambda _: call(), None))
 
+    @property
+    def under_way(self) -> int:
+        """How many calls have no result yet."""
+        return len(self._pending)
+
     def results(self) -> Iterator[T]:
         """Each result as it arrives, those of calls that are submitted meanwhile included.
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -32,7 +36,9 @@ from securepip.signing.repository.storage.interface import Storage
 MANY = 64
 """From so many bins on, they are not read into this process but changed in place."""
 
-_WORTH_A_PROCESS = 512
+WORTH_PROCESSES = 512
+"""From so many bins on, other processes take part: they need half a second to start."""
+
 _AT_A_TIME = 32
 _COMPACT = JSONSerializer(compact=True)
 
@@ -72,25 +78,40 @@ class SignedBin:
 
 
 class Edits:
-    """Changes of targets, by bin: a few hundred megabytes for millions of targets."""
+    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, bytearray] = {}
+        self._connection = sqlite3.connect("")
+        self._connection.execute("CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)")
 
-    def put(self, name: str, path: str, target: TargetFile | None) -> None:
-        """In the bin ``name``, let ``path`` be that target; None takes it away."""
-        length, sha256 = (-1, "") if target is None else (target.length, target.hashes["sha256"])
-        line = f"{path}\t{length}\t{sha256}\n".encode()
-        self._lines.setdefault(name, bytearray()).extend(line)
+    def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
+        """Let these paths be those targets, each in the bin named; None takes one away."""
+        self._connection.executemany(
+            "INSERT INTO edit VALUES (?, ?)",
+            [
+                (name, f"{path}\t-1\t" if target is None else _line(path, target))
+                for path, (name, target) in edits.items()
+            ],
+        )
 
     def __len__(self) -> int:
         """How many bins change."""
-        return len(self._lines)
+        (count,) = self._connection.execute("SELECT count(DISTINCT bin) FROM edit").fetchone()
+        return int(count)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """The bins, and what changes in each."""
-        for name, lines in self._lines.items():
-            yield name, bytes(lines)
+        rows = self._connection.execute("SELECT bin, line FROM edit ORDER BY bin, rowid")
+        for name, group in groupby(rows, itemgetter(0)):
+            yield name, "\n".join(line for _, line in group).encode()
+
+    def close(self) -> None:
+        """Drop the file."""
+        self._connection.close()
+
+
+def _line(path: str, target: TargetFile) -> str:
+    return f"{path}\t{target.length}\t{target.hashes['sha256']}"
 
 
 def apply_lines(role: Targets, lines: bytes) -> None:
@@ -124,7 +145,7 @@ class Hand:
     keys: Sequence[tuple[bytes, str, Mapping[str, Any]]] = ()
 
 
-def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Sequence[Bin]) -> Iterator[SignedBin]:
+def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Iterator[SignedBin]:
     """Sign and write ``bins``, and say of each what became of it, in their order.
 
     Raises:
@@ -132,20 +153,27 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Sequence[Bin]) -> Ite
     """
     private = [signer for signer in signers if isinstance(signer, CryptoSigner)]
     processes = min(os.cpu_count() or 1, 16)
-    if len(bins) < _WORTH_A_PROCESS or processes < 2 or len(private) < len(signers):
+    coming = iter(bins)
+    first = list(islice(coming, WORTH_PROCESSES))
+    if len(first) < WORTH_PROCESSES or processes < 2 or len(private) < len(signers):
         worker = _Worker(hand, signers)
-        yield from map(worker.sign, bins)
+        yield from map(worker.sign, chain(first, coming))
         return
     keys = [
         (each.private_bytes, each.public_key.keyid, each.public_key.to_dict()) for each in private
     ]
-    hand = Hand(hand.storage, hand.delegator, hand.naming, hand.repository, hand.expires, keys)
-    groups = (bins[start : start + _AT_A_TIME] for start in range(0, len(bins), _AT_A_TIME))
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _begin, (hand,)
-    ) as pool:
-        for done in pool.map(_sign_group, groups):
-            yield from done
+    hand = replace(hand, keys=keys)
+    coming = chain(first, coming)
+    # Spawned and not forked: this process may have threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
+        under_way: deque[Future[list[SignedBin]]] = deque()
+        while group := list(islice(coming, _AT_A_TIME)):
+            under_way.append(pool.submit(_sign_group, group))
+            if len(under_way) > 3 * processes:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
 
 
 class _Worker:

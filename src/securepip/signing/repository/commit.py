@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from typing import Any
 
 from securesystemslib.signer import Signer
@@ -229,18 +230,23 @@ class Committer:
         signed: list[SignedRole],
     ) -> Iterator[RoleFacts]:
         delegator = work.delegator.signed
-        todo = []
-        for name, edits in work.bins:
-            meta = listed[f"{name}.json"]
-            todo.append(Bin(name, meta.version, (meta.hashes or {}).get("sha256"), edits))
-        if not todo:
+        coming = iter(work.bins)
+        first = next(coming, None)
+        if first is None:
             return
+
+        def bins() -> Iterator[Bin]:
+            for name, edits in chain([first], coming):
+                meta = before[f"{name}.json"]
+                yield Bin(name, meta.version, (meta.hashes or {}).get("sha256"), edits)
+
+        before = dict(listed)
         pinned = not _is_unpinned_bin(delegator, root)
-        expires = now() + self._expiry.of(todo[0].name)
+        expires = now() + self._expiry.of(first[0])
         hand = Hand(
             self._storage, work.delegator.to_bytes(_COMPACT), work.naming, repository, expires
         )
-        for done in sign_bins(hand, self._needed(delegator, todo[0].name), todo):
+        for done in sign_bins(hand, self._needed(delegator, first[0]), bins()):
             facts = done.facts
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None
             listed[f"{facts.name}.json"] = MetaFile(facts.version, done.length, hashes)

@@ -22,7 +22,6 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
-from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.config import (
     STATE_DIR,
@@ -31,12 +30,12 @@ from securepip.signing.repository.config import (
     load_config,
 )
 from securepip.signing.repository.current import Current
+from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import (
     apply_edits,
     check_page,
     digests_of,
-    edits_of,
     signed_files,
 )
 from securepip.signing.repository.pages.plain import HTML_NAME, PlainView
@@ -229,36 +228,19 @@ class Repository:
             FormatError: A page offers a file whose name is none of a distribution.
         """
         with self.lock():
-            for project in pages:
-                self.check_unclaimed(project)
-            current = {project: self.page(project) for project in pages}
-            for project, page in pages.items():
-                if page is not None and page.project != project:
-                    raise RepositoryStateError(
-                        f"the page of {page.project} cannot be that of {project}"
-                    )
-                self._check(page, current[project], files)
-            for file in files:
-                self._contents.place(file, pages.get(file.project))
-            partial = self.ledger.partial()
-            changed = [
-                project
-                for project in pages
-                if pages[project] != current[project] or project in partial
-            ]
-            if not changed:
-                return Published()
-            roles, edits = self.roles(), Edits()
-            for project in changed:
-                before, after = current[project], pages[project]
-                anew = project in partial
-                for path, target in edits_of(before, after, self._contents, anew=anew).items():
-                    edits.put(roles.bin_of(path), path, target)
-            self._remember({project: pages[project] for project in changed})
-            signed = self.sign_edits(edits)
-            self.ledger.complete(changed)
-            self._plain.follow()
-            return Published(tuple(changed), signed)
+            batch = self.batch()
+            batch.stage(pages, files)
+            return self.commit(batch)
+
+    def batch(self) -> Batch:
+        """Changes that are staged one after the other, for ``commit``. The lock must be held."""
+        return Batch(self._contents, self.ledger, self._current, self.check_unclaimed)
+
+    def commit(self, batch: Batch) -> Published:
+        """As ``Batch.commit``; then let plain clients see it."""
+        published = Published(*batch.commit())
+        self._plain.follow()
+        return published
 
     def keep(self, path: Path, source: Path) -> None:
         """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
@@ -327,15 +309,6 @@ class Repository:
     ) -> tuple[str, ...]:
         """As ``Current.sign``; the lock must be held."""
         return self._current.sign(changed, finished, base, bins)
-
-    def sign_edits(self, edits: Edits) -> tuple[str, ...]:
-        """Make changes of targets current, as ``sign``; the lock must be held."""
-        if len(edits) >= MANY:
-            return self.sign({}, bins=edits.items())
-        changed = {name: self.roles().role(name) for name, _ in edits.items()}
-        for name, lines in edits.items():
-            apply_lines(changed[name].signed, lines)
-        return self.sign(changed)
 
     def renew_timestamp(self) -> tuple[str, ...]:
         """As ``Current.renew_timestamp``; the lock must be held."""

@@ -1,0 +1,154 @@
+"""Many changes of pages, made current by one snapshot.
+
+Rule: what is staged is written and forgotten: files and pages under names that nothing current
+mentions, the ledger's rows, and what changes in the bins, in a file of its own. Until ``commit``,
+clients see nothing of it; after a kill before that, nothing of it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256
+from securepip.formats.layout import page_target
+from securepip.formats.page import ProjectPage
+from securepip.signing.repository.bins import MANY, Edits, apply_lines
+from securepip.signing.repository.current import Current
+from securepip.signing.repository.pages.contents import Contents, NewFile
+from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
+from securepip.signing.repository.state.ledger import Ledger
+
+
+class Batch:
+    """Changes on their way. The lock must be held from the first ``stage`` to ``commit``.
+
+    Args:
+        contents: Takes pages and files.
+        ledger: Says what may be signed, and remembers it.
+        current: The state that is changed.
+        check_unclaimed: Raises where a project signs for itself.
+    """
+
+    def __init__(
+        self,
+        contents: Contents,
+        ledger: Ledger,
+        current: Current,
+        check_unclaimed: Callable[[NormalizedName], None],
+    ) -> None:
+        self._contents = contents
+        self._ledger = ledger
+        self._current = current
+        self._check_unclaimed = check_unclaimed
+        self._partial = ledger.partial()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._edits = Edits()
+        self._staged: dict[NormalizedName, Sha256 | None] = {}
+
+    def __len__(self) -> int:
+        """How many projects change."""
+        return len(self._staged)
+
+    def is_partial(self, project: NormalizedName) -> bool:
+        """Whether only some files on the current page of ``project`` have targets."""
+        return project in self._partial
+
+    def page(self, project: NormalizedName) -> ProjectPage | None:
+        """The page that is current.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        sha256 = self._current.page_sha256(project)
+        return None if sha256 is None else self._contents.page(project, sha256)
+
+    def digest(self, project: NormalizedName) -> Sha256 | None:
+        """The digest of the page that is to be current; None for none."""
+        if project in self._staged:
+            return self._staged[project]
+        return self._current.page_sha256(project)
+
+    def stage(
+        self,
+        pages: Mapping[NormalizedName, ProjectPage | None],
+        files: Sequence[NewFile] = (),
+    ) -> None:
+        """Write what is to become current; None removes a project. A page that is equal costs none.
+
+        Raises:
+            RepositoryStateError: As ``Repository.publish``; or a project was staged already.
+            FormatError: As ``Repository.publish``.
+        """
+        by_project: dict[NormalizedName, list[NewFile]] = {}
+        for file in files:
+            by_project.setdefault(file.project, []).append(file)
+        current: dict[NormalizedName, ProjectPage | None] = {}
+        for project, page in pages.items():
+            self._check_unclaimed(project)
+            if project in self._staged:
+                raise RepositoryStateError(f"{project} is to change twice in one snapshot")
+            current[project] = self.page(project)
+            if page is not None:
+                if page.project != project:
+                    raise RepositoryStateError(
+                        f"the page of {page.project} cannot be that of {project}"
+                    )
+                coming = by_project.get(project, ())
+                check_page(page, current[project], coming, self._ledger, self._contents)
+        for file in files:
+            self._contents.place(file, pages.get(file.project))
+        changed = [
+            project
+            for project in pages
+            if pages[project] != current[project] or project in self._partial
+        ]
+        if not changed:
+            return
+        roles = self._current.roles()
+        for project in changed:
+            before, after = current[project], pages[project]
+            anew = project in self._partial
+            edits = edits_of(before, after, self._contents, anew=anew)
+            self._edits.put({path: (roles.bin_of(path), edits[path]) for path in edits})
+            target = edits.get(page_target(project))
+            self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])
+        self._ledger.record(one for project in changed for one in digests_of(pages[project]))
+
+    def commit(self) -> tuple[tuple[NormalizedName, ...], tuple[str, ...]]:
+        """Make what is staged current, in one snapshot.
+
+        Returns:
+            The projects, and the roles that were signed.
+
+        Raises:
+            RepositoryStateError: A key is not here. Nothing changed.
+        """
+        projects = tuple(self._staged)
+        if not projects:
+            return (), ()
+        self._ledger.begin(projects)
+        signed = sign_edits(self._current, self._edits)
+        self._ledger.complete(projects)
+        self._edits.close()
+        self._begin()
+        return projects, signed
+
+
+def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:
+    """Make changes of targets current, in one snapshot; the lock must be held.
+
+    Raises:
+        RepositoryStateError: As ``Current.sign``.
+    """
+    if len(edits) >= MANY:
+        return current.sign({}, bins=edits.items())
+    roles = current.roles()
+    changed = {name: roles.role(name) for name, _ in edits.items()}
+    for name, lines in edits.items():
+        apply_lines(changed[name].signed, lines)
+    return current.sign(changed)

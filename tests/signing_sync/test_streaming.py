@@ -1,0 +1,97 @@
+"""A sync of many projects: published now and then, and so not lost when it ends early."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from securepip.signing.overlay import SyncOptions, sync
+from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.publish.accounted import check_own
+from securepip.transport import Transport, TransportOptions
+from tests.signing_sync.conftest import Sync
+from tests.support.indexes import Index
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+
+room = sys.modules["securepip.signing.overlay.sync"]  # the package has a function of that name
+NAMES = [f"p{number}" for number in range(12)]
+
+
+@pytest.fixture
+def offered(index: Index, tmp_path: Path) -> Index:
+    for name in NAMES:
+        index.offer(make_wheel(tmp_path, name, "1.0"))
+    return index
+
+
+def _snapshots(overlay: MadeRepository) -> int:
+    return overlay.repository.roles().snapshot.signed.version
+
+
+def test_a_sync_publishes_after_so_many_projects_and_after_so_long(
+    offered: Index, overlay: MadeRepository, run: Sync
+) -> None:
+    begin = _snapshots(overlay)
+    report = run(*NAMES[:6], publish_projects=2)
+    assert report.signed == NAMES[:6] and _snapshots(overlay) == begin + 3
+    begin = _snapshots(overlay)
+    assert run(*NAMES[6:], publish_seconds=0.0).files == 6
+    assert _snapshots(overlay) >= begin + 3
+    begin = _snapshots(overlay)
+    report = run(publish_seconds=0.0)
+    assert (report.signed, report.unchanged, _snapshots(overlay)) == ([], 12, begin)
+    assert overlay.repository.rebuild_known() == []
+
+
+def test_a_sync_that_ends_early_has_published_what_it_had_and_the_next_one_does_the_rest(
+    offered: Index,
+    overlay: MadeRepository,
+    run: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "NOTED", 0)
+
+    def stop(done: int, total: int) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    with Transport(TransportOptions(timeout=5, retries=0)) as transport:
+        sources = open_sources([offered.url], (), transport)
+        options = SyncOptions(_requirements(NAMES), publish_projects=2)
+        with pytest.raises(KeyboardInterrupt):
+            sync(overlay.repository, sources, transport, options, progress=stop)
+    there = overlay.repository.projects()
+    assert 2 <= len(there) <= 6
+    check_own(overlay.repository)
+    asked = len(offered.seen)
+    report = run(*NAMES)
+    assert sorted([*there, *report.signed]) == sorted(NAMES)
+    assert len(offered.seen) > asked
+    check_own(overlay.repository)
+    assert overlay.repository.rebuild_known() == []
+
+
+def test_no_more_answers_are_under_way_than_are_needed(
+    offered: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most: list[int] = []
+    submit = room.Work.submit
+
+    def counted(self: Any, call: Any) -> None:
+        submit(self, call)
+        most.append(self.under_way)
+
+    monkeypatch.setattr(room, "_AHEAD", 3)
+    monkeypatch.setattr(room, "NOTED", 0)
+    monkeypatch.setattr(room.Work, "submit", counted)
+    assert run(*NAMES).signed == sorted(NAMES)
+    assert max(most) == 3
+
+
+def _requirements(names: list[str]) -> list[Requirement]:
+    return [Requirement(name) for name in names]
