@@ -184,7 +184,7 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sets = [name for name in arguments.sets if name != "deep"]
-        arguments.releases, arguments.minutes = 50, min(arguments.minutes, 9)
+        arguments.releases, arguments.minutes = 50, min(arguments.minutes, 8)
     return arguments
 
 
