@@ -13,8 +13,8 @@ import pytest
 from virtualenv.seed.wheels.embed import BUNDLE_SUPPORT
 
 from securepip.cli import main
-from securepip.errors import RequirementError
-from securepip.wanted import TOOLS, fetched_by, split_files
+from securepip.errors import RequirementError, SecurepipError
+from securepip.wanted import TOOLS, fetched_by, read_groups, split_files
 from tests.support.indexes import serve_index
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
@@ -138,6 +138,28 @@ def test_a_hostile_or_broken_file_is_an_error_that_names_the_file_and_the_entry(
     path.write_text(text)
     with pytest.raises(RequirementError) as raised:
         split_files([str(path)])
+    assert str(path) in str(raised.value)
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("#" * ((16 << 20) + 1), "larger than 16 MB"),
+        (f"x = {'[' * 5000}", "is not a TOML file"),
+        ("[dependency-groups]\n" + "".join(
+            f"g{n} = [{{include-group = 'g{n + 1}'}}]\n" for n in range(3000)
+        ) + "g3000 = ['a']", "includes others too deeply"),
+    ],
+    ids=["long", "deep tables", "deep groups"],
+)  # fmt: skip
+def test_hostile_dependency_groups_are_an_error_that_names_the_file(
+    text: str, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(text)
+    with pytest.raises(SecurepipError) as raised:
+        read_groups([(str(path), "g0")])
     assert str(path) in str(raised.value)
     assert says in str(raised.value)
 

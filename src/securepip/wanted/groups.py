@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from securepip.errors import SecurepipError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from securepip.wanted.tables import parse_tables, read_bytes
 
 
 def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
@@ -48,6 +43,10 @@ def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
             ) from None
         try:
             found += [str(one) for one in resolver.resolve(name)]
+        except RecursionError:
+            raise SecurepipError(
+                f"[dependency-groups] of '{path}': '{name}' includes others too deeply"
+            ) from None
         except ExceptionGroup as error:
             raise SecurepipError(
                 f"[dependency-groups] resolution failed for '{name}' from '{path}': "
@@ -56,15 +55,10 @@ def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
     return found
 
 
-def _read_toml(path: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SecurepipError(f"{path} not found. Cannot resolve '--group' option.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SecurepipError(f"Error parsing {path}: {error}") from None
-    except OSError as error:
-        raise SecurepipError(f"Error reading {path}: {error}") from None
+def _read_toml(path: str) -> dict[str, object]:
+    if not Path(path).exists():
+        raise SecurepipError(f"{path} not found. Cannot resolve '--group' option.")
+    return dict(parse_tables(path, read_bytes(path)).values)
 
 
 def _joined(error: Any) -> str:
