@@ -17,6 +17,7 @@ from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.publish.status import summary
 from securepip.signing.repository import bins
+from securepip.signing.repository.storage.local import LocalStorage
 from tests.support.repositories import MadeRepository, make_repository
 
 
@@ -85,3 +86,18 @@ def test_the_fast_canonical_bytes_are_those_of_the_library(path: str) -> None:
     both = Targets(targets={path: target, "x": odd})
     for each in (signed, both, Snapshot()):
         assert CANONICAL.serialize(each).decode() == encode_canonical(each.to_dict())
+
+
+def test_what_other_processes_have_written_is_waited_for(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave a timestamp that leads to empty files."""
+    monkeypatch.setattr(bins, "WORTH_PROCESSES", 1)
+    noted: list[str] = []
+    monkeypatch.setattr(LocalStorage, "note", lambda self, name: noted.append(name))
+    repository = many.repository
+    every = [(name, b"") for name in repository.roles().bin_names()]
+    with repository.lock():
+        repository.sign({}, bins=every)
+    roles = repository.roles()
+    assert noted == [f"metadata/{roles.meta(name).version}.{name}.json" for name, _ in every]

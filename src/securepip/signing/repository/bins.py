@@ -36,8 +36,8 @@ from securepip.signing.repository.storage.interface import Storage
 MANY = 64
 """From so many bins on, they are not read into this process but changed in place."""
 
-WORTH_PROCESSES = 512
-"""From so many bins on, other processes take part: they need half a second to start."""
+WORTH_PROCESSES = 1024
+"""From so many bins on, other processes take part: they need some seconds to start."""
 
 _AT_A_TIME = 32
 _COMPACT = JSONSerializer(compact=True)
@@ -171,9 +171,16 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
         while group := list(islice(coming, _AT_A_TIME)):
             under_way.append(pool.submit(_sign_group, group))
             if len(under_way) > 3 * processes:
-                yield from under_way.popleft().result()
+                yield from _noted(hand.storage, under_way.popleft().result())
         while under_way:
-            yield from under_way.popleft().result()
+            yield from _noted(hand.storage, under_way.popleft().result())
+
+
+def _noted(storage: Storage, signed: list[SignedBin]) -> list[SignedBin]:
+    """What another process has written has to be on the disk too before it becomes current."""
+    for each in signed:
+        storage.note(_path(each.facts.name, each.facts.version))
+    return signed
 
 
 class _Worker:

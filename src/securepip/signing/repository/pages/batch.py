@@ -47,6 +47,9 @@ class Batch:
         self._begin()
 
     def _begin(self) -> None:
+        # With the lock held, nobody else changes the state before the batch is committed.
+        self._known = self._current.known()
+        self._roles = self._current.roles()
         self._edits = Edits()
         self._staged: dict[NormalizedName, Sha256 | None] = {}
 
@@ -64,14 +67,14 @@ class Batch:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        sha256 = self._current.page_sha256(project)
+        sha256 = self._known.page(project)
         return None if sha256 is None else self._contents.page(project, sha256)
 
     def digest(self, project: NormalizedName) -> Sha256 | None:
         """The digest of the page that is to be current; None for none."""
         if project in self._staged:
             return self._staged[project]
-        return self._current.page_sha256(project)
+        return self._known.page(project)
 
     def stage(
         self,
@@ -109,12 +112,11 @@ class Batch:
         ]
         if not changed:
             return
-        roles = self._current.roles()
         for project in changed:
             before, after = current[project], pages[project]
             anew = project in self._partial
             edits = edits_of(before, after, self._contents, anew=anew)
-            self._edits.put({path: (roles.bin_of(path), edits[path]) for path in edits})
+            self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
             self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])
         self._ledger.record(one for project in changed for one in digests_of(pages[project]))

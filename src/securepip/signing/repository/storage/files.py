@@ -70,8 +70,9 @@ class Writer:
 
     def note(self, path: Path) -> None:
         """Let the next ``flush`` wait for ``path`` too, which a killed run may have written."""
-        # It may have made the folder as well.
-        self._unsure |= {path, path.parent, path.parent.parent}
+        # It may have made the folder as well. Of many, all are waited for, and none is remembered.
+        if len(self._unsure) <= _FEW:
+            self._unsure |= {path, path.parent, path.parent.parent}
 
     def copy(self, source: Path, path: Path, sha256: Sha256) -> None:
         """Make the contents of ``source`` those of ``path``, if they have that digest.
@@ -113,16 +114,18 @@ class Writer:
 
     def _name(self, temporary: Path, path: Path) -> None:
         """Give a file that is finished its name."""
-        for folder in path.parents:
-            if folder.exists():
-                break
-            self._unsure |= {folder, folder.parent}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            for folder in path.parents:
+                if folder.exists():
+                    break
+                self.note(folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
         self.note(path)
 
     def _temporary(self) -> Path:
-        self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._unfinished.is_dir():
+            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._unfinished / secrets.token_hex(8)
 
 

@@ -115,6 +115,9 @@ class Storage(Reader, Protocol):
     def delete(self, name: str) -> None:
         """Let the name be gone, if it is there."""
 
+    def note(self, name: str) -> None:
+        """Let the next ``flush`` wait for ``name`` too, which another process has written."""
+
     def clear(self) -> None:
         """Remove what runs that were killed have left unfinished."""
 

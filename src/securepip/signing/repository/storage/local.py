@@ -107,6 +107,10 @@ class LocalStorage(Folder):
         """As ``Storage.delete``."""
         (self._folder / name).unlink(missing_ok=True)
 
+    def note(self, name: str) -> None:
+        """As ``Storage.note``."""
+        self._writer.note(self._folder / name)
+
     def clear(self) -> None:
         """As ``Storage.clear``."""
         self._writer.clear()
