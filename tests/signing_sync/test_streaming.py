@@ -76,6 +76,22 @@ def test_a_sync_that_ends_early_has_published_what_it_had_and_the_next_one_does_
     assert overlay.repository.rebuild_known() == []
 
 
+def test_where_an_index_counts_changes_only_what_changed_is_asked_for(
+    offered: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "NOTED", 0)
+    offered.serials = dict.fromkeys(NAMES, 7)
+    run(*NAMES)
+    offered.seen.clear()
+    assert run().unchanged == len(NAMES)
+    assert offered.seen == ["GET /simple/"]
+    offered.offer(make_wheel(tmp_path, "p3", "2.0"))
+    offered.serials["p3"] = 8
+    offered.seen.clear()
+    assert run().signed == ["p3"]
+    assert offered.seen == ["GET /simple/", "GET /simple/p3/"]
+
+
 def test_no_more_answers_are_under_way_than_are_needed(
     offered: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ class Index:
         delay: Seconds before each answer.
         status: PEP 792 status by project.
         raw: Whole answers (status, content type, body) by path.
+        serials: The number of the last change of projects, where it counts changes.
         seen: ``METHOD /path`` of all requests.
         anew: The paths of those that no cache on the way may answer.
         sent: Bytes of all bodies.
@@ -83,6 +84,7 @@ class Index:
     status: dict[str, str] = field(default_factory=dict)
     raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
+    serials: dict[str, int] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     anew: list[str] = field(default_factory=list)
     sent: int = 0
@@ -123,6 +125,9 @@ class Index:
         if path in self.raw:
             return self.raw[path]
         parts = path.strip("/").split("/")
+        if parts == ["simple"] and self.serials:
+            listed = [{"name": name, "_last-serial": n} for name, n in self.serials.items()]
+            return 200, _JSON, json.dumps({"projects": listed}).encode()
         if parts[0] == "simple" and len(parts) == 2 and parts[1] in self.projects:
             if self.speaks_json and _JSON in accept:
                 return 200, _JSON, json.dumps(self._page(parts[1])).encode()
@@ -229,6 +234,8 @@ def serve_index() -> Iterator[Index]:
                 if not body:
                     status = 416
             self.send_response(status)
+            if serial := index.serials.get(path.strip("/").rpartition("/")[2]):
+                self.send_header("X-PyPI-Last-Serial", str(serial))
             self.send_header("Content-Type", kind)
             if status == 206:
                 told = f"bytes {first}-{first + len(body) - 1}/{whole + index.lie}"

@@ -112,7 +112,9 @@ class Reader:
         known = {reading.source: reading for reading in state.readings} if state else {}
         readings = tuple(s.read(project, known.get(s.location)) for s in self._sources)
         # Without the answers themselves: a hostile index could make them hundreds of gigabytes.
-        kept = tuple(Reading(r.source, r.fingerprint, r.validator) for r in readings)
+        kept = tuple(
+            Reading(r.source, r.fingerprint, r.validator, serial=r.serial) for r in readings
+        )
         if question.may_be_unchanged and state and _same(readings, state.readings):
             return Offered(project, kept, unchanged=True)
         page = unite(project, readings)

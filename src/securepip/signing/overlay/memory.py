@@ -161,12 +161,12 @@ class Memory:
         ).fetchone()
         if row is None:
             return None
-        readings = tuple(Reading(*each) for each in json.loads(row[1]))
+        readings = tuple(_reading(*each) for each in json.loads(row[1]))
         return PageState(row[0], readings, row[2], row[3])
 
     def keep_state(self, project: NormalizedName, state: PageState) -> None:
         """Remember it, once the page is published."""
-        readings = [[r.source, r.fingerprint, r.validator] for r in state.readings]
+        readings = [[r.source, r.fingerprint, r.validator, r.serial] for r in state.readings]
         with self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO upstream_page VALUES (?, ?, ?, ?, ?)",
@@ -268,3 +268,7 @@ class Memory:
                         "DELETE FROM upstream_page WHERE project = ?", (project,)
                     )
         return forgotten
+
+
+def _reading(source: str, fingerprint: str, validator: str, serial: int = 0) -> Reading:
+    return Reading(source, fingerprint, validator, serial=serial)

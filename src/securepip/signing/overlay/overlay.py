@@ -18,7 +18,7 @@ that could not be written, signed and read again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -147,6 +147,28 @@ class Overlay:
             if page is not None and page.files and len(own_files(page)) < len(page.files):
                 found.add(project)
         return sorted(found)
+
+    def unchanged_by_serial(self) -> Callable[[NormalizedName], bool]:
+        """Tells of a project whether its index, which counts changes, has seen none since then.
+
+        One request for all projects, where there is one index and nothing else. The page that was
+        signed then still has to be the current one.
+        """
+        (first, *others) = self.sources
+        serials = first.serials() if isinstance(first, HttpIndex) and not others else {}
+
+        def is_unchanged(project: NormalizedName) -> bool:
+            now = serials.get(project, 0)
+            state = self._memory.state(project) if now else None
+            return (
+                state is not None
+                and len(state.readings) == 1
+                and state.readings[0].source == first.location
+                and state.readings[0].serial >= now
+                and self._may_be_unchanged(project, state, self._digest(project))
+            )
+
+        return is_unchanged
 
     def change_upstream(self, *, named: bool) -> str:
         """Remember which indexes the sources are.

@@ -170,6 +170,7 @@ class _Sync:
         self._batch = repository.batch()
         self._published_at = time.monotonic()
         self._roles: list[str] = []
+        self._is_unchanged: Callable[[NormalizedName], bool] = lambda project: False
         self._work: Work[_Asked | _Read] = Work()
         self._report = SyncReport()
 
@@ -203,6 +204,8 @@ class _Sync:
         known = () if named else self._overlay.projects()
         self._named = iter(named) if named else map(Requirement, known)
         self._total = len(named) or len(known)
+        if len(known) > NOTED and not self._options.restore:
+            self._is_unchanged = self._overlay.unchanged_by_serial()
         self._follows = self._options.with_dependencies or self._total <= NOTED
 
     def _feed(self) -> None:
@@ -211,7 +214,12 @@ class _Sync:
             requirement = next(self._named, None)
             if requirement is None:
                 return
-            self._ask(parse_project(requirement.name), _NAMED)
+            project = parse_project(requirement.name)
+            if self._is_unchanged(project):
+                self._settled.add(project)
+                self._report.unchanged += 1
+                continue
+            self._ask(project, _NAMED)
             if self._follows:
                 self._do(self._follower.follow(requirement))
 

@@ -30,12 +30,14 @@ class Reading:
         validator: The ``ETag`` to ask with the next time; "" for none.
         load: Makes the page; None when the source does not know the project. Raises
             ``FormatError`` for what is no page, and ``TransportError``.
+        serial: The number of the project's last change, where the index counts them; else 0.
     """
 
     source: str
     fingerprint: str
     validator: str = ""
     load: Callable[[], UpstreamPage | None] = lambda: None
+    serial: int = 0
 
 
 class Source(Protocol):

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
+from securepip.errors import TransportError
 from securepip.formats.digests import sha256_of
-from securepip.signing.overlay.upstream.fetch import get_page
+from securepip.formats.page import JSON_TYPE
+from securepip.signing.overlay.upstream.fetch import ONE_DOCUMENT, get_page
 from securepip.signing.overlay.upstream.interface import ABSENT, Reading
 from securepip.signing.overlay.upstream.page import UpstreamPage
 from securepip.signing.overlay.upstream.simple_api import ACCEPT, parse_simple_page
 from securepip.transport import Answer, Transport, redact
 
 _UNKNOWN = (404, 410)
+_SERIAL = "_last-serial"
+
+
+def _serial(answer: Answer) -> int:
+    """What the index says is the number of the project's last change; 0 for nothing."""
+    text = answer.headers.get("X-PyPI-Last-Serial", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
 class HttpIndex:
@@ -48,13 +58,32 @@ class HttpIndex:
                 known.validator,
                 # Another source of the project may have changed: then the page is needed after all.
                 lambda: self._load(self._get(project, ""), project),
+                max(known.serial, _serial(answer)),
             )
         return Reading(
             self.location,
             sha256_of(answer.body),
             answer.headers.get("ETag", "")[:1000],
             lambda: self._load(answer, project),
+            _serial(answer),
         )
+
+    def serials(self) -> Mapping[str, int]:
+        """The number of each project's last change, from the list of all projects.
+
+        Empty where the index does not count changes, or has no such list.
+        """
+        try:
+            answer = get_page(self._transport, self.url, headers={"Accept": JSON_TYPE})
+            with ONE_DOCUMENT:
+                listed = json.loads(answer.body)["projects"]
+                return {
+                    canonicalize_name(each["name"]): each[_SERIAL]
+                    for each in listed
+                    if type(each.get(_SERIAL)) is int
+                }
+        except (TransportError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return {}
 
     def _get(self, project: NormalizedName, validator: str) -> Answer:
         headers = {"Accept": ACCEPT}
