@@ -1,23 +1,19 @@
-"""``repo init``, ``add``, ``remove``, ``refresh`` and ``serve``: with the online key."""
+"""``repo init``, ``add``, ``remove`` and ``refresh``: with the online key."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from securepip.cli import console
-from securepip.cli.options import Commands, new_command
+from securepip.cli.options import Commands
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import (
     Place,
-    add_folder,
     add_offline_keys,
     add_restore,
     place_command,
@@ -26,9 +22,6 @@ from securepip.cli.repo.place import (
 from securepip.errors import UsageError
 from securepip.formats.words import counted
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 
 def add_to(commands: Commands) -> None:
     """Add the commands to those of ``repo``."""
@@ -36,7 +29,6 @@ def add_to(commands: Commands) -> None:
     _add_add(commands)
     _add_remove(commands)
     _add_refresh(commands)
-    _add_serve(commands)
 
 
 @dataclass(frozen=True)
@@ -204,36 +196,6 @@ def refresh(place: Place) -> int:
     else:
         console.say("Nothing to do: everything is valid for long enough.")
     return 1 if warn_of(done.waiting, place) else 0
-
-
-def _add_serve(commands: Commands) -> None:
-    parser = new_command(commands, "serve", "serve the repository over HTTP")
-    add_folder(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
-    parser.set_defaults(run=_serve)
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    return serve(arguments.folder, arguments.host, arguments.port)
-
-
-def serve(folder: Path, host: str = "127.0.0.1", port: int = 0) -> int:
-    """Serve a repository until the process is interrupted."""
-    from securepip.signing.publish.serve import RepositoryServer
-
-    server = RepositoryServer(folder, host, port, log=lambda line: console.say(line, level=1))
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # Not from this thread: it is the one that serves, and shutdown waits for it.
-        threading.Thread(target=server.shutdown, daemon=True).start()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    console.say(f"Serving {folder} at {server.url}")
-    with server:
-        server.serve_forever(poll_interval=0.1)
-    return 0
 
 
 def _say_signed(names: Sequence[str]) -> None:

@@ -6,16 +6,16 @@ resolve by the page and the metadata, and what is then installed is the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError, RepositoryStateError
+from securepip.errors import FormatError, RepositoryStateError, SecurepipError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
-from securepip.formats.digests import sha256_of, sha256_of_stream
+from securepip.formats.digests import Sha256, sha256_of, sha256_of_stream
 from securepip.formats.distribution import Kind, is_distribution, parse_distribution
 from securepip.formats.layout import check_filename, relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
@@ -62,14 +62,79 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
         if restore:
             for each in distributions.values():
                 repository.ledger.restore(each.new.project, each.new.filename)
-        by_project: dict[NormalizedName, list[Distribution]] = {}
-        for each in distributions.values():
-            by_project.setdefault(each.new.project, []).append(each)
         pages = {
             project: _extend(repository, project, [each.page_file for each in group])
-            for project, group in by_project.items()
+            for project, group in _by_project(distributions.values()).items()
         }
         return repository.publish(pages, [each.new for each in distributions.values()])
+
+
+def add_each(
+    repository: Repository, distributions: Sequence[Distribution]
+) -> Mapping[Path, SecurepipError]:
+    """As ``add``, all in one publication, but what is refused keeps nothing else from it.
+
+    Args:
+        repository: Opened with its online key.
+        distributions: Read before. The same file may be among them twice.
+
+    Returns:
+        Why some were refused, as ``add`` says it, by where they were read. The others are
+        published.
+
+    Raises:
+        RepositoryStateError: Nothing was published: the repository cannot be changed now.
+    """
+    refused: dict[Path, SecurepipError] = {}
+    pages: dict[NormalizedName, ProjectPage] = {}
+    files: list[NewFile] = []
+    with repository.lock():
+        for project, group in _by_project(distributions).items():
+            current = repository.page(project)
+            accepted: list[Distribution] = []
+            # Most often all are good, and a long page is then checked once. Else one by one.
+            for some in [group] if len(group) == 1 else [group, *([each] for each in group)]:
+                try:
+                    repository.check_unclaimed(project)
+                    page = _checked(repository, project, current, [*accepted, *some])
+                except (FormatError, RepositoryStateError) as error:
+                    if len(some) == 1:
+                        refused[some[0].new.path] = error
+                else:
+                    accepted += some
+                    pages[project] = page
+                    if len(some) == len(group):
+                        break
+            files += [each.new for each in accepted]
+        if files:
+            repository.publish(pages, files)
+    return refused
+
+
+def _by_project(
+    distributions: Iterable[Distribution],
+) -> dict[NormalizedName, list[Distribution]]:
+    found: dict[NormalizedName, list[Distribution]] = {}
+    for each in distributions:
+        found.setdefault(each.new.project, []).append(each)
+    return found
+
+
+def _checked(
+    repository: Repository,
+    project: NormalizedName,
+    current: ProjectPage | None,
+    coming: Sequence[Distribution],
+) -> ProjectPage:
+    """The project's page with ``coming`` on it, checked as when it is published."""
+    digests: dict[str, Sha256] = {}
+    for each in coming:
+        file = each.page_file
+        if digests.setdefault(file.filename, file.sha256) != file.sha256:
+            raise RepositoryStateError(f"{file.filename} is given twice, with different bytes")
+    page = _extend(repository, project, [each.page_file for each in coming])
+    repository.check(page, current, [each.new for each in coming])
+    return page
 
 
 def _extend(

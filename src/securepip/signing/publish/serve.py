@@ -63,11 +63,16 @@ class RepositoryServer(ThreadingMixIn, TCPServer):
         self.log = log
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            super().__init__((host, port), _Handler)
+            super().__init__((host, port), self.handler)
         except (OSError, OverflowError) as error:
             raise RepositoryStateError(
                 f"cannot listen on {host} port {port}: {error}", remedy="Try another --port."
             ) from None
+
+    @property
+    def handler(self) -> type[Handler]:
+        """What answers a request."""
+        return Handler
 
     @property
     def url(self) -> str:
@@ -104,7 +109,9 @@ class _Compressed:
         return data
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
     server: RepositoryServer
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS

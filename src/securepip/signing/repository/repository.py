@@ -246,6 +246,13 @@ class Repository:
         """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
         Writer(self.folder / STATE_DIR / UNFINISHED_DIR).write(path, source.read_bytes())
 
+    def check(
+        self, page: ProjectPage | None, current: ProjectPage | None, files: Sequence[NewFile]
+    ) -> None:
+        """See to it that ``page`` may follow the current one; raises as ``publish``."""
+        if page is not None:
+            check_page(page, current, files, self.ledger, self._contents)
+
     def check_unclaimed(self, project: NormalizedName) -> None:
         """See to it that the repository signs for ``project``.
 
@@ -283,7 +290,7 @@ class Repository:
             for each in projects:
                 project = each.page.project
                 current = self.page(project)
-                self._check(each.page, current, each.files)
+                self.check(each.page, current, each.files)
                 for file in each.files:
                     self._contents.place(file, each.page)
                 self._contents.place_page(project, each.page_bytes)
@@ -345,12 +352,6 @@ class Repository:
         self.config = replace(self.config, signers=dict(signers))
         self.state.keep_settings(self.config)
         self.keys.remember(signers)
-
-    def _check(
-        self, page: ProjectPage | None, current: ProjectPage | None, files: Sequence[NewFile]
-    ) -> None:
-        if page is not None:
-            check_page(page, current, files, self.ledger, self._contents)
 
     def _remember(self, pages: Mapping[NormalizedName, ProjectPage | None]) -> None:
         self.ledger.record(one for page in pages.values() for one in digests_of(page))

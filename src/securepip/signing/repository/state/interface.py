@@ -11,6 +11,7 @@ from typing import Protocol
 from securepip.signing.repository.config import Config
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.state.tokens import Tokens
 
 
 class State(Protocol):
@@ -27,6 +28,10 @@ class State(Protocol):
     @property
     def log(self) -> Log:
         """What was signed, when, and why."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """Who may upload, and to which projects."""
 
     def settings(self) -> Config:
         """The settings, read anew: another process may have changed them.

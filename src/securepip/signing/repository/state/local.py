@@ -21,6 +21,7 @@ from securepip.signing.repository.config import (
 )
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.state.tokens import Tokens
 from securepip.signing.repository.storage.files import Writer
 
 _LOCK_SECONDS = 60
@@ -40,6 +41,7 @@ class LocalState:
         self._lock = FileLock(self._folder / LOCK_NAME, timeout=_LOCK_SECONDS)
         self.ledger = Ledger(self._folder / LEDGER_NAME)
         self.log = Log(self._folder / LOG_NAME)
+        self.tokens = Tokens(self.ledger.connection)
 
     @property
     def address(self) -> str:

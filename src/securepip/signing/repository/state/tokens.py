@@ -1,0 +1,178 @@
+"""Tokens of those who upload: what each may change, and never the token itself.
+
+Rule: a token is shown once, when it is made. What is kept is its digest: who reads a backup of the
+ledger can upload nothing. The secret half has 256 random bits, so a plain SHA-256 is enough, and
+nobody finds it by trying.
+
+A token is ``securepip-<id>-<secret>``: the prefix lets scanners of leaked secrets find it, and the
+id names it in lists and in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from packaging.utils import NormalizedName
+
+from securepip.errors import RepositoryStateError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS upload_token (
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL, every_project INTEGER NOT NULL, note TEXT NOT NULL,
+    created REAL NOT NULL, used REAL, revoked REAL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS upload_token_project (
+    id TEXT NOT NULL, project TEXT NOT NULL, PRIMARY KEY (id, project)
+) WITHOUT ROWID;
+"""
+_TOKEN = re.compile(r"securepip-([0-9a-f]{12})-([A-Za-z0-9_-]{43})")
+_COLUMNS = "id, every_project, note, created, used, revoked"
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token.
+
+    Attributes:
+        id: Its name, which is no secret.
+        projects: The projects that it may upload to; None for every project.
+        note: What it is for, in the operator's words; may be empty.
+        created: When it was made.
+        used: When something was published with it last; None for never.
+        revoked: Since when it is worth nothing; None while it is good.
+    """
+
+    id: str
+    projects: frozenset[NormalizedName] | None
+    note: str
+    created: datetime
+    used: datetime | None = None
+    revoked: datetime | None = None
+
+    def allows(self, project: NormalizedName) -> bool:
+        """Whether it may upload to ``project`` now."""
+        return self.revoked is None and (self.projects is None or project in self.projects)
+
+
+class Tokens:
+    """The tokens of one repository. Each change is one transaction: no lock is needed.
+
+    Args:
+        connection: Of its ledger.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.executescript(_SCHEMA)
+
+    def create(
+        self, projects: Iterable[NormalizedName] | None, note: str = ""
+    ) -> tuple[Token, str]:
+        """Make a token.
+
+        Args:
+            projects: The projects that it may upload to; None for every project.
+            note: What it is for.
+
+        Returns:
+            What is known of it, and its text, which is kept nowhere.
+        """
+        name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        scope = None if projects is None else frozenset(projects)
+        token = Token(name, scope, note, _now())
+        with self._connection:
+            self._connection.execute(
+                "INSERT INTO upload_token VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+                (name, _digest(secret), scope is None, note, token.created.timestamp()),
+            )
+            self._connection.executemany(
+                "INSERT INTO upload_token_project VALUES (?, ?)",
+                [(name, project) for project in scope or ()],
+            )
+        return token, f"securepip-{name}-{secret}"
+
+    def find(self, text: str) -> Token | None:
+        """The token with that text, if it is good.
+
+        It takes the same time whatever is wrong with the text: only the id, which is no secret, is
+        looked up, and digests are compared in constant time.
+        """
+        parts = _TOKEN.fullmatch(text)
+        name, secret = parts.groups() if parts else ("", "")
+        row = self._connection.execute(
+            "SELECT digest FROM upload_token WHERE id = ?", (name,)
+        ).fetchone()
+        kept = row[0] if row else _digest("of no token")
+        if not hmac.compare_digest(str(kept), _digest(secret)) or row is None:
+            return None
+        token = self.get(name)
+        return token if token is not None and token.revoked is None else None
+
+    def get(self, name: str) -> Token | None:
+        """The token with that id, good or revoked."""
+        row = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM upload_token WHERE id = ?",  # noqa: S608 # constants
+            (name,),
+        ).fetchone()
+        return None if row is None else self._token(row)
+
+    def all(self) -> list[Token]:
+        """All tokens that were ever made, the oldest first."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM upload_token ORDER BY created, id"  # noqa: S608 # constants
+        )
+        return [self._token(row) for row in rows.fetchall()]
+
+    def revoke(self, name: str) -> bool:
+        """Let a token be worth nothing from now on; whether it was good until now.
+
+        Raises:
+            RepositoryStateError: There is no such token.
+        """
+        with self._connection:
+            done = self._connection.execute(
+                "UPDATE upload_token SET revoked = ? WHERE id = ? AND revoked IS NULL",
+                (_now().timestamp(), name),
+            )
+        if not done.rowcount and self.get(name) is None:
+            raise RepositoryStateError(
+                f"there is no token {name!r}",
+                remedy="securepip repo token list shows the id of each, in its first column.",
+            )
+        return done.rowcount > 0
+
+    def mark_used(self, names: Iterable[str]) -> None:
+        """Remember that something was published with these tokens just now."""
+        now = _now().timestamp()
+        with self._connection:
+            self._connection.executemany(
+                "UPDATE upload_token SET used = ? WHERE id = ?", [(now, name) for name in names]
+            )
+
+    def _token(self, row: tuple[str, int, str, float, float | None, float | None]) -> Token:
+        name, every_project, note, created, used, revoked = row
+        rows = self._connection.execute(
+            "SELECT project FROM upload_token_project WHERE id = ?", (name,)
+        )
+        scope = frozenset(NormalizedName(project) for (project,) in rows)
+        moments = (None if each is None else _moment(each) for each in (used, revoked))
+        return Token(name, None if every_project else scope, note, _moment(created), *moments)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

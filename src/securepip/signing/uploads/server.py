@@ -1,0 +1,287 @@
+"""The repository over HTTP, with uploads: who sends, how much, how fast, and what is answered.
+
+Rule: nothing is read of a request's body before its token is known to be good. What is answered is
+in the status line too: twine, flit and poetry show that, and uv shows the body.
+
+The standard library's server is kept for this: each upload waits for a signature in a thread of its
+own, and the status line can be in words, which servers for ASGI do not allow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+import shutil
+import socket
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as WaitTimeoutError
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+from securepip.errors import RepositoryStateError, SecurepipError, UsageError
+from securepip.formats.digests import CHUNK
+from securepip.signing.publish.serve import Handler, RepositoryServer
+from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.tokens import Token
+from securepip.signing.uploads.accept import accept
+from securepip.signing.uploads.batches import Batches, Upload
+from securepip.signing.uploads.form import MAX_TEXT, Limits, read_form, too_large
+from securepip.signing.uploads.refusal import UploadRefusedError
+
+UPLOAD_PATH = "/legacy/"
+USER = "__token__"
+AT_ONCE = 32
+"""So many uploads are read, or wait for their publication, at a time."""
+
+_UPLOADS_DIR = "uploads"
+_TURN_SECONDS = 30
+_PUBLICATION_SECONDS = 600
+_LINGER_SECONDS = 30
+_LEFT_OVER_SECONDS = 86_400
+_MAX_REASON = 300
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+
+class UploadServer(RepositoryServer):
+    """Serves a repository, and takes uploads at ``UPLOAD_PATH``. ``server_close`` ends both.
+
+    Args:
+        open_repository: Opens the repository with its online key; called in other threads, and
+            anew each time.
+        host: The address to listen on.
+        port: The port; 0 for any that is free.
+        log: Told of each request in one line.
+        say: Told of each publication in one line.
+        limits: How much one upload may take.
+        insecure: Whether addresses of other machines may be listened on, without TLS.
+
+    Raises:
+        UsageError: Tokens would cross a network without TLS.
+        RepositoryStateError: No repository there, the online key is not, or the address cannot be
+            had.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        open_repository: Callable[[], Repository],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = lambda line: None,
+        *,
+        limits: Limits | None = None,
+        insecure: bool = False,
+    ) -> None:
+        if not insecure and not _is_loopback(host):
+            raise UsageError(
+                f"uploads at {host} would be without TLS: whoever sees one has its token",
+                remedy="Listen on 127.0.0.1, behind a web server that has a certificate. In a "
+                "network of which you trust every machine: --insecure-uploads.",
+            )
+        self.open_repository = open_repository
+        self.limits = limits or Limits()
+        self.turns = threading.BoundedSemaphore(AT_ONCE)
+        with open_repository() as repository:
+            _check_key(repository)
+        self.uploads = folder / STATE_DIR / _UPLOADS_DIR
+        _clear(self.uploads)
+        super().__init__(folder, host, port, log)
+        self.batches = Batches(open_repository, say)
+
+    @property
+    def handler(self) -> type[Handler]:
+        """What answers a request."""
+        return _UploadHandler
+
+    @property
+    def upload_url(self) -> str:
+        """Where uploads go."""
+        return self.url.rstrip("/") + UPLOAD_PATH
+
+    def server_close(self) -> None:
+        """End, once what waits is published."""
+        super().server_close()
+        self.batches.close()
+
+
+class _UploadHandler(Handler):
+    server: UploadServer
+
+    def do_POST(self) -> None:  # noqa: N802 # the library's name
+        """Take an upload, and say what became of it."""
+        self._left = 0
+        try:
+            words = self._take()
+        except UploadRefusedError as error:
+            self.server.log(f"refused: {error.words}")
+            self._say(error.status, error.words)
+        except (SecurepipError, sqlite3.Error) as error:
+            self.server.log(f"an upload could not be looked at: {error}")
+            self._say(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the repository cannot be read now: try again later",
+            )
+        except OSError as error:
+            self.server.log(f"an upload could not be kept: {error}")
+            self._say(
+                HTTPStatus.INSUFFICIENT_STORAGE,
+                "the upload could not be kept: the server's disk may be full",
+            )
+        else:
+            self._say(HTTPStatus.OK, words)
+
+    def _take(self) -> str:
+        """Publish what is sent.
+
+        Returns:
+            What became of it.
+        """
+        length = self._length()
+        token = self._token()
+        if length > self.server.limits.file_bytes + MAX_TEXT:
+            raise too_large(self.server.limits.file_bytes)
+        if not self.server.turns.acquire(timeout=_TURN_SECONDS):
+            raise UploadRefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many uploads come at once: try again later"
+            )
+        folder = Path(tempfile.mkdtemp(dir=self.server.uploads))
+        try:
+            content_type = self.headers.get("Content-Type", "")
+            form = read_form(content_type, length, self._read, folder, self.server.limits)
+            upload = Upload(accept(form, token), token)
+            self.server.batches.add(upload)
+            try:
+                return upload.done.result(_PUBLICATION_SECONDS)
+            except WaitTimeoutError:
+                raise UploadRefusedError(
+                    HTTPStatus.GATEWAY_TIMEOUT,
+                    "it takes very long to publish. Try again later: the same file twice is fine",
+                ) from None
+        finally:
+            self.server.turns.release()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _length(self) -> int:
+        """How long the body is; from now on ``_left`` says what is unread of it."""
+        if self.path.partition("?")[0].rstrip("/") != UPLOAD_PATH.rstrip("/"):
+            self._left = -1
+            raise UploadRefusedError(
+                HTTPStatus.NOT_FOUND, f"uploads go to the address that ends with {UPLOAD_PATH}"
+            )
+        lengths = self.headers.get_all("Content-Length", [])
+        if (
+            "Transfer-Encoding" in self.headers
+            or len(lengths) != 1
+            or not _DIGITS.fullmatch(lengths[0].strip())
+        ):
+            self._left = -1
+            raise UploadRefusedError(
+                HTTPStatus.LENGTH_REQUIRED, "an upload has to say its length (Content-Length)"
+            )
+        self._left = int(lengths[0])
+        return self._left
+
+    def _token(self) -> Token:
+        if self.headers.get("X-Forwarded-Proto", "https").lower() != "https":
+            raise UploadRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "the upload came without TLS, so others may have seen its token: use https, and "
+                "have the token replaced",
+            )
+        scheme, _, encoded = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            raise UploadRefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                f"uploads need a token: the user name is {USER}, and the token is the password",
+            )
+        try:
+            user, _, text = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            user = text = ""
+        # A ledger of its own for each request: a connection belongs to one thread.
+        with self.server.open_repository() as repository:
+            token = repository.state.tokens.find(text)
+        if token is None or user != USER:
+            raise UploadRefusedError(
+                HTTPStatus.FORBIDDEN,
+                f"no such token, or it was revoked (the user name has to be {USER})",
+            )
+        return token
+
+    def _read(self, most: int) -> bytes:
+        """What has come of the body: one system call, so that the time can be looked at."""
+        data = self.rfile.read1(most)
+        self._left -= len(data)
+        return data
+
+    def _say(self, status: HTTPStatus, words: str) -> None:
+        """Answer, also one who has not sent everything yet."""
+        if self._left:
+            self.close_connection = True
+        body = f"{words}\n".encode()
+        line = " ".join(words.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
+        self.send_response(status, "OK" if status is HTTPStatus.OK else line)
+        if status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="uploads", charset="UTF-8"')
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("Retry-After", "60")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+        if self._left:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Read on for a while: who is still sending would lose the answer with the connection."""
+        end = time.monotonic() + _LINGER_SECONDS
+        most = self.server.limits.file_bytes + MAX_TEXT
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_SECONDS / 10)
+            while most > 0 and time.monotonic() < end and (data := self.rfile.read1(CHUNK)):
+                most -= len(data)
+
+
+def _check_key(repository: Repository) -> None:
+    """See to it that the online key is here and can be loaded: nobody is there to be asked later.
+
+    Raises:
+        RepositoryStateError: It is not, or it cannot.
+    """
+    root = repository.roles().root.signed
+    keys = (root.get_key(keyid) for keyid in root.roles["timestamp"].keyids)
+    if not any(repository.keys.find(key) is not None for key in keys):
+        raise RepositoryStateError(
+            "uploads cannot be signed: the online key is not here",
+            remedy="Name its folder with --keys.",
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder of what is being sent, and remove what a server that was killed has left."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for each in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(each)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,59 @@
+"""A repository that takes uploads, on loopback."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from securepip.signing.repository.repository import Repository
+from securepip.signing.uploads.form import Limits
+from securepip.signing.uploads.server import UploadServer
+from tests.support.repositories import MadeRepository, make_repository
+from tests.uploads.sending import Site
+
+
+@pytest.fixture(autouse=True)
+def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No flush of all disks: it can take seconds, and matters only when the power fails."""
+    monkeypatch.setattr(os, "sync", lambda: None)
+
+
+@contextmanager
+def taking_uploads(made: MadeRepository, limits: Limits | None = None) -> Iterator[Site]:
+    """Serve a repository, with a token for every project."""
+
+    def open_repository() -> Repository:
+        return Repository.open(made.folder, keys=[made.online_keys])
+
+    said: list[str] = []
+    _, token = made.repository.state.tokens.create(None)
+    with UploadServer(made.folder, open_repository, say=said.append, limits=limits) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield Site(server.upload_url, token, made, said)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A repository for a module: each test uploads a project of its own."""
+    made = make_repository(tmp_path_factory.mktemp("uploads") / "repository")
+    # Files of at most a megabyte, and at once: what comes slower than that is refused.
+    with taking_uploads(
+        made, Limits(file_bytes=1 << 20, grace=1.5, bytes_per_second=1 << 20)
+    ) as at:
+        yield at
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRepository:
+    """An empty repository."""
+    return make_repository(tmp_path / "repository")

@@ -1,0 +1,185 @@
+"""Uploads by HTTP: signed before they are answered, together, and refused in words."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from packaging.utils import NormalizedName
+
+from securepip.errors import UsageError
+from securepip.signing.publish.remove import remove
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.local import LocalState
+from securepip.signing.uploads.server import UploadServer
+from tests.support.maintainers import Maintainers, claim
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_sdist, make_wheel
+from tests.uploads.conftest import taking_uploads
+from tests.uploads.sending import TYPE, Site, form, form_of
+
+
+def test_an_upload_is_signed_when_it_is_answered(site: Site, tmp_path: Path) -> None:
+    wheel, sdist = make_wheel(tmp_path, "signed", "1.0"), make_sdist(tmp_path, "signed", "1.0")
+    assert site.send(wheel).text == f"{wheel.name} is published\n"
+    with Repository.open(site.made.folder) as another:
+        target = another.roles().target(f"packages/signed/{wheel.name}")
+    assert target is not None
+    target.verify_length_and_hashes(wheel.read_bytes())
+    assert site.send(sdist, filetype="sdist", version="1.0").status_code == 200
+    assert site.files("signed") == [wheel.name, sdist.name]
+    assert site.left_over() == []
+    page = requests.get(site.url.replace("legacy", "simple") + "signed/", timeout=10)
+    assert wheel.name in page.text
+
+
+def test_the_same_file_twice_is_fine_and_signs_nothing(site: Site, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "twice", "1.0")
+    assert site.send(wheel).status_code == 200
+    before = site.snapshot()
+    assert site.send(wheel).status_code == 200
+    assert site.snapshot() == before
+
+
+def test_other_bytes_under_a_known_name_are_refused(site: Site, tmp_path: Path) -> None:
+    first = make_wheel(tmp_path / "a", "other", "1.0")
+    second = make_wheel(tmp_path / "b", "other", "1.0", files={"other/evil.py": ""})
+    assert site.send(first).status_code == 200
+    before = site.snapshot()
+    answer = site.send(second)
+    assert (answer.status_code, site.snapshot()) == (400, before)
+    # twine, flit and poetry show the one, and uv shows the other.
+    for shown in (answer.reason, answer.text):
+        assert f"{first.name} already exists with other bytes" in shown
+    assert str(site.made.folder) not in answer.text
+
+
+def test_a_claimed_project_is_refused_with_the_way_to_publish_it(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    made.add(make_wheel(tmp_path, "claimed", "1.0"))
+    claim(made, "claimed", Maintainers.of(1))
+    with taking_uploads(made) as site:
+        answer = site.send(make_wheel(tmp_path, "claimed", "2.0"))
+    assert answer.status_code == 403
+    assert "`securepip sign release claimed FILE" in answer.text
+    assert site.files("claimed") == ["claimed-1.0-py3-none-any.whl"]
+
+
+def test_what_was_removed_comes_back_by_no_upload(site: Site, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "removed", "1.0")
+    assert site.send(wheel).status_code == 200
+    remove(site.made.repository, "removed==1.0")
+    answer = site.send(wheel)
+    assert (answer.status_code, site.files("removed")) == (400, [])
+    assert "was removed from this repository" in answer.text
+
+
+def test_uploads_that_wait_are_published_together_and_a_bad_one_keeps_back_no_other(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    good = [make_wheel(tmp_path, "app", f"1.{each}") for each in range(4)]
+    good += [make_wheel(tmp_path, f"lib{each}", "1.0") for each in range(2)]
+    rivals = [
+        make_wheel(tmp_path / str(each), "app", "2.0", files={"app/x": str(each)})
+        for each in range(2)
+    ]
+    with taking_uploads(made) as site, ThreadPoolExecutor(8) as pool:
+        before = site.snapshot()
+        with LocalState(made.folder).lock():  # as another command has it
+            answers = list(map(pool.submit, [site.send] * 8, [*good, *rivals]))
+            threading.Event().wait(0.5)
+        codes = [answer.result().status_code for answer in answers]
+        assert codes[:6] == [200] * 6
+        assert sorted(codes[6:]) == [200, 400]
+        # The first one may have been alone.
+        assert site.snapshot() <= before + 2
+        assert len(site.files("app")) == 5
+
+
+def test_a_publication_that_fails_is_no_success_and_the_next_one_goes_on(
+    made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path, "app", "1.0")
+
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with taking_uploads(made) as site:
+        with monkeypatch.context() as patched:
+            patched.setattr(Repository, "sign", full)
+            answer = site.send(wheel)
+        assert (answer.status_code, site.files("app")) == (503, [])
+        assert answer.headers["Retry-After"]
+        assert any("No space left" in line for line in site.said)
+        assert "No space left" not in answer.text
+        assert site.send(wheel).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "user", "code"),
+    [("wrong", "__token__", 403), ("", "__token__", 403), (None, "admin", 403)],
+)
+def test_only_who_has_a_token_uploads(
+    site: Site, tmp_path: Path, token: str | None, user: str, code: int
+) -> None:
+    answer = site.send(make_wheel(tmp_path, "nobody", "1.0"), token=token, user=user)
+    assert (answer.status_code, site.files("nobody")) == (code, [])
+
+
+def test_who_says_nothing_is_asked_for_a_token_before_the_body_is_read(site: Site) -> None:
+    connection = site.raw({"Content-Length": "1000000", "Content-Type": TYPE})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["WWW-Authenticate"][:5]) == (401, "Basic")
+    connection.close()
+
+
+def test_a_token_is_for_its_projects_until_it_is_revoked(site: Site, tmp_path: Path) -> None:
+    tokens = site.made.repository.state.tokens
+    known, text = tokens.create([NormalizedName("mine")])
+    mine = make_wheel(tmp_path, "mine", "1.0")
+    assert site.send(mine, token=text).status_code == 200
+    # The name in the form is not believed either: the file is of another project.
+    other = make_wheel(tmp_path, "not_mine", "1.0")
+    for name in ("not-mine", "mine"):
+        assert site.send(other, token=text, name=name).status_code in (400, 403)
+    assert site.files("not-mine") == []
+    assert tokens.all()[-1].used is not None
+    # Revoked while an upload is on its way.
+    body = form(form_of(make_wheel(tmp_path, "mine", "2.0")))
+    head = {"Content-Type": TYPE, "Content-Length": str(len(body)), **_login(text)}
+    connection = site.raw(head, body[:-1])
+    threading.Event().wait(0.2)
+    tokens.revoke(known.id)
+    connection.send(body[-1:])
+    assert connection.getresponse().status == 403
+    connection.close()
+    assert site.send(mine, token=text).status_code == 403
+    assert site.files("mine") == [mine.name]
+
+
+def test_tokens_cross_no_network_without_tls(site: Site, tmp_path: Path) -> None:
+    body = form(form_of(make_wheel(tmp_path, "tls", "1.0")))
+    length = {"Content-Type": TYPE, "Content-Length": str(len(body))}
+    forwarded = {**length, **_login(site.token), "X-Forwarded-Proto": "http"}
+    connection = site.raw(forwarded, body)
+    assert connection.getresponse().status == 403
+    connection.close()
+    folder, opened = site.made.folder, site.made.repository
+    with pytest.raises(UsageError, match="without TLS"):
+        UploadServer(folder, lambda: opened, "0.0.0.0")  # noqa: S104 # what is refused
+
+
+def test_a_token_is_kept_nowhere(made: MadeRepository) -> None:
+    _, text = made.repository.state.tokens.create(None, "for CI")
+    secret = text.rpartition("-")[2].encode()
+    for path in (made.folder / "state").rglob("*"):
+        assert not path.is_file() or secret not in path.read_bytes()
+
+
+def _login(token: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"__token__:{token}".encode()).decode()}
