@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import UsageError
 from securepip.signing.publish.remove import remove
+from securepip.signing.repository.current import Current
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.local import LocalState
 from securepip.signing.uploads.server import UploadServer
@@ -106,12 +107,12 @@ def test_a_publication_that_fails_is_no_success_and_the_next_one_goes_on(
 ) -> None:
     wheel = make_wheel(tmp_path, "app", "1.0")
 
-    def full(*_arguments: object) -> None:
+    def full(*_arguments: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
     with taking_uploads(made) as site:
         with monkeypatch.context() as patched:
-            patched.setattr(Repository, "sign", full)
+            patched.setattr(Current, "sign", full)
             answer = site.send(wheel)
         assert (answer.status_code, site.files("app")) == (503, [])
         assert answer.headers["Retry-After"]
