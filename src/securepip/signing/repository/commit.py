@@ -87,15 +87,24 @@ class Committer:
         expiry: How long signatures are valid.
         keys: Where signers come from.
         log: Remembers what was signed.
+        remember: Waits until all else that is remembered is on the disk (``Ledger.flush``).
 
     Attributes:
         log: That log, with the reason for what is signed.
     """
 
-    def __init__(self, storage: Storage, expiry: Expiry, keys: KeyRing, log: Log) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        expiry: Expiry,
+        keys: KeyRing,
+        log: Log,
+        remember: Callable[[], None] = lambda: None,
+    ) -> None:
         self._storage = storage
         self._expiry = expiry
         self._keys = keys
+        self._remember = remember
         self.log = log
 
     def sign_root(self, root: Metadata[Root], signed_by: Root, anchored: Timestamp | None) -> bytes:
@@ -210,6 +219,7 @@ class Committer:
         set_anchor(timestamp.signed, self.log.append([*signed, entry], before))
         data = self._sign(timestamp, root, "timestamp")
         self._storage.flush()
+        self._remember()
         self._storage.replace(f"{METADATA_DIR}/{TIMESTAMP_NAME}", data, replaces)
 
     def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:

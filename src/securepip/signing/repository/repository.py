@@ -107,7 +107,7 @@ class Repository:
         self.ledger = state.ledger
         self.keys = keys
         self.log = state.log
-        self._committer = Committer(storage, config.expiry, keys, self.log)
+        self._committer = Committer(storage, config.expiry, keys, self.log, self.ledger.flush)
         self._current = Current(storage, config.root_sha256, self.ledger, self._committer)
         self._contents = Contents(storage)
         self._plain = PlainView(self._contents, self.ledger, self._current.known)

@@ -22,8 +22,8 @@ from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
 from securepip.signing.repository.state.known import Known
 
-# No flush of its own for each transaction: everything is flushed together, once, before the new
-# timestamp is written (and a power cut before that leaves the database whole, in this mode).
+# No flush of its own for each transaction: ``flush`` waits for all of them together, once, before
+# the new timestamp is written. A power cut before that leaves the database whole, in this mode.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS withdrawn (
     project TEXT NOT NULL, version TEXT NOT NULL, filename TEXT NOT NULL,
     PRIMARY KEY (project, version, filename)
 );
+CREATE TABLE IF NOT EXISTS flushed (only INTEGER PRIMARY KEY CHECK (only = 1), times INTEGER);
 CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS listing (only INTEGER PRIMARY KEY CHECK (only = 1), since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS partial (project TEXT PRIMARY KEY);
@@ -78,6 +79,21 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+    def flush(self) -> None:
+        """Wait until all that was remembered is on the disk: what is signed next relies on it.
+
+        A transaction that is waited for takes all those before it along (one file holds them).
+        """
+        self.connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with self.connection:
+                self.connection.execute(
+                    "INSERT INTO flushed VALUES (1, 1)"
+                    " ON CONFLICT (only) DO UPDATE SET times = times + 1"
+                )
+        finally:
+            self.connection.execute("PRAGMA synchronous = NORMAL")
 
     def known(self, project: NormalizedName) -> dict[str, Sha256]:
         """For each file name of ``project`` ever signed, the sha256 that it has to keep."""

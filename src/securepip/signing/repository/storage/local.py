@@ -100,7 +100,9 @@ class LocalStorage(Folder):
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``."""
         there, path = self._folder / existing, self._folder / name
-        if not (path.exists() and path.samefile(there)) and not has_sha256(path, sha256):
+        if (path.exists() and path.samefile(there)) or has_sha256(path, sha256):
+            self._writer.note(path)
+        else:
             self._writer.link(there, path, sha256)
 
     def delete(self, name: str) -> None:

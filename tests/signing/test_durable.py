@@ -1,0 +1,99 @@
+"""A power cut: all that a timestamp relies on is on the disk before the timestamp is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+
+from securepip.formats.digests import sha256_of
+from securepip.formats.page import PageFile, ProjectPage
+from securepip.signing.repository import bins
+from securepip.signing.repository.storage import files
+from securepip.signing.repository.storage.local import LocalStorage
+from tests.support.repositories import MadeRepository, make_repository
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> MadeRepository:
+    return make_repository(tmp_path / "own", expected_files=300)
+
+
+def _page(number: int) -> ProjectPage:
+    file = PageFile(f"p{number}-1.0.tar.gz", "https://e.org/x", f"{number:064x}", 1)  # type: ignore[arg-type] # a digest
+    return ProjectPage(NormalizedName(f"p{number}"), (file,))
+
+
+class Disk:
+    """What was waited for, at the moment at which a timestamp becomes current."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.commits = folder, 0
+        self.old = self._files()
+        self.waited: set[Path] = set()
+        self.statements: list[str] = []
+        wait, replace = files._fsync, LocalStorage.replace
+
+        def seen(path: Path) -> None:
+            self.waited.add(path)
+            wait(path)
+
+        def at_commit(storage: LocalStorage, name: str, data: bytes, before: bytes | None) -> None:
+            new = self._files() - self.old
+            assert new
+            assert {path for path in new if path not in self.waited} == set()
+            assert {path.parent for path in new} <= self.waited
+            remembered = [each.split()[0] for each in self.statements if "NORMAL" not in each]
+            # The last transaction was waited for, and takes those before it along.
+            assert remembered[-4:] == ["PRAGMA", "BEGIN", "INSERT", "COMMIT"]
+            self.commits += 1
+            replace(storage, name, data, before)
+
+        patch.setattr(files, "_fsync", seen)
+        patch.setattr(files, "flush", lambda: self.waited.update(self._files(), self._folders()))
+        patch.setattr(LocalStorage, "replace", at_commit)
+
+    def _files(self) -> set[Path]:
+        return {path for path in self._below() if path.is_file()}
+
+    def _folders(self) -> set[Path]:
+        return {path for path in self._below() if path.is_dir()}
+
+    def _below(self) -> list[Path]:
+        tops = ("metadata", "simple", "packages")
+        return [
+            path for top in tops for path in (self.folder / top, *(self.folder / top).rglob("*"))
+        ]
+
+
+@pytest.mark.parametrize("worth", [1, 1 << 30], ids=["in processes", "in this process"])
+def test_all_that_a_timestamp_relies_on_is_on_the_disk_before_it(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch, worth: int
+) -> None:
+    monkeypatch.setattr(bins, "WORTH_PROCESSES", worth)
+    repository = many.repository
+    disk = Disk(many.folder, monkeypatch)
+    repository.ledger.connection.set_trace_callback(disk.statements.append)
+    repository.publish({NormalizedName("p1"): _page(1)})
+    with repository.lock():
+        repository.sign({}, bins=[(name, b"") for name in repository.roles().bin_names()])
+    assert disk.commits == 2
+    assert any("INSERT OR IGNORE INTO signed" in each for each in disk.statements)
+
+
+def test_what_a_killed_run_has_linked_is_waited_for_too(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may not be on the disk yet, and the next run finds it there."""
+    storage = many.repository.storage
+    storage.write("simple/a", b"a")
+    digest = sha256_of(b"a")
+    storage.link("simple/a", "simple/b", digest)
+    storage.flush()
+    waited: set[Path] = set()
+    monkeypatch.setattr(files, "_fsync", waited.add)
+    storage.link("simple/a", "simple/b", digest)
+    storage.flush()
+    assert {many.folder / "simple/b", many.folder / "simple"} <= waited
+    assert (many.folder / "simple/b").samefile(many.folder / "simple/a")
