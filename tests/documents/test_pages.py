@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from securepip.cli.main import parse
 from tests.support.documents import PAGES, ROOT, blocks
+from tests.support.repositories import make_repository
 
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -73,18 +79,49 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert "fonts.googleapis" not in home, "nothing is fetched from elsewhere"
 
 
-def test_nginx_accepts_the_configuration_that_is_shown(tmp_path: Path) -> None:
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
+@pytest.fixture
+def nginx(tmp_path: Path) -> tuple[list[str], int]:
+    """The command that runs nginx with the configuration that is shown, and its port."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if found is None:
         pytest.skip("nginx is not here")
     (shown,) = blocks((ROOT / "docs" / "operate.md").read_text(), "nginx")
-    configuration = tmp_path / "nginx.conf"
-    server = shown.text.replace("/srv/packages", str(tmp_path)).replace("listen 80", "listen 18080")
-    configuration.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{server}\n}}\n")
-    done = subprocess.run(
-        [nginx, "-t", "-e", tmp_path / "log", "-c", configuration],
-        capture_output=True,
-        text=True,
-        check=False,
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    server = shown.text.replace("/srv/packages", str(tmp_path / "own"))
+    server = server.replace("listen 80", f"listen 127.0.0.1:{port}")
+    places = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"{user}pid {tmp_path}/pid;\ndaemon off;\nevents {{}}\nhttp {{\naccess_log off;\n{places}"
+        f"types {{ application/json json; }}\n{server}\n}}\n"
+    )
+    return [found, "-e", str(tmp_path / "log"), "-c", str(configuration)], port
+
+
+def test_nginx_accepts_the_configuration_that_is_shown(nginx: tuple[list[str], int]) -> None:
+    done = subprocess.run([*nginx[0], "-t"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_nginx_sends_metadata_compressed_and_as_it_is(
+    nginx: tuple[list[str], int], tmp_path: Path
+) -> None:
+    made = make_repository(tmp_path / "own")
+    name = f"{made.repository.roles().snapshot.signed.version}.snapshot.json"
+    command, port = nginx
+    url = f"http://127.0.0.1:{port}/metadata/{name}"
+    with subprocess.Popen(command) as server:
+        try:
+            retry = Retry(connect=10, backoff_factor=0.05)
+            with requests.Session() as session:
+                session.mount("http://", HTTPAdapter(max_retries=retry))
+                answer = session.get(url, headers={"Accept-Encoding": "gzip"}, timeout=10)
+        finally:
+            server.terminate()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.content == (made.folder / "metadata" / name).read_bytes()

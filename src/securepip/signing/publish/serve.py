@@ -99,7 +99,7 @@ class _Compressed:
             if key in self._data:
                 self._data.move_to_end(key)
                 return self._data[key]
-        data = gzip.compress(stream.read(), compresslevel=6, mtime=0)
+        data = gzip.compress(stream.read(), compresslevel=9, mtime=0)
         with self._lock:
             if key not in self._data:
                 self._data[key] = data
