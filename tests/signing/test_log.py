@@ -161,7 +161,9 @@ def test_an_entry_for_what_never_became_current_is_harmless(
 ) -> None:
     """It is the trace of a run that was killed before its timestamp."""
     with monkeypatch.context() as broken:
-        broken.setattr("securepip.signing.repository.storage.local.flush", lambda: 1 / 0)
+        broken.setattr(
+            "securepip.signing.repository.storage.local.LocalStorage.flush", lambda self: 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             made.add(make_wheel(tmp_path, "more", "2.0"))
     check_own(made.repository)
