@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,11 @@ def fields_of(path: Path, **changes: str) -> dict[str, str]:
     }
     changed = {**fields, **{name.replace("action", ":action"): v for name, v in changes.items()}}
     return {name: value for name, value in changed.items() if value}
+
+
+def noise(size: int) -> bytes:
+    """What an archive does not make shorter."""
+    return random.Random(0).randbytes(size)
 
 
 BOUNDARY = "between"

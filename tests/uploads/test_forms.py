@@ -16,7 +16,7 @@ from securepip.signing.uploads import form as forms
 from securepip.signing.uploads.form import Limits, read_form
 from securepip.signing.uploads.refusal import UploadRefusedError
 from tests.support.wheels import make_wheel, metadata_text
-from tests.uploads.sending import TYPE, Site, form, form_of, part
+from tests.uploads.sending import TYPE, Site, form, form_of, noise, part
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_file_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(
     connection = site.raw(_head(site, 1 << 40))  # and nothing of it is sent
     assert connection.getresponse().status == 413
     connection.close()
-    answer = site.send(make_wheel(tmp_path, "large", "1.0", files={"x": _noise(1 << 20)}))
+    answer = site.send(make_wheel(tmp_path, "large", "1.0", files={"x": noise(4 << 20)}))
     assert answer.status_code == 413
     assert "the most that this repository takes" in answer.text
     assert site.left_over() == []
@@ -160,12 +160,6 @@ def test_whatever_comes_is_read_or_refused(tmp_path: Path, data: st.DataObject) 
     else:
         assert found.path.parent == folder
     assert all(path.parent.parent == tmp_path for path in tmp_path.rglob("*") if path.is_file())
-
-
-def _noise(size: int) -> bytes:
-    import random
-
-    return random.Random(0).randbytes(size)  # what does not get shorter
 
 
 def _head(site: Site, size: int, *, length: bool = True) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
 from tests.uploads.conftest import taking_uploads
-from tests.uploads.sending import TYPE, Site, form, form_of
+from tests.uploads.sending import TYPE, Site, form, form_of, noise
 
 
 def test_an_upload_is_signed_when_it_is_answered(site: Site, tmp_path: Path) -> None:
@@ -128,7 +130,9 @@ def test_a_publication_that_fails_is_no_success_and_the_next_one_goes_on(
 def test_only_who_has_a_token_uploads(
     site: Site, tmp_path: Path, token: str | None, user: str, code: int
 ) -> None:
-    answer = site.send(make_wheel(tmp_path, "nobody", "1.0"), token=token, user=user)
+    # More than fits between the two: a client that is still sending gets the answer all the same.
+    wheel = make_wheel(tmp_path, "nobody", "1.0", files={"nobody/x": noise(8 << 20)})
+    answer = site.send(wheel, token=token, user=user)
     assert (answer.status_code, site.files("nobody")) == (code, [])
 
 
@@ -161,6 +165,20 @@ def test_a_token_is_for_its_projects_until_it_is_revoked(site: Site, tmp_path: P
     connection.close()
     assert site.send(mine, token=text).status_code == 403
     assert site.files("mine") == [mine.name]
+
+
+def test_what_a_killed_server_has_left_is_removed_when_it_is_old(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    with taking_uploads(made) as site:
+        pass
+    for name, age in {"old": 100_000, "new": 100}.items():
+        folder = made.folder / "state" / "uploads" / name
+        folder.mkdir()
+        os.utime(folder, (time.time() - age,) * 2)
+    with taking_uploads(made) as site:
+        assert [left.name for left in site.left_over()] == ["new"]
+        assert site.send(make_wheel(tmp_path, "app", "1.0")).status_code == 200
 
 
 def test_tokens_cross_no_network_without_tls(site: Site, tmp_path: Path) -> None:
