@@ -11,6 +11,8 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -55,7 +57,9 @@ def in_days(days: int, machine: Machine) -> Finished:
 
 
 def expired(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:
-    return in_days(30, machine)
+    later = format_datetime(dates.datetime.now(dates.timezone.utc) + dates.timedelta(days=30))
+    with mock.patch.object(BaseHTTPRequestHandler, "date_time_string", lambda handler: later):
+        return in_days(30, machine)
 
 
 def clock_wrong(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:

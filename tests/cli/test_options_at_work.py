@@ -32,7 +32,12 @@ def test_a_report_on_standard_output_is_nothing_but_json(
     assert app["requested_extras"] == ["x"]
     assert app["download_info"]["url"].startswith(hostile.url)
     assert set(app["download_info"]["archive_info"]["hashes"]) == {"sha256"}
-    assert app["securepip"] == {"verified": "signed", "repository": "made"}
+    about = app["securepip"]
+    assert (about["verified"], about["repository"], about["claim"]) == (
+        "signed",
+        "made",
+        "operator",
+    )
     assert not (app["is_direct"] or app["is_yanked"])
     assert client.freeze() == []
 

@@ -17,7 +17,7 @@ from securepip.errors import FormatError
 from securepip.formats.core_metadata import read_core_metadata
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.index.types import VerifiedFile
+from securepip.index.types import Speaker, VerifiedFile
 from securepip.resolver import (
     Plan,
     ResolveInput,
@@ -129,6 +129,9 @@ class FakeIndex:
 
     def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
         raise AssertionError("the resolver fetches no distributions")
+
+    def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
+        return (Speaker("main", "https://packages.example.org"),)
 
     def origin(self, project: NormalizedName) -> str:
         return "main at https://packages.example.org"

@@ -10,7 +10,7 @@ against what was signed, counts only with a mark that the user's own secret has 
 the secret lies with the state.
 """
 
-from securepip.dirs.explain import DATA_REMEDY, explained, full_folders, no_temporary_folder
+from securepip.dirs.explain import explained, full_folders, no_temporary_folder, way_out
 from securepip.dirs.folders import (
     cache_dir,
     check_private,
@@ -25,7 +25,6 @@ from securepip.dirs.folders import (
 from securepip.dirs.seal import Seal, own_seal
 
 __all__ = [
-    "DATA_REMEDY",
     "Seal",
     "cache_dir",
     "check_private",
@@ -39,5 +38,6 @@ __all__ = [
     "replace_file",
     "temporary_folder",
     "usable_cache",
+    "way_out",
     "write_private",
 ]

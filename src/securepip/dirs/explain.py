@@ -25,14 +25,13 @@ _OF_THE_MACHINE = _FULL | {
     if hasattr(errno, name)
 }
 _LITTLE_BYTES = 1 << 20
-_TEMPORARY_REMEDY = "Make room there, or let the environment variable TMPDIR name another folder."
-DATA_REMEDY = (
-    "Let the environment variable SECUREPIP_DATA_DIR name a folder that you can write to, and keep "
-    "it: it holds whom you trust. Where it is read-only on purpose, as in an image, use `securepip "
-    "install --read-only-state`, or `securepip gateway --read-only-state -- COMMAND` for another "
-    "tool; pip's own command with the plugin has no such option."
+_TEMPORARY_REMEDY = "Make room there, or set the environment variable TMPDIR to another folder."
+_DATA_REMEDY = (
+    "Make room there, or give yourself the permission to write. Or set the environment variable "
+    "SECUREPIP_DATA_DIR to a folder that you can write to, and keep that folder: it holds whom you "
+    "trust. Where it is read-only on purpose, as in an image: `securepip install "
+    "--read-only-state …`, and for other tools `securepip gateway --read-only-state -- COMMAND`."
 )
-"""What to do about state that cannot be written."""
 
 
 def chosen_data() -> Path:
@@ -65,8 +64,8 @@ def explained(error: OSError) -> SecurepipError | None:
         paths = full_folders()
     return SecurepipError(
         f"{', '.join(paths) or 'the output'} cannot be used: {error.strerror}",
-        meaning="It is this machine that stands in the way, and not what was signed. Nothing that "
-        "was not verified was used.",
+        meaning="This machine is the reason, not the files: none was found to be wrong, and "
+        "nothing unverified was used.",
         remedy=way_out(paths),
     )
 
@@ -105,9 +104,9 @@ def way_out(paths: Sequence[str]) -> str:
 def _ways_out() -> dict[Path, str]:
     """What to do about the folders that we write to, by folder."""
     ways = {
-        chosen_cache(): "Make room there, use --no-cache-dir, or let SECUREPIP_CACHE_DIR name "
-        "another.",
-        chosen_data(): DATA_REMEDY,
+        chosen_cache(): "Make room there, use --no-cache-dir, or set the environment variable "
+        "SECUREPIP_CACHE_DIR to another folder.",
+        chosen_data(): _DATA_REMEDY,
     }
     with suppress(OSError):
         if shutil.disk_usage(tempfile.gettempdir()).free < _LITTLE_BYTES:

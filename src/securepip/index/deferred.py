@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from securepip.formats.page import PageFile, ProjectPage
-    from securepip.index.types import VerifiedFile
+    from securepip.index.types import Speaker, VerifiedFile
     from securepip.index.verified import VerifiedIndex
 
 
@@ -55,6 +55,10 @@ class DeferredIndex:
     def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
         """As ``VerifiedIndex.fetch``."""
         return self._index.fetch(wanted) if wanted else []
+
+    def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
+        """As ``Index.speakers_for``."""
+        return self._index.speakers_for(project)
 
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""

@@ -58,6 +58,12 @@ class Speakers:
         assignment = next(self._trust.assigned(project), None)
         return None if assignment is None else self._trust.named(assignment.repositories[0])
 
+    def all(self, project: NormalizedName) -> list[TrustedRepository]:
+        """Those that may speak for a project, in the order in which they are asked."""
+        assigned = self._trust.assigned(project)
+        names = dict.fromkeys(name for each in assigned for name in each.repositories)
+        return [self._trust.named(name) for name in names]
+
     def prefetch_pages(
         self, repository: TrustedRepository, projects: Sequence[NormalizedName]
     ) -> list[TargetFile]:

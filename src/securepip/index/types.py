@@ -111,6 +111,21 @@ AnyFile = PageFile | UserFile | UserDirectory
 """What a plan may install: signed, or the user's own."""
 
 
+@dataclass(frozen=True)
+class Speaker:
+    """A repository that is asked for a project, for messages.
+
+    Attributes:
+        name: What the user calls it.
+        address: Where it is, without credentials; of a repository of this machine's own, its index.
+        is_own: Whether this machine signs for it, at first use.
+    """
+
+    name: str
+    address: str
+    is_own: bool = False
+
+
 class Index(Protocol):
     """What a resolver and an installer may ask of the verified index.
 
@@ -152,6 +167,9 @@ class Index(Protocol):
             VerificationError: What was served is not what was signed; nothing is returned.
             TransportError: One could not be fetched.
         """
+
+    def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
+        """Those that may speak for the project, in the order in which they are asked."""
 
     def origin(self, project: NormalizedName) -> str:
         """Name and location of the repository that answers for the project, for messages."""

@@ -46,7 +46,7 @@ from securepip.index.signed import (
 )
 from securepip.index.speakers import Speakers, untrusted
 from securepip.index.store import Store
-from securepip.index.types import VerifiedFile
+from securepip.index.types import Speaker, VerifiedFile
 from securepip.transport import Allowance, Transport, join_url, redact
 from securepip.transport.urls import without_credentials
 from securepip.trust import Trust, TrustedRepository
@@ -263,6 +263,10 @@ class VerifiedIndex:
         located = self._required(project)
         return located.repository.name, without_credentials(join_url(located.url, file.url))
 
+    def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
+        """As ``Index.speakers_for``."""
+        return tuple(map(_speaker, self._speakers.all(project)))
+
     def origin(self, project: NormalizedName) -> str:
         """As ``Index.origin``."""
         located = self._pages.get(project)
@@ -359,6 +363,12 @@ class VerifiedIndex:
                 remedy="Nothing was installed. Tell the people who run the repository.",
             ) from None
         return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
+
+
+def _speaker(repository: TrustedRepository) -> Speaker:
+    made_from = repository.first_use
+    address = repository.location if made_from is None else made_from.index_url
+    return Speaker(repository.name, redact(address), made_from is not None)
 
 
 def metadata_inside(verified: VerifiedFile, file: PageFile) -> bytes:

@@ -76,9 +76,10 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
         if time.monotonic() > deadline:
             break
     raise VerificationError(
-        f"no root file of {redact(location)} has the sha256 {fingerprint} "
-        f"({counted(last, 'root file')} compared)",
+        f"{redact(location)} does not have the fingerprint that you gave: no root file there has "
+        f"the sha256 {fingerprint} ({counted(last, 'root file')} compared)",
         meaning="The fingerprint is of another repository or was mistyped, or somebody answers in "
         "the repository's place.",
-        remedy="Compare it with what the operator publishes elsewhere; nothing was added.",
+        remedy="Nothing was added. Compare the fingerprint with the one that those who run the "
+        "repository publish in another place, and give the command again.",
     )

@@ -78,6 +78,14 @@ class Fetcher(FetcherInterface):
             )
         return data
 
+    def date_at(self, url: str) -> str:
+        """What a server says that the time is, or "". Nobody signs that.
+
+        Raises:
+            TransportError: There was no answer.
+        """
+        return self._transport.peek(url, accept=range(200, 600)).headers.get("Date", "")
+
     def _taken(self, url: str) -> bytes | None:
         """What was fetched early, which is held no longer; None where it was not, or is longer."""
         early = self._early.get(url)

@@ -19,7 +19,8 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -36,7 +37,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, MetaFile, SuccinctRoles, TargetFile, Targets
 from tuf.ngclient import UpdaterConfig
 
-from securepip.dirs import DATA_REMEDY, private_folder
+from securepip.dirs import private_folder, way_out
 from securepip.errors import (
     RepositoryUnavailableError,
     SecurepipError,
@@ -65,6 +66,10 @@ MAX_TARGETS_BYTES = 32 << 20
 
 _BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
 """The file name of a bin in a snapshot: its prefix, and its number."""
+
+_NOT_RENEWED = "Either nobody has renewed them, or somebody holds newer ones back."
+_SAME_TIME = timedelta(minutes=10)
+"""Clocks that differ by less are not the reason why something has expired."""
 
 T = TypeVar("T")
 
@@ -324,8 +329,9 @@ class Session:
         return SecurepipError(
             f"the trusted state of the repository {self.name!r} cannot be kept in {self._state}: "
             f"{error.strerror or error}",
-            meaning="It is what protects you from signatures that are older than those seen.",
-            remedy=f"Give yourself the permission to write there. {DATA_REMEDY}",
+            meaning="There securepip remembers what it has seen, so that nobody can show it "
+            "something older. Nothing was installed.",
+            remedy=way_out([str(self._state)]),
         )
 
     def _not_verified(self, error: Exception) -> VerificationError:
@@ -346,11 +352,10 @@ class Session:
             url = f"{self.metadata_url}{role}.json"
         return VerificationError(
             f"{redact(url)} of the repository {self.name!r} has expired{_last_good(self._state)}",
-            meaning="Either nobody has renewed its signatures, or somebody holds newer ones back. "
-            "A wrong clock on this machine looks the same: it says that it is "
-            f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}.",
-            remedy="Nothing was installed. If that date is wrong, set it right and try again; if "
-            "it is right, tell the operator, who renews signatures with `securepip repo refresh`.",
+            meaning="Signatures are good for some days, and have to be renewed. "
+            f"{_of_clocks(self._fetcher, url)}",
+            remedy="Nothing was installed. If this machine's clock is right, tell those who run "
+            f"{self.name}: `securepip repo status DIR` shows them what is to be renewed.",
         )
 
     def _unavailable(self, error: DownloadError) -> SecurepipError:
@@ -394,14 +399,40 @@ def _bins_by_name(snapshot: Mapping[str, MetaFile]) -> SuccinctRoles | None:
     return SuccinctRoles([], 1, bits, prefix) if bits and count == 1 << bits else None
 
 
+def _of_clocks(fetcher: Fetcher, url: str) -> str:
+    """What may be the reason that something has expired: a clock, or a person.
+
+    The server's clock is a hint to a person and decides nothing: nobody signs it.
+    """
+    now = datetime.now(timezone.utc)
+    try:
+        server = parsedate_to_datetime(fetcher.date_at(url))
+        differ = abs(now - server) > _SAME_TIME
+    except (TransportError, ValueError, TypeError):  # none, unreadable, or without a zone
+        return (
+            f"{_NOT_RENEWED} A wrong clock on this machine looks the same: it says that it is "
+            f"{now:%Y-%m-%d %H:%M UTC}."
+        )
+    if differ:
+        return (
+            f"This machine's clock says that it is {now:%Y-%m-%d %H:%M UTC}, and the server's "
+            f"{server:%Y-%m-%d %H:%M UTC}. Most likely the first is wrong: set it right and "
+            "try again."
+        )
+    return (
+        f"{_NOT_RENEWED} This machine's clock does not seem to be the reason: the server, too, "
+        f"says that it is {now:%Y-%m-%d %H:%M UTC}."
+    )
+
+
 def _last_good(state: Path) -> str:
     """When this machine last saw good metadata, as the end of a sentence."""
     try:
         changed = (state / "timestamp.json").stat().st_mtime
     except OSError:
-        return ". This machine has never seen good metadata of it"
+        return ". No good signatures of it ever arrived here"
     age = datetime.now(timezone.utc) - datetime.fromtimestamp(changed, timezone.utc)
-    return f". The last new metadata that was good arrived {_words(age.total_seconds())} ago"
+    return f". Its last good signatures arrived {_words(age.total_seconds())} ago"
 
 
 def _words(seconds: float) -> str:

@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 
 from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.page import PageFile
-from securepip.index.types import AnyFile, Index
+from securepip.index.types import AnyFile, Index, Speaker
 from securepip.resolver.candidates.hashes import HashRules
 from securepip.resolver.candidates.places import FindLinks, OwnIndexes
 from securepip.resolver.candidates.ranking import FileRanking, OfferedFile, Offers
@@ -69,6 +69,10 @@ class Catalogue:
         return self.offers(project).matching(
             specifier, prereleases=self.prereleases(project), hashes=self._hashes.allowed(project)
         )
+
+    def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
+        """The repositories that are asked for the project."""
+        return self._index.speakers_for(project)
 
     def as_signed(self, project: NormalizedName, file: AnyFile) -> AnyFile:
         """A chosen file with the sha256 that its page tells by now, where it did not tell one."""

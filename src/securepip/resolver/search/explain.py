@@ -14,6 +14,7 @@ from packaging.utils import NormalizedName
 from resolvelib.structs import RequirementInformation
 
 from securepip.errors import ConflictError, ResolutionError
+from securepip.index.types import Speaker
 from securepip.resolver.candidates.catalogue import Catalogue
 from securepip.resolver.candidates.graph import (
     AnyRequirement,
@@ -37,18 +38,60 @@ class UnknownProjectError(ResolutionError):
     """
 
     def __init__(
-        self, what: str, *, project: NormalizedName, required_by: tuple[NormalizedName, ...]
+        self,
+        what: str,
+        *,
+        project: NormalizedName,
+        required_by: tuple[NormalizedName, ...],
+        asked: Sequence[Speaker],
     ) -> None:
-        wanted = f"It is required by {_join(required_by)}. " if required_by else ""
+        wanted = f"{_join(required_by)} requires it. " if required_by else ""
         super().__init__(
             what,
-            meaning=f"{wanted}No trusted repository has signed anything of {project}, and no index "
-            "that first use protects shows it.",
-            remedy="If the name is right, the operator of a repository can add it: "
-            f"securepip repo sync DIR {project} --with-dependencies",
+            meaning=f"{wanted}{_who_has_nothing(project, asked)}",
+            remedy=_how_to_get(project, asked, is_typed=not required_by),
         )
         self.project = project
         self.required_by = required_by
+
+
+def _who_has_nothing(project: NormalizedName, asked: Sequence[Speaker]) -> str:
+    each = [
+        f"the index {one.address}" if one.is_own else f"the repository {one.name} ({one.address})"
+        for one in asked
+    ]
+    if not each:
+        return f"No repository that this machine trusts may speak for {project}."
+    if len(each) == 1:
+        return f"T{each[0][1:]} has no project of that name."
+    return f"None of {_join(each)} has a project of that name."
+
+
+def _those_who_run(asked: Sequence[Speaker]) -> str:
+    names = [one.name for one in asked if not one.is_own]
+    return f"those who run {_join(names)}" if names else ""
+
+
+def _what_is_listed(asked: Sequence[Speaker]) -> str:
+    withdrawn = (
+        " One that was there before may have been withdrawn."
+        if any(not one.is_own for one in asked)
+        else ""
+    )
+    return f"Those are all versions that are signed today and fit this Python.{withdrawn}"
+
+
+def _how_to_get(project: NormalizedName, asked: Sequence[Speaker], *, is_typed: bool) -> str:
+    """What to do about a project that nobody has."""
+    ask = _those_who_run(asked)
+    if not asked:
+        return "See `securepip trust list`; README says how to trust a repository, or an index."
+    spelling = "Check the spelling." if is_typed else ""
+    if not ask:
+        return spelling or "Ask its authors, or take a version that does not need it."
+    right = "If the name is right, ask" if is_typed else "Ask"
+    command = f"`securepip repo sync DIR {project} --with-dependencies`"
+    return f"{spelling} {right} {ask} to add it, with {command}.".lstrip()
 
 
 def explain_conflict(
@@ -124,7 +167,10 @@ def _unknown_project(
         if one.parent is not None and one.requirement.project == project
     }
     return UnknownProjectError(
-        _could_not_find(cause, catalogue), project=project, required_by=tuple(sorted(parents))
+        _could_not_find(cause, catalogue),
+        project=project,
+        required_by=tuple(sorted(parents)),
+        asked=catalogue.speakers_for(project),
     )
 
 
@@ -154,11 +200,11 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
             '"requirements.txt". Consider using the "-r" option to install what it lists.'
         )
     if not (hint or notes) and offers.files:
-        notes.append(
-            f"The versions listed are those of {requirement.project} that are signed and fit here. "
-            "A release that was withdrawn is not among them any more."
-        )
-        hint = "Take one of them, or ask the operator (`securepip trust list` says whom)."
+        asked = catalogue.speakers_for(requirement.project)
+        notes.append(_what_is_listed(asked))
+        newest = max(offered.version for offered in offers.files)
+        hint = f"Ask for one of them ({requirement.project}=={newest})"
+        hint += f", or ask {_those_who_run(asked)}." if _those_who_run(asked) else "."
     return ResolutionError(_could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint)
 
 
