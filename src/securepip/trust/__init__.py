@@ -3,7 +3,7 @@
 from securepip.trust.bootstrap import find_root, parse_root
 from securepip.trust.first_use import FirstUse, FirstUseRules
 from securepip.trust.location import parse_location, same_index
-from securepip.trust.store import Assignment, Trust, TrustedRepository, TrustStore
+from securepip.trust.store import Assignment, Trust, TrustedRepository, TrustStore, check_name
 
 __all__ = [
     "Assignment",
@@ -12,6 +12,7 @@ __all__ = [
     "Trust",
     "TrustStore",
     "TrustedRepository",
+    "check_name",
     "find_root",
     "parse_location",
     "parse_root",

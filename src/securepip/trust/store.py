@@ -29,6 +29,19 @@ from securepip.trust.location import index_address
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 
+def check_name(name: str) -> None:
+    """See to it that a repository can be called so.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not a name for a repository",
+            remedy="Use lower-case letters, digits, dots, dashes and underscores.",
+        )
+
+
 @dataclass(frozen=True)
 class TrustedRepository:
     """One repository whose signatures this machine believes.
@@ -310,11 +323,7 @@ class TrustStore:
         Raises:
             UsageError: The name is taken or not a good one.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} is not a name for a repository",
-                remedy="Use lower-case letters, digits, dots, dashes and underscores.",
-            )
+        check_name(name)
         with self._changing():
             trust = self.read()
             if name in (repository.name for repository in trust.repositories):

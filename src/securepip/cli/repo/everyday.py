@@ -1,4 +1,4 @@
-"""``repo init``, ``add``, ``remove`` and ``refresh``: with the online key."""
+"""``repo init``, ``settings``, ``add``, ``remove`` and ``refresh``: what is done every day."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from securepip.formats.words import counted
 def add_to(commands: Commands) -> None:
     """Add the commands to those of ``repo``."""
     _add_init(commands)
+    _add_settings(commands)
     _add_add(commands)
     _add_remove(commands)
     _add_refresh(commands)
@@ -41,6 +42,8 @@ class InitRequest:
         expiry: ``ROLE=DAYS`` or ``pep458``, each.
         offline_keys: The folder that takes the offline keys; None for the usual one.
         online_key_uri: An online key that is there already, on a device or in a key service.
+        name: What people are to call it; None for nothing yet.
+        url: Where people will reach it, likewise.
     """
 
     place: Place
@@ -48,6 +51,8 @@ class InitRequest:
     expiry: tuple[str, ...] = ()
     offline_keys: Path | None = None
     online_key_uri: str | None = None
+    name: str | None = None
+    url: str | None = None
 
 
 def _add_init(commands: Commands) -> None:
@@ -67,7 +72,15 @@ def _add_init(commands: Commands) -> None:
         "--online-key-uri", metavar="URI",
         help="an online key that is on a device or in a key service, such as hsm:2?label=TOKEN",
     )  # fmt: skip
+    _add_introduction(parser)
     parser.set_defaults(run=_init)
+
+
+def _add_introduction(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--name", metavar="NAME", help="what people are to call the repository, for its status page"
+    )
+    parser.add_argument("--url", metavar="URL", help="where people reach it, for its status page")
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -78,19 +91,22 @@ def _init(arguments: argparse.Namespace) -> int:
             expiry=tuple(arguments.expiry),
             offline_keys=arguments.offline_keys,
             online_key_uri=arguments.online_key_uri,
+            name=arguments.name,
+            url=arguments.url,
         )
     )
 
 
 def init(request: InitRequest) -> int:
     """Make a repository, and say what its keys are and where they belong."""
-    from securepip.signing.page.status_page import write
+    from securepip.signing.page.status_page import introduce
     from securepip.signing.publish.create import create
     from securepip.signing.repository.config import parse_expiry
 
     if request.expected_files < 1:
         raise UsageError("--expected-files: at least 1")
     expiry = parse_expiry(request.expiry)
+    name, url = _introduction(request.name, request.url)
     keys = request.place.keys
     made = create(
         request.place.folder,
@@ -103,7 +119,7 @@ def init(request: InitRequest) -> int:
         pin=cache(keys.pin),
         reason=request.place.reason("repo init"),
     )
-    write(made.repository)
+    config = introduce(made.repository, name, url)
     folder = made.repository.folder
     console.say(f"Made a repository with {counted(made.bins, 'bin')} in {folder}")
     console.say(f"  root:         {made.root}")
@@ -116,9 +132,57 @@ def init(request: InitRequest) -> int:
         "replace a key that was lost or stolen."
     )
     console.say("Publish the root's sha256 where your users look. They type:")
-    location = shlex.quote(str(folder))
-    console.say(f"  securepip trust add NAME {location} --root-sha256 {made.root_sha256}")
+    location = shlex.quote(config.url or str(folder))
+    called = config.name or "NAME"
+    console.say(f"  securepip trust add {called} {location} --root-sha256 {made.root_sha256}")
     return 0
+
+
+def _add_settings(commands: Commands) -> None:
+    parser = new_command(commands, "settings", "say what the repository is called, and where it is")
+    add_folder(parser)
+    _add_introduction(parser)
+    parser.set_defaults(run=_settings)
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    return settings(arguments.folder, arguments.name, arguments.url)
+
+
+def settings(folder: Path, name: str | None = None, url: str | None = None) -> int:
+    """Change what the status page calls the repository, and where; then say how that is.
+
+    Args:
+        folder: The repository.
+        name: Its name; "" for none, None for the one that it has.
+        url: Its address, likewise.
+
+    Raises:
+        UsageError: That is no name or no address.
+        RepositoryStateError: No repository there.
+    """
+    from securepip.signing.page.status_page import introduce
+    from securepip.signing.repository.repository import Repository
+
+    name, url = _introduction(name, url)
+    with Repository.open(folder) as repository:
+        config = introduce(repository, name, url)
+    console.say(f"Name:    {config.name or '(none: --name NAME)'}")
+    console.say(f"Address: {config.url or '(none: --url URL)'}")
+    return 0
+
+
+def _introduction(name: str | None, url: str | None) -> tuple[str | None, str | None]:
+    from securepip.transport.urls import without_credentials
+    from securepip.trust import check_name, parse_location
+
+    if name:
+        check_name(name)
+    if url:
+        if not url.lower().startswith(("https://", "http://")) or not url.isprintable():
+            raise UsageError(f"--url: an address that begins with https:// is asked for: {url!r}")
+        url = without_credentials(parse_location(url))
+    return name, url
 
 
 def _add_add(commands: Commands) -> None:

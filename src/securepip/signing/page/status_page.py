@@ -1,35 +1,35 @@
 """``status/index.html``: how a repository is doing, for people with a browser.
 
 Rule: nothing here is signed, and the page says so: clients never read it. Whatever comes from a
-project or from the log is escaped. Writing it takes no longer for a large repository than for a
-small one (counts are looked up, and the log is read up to a bound), and a failure to write it never
-fails the command that has published.
+project or from the log is escaped. What it costs does not grow with what was published before
+(counts are looked up, and of the log what is new is read), and no failure to write it fails the
+command that has published.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 
-from securepip.errors import SecurepipError
 from securepip.formats.layout import METADATA_DIR, STATUS_DIR
 from securepip.formats.words import counted, in_units
-from securepip.signing.publish.status import RoleStatus, Status, status
+from securepip.signing.page.lately import Command, Lately
+from securepip.signing.publish.status import RoleStatus, role_statuses
 from securepip.signing.repository.commit import now
+from securepip.signing.repository.config import Config
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
-from securepip.signing.repository.state.log import Entry
+from securepip.signing.repository.state.known import Counts
 
 PAGE_NAME = "index.html"
 _WEEKS = 26
-_SHOWN = 12
 _log = logging.getLogger(__name__)
 _ROLES = {
     "root": "names all other keys",
@@ -45,73 +45,120 @@ _ROLES = {
 
 @contextmanager
 def kept_up(repository: Repository) -> Iterator[Repository]:
-    """Write the page anew at the end, if something was published meanwhile."""
-    before = _stamp(repository.folder)
+    """Write the page anew at the end, if something was published or decided meanwhile."""
+    before = repository.log.size()
     try:
         yield repository
     finally:
-        if _stamp(repository.folder) != before:
+        if repository.log.size() != before:
             write(repository)
 
 
 def write(repository: Repository) -> None:
     """Write the page. What goes wrong is a warning: what was published is published."""
     try:
-        page = render(status(repository), repository, repository.log.recent(), now())
-        path = _path(repository.folder)
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{PAGE_NAME}")
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except (OSError, SecurepipError) as error:
-        _log.warning("The status page was not written: %s", error)
+        # Of two commands that end together, the one that writes last has read last.
+        with repository.state.lock():
+            page = render(repository, now())
+            repository.storage.write(f"{STATUS_DIR}/{PAGE_NAME}", page.encode())
+    except Exception as error:  # whatever it is: the command has done what it was asked for
+        _log.warning("The status page was not written: %s", error or repr(error))
+        _log.debug("Why it was not", exc_info=True)
 
 
-def render(
-    shown: Status, repository: Repository, entries: Sequence[Entry], moment: datetime
-) -> str:
-    """The page as HTML."""
-    signed = [entry for entry in entries if entry.signed]
+def introduce(repository: Repository, name: str | None, url: str | None) -> Config:
+    """Remember what people call the repository and where they reach it, and write the page.
+
+    Args:
+        repository: It.
+        name: Its name; None for the one that it has.
+        url: Its address; None likewise.
+
+    Returns:
+        The settings from now on.
+
+    Raises:
+        RepositoryStateError: They cannot be kept.
+    """
+    with repository.lock():
+        config = repository.config
+        config = replace(
+            config,
+            name=config.name if name is None else name,
+            url=config.url if url is None else url,
+        )
+        repository.config = config
+        repository.state.keep_settings(config)
+    write(repository)
+    return config
+
+
+def render(repository: Repository, moment: datetime) -> str:
+    """The page as HTML. The lock must be held.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+        sqlite3.Error: The ledger cannot be read.
+    """
+    counts, lately = repository.known().counts(), Lately(repository)
+    config = repository.state.settings()  # as they are now: another command may have changed them
+    lately.follow()
+    monday = moment.date() - timedelta(days=moment.weekday())
+    weeks = [monday - timedelta(weeks=back) for back in reversed(range(_WEEKS))]
     template = files("securepip.signing.page").joinpath("page.html").read_text("utf-8")
     return Template(template).substitute(
+        title=escape(config.name or "A signed package repository"),
         moment=f"{moment:%Y-%m-%d %H:%M} UTC",
-        projects=counted(shown.projects, "project"),
-        files=counted(shown.files, "file"),
-        own=counted(len(shown.claims), "project signs for itself", "projects sign for themselves"),
-        roles="\n".join(map(_role, shown.roles)),
-        lately="\n".join(_lately(entries)),
-        sha256=repository.config.root_sha256,
+        sizes="\n".join(_sizes(counts)),
+        roles="\n".join(_role(role, moment) for role in role_statuses(repository, counts)),
+        lately="\n".join(_lately(lately.commands())),
+        trust=_trust(config),
         downloads="\n".join(_downloads(repository)),
-        chart=_chart(signed, moment.date()),
+        chart=_chart(weeks, lately.weeks(weeks[0]), moment.date()),
     )
 
 
-def _role(role: RoleStatus) -> str:
+def _trust(config: Config) -> str:
+    """How people come to trust the repository: a line to copy, as whole as it can be."""
+    name, url = config.name or "NAME", config.url or "ADDRESS"
+    said = [
+        *([] if config.name else ["NAME is a name of your choice"]),
+        *([] if config.url else ["ADDRESS is that of this page without <code>status/</code>"]),
+    ]
+    what = f"On your machine, once. {' and '.join(said)}".rstrip(". ")
+    line = f"securepip trust add {name} {shlex.quote(url)} \\\n  --root-sha256 {config.root_sha256}"
+    return f"<p>{what}:</p>\n<pre>{escape(line)}</pre>"
+
+
+def _sizes(counts: Counts) -> Iterator[str]:
+    for number, what in (
+        (counts.projects, counted(counts.projects, "project")),
+        (counts.files, counted(counts.files, "file")),
+        (counts.claims, counted(counts.claims, "signs for itself", "sign for themselves")),
+    ):
+        yield f"<li><strong>{number}</strong> {escape(what.partition(' ')[2])}</li>"
+
+
+def _role(role: RoleStatus, moment: datetime) -> str:
+    left = max(0, (role.expires.date() - moment.date()).days)
     what = escape(_ROLES.get(role.name, ""))
     return (
         f'<tr><th scope="row">{escape(role.name)}<small>{what}</small></th>'
         f"<td>{role.threshold} of {role.key_count}</td>"
-        f'<td>until <time datetime="{role.expires:%Y-%m-%d}">{role.expires:%Y-%m-%d}</time></td>'
+        f"<td>{counted(left, 'day')}<small>until "
+        f'<time datetime="{role.expires:%Y-%m-%d}">{role.expires:%Y-%m-%d}</time></small></td>'
         "</tr>"
     )
 
 
-def _lately(entries: Sequence[Entry]) -> Iterator[str]:
-    """The newest entries; a command that came several times in a row is one."""
-    rows: list[tuple[Entry, int]] = []
-    for entry in reversed(entries):
-        if rows and (entry.why, entry.words) == (rows[-1][0].why, rows[-1][0].words):
-            rows[-1] = (rows[-1][0], rows[-1][1] + 1)
-        elif len(rows) == _SHOWN:
-            break
-        else:
-            rows.append((entry, 1))
-    for entry, count in rows:
-        times = f" <small>{count} times</small>" if count > 1 else ""
-        words = escape(entry.words[:500]) or "-"
+def _lately(commands: Sequence[Command]) -> Iterator[str]:
+    for each in commands:
+        number = each.publications
+        times = f" <small>{counted(number, 'publication')}</small>" if number > 1 else ""
+        why = f"<p>{escape(each.words)}</p>" if each.words else ""
         yield (
-            f'<tr><td><time datetime="{entry.time:%Y-%m-%dT%H:%MZ}">{entry.time:%Y-%m-%d}</time>'
-            f"</td><td><code>{escape(entry.why[:300])}</code>{times}</td><td>{words}</td></tr>"
+            f'<tr><td><time datetime="{each.time:%Y-%m-%dT%H:%MZ}">{each.time:%Y-%m-%d}</time>'
+            f"</td><td><code>{escape(each.command)}</code>{times}{why}</td></tr>"
         )
 
 
@@ -138,18 +185,19 @@ def _downloads(repository: Repository) -> Iterator[str]:
         yield f'<tr><th scope="row">{what}</th><td>{in_units(size)}</td></tr>'
 
 
-def _chart(entries: Iterable[Entry], today: date) -> str:
+def _chart(weeks: Sequence[date], found: Mapping[date, int], today: date) -> str:
     """Publications a week, as bars, and as the table that says the same."""
-    monday = today - timedelta(days=today.weekday())
-    weeks = [monday - timedelta(weeks=back) for back in reversed(range(_WEEKS))]
-    count = Counter(each.time.date() - timedelta(days=each.time.weekday()) for each in entries)
+    count = {week: found.get(week, 0) for week in weeks}
     most = max([1, *(count[week] for week in weeks)])
     bars = "".join(
-        f'<rect x="{number * 20 + 2}" y="{110 - count[week] / most * 100:.1f}" width="16" '
-        f'height="{count[week] / most * 100:.1f}" rx="2"/>'
+        f'<rect x="{number * 20 + 2}" y="{111 - count[week] / most * 95:.1f}" width="16" '
+        f'height="{count[week] / most * 95:.1f}" rx="2"/>'
         for number, week in enumerate(weeks)
         if count[week]
     )
+    highest = next((number for number, week in enumerate(weeks) if count[week] == most), None)
+    if highest is not None:
+        bars += f'<text x="{highest * 20 + 10}" y="12" text-anchor="middle">{most}</text>'
     rows = "".join(
         f'<tr><th scope="row">{week}</th><td>{count[week]}</td></tr>'
         for week in reversed(weeks)
@@ -167,14 +215,3 @@ def _chart(entries: Iterable[Entry], today: date) -> str:
         f'</caption><thead><tr><th scope="col">Week from</th><th scope="col">Publications</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></details>"
     )
-
-
-def _path(folder: Path) -> Path:
-    return folder / STATUS_DIR / PAGE_NAME
-
-
-def _stamp(folder: Path) -> bytes:
-    try:
-        return (folder / METADATA_DIR / TIMESTAMP_NAME).read_bytes()
-    except OSError:
-        return b""

@@ -16,6 +16,7 @@ from securepip.signing.repository.claim_tree import TOPS, Claim
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
+from securepip.signing.repository.state.known import Counts
 
 OFFLINE_ROLES = ("root", *FRAME)
 """The roles whose keys are to be taken away."""
@@ -133,6 +134,25 @@ def status(repository: Repository) -> Status:
     """
     roles = repository.roles()
     counts = repository.known().counts()
+    return Status(
+        projects=counts.projects,
+        files=counts.files,
+        bins=roles.succinct.number_of_bins,
+        roles=role_statuses(repository, counts),
+        claims=tuple(_claims(repository, roles)),
+        waiting=expiring(repository),
+        named=roles.naming.named is not None,
+        offline_keys_stay=offline_keys_stay(repository),
+    )
+
+
+def role_statuses(repository: Repository, counts: Counts) -> tuple[RoleStatus, ...]:
+    """Every role, the bins as one: what ``counts`` says of them.
+
+    Raises:
+        RepositoryStateError: What is on disk is not what was signed.
+    """
+    roles = repository.roles()
     first_bin = next(roles.bin_names())
     root = roles.root.signed
     shown = [
@@ -154,17 +174,7 @@ def status(repository: Repository) -> Status:
         found = tuple(uri for uri in uris if uri)
         return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
 
-    claims = tuple(_claims(repository, roles))
-    return Status(
-        projects=counts.projects,
-        files=counts.files,
-        bins=roles.succinct.number_of_bins,
-        roles=tuple(describe(*each) for each in shown),
-        claims=claims,
-        waiting=expiring(repository),
-        named=roles.naming.named is not None,
-        offline_keys_stay=offline_keys_stay(repository),
-    )
+    return tuple(describe(*each) for each in shown)
 
 
 def _claims(repository: Repository, roles: Roles) -> Iterator[ClaimStatus]:

@@ -95,6 +95,8 @@ class Config:
         signers: The URI of each private key, by key id. Offline keys are gone when all is well.
         offline_keys_stay: Whether the offline keys are meant to stay where they were made: one
             machine signs for itself alone, and nobody else is there to bring them.
+        name: What people call it, for its status page; "" where nobody has said.
+        url: Where people reach it, likewise.
     """
 
     repository_id: str
@@ -102,6 +104,8 @@ class Config:
     expiry: Expiry
     signers: Mapping[str, str] = field(default_factory=dict)
     offline_keys_stay: bool = False
+    name: str = ""
+    url: str = ""
 
     def to_json(self) -> bytes:
         """The file's contents."""
@@ -134,6 +138,8 @@ def load_config(folder: Path) -> Config:
             expiry=Expiry(**document["expiry"]),
             signers={str(keyid): str(uri) for keyid, uri in document["signers"].items()},
             offline_keys_stay=document.get("offline_keys_stay") is True,
+            name=str(document.get("name", "")),
+            url=str(document.get("url", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RepositoryStateError(

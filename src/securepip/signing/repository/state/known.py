@@ -73,12 +73,14 @@ class Counts:
         files: Distributions.
         highest: The highest version of a bin.
         first_expiry: When the first of the bins expires.
+        claims: Projects that sign for themselves.
     """
 
     projects: int
     files: int
     highest: int
     first_expiry: datetime
+    claims: int
 
 
 def facts_of(name: str, role: Targets) -> RoleFacts:
@@ -189,8 +191,11 @@ class Known:
         highest, expires = execute(
             "SELECT max(version), min(expires) FROM known_role WHERE name NOT LIKE 'project.%'"
         ).fetchone()
+        (claims,) = execute(
+            "SELECT count(*) FROM known_role WHERE name >= 'project.' AND name < 'project/'"
+        ).fetchone()
         moment = datetime.fromtimestamp(expires or 0, timezone.utc)
-        return Counts(int(projects or 0), int(files or 0), int(highest or 0), moment)
+        return Counts(int(projects or 0), int(files or 0), int(highest or 0), moment, int(claims))
 
     def bins_until(self, moment: float) -> Iterator[tuple[str, float]]:
         """Names and expiry (Unix time) of the bins that expire before ``moment``, first ones first.

@@ -187,20 +187,23 @@ class Log:
         """
         self.append((), anchor_of(timestamp))
 
-    def recent(self, limit: int = 1 << 20) -> list[Entry]:
-        """The newest entries, the oldest first: as many as are whole in the last ``limit`` bytes.
+    def after(self, offset: int) -> Iterator[tuple[Entry, int]]:
+        """The entries from the byte ``offset`` on, each with the offset of the next one.
 
         They are read, and not checked: for showing alone.
         """
+        for line in self._lines(offset):
+            offset += len(line) + 1
+            entry = self._parse(line)
+            if entry is not None:
+                yield entry, offset
+
+    def size(self) -> int:
+        """How many bytes it has: each transaction, and each decision, makes it longer."""
         try:
-            with self._path.open("rb") as stream:
-                start = max(0, stream.seek(0, os.SEEK_END) - limit)
-                stream.seek(start)
-                lines = stream.read(limit).split(b"\n")[:-1]
+            return self._path.stat().st_size
         except FileNotFoundError:
-            return []
-        found = (self._parse(line) for line in (lines[1:] if start else lines))
-        return [entry for entry in found if entry is not None]
+            return 0
 
     def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
         """All entries, once they are known to be those that ``timestamp`` vouches for.
@@ -283,9 +286,10 @@ class Log:
         except FileNotFoundError:
             return []
 
-    def _lines(self) -> Iterator[bytes]:
+    def _lines(self, offset: int = 0) -> Iterator[bytes]:
         try:
             with self._path.open("rb") as stream:
+                stream.seek(offset)
                 for line in stream:
                     if line.endswith(b"\n"):  # else a run was killed while it wrote
                         yield line[:-1]

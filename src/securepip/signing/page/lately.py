@@ -1,0 +1,117 @@
+"""What was published lately, in short: the log is read as it grows, and never twice.
+
+Rule: an entry of the log can have megabytes, one line for each bin that was signed, and a log can
+have years. So what the page shows of it is kept in tables of the ledger, and each publication reads
+what it has added itself. The tables are for showing alone: `repo log` reads the log, and checks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.log import Entry
+
+SHOWN = 12
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS page_reached (
+    only INTEGER PRIMARY KEY CHECK (only = 1), offset INTEGER NOT NULL, number INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS page_command (
+    number INTEGER PRIMARY KEY, time TEXT NOT NULL, command TEXT NOT NULL, words TEXT NOT NULL,
+    publications INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS page_week (monday TEXT PRIMARY KEY, publications INTEGER NOT NULL);
+"""
+_MAX_COMMAND = 300
+_MAX_WORDS = 500
+
+
+@dataclass(frozen=True)
+class Command:
+    """What somebody has done, once or several times in a row.
+
+    Attributes:
+        time: When, the last time.
+        command: The command with its arguments.
+        words: The reason in the words of who has typed it; may be empty.
+        publications: How many new states it made; none, for a decision.
+    """
+
+    time: datetime
+    command: str
+    words: str
+    publications: int
+
+
+class Lately:
+    """The short memory of one repository's log. Use with the repository's lock held."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._log = repository.log
+        self._connection = repository.ledger.connection
+        self._connection.executescript(_SCHEMA)
+
+    def follow(self) -> None:
+        """Read what the log has more than the last time; all of it, if it is another log."""
+        row = self._connection.execute("SELECT offset, number FROM page_reached").fetchone()
+        offset, number = row or (0, 0)
+        first = next((entry for entry, _ in self._log.after(offset)), None)
+        with self._connection:
+            if self._log.size() < offset or (first and first.number != number + 1):
+                offset = number = 0
+                self._connection.execute("DELETE FROM page_command")
+                self._connection.execute("DELETE FROM page_week")
+            for entry, end in self._log.after(offset):
+                self._put(entry)
+                offset, number = end, entry.number
+            self._connection.execute(
+                "INSERT OR REPLACE INTO page_reached VALUES (1, ?, ?)", (offset, number)
+            )
+
+    def commands(self) -> list[Command]:
+        """The newest ``SHOWN`` commands, the newest first."""
+        rows = self._connection.execute(
+            "SELECT time, command, words, publications FROM page_command ORDER BY number DESC"
+        )
+        return [Command(datetime.fromisoformat(time), *rest) for time, *rest in rows]
+
+    def weeks(self, since: date) -> dict[date, int]:
+        """How many publications there were in each week that had some, by its Monday."""
+        rows = self._connection.execute(
+            "SELECT monday, publications FROM page_week WHERE monday >= ?", (since.isoformat(),)
+        )
+        return {date.fromisoformat(monday): int(count) for monday, count in rows}
+
+    def _put(self, entry: Entry) -> None:
+        # A root alone, or a decision, is nothing new for clients.
+        count = int(any(each.role == "timestamp" for each in entry.signed))
+        execute = self._connection.execute
+        shown = (entry.why[:_MAX_COMMAND], entry.words[:_MAX_WORDS])
+        last = execute(
+            "SELECT number, command, words FROM page_command ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        if last and last[1:] == shown:
+            execute(
+                "UPDATE page_command SET number = ?, time = ?, publications = publications + ?"
+                " WHERE number = ?",
+                (entry.number, entry.time.isoformat(), count, last[0]),
+            )
+        else:
+            execute(
+                "INSERT INTO page_command VALUES (?, ?, ?, ?, ?)",
+                (entry.number, entry.time.isoformat(), *shown, count),
+            )
+            execute(
+                "DELETE FROM page_command WHERE number NOT IN"
+                " (SELECT number FROM page_command ORDER BY number DESC LIMIT ?)",
+                (SHOWN,),
+            )
+        if count:
+            day = entry.time.date()
+            execute(
+                "INSERT INTO page_week VALUES (?, 1)"
+                " ON CONFLICT (monday) DO UPDATE SET publications = publications + 1",
+                ((day - timedelta(days=day.weekday())).isoformat(),),
+            )
