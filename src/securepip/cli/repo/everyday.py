@@ -10,10 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from securepip.cli import console
-from securepip.cli.options import Commands
+from securepip.cli.options import Commands, new_command
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import (
     Place,
+    add_folder,
     add_offline_keys,
     add_restore,
     place_command,
