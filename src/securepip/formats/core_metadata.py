@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -58,8 +59,11 @@ ARCHIVE_ERRORS = (
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     EOFError,
+    IndexError,  # a member whose name is empty
     OSError,
+    OverflowError,
     ValueError,
     RuntimeError,
 )

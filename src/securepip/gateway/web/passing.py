@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -99,7 +100,7 @@ def named_with_hash(words: Sequence[str]) -> dict[str, frozenset[str]]:
         for option in ("-r", "--requirement", "--requirements"):
             inline = word.removeprefix(option).removeprefix("=") if word.startswith(option) else ""
             name = word if before == option else inline
-            if name and Path(name).is_file():
+            if name and os.path.isfile(name):  # noqa: PTH113 - a name that is too long is no file
                 with suppress(OSError), Path(name).open("rb") as stream:
                     texts.append(stream.read(_MAX_REQUIREMENTS_BYTES).decode("utf-8", "replace"))
     found: dict[str, frozenset[str]] = {}

@@ -112,6 +112,7 @@ class _Read:
     prereleases: bool = False
     no_require_hashes: bool = False
     said: FileOptions = field(default_factory=FileOptions)
+    remote_files: int = 0
 
     def add_options(self, name: str, number: int, options: LineOptions) -> None:
         """Take note of an option line."""
@@ -181,6 +182,12 @@ def _read_file(
             if nested in parents:
                 again = f" and again in {parents[nested]}" if parents[nested] else ""
                 raise RequirementError(f"{nested} recursively references itself in {name}{again}")
+            into.remote_files += is_remote
+            if len(parents) > _MAX_NESTED or into.remote_files > _MAX_REMOTE_FILES:
+                raise RequirementError(
+                    f"{name} leads to more files than anybody writes (line {number})",
+                    meaning="Each file names another one: a server can go on like that for ever.",
+                )
             _read_file(
                 nested,
                 into,
@@ -190,6 +197,10 @@ def _read_file(
         else:
             into.add_options(name, number, options)
 
+
+# How deep files may name files, and how many files those from elsewhere may lead to.
+_MAX_NESTED = 50
+_MAX_REMOTE_FILES = 500
 
 # What a file from elsewhere may say besides a requirement. Everything else is refused: an option
 # that pip gets tomorrow, too.
