@@ -116,7 +116,8 @@ class _Round:
             if page is not None:
                 pages.append(page)
             if page is not None and page != judged.before:
-                changed[judged.project] = OnDemand(page, judged.before)
+                written = judged.written if page is judged.page else None
+                changed[judged.project] = OnDemand(page, judged.before, written=written)
         publish_on_demand(self._repository, changed)
         self._site.keep_pages(self._repository, pages)
         self._memory.mark_seen()

@@ -65,22 +65,37 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
     none of these can be chosen, and none of them is an error.
     """
     if filename.endswith(WHEEL_SUFFIX):
-        # A name of two hundred characters can stand for tens of thousands of tags, and a page of
-        # such names keep a command busy for hours.
-        tags = filename.removesuffix(WHEEL_SUFFIX).split("-")[-3:]
-        if prod(part.count(".") + 1 for part in tags) > _MAX_TAGS:
-            return None
         # A page has a few releases for a few platforms, of which each file is one of each.
-        stem = "-".join(filename.split("-")[:-3])
-        release = _parse_wheel(f"{stem}-py3-none-any.whl")
-        known = _parse_wheel(f"x-1-{'-'.join(tags)}.whl")
-        if release is None or known is None or release[0] != project:
+        at = _before_tags(filename)
+        tags = filename[at + 1 : -len(WHEEL_SUFFIX)]
+        release = _parse_wheel(f"{filename[: max(at, 0)]}-py3-none-any.whl")
+        if release is None or release[0] != project or not _are_tags(tags):
             return None
-        return DistributionName(project, release[1], Kind.WHEEL, release[2], "-".join(tags))
+        return DistributionName(project, release[1], Kind.WHEEL, release[2], tags)
     for suffix in SDIST_SUFFIXES:
         if filename.endswith(suffix):
             return _parse_sdist(filename.removesuffix(suffix), project)
     return None
+
+
+def _before_tags(filename: str) -> int:
+    """Where the dash before the three tags of a wheel's name is; -1 for nowhere."""
+    at = len(filename)
+    for _ in range(3):
+        at = filename.rfind("-", 0, max(at, 0))
+    return at
+
+
+@lru_cache(maxsize=4096)
+def _are_tags(tags: str) -> bool:
+    """Whether ``tags`` are what a wheel's name may end with, and not too many.
+
+    A name of two hundred characters can stand for tens of thousands of tags, and a page of such
+    names keep a command busy for hours.
+    """
+    if prod(part.count(".") + 1 for part in tags.split("-")) > _MAX_TAGS:
+        return False
+    return _parse_wheel(f"x-1-{tags}.whl") is not None
 
 
 @lru_cache(maxsize=4096)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from html import escape
 from typing import Any
+from weakref import WeakValueDictionary
 
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError
-from securepip.formats.digests import NOT_KNOWN_YET, Sha256, other_hash_of, parse_sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256, other_hash_of, parse_sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import check_filename
 
@@ -120,9 +121,23 @@ class ProjectPage:
 def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
     """The page in ``data``, which must be that of ``project``.
 
+    The same bytes give the same object while anybody has it: who signs a page here reads it once
+    more as clients do, then it is looked up, and a long one takes as long to parse as to fetch.
+
     Raises:
         FormatError: It is not a PEP 691 page of that project in the form that we sign.
     """
+    key = project, sha256_of(data)
+    page = _parsed.get(key)
+    if page is None:
+        page = _parsed[key] = _parse_page(data, project)
+    return page
+
+
+_parsed: WeakValueDictionary[tuple[NormalizedName, Sha256], ProjectPage] = WeakValueDictionary()
+
+
+def _parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
     try:
         document = json.loads(data)
         if document["name"] != project:
@@ -144,8 +159,8 @@ def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
 
 def format_time(moment: datetime) -> str:
     """``moment`` as PEP 700 writes it: UTC, with microseconds, ending in Z."""
-    utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    return f"{utc.isoformat(timespec='microseconds')}Z"
+    utc = moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    return f"{utc.removesuffix('+00:00')}Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -157,8 +172,7 @@ def parse_time(text: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise ValueError(f"not an upload time: {text!r:.80}")
     seconds, _, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(seconds).replace(tzinfo=timezone.utc)
-    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    return datetime.fromisoformat(f"{seconds}.{fraction[:6].ljust(6, '0')}+00:00")
 
 
 def _hash_of(file: PageFile) -> str | None:

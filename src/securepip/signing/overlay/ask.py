@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
+from securepip.formats.digests import Sha256
 from securepip.formats.distribution import Kind
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.overlay.details import learn_details, newest_first, no_length
@@ -165,12 +167,10 @@ def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
     if file.core_metadata is not None and known is None:
         # The page promises a file that is not there, or that is not what the wheel holds.
         return replace(file, core_metadata=None, has_metadata=False)
-    return replace(
-        file,
-        size=facts.sizes.get(file.sha256) if file.size is None else file.size,
-        upload_time=file.upload_time or (before.upload_time if before else None),
-        core_metadata=facts.metadata.get(file.sha256, file.core_metadata),
-    )
+    size = facts.sizes.get(file.sha256) if file.size is None else file.size
+    upload_time = file.upload_time or (before.upload_time if before else None)
+    metadata = facts.metadata.get(file.sha256, file.core_metadata)
+    return _with(file, size, metadata, upload_time)
 
 
 def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> UpstreamFile:
@@ -182,7 +182,16 @@ def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> Upstre
     asked = sha256 in learned.metadata or sha256 in facts.metadata
     if metadata is None and file.has_metadata is not False and not asked:
         metadata = facts.old_metadata.get(sha256, before.core_metadata if before else None)
-    return replace(file, size=size, core_metadata=metadata)
+    return _with(file, size, metadata, file.upload_time)
+
+
+def _with(
+    file: UpstreamFile, size: int | None, metadata: Sha256 | None, upload_time: datetime | None
+) -> UpstreamFile:
+    """``file`` with these; the same object where they are what it says, as nearly always."""
+    if (file.size, file.core_metadata, file.upload_time) == (size, metadata, upload_time):
+        return file
+    return replace(file, size=size, core_metadata=metadata, upload_time=upload_time)
 
 
 def _before(file: UpstreamFile, question: Question) -> PageFile | None:

@@ -8,7 +8,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from securepip.errors import FormatError, TransportError
@@ -69,19 +69,23 @@ def learn_details(
     at_hand = [file for file in wanted if file.filename not in refused]
     metadata, wrong = _try_metadata(files, at_hand, known, at)
     completed = tuple(
-        replace(
-            file,
-            size=sizes.get(file.sha256) if file.size is None else file.size,
-            core_metadata=metadata.get(file.sha256, file.core_metadata),
-        )
-        for file in files
-        if file.filename not in refused
+        _complete(file, sizes, metadata) for file in files if file.filename not in refused
     )
     left_out = tuple(LeftOut(filename, reason) for filename, reason in refused.items())
     remarks = (
         (f"what is served as {wrong[0]}.metadata is not its metadata: left out",) if wrong else ()
     )
     return Learned(completed, Facts(sizes=sizes, metadata=metadata), left_out, remarks)
+
+
+def _complete(
+    file: UpstreamFile, sizes: Mapping[Sha256, int], metadata: Mapping[Sha256, Sha256 | None]
+) -> UpstreamFile:
+    size = sizes.get(file.sha256) if file.size is None else file.size
+    core_metadata = metadata.get(file.sha256, file.core_metadata)
+    if (file.size, file.core_metadata) == (size, core_metadata):
+        return file  # as nearly all of a page of thousands
+    return replace(file, size=size, core_metadata=core_metadata)
 
 
 def newest_first(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

@@ -76,6 +76,7 @@ class Judged:
         facts: What is known of its files.
         offered: The index's answer, where it was asked.
         remarks: What is good to know, a sentence each.
+        written: The bytes of a page that is changed, from which it was read again.
     """
 
     project: NormalizedName
@@ -85,6 +86,7 @@ class Judged:
     facts: Facts
     offered: Offered | None = None
     remarks: tuple[str, ...] = ()
+    written: bytes | None = None
 
     @property
     def page(self) -> ProjectPage | None:
@@ -258,7 +260,7 @@ class Overlay:
             for each in judged.page.files
         )
         page = replace(judged.page, files=files)
-        corrected = replace(judged, settled=replace(judged.settled, page=page))
+        corrected = replace(judged, settled=replace(judged.settled, page=page), written=None)
         return self.learn(corrected, Facts(metadata={file.sha256: None}))
 
     def learn(self, judged: Judged, learned: Facts) -> Judged:
@@ -289,7 +291,7 @@ class Overlay:
         """
         # On demand, only chosen files got targets: the page is right, and not all is signed.
         if judged.is_changed or batch.is_partial(judged.project):
-            batch.stage({judged.project: judged.page})
+            batch.stage({judged.project: judged.page}, written={judged.project: judged.written})
         self.remember(judged, batch.digest(judged.project) or "")
 
     def _keep_name(self, judged: Judged) -> None:
@@ -308,9 +310,11 @@ class Overlay:
         self._memory.keep_facts(project, offered.learned, self._now)
         facts = facts.plus(offered.learned)
         settled = settle(offered, current, self._repository.ledger, self._rules)
+        written: bytes | None = None
         if settled.page is not None and settled.page != current:
             # Exactly what clients will do: what cannot be read again is not signed.
-            parse_page(settled.page.to_json(), project)
+            written = settled.page.to_json()
+            settled = replace(settled, page=parse_page(written, project))
         for file in settled.refused:
             self._repository.ledger.refuse(project, file.filename, file.sha256)
         if offered.page is None:
@@ -318,7 +322,7 @@ class Overlay:
         quarantined = offered.page.status == "quarantined"
         standing = Standing.QUARANTINED if quarantined else Standing.OFFERED
         remarks = offered.page.remarks
-        return Judged(project, standing, current, settled, facts, offered, remarks)
+        return Judged(project, standing, current, settled, facts, offered, remarks, written)
 
     def _kept(self, question: Question, current: ProjectPage | None, what: str) -> Judged:
         project = question.project

@@ -32,11 +32,13 @@ class OnDemand:
         page: Its page from now on.
         before: The page that is signed now; None for none.
         chosen: Names of files of the page that get a target; their lengths are on the page.
+        written: The bytes of ``page``, where it was read from them already.
     """
 
     page: ProjectPage
     before: ProjectPage | None
     chosen: Collection[str] = ()
+    written: bytes | None = None
 
 
 def publish_on_demand(
@@ -55,7 +57,7 @@ def publish_on_demand(
     for project, wanted in projects.items():
         repository.check_unclaimed(project)
         if wanted.page != wanted.before:
-            edits[page_target(project)] = repository.write_page(wanted.page)
+            edits[page_target(project)] = repository.write_page(wanted.page, wanted.written)
             edits |= _withdrawn(wanted, roles)
         edits |= _chosen(wanted, roles)
     if not edits:

@@ -333,12 +333,12 @@ class Repository:
         """As ``Contents.restore``."""
         return self._contents.restore(path, sha256, copy)
 
-    def write_page(self, page: ProjectPage) -> TargetFile:
+    def write_page(self, page: ProjectPage, written: bytes | None = None) -> TargetFile:
         """Write a page under names that nothing current mentions yet, and say what is to be signed.
 
         The lock must be held.
         """
-        data = page.to_json()
+        data = page.to_json() if written is None else written
         sha256 = self._contents.place_page(page.project, data)
         return TargetFile(len(data), {"sha256": sha256}, page_target(page.project))
 

@@ -259,6 +259,8 @@ def _utc(moment: datetime | None) -> datetime | None:
     """``moment`` in UTC, or None when no index can have been there at that time."""
     if moment is None or not 1990 < moment.year < 9000:
         return None
+    if moment.tzinfo is timezone.utc:
+        return moment
     if moment.tzinfo is None:
         return moment.replace(tzinfo=timezone.utc)
     return moment.astimezone(timezone.utc)

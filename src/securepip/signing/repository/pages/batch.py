@@ -8,6 +8,7 @@ clients see nothing of it; after a kill before that, nothing of it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from packaging.utils import NormalizedName
 
@@ -80,8 +81,14 @@ class Batch:
         self,
         pages: Mapping[NormalizedName, ProjectPage | None],
         files: Sequence[NewFile] = (),
+        written: Mapping[NormalizedName, bytes | None] = MappingProxyType({}),
     ) -> None:
         """Write what is to become current; None removes a project. A page that is equal costs none.
+
+        Args:
+            pages: By project.
+            files: Distributions that come with them.
+            written: The bytes of those pages that were read from such already.
 
         Raises:
             RepositoryStateError: As ``Repository.publish``; or a project was staged already.
@@ -115,7 +122,7 @@ class Batch:
         for project in changed:
             before, after = current[project], pages[project]
             anew = project in self._partial
-            edits = edits_of(before, after, self._contents, anew=anew)
+            edits = edits_of(before, after, self._contents, written.get(project), anew=anew)
             self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
             self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])

@@ -74,16 +74,18 @@ def edits_of(
     before: ProjectPage | None,
     after: ProjectPage | None,
     contents: Contents,
+    written: bytes | None = None,
     *,
     anew: bool = False,
 ) -> dict[str, TargetFile | None]:
     """Write the new page and say which target paths change; None takes one away.
 
-    ``anew``: what the current page names may have no target.
+    ``written``: the bytes of the new page, if it was read from them. ``anew``: what the current
+    page names may have no target.
     """
     old, new = signed_files(before), signed_files(after)
     if after is not None:
-        data = after.to_json()
+        data = after.to_json() if written is None else written
         new[page_target(after.project)] = len(data), contents.place_page(after.project, data)
     edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
     if before is not None and after is None:
