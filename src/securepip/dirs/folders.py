@@ -79,6 +79,22 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def copy_private(source: Path, copy: Path) -> None:
+    """Copy a folder's files, without locks, to one that is the user's alone; once, if it is there.
+
+    Raises:
+        SecurepipError: As ``private_folder``.
+        OSError: It cannot be read, or the copy not be written.
+    """
+    if copy.exists():
+        return
+    private_folder(copy)
+    for path in source.rglob("*"):
+        if path.is_file() and not path.name.endswith(".lock"):
+            private_folder((copy / path.relative_to(source)).parent)
+            replace_file(copy / path.relative_to(source), path.read_bytes())
+
+
 def check_private(path: Path) -> None:
     """Refuse a folder or file of ours that somebody else may write to; none at all is fine.
 

@@ -20,9 +20,16 @@ from typing import Any
 from filelock import FileLock
 from packaging.utils import NormalizedName
 
-from securepip.dirs import check_private, data_dir, private_folder, replace_file
+from securepip.dirs import (
+    check_private,
+    copy_private,
+    data_dir,
+    private_folder,
+    replace_file,
+)
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
+from securepip.transport import file_url_to_path, path_to_url
 from securepip.trust.first_use import FirstUse, FirstUseRules
 from securepip.trust.location import index_address
 
@@ -130,7 +137,8 @@ class Trust:
         """The same, with a copy of the state in place of the state, which may be read-only.
 
         All that was seen before still protects. What is seen from now on is forgotten with the
-        copy: who serves signatures from between the two states is not found out.
+        copy: who serves signatures from between the two states is not found out. Of a repository
+        of this machine's own there is a copy, too, in which it signs; its keys stay where they are.
 
         Args:
             folder: Where the copies go; one that is there already is used as it is.
@@ -140,16 +148,14 @@ class Trust:
         """
         copied = []
         for repository in self.repositories:
-            state = folder / repository.name
-            if repository.state.is_dir() and not state.exists():
-                private_folder(state)
-                for path in repository.state.rglob("*"):
-                    if not path.is_file() or path.name.endswith(".lock"):
-                        continue
-                    copy = state / path.relative_to(repository.state)
-                    private_folder(copy.parent)
-                    replace_file(copy, path.read_bytes())
-            copied.append(replace(repository, state=state))
+            state, location = folder / repository.name / "state", repository.location
+            if repository.state.is_dir():
+                copy_private(repository.state, state)
+            if repository.first_use is not None:
+                own = folder / repository.name / "repository"
+                copy_private(file_url_to_path(location), own)
+                location = path_to_url(own)
+            copied.append(replace(repository, state=state, location=location))
         return replace(self, repositories=tuple(copied))
 
     def named(self, name: str) -> TrustedRepository:

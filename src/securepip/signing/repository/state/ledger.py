@@ -10,6 +10,8 @@ repository's lock held when writing.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,12 +67,17 @@ class Ledger:
 
         Raises:
             RepositoryStateError: The file is not a ledger.
+            PermissionError: Nobody may write to it, or beside it.
         """
         try:
             self.connection = sqlite3.connect(path, timeout=60)
             self.connection.executescript(_SCHEMA)
             self.lookup = Known(self.connection)
         except sqlite3.Error as error:
+            there = [each for each in (path.parent, path) if each.exists()]
+            if not all(os.access(each, os.W_OK) for each in there):
+                # Nothing is broken: an image, say, or somebody else's folder.
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
             raise RepositoryStateError(
                 f"{path} cannot be opened: {error}",
                 remedy="Restore it from a backup: without it, published files could be replaced.",
