@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 import uv
 
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
+from tests.uploads.sending import Site
 
 _UV = uv.find_uv_bin()
 
 
-@contextmanager
-def _served(machine: Machine, made: MadeRepository) -> Iterator[tuple[str, str]]:
-    """`repo serve --uploads` as a process of its own: where uploads go, and where it is served."""
-    process = machine.start(
+def _started(machine: Machine, made: MadeRepository) -> subprocess.Popen[str]:
+    """`repo serve --uploads` as a process of its own."""
+    return machine.start(
         *("repo", "serve", made.folder, "--uploads", "--keys", made.online_keys),
         PYTHONUNBUFFERED="1",
     )
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """The address in the next line that it says."""
     assert process.stdout is not None
-    assert process.stderr is not None
-    with process:
-        lines = [process.stdout.readline().strip() for _ in range(2)]
-        yield lines[0].rpartition(" ")[2], lines[1].rpartition(" ")[2]
+    return process.stdout.readline().strip().rpartition(" ")[2]
+
+
+@contextmanager
+def _served(machine: Machine, made: MadeRepository) -> Iterator[tuple[str, str]]:
+    """Where uploads go, and where the repository is served, until the block ends."""
+    with _started(machine, made) as process:
+        yield _address(process), _address(process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0, process.stderr.read()
+        assert process.wait(timeout=30) == 0
 
 
 def _token(machine: Machine, made: MadeRepository, *words: str) -> str:
@@ -79,6 +91,42 @@ def test_twine_and_uv_publish_and_an_install_right_after_finds_it(
             code, said = _upload(machine, tool, url, token, other)
             assert code != 0
             assert "already exists with other bytes" in " ".join(said.split())
+
+
+def test_what_was_answered_with_200_is_signed_after_the_server_was_killed(
+    machine: Machine, made: MadeRepository, tmp_path: Path
+) -> None:
+    wheels = [make_wheel(tmp_path, f"app{each}", "1.0") for each in range(24)]
+    token = _token(machine, made, "--all-projects")
+    enough = threading.Event()
+    published: list[Path] = []
+    killed: list[Path] = []
+
+    def send(wheel: Path) -> None:
+        try:
+            if Site(url, token, made, []).send(wheel).status_code == 200:
+                published.append(wheel)
+        except requests.ConnectionError:
+            killed.append(wheel)
+        if len(published) >= 5 or killed:
+            enough.set()
+
+    with _started(machine, made) as process:
+        url = _address(process)
+        with ThreadPoolExecutor(4) as pool:
+            for wheel in wheels:
+                pool.submit(send, wheel)
+            assert enough.wait(60)
+            process.kill()
+    assert published
+    assert killed
+    # The next publication begins where the last timestamp is, whatever was half done.
+    made.add(killed[0])
+    roles = made.repository.roles()
+    for wheel in [*published, killed[0]]:
+        target = roles.target(f"packages/{wheel.name.split('-')[0]}/{wheel.name}")
+        assert target is not None
+        target.verify_length_and_hashes(wheel.read_bytes())
 
 
 def test_tokens_are_made_listed_and_revoked(machine: Machine, made: MadeRepository) -> None:

@@ -167,6 +167,17 @@ def test_a_token_is_for_its_projects_until_it_is_revoked(site: Site, tmp_path: P
     assert site.files("mine") == [mine.name]
 
 
+def test_a_name_that_can_be_read_in_two_ways_is_of_the_project_that_the_file_says(
+    site: Site, tmp_path: Path
+) -> None:
+    _, text = site.made.repository.state.tokens.create([NormalizedName("app")])
+    # Of app 1.post2, by its name; and of app-1 2, by its metadata.
+    sdist = make_sdist(tmp_path, "app-1", "2").rename(tmp_path / "app-1-2.tar.gz")
+    answer = site.send(sdist, token=text, name="app", version="1-2", filetype="sdist")
+    assert answer.status_code == 400
+    assert "is of app-1, not of app" in answer.text
+
+
 def test_what_a_killed_server_has_left_is_removed_when_it_is_old(
     made: MadeRepository, tmp_path: Path
 ) -> None:
