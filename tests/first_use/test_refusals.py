@@ -16,7 +16,7 @@ from securepip.first_use.setup import protect
 from securepip.first_use.signer import Signers
 from securepip.formats.digests import parse_sha256
 from securepip.index import Store
-from securepip.transport import TransportOptions
+from securepip.transport import TransportOptions, file_url_to_path
 from securepip.trust import FirstUseRules, TrustStore
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Finished, Machine
@@ -73,7 +73,12 @@ def test_a_published_file_with_other_bytes_is_refused_until_a_person_accepts_it(
     assert_refused(seen.install("app"), seen)  # not forgotten by being said once
 
     assert seen.install("app<2").code == 0, "what was not changed can be installed"
-    assert seen.run("trust", "accept-change", WHEEL).code == 0
+    why = "its author said so at a meeting"
+    assert seen.run("trust", "accept-change", WHEEL, "--why", why).code == 0
+    own = TrustStore(Path(seen.variables["SECUREPIP_DATA_DIR"]) / "trust").read().repositories
+    folders = [file_url_to_path(each.location) for each in own]
+    said = "".join(seen.run("repo", "log", folder).out for folder in folders)
+    assert f"trust accept-change {WHEEL}\n    because: {why}\n" in said
     done = seen.install("-U", "app")
     assert done.code == 0, done.err
     assert seen.version_of("app") == "evil"

@@ -35,7 +35,7 @@ def test_key_holders_sign_one_after_the_other_and_no_key_is_on_the_server(
     client = tmp_path / "client"
     fetch_everything(ceremony.made.folder, client)
     renew = [word for role in OFFLINE_ROLES for word in ("--renew", role)]
-    done = ceremony.prepare(*renew)
+    done = ceremony.prepare(*renew, "--why", "a year is over")
     assert done.code == 0, done.err
     assert "root: version 1 -> version 2" in done.out
     assert "nothing else changes" in done.out
@@ -45,6 +45,7 @@ def test_key_holders_sign_one_after_the_other_and_no_key_is_on_the_server(
     for holder, files in (("ann", ["root", "targets"]), ("ben", ["root", "bins"])):
         done = ceremony.sign(holder)
         assert done.code == 0, done.err
+        assert ": a year is over" in done.out, "each holder is told why"
         for role in files:
             assert f"Signed 2.{role}.json" in done.out
     assert "2.claimed.json wants 1 more of" in done.out
@@ -59,7 +60,10 @@ def test_key_holders_sign_one_after_the_other_and_no_key_is_on_the_server(
     with Repository.open(ceremony.made.folder) as repository:
         roles = repository.roles()
         assert {roles.root.signed.version, roles.role("bins").signed.version} == {2}
-        assert "root" in [role.role for entry in repository.log.entries() for role in entry.signed]
+        entries = list(repository.log.entries())
+        assert "root" in [role.role for entry in entries for role in entry.signed]
+        assert entries[-1].why == "repo ceremony collect bundle"
+        assert entries[-1].words.endswith(": a year is over")
 
 
 def test_all_keys_are_replaced_by_keys_that_the_holders_made_themselves(
