@@ -96,7 +96,7 @@ def test_an_address_in_signed_metadata_is_not_fetched(
         fooled = machine.command(*words)
         assert fooled.code == 0, fooled.err
         assert machine.version_of("evil") == "1.0"
-        machine.pip("uninstall", "-y", "thing", "evil")
+        machine.remove("thing", "evil")
         index.seen.clear()
         assert machine.install("thing").code != 0
         done = machine.process("gateway", "--", *pip_install(machine, "thing"))
@@ -118,7 +118,7 @@ def test_an_index_that_a_requirements_file_names_is_not_asked(
     words = command(client, "-r", file)
     fooled = client.command(*words)
     assert fooled.code == 0, fooled.err
-    client.pip("uninstall", "-y", "evil")
+    client.remove("evil")
     index.seen.clear()
     done = client.process("gateway", "--", *words)
     # uv believes its variables more than a file: it asks the gateway alone.
@@ -132,7 +132,7 @@ def test_an_address_of_the_users_is_fetched_by_its_hash_alone(
 ) -> None:
     (digest,) = (file.sha256 for file in index.projects["evil"].values())
     assert client.command(*command(client, f"evil @ {address}")).code == 0
-    client.pip("uninstall", "-y", "evil")
+    client.remove("evil")
     index.seen.clear()
     done = client.process("gateway", "--", *command(client, f"evil @ {address}"))
     assert_refused(client, index, done, "no sha256, sha384 or sha512 hash was given")
@@ -162,7 +162,7 @@ def test_a_dependency_that_nobody_signs_brings_no_older_release(
     with believing(machine, made) as server:
         fooled = machine.command(*command(machine, "grown", "--index-url", f"{server.url}simple/"))
         assert (fooled.code, machine.version_of("grown")) == (0, "1.0")
-        machine.pip("uninstall", "-y", "grown")
+        machine.remove("grown")
         done = machine.process("gateway", "--", *command(machine, "grown"))
         assert done.code != 0
         assert machine.version_of("grown") is None

@@ -68,7 +68,7 @@ def test_pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_not
     assert fooled.code == 0, fooled.err
     assert ran.exists()
     assert machine.version_of("built") == "1.0"
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
     ran.unlink()
 
     machine.trust(made, served.url)
@@ -118,7 +118,7 @@ def test_what_a_build_needs_is_compiled_once_and_without_a_cache_nothing_is_kept
     done = machine.install("built", "--no-cache-dir")
     assert done.code == 0, done.err
     assert not kept.exists()
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
     done = machine.install("built")
     assert done.code == 0, done.err
     assert len(list(kept.iterdir())) == 2  # of what is built, and of what builds it

@@ -43,7 +43,7 @@ def test_pip_installs_a_consistently_forged_wheel_and_securepip_refuses_it(
     fooled = client.pip_install(f"{hostile.url}simple/", "app")
     assert fooled.code == 0, fooled.err
     assert client.version_of("app") == "evil"
-    client.pip("uninstall", "-y", "app", "lib")
+    client.remove("app", "lib")
 
     before = client.installed()
     assert_refused(client.install("app"), hostile, "simple/app/.*")
@@ -81,7 +81,7 @@ def test_a_release_that_nobody_signed_is_not_seen_on_unsigned_pages(
     fooled = client.pip_install(f"{hostile.url}simple/", "app")
     assert fooled.code == 0, fooled.err
     assert client.version_of("app") == "99.0"
-    client.pip("uninstall", "-y", "app")
+    client.remove("app")
     done = client.install("app")
     assert done.code == 0, done.err
     assert client.version_of("app") == "2.0"
@@ -101,7 +101,7 @@ def test_a_forged_dependency_makes_pip_install_it_and_securepip_refuse(
     fooled = client.pip_install(f"{hostile.url}simple/", "app")
     assert fooled.code == 0, fooled.err
     assert client.version_of("other") == "1.0"
-    client.pip("uninstall", "-y", "app", "other")
+    client.remove("app", "other")
     assert_refused(client.install("app"), hostile, "simple/app/.*")
     assert client.version_of("other") is None
 
@@ -115,7 +115,7 @@ def test_a_page_redirected_to_another_server_is_still_the_signed_page_or_nothing
         fooled = client.pip_install(f"{hostile.url}simple/", "app")
         assert fooled.code == 0, fooled.err
         assert client.version_of("app") == "evil"
-        client.pip("uninstall", "-y", "app", "lib")
+        client.remove("app", "lib")
         before = client.installed()
         assert_refused(client.install("app"), hostile, "simple/app/.*")
         assert client.installed() == before

@@ -40,7 +40,7 @@ def test_an_older_state_of_the_repository_fools_pip_and_is_refused(
         fooled = machine.pip_install(f"{server.url}simple/", "app")
         assert fooled.code == 0, fooled.err
         assert machine.version_of("app") == "2.0"
-        machine.pip("uninstall", "-y", "app", "lib")
+        machine.remove("app", "lib")
         assert_refused(machine.install("app"), server, r"metadata/timestamp\.json")
         assert machine.version_of("app") is None
         server.folder = made.folder
@@ -72,7 +72,7 @@ def test_a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do(
         expire(made, tmp_path)
         fooled = machine.pip_install(f"{server.url}simple/", "app")
         assert fooled.code == 0, fooled.err
-        machine.pip("uninstall", "-y", "app", "lib")
+        machine.remove("app", "lib")
         before = machine.installed()
         done = machine.install("app")
         assert done.code == 3

@@ -35,7 +35,7 @@ def test_a_whole_repository_with_other_keys_fools_pip_and_is_refused(
     fooled = client.pip_install(f"{hostile.url}simple/", "app")
     assert fooled.code == 0, fooled.err
     assert client.version_of("app") == "evil"
-    client.pip("uninstall", "-y", "app")
+    client.remove("app")
     before = client.installed()
     assert_refused(client.install("app"), hostile, r"metadata/timestamp\.json")
     assert client.installed() == before

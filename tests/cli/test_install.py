@@ -45,7 +45,7 @@ def test_what_is_left_is_what_pip_leaves(
     assert not (client.site_packages / "lib-1.0.dist-info" / "REQUESTED").exists()
     assert not list(client.site_packages.glob("*.dist-info/direct_url.json"))
 
-    client.pip("uninstall", "-y", "app", "lib")
+    client.remove("app", "lib")
     assert not [name for name in client.installed() if "app" in name or "lib-1" in name]
 
 

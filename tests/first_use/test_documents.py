@@ -62,7 +62,7 @@ def test_the_first_screen_is_true(newcomer: Machine, flask: Index, tmp_path: Pat
         assert done.code == 0, (words, done.err)
     assert newcomer.freeze() == ["blinker==1.9.0", "flask==3.1.3"]
 
-    newcomer.pip("uninstall", "-y", "flask")
+    newcomer.remove("flask")
     offer_flask(flask, tmp_path / "evil", "evil")
     done = newcomer.run("install", "flask")
     assert done.code == 3
@@ -107,7 +107,7 @@ def test_every_command_of_the_document_works(
                 words = [root if "…" in word else word for word in words]
                 assert root in newcomer.run("trust", "show", "127.0.0.1").out
             if words[0] == "install":
-                whose.pip("uninstall", "-y", "flask", "blinker")
+                whose.remove("flask", "blinker")
             done = whose.run(*words)
             assert done.code == 0, (words, done.err)
         assert not_run == NOT_RUN_HERE

@@ -36,7 +36,7 @@ def evil(tmp_path: Path) -> Path:
 def seen(protected: Machine) -> Machine:
     """The machine has installed app 2.0 once, and removed it."""
     assert protected.install("app").code == 0
-    protected.pip("uninstall", "-y", "app", "lib")
+    protected.remove("app", "lib")
     return protected
 
 
@@ -45,7 +45,7 @@ def fool_pip(machine: Machine, index: Index) -> None:
     fooled = machine.pip_install(index.url, "app")
     assert fooled.code == 0, fooled.err
     assert machine.version_of("app") == "evil"
-    machine.pip("uninstall", "-y", "app", "lib")
+    machine.remove("app", "lib")
 
 
 def tell_md5(index: Index) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_vanished_and_came_back_with_other_bytes_is_refused(
     index.withdraw("app", WHEEL)
     assert seen.install("app").code == 0
     assert seen.freeze() == ["app==1.0"]
-    seen.pip("uninstall", "-y", "app")
+    seen.remove("app")
     index.offer(evil)
     fool_pip(seen, index)
     assert_refused(seen.install("app"), seen, "other bytes")
@@ -110,10 +110,10 @@ def test_a_page_that_lost_most_of_its_files_is_refused_until_a_person_accepts_it
 ) -> None:
     index.offer(*(make_wheel(tmp_path / "more", "lib", f"1.{n}") for n in range(1, 6)))
     assert protected.install("lib").code == 0
-    protected.pip("uninstall", "-y", "lib")
+    protected.remove("lib")
     index.withdraw("lib", *(f"lib-1.{n}-py3-none-any.whl" for n in range(1, 6)))
     assert protected.pip_install(index.url, "lib").code == 0
-    protected.pip("uninstall", "-y", "lib")
+    protected.remove("lib")
     assert_refused(protected.install("lib"), protected, "trust accept-change lib")
     assert protected.run("trust", "accept-change", "lib").code == 0
     done = protected.install("lib")
@@ -203,7 +203,7 @@ def test_bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused(
     if says_md5:
         tell_md5(index)
     assert protected.install("app").code == 0
-    protected.pip("uninstall", "-y", "app", "lib")
+    protected.remove("app", "lib")
     index.offer(evil)
     if says_md5:
         tell_md5(index)
@@ -275,7 +275,7 @@ def test_a_memory_that_another_machine_has_made_binds_this_one(
         WHEEL,
         "lib-1.0-py3-none-any.whl",
     ]
-    machine.pip("uninstall", "-y", "app", "lib")
+    machine.remove("app", "lib")
 
     another = {"SECUREPIP_DATA_DIR": str(tmp_path / "another")}
     assert machine.run(*command, **another).code == 0

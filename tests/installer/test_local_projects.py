@@ -123,7 +123,7 @@ def test_a_folder_that_is_named_from_here_is_recorded_with_its_whole_path(
         python = ("--python", machine.environment) if tool == machine.run else ()
         assert tool(*words, *python).code == 0
         said.append((machine.site_packages / "one-1.0.dist-info" / "direct_url.json").read_text())
-        machine.pip("uninstall", "-y", "one")
+        machine.remove("one")
     assert said[0] == said[1]
     assert project.with_name("x").as_uri() in said[1]
 

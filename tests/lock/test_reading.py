@@ -77,7 +77,7 @@ def test_what_is_no_lock_is_refused(
 
 
 @given(lock=LOCKS, remote=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 def test_a_lock_of_any_contents_is_read_or_refused(
     environment: TargetEnvironment, tmp_path: Path, lock: dict[str, object], remote: bool
 ) -> None:

@@ -68,7 +68,7 @@ def test_a_built_wheel_that_was_replaced_together_with_its_mark_is_built_anew(
     evil = make_wheel(tmp_path / "evil", "built", "1.0", files={"built/__init__.py": "V = 'evil'"})
 
     def replace() -> None:
-        machine.pip("uninstall", "-y", "built")
+        machine.remove("built")
         (kept,) = (machine.folder / "cache" / "wheels").rglob("*.whl")
         shutil.copyfile(evil, kept)
         facts = ("built wheel", kept.parent.name, kept.name, sha256_of(evil.read_bytes()))
@@ -91,10 +91,10 @@ def test_a_cache_from_another_machine_serves_what_is_signed_and_nothing_that_was
     machine: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     assert machine.install("built").code == 0
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
     again = machine.install("built")
     assert "Using cached built" in again.out
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
 
     (machine.folder / "data" / "cache-secret").unlink()
     served.withhold(r".*\.tar\.gz", 500)
@@ -111,7 +111,7 @@ def test_a_cache_that_others_may_write_to_is_named_and_not_used(
     folder = client.folder / "cache" / below
     folder.chmod(0o770)
     before = {path for path in folder.rglob("*") if path.is_file()}
-    client.pip("uninstall", "-y", "app")
+    client.remove("app")
     done = client.install("app", "other")
     assert done.code == 0, done.err
     assert f"the folder {folder} is not yours alone" in done.err
@@ -124,7 +124,7 @@ def test_built_wheels_that_others_may_write_to_are_not_used(
     machine: Machine, served: HostileServer, below: str
 ) -> None:
     assert machine.install("built").code == 0
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
     folder = machine.folder / "cache" / below
     folder.chmod(0o775)
     done = machine.install("built")
@@ -148,7 +148,7 @@ def test_state_that_others_may_write_to_is_named_and_nothing_is_installed(
 
 def test_a_secret_that_others_can_read_is_not_used(machine: Machine, served: HostileServer) -> None:
     assert machine.install("built").code == 0
-    machine.pip("uninstall", "-y", "built")
+    machine.remove("built")
     (machine.folder / "data" / "cache-secret").chmod(0o644)
     done = machine.install("built")
     assert done.code == 0

@@ -96,7 +96,7 @@ def enabled_environment(pip_environment: Path, tmp_path_factory: pytest.TempPath
     return machine.environment
 
 
-_OLD_PIPS = ("23.0", "23.3.2", "24.0", "24.3.1", "25.0", "25.3", "26.0")
+OLD_PIPS = ("23.0", "23.3.2", "24.3.1", "25.3", "26.0")
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def pip_of(request: pytest.FixtureRequest) -> dict[str, Path]:
     """Old pips from the index that this machine uses, unpacked, by version; fetched only once."""
     kept = request.config.cache.mkdir("pips") if request.config.cache else Path()
     found = {}
-    for version in _OLD_PIPS:
+    for version in OLD_PIPS:
         found[version] = kept / version
         if not found[version].exists():
             fetched = kept / f"new-{version}-{os.getpid()}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import assert_refused, own_pip, put_pip, run, run_pip
+from tests.plugin.conftest import OLD_PIPS, assert_refused, own_pip, put_pip, run, run_pip
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
@@ -137,7 +137,7 @@ def test_the_console_script_of_pip_is_held_to_it_too(plugged: Machine) -> None:
 
 # The oldest, and one of each year since; of 2026 there is the one that securepip itself has.
 @pytest.mark.registry
-@pytest.mark.parametrize("version", ["23.0", "23.3.2", "24.0", "24.3.1", "25.0", "25.3", "26.0"])
+@pytest.mark.parametrize("version", OLD_PIPS)
 def test_pips_of_each_year(
     version: str,
     tmp_path: Path,

@@ -212,7 +212,7 @@ def test_pip_and_securepip_install_claimed_and_unclaimed_projects_alike(
         again = machine.install("-U", "app", "lib")
         assert again.code == 0, again.err
         assert machine.version_of("app") == "2.0"
-        machine.pip("uninstall", "-y", "app")
+        machine.remove("app")
         assert machine.pip_install(f"{url}simple/", "app").code == 0
     assert machine.version_of("app") == "2.0"
 

@@ -7,19 +7,21 @@ machine.run("install", "app").code
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import pip
 import pytest
+from pip._internal.operations.freeze import freeze
 
 from securepip.cli import main
 from tests.support.repositories import MadeRepository
@@ -71,6 +73,8 @@ class Machine:
             "SECUREPIP_DATA_DIR": str(folder / "data"),
             "SECUREPIP_CACHE_DIR": str(folder / "cache"),
             "PIP_CONFIG_FILE": os.devnull,
+            # pip asks for rustc's version; rustup without its folder thinks about it for long.
+            "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
             "PIP_RETRIES": "0",
             "PIP_TIMEOUT": "5",
         }
@@ -142,8 +146,18 @@ class Machine:
         return self.pip("install", *options, *words)
 
     def freeze(self) -> list[str]:
-        """What is installed, as ``pip freeze`` says it."""
-        return self.pip("freeze", "--all").out.split()
+        """What is installed, as ``pip freeze --all`` says it: its own code, in this process."""
+        return "\n".join(freeze(paths=[str(self.site_packages)])).split()
+
+    def remove(self, *names: str) -> None:
+        """Take away what is installed, as ``pip uninstall`` does, without another process."""
+        for found in importlib.metadata.distributions(path=[str(self.site_packages)]):
+            if found.metadata["Name"] in names:
+                for file in found.files or ():
+                    path = Path(str(found.locate_file(file)))
+                    path.unlink(missing_ok=True)
+                    with suppress(OSError):  # it is not empty yet, or it is gone already
+                        path.parent.rmdir()
 
     def installed(self) -> Mapping[str, bytes]:
         """Every file of the environment and its bytes."""
