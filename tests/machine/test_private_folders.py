@@ -77,7 +77,7 @@ def test_a_built_wheel_that_was_replaced_together_with_its_mark_is_built_anew(
     replace()
     done = machine.install("built")
     assert done.code == 0
-    assert "Using cached" not in done.out
+    assert "Using cached built-1.0-py3" not in done.out
     assert machine.version_of("built") == honest
 
     # Without the check the other wheel is installed.
@@ -93,14 +93,14 @@ def test_a_cache_from_another_machine_serves_what_is_signed_and_nothing_that_was
     assert machine.install("built").code == 0
     machine.remove("built")
     again = machine.install("built")
-    assert "Using cached built" in again.out
+    assert "Using cached built-1.0-py3" in again.out
     machine.remove("built")
 
     (machine.folder / "data" / "cache-secret").unlink()
     served.withhold(r".*\.tar\.gz", 500)
     elsewhere = machine.install("built")
     assert elsewhere.code == 0
-    assert "Using cached" not in elsewhere.out
+    assert "Using cached built-1.0-py3" not in elsewhere.out
 
 
 @pytest.mark.parametrize("below", ["store", "store/sha256"])
@@ -130,7 +130,7 @@ def test_built_wheels_that_others_may_write_to_are_not_used(
     done = machine.install("built")
     assert done.code == 0, done.err
     assert f"the folder {folder} is not yours alone" in done.err
-    assert "Using cached" not in done.out
+    assert "Using cached built-1.0-py3" not in done.out
 
 
 @pytest.mark.parametrize("below", ["trust", "trust/made", "trust/made/metadata"])
@@ -153,4 +153,4 @@ def test_a_secret_that_others_can_read_is_not_used(machine: Machine, served: Hos
     done = machine.install("built")
     assert done.code == 0
     assert "cache-secret is a secret, and others can read it" in done.err
-    assert "Using cached" not in done.out
+    assert "Using cached built-1.0-py3" not in done.out
