@@ -7,8 +7,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from securepip.formats.digests import sha256_of
+from securepip.signing.repository.repository import Repository
 from tests.support.indexes import Index
 from tests.support.machine import Machine
 from tests.support.repositories import serve
@@ -42,6 +44,34 @@ def test_a_sync_completes_what_was_signed_on_demand_and_a_team_installs_from_it(
     done = protected.install("-U", "app")
     assert done.code == 0, done.err
     assert "app==3.0" in protected.freeze(), "it still signs on demand"
+
+
+def test_a_sync_keeps_what_was_read_of_an_index_that_tells_no_sha256(
+    protected: Machine, index: Index
+) -> None:
+    index.says_sha256 = index.says_sizes = index.says_metadata = False
+    assert protected.install("app").code == 0
+    folder = protected.folder / "data" / "first-use" / "127.0.0.1"
+    done = protected.run("repo", "sync", folder)
+    assert done.code == 0, done.err
+    assert "no sha256" in done.out + done.err, "it says of the other file why it is left out"
+    with Repository.open(folder) as repository:
+        page = repository.page(canonicalize_name("app"))
+    assert page is not None
+    assert [file.filename for file in page.files] == ["app-2.0-py3-none-any.whl"]
+    assert protected.install("--force-reinstall", "app==1.0").code == 0, "it still reads a new one"
+
+
+def test_a_sync_says_why_it_keeps_a_page_of_which_nobody_has_read_a_file(
+    protected: Machine, index: Index
+) -> None:
+    index.says_sha256 = index.says_sizes = index.says_metadata = False
+    assert protected.install("--dry-run", "app<0").code == 1
+    folder = protected.folder / "data" / "first-use" / "127.0.0.1"
+    done = protected.run("repo", "sync", folder)
+    assert done.code == 1
+    assert "the index tells no sha256 of 2 files" in done.err
+    assert "--accept-loss" not in done.err
 
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:

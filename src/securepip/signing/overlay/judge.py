@@ -95,19 +95,31 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
                 kept.append(before)
         if reason is Reason.TOO_YOUNG and file.upload_time and rules.min_age:
             matures.append(file.upload_time + rules.min_age)
+    bare = {each.filename for each in left_out if each.reason is Reason.NO_SHA256}
+    if current and bare:
+        # Here they were read, or an index told it before: what is signed protects, and stays.
+        read = [f for f in current.files if f.filename in bare and f.size is not None]
+        kept += read
+        names = {file.filename for file in read}
+        left_out = [each for each in left_out if each.filename not in names]
     page = ProjectPage(project, (*own, *kept), offered.page.status, offered.page.status_reason)
     problems = _problems(project, left_out)
-    # Files that are only too young, or were revoked, are not lost.
+    # Files that are only too young, were revoked, or that nobody has read yet are not lost.
     kept_names = {file.filename for file in page.files} | {
         each.filename for each in left_out if each.reason in (Reason.TOO_YOUNG, Reason.WITHDRAWN)
     }
+    if current and page.files:
+        kept_names |= {f.filename for f in current.files if f.sha256 == NOT_KNOWN_YET} & bare
     held_back = False
     if current and project not in rules.accept_loss:
         count = len(current.files)
         lost = sum(file.filename not in kept_names for file in current.files)
         if lost == count or (count >= _FEW and lost > count / 2):
             what = f"{lost} of its {count} files are not offered any more as they were"
-            problems.append(_held_back(project, what))
+            if len(bare) >= lost:
+                problems.append(_never_read(project, len(bare)))
+            else:
+                problems.append(_held_back(project, what))
             page, held_back = current, True
     return Settled(
         page if page.files else None,
@@ -161,6 +173,17 @@ def _held_back(project: NormalizedName, what: str) -> Problem:
         project,
         f"{what}; the page signed before is kept",
         f"If that is right: securepip repo sync DIR {project} --accept-loss {project}",
+    )
+
+
+def _never_read(project: NormalizedName, count: int) -> Problem:
+    what = counted(count, "file", "files")
+    return Problem(
+        project,
+        f"the index tells no sha256 of {what}, and nobody has chosen one here yet; the page signed "
+        "before is kept",
+        "An install over this repository with first use reads the file that it chooses, and signs "
+        "it. For the others, the index has to tell their sha256.",
     )
 
 
