@@ -81,14 +81,15 @@ def introduce(repository: Repository, name: str | None, url: str | None) -> Conf
         RepositoryStateError: They cannot be kept.
     """
     with repository.lock():
-        config = repository.config
+        before = repository.config
         config = replace(
-            config,
-            name=config.name if name is None else name,
-            url=config.url if url is None else url,
+            before,
+            name=before.name if name is None else name,
+            url=before.url if url is None else url,
         )
-        repository.config = config
-        repository.state.keep_settings(config)
+        if config != before:
+            repository.config = config
+            repository.state.keep_settings(config)
     write(repository)
     return config
 

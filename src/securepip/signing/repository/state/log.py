@@ -199,10 +199,13 @@ class Log:
                 yield entry, offset
 
     def size(self) -> int:
-        """How many bytes it has: each transaction, and each decision, makes it longer."""
+        """How many bytes it has: each transaction, and each decision, makes it longer.
+
+        0 where it cannot be told: what asks this is for showing alone.
+        """
         try:
             return self._path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
