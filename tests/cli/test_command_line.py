@@ -271,8 +271,9 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
 @pytest.mark.parametrize(
     ("words", "hint", "usage"),
     [
-        (("instal", "app"), 'maybe you meant "install"', "See `securepip install --help`"),
-        (("trust", "lst"), 'maybe you meant "list"', "See `securepip trust list --help`"),
+        (("instal", "app"), 'maybe you meant "install"', "usage: securepip install [options] <"),
+        (("verfy",), 'maybe you meant "verify"', "usage: securepip verify [-h] [--python PYTHON]"),
+        (("trust", "lst"), 'maybe you meant "list"', "usage: securepip trust list [-h]"),
         (("trust", "list", "--jsn"), "maybe you meant --json", "usage: securepip trust list"),
         (("install", "--upgade", "app"), "maybe you meant --upgrade", "Usage: securepip install"),
         (("zzzz",), 'unknown command "zzzz". See `securepip --help`', "usage: securepip"),

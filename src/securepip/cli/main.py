@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from securepip import __version__
 from securepip.cli import console
 from securepip.cli.options import General, add_general_options
-from securepip.cli.parser import Parser
+from securepip.cli.parser import Parser, maybe_meant
 from securepip.errors import SecurepipError, UsageError
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Command:
     run: Callable[[], int]
 
 
+_PIPS = ("install", "download", "lock")
+"""These have a parser of their own."""
 _SUMMARIES = {
-    # These three have a parser of their own.
     "install": "install packages, verified",
     "download": "download packages, verified",
     "lock": "write a lock file, pylock.toml, of what install would take",
@@ -66,7 +67,7 @@ _SUMMARIES = {
     "sign": "sign for a project of your own",
     "completion": "print what makes a shell complete these commands",
 }
-_REMEMBERED = frozenset({"install", "download", "lock", "gateway"})
+_REMEMBERED = frozenset({*_PIPS, "gateway"})
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -233,9 +234,12 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"securepip {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    mistyped = bool(words) and not words[0].startswith("-") and words[0] not in _SUMMARIES
+    meant = maybe_meant(words[0], _SUMMARIES) if mistyped else ""
     for name, summary in _SUMMARIES.items():
-        command = commands.add_parser(name, help=summary, allow_abbrev=False)
-        if name in words:
+        usage = f"securepip {name} [options] <requirement> ..." if name in _PIPS else None
+        command = commands.add_parser(name, help=summary, usage=usage, allow_abbrev=False)
+        if name in words or name == meant:
             _complete(name, command)
     return parser
 

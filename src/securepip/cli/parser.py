@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,10 +48,14 @@ class Parser(argparse.ArgumentParser):
         return f" - maybe you meant {meant}" if meant else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As in the base class; what resembles a choice is named, and where its usage is."""
+        """As in the base class; the choice that was perhaps meant is named, with its usage."""
         if action.nargs == argparse.PARSER and action.choices and value not in action.choices:
-            meant = maybe_meant(value, action.choices)
+            commands: dict[str, argparse.ArgumentParser] = dict(action.choices)
+            meant = maybe_meant(value, commands)
+            commands.get(meant, self).print_usage(sys.stderr)
             see = f"{self.prog} {meant}".rstrip()
             maybe = f' - maybe you meant "{meant}"' if meant else ""
-            self.error(f'unknown command "{value}"{maybe}. See `{see} --help`.')
+            self.exit(
+                2, f'{self.prog}: error: unknown command "{value}"{maybe}. See `{see} --help`.\n'
+            )
         super()._check_value(action, value)
