@@ -103,6 +103,10 @@ class RepositoryUnavailableError(SecurepipError):
     """A trusted repository did not answer, or what it answers has expired."""
 
 
+class QuarantinedError(SecurepipError):
+    """An index holds a project back, because it may do harm (PEP 792)."""
+
+
 class ResolutionError(SecurepipError):
     """No set of distributions satisfies the requirements."""
 

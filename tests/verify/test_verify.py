@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from securepip.signing.publish.remove import remove
 from securepip.verify.wheel import read_wheel
+from tests.support.indexes import serve_index
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, make_repository, serve
 from tests.support.wheels import make_sdist, make_wheel
@@ -305,3 +308,80 @@ def test_what_is_not_signed_is_named_for_what_it_is(
     assert rows["source"]["status"] == "built"
     assert restored.verify("d5", "source").code == 0
     assert restored.verify("nothing-here").code == 1
+
+
+def test_what_an_index_advises_against_and_what_is_edited_in_place_is_said(
+    machine: Machine, tmp_path: Path
+) -> None:
+    with serve_index() as index:
+        wheels = [make_wheel(tmp_path / "built", name, "1.0") for name in ("bad", "good", "old")]
+        index.offer(*wheels)
+        assert machine.run("trust", "first-use", "--index-url", index.url).code == 0
+        assert machine.install("bad", "good", "old").code == 0
+        dist_info = machine.site_packages / "mine-0.1.dist-info"
+        dist_info.mkdir()
+        (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 0.1\n")
+        (dist_info / "RECORD").write_text("mine-0.1.dist-info/RECORD,,\n")
+        (dist_info / "direct_url.json").write_text(
+            json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+        )
+        index.status["bad"] = "quarantined"
+        index.projects["old"][wheels[2].name].fields["yanked"] = "it loses data"
+        words = ("verify", "--python", machine.environment)
+        with mock.patch("securepip.first_use.memory.FRESH_SECONDS", 0.0):
+            done = machine.run(*words, "--json")
+            told = machine.run(*words)
+    rows = {row["name"]: row for row in json.loads(done.out)["distributions"]}
+    assert done.code == 1
+    assert _kinds(rows["bad"]) == [("quarantined", 1)]
+    assert _kinds(rows["old"]) == [("yanked", 1)]
+    assert "it loses data" in rows["old"]["findings"][0]["what"]
+    assert (rows["good"]["status"], rows["good"]["findings"]) == ("signed", [])
+    assert (rows["mine"]["status"], rows["mine"]["source"]) == ("editable", tmp_path.as_uri())
+    assert "1 your own folder, editable: mine 0.1" in told.out
+
+
+def test_the_pip_that_an_operating_system_changed_came_with_python(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's is of the version of a signed one, and has other bytes."""
+    changed = make_wheel(tmp_path / "system", "pip", "1.0", files={"pip/__init__.py": "changed\n"})
+    signed = make_wheel(tmp_path / "signed", "pip", "1.0", files={"pip/__init__.py": "\n"})
+    made = make_repository(tmp_path / "repository", signed)
+    with serve(made.folder) as url:
+        machine.trust(made, url)
+        done = machine.pip("install", "--no-index", "--find-links", str(changed.parent), "pip")
+        assert done.code == 0, done.err
+        (machine.site_packages / "ensurepip" / "_bundled").mkdir(parents=True)
+        false = machine.site_packages / "ensurepip" / "_bundled" / changed.name
+        false.write_bytes(changed.read_bytes())
+        words = ("verify", "--python", machine.environment, "pip")
+        assert machine.run(*words).code == 3, "a package can put a wheel there"
+        monkeypatch.setattr("securepip.verify.origin._OF_THE_SYSTEM", (str(changed.parent),))
+        done = machine.run(*words)
+    assert done.code == 0, done.out
+    assert "1 came with Python: pip 1.0" in done.out
+
+
+def test_one_repository_is_asked_and_the_state_stays_as_it_was(
+    restored: Site, tmp_path: Path
+) -> None:
+    state = restored.machine.folder / "data" / "trust" / "made" / "metadata"
+    before = {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    restored.made.add(make_wheel(tmp_path, "newer", "1.0"))
+    done = restored.verify("--read-only-state", "--repository", "made", "d1")
+    assert done.code == 0, done.err
+    assert "the state is left as it is" in done.err
+    assert {path: path.read_bytes() for path in before} == before
+    done = restored.verify("--repository", "nobody", "d1")
+    assert done.code == 2
+    assert "no trusted repository is called 'nobody'" in done.err
+
+
+def test_the_command_that_is_named_puts_back_what_was_signed(restored: Site) -> None:
+    _changed_file(restored)
+    done = restored.verify("d1")
+    (command,) = (line for line in done.out.splitlines() if "securepip install" in line)
+    done = restored.machine.run(*shlex.split(command)[1:])
+    assert done.code == 0, done.err
+    assert restored.verify("d1").code == 0

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import SecurepipError, VerificationError
+from securepip.errors import QuarantinedError, SecurepipError, VerificationError
 from securepip.first_use.witness import Contradiction
 from securepip.formats.digests import Sha256
 
@@ -67,10 +67,10 @@ def contradiction(project: NormalizedName, found: Sequence[Contradiction]) -> Ve
     )
 
 
-def quarantined(project: NormalizedName, reason: str | None, index: str) -> SecurepipError:
+def quarantined(project: NormalizedName, reason: str | None, index: str) -> QuarantinedError:
     """The index holds the project back, because it may be malicious (PEP 792)."""
     why = f": {reason}" if reason else ""
-    return SecurepipError(
+    return QuarantinedError(
         f"{index} holds {project} in quarantine{why}",
         meaning="The people who run the index think that it may do harm.",
         remedy=f"{_NOTHING} Wait until they have looked at it.",

@@ -17,6 +17,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import (
     FormatError,
+    QuarantinedError,
     RepositoryUnavailableError,
     SecurepipError,
     UntrustedError,
@@ -232,16 +233,16 @@ def _built_or_bundled(
     version = case.found.version
     if case.has_sdist:
         found += [(Status.BUILT, path) for path in built.built(case.found.project, version)]
-    if not case.signed:
-        bundled = origin.with_python(case.found.project, version, environment)
-        found += [(Status.WITH_PYTHON, path) for path in bundled]
+    # Also where a release of this name is signed: operating systems change the pip that they bring.
+    bundled = origin.with_python(case.found.project, version, environment)
+    found += [(Status.WITH_PYTHON, path) for path in bundled]
     for status, path in found:
         try:
             contents = read_wheel(path, path.name)
         except (FormatError, OSError):
             continue
         result = _Result(*against_wheel(case.installed, contents), contents)
-        if not _alarming(result.findings) or status is Status.WITH_PYTHON:
+        if not _alarming(result.findings) or (status is Status.WITH_PYTHON and not case.signed):
             return status, path, path.name, result
     return None
 
@@ -355,6 +356,8 @@ def _not_installed(project: NormalizedName) -> Checked:
 def _refused(error: SecurepipError) -> Finding:
     if isinstance(error, VerificationError):
         return Finding(Kind.REFUSED, error.what, exit_code=NOT_SIGNED)
+    if isinstance(error, QuarantinedError):
+        return Finding(Kind.QUARANTINED, error.what)
     return Finding(Kind.UNCHECKED, error.what)
 
 

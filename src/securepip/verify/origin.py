@@ -102,10 +102,15 @@ def has_sdist(files: Sequence[tuple[PageFile, DistributionName]]) -> bool:
 def with_python(
     project: NormalizedName, version: Version, environment: TargetEnvironment
 ) -> Iterator[Path]:
-    """The wheels that the interpreter brings along for new environments (``ensurepip``)."""
+    """The wheels that the interpreter brings along for new environments (``ensurepip``).
+
+    None of a folder into which packages are installed: a package could bring a false one.
+    """
     if project not in _WITH_PYTHON:
         return
-    folders = [Path(entry, "ensurepip", "_bundled") for entry in environment.path]
+    packages = {environment.purelib, environment.platlib}
+    library = [Path(entry) for entry in environment.path if Path(entry) not in packages]
+    folders = [entry / "ensurepip" / "_bundled" for entry in library]
     folders += [Path(entry) for entry in _OF_THE_SYSTEM if sys.platform != "win32"]
     for folder in folders:
         for path in sorted(folder.glob(f"{project}-*{WHEEL_SUFFIX}")):

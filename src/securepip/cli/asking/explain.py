@@ -84,6 +84,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "--python", metavar="PYTHON", help="choose for this interpreter or environment"
     )
     parser.add_argument("--repository", metavar="NAME", help="ask only this trusted repository")
+    parser.add_argument(
+        "--read-only-state", action="store_true",
+        help="leave what was seen so far as it is, in an image for example",
+    )  # fmt: skip
     parser.add_argument("-i", "--index-url", metavar="URL", help="as for install")
     parser.add_argument("--pre", action="store_true", help="pre-releases, too")
     parser.set_defaults(run=_run)
@@ -96,6 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.last == (arguments.what is not None):
         raise UsageError("explain takes a requirement, the path of a wheel or sdist, or --last")
     options: list[str] = ["--pre"] if arguments.pre else []
+    options += ["--read-only-state"] if arguments.read_only_state else []
     for name in ("python", "repository", "index_url"):
         value = getattr(arguments, name)
         if value is not None:

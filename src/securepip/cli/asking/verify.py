@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -35,8 +36,10 @@ _SAID = {
     "withdrawn": "of a signed project, but not signed (any more)",
     "unchecked": "not to be checked now",
     "not-installed": "not installed",
+    "different": "not as it was signed",
 }
-_NAMED = frozenset({"built", "with-python", "editable", "local", "direct-url"})
+_DIFFERENT = "different"
+_NAMED = frozenset({_DIFFERENT, "built", "with-python", "editable", "local", "direct-url"})
 _SHOWN = 8
 """So many findings of one distribution are listed; ``-v`` lists all."""
 
@@ -49,12 +52,16 @@ class VerifyRequest:
         projects: Only these; all where none is named.
         python: The environment's interpreter or folder; None for securepip's own.
         as_json: For programs.
+        repository: Only this one of the trusted repositories.
+        read_only_state: Work on a copy of what was seen of the repositories so far.
         network: How servers are reached.
     """
 
     projects: tuple[str, ...] = ()
     python: str | None = None
     as_json: bool = False
+    repository: str | None = None
+    read_only_state: bool = False
     network: Network = field(default_factory=Network)
 
 
@@ -70,6 +77,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
         help="the environment: its interpreter, or its folder (default: securepip's own)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--repository", metavar="NAME", help="ask only this trusted repository")
+    parser.add_argument(
+        "--read-only-state", action="store_true",
+        help="leave what was seen so far as it is, in an image for example",
+    )  # fmt: skip
     parser.set_defaults(run=_run)
     add_general_options(parser)
     add_network_options(parser)
@@ -79,7 +91,12 @@ def complete(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     return run(
         VerifyRequest(
-            tuple(arguments.projects), arguments.python, arguments.json, network_of(arguments)
+            tuple(arguments.projects),
+            arguments.python,
+            arguments.json,
+            arguments.repository,
+            arguments.read_only_state,
+            network_of(arguments),
         )
     )
 
@@ -91,7 +108,7 @@ def run(request: VerifyRequest) -> int:
         The exit code: 0, 1 or 3.
 
     Raises:
-        UsageError: There is no such interpreter, or a word names no project.
+        UsageError: There is no such interpreter or repository, or a word names no project.
         UntrustedError: This machine believes nobody yet.
         RepositoryUnavailableError: A repository does not answer.
     """
@@ -110,7 +127,13 @@ def run(request: VerifyRequest) -> int:
         console.keep_stdout_free()
     with ExitStack() as stack:
         cache = usable_cache(stack)
-        index = open_index(request.network, cache, stack)
+        index = open_index(
+            request.network,
+            cache,
+            stack,
+            repository=request.repository,
+            read_only_state=request.read_only_state,
+        )
         environment = resolver.probe(request.python)
         report = verify(environment, index, WheelCache(cache / "wheels"), projects)
     if request.as_json:
@@ -123,8 +146,8 @@ def run(request: VerifyRequest) -> int:
 def _say(report: Report) -> None:
     count = counted(len(report.distributions), "distribution")
     console.say(f"Checked {count} of {report.python}")
-    for status, number in Counter(one.status.value for one in report.distributions).items():
-        named = [one for one in report.distributions if one.status.value == status]
+    for status, number in Counter(map(_what, report.distributions)).items():
+        named = [one for one in report.distributions if _what(one) == status]
         names = ""
         if status == "signed":
             names = f" by {', '.join(sorted({one.repository for one in named}))}"
@@ -149,13 +172,27 @@ def _say(report: Report) -> None:
         for line in lines:
             console.say(line, level=-9 if code else 0)
     if report.exit_code == 3:
-        console.say(
-            "\nDo not run what is listed there before you know why it is so. This installs a\n"
-            "distribution again, as it was signed:\n"
-            "  securepip install --force-reinstall --no-deps NAME==VERSION"
-        )
+        console.say("\nDo not run what is listed there before you know why it is so.")
+        again = [f"{one.project}=={one.version}" for one in report.distributions if _is_wrong(one)]
+        if again:
+            command = f"--python {shlex.quote(str(report.python))} --force-reinstall --no-deps"
+            console.say(
+                "This installs what was signed in its place:\n"
+                f"  securepip install {command} {' '.join(again)}"
+            )
     elif report.exit_code == 0:
         console.say("\nNothing is changed, missing or added.")
+
+
+def _what(one: Checked) -> str:
+    """The status in which a distribution is counted: what differs is not counted as signed."""
+    differs = any(finding.exit_code for finding in one.findings)
+    return _DIFFERENT if differs and one.status.value == "signed" else one.status.value
+
+
+def _is_wrong(one: Checked) -> bool:
+    """Whether what was signed is known, and is not what is there."""
+    return one.status.value == "signed" and any(each.exit_code == 3 for each in one.findings)
 
 
 def _lines(report: Report, code: int) -> Iterator[str]:
