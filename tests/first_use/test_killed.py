@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
+import pytest
+from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.first_use.setup import protect, repository_folder
 from securepip.first_use.signer import Signers
@@ -61,6 +64,44 @@ def test_a_run_that_is_killed_leaves_a_valid_repository_and_forgets_nothing(
         look_as_tuf_client(folder, client)
         with Repository.open(folder) as repository:
             assert repository.page(APP) and repository.page(LIB)
+
+
+@pytest.mark.parametrize("held", ["/simple/lib/", "lib-1.0-py3-none-any.whl"])
+def test_nobody_waits_for_what_another_fetches(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    index.says_sha256 = index.says_sizes = index.says_metadata = False  # files are read whole
+    store = TrustStore(tmp_path / "trust")
+    protect(index.url, FirstUseRules(), store, name="own")
+    is_asked, may_answer, answer = threading.Event(), threading.Event(), index.answer
+
+    def answer_late(path: str, accept: str) -> tuple[int, str, bytes]:
+        if path.endswith(held):
+            is_asked.set()
+            assert may_answer.wait(60)
+        return answer(path, accept)
+
+    monkeypatch.setattr(index, "answer", answer_late)
+
+    def sign(chosen: tuple[NormalizedName, str]) -> None:
+        with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
+            signer = signers(store.read())["own"]
+            signer.prepare_pages([chosen[0]])
+            signer.check(chosen[0])
+            signer.prepare_files([chosen])
+
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(sign, CHOSEN[1])
+        try:
+            assert is_asked.wait(60)
+            pool.submit(sign, CHOSEN[0]).result(timeout=60)
+            assert not slow.done()
+        finally:
+            may_answer.set()
+        slow.result(timeout=60)
+    with Repository.open(repository_folder("own")) as repository:
+        for project, filename in CHOSEN:
+            assert repository.roles().target(f"packages/{project}/{filename}") is not None
 
 
 def test_several_at_once_lose_nothing(protected: Machine, index: Index, tmp_path: Path) -> None:
