@@ -283,7 +283,12 @@ def test_a_memory_that_another_machine_has_made_binds_this_one(
     fool_pip(machine, index)
     done = machine.install("app", **another)
     assert_refused(done, machine, "other bytes")
-    memory.write_text(memory.read_text().replace("app-2.0", "app-9.0"))
+    fourth = {"SECUREPIP_DATA_DIR": str(tmp_path / "fourth")}
+    before = memory.read_text()
+    assert machine.run("trust", "accept-change", WHEEL, **another).code == 0
+    assert machine.run(*command, **fourth).code == 0
+    assert machine.install("app", **fourth).code == 0, "the memory holds what a person accepted"
+    memory.write_text(before.replace("app-2.0", "app-9.0"))
     third = {"SECUREPIP_DATA_DIR": str(tmp_path / "third")}
     assert machine.run(*command, **third).code == 0
     assert machine.install("app", **third).code == 0, "without the line it is first use again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -13,6 +14,7 @@ from securepip.dirs import temporary_folder
 from securepip.errors import RepositoryStateError
 from securepip.first_use.files import read_whole
 from securepip.first_use.memory import Memory
+from securepip.first_use.memory_file import Seen, extend_memory, read_memory
 from securepip.formats.distribution import is_distribution
 from securepip.index.store import Store
 from securepip.signing.overlay.accept import accept_change
@@ -61,6 +63,11 @@ def accept(
         if not accepted and _refuse_now(repository, opened, what, options):
             accepted, _ = accept_change(opened, what)
         memory.forget([*(project for project, _ in accepted), *forgotten])
+        named = repository.first_use.rules.memory if repository.first_use else None
+        if accepted and named is not None and what in read_memory(named):
+            # Else other machines would go on refusing what a person has accepted here.
+            today = datetime.now(timezone.utc).date()
+            extend_memory(named, [Seen(what, accepted[0][1], today)], accepted=True)
         return bool(accepted or forgotten)
 
 

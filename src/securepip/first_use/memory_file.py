@@ -80,8 +80,13 @@ def read_memory(path: Path) -> dict[str, Seen]:
     return found
 
 
-def extend_memory(path: Path, seen: Iterable[Seen]) -> bool:
+def extend_memory(path: Path, seen: Iterable[Seen], *, accepted: bool = False) -> bool:
     """Add what is not in the file yet. Safe for several processes at once.
+
+    Args:
+        path: The file.
+        seen: What was seen.
+        accepted: A person wants it in the place of what the file says now.
 
     Returns:
         Whether the file has changed.
@@ -97,7 +102,7 @@ def extend_memory(path: Path, seen: Iterable[Seen]) -> bool:
         # of the library follow, and empty what it leads to.
         with FileLock(data_dir() / "memory.lock", timeout=60, mode=0o600):
             known = read_memory(path)
-            merged = {**new, **known}
+            merged = {**known, **new} if accepted else {**new, **known}
             if merged == known:
                 return False
             lines = (
