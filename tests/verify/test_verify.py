@@ -19,6 +19,8 @@ from unittest import mock
 import pytest
 
 from securepip.signing.publish.remove import remove
+from securepip.verify import strays
+from securepip.verify.types import NOT_SIGNED
 from securepip.verify.wheel import read_wheel
 from tests.support.indexes import serve_index
 from tests.support.machine import Finished, Machine
@@ -259,15 +261,31 @@ def test_what_runs_when_python_starts_is_found_at_the_top(restored: Site) -> Non
 def test_scripts_that_installers_write_are_known_and_others_are_not(restored: Site) -> None:
     script = restored.machine.environment / "bin" / "tool"
     text = script.read_text()
+    bin_folder = script.parent
+    (bin_folder / "python6.66").symlink_to("/bin/sh")
     for line in ("import os; os.system('true')\n", "sys.exit(run() or run())\n"):
         script.write_text(f"{text}{line}")
         assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
-    script.write_text(text.replace(text.splitlines()[0], "#!/tmp/python"))
-    assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+    for python in ("/opt/python", str(bin_folder / "python6.66")):
+        script.write_text(text.replace(text.splitlines()[0], f"#!{python}"))
+        assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+    (bin_folder / "python6.66").unlink()
     script.write_text(text)
     old = restored.machine.environment / "bin" / "old-tool"
-    old.write_text(old.read_text().replace("print(1)", "print(2)"))
-    assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)]
+    text = old.read_text()
+    first, rest = text.splitlines(keepends=True)
+    for wrong in (
+        text.replace("print(1)", "print(2)"),
+        f"#!/opt/python\n{rest}",
+        f"{first.rstrip()} -c 'import os'\n{rest}",
+        f"#!/bin/sh\n'''exec' \"/opt/python\" \"$0\" \"$@\"\n' '''\n{rest}",
+        f"#!/bin/sh\necho here\nexit\n{rest}",
+    ):
+        old.write_text(wrong)
+        assert _kinds(restored.found("tool")["tool"]) == [("changed", 3)], wrong
+    python = first[2:].strip()
+    old.write_text(f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{rest}")
+    assert _kinds(restored.found("tool")["tool"]) == []
 
 
 def test_what_the_wheel_says_of_the_digest_of_a_file_does_not_count(
@@ -385,3 +403,85 @@ def test_the_command_that_is_named_puts_back_what_was_signed(restored: Site) -> 
     done = restored.machine.run(*shlex.split(command)[1:])
     assert done.code == 0, done.err
     assert restored.verify("d1").code == 0
+
+
+def _distribution_of_ones_own(site: Site, *rows: str) -> None:
+    """As somebody who wants to hide files: a distribution that says that they are its own."""
+    folder = site.packages / "mine-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    direct_url = {"url": "file:///home/me/mine", "dir_info": {"editable": True}}
+    (folder / "direct_url.json").write_text(json.dumps(direct_url))
+    names = (*rows, "mine-1.0.dist-info/METADATA", "mine-1.0.dist-info/direct_url.json")
+    (folder / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_found"),
+    [
+        ("d1/inner/evil.py", True),
+        ("d1/inner/deeper/evil.py", True),
+        ("d1.cpython-311-x86_64-linux-gnu.so", True),
+        ("d1-1.0.dist-info/evil.py", True),
+        ("evil.pth", True),
+        ("evil.start", True),
+        ("sitecustomize.py", True),
+        ("usercustomize/__init__.py", True),
+        ("mine/module.py", False),
+        ("mine.py", False),
+        ("__editable__.mine-1.0.pth", False),
+    ],
+)
+def test_a_record_that_nobody_signs_hides_nothing_that_others_run(
+    restored: Site, name: str, is_found: bool
+) -> None:
+    path = restored.packages / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("import os\n" if is_found else "/home/me/mine\n")
+    _distribution_of_ones_own(restored, name)
+    document = json.loads(restored.verify("--json").out)
+    findings = [each for row in document["distributions"] for each in row["findings"]]
+    said = [str(each["path"]) for each in (*findings, *document["strays"]) if each["exit_code"]]
+    assert any(str(path).startswith(each) for each in said) is is_found
+
+
+def test_what_runs_when_python_starts_cannot_answer_for_the_environment(
+    restored: Site, tmp_path: Path
+) -> None:
+    """A start-up file could say that all is installed elsewhere, where all is right."""
+    facts = {"version": [3, 11, 0], "markers": {}, "tags": [], "path": [str(tmp_path)],
+             "purelib": str(tmp_path), "platlib": str(tmp_path), "in_memory": []}  # fmt: skip
+    (restored.packages / "lie.pth").write_text(
+        f"import os; os.write(1, {json.dumps(facts).encode()!r}); os._exit(0)\n"
+    )
+    done = restored.machine.pip("list")
+    assert done.out.startswith('{"version"')  # The attack works on what starts Python as it is.
+    document = json.loads(restored.verify("--json").out)
+    assert [Path(stray["path"]).name for stray in document["strays"]] == ["lie.pth"]
+    assert "d1" in {row["name"] for row in document["distributions"]}
+
+
+@pytest.mark.parametrize("name", ["_virtualenv.pth", "securepip-plugin.pth"])
+def test_a_known_name_does_not_excuse_other_contents(restored: Site, name: str) -> None:
+    (restored.packages / name).write_text("import os\n")
+    document = json.loads(restored.verify("--json").out)
+    assert [(each["kind"], each["exit_code"] > 0) for each in document["strays"]] == [
+        ("changed", True)
+    ]
+
+
+def test_a_file_cannot_hide_among_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strays, "_MAX_ENTRIES", 5)
+    for number in range(9):
+        (tmp_path / f"{number}.txt").write_text("")
+    (found,) = strays.added_files([tmp_path], frozenset())
+    assert found.exit_code == NOT_SIGNED
+
+
+def test_a_name_that_is_no_text_is_said_all_the_same(restored: Site) -> None:
+    odd = Path(os.fsdecode(os.fsencode(restored.packages / "d1") + b"/\xff\x1b[2J.py"))
+    odd.write_bytes(b"")
+    assert json.loads(restored.verify("--json", "d1").out)["exit_code"] == 1
+    done = restored.verify("-v", "d1")
+    assert done.code == 1
+    assert "\x1b" not in done.out

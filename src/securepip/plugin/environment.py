@@ -115,6 +115,11 @@ def find_environment(python: str | None) -> Environment:
             "packages are, so the plugin could not start there.",
             remedy="Use a virtual environment.",
         )
+    return environment_of(target)
+
+
+def environment_of(target: resolver.TargetEnvironment) -> Environment:
+    """The same, of an environment that was asked already."""
     pip = target.installed.get(canonicalize_name("pip"))
     # Not resolved: through its link an interpreter knows of which environment it is.
     return Environment(target.python.absolute(), target.purelib, pip.version if pip else None)
@@ -128,6 +133,22 @@ def enable(environment: Environment) -> Status:
         SecurepipError: pip does not work with it; it has been taken out again.
     """
     _check_pip(environment)
+    with _changing(environment):
+        for path, data in contents(environment).items():
+            replace_file(path, data, _FOR_ALL)
+    tried = status(environment)
+    if not tried.works:
+        disable(environment)
+        raise SecurepipError(
+            f"pip {environment.pip} of {environment.python} does not work with the plugin, which "
+            "has been removed again.",
+            meaning=tried.problem,
+        )
+    return tried
+
+
+def contents(environment: Environment) -> dict[Path, bytes]:
+    """What the plugin consists of there, what starts it last."""
     source = joined_shim().encode()
     home = Path(securepip.__file__).parent
     config = {
@@ -139,23 +160,12 @@ def enable(environment: Environment) -> Status:
         "remedy": _remedy(environment),
     }
     line, start, module, code = environment.files
-    with _changing(environment):
-        for path, data in (
-            (code, source),
-            (module, start_module(config).encode()),
-            (start, f"{Path(_MODULE).stem}:start\n".encode()),
-            (line, start_line(config).encode()),
-        ):
-            replace_file(path, data, _FOR_ALL)
-    tried = status(environment)
-    if not tried.works:
-        disable(environment)
-        raise SecurepipError(
-            f"pip {environment.pip} of {environment.python} does not work with the plugin, which "
-            "has been removed again.",
-            meaning=tried.problem,
-        )
-    return tried
+    return {
+        code: source,
+        module: start_module(config).encode(),
+        start: f"{Path(_MODULE).stem}:start\n".encode(),
+        line: start_line(config).encode(),
+    }
 
 
 def disable(environment: Environment) -> None:

@@ -111,7 +111,7 @@ def _against_other(installed: Installed, path: str, member: Member) -> Iterator[
     if there is None:
         yield _missing(place)
     elif member.is_rewritten:
-        if not same_script(place, member.sha256, member.size):
+        if not same_script(place, member.sha256, member.size, installed.python):
             yield _changed(place, path)
     elif there.sha256 != member.sha256:
         yield _changed(place, path)

@@ -8,10 +8,11 @@ what all of them own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from packaging.utils import NormalizedName
 
@@ -30,6 +31,7 @@ from securepip.installer import WheelCache
 from securepip.resolver import InstalledDistribution, TargetEnvironment
 from securepip.verify import origin
 from securepip.verify.compare import Installed, against_record, against_wheel, stale_byte_code
+from securepip.verify.owned import Owner, owned_paths, start_up_rows
 from securepip.verify.record import Area, read_record
 from securepip.verify.strays import added_files, stray_files
 from securepip.verify.types import NOT_SIGNED, Checked, Finding, Kind, Report, Status
@@ -58,6 +60,7 @@ def verify(
     index: Index,
     built: WheelCache,
     projects: Sequence[NormalizedName] = (),
+    written: Mapping[Path, bytes] = MappingProxyType({}),
 ) -> Report:
     """Say of each installed distribution whether it is what was signed.
 
@@ -66,6 +69,7 @@ def verify(
         index: What was signed.
         built: The wheels that were built on this machine.
         projects: Only these; all where none is named.
+        written: What securepip itself writes there, for its plugin, and with which contents.
 
     Raises:
         UntrustedError: This machine believes nobody yet.
@@ -81,7 +85,13 @@ def verify(
     _identify(chosen, environment, index)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compared = list(pool.map(lambda case: _compare(case, environment, built), chosen))
-    owned = _owned(list(cases.values()), [contents for _, contents in compared])
+    owners = [
+        Owner(case.installed, contents)
+        for case, (_, contents) in zip(chosen, compared, strict=True)
+    ]
+    others = [case for name, case in cases.items() if projects and name not in projects]
+    owners += [Owner(case.installed, was_looked_at=False) for case in others]
+    owned = owned_paths(owners)
     distributions = [
         replace(checked, findings=(*checked.findings, *added))
         for (checked, _), added in zip(
@@ -96,7 +106,7 @@ def verify(
     distributions += [
         _not_installed(name) for name in projects if name not in environment.installed
     ]
-    strays = () if projects else tuple(_strays(environment, owned))
+    strays = () if projects else tuple(_strays(environment, owned, list(cases.values()), written))
     return Report(
         environment.python, tuple(sorted(distributions, key=lambda one: one.project)), strays
     )
@@ -291,31 +301,8 @@ def _signed(checked: Checked, best: _Result) -> Checked:
     )
 
 
-def _owned(cases: Sequence[_Case], contents: Sequence[Contents | None]) -> frozenset[str]:
-    """All paths that belong to a distribution, and the folders that they are in."""
-    paths: set[str] = set()
-    for case in cases:
-        library = str(case.installed.area.library)
-        for name in case.installed.rows or ():
-            paths.add(os.path.normpath(f"{library}{os.sep}{name}"))
-        paths.add(str(case.installed.dist_info))
-    library_of = {case.installed.area.library for case in cases}
-    for each in contents:
-        for name in each.members if each else ():
-            paths |= {str(library / name) for library in library_of}
-    tops = set()
-    for folder in library_of:
-        start = f"{folder}{os.sep}"
-        tops |= {
-            f"{start}{path.removeprefix(start).partition(os.sep)[0]}"
-            for path in paths
-            if path.startswith(start)
-        }
-    return frozenset(paths | tops)
-
-
 def _added(
-    cases: Sequence[_Case], contents: Sequence[Contents | None], owned: frozenset[str]
+    cases: Sequence[_Case], contents: Sequence[Contents | None], owned: Collection[str]
 ) -> Iterator[list[Finding]]:
     """What was added to the folders of each distribution; a shared folder is looked at once."""
     seen: set[Path] = set()
@@ -330,12 +317,18 @@ def _added(
         yield list(added_files(new, owned))
 
 
-def _strays(environment: TargetEnvironment, owned: frozenset[str]) -> Iterator[Finding]:
+def _strays(
+    environment: TargetEnvironment,
+    owned: Collection[str],
+    cases: Sequence[_Case],
+    written: Mapping[Path, bytes],
+) -> Iterator[Finding]:
     known = {found.folder for found in environment.installed.values() if found.folder}
     known |= {found.entry for found in environment.installed.values() if found.entry is not None}
+    names = {row: case.found.project for case in cases for row in start_up_rows(case.installed)}
     for library in {environment.purelib.resolve(): environment.purelib,
                     environment.platlib.resolve(): environment.platlib}.values():  # fmt: skip
-        yield from stray_files(library, owned, known)
+        yield from stray_files(library, owned, known, names, written)
 
 
 def _without_folder(found: InstalledDistribution) -> Checked:

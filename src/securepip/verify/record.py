@@ -148,12 +148,19 @@ def look(path: Path, size: int | None) -> Found | None:
         return None
 
 
+class TooManyError(Exception):
+    """A folder holds more than anybody installs."""
+
+
 def walk(folder: Path, max_entries: int) -> Iterator[Path]:
     """All that is below a folder and is no folder. Links are named and not followed.
 
     Args:
         folder: Where to begin.
         max_entries: The most that is looked at.
+
+    Raises:
+        TooManyError: There is more. What was not looked at may be anything.
     """
     waiting = [str(folder)]
     while waiting:
@@ -163,7 +170,7 @@ def walk(folder: Path, max_entries: int) -> Iterator[Path]:
             continue
         max_entries -= len(entries)
         if max_entries < 0:
-            return
+            raise TooManyError(str(folder))
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from securepip.formats.digests import CHUNK, Sha256, open_plain, sha256_of_stream
+from securepip.formats.digests import Sha256, open_plain, sha256_of_stream
 from securepip.verify.record import read_bounded
 
 _MAX_SCRIPT_BYTES = 16 << 10
+_MAX_LINE_BYTES = 8 << 10
+_SHELL_LINE = "#!/bin/sh"
 _LAUNCHER_SUFFIX = ".exe"
 _SUFFIX = "-script"
 _VERSIONED = {"pip", "easy_install"}
@@ -65,7 +67,7 @@ def is_known_script(path: Path, calls: tuple[str, str], python: Path) -> bool:
     except ValueError:
         return False
     module, attribute = calls
-    rest = _after_first_lines(lines, python, path)
+    rest = _after_first_lines(lines, python)
     if rest is None:
         return False
     own = {
@@ -76,35 +78,49 @@ def is_known_script(path: Path, calls: tuple[str, str], python: Path) -> bool:
     return own <= set(said) and all(line in _KNOWN or line in own for line in said)
 
 
-def same_script(path: Path, sha256: Sha256, size: int) -> bool:
-    """Whether a script is that of a wheel but for its first line, which names the interpreter."""
+def same_script(path: Path, sha256: Sha256, size: int, python: Path) -> bool:
+    """Whether a script is that of a wheel but for its first lines, which name the interpreter.
+
+    Args:
+        path: The script.
+        sha256: The digest of what follows them in the wheel.
+        size: Bytes of that.
+        python: The environment's interpreter.
+    """
     try:
         with open_plain(path) as stream:
-            if not stream.readline(CHUNK).startswith(b"#!"):
-                return False
-            position = stream.tell()
-            if sha256_of_stream(stream) == (sha256, size):
-                return True
             # With a long path the first line names a shell, and the next two the interpreter.
-            stream.seek(position)
-            for _ in range(2):
-                stream.readline(CHUNK)
+            first = [stream.readline(_MAX_LINE_BYTES)]
+            if first[0].strip() == _SHELL_LINE.encode():
+                first += [stream.readline(_MAX_LINE_BYTES) for _ in range(2)]
+            lines = [line.decode("utf-8").rstrip("\r\n") for line in first]
+            if _after_first_lines(lines, python) != []:
+                return False
             return sha256_of_stream(stream) == (sha256, size)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
-def _after_first_lines(lines: list[str], python: Path, script: Path) -> list[str] | None:
+def _after_first_lines(lines: list[str], python: Path) -> list[str] | None:
     """The lines after those that name the interpreter; None where these name another."""
     first = lines[0].strip()
-    if first == "#!/bin/sh" and len(lines) > 2 and lines[2].strip() == "' '''":
+    if first == _SHELL_LINE and len(lines) > 2 and lines[2].strip() == "' '''":
         found = _SHELL.fullmatch(lines[1].strip())
         named, rest = (found["python"].strip('"') if found else ""), lines[3:]
     elif first.startswith("#!"):
         named, rest = first[2:].strip().strip('"'), lines[1:]
     else:
         return None
-    interpreter = Path(named)
-    folders = {python.parent, script.parent, Path(python.resolve()).parent}
-    is_python = re.fullmatch(r"(python|pypy)[0-9.]*w?(\.exe)?", interpreter.name)
-    return rest if is_python and interpreter.parent in folders else None
+    return rest if _is_interpreter(Path(named), python) else None
+
+
+def _is_interpreter(named: Path, python: Path) -> bool:
+    """Whether a path names the environment's interpreter, by whichever of its names."""
+    if not named.is_absolute() or not re.fullmatch(r"(python|pypy)[0-9.]*w?(\.exe)?", named.name):
+        return False
+    if named.name.endswith("w.exe"):  # Windows has a second one, for programs with windows.
+        named = named.with_name(f"{named.name[:-5]}.exe")
+    # Not by where its links lead alone: all environments of one Python lead to the same.
+    own = python.resolve()
+    folders = (python.parent.resolve(), own.parent)
+    return named.parent.resolve() in folders and named.resolve() == own

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from securepip.formats.digests import sha256_of
 from securepip.verify import byte_code
 from securepip.verify.compare import WRITTEN
-from securepip.verify.record import walk
-from securepip.verify.types import Finding, Kind
+from securepip.verify.record import TooManyError, read_bounded, walk
+from securepip.verify.types import NOT_SIGNED, Finding, Kind
 
 _MAX_ENTRIES = 1_000_000
-_NOTED = {
-    "_virtualenv.py": "virtualenv and uv write it into every environment; nobody signs it",
-    "_virtualenv.pth": "virtualenv and uv write it into every environment; nobody signs it",
-    "_securepip_plugin.py": "of the plugin; `securepip plugin status` tries it",
-    "_securepip_plugin_start.py": "of the plugin; `securepip plugin status` tries it",
-    "securepip-plugin.pth": "of the plugin; `securepip plugin status` tries it",
-    "securepip-plugin-start.start": "of the plugin; `securepip plugin status` tries it",
-}
-"""What tools that are known put there. It runs when Python starts, so that it is said."""
+_VIRTUALENV_LINE = b"import _virtualenv"
+_VIRTUALENV = ("_virtualenv.py", "_virtualenv.pth")
+_MAX_SMALL_BYTES = 1 << 20
 _HARMLESS = frozenset({"README.txt", "README", byte_code.CACHE_FOLDER})
 
 
@@ -36,15 +32,22 @@ def added_files(folders: Collection[Path], owned: Collection[str]) -> Iterator[F
             what = f"{folder.name} is a link, and leads elsewhere"
             yield Finding(Kind.ADDED, what, folder)
             continue
-        for place in walk(folder, _MAX_ENTRIES):
-            if str(place) in owned or _is_written(place):
-                continue
-            source = byte_code.source_of(place)
-            if source is None:
-                yield Finding(Kind.ADDED, f"{place.name} belongs to no distribution", place)
-            elif not os.path.lexists(source) and str(source) not in owned:
-                what = f"{place.name} is byte code without a source"
-                yield Finding(Kind.BYTE_CODE, what, place)
+        try:
+            yield from _added(folder, owned)
+        except TooManyError:
+            what = f"{folder.name} holds more files than were looked at"
+            yield Finding(Kind.ADDED, what, folder, NOT_SIGNED)
+
+
+def _added(folder: Path, owned: Collection[str]) -> Iterator[Finding]:
+    for place in walk(folder, _MAX_ENTRIES):
+        if str(place) in owned or _is_written(place):
+            continue
+        source = byte_code.source_of(place)
+        if source is None:
+            yield Finding(Kind.ADDED, f"{place.name} belongs to no distribution", place)
+        elif not os.path.lexists(source) and str(source) not in owned:
+            yield Finding(Kind.BYTE_CODE, f"{place.name} is byte code without a source", place)
 
 
 def _is_written(place: Path) -> bool:
@@ -53,14 +56,20 @@ def _is_written(place: Path) -> bool:
 
 
 def stray_files(
-    library: Path, owned: Collection[str], known: Collection[Path]
+    library: Path,
+    owned: Collection[str],
+    known: Collection[Path],
+    claimed: Mapping[str, str],
+    written: Mapping[Path, bytes],
 ) -> Iterator[Finding]:
     """What lies at the top of a library folder and belongs to no distribution.
 
     Args:
         library: The folder that distributions are installed in.
-        owned: All paths that any RECORD of the environment names, and the folders they are in.
+        owned: All paths that belong to a distribution, and the folders they are in.
         known: The folders of metadata of the distributions that count.
+        claimed: What runs when Python starts and a RECORD names it: the project, by path.
+        written: What securepip's plugin consists of, and its contents.
     """
     try:
         entries = sorted(os.scandir(library), key=lambda entry: entry.name)
@@ -70,10 +79,51 @@ def stray_files(
         place = Path(entry.path)
         if entry.name in _HARMLESS or entry.path in owned or place in known:
             continue
-        if entry.name in _NOTED:
-            yield Finding(Kind.NOTE, f"{entry.name}: {_NOTED[entry.name]}", place, exit_code=0)
+        if place in written:
+            yield _of_the_plugin(place, written[place])
+        elif entry.name in _VIRTUALENV:
+            yield _of_virtualenv(place)
         elif entry.name.endswith((".dist-info", ".egg-info")):
             what = f"{entry.name} is a second one of its project, or says no name"
             yield Finding(Kind.ADDED, what, place)
+        elif (project := claimed.get(entry.path)) and _names_folders(place):
+            what = f"{entry.name} of {project} leads to a folder, and runs nothing"
+            yield Finding(Kind.NOTE, what, place, exit_code=0)
+        elif project:
+            what = f"{entry.name} runs when Python starts; {project} names it, and nobody signs it"
+            yield Finding(Kind.ADDED, what, place)
         else:
             yield Finding(Kind.ADDED, f"{entry.name} belongs to no distribution", place)
+
+
+def _of_the_plugin(place: Path, contents: bytes) -> Finding:
+    if read_bounded(place, _MAX_SMALL_BYTES) == contents:
+        what = f"{place.name} is of this securepip's plugin, and as it writes it"
+        return Finding(Kind.NOTE, what, place, exit_code=0)
+    what = (
+        f"{place.name} runs when Python starts, and is not as this securepip writes it for its "
+        "plugin: another securepip did, or somebody changed it; `securepip plugin enable` writes "
+        "it anew"
+    )
+    return Finding(Kind.CHANGED, what, place)
+
+
+def _of_virtualenv(place: Path) -> Finding:
+    data = read_bounded(place, _MAX_SMALL_BYTES)
+    if data is not None and (place.suffix == ".py" or data.strip() == _VIRTUALENV_LINE):
+        what = f"{place.name}: virtualenv and uv write it into every environment; nobody signs it"
+        if place.suffix == ".py":
+            what += f" (sha256 {sha256_of(data)})"
+        return Finding(Kind.NOTE, what, place, exit_code=0)
+    what = f"{place.name} runs when Python starts, and is not what virtualenv and uv write"
+    return Finding(Kind.CHANGED, what, place, NOT_SIGNED)
+
+
+def _names_folders(place: Path) -> bool:
+    """Whether a ``.pth`` file only names folders, as those of editable installs may."""
+    data = read_bounded(place, _MAX_SMALL_BYTES) if place.suffix == ".pth" else None
+    if data is None:
+        return False
+    # Each line, by whatever Python may take for its end, and in whatever encoding.
+    lines = re.split(rb"[\r\n\x0b\x0c\x1c-\x1e\x85]", data.removeprefix(b"\xef\xbb\xbf"))
+    return not any(line.lstrip().startswith(b"import") for line in lines) and b"\0" not in data

@@ -117,6 +117,7 @@ def run(request: VerifyRequest) -> int:
     from securepip.dirs import usable_cache
     from securepip.formats.layout import parse_project
     from securepip.installer import WheelCache
+    from securepip.plugin.environment import contents, environment_of
     from securepip.verify import verify
 
     try:
@@ -134,8 +135,9 @@ def run(request: VerifyRequest) -> int:
             repository=request.repository,
             read_only_state=request.read_only_state,
         )
-        environment = resolver.probe(request.python)
-        report = verify(environment, index, WheelCache(cache / "wheels"), projects)
+        environment = resolver.probe(request.python, start_up=False)
+        written = contents(environment_of(environment))
+        report = verify(environment, index, WheelCache(cache / "wheels"), projects, written)
     if request.as_json:
         console.say_machine(json.dumps(_document(report), indent=2, ensure_ascii=False))
     else:

@@ -43,6 +43,35 @@ if sys.version_info >= {_OLDEST_PYTHON}:
 else:
     print('{{"version": [%d, %d, %d]}}' % sys.version_info[:3])
 """
+# What `site` does, without what start-up files say that is to be run: they are among what is looked
+# into, and could answer in the place of the interpreter. Folders that they name are added.
+_WITHOUT_START_UP = """
+import os, site
+def addsitedir(folder, known_paths=None, *rest, **more):
+    known = set() if known_paths is None else known_paths
+    folders = [folder]
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    for name in names:
+        if name.endswith('.pth') and not name.startswith('.'):
+            try:
+                with open(os.path.join(folder, name), 'rb') as stream:
+                    lines = stream.read(1 << 20).decode('utf-8', 'replace').splitlines()
+            except OSError:
+                continue
+            folders += [os.path.join(folder, line.rstrip()) for line in lines
+                        if line.strip() and not line.startswith(('#', 'import ', 'import\t'))
+                        and chr(0) not in line]
+    for each in folders:
+        if os.path.isdir(each) and each not in sys.path:
+            sys.path.append(each)
+    return known
+site.addsitedir = addsitedir
+site.execsitecustomize = site.execusercustomize = lambda: None
+site.main()
+"""
 # The user's own settings that decide where a Python looks; every other PYTHON* variable is about
 # the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
 _KEPT_VARIABLES = frozenset({"PYTHONNOUSERSITE", "PYTHONUSERBASE"})
@@ -204,7 +233,10 @@ class TargetEnvironment:
 
 
 def probe(
-    python: str | None = None, answer: Callable[[], bytes | None] | None = None
+    python: str | None = None,
+    answer: Callable[[], bytes | None] | None = None,
+    *,
+    start_up: bool = True,
 ) -> TargetEnvironment:
     """The environment of ``python``, or the one that runs this.
 
@@ -212,6 +244,9 @@ def probe(
         python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
         answer: What a process of that interpreter has said of it already, as ``Pip.facts``. Where
             it said nothing, one is started that does nothing else.
+        start_up: Whether it runs the start-up files of the environment (``.pth`` files,
+            ``sitecustomize``), as it does for whatever else it runs. What they would hide, they
+            cannot hide without it. The interpreter that runs this has run its own.
 
     Raises:
         UsageError: It is neither, does not run, or is older than Python 3.9; or, where none is
@@ -221,7 +256,7 @@ def probe(
     if interpreter is None:
         return _environment(sys.executable, _own_facts())
     answered = answer() if answer is not None else None
-    facts = cast(_Facts, json.loads(answered)) if answered else _ask(interpreter)
+    facts = cast(_Facts, json.loads(answered)) if answered else _ask(interpreter, start_up)
     return _environment(interpreter, facts)
 
 
@@ -233,16 +268,20 @@ def _own_facts() -> _Facts:
     return facts
 
 
-def _ask(interpreter: str) -> _Facts:
+def _ask(interpreter: str, start_up: bool) -> _Facts:
     variables = {
         name: value
         for name, value in os.environ.items()
         if name in _KEPT_VARIABLES or not name.startswith(("PYTHON", "__PYVENV"))
     }
     source = Path(_probe.__file__).read_text(encoding="utf-8")
+    options = ["-B"] if start_up else ["-B", "-S"]
+    if not start_up:
+        before, future, after = source.partition("from __future__ import annotations\n")
+        source = f"{before}{future}import sys\n{_WITHOUT_START_UP}{after}"
     try:
         answer = subprocess.run(
-            [interpreter, "-B", "-c", _PROGRAM, source, str(Path(packaging.__file__).parent)],
+            [interpreter, *options, "-c", _PROGRAM, source, str(Path(packaging.__file__).parent)],
             env=variables,
             capture_output=True,
             check=True,
