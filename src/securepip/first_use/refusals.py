@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 from securepip.errors import QuarantinedError, SecurepipError, VerificationError
 from securepip.first_use.witness import Contradiction
 from securepip.formats.digests import Sha256
+from securepip.formats.words import counted
 
 _NOTHING = "Nothing was installed."
 
@@ -96,7 +97,7 @@ def no_length(filename: str, index: str) -> SecurepipError:
 
 def too_young(project: NormalizedName, count: int, newest: str, min_age: timedelta) -> str:
     """The line that says that ``--min-age`` left files out."""
-    files = "1 file is" if count == 1 else f"{count} files are"
+    files = counted(count, "file is", "files are")
     age = age_in_words(min_age)
     return f"{project}: {files} younger than {age} and left out, the newest {newest}"
 
@@ -105,4 +106,4 @@ def age_in_words(age: timedelta) -> str:
     """``3 days``, or where it is no whole number of days ``36 hours``."""
     hours = int(age / timedelta(hours=1))
     number, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+    return counted(number, unit)

@@ -31,6 +31,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from securepip import __version__
 from securepip.errors import FormatError
 from securepip.formats.layout import METADATA_SUFFIX, parse_project
+from securepip.formats.words import counted
 from securepip.gateway.answers import Answers, PageAnswer, UnknownError
 from securepip.gateway.web.passing import Passing
 from securepip.gateway.web.proxy import Proxy
@@ -170,7 +171,8 @@ class _Gateway:
         """A page for people."""
         seen = self._replies
         failures = "".join(
-            f"<li>{one.last:%Y-%m-%d %H:%M:%S} UTC, {one.times} times: {escape(one.what)}</li>"
+            f"<li>{one.last:%Y-%m-%d %H:%M:%S} UTC, {counted(one.times, 'time')}: "
+            f"{escape(one.what)}</li>"
             for one in reversed(seen.failures)
         )
         repositories = "".join(f"<li>{escape(one)}</li>" for one in self._answers.repositories())
@@ -179,7 +181,7 @@ class _Gateway:
             f"<p>Version {__version__}, running since {self._began:%Y-%m-%d %H:%M} UTC. Every page "
             f"and file that it serves was checked against what was signed.</p>"
             f'<p>The index for your tools is <a href="simple/">simple/</a>. Sent so far: '
-            f"{seen.pages} pages, {seen.files} files.</p>"
+            f"{counted(seen.pages, 'page')}, {counted(seen.files, 'file')}.</p>"
             f"<h2>Trusted repositories</h2><ul>{repositories}</ul>"
             f"<h2>Refused</h2><ul>{failures or '<li>nothing</li>'}</ul>",
         )

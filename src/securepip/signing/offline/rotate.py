@@ -15,6 +15,7 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner, Key
 
 from securepip.errors import RepositoryStateError, UsageError
+from securepip.formats.words import counted
 from securepip.signing.keys import ring as keys
 from securepip.signing.keys.memory import check_owner
 from securepip.signing.offline.apply import StaleProposalError, apply
@@ -199,7 +200,9 @@ def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) ->
             repository.keys.add(signer)
         return PreparedKeys(generated, {}, tuple(signer.public_key for signer in generated))
     if len(new.uris) != count:
-        raise UsageError(f"{count} keys of {role} are replaced: as many new ones are needed")
+        raise UsageError(
+            f"to replace {counted(count, 'key')} of {role}, as many new ones are needed"
+        )
     named = [repository.keys.public_key(uri) for uri in new.uris]
     uris = {key.keyid: uri for uri, key in named}
     if role != keys.ONLINE and role not in ONLINE_ROLES:

@@ -115,7 +115,8 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
         count = len(current.files)
         lost = sum(file.filename not in kept_names for file in current.files)
         if lost == count or (count >= _FEW and lost > count / 2):
-            what = f"{lost} of its {count} files are not offered any more as they were"
+            are = counted(lost, "is", "are")
+            what = f"of its {counted(count, 'file')}, {are} not offered any more as they were"
             if len(bare) >= lost:
                 problems.append(_never_read(project, len(bare)))
             else:

@@ -23,6 +23,7 @@ from securepip.formats.distribution import is_distribution, parse_distribution
 from securepip.formats.layout import METADATA_SUFFIX, file_target, page_target, project_role
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.formats.roles import name_role
+from securepip.formats.words import counted
 from securepip.signing.claims.transactions.archive import (
     KEYS_MEMBER,
     role_member,
@@ -269,7 +270,9 @@ def changed_holders(
     for start in remove:
         found = [key for key in keys if key.keyid.startswith(start)]
         if len(found) != 1:
-            raise UsageError(f"{len(found)} keys of {claim.project} have an id beginning {start!r}")
+            raise UsageError(
+                f"{counted(len(found), 'key')} of {claim.project} with an id beginning {start!r}"
+            )
         keys.remove(found[0])
     return check_holders((*keys, *add), threshold or claim.holders.threshold)
 

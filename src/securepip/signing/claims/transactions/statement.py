@@ -18,6 +18,7 @@ from securesystemslib.signer import Key, Signer
 
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
+from securepip.formats.words import counted
 from securepip.signing.keys.ring import check_public_key
 from securepip.signing.repository.claim_tree import Keyholders
 
@@ -123,7 +124,7 @@ def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
     if not 1 <= len(keys) <= MAX_KEYS:
         raise FormatError(f"a project has 1 to {MAX_KEYS} keys, not {len(keys)}")
     if type(threshold) is not int or not 1 <= threshold <= len(keys):
-        raise FormatError(f"a threshold of {threshold!r:.20}, of {len(keys)} keys")
+        raise FormatError(f"a threshold of {threshold!r:.20}, of {counted(len(keys), 'key')}")
     # One key under two ids would be two signatures by one person.
     distinct = {check_public_key(key).keyval["public"] for key in keys}
     if len(distinct) != len(keys):

@@ -11,6 +11,7 @@ from typing import Any
 
 from tuf.api.metadata import Metadata, Role, Root, Targets
 
+from securepip.formats.words import counted
 from securepip.signing.offline.proposal import Proposal
 from securepip.signing.repository.commit import Delegator
 from securepip.signing.repository.roles import Roles
@@ -96,7 +97,7 @@ def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
         yield from (f"{name}: the key {k} goes" for k in was.keyids if k not in role.keyids)
         yield from (f"{name}: the key {k} comes" for k in role.keyids if k not in was.keyids)
         if role.threshold != was.threshold:
-            yield f"{name}: {role.threshold} signatures instead of {was.threshold}"
+            yield f"{name}: {counted(role.threshold, 'signature')} instead of {was.threshold}"
         if rest_of(role) != rest_of(was):
             yield f"{name}: {rest_of(was)} becomes {rest_of(role)}"
     if list(old) != list(new) and sorted(old) == sorted(new):
