@@ -19,7 +19,7 @@ from securepip.formats.core_metadata import parse_core_metadata
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.index import Store, VerifiedFile, VerifiedIndex
-from securepip.transport import Transport
+from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
 from tests.support.hostile import flip_byte
@@ -237,7 +237,8 @@ def test_the_first_repository_that_knows_a_project_is_the_only_one_asked_for_it(
     assert index.page(canonicalize_name("delta")) is not None
     assert index.origin(canonicalize_name("delta")).startswith("other ")
     served.server.withhold(".*", status=503)
-    fresh = VerifiedIndex(trust.read(), Transport(), Store(tmp_path / "store"))
+    hasty = Transport(TransportOptions(retries=0))
+    fresh = VerifiedIndex(trust.read(), hasty, Store(tmp_path / "store"))
     with pytest.raises(RepositoryUnavailableError):
         fresh.page(canonicalize_name("delta"))
 
