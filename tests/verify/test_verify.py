@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import textwrap
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -17,11 +18,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from securepip.cli.asking.verify import _say
 from securepip.signing.publish.remove import remove
 from securepip.verify import strays
-from securepip.verify.types import NOT_SIGNED
+from securepip.verify.types import NOT_SIGNED, Checked, Finding, Kind, Report, Status
 from securepip.verify.wheel import read_wheel
+from tests.support.documents import ROOT
 from tests.support.indexes import serve_index
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, make_repository, serve
@@ -485,3 +489,24 @@ def test_a_name_that_is_no_text_is_said_all_the_same(restored: Site) -> None:
     done = restored.verify("-v", "d1")
     assert done.code == 1
     assert "\x1b" not in done.out
+
+
+def test_the_answer_that_the_guide_shows_is_the_one_that_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changed = Finding(Kind.CHANGED, "requests/api.py is not what was signed", exit_code=3)
+
+    def one(project: str, version: str, status: Status, *findings: Finding) -> Checked:
+        name = canonicalize_name(project)
+        return Checked(name, version, "", status, repository="packages", findings=findings)
+
+    signed = [one(f"d{number}", "1.0", Status.SIGNED) for number in range(20)]
+    others = (
+        one("requests", "2.32.3", Status.SIGNED, changed),
+        one("pip", "24.0", Status.WITH_PYTHON),
+        one("our-site", "0.1", Status.EDITABLE),
+    )
+    _say(Report(Path(".venv/bin/python"), (*signed, *others), ()))
+    shown = textwrap.indent(capsys.readouterr().out, "    ", bool)
+    text = "\n".join(line.rstrip() for line in shown.splitlines())
+    assert text in (ROOT / "docs" / "guides" / "asking.md").read_text()
