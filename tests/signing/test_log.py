@@ -16,7 +16,7 @@ from securepip.signing.publish.add import add
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Reason
 from tests.support.machine import Machine
-from tests.support.repositories import MadeRepository
+from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
 Lines = list[bytes]
@@ -168,6 +168,36 @@ def test_an_entry_for_what_never_became_current_is_harmless(
             made.add(make_wheel(tmp_path, "more", "2.0"))
     check_own(made.repository)
     made.add(make_wheel(tmp_path, "more", "2.0"))
+    check_own(made.repository)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_what_never_became_current_is_harmless_also_where_nobody_signs_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    """A killed run has logged a bin that the next runs, which are about others, leave alone."""
+    made = make_repository(tmp_path / "many", expected_files=20_000)
+    bin_of = made.repository.roles().bin_of
+    names = [f"p{number}" for number in range(20)]
+    wheels = {name: make_wheel(tmp_path, name, "1.0") for name in names}
+
+    def bins(name: str) -> set[str]:
+        return {bin_of(f"simple/{name}/index.json"), bin_of(f"packages/{name}/{wheels[name].name}")}
+
+    killed = names[0]
+    others = [name for name in names[1:] if not bins(name) & bins(killed)][:2]
+    assert len(others) == 2
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            "securepip.signing.repository.storage.local.LocalStorage.flush", lambda self: 1 / 0
+        )
+        for _ in range(kills):
+            with pytest.raises(ZeroDivisionError):
+                made.add(wheels[killed])
+    for other in others:
+        made.add(wheels[other])
+        check_own(made.repository)
+    made.add(wheels[killed])
     check_own(made.repository)
 
 

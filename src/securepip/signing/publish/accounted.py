@@ -145,17 +145,26 @@ def offline_keys_here(repository: Repository) -> tuple[str, ...]:
 
 
 def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRole]:
-    """What the log says of each role, up to the entry that the current timestamp names.
+    """What the log says of each role, of all that became current up to now.
 
-    Later entries are of runs that were killed: what they are about never became current.
+    The current timestamp names an entry. Later ones are of runs that were killed, and so are those
+    after which the same number of the timestamp, or a lower one, was signed again: nothing is
+    signed on top of a state that is older than what the ledger knows to have been current.
     """
     anchor = anchor_of(roles.timestamp.signed)
-    return {
-        each.role: each
-        for entry in entries
-        if anchor is not None and entry.number <= anchor.entries
-        for each in entry.signed
-    }
+    last: dict[str, SignedRole] = {}
+    following: int | None = None
+    for entry in reversed(entries):
+        if anchor is None or entry.number > anchor.entries:
+            continue
+        made = next((each.version for each in entry.signed if each.role == "timestamp"), None)
+        if made is not None:
+            if following is not None and following <= made:
+                continue
+            following = made
+        for each in entry.signed:
+            last.setdefault(each.role, each)
+    return last
 
 
 def _check_file(metadata: Reader, role: str, version: int, signed: SignedRole | None) -> None:
