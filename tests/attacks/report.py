@@ -25,6 +25,7 @@ A number is the count of cases that were tried and refused. The exit codes are t
 laboratory, which tries each attack by each way in; plain pip is attacked beside it. An empty cell
 is one that no test tries, or that cannot be: first use has no signatures of somebody else that an
 attacker could replay. Exit code 3 is a failed verification. The plugin ends as pip does, with 1.
+A lock that ends with 0 names what was signed: it needs no wheel, and fetches none.
 """
 
 

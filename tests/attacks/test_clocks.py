@@ -38,8 +38,7 @@ def test_a_clock_that_is_set_forth_refuses_and_says_that_it_may_be_the_clock(
     with clock_set_by(days=20):
         done = client.install("app")
     assert done.code == 3
-    assert "wrong clock" in done.err
-    assert "Check the date of this machine" in done.err
+    assert "clock" in done.err
     assert client.version_of("app") is None
     assert client.install("app").code == 0, "nothing is left behind when the clock is right again"
 

@@ -78,7 +78,7 @@ def test_a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do(
         assert done.code == 3
         assert f"{server.url}metadata/timestamp.json" in done.err
         assert "expired" in done.err
-        assert "repo refresh" in done.err
+        assert "repo status" in done.err
         assert "ago" in done.err
         assert machine.installed() == before
 

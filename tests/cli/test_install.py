@@ -121,7 +121,7 @@ def test_a_dependency_that_the_repository_lacks_is_named_with_who_wants_it(
     machine.trust(made, str(made.folder))
     done = machine.install("needy")
     assert done.code == 1
-    assert "required by needy" in done.err
+    assert "(from needy)" in done.err
     assert "securepip repo sync DIR not-there" in done.err
     assert machine.freeze() == []
 

@@ -138,7 +138,7 @@ def test_a_person_sees_what_the_gateway_is(gateway: Running) -> None:
     gateway.get(APP)
     shown = gateway.get("").body.decode()
     assert "made (http://127.0.0.1" in shown
-    assert "1 files" in shown
+    assert "1 file" in shown
 
 
 def test_the_status_page_runs_nothing_that_a_server_says(gateway: Running) -> None:

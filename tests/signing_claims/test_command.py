@@ -248,7 +248,7 @@ def test_what_cannot_be_done_is_said(place: Place) -> None:
         (("release", "../app"), "not a project name"),
         (("release", "app", "--days", "0"), "not a number from 1 to 3650"),
         (("release", "app", "--days", "99999999"), "not a number from 1 to 3650"),
-        (("claim", "app", "--threshold", "2"), "a threshold of 2, of 1 keys"),
+        (("claim", "app", "--threshold", "2"), "a threshold of 2, of 1 key"),
         (("claim", "app", "--key", "nowhere.json"), "nowhere.json cannot be read"),
         (("claim", "app", "--repository", "elsewhere"), "no trusted repository is called"),
         (("add-signature", "nowhere.zip"), "nowhere.zip cannot be read"),

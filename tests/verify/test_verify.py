@@ -492,8 +492,9 @@ def test_a_name_that_is_no_text_is_said_all_the_same(restored: Site) -> None:
 
 
 def test_the_answer_that_the_guide_shows_is_the_one_that_is_given(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("securepip.cli.console.lines._verbosity", 0)  # a test before may be quiet
     changed = Finding(Kind.CHANGED, "requests/api.py is not what was signed", exit_code=3)
 
     def one(project: str, version: str, status: Status, *findings: Finding) -> Checked:
