@@ -10,7 +10,8 @@ import re
 
 _ADDRESS = re.compile(r"(?<=://)(\S*)@")
 _WHOLE = re.compile(r"\S+://\S+")
-_PATH = re.compile(r"[/.~]|[A-Za-z]:[/\\]")
+# A dot or a tilde alone makes no path: a user name may begin with it.
+_PATH = re.compile(r"/|\.{1,2}([/\\]|$)|~[^:@/\\]*([/\\]|$)|[A-Za-z]:[/\\]")
 
 
 def redact_text(text: str) -> str:

@@ -6,7 +6,7 @@ import string
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from securepip.errors import FormatError, SecurepipError
@@ -24,6 +24,9 @@ def spellings(password: str) -> list[str]:
     return [quote(password, safe=""), password]
 
 
+@example(".", "s3cret", "")
+@example("..", "s3cret", "")
+@example("~alice", "s3cret", "")
 @given(NAMES, SECRETS, st.sampled_from(["https://", "http://", "git+https://", "//", ""]))
 def test_no_password_of_an_address_is_shown(user: str, password: str, scheme: str) -> None:
     for spelled in spellings(password):
@@ -73,6 +76,11 @@ def test_an_address_that_cannot_be_read_is_shown_without_its_password(url: str) 
         ("https://packages.example.org/x?token=1#y", "https://packages.example.org/x?…"),
         ("/home/alice:b@c/x", None),
         ("C:\\files\\a@b", None),
+        ("./a:b@c", None),
+        ("../a:b@c", None),
+        (".\\a:b@c", None),
+        ("~/a:b@c", None),
+        ("~alice/a:b@c", None),
         ("http://[bad/", None),
     ],
 )
