@@ -9,7 +9,7 @@ import pytest
 from packaging.utils import NormalizedName
 
 from securepip.signing.publish.add import add
-from securepip.signing.publish.status import status, summary
+from securepip.signing.publish.status import status
 from securepip.signing.repository.pages import plain
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
@@ -32,7 +32,7 @@ def made(tmp_path: Path) -> MadeRepository:
 
 
 def _counts(repository: Repository) -> tuple[int, int]:
-    shown = summary(repository)
+    shown = repository.known().counts()
     assert (shown.projects, shown.files) == (status(repository).projects, status(repository).files)
     return shown.projects, shown.files
 

@@ -15,7 +15,6 @@ from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.refresh import refresh
-from securepip.signing.publish.status import summary
 from securepip.signing.repository import bins
 from securepip.signing.repository.storage.local import LocalStorage
 from tests.support.repositories import MadeRepository, make_repository
@@ -48,7 +47,8 @@ def test_what_is_changed_in_place_is_what_was_signed_and_what_is_known(
     gone = NormalizedName("p7")
     repository.publish({**pages, gone: None})
     check_own(repository)
-    assert (summary(repository).projects, summary(repository).files) == (119, 119)
+    counts = repository.known().counts()
+    assert (counts.projects, counts.files) == (119, 119)
     assert repository.rebuild_known() == []
     assert repository.page(gone) is None
     with repository.lock():

@@ -87,45 +87,6 @@ class Status:
     offline_keys_stay: bool
 
 
-@dataclass(frozen=True)
-class Summary:
-    """A repository in a few numbers, for who looks every few seconds.
-
-    Attributes:
-        projects: How many have a page.
-        files: How many distributions are signed.
-        bins: How many hash bins there are.
-        snapshot: The version of the current snapshot.
-        signed_until: When the first signature expires that the online key can renew.
-        waiting: Roles that expire soon and that only offline keys can sign.
-    """
-
-    projects: int
-    files: int
-    bins: int
-    snapshot: int
-    signed_until: datetime
-    waiting: tuple[Expiring, ...]
-
-
-def summary(repository: Repository) -> Summary:
-    """The few numbers: looked up, and nothing below the bins' delegation is read.
-
-    Raises:
-        RepositoryStateError: What is on disk is not what was signed.
-    """
-    roles, counts = repository.roles(), repository.known().counts()
-    online = (roles.timestamp.signed.expires, roles.snapshot.signed.expires, counts.first_expiry)
-    return Summary(
-        projects=counts.projects,
-        files=counts.files,
-        bins=roles.succinct.number_of_bins,
-        snapshot=roles.snapshot.signed.version,
-        signed_until=min(online),
-        waiting=expiring(repository),
-    )
-
-
 def status(repository: Repository) -> Status:
     """What is known of the repository; bins are looked up and not read.
 

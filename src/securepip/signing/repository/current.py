@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, Root, Targets
 
 from securepip.errors import RepositoryStateError
@@ -67,10 +66,6 @@ class Current:
             self._check_current(roles, known)
             self._roles = timestamp, roles
         return self._roles[1]
-
-    def page_sha256(self, project: NormalizedName) -> Sha256 | None:
-        """The digest of the signed page of a project; None where there is none."""
-        return self.known().page(project)
 
     def known(self) -> Known:
         """What is known of the current state; what another process signed is read first.

@@ -186,7 +186,7 @@ class Repository:
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
-        return self._plain.projects()
+        return self.known().projects()
 
     def known(self) -> Known:
         """As ``Current.known``: what is current, looked up and not read."""
@@ -206,7 +206,7 @@ class Repository:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        sha256 = self._current.page_sha256(project)
+        sha256 = self.known().page(project)
         return None if sha256 is None else self._contents.page(project, sha256)
 
     def publish(

@@ -51,10 +51,6 @@ class PlainView:
         self._known = known
         self._storage = contents.storage
 
-    def projects(self) -> list[NormalizedName]:
-        """All projects that have a page, sorted."""
-        return self._known().projects()
-
     def follow(self, *, whole: bool = False) -> None:
         """Show what is signed, where a run has begun to change it.
 

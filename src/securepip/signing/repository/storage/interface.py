@@ -12,7 +12,6 @@ Rule: nothing outside of ``storage`` knows whether a name is a path.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -74,13 +73,6 @@ class Storage(Reader, Protocol):
 
     def holds(self, name: str, sha256: Sha256) -> bool:
         """Whether the name is there with just these bytes: a power cut can leave it without."""
-
-    def open_file(self, name: str) -> AbstractContextManager[Path]:
-        """The file as one of this machine, for who needs to seek in it. It is not to be changed.
-
-        Raises:
-            FileNotFoundError: There is no such name.
-        """
 
     def list(self, folder: str) -> Iterator[Stored]:
         """The files under ``folder``, those of its subfolders included, in no order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from securepip.formats.digests import Sha256
@@ -55,13 +54,6 @@ class LocalStorage(Folder):
             return False
         self._writer.note(path)
         return True
-
-    @contextmanager
-    def open_file(self, name: str) -> Iterator[Path]:
-        """As ``Storage.open_file``."""
-        path = self._folder / name
-        path.stat()
-        yield path
 
     def list(self, folder: str) -> Iterator[Stored]:
         """As ``Storage.list``."""
