@@ -1,4 +1,4 @@
-"""The bytes over which a role is signed, made fast.
+"""The bytes over which a role is signed, made fast; and a signature over them.
 
 Canonical JSON is what securesystemslib's ``encode_canonical`` says it is. For text without control
 characters, backslashes and floats, the standard library's encoder writes the same bytes in a fifth
@@ -8,10 +8,15 @@ of the time: half of signing a bin. For anything else it is asked.
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from tuf.api.metadata import Signed, Snapshot, Targets
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, Signed, Snapshot, Targets
 from tuf.api.serialization import SignedSerializer
 from tuf.api.serialization.json import CanonicalJSONSerializer
+
+from securepip.errors import RepositoryStateError
 
 _ENCODE = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -43,3 +48,19 @@ def _is_plain(signed: Signed) -> bool:
 
 
 CANONICAL = Canonical()
+
+
+def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
+    """Sign ``metadata`` beside what has signed it.
+
+    Raises:
+        RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
+    """
+    try:
+        metadata.sign(signer, append=True, signed_serializer=CANONICAL)
+    except UnsignedMetadataError as error:
+        raise RepositoryStateError(
+            f"the role {name} cannot be signed: {error}",
+            remedy="Is the key, or the device that holds it, within reach, and is the passphrase "
+            "or PIN right?",
+        ) from None

@@ -22,9 +22,10 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE
 from securepip.formats.roles import name_role
 from securepip.formats.words import counted
+from securepip.signing.keys.canonical import add_signature
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.claim_tree import ClaimTree, Keyholders
-from securepip.signing.repository.commit import Delegator, add_signature, now
+from securepip.signing.repository.commit import Delegator, now
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import Roles
 

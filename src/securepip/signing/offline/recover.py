@@ -49,12 +49,12 @@ from securepip.signing.offline.bundle import (
     write_bundle,
 )
 from securepip.signing.offline.proposal import Proposal, Replacement, check_signed, propose
-from securepip.signing.offline.restore import Restored, next_version, restore
+from securepip.signing.offline.restore import Restored, restore
 from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
 from securepip.signing.publish.accounted import check_signed_here, remember_seen
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.roles import Roles, next_version
 from securepip.signing.repository.state.log import ANCHOR_FIELD, SignedRole, anchor_of
 from securepip.signing.repository.storage.files import flush
 from securepip.signing.repository.storage.local import Folder
@@ -384,7 +384,7 @@ def _skip_versions(repository: Repository, base: Roles) -> None:
     for name in ("targets", BINS_ROLE, *base.claims_below(CLAIMED_ROLE).roles()):
         metadata = base.role(name)
         after = max(metadata.signed.version, known.newest(name))
-        base.adopt(name, metadata, next_version(repository, name, after) - 1)
+        base.adopt(name, metadata, next_version(repository.storage, name, after) - 1)
 
 
 def _make_current(
@@ -404,7 +404,7 @@ def _make_current(
         changed = _online_roles(repository, restored)
         _remember(repository, restored)
         snapshot = base.snapshot.signed
-        snapshot.version = next_version(repository, "snapshot", snapshot.version) - 1
+        snapshot.version = next_version(repository.storage, "snapshot", snapshot.version) - 1
         timestamp = base.timestamp.signed
         timestamp.version = max(timestamp.version, repository.ledger.current()[1])
         _keep_as_in_copy(repository, base, good, {*changed, *finished})
@@ -461,7 +461,7 @@ def _online_roles(repository: Repository, restored: Restored) -> dict[str, Metad
     listed = base.snapshot.signed.meta
     for name, metadata in changed.items():
         before = listed[f"{name}.json"].version if f"{name}.json" in listed else 0
-        base.adopt(name, metadata, next_version(repository, name, before) - 1)
+        base.adopt(name, metadata, next_version(repository.storage, name, before) - 1)
     return changed
 
 

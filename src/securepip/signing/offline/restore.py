@@ -107,18 +107,6 @@ def restore(
     return restored
 
 
-def next_version(repository: Repository, name: str, after: int) -> int:
-    """The first version above ``after`` of which no file is here, whoever wrote it.
-
-    Caches on the way to clients may still hold what the thief served under the others. A version
-    so high that nobody reached it by signing is passed over without counting up to it.
-    """
-    version = after + 1
-    while repository.storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
-        version += 1
-    return version
-
-
 def _adopt_frame(
     repository: Repository, good: Path, base: Roles, root: Root, stolen: Collection[str]
 ) -> None:

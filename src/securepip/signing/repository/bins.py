@@ -21,7 +21,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer
-from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.api.serialization.json import JSONSerializer
 
@@ -29,7 +29,8 @@ from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, check_role, name_role
-from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.keys.canonical import CANONICAL, add_signature
+from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
 
@@ -194,21 +195,12 @@ class _Worker:
         metadata = self._read(each) if each.version else Metadata(Targets())
         role = metadata.signed
         apply_lines(role, each.edits)
-        role.version = each.version + 1
-        # As ``commit``: a number that a killed run has used may be known to mirrors.
-        while hand.storage.exists(_path(each.name, role.version)):
-            role.version += 1
+        role.version = next_version(hand.storage, each.name, each.version)
         name_role(role, each.name, hand.repository)
         role.expires = hand.expires
         metadata.signatures.clear()
-        try:
-            for signer in self._signers:
-                metadata.sign(signer, append=True, signed_serializer=CANONICAL)
-        except UnsignedMetadataError as error:
-            raise RepositoryStateError(
-                f"the role {each.name} cannot be signed: {error}",
-                remedy="Is the key, or the device that holds it, within reach?",
-            ) from None
+        for signer in self._signers:
+            add_signature(metadata, signer, each.name)
         data = metadata.to_bytes(_COMPACT)
         hand.storage.write(_path(each.name, role.version), data)
         return SignedBin(

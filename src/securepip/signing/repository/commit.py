@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
-from typing import Any
 
 from securesystemslib.signer import Signer
-from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
@@ -23,11 +21,11 @@ from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, name_role
-from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.keys.canonical import add_signature
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
-from securepip.signing.repository.roles import TIMESTAMP_NAME, S
+from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version
 from securepip.signing.repository.state.known import RoleFacts
 from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.storage.interface import Storage
@@ -173,7 +171,8 @@ class Committer:
             signed.append(self._write_role(name, metadata, data, listed, pinned=True))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
-            metadata.signed.version = self._next_version(name, before.version if before else 0)
+            after = before.version if before else 0
+            metadata.signed.version = next_version(self._storage, name, after)
             name_role(metadata.signed, name, repository)
             delegator = delegator_of(name)
             data = self._sign(metadata, delegator, name)
@@ -283,17 +282,6 @@ class Committer:
         )
         return _entry(name, metadata, data)
 
-    def _next_version(self, name: str, before: int) -> int:
-        """The first version above ``before`` of which no file is here.
-
-        A run that was killed may have left a signed one, and mirrors may have it: of two files of
-        one version that say the same name, a client could not tell which was made current.
-        """
-        version = before + 1
-        while self._storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
-            version += 1
-        return version
-
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
         metadata.signed.expires = now() + self._expiry.of(name)
         metadata.signatures.clear()
@@ -330,22 +318,6 @@ def _is_unpinned_bin(delegator: Delegator, root: Root) -> bool:
     snapshot = root.roles["snapshot"]
     shared = set(delegations.succinct_roles.keyids) <= set(snapshot.keyids[: snapshot.threshold])
     return shared and delegations.succinct_roles.number_of_bins > MAX_PINNED_BINS
-
-
-def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
-    """Sign ``metadata`` beside what has signed it.
-
-    Raises:
-        RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
-    """
-    try:
-        metadata.sign(signer, append=True, signed_serializer=CANONICAL)
-    except UnsignedMetadataError as error:
-        raise RepositoryStateError(
-            f"the role {name} cannot be signed: {error}",
-            remedy="Is the key, or the device that holds it, within reach, and is the passphrase "
-            "or PIN right?",
-        ) from None
 
 
 def _entry(role: str, metadata: Metadata[S], data: bytes) -> SignedRole:

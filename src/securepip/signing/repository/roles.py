@@ -33,6 +33,7 @@ from securepip.formats.layout import (
     ALL_ROLES,
     BINS_ROLE,
     CLAIMED_ROLE,
+    METADATA_DIR,
     NAMED_FIELD,
     OWN_ROLES,
     project_of_role,
@@ -287,3 +288,21 @@ class Roles:
             meaning="Something other than securepip changed or lost files of the repository.",
             remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
         )
+
+
+def next_version(storage: Reader, name: str, after: int) -> int:
+    """The first version of a role above ``after`` of which no file is here, whoever wrote it.
+
+    A run that was killed may have left a signed one, and mirrors may have it: of two files of one
+    version that say the same name, a client could not tell which was made current. Nor are numbers
+    reused under which a thief's files were served: caches may still hold these.
+
+    Args:
+        storage: What the repository serves.
+        name: The role.
+        after: A version that is passed over, and all below it.
+    """
+    version = after + 1
+    while storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
+        version += 1
+    return version
