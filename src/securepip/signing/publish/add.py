@@ -63,7 +63,9 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
             for each in distributions.values():
                 repository.ledger.restore(each.new.project, each.new.filename)
         pages = {
-            project: _extend(repository, project, [each.page_file for each in group])
+            project: _extend(
+                repository, project, repository.page(project), [each.page_file for each in group]
+            )
             for project, group in _by_project(distributions.values()).items()
         }
         return repository.publish(pages, [each.new for each in distributions.values()])
@@ -132,16 +134,19 @@ def _checked(
         file = each.page_file
         if digests.setdefault(file.filename, file.sha256) != file.sha256:
             raise RepositoryStateError(f"{file.filename} is given twice, with different bytes")
-    page = _extend(repository, project, [each.page_file for each in coming])
+    page = _extend(repository, project, current, [each.page_file for each in coming])
     repository.check(page, current, [each.new for each in coming])
     return page
 
 
 def _extend(
-    repository: Repository, project: NormalizedName, coming: Iterable[PageFile]
+    repository: Repository,
+    project: NormalizedName,
+    current: ProjectPage | None,
+    coming: Iterable[PageFile],
 ) -> ProjectPage:
     """The project's page with ``coming`` on it."""
-    page = repository.page(project) or ProjectPage(project)
+    page = current or ProjectPage(project)
     # A removal that was killed may have marked what the page still offers.
     files = {
         file.filename: file

@@ -19,7 +19,7 @@ from tuf.api.metadata import TargetFile
 from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.signing.repository.pages.edits import apply_edits
+from securepip.signing.repository.pages.edits import apply_edits, digests_of
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 
@@ -63,11 +63,10 @@ def publish_on_demand(
     if not edits:
         return ()
     repository.ledger.record(
-        (project, file.filename, file.sha256)
-        for project, wanted in projects.items()
+        one
+        for wanted in projects.values()
         if wanted.page != wanted.before
-        for file in wanted.page.files
-        if file.sha256 != NOT_KNOWN_YET
+        for one in digests_of(wanted.page)
     )
     repository.ledger.begin(projects)
     repository.ledger.begin_partial(
