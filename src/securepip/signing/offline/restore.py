@@ -204,14 +204,15 @@ def _restore_project(repository: Repository, restored: Restored, good: Path, pat
         _forget(restored, path, project)
         return
     page = _read_page(repository, project, target)
-    if repository.ledger.is_withdrawn(project):
+    withdrawn = repository.ledger.withdrawn(project)
+    if withdrawn.whole:
         restored.lost[path] = "the project was removed"
         _forget(restored, path, project)
         return
     staying = []
     for file in page.files:
         file_path = file_target(project, file.filename)
-        if repository.ledger.is_withdrawn(project, file.filename):
+        if withdrawn.covers(file.filename):
             restored.lost[file_path] = "it was removed"
         elif not _file_here(repository, good, project, file):
             restored.lost[file_path] = "the file is lost"

@@ -20,7 +20,7 @@ from securepip.formats.words import counted
 from securepip.signing.overlay.ask import Offered
 from securepip.signing.overlay.report import Problem
 from securepip.signing.overlay.upstream.page import LeftOut, Reason
-from securepip.signing.repository.state.ledger import Ledger
+from securepip.signing.repository.state.ledger import Ledger, Withdrawn
 
 _FEW = 4
 
@@ -71,7 +71,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
         return Settled(ProjectPage(project, own) if own else None)
     own_names = {file.filename for file in own}
     known = ledger.known(project)
-    revoked = ledger.has_withdrawn(project)
+    withdrawn = ledger.withdrawn(project)
     kept: list[PageFile] = []
     left_out = list(offered.left_out)
     refused: list[PageFile] = []
@@ -81,9 +81,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
             continue
         if file.sha256 == NOT_KNOWN_YET:
             file = _as_known(file, current, known.get(file.filename))
-        reason = _why_not(
-            file, project, known.get(file.filename), ledger if revoked else None, rules
-        )
+        reason = _why_not(file, known.get(file.filename), withdrawn, rules)
         if reason is None:
             kept.append(file)
             continue
@@ -189,13 +187,9 @@ def _never_read(project: NormalizedName, count: int) -> Problem:
 
 
 def _why_not(
-    file: PageFile,
-    project: NormalizedName,
-    known: str | None,
-    revoked: Ledger | None,
-    rules: Rules,
+    file: PageFile, known: str | None, withdrawn: Withdrawn, rules: Rules
 ) -> Reason | None:
-    if revoked is not None and revoked.is_withdrawn(project, file.filename):
+    if withdrawn.covers(file.filename):
         return Reason.WITHDRAWN
     if known not in (None, file.sha256):
         return Reason.CHANGED

@@ -148,11 +148,8 @@ def _extend(
     """The project's page with ``coming`` on it."""
     page = current or ProjectPage(project)
     # A removal that was killed may have marked what the page still offers.
-    files = {
-        file.filename: file
-        for file in page.files
-        if not repository.ledger.is_withdrawn(project, file.filename)
-    }
+    withdrawn = repository.ledger.withdrawn(project)
+    files = {file.filename: file for file in page.files if not withdrawn.covers(file.filename)}
     for file in coming:
         there = files.get(file.filename)
         if there is None and file.filename.lower() in {name.lower() for name in files}:

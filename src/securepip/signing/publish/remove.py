@@ -76,11 +76,8 @@ def _remove_file(repository: Repository, filename: str) -> Removed:
 
 def _publish_without(repository: Repository, page: ProjectPage, going: list[PageFile]) -> Removed:
     # Also what a removal that was killed has marked already.
-    staying = tuple(
-        file
-        for file in page.files
-        if not repository.ledger.is_withdrawn(page.project, file.filename)
-    )
+    withdrawn = repository.ledger.withdrawn(page.project)
+    staying = tuple(file for file in page.files if not withdrawn.covers(file.filename))
     left = ProjectPage(page.project, staying, page.status, page.status_reason)
     repository.publish({page.project: left})
     return Removed(page.project, tuple(file.filename for file in going), False)

@@ -42,7 +42,7 @@ def check_page(
         FormatError: The page offers a file whose name is none of a distribution.
     """
     project = page.project
-    known = ledger.known(project)
+    known, withdrawn = ledger.known(project), ledger.withdrawn(project)
     coming = {file.filename for file in files if file.project == project}
     for file in page.files:
         # Published files are immutable: who pinned a release must never get another one.
@@ -54,7 +54,7 @@ def check_page(
                 remedy="Give the new build a new version or build number. If you know better: "
                 f"securepip repo accept-change {contents.storage.address} {file.filename}",
             )
-        if ledger.is_withdrawn(project, file.filename):
+        if withdrawn.covers(file.filename):
             raise RepositoryStateError(
                 f"{file.filename} was removed from this repository",
                 remedy="With --restore it can be published again.",

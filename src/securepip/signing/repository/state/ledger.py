@@ -14,6 +14,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -51,6 +52,33 @@ CREATE TABLE IF NOT EXISTS current (
     only INTEGER PRIMARY KEY CHECK (only = 1), root INTEGER NOT NULL, timestamp INTEGER NOT NULL
 );
 """
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What was revoked of one project, looked up once for all of its files.
+
+    Attributes:
+        project: Its name.
+        marks: A version and a file name each; both are empty for the whole project.
+    """
+
+    project: NormalizedName
+    marks: frozenset[tuple[str, str]]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole project was."""
+        return ("", "") in self.marks
+
+    def covers(self, filename: str) -> bool:
+        """Whether ``filename``, its version, or its whole project was."""
+        if self.whole or not self.marks:
+            return self.whole
+        name = parse_distribution(filename, self.project)
+        return ("", filename) in self.marks or (
+            name is not None and (str(name.version), "") in self.marks
+        )
 
 
 class Ledger:
@@ -177,29 +205,27 @@ class Ledger:
                 (project, "" if version is None else str(version), filename or ""),
             )
 
-    def has_withdrawn(self, project: NormalizedName) -> bool:
-        """Whether anything of ``project`` was revoked."""
-        return bool(self._withdrawn(project))
+    def withdrawn(self, project: NormalizedName) -> Withdrawn:
+        """What was revoked of ``project``."""
+        rows = self.connection.execute(
+            "SELECT version, filename FROM withdrawn WHERE project = ?", (project,)
+        )
+        return Withdrawn(project, frozenset((version, filename) for version, filename in rows))
 
     def is_withdrawn(self, project: NormalizedName, filename: str | None = None) -> bool:
         """Whether ``filename``, its version, or its whole project was revoked.
 
         Without ``filename``: whether the whole project was.
         """
-        marks = self._withdrawn(project)
-        if ("", "") in marks:
-            return True
-        if filename is None or not marks:
-            return False
-        name = parse_distribution(filename, project)
-        return ("", filename) in marks or (name is not None and (str(name.version), "") in marks)
+        withdrawn = self.withdrawn(project)
+        return withdrawn.whole if filename is None else withdrawn.covers(filename)
 
     def restore(self, project: NormalizedName, filename: str | None = None) -> None:
         """Forget that ``project`` was revoked, in part or whole; with ``filename``, for that file.
 
         A file that was revoked with its version or project is freed together with these.
         """
-        marks = self._withdrawn(project)
+        marks = self.withdrawn(project).marks
         if filename is not None:
             name = parse_distribution(filename, project)
             version = "" if name is None else str(name.version)
@@ -272,9 +298,3 @@ class Ledger:
             self.connection.execute(
                 "INSERT OR REPLACE INTO current VALUES (1, ?, ?)", (root, timestamp)
             )
-
-    def _withdrawn(self, project: NormalizedName) -> set[tuple[str, str]]:
-        rows = self.connection.execute(
-            "SELECT version, filename FROM withdrawn WHERE project = ?", (project,)
-        )
-        return {(version, filename) for version, filename in rows}
