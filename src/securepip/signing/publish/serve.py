@@ -180,8 +180,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.sendfile(stream, start, length)
 
-    def _answer(self, code: HTTPStatus, *headers: Header) -> None:
-        self.send_response(code)
+    def _answer(self, code: HTTPStatus, *headers: Header, reason: str | None = None) -> None:
+        self.send_response(code, reason)
         for name, value in headers:
             self.send_header(name, value)
         self.send_header("X-Content-Type-Options", "nosniff")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import re
 import shutil
 import socket
@@ -35,6 +34,7 @@ from securepip.signing.uploads.accept import accept
 from securepip.signing.uploads.batches import Batches, Upload
 from securepip.signing.uploads.form import MAX_TEXT, Limits, read_form, too_large
 from securepip.signing.uploads.refusal import UploadRefusedError
+from securepip.transport import is_loopback
 
 UPLOAD_PATH = "/legacy/"
 USER = "__token__"
@@ -48,6 +48,10 @@ _LINGER_SECONDS = 30
 _LEFT_OVER_SECONDS = 86_400
 _MAX_REASON = 300
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: [("WWW-Authenticate", 'Basic realm="uploads", charset="UTF-8"')],
+    HTTPStatus.SERVICE_UNAVAILABLE: [("Retry-After", "60")],
+}
 
 
 class UploadServer(RepositoryServer):
@@ -81,7 +85,7 @@ class UploadServer(RepositoryServer):
         limits: Limits | None = None,
         insecure: bool = False,
     ) -> None:
-        if not insecure and not _is_loopback(host):
+        if not insecure and not is_loopback(host):
             raise UsageError(
                 f"uploads at {host} would be without TLS: whoever sees one has its token",
                 remedy="Listen on 127.0.0.1, behind a web server that has a certificate. In a "
@@ -229,17 +233,13 @@ class _UploadHandler(Handler):
             self.close_connection = True
         body = f"{words}\n".encode()
         line = " ".join(words.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
-        self.send_response(status, "OK" if status is HTTPStatus.OK else line)
-        if status is HTTPStatus.UNAUTHORIZED:
-            self.send_header("WWW-Authenticate", 'Basic realm="uploads", charset="UTF-8"')
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
-            self.send_header("Retry-After", "60")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        self._answer(
+            status,
+            *_HEADERS.get(status, ()),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            reason=None if status is HTTPStatus.OK else line,
+        )
         self.wfile.write(body)
         self.wfile.flush()
         if self._left:
@@ -278,10 +278,3 @@ def _clear(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - each.stat().st_mtime > _LEFT_OVER_SECONDS:
                 shutil.rmtree(each)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
