@@ -24,11 +24,10 @@ from securepip.signing.page.lately import Command, Lately
 from securepip.signing.publish.status import RoleStatus, role_statuses
 from securepip.signing.repository.commit import now
 from securepip.signing.repository.config import Config
-from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.repository import HTML_NAME, Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.state.known import Counts
 
-PAGE_NAME = "index.html"
 _WEEKS = 26
 _log = logging.getLogger(__name__)
 _ROLES = {
@@ -60,7 +59,7 @@ def write(repository: Repository) -> None:
         # Of two commands that end together, the one that writes last has read last.
         with repository.state.lock():
             page = render(repository, now())
-            repository.storage.write(f"{STATUS_DIR}/{PAGE_NAME}", page.encode())
+            repository.storage.write(f"{STATUS_DIR}/{HTML_NAME}", page.encode())
     except Exception as error:  # whatever it is: the command has done what it was asked for
         _log.warning("The status page was not written: %s", error or repr(error))
         _log.debug("Why it was not", exc_info=True)
@@ -166,10 +165,10 @@ def _lately(commands: Sequence[Command]) -> Iterator[str]:
 def _downloads(repository: Repository) -> Iterator[str]:
     """What a client fetches before any page or file, in bytes before compression."""
     roles = repository.roles()
-    folder = repository.folder / METADATA_DIR
-    timestamp = (folder / TIMESTAMP_NAME).stat().st_size
-    snapshot = (folder / f"{roles.snapshot.signed.version}.snapshot.json").stat().st_size
-    root = (folder / f"{roles.root.signed.version}.root.json").stat().st_size
+    metadata = repository.storage.below(METADATA_DIR)
+    timestamp = len(metadata.read(TIMESTAMP_NAME))
+    snapshot = len(metadata.read(f"{roles.snapshot.signed.version}.snapshot.json"))
+    root = len(metadata.read(f"{roles.root.signed.version}.root.json"))
     meta = roles.snapshot.signed.meta
     top = sum(
         meta[f"{name}.json"].length or 0
