@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from securepip.errors import FormatError
 from securepip.redaction import redact_addresses
 
@@ -18,6 +20,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: What, of several; by default ``noun`` with an s.
     """
     return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def first_of(words: Sequence[str], most: int, between: str = " ") -> str:
+    """``a b c and 4 more``: so many of ``words``, and how many there are besides."""
+    more = len(words) - most
+    return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def in_units(size: float) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import KeyOptions, add_key_options, existing, keys_of
 from securepip.cli.options import Commands, add_why, new_command
+from securepip.formats.words import first_of
 
 if TYPE_CHECKING:
     from securepip.signing.repository.repository import Repository
@@ -109,6 +110,4 @@ def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] 
 
 def _in_one_line(command: str, what: list[str]) -> str:
     """One line of the log, without passwords: an argument may be an address."""
-    more = len(what) - _SHOWN_WORDS
-    words = [command, *what[:_SHOWN_WORDS], *([f"and {more} more"] if more > 0 else [])]
-    return " ".join(console.harmless(" ".join(words)).split())
+    return " ".join(console.harmless(f"{command} {first_of(what, _SHOWN_WORDS)}").split())

@@ -16,7 +16,7 @@ from securepip.cli.options import Commands, parse_age
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import Place, add_restore, place_command, place_of
 from securepip.errors import UsageError
-from securepip.formats.words import counted
+from securepip.formats.words import counted, first_of
 
 if TYPE_CHECKING:
     from securepip.resolver import FileOptions
@@ -267,11 +267,9 @@ def _show(report: SyncReport, place: Place) -> None:
     )
     for project, required in report.unsigned.items():
         are = "is" if len(required) == 1 else "are"
-        more = len(required) - _SHOWN_NAMES
         console.say(
-            f"{project} requires {', '.join(required[:_SHOWN_NAMES])}"
-            + (f" and {more} more" if more > 0 else "")
-            + f", which {are} not signed here: --with-dependencies signs what is required, too"
+            f"{project} requires {first_of(required, _SHOWN_NAMES, ', ')}, which {are} not signed "
+            "here: --with-dependencies signs what is required, too"
         )
     if not report.roles:
         console.say("Nothing had to be signed.")
@@ -280,10 +278,7 @@ def _show(report: SyncReport, place: Place) -> None:
 
 
 def _names(projects: Sequence[str]) -> str:
-    shown = " ".join(projects[:_SHOWN_NAMES])
-    more = len(projects) - _SHOWN_NAMES
-    rest = f" and {more} more" if more > 0 else ""
-    return f"{counted(len(projects), 'project')}: {shown}{rest}"
+    return f"{counted(len(projects), 'project')}: {first_of(projects, _SHOWN_NAMES)}"
 
 
 def _add_accept_change(commands: Commands) -> None:

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from queue import Empty, SimpleQueue
 
 from securepip.errors import SecurepipError
+from securepip.formats.words import first_of
 from securepip.signing.publish.add import Distribution, add_each
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Reason
@@ -184,6 +185,5 @@ def _words(repository: Repository, upload: Upload, error: SecurepipError) -> Upl
 
 def _command(batch: Sequence[Upload]) -> str:
     """What the log says of a batch."""
-    named = [f"{each.filename} (token {each.token.id})" for each in batch[:_NAMED]]
-    more = len(batch) - len(named)
-    return " ".join(["upload", *named, *([f"and {more} more"] if more > 0 else [])])
+    named = [f"{each.filename} (token {each.token.id})" for each in batch]
+    return f"upload {first_of(named, _NAMED)}"
