@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,13 +119,11 @@ def _server(request: ServeRequest) -> RepositoryServer:
         return RepositoryServer(place.folder, request.host, request.port, log)
     if request.max_bytes <= 0:
         raise UsageError("--max-upload: at least 1")
-    try:
-        import python_multipart  # noqa: F401 # asked for here, where it can be explained
-    except ImportError:
+    if find_spec("python_multipart") is None:
         raise UsageError(
             "--uploads needs a package that is not here",
             remedy="pip install 'securepip[uploads]'",
-        ) from None
+        )
     from securepip.signing.repository.repository import Repository
     from securepip.signing.uploads.form import Limits
     from securepip.signing.uploads.server import UploadServer
