@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 _ADDRESS = re.compile(r"(?<=://)(\S*)@")
-_WHOLE = re.compile(r"\S+://\S+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_WHOLE = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://\S+")
 # A dot or a tilde alone makes no path: a user name may begin with it.
 _PATH = re.compile(r"/|\.{1,2}([/\\]|$)|~[^:@/\\]*([/\\]|$)|[A-Za-z]:[/\\]")
 
@@ -33,7 +34,8 @@ def redact(url: str) -> str:
     It need not be an address: what somebody mistyped can hold a password too.
     """
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    # "://" can also stand in a password, of what has no scheme.
+    if not _SCHEME.fullmatch(scheme) or not separator:
         if _PATH.match(url) and not url.startswith("//"):
             return url
         scheme, separator, rest = "", url[:2] if url.startswith("//") else "", url

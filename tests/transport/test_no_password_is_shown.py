@@ -26,6 +26,8 @@ def spellings(password: str) -> list[str]:
 
 @example(".", "s3cret", "")
 @example("..", "s3cret", "")
+@example("alice", "s3cr://et", "//")
+@example("alice", "s3cr://et", "")
 @example("~alice", "s3cret", "")
 @given(NAMES, SECRETS, st.sampled_from(["https://", "http://", "git+https://", "//", ""]))
 def test_no_password_of_an_address_is_shown(user: str, password: str, scheme: str) -> None:
