@@ -14,6 +14,7 @@ from pathlib import Path
 
 from securepip.formats.digests import open_plain
 from securepip.verify.record import read_bounded
+from securepip.verify.types import DIFFERENT, NOT_SIGNED, Finding, Kind
 
 _HEADER_BYTES = 16
 _HASHED, _COMPARED = 0b01, 0b10
@@ -31,8 +32,8 @@ def source_of(byte_code: Path) -> Path | None:
     return None if match is None else byte_code.parent.parent / f"{match['module']}.py"
 
 
-def wrong_with(byte_code: Path, source: Path) -> str:
-    """What is wrong with byte code for that source, in words; "" where nothing is.
+def wrong_with(byte_code: Path, source: Path) -> Finding | None:
+    """What is wrong with byte code for that source; None where nothing is.
 
     Args:
         byte_code: A ``.pyc`` file.
@@ -42,28 +43,33 @@ def wrong_with(byte_code: Path, source: Path) -> str:
         with open_plain(byte_code) as stream:
             header = stream.read(_HEADER_BYTES)
     except OSError:
-        return "cannot be read, or is not a plain file"
+        return _finding(byte_code, "cannot be read, or is not a plain file")
     if len(header) < _HEADER_BYTES:
-        return "is cut off"
+        return _finding(byte_code, "is cut off")
     flags = int.from_bytes(header[4:8], "little")
     if flags & ~(_HASHED | _COMPARED):
-        return "has a header that no Python writes"
+        return _finding(byte_code, "has a header that no Python writes")
     try:
         with open_plain(source) as stream:
             pass
         status = source.stat()
     except OSError:
-        return f"has no source {source.name}"
+        return _finding(byte_code, f"has no source {source.name}")
+    other = f"is not of the {source.name} that is there now"
     if not flags & _HASHED:
         said = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
         real = (int(status.st_mtime) & _MAX_32_BITS, status.st_size & _MAX_32_BITS)
-        return "" if said == real else f"is not of the {source.name} that is there now"
+        return None if said == real else _finding(byte_code, other)
     data = read_bounded(source, _MAX_SOURCE_BYTES)
     if data is None:
-        return f"has a source {source.name} that cannot be read"
+        return _finding(byte_code, f"has a source {source.name} that cannot be read")
     # The hash has the magic number of the Python that wrote it for its key.
     if _imp.source_hash(int.from_bytes(header[:4], "little"), data) == header[8:16]:
-        return ""
+        return None
     if flags & _COMPARED:
-        return f"is not of the {source.name} that is there now"
-    return f"is not of the {source.name} that is there now, and Python would run it all the same"
+        return _finding(byte_code, other)
+    return _finding(byte_code, f"{other}, and Python would run it all the same", NOT_SIGNED)
+
+
+def _finding(byte_code: Path, wrong: str, exit_code: int = DIFFERENT) -> Finding:
+    return Finding(Kind.BYTE_CODE, f"{byte_code.name} {wrong}", byte_code, exit_code)

@@ -190,9 +190,8 @@ def stale_byte_code(installed: Installed, sources: Collection[str]) -> Iterator[
             source = byte_code.source_of(place)
             if source is not None and source.name in names:
                 wrong = byte_code.wrong_with(place, source)
-                if wrong:
-                    code = NOT_SIGNED if "all the same" in wrong else 1
-                    yield Finding(Kind.BYTE_CODE, f"{entry.name} {wrong}", place, code)
+                if wrong is not None:
+                    yield wrong
 
 
 def digests_of(installed: Installed, names: Collection[str]) -> dict[str, Sha256]:
