@@ -178,11 +178,10 @@ def stale_byte_code(installed: Installed, sources: Collection[str]) -> Iterator[
             continue
         folders.setdefault(place.parent, set()).add(place.name)
     for folder, names in folders.items():
+        cache = folder / byte_code.CACHE_FOLDER
         try:
-            entries = sorted(os.scandir(folder / byte_code.CACHE_FOLDER), key=lambda one: one.name)
-            installed.area.locate(
-                os.path.relpath(folder / byte_code.CACHE_FOLDER / "x", installed.area.library)
-            )
+            installed.area.locate(os.path.relpath(cache / "x", installed.area.library))
+            entries = sorted(os.scandir(cache), key=lambda one: one.name)
         except (OSError, OutsideError):
             continue
         for entry in entries:
