@@ -119,15 +119,13 @@ def _against_other(installed: Installed, path: str, member: Member) -> Iterator[
 
 def _row_of(rows: Mapping[str, Row], member: Member, dist_info: str) -> str | None:
     """The row of RECORD that stands for a file of another folder than the library."""
+    ends: tuple[str, ...] = (f"../{member.path}",)
     if member.scheme == "headers":
         project = dist_info.partition("-")[0]
         ends = (f"/{project}/{member.path}", f"/{project.replace('_', '-')}/{member.path}")
     elif member.scheme == "scripts":
         ends = (f"/bin/{member.path}", f"/Scripts/{member.path}")
-    else:
-        ends = (f"../{member.path}", f"../{member.path}")
-    named = [path for path in rows if path.startswith("../")]
-    return next((path for path in named if path.endswith(ends)), None)
+    return next((path for path in rows if path.startswith("../") and path.endswith(ends)), None)
 
 
 def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[Finding]:
@@ -149,7 +147,7 @@ def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[
         if posixpath.basename(own) in others:
             return
     if posixpath.basename(folder) in ("bin", "Scripts"):
-        entry = entry_point_of(name, dict(wheel.scripts))
+        entry = entry_point_of(name, wheel.scripts)
         if entry is not None:
             if not os.path.lexists(place):
                 yield _missing(place)

@@ -6,6 +6,7 @@ Rule: a script is known only if each of its lines is one that pip or uv writes f
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from securepip.formats.digests import Sha256, open_plain, sha256_of_stream
@@ -15,7 +16,6 @@ _MAX_SCRIPT_BYTES = 16 << 10
 _MAX_LINE_BYTES = 8 << 10
 _SHELL_LINE = "#!/bin/sh"
 _LAUNCHER_SUFFIX = ".exe"
-_SUFFIX = "-script"
 _VERSIONED = {"pip", "easy_install"}
 """pip writes these with the version of Python, too: ``pip3``, ``pip3.11``."""
 
@@ -40,7 +40,7 @@ _SHELL = re.compile(r"'''exec' (?P<python>\"[^\"\\$`]+\"|[^\s\"'\\$`;&|]+) \"\$0
 
 
 def entry_point_of(
-    filename: str, scripts: dict[str, tuple[str, str]]
+    filename: str, scripts: Mapping[str, tuple[str, str]]
 ) -> tuple[str, tuple[str, str]] | None:
     """The entry point that a file in the folder of scripts stands for; None where it is none."""
     stem = filename.removesuffix(_LAUNCHER_SUFFIX)

@@ -80,13 +80,14 @@ def read_wheel(path: Path, filename: str) -> Contents:
             if len(names) > _MAX_MEMBERS:
                 raise FormatError(f"{filename} has more than {_MAX_MEMBERS} members")
             dist_info = dist_info_of(names, filename)
+            of_installers = {f"{dist_info}/{each}" for each in _OF_INSTALLERS}
             for name in names:
                 if name.endswith("/"):
                     continue
                 member = _member(archive, name)
                 if member.scheme:
                     others.append(member)
-                elif member.path not in {f"{dist_info}/{each}" for each in _OF_INSTALLERS}:
+                elif member.path not in of_installers:
                     members[member.path] = member
             entry_points = f"{dist_info}/entry_points.txt"
             text = b""
