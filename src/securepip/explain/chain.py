@@ -110,15 +110,13 @@ def _steps(session: Session, repository: TrustedRepository, *target_paths: str) 
                 found.update((each, way[each]) for each in (*before, name))
                 break
             delegations = metadata.signed.delegations
-            children = list(delegations.get_roles_for_target(path)) if delegations else []
-            for child, terminating in children:
+            children = []
+            for child, terminating in delegations.get_roles_for_target(path) if delegations else ():
+                children.append((child, metadata.signed, (*before, name)))
                 if terminating:
-                    children = children[: children.index((child, terminating)) + 1]
                     waiting.clear()
                     break
-            waiting += [
-                (child, metadata.signed, (*before, name)) for child, _ in reversed(children)
-            ]
+            waiting += reversed(children)
     return list(found.values())
 
 
