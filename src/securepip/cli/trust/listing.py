@@ -120,11 +120,7 @@ def _say(one: Listed) -> None:
         console.say(
             f"           {counted(one.sign_themselves, 'project')} of it signed by the maintainers"
         )
-    reach = (
-        ", ".join(one.projects).replace("*", "any project")
-        if one.projects == ("*",)
-        else ", ".join(one.projects)
-    )
+    reach = "any project" if one.projects == ("*",) else ", ".join(one.projects)
     if one.agreeing > 1:
         reach += f", where {one.agreeing} repositories agree"
     console.say(f"  for:     {reach or 'nothing, unless a command names its index'}")
