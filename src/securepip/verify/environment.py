@@ -40,6 +40,15 @@ from securepip.verify.wheel import Contents, read_wheel
 _ALARMING = frozenset({Kind.CHANGED, Kind.MISSING, Kind.ADDED})
 
 
+@dataclass(frozen=True)
+class _Result:
+    """A comparison with one wheel."""
+
+    findings: list[Finding]
+    count: int
+    contents: Contents
+
+
 @dataclass
 class _Case:
     """One distribution while it is looked into."""
@@ -53,6 +62,8 @@ class _Case:
     signed: list[VerifiedFile] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     status: Status | None = None
+    results: dict[str, _Result | None] = field(default_factory=dict)
+    """The comparisons so far, by the wheel's name; None for a wheel that cannot be read."""
 
 
 def verify(
@@ -169,11 +180,21 @@ def _fetch_one(case: _Case, file: PageFile, index: Index) -> None:
 
 
 def _is_equal(case: _Case, file: VerifiedFile) -> bool:
-    try:
-        found, _ = against_wheel(case.installed, read_wheel(file.path, file.filename))
-    except FormatError:
-        return False
-    return not any(finding.kind in _ALARMING for finding in found)
+    result = _against(case, file)
+    return result is not None and not _alarming(result.findings)
+
+
+def _against(case: _Case, file: VerifiedFile) -> _Result | None:
+    """The comparison with a signed wheel, which is made once; None where it cannot be read."""
+    if file.filename not in case.results:
+        try:
+            contents = read_wheel(file.path, file.filename)
+        except FormatError:
+            case.results[file.filename] = None
+        else:
+            result = _Result(*against_wheel(case.installed, contents), contents)
+            case.results[file.filename] = result
+    return case.results[file.filename]
 
 
 def _compare(
@@ -192,18 +213,26 @@ def _compare(
         more, count = against_record(case.installed)
         own = replace(checked, status=case.own.status, source=case.own.url, files=count)
         return _done(own, case, [*findings, *more], None)
-    best = _best(case)
-    if best is not None and not _alarming(best.findings):
-        return _done(_signed(checked, best), case, [*findings, *best.findings], best.contents)
-    other = _built_or_bundled(case, environment, built)
+    best, other = _best(case), None
+    if best is None or _alarming(best[1].findings):
+        other = _built_or_bundled(case, environment, built)
     if other is not None:
-        status, path, filename, result = other
+        status, path, result = other
         named = replace(
-            checked, status=status, filename=filename, sha256=_digest(path), files=result.count
+            checked, status=status, filename=path.name, sha256=_digest(path), files=result.count
         )
         return _done(named, case, [*findings, *result.findings], result.contents)
     if best is not None:
-        return _done(_signed(checked, best), case, [*findings, *best.findings], best.contents)
+        file, result = best
+        signed = replace(
+            checked,
+            status=Status.SIGNED,
+            repository=file.repository,
+            filename=file.filename,
+            sha256=file.sha256,
+            files=result.count,
+        )
+        return _done(signed, case, [*findings, *result.findings], result.contents)
     more, count = against_record(case.installed)
     status, why = _unproved(case)
     if why is not None:
@@ -211,31 +240,17 @@ def _compare(
     return _done(replace(checked, status=status, files=count), case, [*findings, *more], None)
 
 
-@dataclass(frozen=True)
-class _Result:
-    """A comparison with one wheel."""
-
-    findings: list[Finding]
-    count: int
-    contents: Contents
-    file: VerifiedFile | None = None
-
-
-def _best(case: _Case) -> _Result | None:
-    """The comparison with the signed wheel that differs least."""
-    results = []
-    for file in case.signed:
-        try:
-            contents = read_wheel(file.path, file.filename)
-        except FormatError:
-            continue
-        results.append(_Result(*against_wheel(case.installed, contents), contents, file))
-    return min(results, key=lambda result: len(result.findings), default=None)
+def _best(case: _Case) -> tuple[VerifiedFile, _Result] | None:
+    """The signed wheel from which least differs, and the comparison with it."""
+    results = [
+        (file, result) for file in case.signed if (result := _against(case, file)) is not None
+    ]
+    return min(results, key=lambda each: len(each[1].findings), default=None)
 
 
 def _built_or_bundled(
     case: _Case, environment: TargetEnvironment, built: WheelCache
-) -> tuple[Status, Path, str, _Result] | None:
+) -> tuple[Status, Path, _Result] | None:
     """A wheel built here from what is signed, or one that comes with Python, that is there."""
     found: list[tuple[Status, Path]] = []
     if case.status is not None:
@@ -253,7 +268,7 @@ def _built_or_bundled(
             continue
         result = _Result(*against_wheel(case.installed, contents), contents)
         if not _alarming(result.findings) or (status is Status.WITH_PYTHON and not case.signed):
-            return status, path, path.name, result
+            return status, path, result
     return None
 
 
@@ -285,20 +300,6 @@ def _done(
     sources = [path for path in names if path.endswith(".py")]
     findings += stale_byte_code(case.installed, sources)
     return replace(checked, findings=tuple(findings)), contents
-
-
-def _signed(checked: Checked, best: _Result) -> Checked:
-    file = best.file
-    if file is None:
-        return checked
-    return replace(
-        checked,
-        status=Status.SIGNED,
-        repository=file.repository,
-        filename=file.filename,
-        sha256=file.sha256,
-        files=best.count,
-    )
 
 
 def _added(
