@@ -54,15 +54,7 @@ def test_pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_not
     ran = tmp_path / "ran"
     evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
     evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": evil_code})
-    genuine = (served.folder / "packages" / "maker" / _WHEEL).read_bytes()
-    data, old, new = evil.read_bytes(), sha256_of(genuine), sha256_of(evil.read_bytes())
-
-    def rehash(page: bytes) -> bytes:
-        forged = page.replace(old.encode(), new.encode())
-        return forged.replace(b'"size":%d' % len(genuine), b'"size":%d' % len(data))
-
-    served.alter(r"simple/maker/.*", rehash)
-    served.alter(rf"packages/maker/[^/]*{_WHEEL}", lambda _: data)
+    served.forge("maker", _WHEEL, evil.read_bytes())
 
     fooled = machine.pip_install(f"{served.url}simple/", "built")
     assert fooled.code == 0, fooled.err

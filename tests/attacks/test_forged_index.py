@@ -23,23 +23,10 @@ def evil(tmp_path: Path) -> bytes:
     return make_wheel(tmp_path / "evil", "app", "2.0", requires=["lib"], files=code).read_bytes()
 
 
-def forge(hostile: HostileServer, wheel: bytes) -> None:
-    """Serve ``wheel`` as app 2.0, with its hash on every page that names it."""
-    genuine = (hostile.folder / "packages" / "app" / WHEEL).read_bytes()
-    old, new = sha256_of(genuine), sha256_of(wheel)
-
-    def rehash(page: bytes) -> bytes:
-        forged = page.replace(old.encode(), new.encode())
-        return forged.replace(b'"size":%d' % len(genuine), b'"size":%d' % len(wheel))
-
-    hostile.alter(r"simple/app/.*", rehash)
-    hostile.alter(rf"packages/app/[^/]*{WHEEL}", lambda data: wheel)
-
-
 def test_pip_installs_a_consistently_forged_wheel_and_securepip_refuses_it(
     client: Machine, hostile: HostileServer, evil: bytes
 ) -> None:
-    forge(hostile, evil)
+    hostile.forge("app", WHEEL, evil)
     fooled = client.pip_install(f"{hostile.url}simple/", "app")
     assert fooled.code == 0, fooled.err
     assert client.version_of("app") == "evil"
@@ -94,7 +81,7 @@ def test_a_forged_dependency_makes_pip_install_it_and_securepip_refuse(
     evil = make_wheel(tmp_path / "evil", "app", "2.0", requires=["other"])
     lie = metadata_text("app", "2.0", ["other"]).encode()
     genuine = hostile.folder / "packages" / "app" / f"{WHEEL}.metadata"
-    forge(hostile, evil.read_bytes())
+    hostile.forge("app", WHEEL, evil.read_bytes())
     old, new = sha256_of(genuine.read_bytes()), sha256_of(lie)
     hostile.alter(r"simple/app/.*", lambda page: page.replace(old.encode(), new.encode()))
     hostile.alter(rf"packages/app/.*{WHEEL}\.metadata", lambda data: lie)
@@ -110,7 +97,7 @@ def test_a_page_redirected_to_another_server_is_still_the_signed_page_or_nothing
     client: Machine, hostile: HostileServer, evil: bytes
 ) -> None:
     with serve_hostile(hostile.folder) as other:
-        forge(other, evil)
+        other.forge("app", WHEEL, evil)
         hostile.redirect("(simple|packages)/app/.*", other.url)
         fooled = client.pip_install(f"{hostile.url}simple/", "app")
         assert fooled.code == 0, fooled.err

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from securepip.formats.digests import sha256_of
 from securepip.formats.pip_configuration import default_index
 from securepip.plugin.shim.gateway import Gateway
 from tests.attacks.test_forged_build_requirements import _BACKEND
@@ -120,14 +119,7 @@ def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
     code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
     evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": code}).read_bytes()
     name = "maker-1.0-py3-none-any.whl"
-    genuine = (served.folder / "packages" / "maker" / name).read_bytes()
-
-    def rehash(page: bytes) -> bytes:
-        forged = page.replace(sha256_of(genuine).encode(), sha256_of(evil).encode())
-        return forged.replace(b'"size":%d' % len(genuine), b'"size":%d' % len(evil))
-
-    served.alter(r"simple/maker/.*", rehash)
-    served.alter(rf"packages/maker/[^/]*{name}", lambda _: evil)
+    served.forge("maker", name, evil)
     assert run_pip(plain, "install", "built", "-i", f"{served.url}simple/").code == 0
     assert ran.exists()
     ran.unlink()

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from securepip.formats.digests import sha256_of
+
 Reply = bytes | int | str | Iterator[bytes]
 """What is sent: a body; a number is an HTTP status; text is another server's URL, to whose file of
 the same path it redirects; an iterator is a body of unknown length, sent piece by piece."""
@@ -48,6 +50,14 @@ class HostileServer:
     def redirect(self, pattern: str, base: str) -> None:
         """Redirect matching paths to the same paths below another URL."""
         self.alter(pattern, lambda data: base)
+
+    def forge(self, project: str, filename: str, wheel: bytes) -> None:
+        """Serve ``wheel`` in a genuine one's place, its digest and length on every page."""
+        genuine = (self.folder / "packages" / project / filename).read_bytes()
+        old, new = sha256_of(genuine).encode(), sha256_of(wheel).encode()
+        lengths = (b'"size":%d' % len(genuine), b'"size":%d' % len(wheel))
+        self.alter(rf"simple/{project}/.*", lambda page: page.replace(old, new).replace(*lengths))
+        self.alter(rf"packages/{project}/[^/]*{filename}", lambda _: wheel)
 
     def honest(self) -> None:
         """Serve everything as it is again."""
