@@ -12,38 +12,18 @@ from securepip.formats.digests import sha256_of
 from securepip.installer import sdists
 from securepip.resolver import parse_requirement
 from tests.attacks.refusals import assert_refused
+from tests.support.builds import MAKER_CODE, make_built, make_maker
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
-from tests.support.wheels import make_sdist, make_wheel
 
-_PYPROJECT = """
-[build-system]
-requires = ["maker"]
-build-backend = "maker"
-"""
-_BACKEND = """
-import zipfile
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    with zipfile.ZipFile(folder + "/built-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("built/__init__.py", "VERSION = '1.0'\\n")
-        info = "built-1.0.dist-info/"
-        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: built\\nVersion: 1.0\\n")
-        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
-                       "Tag: py3-none-any\\n")
-        wheel.writestr(info + "RECORD", f"{info}RECORD,,\\n")
-    return "built-1.0-py3-none-any.whl"
-"""
 _WHEEL = "maker-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
 def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
     """A repository whose ``built`` is an sdist that ``maker`` builds."""
-    made.add(
-        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
-        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
-    )
+    made.add(make_built(tmp_path / "honest"), make_maker(tmp_path / "honest"))
     with serve_hostile(made.folder) as server:
         yield server
 
@@ -52,8 +32,8 @@ def test_pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_not
     machine: Machine, made: MadeRepository, served: HostileServer, tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
-    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
-    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": evil_code})
+    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{MAKER_CODE}"
+    evil = make_maker(tmp_path / "evil", code=evil_code)
     served.forge("maker", _WHEEL, evil.read_bytes())
 
     fooled = machine.pip_install(f"{served.url}simple/", "built")
@@ -84,11 +64,10 @@ def test_an_author_cannot_have_a_build_run_what_nobody_signed(
     written: str,
 ) -> None:
     ran = tmp_path / "ran"
-    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
-    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": evil_code})
+    evil_code = f"open({json.dumps(str(ran))}, 'w').close()\n{MAKER_CODE}"
+    evil = make_maker(tmp_path / "evil", code=evil_code)
     named = written.format(url=evil.as_uri(), sha256=sha256_of(evil.read_bytes()))
-    pyproject = _PYPROJECT.replace("maker", named, 1)
-    made.add(make_sdist(tmp_path / "signed", "built", "1.0", files={}, pyproject=pyproject))
+    made.add(make_built(tmp_path / "signed", requires=named))
     machine.trust(made, str(made.folder))
 
     done = machine.install("built")

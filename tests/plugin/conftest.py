@@ -14,11 +14,10 @@ from pathlib import Path
 import pip
 import pytest
 
-from tests.attacks.test_forged_build_requirements import _BACKEND, _PYPROJECT
+from tests.support.builds import make_built, make_maker
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository
-from tests.support.wheels import make_sdist, make_wheel
 
 PYTHON = Path(sys.executable)
 
@@ -146,10 +145,7 @@ def believer(
 @pytest.fixture
 def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
     """A repository whose ``built`` is an sdist that ``maker`` builds."""
-    made.add(
-        make_sdist(tmp_path / "honest", "built", "1.0", files={}, pyproject=_PYPROJECT),
-        make_wheel(tmp_path / "honest", "maker", "1.0", files={"maker.py": _BACKEND}),
-    )
+    made.add(make_built(tmp_path / "honest"), make_maker(tmp_path / "honest"))
     with serve_hostile(made.folder) as server:
         yield server
 

@@ -18,8 +18,8 @@ import pytest
 
 from securepip.formats.pip_configuration import default_index
 from securepip.plugin.shim.gateway import Gateway
-from tests.attacks.test_forged_build_requirements import _BACKEND
 from tests.plugin.conftest import assert_refused, run_pip
+from tests.support.builds import MAKER_CODE, make_maker
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
@@ -116,8 +116,8 @@ def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
     plain: Machine, believing: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
-    code = f"open({json.dumps(str(ran))}, 'w').close()\n{_BACKEND}"
-    evil = make_wheel(tmp_path / "evil", "maker", "1.0", files={"maker.py": code}).read_bytes()
+    code = f"open({json.dumps(str(ran))}, 'w').close()\n{MAKER_CODE}"
+    evil = make_maker(tmp_path / "evil", code=code).read_bytes()
     name = "maker-1.0-py3-none-any.whl"
     served.forge("maker", name, evil)
     assert run_pip(plain, "install", "built", "-i", f"{served.url}simple/").code == 0

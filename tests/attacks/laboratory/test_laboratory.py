@@ -14,11 +14,11 @@ from securepip.transport import watch
 from tests.attacks.laboratory.attacks import ATTACKS, PIECES, World
 from tests.attacks.laboratory.ways import WAYS, Victim, trust
 from tests.attacks.marks import attack
-from tests.attacks.test_forged_build_requirements import _BACKEND, _PYPROJECT
+from tests.support.builds import MAKER_CODE, make_built, make_maker
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
-from tests.support.wheels import make_sdist, make_wheel
+from tests.support.wheels import make_wheel
 
 OWN_PROCESS = {"plugin"}
 """Ways that run in a process of their own, whose limits of time no test shortens."""
@@ -37,16 +37,15 @@ def laboratory_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepos
     """``app`` (requires ``lib``) and ``built`` (``maker`` builds it). Not to be changed."""
     folder = tmp_path_factory.mktemp("laboratory")
     built = folder / "wheels"
-    backend = {"maker.py": _BACKEND}
     return make_repository(
         folder / "repository",
         make_wheel(built, "app", "1.0"),
         make_wheel(built, "app", "2.0", requires=["lib"]),
         make_wheel(built, "lib", "1.0"),
         make_wheel(built, "other", "1.0"),
-        make_sdist(built, "built", "1.0", files={}, pyproject=_PYPROJECT),
-        make_wheel(built, "maker", "1.0", files=backend),
-        make_wheel(built, "maker", "2.0", files=backend),
+        make_built(built),
+        make_maker(built, "1.0"),
+        make_maker(built, "2.0"),
     )
 
 
@@ -83,7 +82,7 @@ def victim_of(
         machine = Machine(tmp_path / "victim", environment)
         if way != "build":
             return Victim(machine, world)
-        world.project, world.code = "maker", {"maker.py": _BACKEND}
+        world.project, world.code = "maker", {"maker.py": MAKER_CODE}
         return Victim(machine, world, "built")
 
     return victim_of
