@@ -16,7 +16,7 @@ import yaml
 
 from securepip.formats.digests import sha256_of
 from tests.support.documents import ROOT, blocks, commands
-from tests.support.indexes import Index, serve_index
+from tests.support.indexes import Index, offer_flask, serve_flask
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, serve
 from tests.support.wheels import make_wheel
@@ -28,17 +28,10 @@ _LEFT_OUT = re.compile(r"pytest|--find-links")
 """What gets securepip itself from a folder that a person made, and the project's own tests."""
 
 
-def offer_flask(index: Index, folder: Path, text: str) -> None:
-    code = {"flask/__init__.py": f"VERSION = '{text}'\n"}
-    index.offer(make_wheel(folder / text, "flask", "3.1.3", requires=["blinker>=1.9"], files=code))
-
-
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
     """An index with flask 3.1.3, and blinker, which it requires."""
-    with serve_index() as index:
-        offer_flask(index, tmp_path / "published", "good")
-        index.offer(make_wheel(tmp_path / "published", "blinker", "1.9.0"))
+    with serve_flask(tmp_path / "published") as index:
         yield index
 
 

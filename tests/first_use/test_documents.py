@@ -11,27 +11,19 @@ import pytest
 
 from securepip.formats.digests import sha256_of
 from tests.support.documents import ROOT, blocks, commands
-from tests.support.indexes import Index, serve_index
+from tests.support.indexes import Index, offer_flask, serve_flask, serve_index
 from tests.support.machine import Machine
 from tests.support.repositories import serve
-from tests.support.wheels import make_wheel
 
 FLASK = "flask-3.1.3-py3-none-any.whl"
 NOT_RUN_HERE = {"plugin enable", "gateway --", "repo serve"}
 """Tested elsewhere: they need a pip of their own, or do not end."""
 
 
-def offer_flask(index: Index, folder: Path, text: str = "") -> None:
-    code = {"flask/__init__.py": f"VERSION = '{text}'\n"}
-    index.offer(make_wheel(folder / text, "flask", "3.1.3", requires=["blinker>=1.9"], files=code))
-
-
 @pytest.fixture
 def flask(tmp_path: Path) -> Iterator[Index]:
     """An index with flask 3.1.3, and blinker, which it requires."""
-    with serve_index() as index:
-        offer_flask(index, tmp_path / "published", "good")
-        index.offer(make_wheel(tmp_path / "published", "blinker", "1.9.0"))
+    with serve_flask(tmp_path / "published") as index:
         yield index
 
 

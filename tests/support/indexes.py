@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.formats.core_metadata import read_core_metadata
+from tests.support.wheels import make_wheel
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -197,6 +198,21 @@ def _digest(metadata: bytes | None) -> dict[str, str] | bool:
 def project(name: str) -> NormalizedName:
     """``name``, normalized."""
     return canonicalize_name(name)
+
+
+def offer_flask(index: Index, folder: Path, text: str) -> None:
+    """Offer flask 3.1.3, whose version in its code is ``text``."""
+    code = {"flask/__init__.py": f"VERSION = '{text}'\n"}
+    index.offer(make_wheel(folder / text, "flask", "3.1.3", requires=["blinker>=1.9"], files=code))
+
+
+@contextmanager
+def serve_flask(folder: Path) -> Iterator[Index]:
+    """An index with a good flask 3.1.3, and blinker, which it requires: the documents' example."""
+    with serve_index() as index:
+        offer_flask(index, folder, "good")
+        index.offer(make_wheel(folder, "blinker", "1.9.0"))
+        yield index
 
 
 @contextmanager
