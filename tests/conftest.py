@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import venv
 from collections.abc import Iterator
@@ -37,6 +38,15 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / f"securepip-data-{next(_NUMBERS)}"))
     monkeypatch.setenv("SECUREPIP_CACHE_DIR", str(folder / "securepip-cache"))
+
+
+@pytest.fixture
+def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip without any configuration: the machine that tests run on may have constraints."""
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 @pytest.fixture(scope="session")

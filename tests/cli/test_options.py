@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import optparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from securepip.cli.pip_commands import parser as pip_parser
 from securepip.cli.pip_commands.options import COMMANDS, Group, Handler, Option
 from securepip.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("no_configuration")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 OWN = "Verification Options"
 BOTH = pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -37,13 +37,6 @@ def pips(command: str) -> list[tuple[str, optparse.Option, object]]:
 
 def parse(command: str, *words: str) -> dict[str, object]:
     return vars(pip_parser.parse(command, words))
-
-
-@pytest.fixture(autouse=True)
-def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 @BOTH

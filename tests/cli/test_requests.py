@@ -28,6 +28,7 @@ from tests.support.machine import Machine
 APP = Named(words=("app",))
 
 
+@pytest.mark.usefixtures("no_configuration")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -72,11 +73,8 @@ APP = Named(words=("app",))
     ],
 )
 def test_a_command_line_is_read_into_the_request_that_a_caller_from_python_would_make(
-    words: Sequence[str], expected: AnyRequest, monkeypatch: pytest.MonkeyPatch
+    words: Sequence[str], expected: AnyRequest
 ) -> None:
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     assert read(words[0], words[1:]) == expected
 
 

@@ -22,16 +22,8 @@ from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.usefixtures("no_configuration")
 _SOURCES = Path(__file__).parents[2] / "src"
-
-
-@pytest.fixture(autouse=True)
-def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pip without any configuration: the machine that tests run on may have constraints."""
-    for name in list(os.environ):
-        if name.startswith("PIP_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 def test_a_person_sees_what_was_signed_and_what_was_not(

@@ -6,7 +6,6 @@ and has an extra with click and a group with pluggy. Only the addresses in them 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,9 @@ from tests.support.indexes import serve_index
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.usefixtures("no_configuration")
 MADE = Path(__file__).parent / "made"
 LOCKED = {"click", "colorama", "iniconfig", "pluggy"}
-
-
-@pytest.fixture(autouse=True)
-def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pip without any configuration: the machine that tests run on may have constraints."""
-    for name in list(os.environ):
-        if name.startswith("PIP_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 @pytest.fixture
