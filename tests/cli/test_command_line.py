@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.terminal import run_in_terminal
 
 COMMANDS = [
     ["install"],
@@ -124,33 +124,14 @@ def test_output_to_a_file_has_no_colours_and_quiet_says_less(
     assert "\033" not in failed.err
 
 
-def run_in_terminal(machine: Machine, *words: str, **variables: str) -> str:
-    """What securepip writes to a terminal."""
-    master, slave = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "securepip", *words],
-        env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-    ) as process:
-        os.close(slave)
-        written = b""
-        try:
-            while piece := os.read(master, 4096):
-                written += piece
-        except OSError:  # how a terminal ends
-            pass
-    os.close(master)
-    assert process.returncode
-    return written.decode()
-
-
 def test_no_color_is_honoured_on_a_terminal(machine: Machine) -> None:
     words = ("trust", "show", "nobody")
-    assert "\033[31mERROR:\033[0m" in run_in_terminal(machine, *words)
-    assert "\033" not in run_in_terminal(machine, *words, NO_COLOR="1")
-    assert "\033" not in run_in_terminal(machine, *words, "--no-color")
+    coloured = run_in_terminal(machine, *words)
+    plain = run_in_terminal(machine, *words, NO_COLOR="1")
+    told = run_in_terminal(machine, *words, "--no-color")
+    assert coloured.code and plain.code and told.code
+    assert "\033[31mERROR:\033[0m" in coloured.out
+    assert "\033" not in plain.out + told.out
 
 
 def modules_of(machine: Machine, *words: str | Path, whole: bool = False) -> set[str]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
+from tests.support.terminal import run_in_terminal
 from tests.support.wheels import make_wheel
 
 SIZE = 1_200_000
@@ -54,43 +48,12 @@ def slow(large: MadeRepository, machine: Machine) -> Iterator[HostileServer]:
         yield server
 
 
-@contextmanager
-def terminal(columns: int) -> Iterator[tuple[int, int]]:
-    """Both ends of a terminal."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    try:
-        yield master, slave
-    finally:
-        os.close(master)
-
-
 def seen(machine: Machine, columns: int, *words: str, **variables: str) -> str:
     """What a download writes to a terminal of so many columns."""
-    folder = str(machine.folder / "got")
-    command = [sys.executable, "-m", "securepip", "download", "-d", folder, *words]
-    shown = {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "TERM": "xterm-256color",
-        "COLUMNS": str(columns),
-    }
-    with terminal(columns) as (master, slave):
-        with subprocess.Popen(
-            command,
-            env={**machine.variables, **shown, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=slave,
-            stderr=slave,
-        ) as process:
-            os.close(slave)
-            written = b""
-            try:
-                while piece := os.read(master, 4096):
-                    written += piece
-            except OSError:  # how a terminal ends
-                pass
-        assert process.returncode == 0, written
-    return written.decode()
+    command = ("download", "-d", str(machine.folder / "got"), *words)
+    done = run_in_terminal(machine, *command, columns=columns, **variables)
+    assert done.code == 0, done.out
+    return done.out
 
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
