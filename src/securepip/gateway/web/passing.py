@@ -100,7 +100,8 @@ def named_with_hash(words: Sequence[str]) -> dict[str, frozenset[str]]:
         for option in ("-r", "--requirement", "--requirements"):
             inline = word.removeprefix(option).removeprefix("=") if word.startswith(option) else ""
             name = word if before == option else inline
-            if name and os.path.isfile(name):  # noqa: PTH113 - a name that is too long is no file
+            # Path.is_file raises OSError for a word that is too long for a name; this says no.
+            if name and os.path.isfile(name):  # noqa: PTH113
                 with suppress(OSError), Path(name).open("rb") as stream:
                     texts.append(stream.read(_MAX_REQUIREMENTS_BYTES).decode("utf-8", "replace"))
     found: dict[str, frozenset[str]] = {}
