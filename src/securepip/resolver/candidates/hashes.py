@@ -16,9 +16,9 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from securepip.errors import ResolutionError, VerificationError
-from securepip.formats.digests import NOT_KNOWN_YET, parse_sha256
+from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.page import PageFile
-from securepip.index.types import UserFile
+from securepip.index.types import UserFile, VerifiedFile
 from securepip.resolver.candidates.graph import SpecifierRequirement
 from securepip.resolver.requirements.links import hashes_of
 from securepip.resolver.requirements.types import UserRequirement
@@ -40,7 +40,7 @@ class HashRules:
         constraints: Sequence[UserRequirement] = (),
         *,
         required: bool,
-        fetch: Callable[[NormalizedName, PageFile], Path],
+        fetch: Callable[[NormalizedName, PageFile], VerifiedFile],
     ) -> None:
         self._required = required
         self._fetch = fetch
@@ -73,8 +73,7 @@ class HashRules:
         allowed = self.allowed(project)
         wants_one = self._required or allowed or project in self._required_hashes
         if wants_one and isinstance(file, PageFile) and file.sha256 == NOT_KNOWN_YET:
-            ((one,), _) = hashes_of(self._fetch(project, file), {"sha256"})
-            file = replace(file, sha256=parse_sha256(one.partition(":")[2]))
+            file = replace(file, sha256=self._fetch(project, file).sha256)
         if allowed:
             _compare(file, partial(self._path_of, project, file), allowed, _quoted(asked_by))
         elif project in self._required_hashes:
@@ -99,7 +98,7 @@ class HashRules:
             _compare(file, lambda: file.path, asked.acceptable, asked.text)
 
     def _path_of(self, project: NormalizedName, file: PageFile | UserFile) -> Path:
-        return file.path if isinstance(file, UserFile) else self._fetch(project, file)
+        return file.path if isinstance(file, UserFile) else self._fetch(project, file).path
 
     def check_directory(self, asked: UserRequirement) -> None:
         """See that a folder may be used: it has no hash.

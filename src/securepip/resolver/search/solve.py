@@ -67,7 +67,7 @@ def solve(
         wanted,
         limits,
         required=options.require_hashes,
-        fetch=lambda project, file: index.fetch([(project, file)])[0].path,
+        fetch=lambda project, file: index.fetch([(project, file)])[0],
     )
     ranking, narrator = FileRanking(environment, options), Narrator()
     catalogue = Catalogue(environment, index, ranking, hashes, options)
