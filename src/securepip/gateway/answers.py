@@ -27,7 +27,7 @@ from urllib.parse import quote
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, TransportError, UntrustedError, VerificationError
-from securepip.formats.digests import NOT_KNOWN_YET, Sha256, sha256_of
+from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.gateway import by_url
@@ -337,7 +337,7 @@ class Answers:
         return view, located
 
     async def _file(self, view: View, located: LocatedPage, file: PageFile) -> FileAnswer:
-        kept = file.sha256 != NOT_KNOWN_YET and self._store.path(file.sha256).exists()
+        kept = self._store.has(file.sha256)
         verified = await self._verified(view, located, file)
         await self._check_inside(verified, file)
         return FileAnswer(verified.filename, verified.path, verified.sha256, verified.size, kept)
@@ -394,7 +394,7 @@ class Answers:
             raise UnknownError(
                 f"the page of {located.page.project} signs no metadata of {file.filename}"
             )
-        kept = self._store.path(file.core_metadata).exists()
+        kept = self._store.has(file.core_metadata)
         with suppress(TransportError):
             data = await in_pool(
                 self._readers, lambda one: view.index.read_metadata(located, one), file

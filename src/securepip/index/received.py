@@ -69,11 +69,11 @@ class Received:
 
     def has(self, sha256: Sha256) -> bool:
         """Whether the store has a file of that name; its bytes are hashed when it is read."""
-        return self._store.path(sha256).exists()
+        return self._store.has(sha256)
 
     def begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
         """Begin to fetch bytes of that digest, unless they are here or on their way."""
-        if sha256 not in self._early and not self._store.path(sha256).exists():
+        if sha256 not in self._early and not self._store.has(sha256):
             self._early[sha256] = self._transport.early(url, max_bytes=max_bytes)
 
     def bytes_of(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:

@@ -113,6 +113,10 @@ class Store:
         paths = [place.path(sha256) for place in self._places]
         return next((path for path in paths[:-1] if path.exists()), paths[-1])
 
+    def has(self, sha256: Sha256) -> bool:
+        """Whether there is a file of that name; a hint: its bytes are hashed when it is read."""
+        return self.path(sha256).is_file()
+
     def read(self, sha256: Sha256, max_bytes: int) -> bytes | None:
         """The bytes of that digest, or None when the store has not got them whole."""
         try:
