@@ -137,6 +137,8 @@ def test_a_file_entry_that_is_not_of_its_form_is_refused(field: str, value: obje
 
 def test_a_page_of_another_project_or_of_the_same_file_twice_is_refused() -> None:
     page = ProjectPage(PROJECT, (PageFile("alpha_beta-1.0.tar.gz", "x", Sha256("0" * 64), 1),))
+    read = parse_page(page.to_json(), PROJECT)
+    assert read is parse_page(page.to_json(), PROJECT), "the same bytes are read once"
     with pytest.raises(FormatError, match="says that it is of"):
         parse_page(page.to_json(), canonicalize_name("gamma"))
     with pytest.raises(FormatError, match="twice"):

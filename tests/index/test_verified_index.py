@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.errors import (
     RepositoryUnavailableError,
@@ -16,7 +17,7 @@ from securepip.errors import (
     VerificationError,
 )
 from securepip.formats.core_metadata import parse_core_metadata
-from securepip.formats.digests import sha256_of
+from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.page import PageFile
 from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.transport import Transport, TransportOptions
@@ -129,6 +130,53 @@ def test_a_page_and_the_signed_target_of_its_file_must_agree(client: Client) -> 
     lying = PageFile(file.filename, other.url, other.sha256, other.size)
     with pytest.raises(VerificationError, match="do not agree"):
         index.fetch([(ALPHA, lying)])
+
+
+def test_only_a_repository_of_this_machine_may_leave_a_sha256_open(client: Client) -> None:
+    index = client()
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    silent = PageFile(file.filename, file.url, NOT_KNOWN_YET, None)
+    with pytest.raises(VerificationError, match="do not agree"):
+        index.fetch([(ALPHA, silent)])
+    index.fetch([(ALPHA, file)])
+    assert index.has(file)
+    assert not index.has(silent)
+
+
+class _SignsNothing:
+    """A signer of this machine's own that has nothing to do."""
+
+    def state(self) -> bytes:
+        return b""
+
+    def prepare_pages(self, projects: Iterable[NormalizedName]) -> None:
+        pass
+
+    def check(self, project: NormalizedName) -> None:
+        pass
+
+    def prepare_files(
+        self,
+        wanted: Sequence[tuple[NormalizedName, str]],
+        likely: Sequence[tuple[NormalizedName, str]] = (),
+    ) -> None:
+        pass
+
+
+def test_a_file_that_was_chosen_is_not_fetched_with_other_bytes(
+    served: Served, tmp_path: Path
+) -> None:
+    """The page is looked at anew when this machine signs: what it says now was not resolved."""
+    trust = TrustStore(tmp_path / "trust")
+    trust.add("made", served.server.url, served.made.root.read_bytes())
+    index = VerifiedIndex(
+        trust.read(), Transport(), Store(tmp_path / "store"), {"made": _SignsNothing()}
+    )
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    chosen = replace(file, sha256=sha256_of(b"what the page said before"))
+    with pytest.raises(VerificationError, match="any more as it was"):
+        index.fetch([(ALPHA, chosen)])
+    assert index.fetch([(ALPHA, replace(file, sha256=NOT_KNOWN_YET, size=None))])
 
 
 def test_an_older_state_of_the_repository_is_refused_once_a_newer_was_seen(

@@ -116,6 +116,28 @@ def test_a_file_that_names_itself_is_refused(tmp_path: Path) -> None:
         _read(tmp_path, "-r more.txt")
 
 
+def test_files_that_name_ever_deeper_files_are_refused(tmp_path: Path) -> None:
+    for n in range(60):
+        (tmp_path / f"{n}.txt").write_text(f"-r {n + 1}.txt\n" if n < 59 else "web\n")
+    with pytest.raises(UsageError, match="more files than anybody writes"):
+        _read(tmp_path, "-r 0.txt")
+    assert _texts(_read(tmp_path, "-r 20.txt")) == ["web"]
+
+
+def test_a_file_from_elsewhere_that_names_ever_more_files_is_refused() -> None:
+    root = "https://packages.example.org/all.txt"
+
+    def read(count: int) -> ResolveInput:
+        lines = "".join(f"-r {n}.txt\n" for n in range(count)).encode()
+        return read_requirements(
+            requirement_files=[root], read_url=lambda url: lines if url == root else b"web\n"
+        )
+
+    assert len(read(500).requirements) == 500
+    with pytest.raises(UsageError, match="more files than anybody writes"):
+        read(501)
+
+
 def test_a_missing_file_is_named_as_pip_names_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Could not open requirements file: .*nowhere\.txt"):
         read_requirements(requirement_files=[str(tmp_path / "nowhere.txt")])
