@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,12 +20,21 @@ LOCK = Path(__file__).resolve().parent.parent / "pylock.toml"
 
 
 def main() -> int:
-    for package in tomllib.loads(LOCK.read_text())["packages"]:
+    for package in read_lock()["packages"]:
         marker = f" ; {package['marker']}" if "marker" in package else ""
-        files = [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
-        hashes = "".join(f" --hash=sha256:{file['hashes']['sha256']}" for file in files)
+        hashes = "".join(f" --hash=sha256:{file['hashes']['sha256']}" for file in files_of(package))
         print(f"{package['name']}=={package['version']}{marker}{hashes}")
     return 0
+
+
+def read_lock() -> dict[str, Any]:
+    """What `pylock.toml` holds."""
+    return tomllib.loads(LOCK.read_text())
+
+
+def files_of(package: dict[str, Any]) -> list[dict[str, Any]]:
+    """All files of a package of the lock."""
+    return [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
 
 
 if __name__ == "__main__":
