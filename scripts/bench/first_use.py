@@ -166,7 +166,8 @@ def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]
     for number in range(files):
         version = f"0.0.{number // len(tags)}"
         name = f"{project.replace('-', '_')}-{version}-{tags[number % len(tags)]}.whl"
-        listed.append(entry(name, hashlib.sha256(name.encode()).hexdigest(), 12345, name))
+        made_up = hashlib.sha256(name.encode()).hexdigest()
+        listed.append(entry(name, made_up, 12345, made_up[::-1]))
     for path in wheels:
         data = path.read_bytes()
         told = hashlib.sha256(metadata_of(path)).hexdigest()
@@ -183,10 +184,8 @@ def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]
 
 
 def entry(name: str, sha256: str, size: int, told: str) -> dict[str, object]:
-    """One file, with the fields that a public index has."""
-    metadata = {
-        "sha256": told if len(told) == 64 else hashlib.sha256(told.encode()).hexdigest()[::-1]
-    }
+    """One file, with the fields that a public index has; ``told`` is its metadata's digest."""
+    metadata = {"sha256": told}
     _, version, *_ = parse_wheel_filename(name)
     return {
         "filename": name,

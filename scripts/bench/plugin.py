@@ -28,6 +28,8 @@ from urllib.parse import urlsplit
 
 from server import must
 
+_SECUREPIP = [sys.executable, "-m", "securepip"]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,9 +55,6 @@ def main() -> int:
         fastest, median = min(taken) * 1000, statistics.median(taken) * 1000
         print(f"{which:16} fastest {fastest:6.2f} ms   median {median:6.2f} ms")
     return 0
-
-
-_SECUREPIP = [sys.executable, "-m", "securepip"]
 
 
 def measure_commands(
@@ -90,14 +89,7 @@ def measure_commands(
         got = str(folder / "got")
         there = ["--index-url", index, "--trusted-host", urlsplit(url).netloc]
         commands = {
-            "fetches: download": [
-                "download",
-                "--no-deps",
-                "-d",
-                str(folder / "got"),
-                *there,
-                "six",
-            ],
+            "fetches: download": ["download", "--no-deps", "-d", got, *there, "six"],
             "does not: install what is there": ["install", *there, "pip"],
             "does not: list": ["list"],
         }
