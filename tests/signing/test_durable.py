@@ -11,6 +11,7 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.repository import bins
 from securepip.signing.repository.storage import files
+from securepip.signing.repository.storage.interface import OvertakenError
 from securepip.signing.repository.storage.local import LocalStorage
 from tests.support.repositories import MadeRepository, make_repository
 
@@ -97,3 +98,31 @@ def test_what_a_killed_run_has_linked_is_waited_for_too(
     storage.flush()
     assert {many.folder / "simple/b", many.folder / "simple"} <= waited
     assert (many.folder / "simple/b").samefile(many.folder / "simple/a")
+
+
+def test_a_timestamp_that_another_process_has_signed_meanwhile_is_not_written_over(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a lock keeps nobody away: on some network file systems, or in another storage."""
+    timestamp = many.folder / "metadata" / "timestamp.json"
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(LocalStorage, "flush", lambda storage: timestamp.write_bytes(b"theirs"))
+        with pytest.raises(OvertakenError, match="replaced by another process"):
+            many.repository.publish({NormalizedName("p1"): _page(1)})
+    assert timestamp.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize(("there", "before"), [(b"a", None), (b"a", b"b"), (None, b"a")])
+def test_a_name_is_replaced_only_over_the_bytes_that_were_seen(
+    tmp_path: Path, there: bytes | None, before: bytes | None
+) -> None:
+    storage = LocalStorage(tmp_path, tmp_path / "unfinished")
+    if there is not None:
+        storage.replace("name", there, None)
+    with pytest.raises(OvertakenError):
+        storage.replace("name", b"c", before)
+    assert storage.exists("name") == (there is not None)
+    if there is not None:
+        assert storage.read("name") == there
+        storage.replace("name", b"c", there)
+        assert storage.read("name") == b"c"
