@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from tuf.api.metadata import Snapshot, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.keys.canonical import CANONICAL, add_signature
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.refresh import refresh
-from securepip.signing.repository import bins
+from securepip.signing.repository import bins, commit
 from securepip.signing.repository.storage.local import LocalStorage
 from tests.support.repositories import MadeRepository, make_repository
 
@@ -74,6 +75,45 @@ def test_a_bin_that_somebody_changed_is_not_signed_again(many: MadeRepository) -
     with repository.lock(), pytest.raises(RepositoryStateError, match="not signed as it has to be"):
         repository.sign({}, bins=every)
     assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("forgery", ["other contents", "another version", "another bin"])
+def test_a_bin_that_a_thief_of_the_key_has_signed_is_not_signed_again(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch, forgery: str
+) -> None:
+    """Its signature is good. A pinned bin is known by its digest, others by what they say."""
+    monkeypatch.setattr(commit, "MAX_PINNED_BINS", 256 if forgery == "other contents" else 0)
+    repository = many.repository
+    name, other, *_ = repository.roles().bin_names()
+    every = [(each, b"") for each in repository.roles().bin_names()]
+    with repository.lock():
+        repository.sign({}, bins=every)
+    roles = repository.roles()
+    key = roles.holders(name).keys[0]
+    signer = repository.keys.find(key)
+    assert signer is not None
+    forged = roles.read_once(other if forgery == "another bin" else name)
+    if forgery == "other contents":
+        forged.signed.expires += timedelta(days=1)
+    elif forgery == "another version":
+        forged.signed.version += 1
+    forged.signatures.clear()
+    add_signature(forged, signer, name)
+    path = many.folder / "metadata" / f"{roles.meta(name).version}.{name}.json"
+    path.write_bytes(forged.to_bytes())
+    before = (many.folder / "metadata" / "timestamp.json").read_bytes()
+    why = other if forgery == "another bin" else "is not the one that was made current"
+    with repository.lock(), pytest.raises(RepositoryStateError, match=why):
+        repository.sign({}, bins=every)
+    assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
+
+
+def test_a_project_changes_once_in_a_snapshot(many: MadeRepository) -> None:
+    with many.repository.lock():
+        batch = many.repository.batch()
+        batch.stage(_pages(1))
+        with pytest.raises(RepositoryStateError, match="p0 is to change twice in one snapshot"):
+            batch.stage(_pages(1))
 
 
 @pytest.mark.parametrize(
