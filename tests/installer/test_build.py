@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from packaging.utils import parse_sdist_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename
+from packaging.version import Version
 
 from securepip.dirs import Seal
 from securepip.errors import InstallationError, VerificationError
@@ -87,6 +88,34 @@ def build_wheel(source: Source, settings: BuildSettings, **config_settings: str)
 
 def prepare_metadata(source: Source, settings: BuildSettings) -> bytes:
     return build_of(source, settings).metadata()
+
+
+@pytest.mark.parametrize("changed", ["nothing", "wheel", "mark", "both", "folder"])
+def test_only_what_an_own_run_has_built_counts_as_built_here(tmp_path: Path, changed: str) -> None:
+    """Whoever looks for it, with its ingredients or by the release alone."""
+    cache = WheelCache(tmp_path / "cache", lambda: Seal(b"secret"))
+    folder = UserDirectory(tmp_path, tmp_path.as_uri(), "named")
+    kept = cache.keep(make_wheel(tmp_path / "built", "one", "1"), "0" * 64, folder)
+    (mark,) = [path for path in kept.path.parent.iterdir() if path != kept.path]
+    if changed in ("wheel", "both"):
+        other = make_wheel(tmp_path / "evil", "one", "1", files={"one.py": "evil = True\n"})
+        kept.path.write_bytes(other.read_bytes())
+    if changed in ("mark", "both"):
+        stranger = WheelCache(tmp_path / "theirs", lambda: Seal(b"another"))
+        theirs = stranger.keep(make_wheel(tmp_path / "evil", "one", "1"), "0" * 64, folder)
+        mark.write_bytes((theirs.path.parent / mark.name).read_bytes())
+    if changed == "folder":
+        kept.path.parent.chmod(0o777)
+    built = list(cache.built(canonicalize_name("one"), Version("1")))
+    found = cache.find("0" * 64, folder)
+    if changed == "nothing":
+        assert built == [kept.path]
+        assert found is not None
+        assert found.sha256 == kept.sha256
+        assert not list(cache.built(canonicalize_name("one"), Version("2")))
+    else:
+        assert built == []
+        assert found is None
 
 
 def test_a_built_wheel_installs_like_any_other(

@@ -89,17 +89,15 @@ class WheelCache:
         try:
             check_private(place)
             (path,) = place.glob(f"*{WHEEL_SUFFIX}")
-            mark = (place / _MARK).read_text(encoding="ascii")
-            with path.open("rb") as stream:
-                sha256, size = sha256_of_stream(stream)
+            found = self._own(path, self._seal)
         except SecurepipError as error:
             self._disable(error.what)
             return None
         except (OSError, ValueError):
             return None
-        if not self._seal.proves(mark, *_wheel_facts(ingredients, path.name, sha256)):
+        if found is None:
             return None
-        return BuiltWheel(path.name, path, sha256, size, source, is_new=False, seal=_SEAL)
+        return BuiltWheel(path.name, path, *found, source, is_new=False, seal=_SEAL)
 
     def built(self, project: NormalizedName, version: Version) -> Iterator[Path]:
         """The wheels of a release that this user's own runs have built, whatever from."""
@@ -111,13 +109,19 @@ class WheelCache:
                 continue
             try:
                 check_private(path.parent)
-                mark = (path.parent / _MARK).read_text(encoding="ascii")
-                with path.open("rb") as stream:
-                    sha256, _ = sha256_of_stream(stream)
+                found = self._own(path, self._seal)
             except (OSError, ValueError, SecurepipError):
                 continue
-            if self._seal.proves(mark, *_wheel_facts(path.parent.name, path.name, sha256)):
+            if found is not None:
                 yield path
+
+    def _own(self, path: Path, seal: Seal) -> tuple[Sha256, int] | None:
+        """Digest and length of a kept wheel; None of one that carries no mark of this user."""
+        mark = (path.parent / _MARK).read_text(encoding="ascii")
+        with path.open("rb") as stream:
+            sha256, size = sha256_of_stream(stream)
+        facts = _wheel_facts(path.parent.name, path.name, sha256)
+        return (sha256, size) if seal.proves(mark, *facts) else None
 
     def keep(self, wheel: Path, ingredients: str, source: Source) -> BuiltWheel:
         """Keep a new wheel; where that is not possible, it stays where it was built."""
