@@ -6,6 +6,7 @@ and has an extra with click and a group with pluggy. Only the addresses in them 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_a_script_names_what_its_metadata_requires(tmp_path: Path) -> None:
     for name in ("run.py", "run"):
         (tmp_path / name).write_text(text)
         assert named(tmp_path / name) == {"rich": ">13"}
+
+
+def test_a_pipe_is_left_unread_for_who_reads_requirements_files() -> None:
+    """As ``-r <(pip freeze)`` makes one: what is read once is gone."""
+    reading, writing = os.pipe()
+    os.write(writing, b"flask\n")
+    os.close(writing)
+    try:
+        assert split_files([f"/dev/fd/{reading}"]) == ([f"/dev/fd/{reading}"], [])
+        assert os.read(reading, 100) == b"flask\n"
+    finally:
+        os.close(reading)
 
 
 @pytest.mark.parametrize("text", ["", "# no\n", "flask\n", "-r more.txt\nflask==3 --hash=x:1\n"])

@@ -6,6 +6,7 @@ name does not. What is neither a lock, a project nor a script is a requirements 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,14 +50,17 @@ def split_files(names: Sequence[str]) -> tuple[list[str], list[UserRequirement]]
     """The requirements files among ``names``, and what the other files name.
 
     Args:
-        names: Paths, as ``-r`` has them; an address is left to who reads requirements files.
+        names: Paths, as ``-r`` has them; an address or a pipe is left to who reads requirements
+            files.
 
     Raises:
         RequirementError: A file cannot be read, or is not valid.
     """
     plain, wanted = [], []
     for name in names:
-        found = None if _URL.match(name) else _read(name)
+        # A pipe can be read once only: it is left to who reads requirements files, too.
+        is_once = os.path.exists(name) and not os.path.isfile(name)  # noqa: PTH110, PTH113 - any text
+        found = None if _URL.match(name) or is_once else _read(name)
         if found is None:
             plain.append(name)
         else:
