@@ -46,6 +46,14 @@ def test_a_file_is_what_its_form_says(
     assert site.left_over() == []
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data"])
+@pytest.mark.parametrize("boundary", ["", "x" * 71, '"x "', "é"])
+def test_a_form_is_of_the_form_that_tools_send(tmp_path: Path, kind: str, boundary: str) -> None:
+    """A boundary has one to seventy characters, of some kinds, and no space at its end."""
+    with pytest.raises(UploadRefusedError, match="multipart/form-data"):
+        read_form(f"{kind}; boundary={boundary}", 1, lambda most: b"-", tmp_path, Limits())
+
+
 def test_the_checks_of_repo_add_are_those_of_uploads(site: Site, tmp_path: Path) -> None:
     liar = make_wheel(tmp_path, "app", "1.0", metadata=metadata_text("app", "2.0"))
     answer = site.send(liar)
@@ -131,7 +139,15 @@ def test_an_upload_that_drips_is_given_up(site: Site) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("head", [{}, {"Transfer-Encoding": "chunked"}, {"Content-Length": "-1"}])
+@pytest.mark.parametrize(
+    "head",
+    [
+        {},
+        {"Transfer-Encoding": "chunked"},
+        {"Content-Length": "-1"},
+        {"Content-Length": "1", "content-length": "2"},
+    ],
+)
 def test_an_upload_says_its_length(site: Site, head: dict[str, str]) -> None:
     connection = site.raw({**_head(site, 0, length=False), **head})
     assert connection.getresponse().status == 411

@@ -160,6 +160,7 @@ def test_a_token_is_for_its_projects_until_it_is_revoked(site: Site, tmp_path: P
     connection = site.raw(head, body[:-1])
     threading.Event().wait(0.2)
     tokens.revoke(known.id)
+    assert tokens.find(text) is None, "the next one is refused before its body is read"
     connection.send(body[-1:])
     assert connection.getresponse().status == 403
     connection.close()
