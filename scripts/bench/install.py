@@ -216,9 +216,12 @@ def run(command: Sequence[str], environment: Mapping[str, str], wire: Wire) -> M
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
         with subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process:
-            memory = Memory(process.pid)
-            code = process.wait(timeout=LIMIT_SECONDS)
+            memory, limit = Memory(process.pid), threading.Timer(LIMIT_SECONDS, process.kill)
+            limit.start()
+            # A wait with a time-out looks each 50 ms alone whether the process has ended.
+            code = process.wait()
             seconds = time.perf_counter() - began
+            limit.cancel()
             peak = memory.peak()
         if code:
             said.seek(0)
