@@ -288,8 +288,8 @@ def test_what_a_killed_run_signed_never_passes_for_what_was_made_current(
     before = repository.roles().meta(name).version
     left = made.folder / "metadata" / f"{before + 1}.{name}.json"
     assert left.exists()
-    repository.ledger.connection.execute("DELETE FROM signed WHERE filename LIKE 'lib-2.0%'")
-    repository.ledger.connection.commit()
+    with repository.ledger.connection as connection:
+        connection.execute("DELETE FROM signed WHERE filename LIKE 'lib-2.0%'")
     shutil.rmtree(made.folder / "packages" / "lib")
     made.add(*(make_wheel(tmp_path / "built", "lib", version) for version in ("1.0", "2.0")))
     current = made.folder / "metadata" / file_of(repository, name)

@@ -10,6 +10,7 @@ from packaging.utils import NormalizedName
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.repository import bins
+from securepip.signing.repository.state.sqlite import SqliteConnection
 from securepip.signing.repository.storage import files
 from securepip.signing.repository.storage.interface import OvertakenError
 from securepip.signing.repository.storage.local import LocalStorage
@@ -75,12 +76,14 @@ def test_all_that_a_timestamp_relies_on_is_on_the_disk_before_it(
     monkeypatch.setattr(bins, "WORTH_PROCESSES", worth)
     repository = many.repository
     disk = Disk(many.folder, monkeypatch)
-    repository.ledger.connection.set_trace_callback(disk.statements.append)
+    connection = repository.ledger.connection
+    assert isinstance(connection, SqliteConnection)
+    connection.set_trace_callback(disk.statements.append)
     repository.publish({NormalizedName("p1"): _page(1)})
     with repository.lock():
         repository.sign({}, bins=[(name, b"") for name in repository.roles().bin_names()])
     assert disk.commits == 2
-    assert any("INSERT OR IGNORE INTO signed" in each for each in disk.statements)
+    assert any("INSERT INTO signed" in each for each in disk.statements)
 
 
 def test_what_a_killed_run_has_linked_is_waited_for_too(

@@ -20,7 +20,8 @@ import pytest
 from securepip.signing.page import status_page
 from securepip.signing.page.status_page import write
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.state.log import Log, Reason, SignedRole, anchor_of
+from securepip.signing.repository.state.lines import FileLines
+from securepip.signing.repository.state.log import Reason, SignedRole, anchor_of
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, serve
 from tests.support.wheels import make_wheel
@@ -201,14 +202,14 @@ def test_a_log_of_many_years_is_not_read_again(
 ) -> None:
     write(made.repository)
     read: list[int] = []
-    lines = Log._lines
+    after = FileLines.after
 
-    def counted(log: Log, offset: int = 0) -> Iterator[bytes]:
-        for line in lines(log, offset):
+    def counted(lines: FileLines, offset: int) -> Iterator[tuple[bytes, int]]:
+        for line, following in after(lines, offset):
             read.append(len(line))
-            yield line
+            yield line, following
 
-    monkeypatch.setattr(Log, "_lines", counted)
+    monkeypatch.setattr(FileLines, "after", counted)
     made.add(make_wheel(made.folder.parent / "built", "more", "1.0"))
     read.clear()
     write(made.repository)

@@ -6,7 +6,6 @@ or a date in a message.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 from datetime import date, datetime, timezone
@@ -14,6 +13,7 @@ from datetime import date, datetime, timezone
 from packaging.utils import NormalizedName
 
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.connection import Connection
 from securepip.transport import file_url_to_path
 from securepip.trust import TrustedRepository
 
@@ -39,7 +39,7 @@ class Memory:
         now: The moment (Unix time) of this run.
     """
 
-    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+    def __init__(self, connection: Connection, now: float) -> None:
         self._connection = connection
         self._now = now
         connection.executescript(_SCHEMA)

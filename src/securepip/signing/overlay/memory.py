@@ -11,7 +11,6 @@ make the file impossible to install for ever.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,22 +19,7 @@ from packaging.utils import NormalizedName
 from securepip.formats.digests import Sha256
 from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.repository.repository import Repository
-
-# What an earlier version had learned in `learned_file`, it had believed without looking at it.
-_SCHEMA = """
-DROP TABLE IF EXISTS learned_file;
-CREATE TABLE IF NOT EXISTS upstream_page (
-    project TEXT PRIMARY KEY, settings TEXT NOT NULL, readings TEXT NOT NULL,
-    page TEXT NOT NULL, review_at REAL
-);
-CREATE TABLE IF NOT EXISTS learned (
-    project TEXT NOT NULL, sha256 TEXT NOT NULL,
-    size INTEGER, size_at REAL, metadata TEXT, metadata_at REAL, requirements TEXT,
-    PRIMARY KEY (project, sha256)
-);
-CREATE TABLE IF NOT EXISTS synced (project TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS upstream (location TEXT NOT NULL, named INTEGER NOT NULL);
-"""
+from securepip.signing.repository.state.connection import Connection
 
 RECHECK_SECONDS = 7 * 86400.0
 """For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
@@ -117,13 +101,12 @@ def upstream_named_before(repository: Repository) -> tuple[str, ...]:
 class Memory:
     """The tables. Use from one thread, with the repository's lock held."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.executescript(_SCHEMA)
 
     def upstream(self) -> Upstream | None:
         """The indexes of the last sync."""
-        rows = self._connection.execute("SELECT location, named FROM upstream ORDER BY rowid")
+        rows = self._connection.execute("SELECT location, named FROM upstream ORDER BY position")
         found = rows.fetchall()
         if not found:
             return None
@@ -131,10 +114,11 @@ class Memory:
 
     def keep_upstream(self, upstream: Upstream) -> None:
         """Remember the indexes of this sync."""
-        rows = [(location, upstream.named) for location in upstream.locations]
+        named = int(upstream.named)
+        rows = [(each, named, number) for number, each in enumerate(upstream.locations)]
         with self._connection:
             self._connection.execute("DELETE FROM upstream")
-            self._connection.executemany("INSERT INTO upstream VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT INTO upstream VALUES (?, ?, ?)", rows)
 
     def projects(self) -> list[NormalizedName]:
         """The projects that an index has offered here at some time, whatever became of them."""
@@ -145,7 +129,8 @@ class Memory:
         """Never forget these, whatever their index says of them from now on."""
         with self._connection:
             self._connection.executemany(
-                "INSERT OR IGNORE INTO synced VALUES (?)", [(project,) for project in projects]
+                "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",
+                [(project,) for project in projects],
             )
 
     def forget_project(self, project: NormalizedName) -> None:
@@ -169,7 +154,10 @@ class Memory:
         readings = [[r.source, r.fingerprint, r.validator, r.serial] for r in state.readings]
         with self._connection:
             self._connection.execute(
-                "INSERT OR REPLACE INTO upstream_page VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO upstream_page VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (project) DO UPDATE SET settings = excluded.settings,"
+                " readings = excluded.readings, page = excluded.page,"
+                " review_at = excluded.review_at",
                 (project, state.settings, json.dumps(readings), state.page, state.review_at),
             )
 
@@ -216,15 +204,15 @@ class Memory:
         ]
         with self._connection:
             self._connection.executemany(
-                "INSERT INTO learned VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                " size = coalesce(excluded.size, size),"
-                " size_at = coalesce(excluded.size_at, size_at),"
-                " metadata = coalesce(excluded.metadata, metadata),"
-                " metadata_at = coalesce(excluded.metadata_at, metadata_at),"
+                "INSERT INTO learned VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project, sha256)"
+                " DO UPDATE SET size = coalesce(excluded.size, learned.size),"
+                " size_at = coalesce(excluded.size_at, learned.size_at),"
+                " metadata = coalesce(excluded.metadata, learned.metadata),"
+                " metadata_at = coalesce(excluded.metadata_at, learned.metadata_at),"
                 # Of another metadata file, they are other requirements.
-                " requirements = CASE WHEN excluded.metadata IS NULL OR metadata IS NULL"
-                " OR excluded.metadata = metadata"
-                " THEN coalesce(excluded.requirements, requirements)"
+                " requirements = CASE WHEN excluded.metadata IS NULL OR learned.metadata IS NULL"
+                " OR excluded.metadata = learned.metadata"
+                " THEN coalesce(excluded.requirements, learned.requirements)"
                 " ELSE excluded.requirements END",
                 rows,
             )

@@ -14,16 +14,6 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Entry
 
 SHOWN = 12
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS page_reached (
-    only INTEGER PRIMARY KEY CHECK (only = 1), offset INTEGER NOT NULL, number INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS page_command (
-    number INTEGER PRIMARY KEY, time TEXT NOT NULL, command TEXT NOT NULL, words TEXT NOT NULL,
-    publications INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS page_week (monday TEXT PRIMARY KEY, publications INTEGER NOT NULL);
-"""
 _MAX_COMMAND = 300
 _MAX_WORDS = 500
 
@@ -51,11 +41,10 @@ class Lately:
     def __init__(self, repository: Repository) -> None:
         self._log = repository.log
         self._connection = repository.ledger.connection
-        self._connection.executescript(_SCHEMA)
 
     def follow(self) -> None:
         """Read what the log has more than the last time; all of it, if it is another log."""
-        row = self._connection.execute("SELECT offset, number FROM page_reached").fetchone()
+        row = self._connection.execute('SELECT "offset", number FROM page_reached').fetchone()
         offset, number = row or (0, 0)
         first = next((entry for entry, _ in self._log.after(offset)), None)
         with self._connection:
@@ -67,7 +56,10 @@ class Lately:
                 self._put(entry)
                 offset, number = end, entry.number
             self._connection.execute(
-                "INSERT OR REPLACE INTO page_reached VALUES (1, ?, ?)", (offset, number)
+                "INSERT INTO page_reached VALUES (1, ?, ?)"
+                ' ON CONFLICT ("only") DO UPDATE SET'
+                ' "offset" = excluded."offset", number = excluded.number',
+                (offset, number),
             )
 
     def commands(self) -> list[Command]:
@@ -112,6 +104,6 @@ class Lately:
             day = entry.time.date()
             execute(
                 "INSERT INTO page_week VALUES (?, 1)"
-                " ON CONFLICT (monday) DO UPDATE SET publications = publications + 1",
+                " ON CONFLICT (monday) DO UPDATE SET publications = page_week.publications + 1",
                 ((day - timedelta(days=day.weekday())).isoformat(),),
             )

@@ -49,6 +49,7 @@ from securepip.signing.repository.config import (
 )
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.state.lines import FileLines
 from securepip.signing.repository.state.log import Log, Reason
 from securepip.signing.repository.storage.files import Writer
 from securepip.signing.repository.storage.local import LocalStorage
@@ -147,7 +148,7 @@ def create(
     log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
     storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
     storage.delete(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
-    committer = Committer(storage, expiry, ring, Log(log, reason))
+    committer = Committer(storage, expiry, ring, Log(FileLines(log), reason))
 
     root = Metadata(frame.root)
     root_sha256 = sha256_of(committer.sign_root(root, root.signed, None))

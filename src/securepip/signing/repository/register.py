@@ -14,7 +14,6 @@ from securepip.errors import RepositoryStateError
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS frozen (project TEXT PRIMARY KEY, why TEXT NOT NULL)"
 _PENDING_DIR = "pending-keys"
 
 
@@ -24,12 +23,15 @@ class Register:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._connection = repository.ledger.connection
-        self._connection.execute(_SCHEMA)
 
     def freeze(self, project: NormalizedName, why: str) -> None:
         """Accept nothing of ``project`` until it is thawed."""
         with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO frozen VALUES (?, ?)", (project, why))
+            self._connection.execute(
+                "INSERT INTO frozen VALUES (?, ?)"
+                " ON CONFLICT (project) DO UPDATE SET why = excluded.why",
+                (project, why),
+            )
 
     def thaw(self, project: NormalizedName) -> bool:
         """Accept transactions of ``project`` again; whether it was frozen."""

@@ -8,7 +8,6 @@ found here still has to be that of the page's bytes.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,21 +17,8 @@ from tuf.api.metadata import Targets
 
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import PACKAGES_DIR, PAGE_NAME, SIMPLE_DIR, project_role
+from securepip.signing.repository.state.connection import Connection
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS known_role (
-    name TEXT PRIMARY KEY, version INTEGER NOT NULL, expires REAL NOT NULL,
-    pages INTEGER NOT NULL, files INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS known_role_by_expiry ON known_role (expires);
-CREATE TABLE IF NOT EXISTS known_page (
-    project TEXT NOT NULL, role TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (project, role)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS known_page_by_role ON known_page (role);
-CREATE TABLE IF NOT EXISTS known_state (
-    only INTEGER PRIMARY KEY CHECK (only = 1), snapshot TEXT NOT NULL
-);
-"""
 _NOBODY_KNOWS = ""
 
 
@@ -102,9 +88,8 @@ class Known:
         connection: Of its ledger.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.executescript(_SCHEMA)
 
     def snapshot(self) -> str:
         """The digest of the snapshot that the rows are about; "" for none."""
@@ -238,4 +223,8 @@ class Known:
         self._connection.execute("DELETE FROM known_page WHERE role = ?", (name,))
 
     def _set_snapshot(self, snapshot: str) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO known_state VALUES (1, ?)", (snapshot,))
+        self._connection.execute(
+            "INSERT INTO known_state VALUES (1, ?)"
+            ' ON CONFLICT ("only") DO UPDATE SET snapshot = excluded.snapshot',
+            (snapshot,),
+        )

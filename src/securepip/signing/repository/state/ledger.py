@@ -4,18 +4,13 @@ Rule: a row is written before the signature that it is about becomes current. A 
 harmless; a missing one would let a published file name get other bytes, which is how a stolen
 account replaces a release that people have pinned.
 
-One SQLite file in the repository's ``state`` folder, never served. Use from one thread, with the
-repository's lock held when writing.
+It is never served. Use from one thread, with the repository's lock held when writing.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -23,35 +18,8 @@ from packaging.version import Version
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
+from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.known import Known
-
-# No flush of its own for each transaction: ``flush`` waits for all of them together, once, before
-# the new timestamp is written. A power cut before that leaves the database whole, in this mode.
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-CREATE TABLE IF NOT EXISTS signed (
-    id INTEGER PRIMARY KEY,
-    project TEXT NOT NULL, filename TEXT NOT NULL, sha256 TEXT NOT NULL,
-    UNIQUE (project, filename, sha256)
-);
-CREATE TABLE IF NOT EXISTS refused (
-    project TEXT NOT NULL, filename TEXT NOT NULL, sha256 TEXT NOT NULL,
-    PRIMARY KEY (project, filename)
-);
-CREATE INDEX IF NOT EXISTS refused_by_filename ON refused (filename);
-CREATE TABLE IF NOT EXISTS withdrawn (
-    project TEXT NOT NULL, version TEXT NOT NULL, filename TEXT NOT NULL,
-    PRIMARY KEY (project, version, filename)
-);
-CREATE TABLE IF NOT EXISTS flushed (only INTEGER PRIMARY KEY CHECK (only = 1), times INTEGER);
-CREATE TABLE IF NOT EXISTS unfinished (project TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS listing (only INTEGER PRIMARY KEY CHECK (only = 1), since REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS partial (project TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS current (
-    only INTEGER PRIMARY KEY CHECK (only = 1), root INTEGER NOT NULL, timestamp INTEGER NOT NULL
-);
-"""
 
 
 @dataclass(frozen=True)
@@ -84,51 +52,30 @@ class Withdrawn:
 class Ledger:
     """The memory of one repository.
 
+    Args:
+        connection: Where its tables are.
+
     Attributes:
         lookup: What is current.
-        connection: The SQLite connection, for rooms that keep tables of their own beside these.
-            It commits by itself; use ``with connection:`` for a transaction.
+        connection: For rooms that keep tables of their own beside these. It commits by itself; use
+            ``with connection:`` for a transaction.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the ledger at ``path``, or make it.
-
-        Raises:
-            RepositoryStateError: The file is not a ledger.
-            PermissionError: Nobody may write to it, or beside it.
-        """
-        try:
-            self.connection = sqlite3.connect(path, timeout=60)
-            self.connection.executescript(_SCHEMA)
-            self.lookup = Known(self.connection)
-        except sqlite3.Error as error:
-            there = [each for each in (path.parent, path) if each.exists()]
-            if not all(os.access(each, os.W_OK) for each in there):
-                # Nothing is broken: an image, say, or somebody else's folder.
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
-            raise RepositoryStateError(
-                f"{path} cannot be opened: {error}",
-                remedy="Restore it from a backup: without it, published files could be replaced.",
-            ) from None
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.lookup = Known(connection)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connection."""
         self.connection.close()
 
     def flush(self) -> None:
         """Wait until all that was remembered is on the disk: what is signed next relies on it.
 
-        A transaction that is waited for takes all those before it along (one file holds them).
+        Raises:
+            RepositoryStateError: Somebody else may have the lock meanwhile.
         """
-        self.connection.execute("PRAGMA synchronous = FULL")
-        try:
-            with self.connection:
-                self.connection.execute(
-                    "INSERT INTO flushed VALUES (1, 1)"
-                    " ON CONFLICT (only) DO UPDATE SET times = times + 1"
-                )
-        finally:
-            self.connection.execute("PRAGMA synchronous = NORMAL")
+        self.connection.flush()
 
     def known(self, project: NormalizedName) -> dict[str, Sha256]:
         """For each file name of ``project`` ever signed, the sha256 that it has to keep."""
@@ -148,7 +95,9 @@ class Ledger:
         """Remember that these (project, file name, sha256) are about to be signed."""
         with self.connection:
             self.connection.executemany(
-                "INSERT OR IGNORE INTO signed (project, filename, sha256) VALUES (?, ?, ?)", files
+                "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                files,
             )
 
     def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
@@ -158,7 +107,9 @@ class Ledger:
         """
         with self.connection:
             self.connection.execute(
-                "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (project, filename, sha256)
+                "INSERT INTO refused VALUES (?, ?, ?)"
+                " ON CONFLICT (project, filename) DO UPDATE SET sha256 = excluded.sha256",
+                (project, filename, sha256),
             )
 
     def accept_change(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
@@ -201,7 +152,7 @@ class Ledger:
         """Remember that a file, a version or (with neither) a whole project was revoked."""
         with self.connection:
             self.connection.execute(
-                "INSERT OR IGNORE INTO withdrawn VALUES (?, ?, ?)",
+                "INSERT INTO withdrawn VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (project, "" if version is None else str(version), filename or ""),
             )
 
@@ -240,7 +191,8 @@ class Ledger:
         """Remember that what plain clients see of ``projects`` is about to change."""
         with self.connection:
             self.connection.executemany(
-                "INSERT OR IGNORE INTO unfinished VALUES (?)", [(project,) for project in projects]
+                "INSERT INTO unfinished VALUES (?) ON CONFLICT DO NOTHING",
+                [(project,) for project in projects],
             )
 
     def unfinished(self) -> list[NormalizedName]:
@@ -261,7 +213,9 @@ class Ledger:
     def want_list(self, moment: float) -> None:
         """Remember that the list of all projects is behind since ``moment``, or longer."""
         with self.connection:
-            self.connection.execute("INSERT OR IGNORE INTO listing VALUES (1, ?)", (moment,))
+            self.connection.execute(
+                "INSERT INTO listing VALUES (1, ?) ON CONFLICT DO NOTHING", (moment,)
+            )
 
     def list_written(self) -> None:
         """The list of all projects is what is signed."""
@@ -272,7 +226,8 @@ class Ledger:
         """Remember that only some files on the pages of ``projects`` have targets."""
         with self.connection:
             self.connection.executemany(
-                "INSERT OR IGNORE INTO partial VALUES (?)", [(project,) for project in projects]
+                "INSERT INTO partial VALUES (?) ON CONFLICT DO NOTHING",
+                [(project,) for project in projects],
             )
 
     def partial(self) -> frozenset[NormalizedName]:
@@ -296,5 +251,7 @@ class Ledger:
         """Remember that these versions are current: no older state is signed on top of, ever."""
         with self.connection:
             self.connection.execute(
-                "INSERT OR REPLACE INTO current VALUES (1, ?, ?)", (root, timestamp)
+                'INSERT INTO current VALUES (1, ?, ?) ON CONFLICT ("only") DO UPDATE SET'
+                " root = excluded.root, timestamp = excluded.timestamp",
+                (root, timestamp),
             )

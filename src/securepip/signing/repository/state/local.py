@@ -20,7 +20,9 @@ from securepip.signing.repository.config import (
     load_config,
 )
 from securepip.signing.repository.state.ledger import Ledger
+from securepip.signing.repository.state.lines import FileLines
 from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.state.sqlite import open_sqlite
 from securepip.signing.repository.state.tokens import Tokens
 from securepip.signing.repository.storage.files import Writer
 
@@ -39,8 +41,8 @@ class LocalState:
         self._folder = folder / STATE_DIR
         self._writer = Writer(self._folder / UNFINISHED_DIR)
         self._lock = FileLock(self._folder / LOCK_NAME, timeout=_LOCK_SECONDS)
-        self.ledger = Ledger(self._folder / LEDGER_NAME)
-        self.log = Log(self._folder / LOG_NAME)
+        self.ledger = Ledger(open_sqlite(self._folder / LEDGER_NAME))
+        self.log = Log(FileLines(self._folder / LOG_NAME))
         self.tokens = Tokens(self.ledger.connection)
 
     @property

@@ -8,29 +8,27 @@ the timestamp and the snapshot that it was written for: nothing is signed on top
 thief of the online key may have made. A log that says more than the timestamp does is the trace of
 a run that was killed, and harmless.
 
-One line of JSON for each entry, in the repository's ``state`` folder, never served. Source: PEP 480
-asks for a transaction log.
+One line of JSON for each entry (``lines``), never served. Source: PEP 480 asks for a
+transaction log.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 from tuf.api.metadata import Timestamp
 
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.signing.repository.state.lines import Lines
 
 ANCHOR_FIELD = "log"
 """The field of the timestamp that names the newest entry; other clients pass over it."""
 
 _NOTHING = Sha256("0" * 64)
-_TAIL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,8 @@ class Log:
         reason: Why what is appended is done.
     """
 
-    def __init__(self, path: Path, reason: Reason | None = None) -> None:
-        self._path = path
+    def __init__(self, lines: Lines, reason: Reason | None = None) -> None:
+        self._lines = lines
         self.reason = reason or Reason()
 
     def entries(self) -> Iterator[Entry]:
@@ -128,7 +126,7 @@ class Log:
             RepositoryStateError: From this line on, the log is not what was written.
         """
         before = Anchor(0, _NOTHING)
-        for line in self._lines():
+        for line, _ in self._lines.after(0):
             entry = self._parse(line)
             if entry is None or (entry.number, entry.previous) != (
                 before.entries + 1,
@@ -162,11 +160,7 @@ class Log:
             "previous": last.sha256,
         }
         line = json.dumps(document, separators=(",", ":")).encode()
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab") as stream:
-            stream.write(line + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        self._lines.append(line)
         return Anchor(last.entries + 1, sha256_of(line))
 
     def give_words(self, words: str) -> None:
@@ -188,25 +182,21 @@ class Log:
         self.append((), anchor_of(timestamp))
 
     def after(self, offset: int) -> Iterator[tuple[Entry, int]]:
-        """The entries from the byte ``offset`` on, each with the offset of the next one.
+        """The entries from ``offset`` on, each with the offset of the next one.
 
         They are read, and not checked: for showing alone.
         """
-        for line in self._lines(offset):
-            offset += len(line) + 1
+        for line, following in self._lines.after(offset):
             entry = self._parse(line)
             if entry is not None:
-                yield entry, offset
+                yield entry, following
 
     def size(self) -> int:
-        """How many bytes it has: each transaction, and each decision, makes it longer.
+        """The offset behind its end: each transaction, and each decision, makes it longer.
 
         0 where it cannot be told: what asks this is for showing alone.
         """
-        try:
-            return self._path.stat().st_size
-        except OSError:
-            return 0
+        return self._lines.size()
 
     def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
         """All entries, once they are known to be those that ``timestamp`` vouches for.
@@ -230,11 +220,7 @@ class Log:
 
     def set_aside(self) -> None:
         """Keep the log under another name, and begin a new one."""
-        number = 1
-        while (aside := self._path.with_name(f"{self._path.name}.{number}")).exists():
-            number += 1
-        if self._path.exists():
-            self._path.rename(aside)
+        self._lines.set_aside()
 
     def _check_named(self, timestamp: Timestamp, entries: Sequence[Entry]) -> None:
         """See to it that the entry that ``timestamp`` names is among these, and names it too."""
@@ -257,7 +243,7 @@ class Log:
 
     def _last(self, anchored: Anchor | None) -> Anchor:
         """The newest entry, once ``anchored`` is known to be there."""
-        self._cut_torn_line()
+        self._lines.drop_torn()
         newest: Anchor | None = None
         found = anchored is None
         for line in self._tail(anchored.entries if anchored else None):
@@ -273,47 +259,12 @@ class Log:
 
     def _tail(self, number: int | None) -> list[bytes]:
         """The last lines: at least those from entry ``number`` on."""
-        try:
-            with self._path.open("rb") as stream:
-                end = stream.seek(0, os.SEEK_END)
-                size = _TAIL
-                while True:
-                    start = max(0, end - size)
-                    stream.seek(start)
-                    lines = stream.read(end - start).split(b"\n")[:-1]
-                    whole = lines if start == 0 else lines[1:]
-                    first = self._parse(whole[0]) if whole else None
-                    if start == 0 or (first and (number is None or first.number <= number)):
-                        return whole
-                    size *= 4
-        except FileNotFoundError:
-            return []
 
-    def _lines(self, offset: int = 0) -> Iterator[bytes]:
-        try:
-            with self._path.open("rb") as stream:
-                stream.seek(offset)
-                for line in stream:
-                    if line.endswith(b"\n"):  # else a run was killed while it wrote
-                        yield line[:-1]
-        except FileNotFoundError:
-            return
+        def number_of(line: bytes) -> int | None:
+            entry = self._parse(line)
+            return None if entry is None else entry.number
 
-    def _cut_torn_line(self) -> None:
-        """Drop what a power cut has left of an entry: no signature was made for it."""
-        try:
-            with self._path.open("rb+") as stream:
-                end = stream.seek(0, os.SEEK_END)
-                while end > 0:
-                    start = max(0, end - _TAIL)
-                    stream.seek(start)
-                    at = stream.read(end - start).rfind(b"\n")
-                    if at >= 0 or start == 0:
-                        stream.truncate(start + at + 1)
-                        return
-                    end = start
-        except FileNotFoundError:
-            return
+        return self._lines.tail(number, number_of)
 
     def _parse(self, line: bytes) -> Entry | None:
         try:
@@ -335,7 +286,7 @@ class Log:
 
     def _damaged(self, what: str) -> RepositoryStateError:
         return RepositoryStateError(
-            f"{self._path}: {what}",
+            f"{self._lines.address}: {what}",
             meaning="The log of what was signed is not the one that was written: somebody, or a "
             "broken disk, changed it.",
             remedy="Nothing more is signed until it is whole. Restore it from a backup; if "

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,16 +21,8 @@ from datetime import datetime, timezone
 from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
+from securepip.signing.repository.state.connection import Connection
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS upload_token (
-    id TEXT PRIMARY KEY, digest TEXT NOT NULL, every_project INTEGER NOT NULL, note TEXT NOT NULL,
-    created REAL NOT NULL, used REAL, revoked REAL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS upload_token_project (
-    id TEXT NOT NULL, project TEXT NOT NULL, PRIMARY KEY (id, project)
-) WITHOUT ROWID;
-"""
 _TOKEN = re.compile(r"securepip-([0-9a-f]{12})-([A-Za-z0-9_-]{43})")
 _COLUMNS = "id, every_project, note, created, used, revoked"
 
@@ -68,9 +59,8 @@ class Tokens:
         connection: Of its ledger.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.executescript(_SCHEMA)
 
     def create(
         self, projects: Iterable[NormalizedName] | None, note: str = ""
@@ -90,7 +80,7 @@ class Tokens:
         with self._connection:
             self._connection.execute(
                 "INSERT INTO upload_token VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-                (name, _digest(secret), scope is None, note, token.created.timestamp()),
+                (name, _digest(secret), int(scope is None), note, token.created.timestamp()),
             )
             self._connection.executemany(
                 "INSERT INTO upload_token_project VALUES (?, ?)",
