@@ -28,6 +28,7 @@ from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
+from securepip.signing.repository.storage.local import Folder
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, make_repository
 
@@ -92,7 +93,7 @@ def scene(machine: Machine) -> Scene:
     bundle = folder / "bundle"
     roles = Roles(strange.folder / "metadata", fingerprint)
     proposal = propose(roles, Expiry(), why="renew root", renew=["root"])
-    add_current(bundle, strange.folder / "metadata", roles, proposal)
+    add_current(bundle, Folder(strange.folder / "metadata"), roles, proposal)
     write_bundle(bundle, proposal)
     return Scene(machine, made, fingerprint, bundle)
 
@@ -181,7 +182,7 @@ COMMANDS: dict[str, Callable[[Repository, Path], object]] = {
     "prepare": lambda repository, folder: prepare(repository, folder / "bundle", renew=["root"]),
     "recover": lambda repository, folder: recover(
         repository,
-        repository.folder,
+        repository.home.parent,
         online=NewKeys(folder / "online"),
         offline=OfflineKeys(NewKeys(folder / "offline")),
         confirm=lambda findings: True,

@@ -148,7 +148,7 @@ def test_a_bin_of_another_repository_with_the_same_online_key_is_refused(tmp_pat
         while staging.roles().meta(name).version < production.repository.roles().meta(name).version:
             staging.sign({name: staging.roles().role(name)})
     file = file_of(staging, name)
-    data = (staging.folder / "metadata" / file).read_bytes()
+    data = staging.storage.read(f"metadata/{file}")
     with serve_hostile(production.folder) as server:
         server.alter(f"metadata/{file}", lambda _: data)
         with (

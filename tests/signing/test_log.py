@@ -55,7 +55,7 @@ def test_the_log_says_what_a_command_was_about_without_passwords(
     made.add(make_wheel(made.folder.parent / "built", "more", "1.0"))
     assert machine.run("repo", "remove", made.folder, "more==1.0").code == 0
     asked = ("x @ https://me:secret@packages.example.org/\nroot", *"abcdefgh")
-    with Place(made.folder).open("repo sync", *asked) as repository:
+    with Place(str(made.folder)).open("repo sync", *asked) as repository:
         add(repository, [make_wheel(made.folder.parent / "built", "more", "2.0")])
     lines = machine.run("repo", "log", made.folder).out.splitlines()
     said = [line.partition("UTC  ")[2] for line in lines if "UTC  " in line]

@@ -14,6 +14,7 @@ from securepip.signing.offline.bundle import add_current, write_bundle
 from securepip.signing.offline.ceremony.steps import Signing, prepare
 from securepip.signing.offline.proposal import propose
 from securepip.signing.repository.claim_tree import ClaimTree
+from securepip.signing.repository.storage.local import Folder
 from tests.support.maintainers import Maintainers
 from tests.support.repositories import MadeRepository
 
@@ -37,7 +38,7 @@ def proposed(made: MadeRepository, tree: ClaimTree, folder: Path) -> Signing:
     with repository.lock():
         roles, expiry = repository.roles(), repository.config.expiry
         proposal = propose(roles, expiry, why="renew claimed", claimed=tree.changed)
-        add_current(folder, made.folder / "metadata", roles, proposal)
+        add_current(folder, Folder(made.folder / "metadata"), roles, proposal)
         write_bundle(folder, proposal)
     return Signing(folder, made.root_sha256)
 

@@ -66,7 +66,7 @@ def make_repository(
     made = MadeRepository(
         folder,
         created.repository,
-        created.root,
+        folder / "metadata" / "1.root.json",
         created.root_sha256,
         created.online_keys,
         created.offline_keys,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
-from securepip.cli.repo.place import add_folder
-from securepip.errors import UsageError
+from securepip.cli.repo.place import Place, add_folder
+from securepip.errors import SecurepipError, UsageError
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
@@ -121,9 +122,8 @@ def audit(request: AuditRequest) -> int:
 
 def _audit_own(request: AuditRequest) -> int:
     from securepip.signing.publish.accounted import check_own
-    from securepip.signing.repository.repository import Repository
 
-    with Repository.open(Path(request.first)) as repository:
+    with Place(request.first).read() as repository:
         entries = check_own(repository)
     if request.json:
         console.say_machine(json.dumps({"entries": len(entries)}))
@@ -134,9 +134,7 @@ def _audit_own(request: AuditRequest) -> int:
 
 
 def _rebuild(request: AuditRequest) -> int:
-    from securepip.signing.repository.repository import Repository
-
-    with Repository.open(Path(request.first)) as repository, repository.lock():
+    with Place(request.first).read() as repository, repository.lock():
         wrong = repository.rebuild_known()
         repository.show_all()
     if request.json:
@@ -152,13 +150,12 @@ def _rebuild(request: AuditRequest) -> int:
 def _fingerprint(known: str | None, places: Sequence[str]) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
-    from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, load_config
 
     if known is not None:
         return parse_sha256(known)
     for place in places:
-        if (Path(place) / STATE_DIR / CONFIG_NAME).exists():
-            return load_config(Path(place)).root_sha256
+        with suppress(SecurepipError), Place(place).read() as repository:
+            return repository.config.root_sha256
     raise UsageError(
         "neither of the two says where trust begins",
         remedy="--root-sha256 HEX is the fingerprint of the first root.",
@@ -209,14 +206,12 @@ def _add_log(commands: Commands) -> None:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    return log(arguments.folder, as_json=arguments.json)
+    return log(Place(arguments.address), as_json=arguments.json)
 
 
-def log(folder: Path, *, as_json: bool = False) -> int:
+def log(place: Place, *, as_json: bool = False) -> int:
     """Show what was signed, when, with which keys, and why."""
-    from securepip.signing.repository.repository import Repository
-
-    with Repository.open(folder) as repository:
+    with place.read() as repository:
         for entry in repository.log.check(repository.roles().timestamp.signed):
             if as_json:
                 console.say_machine(json.dumps(asdict(entry), default=str))
@@ -256,15 +251,14 @@ def _add_gc(commands: Commands) -> None:
 def _gc(arguments: argparse.Namespace) -> int:
     if arguments.grace < 0:
         raise UsageError("--grace: a number of days")
-    return gc(arguments.folder, timedelta(days=arguments.grace), dry_run=arguments.dry_run)
+    return gc(Place(arguments.address), timedelta(days=arguments.grace), dry_run=arguments.dry_run)
 
 
-def gc(folder: Path, grace: timedelta, *, dry_run: bool = False) -> int:
+def gc(place: Place, grace: timedelta, *, dry_run: bool = False) -> int:
     """Delete old snapshots, and what only they lead to, unless it was current within ``grace``."""
     from securepip.signing.publish.gc import sweep
-    from securepip.signing.repository.repository import Repository
 
-    with Repository.open(folder) as repository:
+    with place.read() as repository:
         done = sweep(repository, grace, dry=dry_run)
     console.say(
         f"{'Would delete' if dry_run else 'Deleted'} {counted(done.files, 'file')} "

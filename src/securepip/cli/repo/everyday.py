@@ -110,7 +110,7 @@ def init(request: InitRequest) -> int:
     name, url = _introduction(request.name, request.url)
     keys = request.place.keys
     made = create(
-        request.place.folder,
+        request.place.site(),
         expected_files=request.expected_files,
         expiry=expiry,
         online_keys=keys.folder,
@@ -121,8 +121,8 @@ def init(request: InitRequest) -> int:
         reason=request.place.reason("repo init"),
     )
     config = introduce(made.repository, name, url)
-    folder = made.repository.folder
-    console.say(f"Made a repository with {counted(made.bins, 'bin')} in {folder}")
+    address = made.repository.address
+    console.say(f"Made a repository with {counted(made.bins, 'bin')} in {address}")
     console.say(f"  root:         {made.root}")
     console.say(f"  root sha256:  {made.root_sha256}")
     console.say(f"  online key:   {request.online_key_uri or made.online_keys}")
@@ -133,7 +133,7 @@ def init(request: InitRequest) -> int:
         "replace a key that was lost or stolen."
     )
     console.say("Publish the root's sha256 where your users look. They type:")
-    location = shlex.quote(config.url or str(folder))
+    location = shlex.quote(config.url or address)
     called = config.name or "NAME"
     console.say(f"  securepip trust add {called} {location} --root-sha256 {made.root_sha256}")
     return 0
@@ -147,14 +147,14 @@ def _add_settings(commands: Commands) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> int:
-    return settings(arguments.folder, arguments.name, arguments.url)
+    return settings(Place(arguments.address), arguments.name, arguments.url)
 
 
-def settings(folder: Path, name: str | None = None, url: str | None = None) -> int:
+def settings(place: Place, name: str | None = None, url: str | None = None) -> int:
     """Change what the status page calls the repository, and where; then say how that is.
 
     Args:
-        folder: The repository.
+        place: The repository.
         name: Its name; "" for none, None for the one that it has.
         url: Its address, likewise.
 
@@ -163,10 +163,9 @@ def settings(folder: Path, name: str | None = None, url: str | None = None) -> i
         RepositoryStateError: No repository there.
     """
     from securepip.signing.page.status_page import introduce
-    from securepip.signing.repository.repository import Repository
 
     name, url = _introduction(name, url)
-    with Repository.open(folder) as repository:
+    with place.read() as repository:
         config = introduce(repository, name, url)
     console.say(f"Name:    {config.name or '(none: --name NAME)'}")
     console.say(f"Address: {config.url or '(none: --url URL)'}")

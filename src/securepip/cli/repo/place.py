@@ -17,6 +17,7 @@ from securepip.formats.words import first_of
 
 if TYPE_CHECKING:
     from securepip.signing.repository.repository import Repository
+    from securepip.signing.repository.site import Site
     from securepip.signing.repository.state.log import Reason
 
 _SHOWN_WORDS = 8
@@ -27,13 +28,13 @@ class Place:
     """Where a repository is, and the keys that may sign.
 
     Attributes:
-        folder: The repository.
+        address: The repository: its folder, or the address of a bucket.
         keys: The online key, and what opens keys.
         offline_keys: Folders of offline keys.
         words: Why something is done, in the words of the person who does it.
     """
 
-    folder: Path
+    address: str
     keys: KeyOptions = field(default_factory=KeyOptions)
     offline_keys: tuple[Path, ...] = ()
     words: str = ""
@@ -55,7 +56,7 @@ class Place:
         from securepip.signing.repository.repository import Repository
 
         opened = Repository.open(
-            self.folder,
+            self.site(),
             keys=[*self.keys.folders(), *existing(self.offline_keys)],
             passphrase=self.keys.passphrase,
             pin=self.keys.pin,
@@ -63,6 +64,26 @@ class Place:
         )
         with opened as repository, kept_up(repository):
             yield repository
+
+    def read(self) -> Repository:
+        """The repository, for what signs nothing.
+
+        Raises:
+            RepositoryStateError: No repository there.
+        """
+        from securepip.signing.repository.repository import Repository
+
+        return Repository.open(self.site())
+
+    def site(self) -> Site:
+        """Where its parts are.
+
+        Raises:
+            UsageError: No repository can be kept there.
+        """
+        from securepip.engine.opened import site_of
+
+        return site_of(self.address)
 
     def reason(self, command: str, *what: object) -> Reason:
         """What the log says of a command, as for ``open``."""
@@ -72,8 +93,8 @@ class Place:
 
     @property
     def typed(self) -> str:
-        """The folder as it is typed in a shell."""
-        return shlex.quote(str(self.folder))
+        """The address as it is typed in a shell."""
+        return shlex.quote(self.address)
 
 
 def place_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
@@ -87,7 +108,7 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """The argument that names a repository."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the repository")
+    parser.add_argument("address", metavar="DIR", help="the repository")
 
 
 def add_offline_keys(parser: argparse.ArgumentParser, text: str) -> None:
@@ -105,7 +126,7 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
 def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] = ()) -> Place:
     """What ``place_command`` and ``--offline-keys`` say."""
     further = tuple(folder for folder in offline_keys if folder is not None)
-    return Place(arguments.folder, keys_of(arguments), further, arguments.why)
+    return Place(arguments.address, keys_of(arguments), further, arguments.why)
 
 
 def _in_one_line(command: str, what: list[str]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
@@ -82,7 +81,7 @@ def _add_serve(commands: Commands) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     return serve(
         ServeRequest(
-            Place(arguments.folder, keys_of(arguments)),
+            Place(arguments.address, keys_of(arguments)),
             arguments.host,
             arguments.port,
             uploads=arguments.uploads,
@@ -102,7 +101,7 @@ def serve(request: ServeRequest) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    console.say(f"Serving {request.place.folder} at {server.url}")
+    console.say(f"Serving {request.place.address} at {server.url}")
     with server:
         server.serve_forever(poll_interval=0.1)
     return 0
@@ -116,7 +115,7 @@ def _server(request: ServeRequest) -> RepositoryServer:
     if not request.uploads:
         from securepip.signing.publish.serve import RepositoryServer
 
-        return RepositoryServer(place.folder, request.host, request.port, log)
+        return RepositoryServer(place.site(), request.host, request.port, log)
     if request.max_bytes <= 0:
         raise UsageError("--max-upload: at least 1")
     if find_spec("python_multipart") is None:
@@ -133,11 +132,11 @@ def _server(request: ServeRequest) -> RepositoryServer:
 
     def open_repository() -> Repository:
         return Repository.open(
-            place.folder, keys=place.keys.folders(), passphrase=passphrase, pin=pin
+            place.site(), keys=place.keys.folders(), passphrase=passphrase, pin=pin
         )
 
     server = UploadServer(
-        place.folder,
+        place.site(),
         open_repository,
         request.host,
         request.port,
@@ -175,16 +174,16 @@ def _create(arguments: argparse.Namespace) -> int:
     projects = None if arguments.all_projects else arguments.projects
     if arguments.all_projects == bool(arguments.projects):
         raise UsageError("name the projects of the token, or say --all-projects")
-    return create_token(arguments.folder, projects, arguments.note)
+    return create_token(Place(arguments.address), projects, arguments.note)
 
 
-def create_token(folder: Path, projects: Sequence[str] | None, note: str = "") -> int:
+def create_token(place: Place, projects: Sequence[str] | None, note: str = "") -> int:
     """Make a token for ``projects`` (None for every project), and show it."""
     from securepip.formats.layout import parse_project
     from securepip.formats.words import parse_reason
 
     names = None if projects is None else [parse_project(name) for name in projects]
-    with Place(folder).open("repo token create") as repository:
+    with place.open("repo token create") as repository:
         token, text = repository.state.tokens.create(names, parse_reason(note) if note else "")
     console.say(f"Token {token.id}, for {_scope(token)}. It is shown this once:")
     console.say_machine(text)
@@ -192,12 +191,12 @@ def create_token(folder: Path, projects: Sequence[str] | None, note: str = "") -
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    return list_tokens(arguments.folder)
+    return list_tokens(Place(arguments.address))
 
 
-def list_tokens(folder: Path) -> int:
+def list_tokens(place: Place) -> int:
     """Show all tokens that were ever made."""
-    with Place(folder).open("repo token list") as repository:
+    with place.open("repo token list") as repository:
         tokens = repository.state.tokens.all()
     if not tokens:
         console.say("No tokens: nobody can upload.")
@@ -211,12 +210,12 @@ def list_tokens(folder: Path) -> int:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    return revoke_tokens(arguments.folder, arguments.tokens)
+    return revoke_tokens(Place(arguments.address), arguments.tokens)
 
 
-def revoke_tokens(folder: Path, names: Sequence[str]) -> int:
+def revoke_tokens(place: Place, names: Sequence[str]) -> int:
     """Let tokens be worth nothing; what was published with them stays."""
-    with Place(folder).open("repo token revoke") as repository:
+    with place.open("repo token revoke") as repository:
         for name in names:
             if repository.state.tokens.revoke(name):
                 console.say(f"Revoked {name}")

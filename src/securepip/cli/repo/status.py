@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
@@ -52,7 +53,7 @@ def show(place: Place, *, as_json: bool = False) -> int:
         console.say_machine(json.dumps(_document(shown, problem)))
         return 1 if problem or any(each.urgent for each in shown.waiting) else 0
     urgent = warn_of(shown.waiting, place)
-    _warn_of_the_rest(shown, place)
+    _warn_of_the_rest(shown, repository.home)
     noteworthy = _show_claims(shown.claims)
     if not (shown.waiting or noteworthy or problem):
         _say_next(shown)
@@ -69,12 +70,11 @@ def show(place: Place, *, as_json: bool = False) -> int:
     return 1 if urgent or problem else 0
 
 
-def _warn_of_the_rest(shown: Status, place: Place) -> None:
+def _warn_of_the_rest(shown: Status, home: Path) -> None:
     """What a person has to do that has no date."""
     from securepip.signing.offline.recover import RECOVERY_DIR
     from securepip.signing.offline.rotate import PENDING_DIR
     from securepip.signing.publish.status import OFFLINE_ROLES
-    from securepip.signing.repository.config import STATE_DIR
 
     if shown.offline_keys_stay:
         console.say(
@@ -90,7 +90,7 @@ def _warn_of_the_rest(shown: Status, place: Place) -> None:
             "`repo ceremony`."
         )
     for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
-        if (place.folder / STATE_DIR / unfinished).exists():
+        if (home / unfinished).exists():
             console.warn(f"A `repo {command}` was interrupted. Run it again to finish it.")
 
 

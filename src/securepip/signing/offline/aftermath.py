@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from securepip.formats.digests import Sha256, parse_sha256
+from securepip.formats.digests import Sha256, parse_sha256, sha256_of_stream
 from securepip.formats.layout import (
     CLAIMED_ROLE,
     METADATA_DIR,
@@ -29,9 +29,9 @@ from securepip.formats.page import ProjectPage
 from securepip.signing.offline.audit import TargetChange
 from securepip.signing.offline.restore import Restored
 from securepip.signing.offline.rotate import all_keyids
-from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import HTML_NAME, Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.storage.interface import Storage
 
 _ASIDE_DIR = "set-aside"
 _REPORTS_DIR = "reports"
@@ -92,7 +92,7 @@ def report_of(
         or versions[f"{claim.role}.json"].version < roles.meta(claim.role).version
     )
     changes = [each for each in found if project_of_target(each.path) not in claimed]
-    aside = repository.folder / STATE_DIR / _ASIDE_DIR / f"{now:%Y%m%dT%H%M%SZ}"
+    aside = repository.home / _ASIDE_DIR / f"{now:%Y%m%dT%H%M%SZ}"
     return Recovered(
         time=now,
         keys_gone=tuple(sorted(before - after)),
@@ -122,20 +122,22 @@ def set_aside(repository: Repository, restored: Restored, good: Path, aside: Pat
         target = roles.target(page_target(page.project))
         if target is not None:
             allowed |= set(_paths_of(page, parse_sha256(target.hashes["sha256"])))
-    for path in _files(repository.folder):
-        name = path.relative_to(repository.folder).as_posix()
-        if name not in allowed and not _same(path, good / name):
+    storage = repository.storage
+    for name in list(_files(storage)):
+        if name not in allowed and not _same(storage, name, good / name):
             to = aside / name
             to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.rename(to)
+            to.unlink(missing_ok=True)  # of a run that was killed
+            storage.fetch(name, to)
+            storage.delete(name)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [
-        path
-        for pattern in (f"{METADATA_DIR}/*", f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*")
-        for path in sorted(folder.glob(pattern))
-    ]
+def _files(storage: Storage) -> Iterator[str]:
+    """The names that are served, as deep as those of a repository are."""
+    for folder, parts in ((METADATA_DIR, 2), (SIMPLE_DIR, 3), (PACKAGES_DIR, 3)):
+        for stored in storage.list(folder):
+            if len(stored.name.split("/")) == parts:
+                yield stored.name
 
 
 def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
@@ -151,18 +153,17 @@ def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
             yield from (path, consistent_path(path, file.core_metadata))
 
 
-def _same(path: Path, other: Path) -> bool:
+def _same(storage: Storage, name: str, other: Path) -> bool:
     try:
-        return path.stat().st_size == other.stat().st_size and (
-            path.read_bytes() == other.read_bytes()
-        )
+        with other.open("rb") as stream:
+            return storage.holds(name, sha256_of_stream(stream)[0])
     except OSError:
         return False
 
 
 def keep(repository: Repository, report: Recovered) -> None:
     """Write the report down, in the folder ``state``."""
-    folder = repository.folder / STATE_DIR / _REPORTS_DIR
+    folder = repository.home / _REPORTS_DIR
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"recovery-{report.time:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(asdict(report), indent=1, default=str) + "\n")

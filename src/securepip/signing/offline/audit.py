@@ -23,6 +23,7 @@ from securepip.formats.layout import METADATA_DIR, project_of_target
 from securepip.signing.offline.proposal import BIN_ROLE, OFFLINE_ROLES, ONLINE_ROLES
 from securepip.signing.repository.claim_tree import TOPS, Keyholders
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
+from securepip.signing.repository.storage.interface import Reader
 from securepip.transport import Transport, redact
 from securepip.trust.bootstrap import MAX_ROOT_BYTES, MAX_ROOT_VERSIONS
 from securepip.updater.session import MAX_TARGETS_BYTES
@@ -98,8 +99,8 @@ def compare(first: Roles, second: Roles) -> Comparison:
         raise _unverified(error) from None
 
 
-def read_state(metadata: Path, root_sha256: Sha256) -> Roles:
-    """The state whose metadata is in a folder, verified as far as it is read.
+def read_state(metadata: Reader | Path, root_sha256: Sha256) -> Roles:
+    """The state of that metadata, verified as far as it is read.
 
     Raises:
         VerificationError: It is not signed as it has to be.

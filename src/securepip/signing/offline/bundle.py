@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from securepip.signing.offline.proposal import Proposal
 from securepip.signing.repository.claim_tree import TOPS, shard_parent
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles, S
 from securepip.signing.repository.storage.files import Writer
+from securepip.signing.repository.storage.interface import Reader
 
 _ABOUT = "ceremony.json"
 _NEW, _CURRENT, _UNFINISHED = "new", "current", ".unfinished"
@@ -56,8 +56,8 @@ def write_bundle(folder: Path, proposal: Proposal) -> None:
     (folder / _UNFINISHED).rmdir()
 
 
-def add_current(folder: Path, metadata: Path, roles: Roles, proposal: Proposal) -> None:
-    """Put beside it what is current, from the folder ``metadata``, as far as it is compared with.
+def add_current(folder: Path, metadata: Reader, roles: Roles, proposal: Proposal) -> None:
+    """Put beside it what is current, from ``metadata``, as far as it is compared with.
 
     Raises:
         OSError: A folder cannot be read or written.
@@ -68,32 +68,32 @@ def add_current(folder: Path, metadata: Path, roles: Roles, proposal: Proposal) 
     names += [f"{listed[f'{n}.json'].version}.{n}.json" for n in below if f"{n}.json" in listed]
     (folder / _CURRENT).mkdir(parents=True)
     for name in names:
-        shutil.copyfile(metadata / name, folder / _CURRENT / name)
+        (folder / _CURRENT / name).write_bytes(metadata.read(name))
     add_roots(folder, metadata, range(1, roles.root.signed.version + 1))
 
 
-def add_versions(folder: Path, metadata: Path, names: Iterable[str]) -> None:
-    """Put all versions of these roles, from the folder ``metadata``, beside what is current.
+def add_versions(folder: Path, metadata: Reader, names: Iterable[str]) -> None:
+    """Put all versions of these roles, from ``metadata``, beside what is current.
 
     Raises:
         OSError: A folder cannot be read or written.
     """
-    for name in names:
-        for path in metadata.glob(f"*.{name}.json"):
-            match = _NAME.fullmatch(path.name)
-            if match and match[2] == name and not (folder / _CURRENT / path.name).exists():
-                shutil.copyfile(path, folder / _CURRENT / path.name)
+    wanted = set(names)
+    for stored in metadata.list():
+        match = _NAME.fullmatch(stored.name)
+        if match and match[2] in wanted and not (folder / _CURRENT / stored.name).exists():
+            (folder / _CURRENT / stored.name).write_bytes(metadata.read(stored.name))
 
 
-def add_roots(folder: Path, metadata: Path, versions: Iterable[int]) -> None:
-    """Put roots of these versions, from the folder ``metadata``, beside what is current.
+def add_roots(folder: Path, metadata: Reader, versions: Iterable[int]) -> None:
+    """Put roots of these versions, from ``metadata``, beside what is current.
 
     Raises:
         OSError: A folder cannot be read or written.
     """
     for version in versions:
         name = f"{version}.root.json"
-        shutil.copyfile(metadata / name, folder / _CURRENT / name)
+        (folder / _CURRENT / name).write_bytes(metadata.read(name))
 
 
 def read_bundle(folder: Path) -> Proposal:

@@ -52,11 +52,11 @@ from securepip.signing.offline.proposal import Proposal, Replacement, check_sign
 from securepip.signing.offline.restore import Restored, restore
 from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
 from securepip.signing.publish.accounted import check_signed_here, remember_seen
-from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles, next_version
 from securepip.signing.repository.state.log import ANCHOR_FIELD, SignedRole, anchor_of
 from securepip.signing.repository.storage.files import flush
+from securepip.signing.repository.storage.interface import Reader
 from securepip.signing.repository.storage.local import Folder
 
 ALWAYS = ("targets", BINS_ROLE)
@@ -151,7 +151,7 @@ def recover(
                 remedy="All online keys are replaced in any case.",
             )
     with repository.lock(finish=False):
-        work = repository.folder / STATE_DIR / RECOVERY_DIR
+        work = repository.home / RECOVERY_DIR
         copy = read_state(good / METADATA_DIR, repository.config.root_sha256)
         here = [keyid for keyid in all_keyids(copy) if repository.keys.has(keyid)]
         check_owner(here, repository.config.root_sha256)
@@ -187,7 +187,7 @@ def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
         _unlogged(repository, copy, good),
     )
     try:
-        current = read_state(repository.folder / METADATA_DIR, repository.config.root_sha256)
+        current = read_state(_metadata(repository), repository.config.root_sha256)
         return replace(found, changes=compare(copy, current).targets)
     except VerificationError as error:
         return replace(found, valid=False, problem=error.what)
@@ -210,8 +210,8 @@ def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:
     known = recall(repository.config.root_sha256) or Remembered()
     for role, (version, _) in known.seen.items():
         name = f"{version}.{role}.json"
-        folders = (repository.folder / METADATA_DIR, good / METADATA_DIR)
-        if not any((folder / name).exists() for folder in folders):
+        copies = (_metadata(repository), Folder(good / METADATA_DIR))
+        if not any(copy.exists(name) for copy in copies):
             yield role, version
 
 
@@ -229,25 +229,35 @@ def _load_findings(work: Path) -> Findings | None:
 def _restore_roots(repository: Repository, good: Path) -> None:
     """Put back roots that are gone or changed: the copy's are verified, and nobody forges one."""
     for path in (good / METADATA_DIR).glob("*.root.json"):
-        here = repository.folder / METADATA_DIR / path.name
-        data = path.read_bytes()
-        if not here.exists() or here.read_bytes() != data:
-            repository.keep(here, path)
+        _put_back(repository, path)
+
+
+def _put_back(repository: Repository, path: Path) -> bytes:
+    """Let a file of the copy's metadata be here as it is there; what its bytes are."""
+    data = path.read_bytes()
+    name = f"{METADATA_DIR}/{path.name}"
+    if not repository.storage.holds(name, sha256_of(data)):
+        repository.storage.write(name, data, durable=True)
+    return data
+
+
+def _metadata(repository: Repository) -> Reader:
+    return repository.storage.below(METADATA_DIR)
 
 
 def _newest_root(repository: Repository) -> Metadata[Root]:
     """The end of the chain of roots that are here."""
-    folder = repository.folder / METADATA_DIR
-    root = Metadata[Root].from_file(str(folder / "1.root.json"))
-    while (path := folder / f"{root.signed.version + 1}.root.json").exists():
+    metadata = _metadata(repository)
+    root = Metadata[Root].from_bytes(metadata.read("1.root.json"))
+    while metadata.exists(name := f"{root.signed.version + 1}.root.json"):
         try:
-            newer = Metadata[Root].from_file(str(path))
+            newer = Metadata[Root].from_bytes(metadata.read(name))
             root.signed.verify_delegate("root", newer.signed_bytes, newer.signatures)
             newer.signed.verify_delegate("root", newer.signed_bytes, newer.signatures)
         except (RepositoryError, ValueError) as error:
             raise RepositoryStateError(
-                f"{path} does not follow the root before it: {error}",
-                remedy=f"No client follows it either. Move {path.name} away.",
+                f"{metadata.address}/{name} does not follow the root before it: {error}",
+                remedy=f"No client follows it either. Move {name} away.",
             ) from None
         root = newer
     return root
@@ -265,7 +275,7 @@ def _check_root_is_here(repository: Repository, newest: Metadata[Root]) -> None:
         raise RepositoryStateError(
             f"{version}.root.json is missing: it was current on this machine before",
             meaning="Clients that have seen it would believe no other root of that number.",
-            remedy=f"Put it into {repository.folder / METADATA_DIR}, from a mirror, a backup, or "
+            remedy=f"Put it into {_metadata(repository).address}, from a mirror, a backup, or "
             "the state of any client.",
         )
 
@@ -278,9 +288,9 @@ def _leave_damaged_log(repository: Repository, base: Roles) -> None:
     except RepositoryStateError:
         repository.log.set_aside()
         timestamp.unrecognized_fields.pop(ANCHOR_FIELD, None)
-        metadata = repository.folder / METADATA_DIR
+        metadata = _metadata(repository)
         roots = (
-            SignedRole("root", version, sha256_of((metadata / name).read_bytes()), ())
+            SignedRole("root", version, sha256_of(metadata.read(name)), ())
             for version in range(1, base.root.signed.version + 1)
             if (name := f"{version}.root.json")
         )
@@ -369,11 +379,11 @@ def _prepare(
     copy = Roles(good / METADATA_DIR, repository.config.root_sha256)
     temporary = bundle.with_name(f"{bundle.name}.unfinished")
     shutil.rmtree(temporary, ignore_errors=True)
-    add_current(temporary, good / METADATA_DIR, copy, proposal)
+    add_current(temporary, Folder(good / METADATA_DIR), copy, proposal)
     since = range(copy.root.signed.version + 1, base.root.signed.version + 1)
-    add_roots(temporary, repository.folder / METADATA_DIR, since)
+    add_roots(temporary, _metadata(repository), since)
     # The machines of the key holders compare with what they have signed since the copy was made.
-    add_versions(temporary, repository.folder / METADATA_DIR, proposal.roles)
+    add_versions(temporary, _metadata(repository), proposal.roles)
     write_bundle(temporary, proposal)
     temporary.rename(bundle)
 
@@ -425,10 +435,7 @@ def _keep_as_in_copy(
         source = good / METADATA_DIR / f"{meta.version}.{name}"
         if role in others or not source.exists():
             continue
-        here = repository.folder / METADATA_DIR / source.name
-        data = source.read_bytes()
-        if not here.exists() or here.read_bytes() != data:
-            repository.keep(here, source)
+        data = _put_back(repository, source)
         kept.append(SignedRole(role, meta.version, sha256_of(data), ()))
     if kept:
         repository.log.append(kept, anchor_of(base.timestamp.signed), "recover: as in the copy")
@@ -437,7 +444,7 @@ def _keep_as_in_copy(
 def _is_current(repository: Repository, proposal: Proposal) -> bool:
     """Whether a run that was killed had come so far already."""
     try:
-        roles = Roles(repository.folder / METADATA_DIR, repository.config.root_sha256)
+        roles = Roles(_metadata(repository), repository.config.root_sha256)
         return all(
             roles.role(name).signed_bytes == metadata.signed_bytes
             for name, metadata in proposal.roles.items()
@@ -475,7 +482,11 @@ def _remember(repository: Repository, restored: Restored) -> None:
 
 def _finish(repository: Repository, restored: Restored) -> None:
     """Let plain clients see what is signed, and nothing else."""
-    folders = {path.name for path in (repository.folder / SIMPLE_DIR).iterdir() if path.is_dir()}
-    folders |= {path.name for path in (repository.folder / PACKAGES_DIR).iterdir()}
+    folders = {
+        stored.name.partition("/")[0]
+        for kind in (SIMPLE_DIR, PACKAGES_DIR)
+        for stored in repository.storage.below(kind).list()
+        if "/" in stored.name
+    }
     projects = {NormalizedName(name) for name in folders if is_normalized_name(name)}
     repository.finish(projects | restored.pages.keys())

@@ -40,6 +40,8 @@ from securepip.formats.roles import Naming, check_role
 from securepip.signing.repository.claim_tree import Claim, shards_in
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.local import Folder
 
 
 @dataclass
@@ -166,16 +168,16 @@ def _restore_claimed(repository: Repository, restored: Restored, good: Path, cla
 
 def _versions(repository: Repository, good: Path, role: str) -> Iterator[Metadata[Targets]]:
     """All versions of a role that are here or in the copy, the newest first."""
-    found: dict[int, Path] = {}
+    found: dict[int, Reader] = {}
     pattern = re.compile(rf"([1-9][0-9]{{0,9}})\.{re.escape(role)}\.json")
-    for folder in (good / METADATA_DIR, repository.folder / METADATA_DIR):
-        for path in folder.glob(f"*.{role}.json"):
-            if match := pattern.fullmatch(path.name):
-                found[int(match[1])] = path
+    for reader in (Folder(good / METADATA_DIR), repository.storage.below(METADATA_DIR)):
+        for stored in reader.list():
+            if match := pattern.fullmatch(stored.name):
+                found[int(match[1])] = reader
     for version in sorted(found, reverse=True):
         try:
-            metadata = Metadata[Targets].from_file(str(found[version]))
-        except RepositoryError:
+            metadata = Metadata[Targets].from_bytes(found[version].read(f"{version}.{role}.json"))
+        except (OSError, RepositoryError):
             continue
         if isinstance(metadata.signed, Targets) and metadata.signed.version == version:
             yield metadata

@@ -30,7 +30,6 @@ from securepip.signing.offline.proposal import (
     propose,
 )
 from securepip.signing.publish.accounted import accounted
-from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 from securepip.signing.repository.storage.files import flush
@@ -118,7 +117,7 @@ def execute(repository: Repository, proposal: Proposal) -> Rotated:
     Raises:
         RepositoryStateError: As ``apply``.
     """
-    pending = repository.folder / STATE_DIR / PENDING_DIR
+    pending = repository.home / PENDING_DIR
     write_bundle(pending, proposal)
     flush()
     before, uris = all_keyids(repository.roles()), dict(repository.config.signers)
@@ -136,7 +135,7 @@ def resume(repository: Repository, why: str) -> Rotated | None:
     Raises:
         RepositoryStateError: As ``apply``, unless the repository has changed since.
     """
-    pending = repository.folder / STATE_DIR / PENDING_DIR
+    pending = repository.home / PENDING_DIR
     try:
         proposal = read_bundle(pending)
     except RepositoryStateError:
@@ -176,7 +175,7 @@ class PreparedKeys:
             RepositoryStateError: They cannot be written.
         """
         if self.generated:
-            if new.folder.resolve().is_relative_to(repository.folder.resolve()):
+            if repository.serves(new.folder):
                 raise RepositoryStateError(  # where they would be served
                     f"keys may not be kept in the repository itself: {new.folder}"
                 )

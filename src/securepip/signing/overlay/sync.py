@@ -11,14 +11,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
-from securepip.errors import UsageError
+from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.layout import file_target, parse_project, relative_file_url
 from securepip.formats.page import PageFile
 from securepip.signing.overlay.ask import Offered, Question
@@ -302,16 +305,24 @@ class _Sync:
             self._read(step)
 
     def _read_requirements(self, step: NeedRequirements) -> _Read:
-        located = [self._locate(step.project, file) for file in step.group]
-        briefly = not self._options.with_dependencies
-        found = find_requirements(step.project, located, self._overlay.files, briefly=briefly)
-        return _Read(step.project, step.group[0], found)
+        with ExitStack() as fetched:
+            located = [self._locate(step.project, file, fetched) for file in step.group]
+            briefly = not self._options.with_dependencies
+            found = find_requirements(step.project, located, self._overlay.files, briefly=briefly)
+            return _Read(step.project, step.group[0], found)
 
-    def _locate(self, project: NormalizedName, file: PageFile) -> PageFile:
-        """``file`` with an absolute URL: the repository's own files are in its folder."""
+    def _locate(self, project: NormalizedName, file: PageFile, fetched: ExitStack) -> PageFile:
+        """``file`` with an absolute URL; the repository's own is read on this machine."""
         if file.url != relative_file_url(project, file.filename):
             return file
-        path = self._repository.folder / file_target(project, file.filename)
+        name = file_target(project, file.filename)
+        path = self._repository.storage.here(name)
+        if path is None:
+            folder = fetched.enter_context(TemporaryDirectory(prefix="securepip-"))
+            path = Path(folder, file.filename)
+            # Who reads it says so, where it is not there.
+            with suppress(OSError, RepositoryStateError):
+                self._repository.storage.fetch(name, path, file.sha256)
         return replace(file, url=path_to_url(path))
 
     def _take_requirements(self, read: _Read) -> None:

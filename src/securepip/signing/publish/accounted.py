@@ -196,7 +196,7 @@ def _check_not_older(repository: Repository) -> None:
         if found < version or (found == version and contents != digest):
             other = "with other contents" if found == version else f"not {found or 'missing'}"
             raise RepositoryStateError(
-                f"{repository.folder}: {role} was of version {version} when an offline key was "
+                f"{repository.address}: {role} was of version {version} when an offline key was "
                 f"last used on this machine, {other}",
                 meaning="Somebody put back an older state, its log included, or a backup of it was "
                 "restored. Signed on top of it, claims and changes of keys would be undone.",

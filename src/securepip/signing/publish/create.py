@@ -38,25 +38,13 @@ from securepip.formats.layout import (
 from securepip.signing.keys import ring as keys
 from securepip.signing.publish.bins import bin_count, succinct_roles
 from securepip.signing.repository.commit import Committer, Delegator
-from securepip.signing.repository.config import (
-    CONFIG_NAME,
-    DEFAULT_EXPECTED_FILES,
-    LOG_NAME,
-    STATE_DIR,
-    UNFINISHED_DIR,
-    Config,
-    Expiry,
-)
+from securepip.signing.repository.config import DEFAULT_EXPECTED_FILES, Config, Expiry
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.roles import TIMESTAMP_NAME
-from securepip.signing.repository.state.lines import FileLines
-from securepip.signing.repository.state.log import Log, Reason
-from securepip.signing.repository.storage.files import Writer
-from securepip.signing.repository.storage.local import LocalStorage
+from securepip.signing.repository.site import FolderSite, Site
+from securepip.signing.repository.state.log import Reason
 
 ROOT_KEYS = 3
 ROOT_THRESHOLD = 2
-_OWN = {METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATE_DIR}
 # Every target path has three parts; a `*` does not match a slash (TUF specification 4.5).
 _ALL_TARGETS = [f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*"]
 
@@ -67,7 +55,7 @@ class Created:
 
     Attributes:
         repository: The repository, ready to publish.
-        root: The file to hand to clients.
+        root: Where the file is that is handed to clients.
         root_sha256: Its digest, which clients pin.
         online_keys: The folder of the key that everyday work needs.
         offline_keys: The folder that is to be taken away.
@@ -75,7 +63,7 @@ class Created:
     """
 
     repository: Repository
-    root: Path
+    root: str
     root_sha256: Sha256
     online_keys: Path
     offline_keys: Path
@@ -83,7 +71,7 @@ class Created:
 
 
 def create(
-    folder: Path,
+    where: Path | Site,
     *,
     expected_files: int = DEFAULT_EXPECTED_FILES,
     expiry: Expiry | None = None,
@@ -95,10 +83,10 @@ def create(
     pin: keys.Passphrase | None = None,
     reason: Reason | None = None,
 ) -> Created:
-    """Make a repository in ``folder``, which must not exist, or be empty.
+    """Make a repository in a place where nothing is yet.
 
     Args:
-        folder: Where.
+        where: A folder, or another place.
         expected_files: How many targets it will have; decides the number of bins.
         expiry: How long signatures are valid.
         online_keys: Where the online key goes; by default under the user's data folder.
@@ -110,18 +98,18 @@ def create(
         reason: What the log is to say.
 
     Raises:
-        RepositoryStateError: There is something in ``folder``, or it cannot be written.
+        RepositoryStateError: There is something, or it cannot be written.
     """
-    folder = folder.absolute()
+    site = FolderSite(where) if isinstance(where, Path) else where
     expiry = expiry or Expiry()
     reason = reason or Reason("repo init")
-    repository_id = _new_id(folder)
+    repository_id = _new_id(site.name)
     online_keys = online_keys or keys.default_folder(repository_id, keys.ONLINE)
     offline_keys = offline_keys or keys.default_folder(repository_id, keys.OFFLINE)
     if online_keys.absolute() == offline_keys.absolute():
         raise RepositoryStateError("online and offline keys need a folder each")
     for key_folder in (online_keys, offline_keys):
-        if key_folder.absolute().is_relative_to(folder):
+        if site.serves(key_folder):
             raise RepositoryStateError(
                 f"keys may not be kept in the repository itself: {key_folder}"
             )
@@ -130,7 +118,8 @@ def create(
     # A device that is not within reach is found out before anything is made.
     named = ring.public_key(online_key_uri) if online_key_uri else None
     online: Key
-    _make_folders(folder)
+    state = site.make()
+    state.log.reason = reason
     names = [f"root-{number + 1}" for number in range(ROOT_KEYS)]
     offline = keys.generate(offline_keys, [*names, "targets", BINS_ROLE, CLAIMED_ROLE], passphrase)
     signers = keys.file_uris(offline_keys, offline)
@@ -143,12 +132,7 @@ def create(
         signers[online.keyid] = uri
     ring.remember(signers)
     frame = _Frame([signer.public_key for signer in offline], online)
-    writer = Writer(folder / STATE_DIR / UNFINISHED_DIR)
-    log = folder / STATE_DIR / LOG_NAME
-    log.unlink(missing_ok=True)  # of a run that was killed: there is no repository yet
-    storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
-    storage.delete(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
-    committer = Committer(storage, expiry, ring, Log(FileLines(log), reason))
+    committer = Committer(site.storage, expiry, ring, state.log)
 
     root = Metadata(frame.root)
     root_sha256 = sha256_of(committer.sign_root(root, root.signed, None))
@@ -174,12 +158,13 @@ def create(
         replaces=None,
     )
     config = Config(repository_id, root_sha256, expiry, signers, offline_keys_stay)
-    writer.write(folder / STATE_DIR / CONFIG_NAME, config.to_json(), durable=True)
-    repository = Repository.open(folder, passphrase=lambda: secret, pin=pin, reason=reason)
+    state.keep_settings(config)
+    state.close()
+    repository = Repository.open(site, passphrase=lambda: secret, pin=pin, reason=reason)
     repository.publish({})
     return Created(
         repository,
-        folder / METADATA_DIR / "1.root.json",
+        f"{site.storage.address}/{METADATA_DIR}/1.root.json",
         root_sha256,
         online_keys,
         offline_keys,
@@ -233,26 +218,6 @@ class _Frame:
         }
 
 
-def _new_id(folder: Path) -> str:
-    readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
+def _new_id(name: str) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return f"{readable or 'repository'}-{secrets.token_hex(4)}"
-
-
-def _make_folders(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        there = {entry.name for entry in folder.iterdir()}
-        if (folder / STATE_DIR / CONFIG_NAME).exists():
-            raise RepositoryStateError(
-                f"{folder} is a repository already",
-                remedy=f"Name a new folder. What this one is: securepip repo status {folder}",
-            )
-        if there - _OWN or (there and STATE_DIR not in there):
-            raise RepositoryStateError(
-                f"{folder} is not empty", remedy="Name a folder that does not exist."
-            )
-        (folder / STATE_DIR).mkdir(mode=0o700, exist_ok=True)
-        for name in (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR):
-            (folder / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise RepositoryStateError(f"{folder} cannot be made: {error}") from None

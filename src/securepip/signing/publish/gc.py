@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
+from itertools import groupby
+from operator import attrgetter
 
 from packaging.utils import NormalizedName
 from tuf.api.exceptions import RepositoryError
@@ -32,6 +33,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import ProjectPage, parse_page
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import S
+from securepip.signing.repository.storage.interface import Reader, Stored
 
 DEFAULT_GRACE = timedelta(weeks=4)
 
@@ -69,52 +71,56 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
     """
     with repository.lock():
         young = time.time() - grace.total_seconds()
-        metadata = repository.folder / METADATA_DIR
-        snapshots = _kept_snapshots(repository, metadata, young)
+        metadata = repository.storage.below(METADATA_DIR)
+        there = {each.name: each for each in metadata.list()}
+        snapshots = _kept_snapshots(repository, there, young)
         roles = _roles_of(metadata, snapshots)
         marked = roles | {f"{version}.snapshot.json" for version in snapshots}
-        # What leads to others goes first: whatever is left then, nobody is led to.
-        doomed = [
-            path
-            for path in sorted(metadata.iterdir(), key=lambda path: ".snapshot." not in path.name)
-            if (match := _METADATA.fullmatch(path.name))
-            and match[2] != "root"
-            and path.name not in marked
-        ]
-        # One that a killed run left above the current version keeps its number from being used
-        # again: mirrors may have it.
+        # What leads to others goes first: whatever is left then, nobody is led to. One that a
+        # killed run left above the current version keeps its number from being used again: mirrors
+        # may have it.
         ahead = repository.roles().snapshot.signed.meta
-        doomed = [path for path in doomed if not _is_ahead(path, ahead)]
+        doomed = [
+            replace(each, name=f"{METADATA_DIR}/{name}")
+            for name, each in sorted(there.items(), key=lambda item: ".snapshot." not in item[0])
+            if (match := _METADATA.fullmatch(name))
+            and match[2] != "root"
+            and name not in marked
+            and not _is_ahead(name, ahead)
+        ]
         current = _roles_of(metadata, {repository.roles().snapshot.signed.version})
         targets = _targets_of(metadata, roles, current)
         doomed += _doomed_pages(repository, targets)
         doomed += _doomed_files(repository, targets)
-        doomed = [path for path in doomed if path.stat().st_mtime < young]
-        gone = sum(".snapshot." in path.name for path in doomed)
-        done = Swept(len(doomed), sum(map(_freed, doomed)), gone, len(snapshots))
+        doomed = [each for each in doomed if each.modified < young]
+        gone = sum(".snapshot." in each.name for each in doomed)
+        done = Swept(len(doomed), sum(each.size for each in doomed), gone, len(snapshots))
         if not dry:
-            for path in doomed:
-                path.unlink()
+            for each in doomed:
+                repository.storage.delete(each.name)
+            repository.storage.flush()
         return done
 
 
-def _is_ahead(path: Path, listed: Mapping[str, MetaFile]) -> bool:
+def _is_ahead(name: str, listed: Mapping[str, MetaFile]) -> bool:
     """Whether a role's file is of a later version than the current one."""
-    match = _METADATA.fullmatch(path.name)
+    match = _METADATA.fullmatch(name)
     meta = listed.get(f"{match[2]}.json") if match else None
     return meta is not None and match is not None and int(match[1]) > meta.version
 
 
-def _kept_snapshots(repository: Repository, metadata: Path, young: float) -> set[int]:
+def _kept_snapshots(
+    repository: Repository, metadata: Mapping[str, Stored], young: float
+) -> set[int]:
     """The versions of the snapshots that clients may still be led to.
 
     One stops being current when the next one appears.
     """
     current = repository.roles().snapshot.signed.version
     found = {
-        int(match[1]): path.stat().st_mtime
-        for path in metadata.glob("*.snapshot.json")
-        if (match := _METADATA.fullmatch(path.name))
+        int(match[1]): each.modified
+        for each in metadata.values()
+        if (match := _METADATA.fullmatch(each.name)) and match[2] == "snapshot"
     }
     before = sorted((version for version in found if version < current), reverse=True)
     kept, next_one = {current}, current
@@ -126,17 +132,17 @@ def _kept_snapshots(repository: Repository, metadata: Path, young: float) -> set
     return kept
 
 
-def _roles_of(metadata: Path, snapshots: set[int]) -> set[str]:
+def _roles_of(metadata: Reader, snapshots: set[int]) -> set[str]:
     """The file names of the roles that these snapshots list."""
     listed: set[str] = set()
     for version in snapshots:
-        snapshot = _load(metadata / f"{version}.snapshot.json", Snapshot)
+        snapshot = _load(metadata, f"{version}.snapshot.json", Snapshot)
         if snapshot is not None:
             listed |= {f"{meta.version}.{name}" for name, meta in snapshot.meta.items()}
     return listed
 
 
-def _targets_of(metadata: Path, roles: set[str], current: set[str]) -> dict[str, set[str]]:
+def _targets_of(metadata: Reader, roles: set[str], current: set[str]) -> dict[str, set[str]]:
     """The targets that these roles list: the digests that each path may have.
 
     Raises:
@@ -144,10 +150,10 @@ def _targets_of(metadata: Path, roles: set[str], current: set[str]) -> dict[str,
     """
     found: dict[str, set[str]] = {}
     for name in roles:
-        role = _load(metadata / name, Targets)
+        role = _load(metadata, name, Targets)
         if role is None and name in current:
             raise RepositoryStateError(
-                f"{metadata / name} cannot be read",
+                f"{metadata.address}/{name} cannot be read",
                 meaning="It is current, and nothing else says which files it leads to. Nothing was "
                 "deleted.",
                 remedy="Restore it from a backup or a mirror, and run this again.",
@@ -157,19 +163,20 @@ def _targets_of(metadata: Path, roles: set[str], current: set[str]) -> dict[str,
     return found
 
 
-def _doomed_pages(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Path]:
-    for path in (repository.folder / SIMPLE_DIR).glob("*/*"):
-        digest, _, name = path.name.partition(".")
-        target = f"{SIMPLE_DIR}/{path.parent.name}/{name}"
-        if _TWIN.fullmatch(path.name) and digest not in targets.get(target, ()):
-            yield path
+def _doomed_pages(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Stored]:
+    for each in repository.storage.list(SIMPLE_DIR):
+        _, *folders, filename = each.name.split("/")
+        digest, _, name = filename.partition(".")
+        target = "/".join((SIMPLE_DIR, *folders, name))
+        is_twin = len(folders) == 1 and _TWIN.fullmatch(filename)
+        if is_twin and digest not in targets.get(target, ()):
+            yield each
 
 
-def _doomed_files(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Path]:
-    for folder in sorted((repository.folder / PACKAGES_DIR).iterdir()):
-        if not folder.is_dir():
-            continue
-        project = NormalizedName(folder.name)
+def _doomed_files(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Stored]:
+    stored = (each for each in repository.storage.list(PACKAGES_DIR) if each.name.count("/") == 2)
+    for folder, files in groupby(sorted(stored, key=attrgetter("name")), key=_folder):
+        project = NormalizedName(folder)
         current = repository.page(project)
         pages = [*_pages(repository, project, targets), *([current] if current else [])]
         offered = {f"{file.sha256}.{file.filename}" for page in pages for file in page.files}
@@ -180,16 +187,20 @@ def _doomed_files(repository: Repository, targets: dict[str, set[str]]) -> Itera
         }
         plain = {file.filename for file in current.files} if current else set()
         plain |= {f"{name}{METADATA_SUFFIX}" for name in plain}
-        for path in sorted(folder.iterdir()):
-            if path.name in plain or path.name in offered or _is_target(path, targets):
-                continue
-            yield path
+        for each in files:
+            filename = each.name.rpartition("/")[2]
+            if not (filename in plain or filename in offered or _is_target(each, targets)):
+                yield each
 
 
-def _is_target(path: Path, targets: dict[str, set[str]]) -> bool:
-    digest, _, name = path.name.partition(".")
+def _folder(stored: Stored) -> str:
+    return stored.name.split("/")[1]
+
+
+def _is_target(stored: Stored, targets: dict[str, set[str]]) -> bool:
+    digest, _, name = stored.name.rpartition("/")[2].partition(".")
     try:
-        target = file_target(NormalizedName(path.parent.name), name)
+        target = file_target(NormalizedName(_folder(stored)), name)
     except FormatError:
         return False
     return digest in targets.get(target, ())
@@ -199,26 +210,22 @@ def _pages(
     repository: Repository, project: NormalizedName, targets: dict[str, set[str]]
 ) -> Iterator[ProjectPage]:
     """The pages of a project that clients may still be led to."""
-    folder = repository.folder / SIMPLE_DIR / project
     for sha256 in targets.get(f"{SIMPLE_DIR}/{project}/index.json", ()):
         try:
-            yield parse_page((folder / f"{sha256}.index.json").read_bytes(), project)
+            yield parse_page(
+                repository.storage.read(f"{SIMPLE_DIR}/{project}/{sha256}.index.json"), project
+            )
         except (OSError, FormatError):
             continue  # an old page that is lost offers nothing
 
 
-def _load(path: Path, kind: type[S]) -> S | None:
+def _load(metadata: Reader, name: str, kind: type[S]) -> S | None:
     """What a metadata file says; None, where it is lost or damaged: no client reads it either.
 
     Not verified: who could change it could keep files from being deleted, no more.
     """
     try:
-        signed = Metadata[S].from_file(str(path)).signed
-    except RepositoryError:
+        signed = Metadata[S].from_bytes(metadata.read(name)).signed
+    except (FileNotFoundError, RepositoryError):
         return None
     return signed if isinstance(signed, kind) else None
-
-
-def _freed(path: Path) -> int:
-    status = path.stat()
-    return status.st_size if status.st_nlink == 1 else 0

@@ -45,7 +45,7 @@ def remove(repository: Repository, what: str) -> Removed:
         project = parse_project(name.strip())
         page = repository.page(project)
         if page is None:
-            raise RepositoryStateError(f"there is no project {project} in {repository.folder}")
+            raise RepositoryStateError(f"there is no project {project} in {repository.address}")
         repository.check_unclaimed(project)
         if not equals:
             repository.ledger.withdraw(project)
@@ -71,7 +71,7 @@ def _remove_file(repository: Repository, filename: str) -> Removed:
             repository.check_unclaimed(project)
             repository.ledger.withdraw(project, filename=filename)
             return _publish_without(repository, page, [file])
-    raise RepositoryStateError(f"there is no file {filename} in {repository.folder}")
+    raise RepositoryStateError(f"there is no file {filename} in {repository.address}")
 
 
 def _publish_without(repository: Repository, page: ProjectPage, going: list[PageFile]) -> Removed:

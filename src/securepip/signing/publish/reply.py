@@ -38,13 +38,13 @@ class Reply:
     length: int = 0
 
 
-def plan_reply(found: Found, size: int, modified: int, asked: Message) -> Reply:
+def plan_reply(found: Found, size: int, mark: str, asked: Message) -> Reply:
     """The answer to a request for ``found``.
 
     Args:
         found: The file.
         size: Its bytes.
-        modified: When it was written, in nanoseconds.
+        mark: Another one where it has other bytes.
         asked: The headers of the request.
     """
     compressed = (
@@ -52,7 +52,7 @@ def plan_reply(found: Found, size: int, modified: int, asked: Message) -> Reply:
         and _MIN_COMPRESSED <= size <= _MAX_COMPRESSED
         and weight(asked.get("Accept-Encoding", ""), "gzip") > 0
     )
-    etag = f'"{modified:x}-{size:x}{"-gz" if compressed else ""}"'
+    etag = f'"{mark}{"-gz" if compressed else ""}"'
     headers = [
         ("ETag", etag),
         ("Cache-Control", "max-age=31536000, immutable" if found.immutable else "no-cache"),

@@ -1,6 +1,6 @@
 """A repository over HTTP, for one machine, a test, or a small team.
 
-A request goes one way: ``ServedFiles`` says which file its address stands for, ``plan_reply`` how
+A request goes one way: ``find`` says which file its address stands for, ``plan_reply`` how
 it is answered, and the handler here sends that.
 
 The standard library's server is enough: everything is public, read-only and verified by clients,
@@ -10,9 +10,7 @@ and any static host or CDN takes its place where more is asked of it.
 from __future__ import annotations
 
 import gzip
-import os
 import socket
-import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,19 +23,22 @@ from typing import BinaryIO
 
 from securepip import __version__
 from securepip.errors import RepositoryStateError
+from securepip.formats.layout import METADATA_DIR
 from securepip.signing.publish.reply import Header, plan_reply
-from securepip.signing.publish.served_files import Found, NotServedError, Redirect, ServedFiles
-from securepip.signing.repository.config import load_config
+from securepip.signing.publish.served_files import Found, NotServedError, Redirect, find
+from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.site import FolderSite, Site
+from securepip.signing.repository.storage.interface import Opened, Reader
 
 _IDLE_SECONDS = 60
 _CACHE_BYTES = 64 << 20
 
 
 class RepositoryServer(ThreadingMixIn, TCPServer):
-    """Serves the repository in ``folder``; ``serve_forever`` and ``shutdown`` as usual.
+    """Serves a repository; ``serve_forever`` and ``shutdown`` as usual.
 
     Args:
-        folder: The repository.
+        where: The repository: its folder, or where else it is.
         host: The address to listen on.
         port: The port; 0 for any that is free.
         log: Told of each request in one line.
@@ -52,13 +53,18 @@ class RepositoryServer(ThreadingMixIn, TCPServer):
 
     def __init__(
         self,
-        folder: Path,
+        where: Path | Site,
         host: str = "127.0.0.1",
         port: int = 0,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        load_config(folder)
-        self.files = ServedFiles(folder)
+        site = FolderSite(where) if isinstance(where, Path) else where
+        if not site.storage.exists(f"{METADATA_DIR}/{TIMESTAMP_NAME}"):
+            raise RepositoryStateError(
+                f"{site.address} is not a repository (it has no {METADATA_DIR}/{TIMESTAMP_NAME})",
+                remedy=f"`securepip repo init {site.address}` makes one.",
+            )
+        self.storage: Reader = site.storage
         self.compressed = _Compressed()
         self.log = log
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -87,19 +93,19 @@ class RepositoryServer(ThreadingMixIn, TCPServer):
 
 @dataclass
 class _Compressed:
-    """What was compressed lately, by path, time and encoding-free size; bounded in bytes."""
+    """What was compressed lately, by name and mark; bounded in bytes."""
 
-    _data: OrderedDict[tuple[Path, int, int], bytes] = field(default_factory=OrderedDict)
+    _data: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, path: Path, stream: BinaryIO, modified: int, size: int) -> bytes:
-        key = (path, modified, size)
+    def get(self, name: str, opened: Opened) -> bytes:
+        key = (name, opened.mark)
         with self._lock:
             if key in self._data:
                 self._data.move_to_end(key)
                 return self._data[key]
-        data = gzip.compress(stream.read(), compresslevel=9, mtime=0)
+        data = gzip.compress(opened.stream.read(), compresslevel=9, mtime=0)
         with self._lock:
             if key not in self._data:
                 self._data[key] = data
@@ -126,14 +132,13 @@ class Handler(BaseHTTPRequestHandler):
             # Nobody reads that body, and it must not be taken for the next request.
             self.close_connection = True
         try:
-            found = self.server.files.find(self.path, self.headers.get("Accept", ""))
+            found = find(self.path, self.headers.get("Accept", ""))
             if isinstance(found, Redirect):
                 self._answer_empty(HTTPStatus.MOVED_PERMANENTLY, ("Location", found.location))
-            elif not stat.S_ISREG(found.path.stat().st_mode):
-                raise NotServedError
             else:
-                with found.path.open("rb") as stream:
-                    self._send(found, stream)
+                opened = self.server.storage.open(found.name)
+                with opened.stream:
+                    self._send(found, opened)
         except (
             NotServedError,
             FileNotFoundError,
@@ -157,20 +162,17 @@ class Handler(BaseHTTPRequestHandler):
     def log_error(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
         """Said by ``log_request`` already."""
 
-    def _send(self, found: Found, stream: BinaryIO) -> None:
-        status = os.fstat(stream.fileno())
-        reply = plan_reply(found, status.st_size, status.st_mtime_ns, self.headers)
+    def _send(self, found: Found, opened: Opened) -> None:
+        reply = plan_reply(found, opened.size, opened.mark, self.headers)
         if reply.compressed:
-            data = self.server.compressed.get(
-                found.path, stream, status.st_mtime_ns, status.st_size
-            )
+            data = self.server.compressed.get(found.name, opened)
             self._answer(reply.status, *reply.headers, ("Content-Length", str(len(data))))
             if self.command != "HEAD":
                 self.wfile.write(data)
             return
         self._answer(reply.status, *reply.headers)
         if self.command != "HEAD" and reply.length:
-            self._send_bytes(stream, reply.start, reply.length)
+            self._send_bytes(opened.stream, reply.start, reply.length)
 
     def _send_bytes(self, stream: BinaryIO, start: int, length: int) -> None:
         if length < self.wbufsize:

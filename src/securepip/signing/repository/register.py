@@ -6,12 +6,12 @@ maintainers' own transaction, and is checked again when it takes effect.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
-from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
 
 _PENDING_DIR = "pending-keys"
@@ -54,7 +54,8 @@ class Register:
         if why is not None:
             raise RepositoryStateError(
                 f"{project} is frozen{f' ({why})' if why else ''}: nothing of it is accepted",
-                remedy=f"securepip repo freeze {self._repository.folder} {project} --lift",
+                remedy="securepip repo freeze "
+                f"{shlex.quote(self._repository.address)} {project} --lift",
             )
 
     def keep_pending(self, project: NormalizedName, transaction: Path) -> None:
@@ -76,4 +77,4 @@ class Register:
         self._path(project).unlink(missing_ok=True)
 
     def _path(self, project: NormalizedName) -> Path:
-        return self._repository.folder / STATE_DIR / _PENDING_DIR / f"{project}.zip"
+        return self._repository.home / _PENDING_DIR / f"{project}.zip"

@@ -8,6 +8,7 @@ clients see (``index.html``, ``index.json``, and that revoked files are gone).
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,12 +24,7 @@ from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
 from securepip.signing.repository.commit import Committer
-from securepip.signing.repository.config import (
-    STATE_DIR,
-    UNFINISHED_DIR,
-    Config,
-    load_config,
-)
+from securepip.signing.repository.config import UNFINISHED_DIR, Config
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.pages.contents import Contents, NewFile
@@ -40,13 +36,11 @@ from securepip.signing.repository.pages.edits import (
 )
 from securepip.signing.repository.pages.plain import HTML_NAME, PlainView
 from securepip.signing.repository.roles import Roles
+from securepip.signing.repository.site import FolderSite, Site
 from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.known import Known
-from securepip.signing.repository.state.local import LocalState
 from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.storage.files import Writer
-from securepip.signing.repository.storage.interface import Storage
-from securepip.signing.repository.storage.local import LocalStorage
 
 __all__ = ["HTML_NAME", "NewFile", "Published", "Repository", "SignedProject"]
 
@@ -88,7 +82,8 @@ class Repository:
     A context manager: leaving it closes the ledger.
 
     Attributes:
-        folder: Where it is.
+        address: Where it is, as people type it.
+        home: A folder of this machine that is not served, for what is under way.
         storage: What it serves.
         state: What it remembers.
         config: Its settings.
@@ -97,11 +92,11 @@ class Repository:
         log: What was signed, when, with which keys, and why.
     """
 
-    def __init__(
-        self, folder: Path, storage: Storage, state: State, config: Config, keys: KeyRing
-    ) -> None:
-        self.folder = folder
-        self.storage = storage
+    def __init__(self, site: Site, state: State, config: Config, keys: KeyRing) -> None:
+        self._site = site
+        self.address = site.address
+        self.home = site.home
+        self.storage = storage = site.storage
         self.state = state
         self.config = config
         self.ledger = state.ledger
@@ -115,17 +110,17 @@ class Repository:
     @classmethod
     def open(
         cls,
-        folder: Path,
+        where: Path | Site,
         *,
         keys: Iterable[Path] = (),
         passphrase: Passphrase = no_passphrase,
         pin: Passphrase | None = None,
         reason: Reason | None = None,
     ) -> Repository:
-        """The repository in ``folder``.
+        """The repository that is there.
 
         Args:
-            folder: Made by ``create``.
+            where: Its folder, or where else ``create`` made it.
             keys: Folders to look for keys in before the places where ``create`` put them.
             passphrase: Called when an encrypted key is to be used.
             pin: Called when a device is to sign; without it, ``passphrase`` is.
@@ -134,11 +129,11 @@ class Repository:
         Raises:
             RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
         """
-        folder = folder.absolute()
-        config = load_config(folder)
-        storage = LocalStorage(folder, folder / STATE_DIR / UNFINISHED_DIR)
+        site = FolderSite(where) if isinstance(where, Path) else where
+        state = site.open()
+        config = state.settings()
         ring = KeyRing(keys, config.signers, passphrase, pin=pin)
-        repository = cls(folder, storage, LocalState(folder), config, ring)
+        repository = cls(site, state, config, ring)
         repository.log.reason = reason or Reason()
         return repository
 
@@ -242,9 +237,13 @@ class Repository:
         self._plain.follow()
         return published
 
+    def serves(self, path: Path) -> bool:
+        """As ``Site.serves``."""
+        return self._site.serves(path)
+
     def keep(self, path: Path, source: Path) -> None:
         """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
-        Writer(self.folder / STATE_DIR / UNFINISHED_DIR).write(path, source.read_bytes())
+        Writer(self.home / UNFINISHED_DIR).write(path, source.read_bytes())
 
     def check(
         self, page: ProjectPage | None, current: ProjectPage | None, files: Sequence[NewFile]
@@ -264,7 +263,7 @@ class Repository:
                 f"{project} signs for itself: this repository's keys cannot change it",
                 remedy="Its maintainers make a transaction with `securepip sign`, which "
                 f"`securepip repo accept` publishes. To publish nothing more of it meanwhile:\n"
-                f"securepip repo freeze {self.folder} {project}",
+                f"securepip repo freeze {shlex.quote(self.address)} {project}",
             )
 
     def publish_signed(

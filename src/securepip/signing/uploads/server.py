@@ -27,8 +27,8 @@ from pathlib import Path
 from securepip.errors import RepositoryStateError, SecurepipError, UsageError
 from securepip.formats.digests import CHUNK
 from securepip.signing.publish.serve import Handler, RepositoryServer
-from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.site import Site
 from securepip.signing.repository.state.tokens import Token
 from securepip.signing.uploads.accept import accept
 from securepip.signing.uploads.batches import Batches, Upload
@@ -75,7 +75,7 @@ class UploadServer(RepositoryServer):
 
     def __init__(
         self,
-        folder: Path,
+        where: Path | Site,
         open_repository: Callable[[], Repository],
         host: str = "127.0.0.1",
         port: int = 0,
@@ -96,9 +96,9 @@ class UploadServer(RepositoryServer):
         self.turns = threading.BoundedSemaphore(AT_ONCE)
         with open_repository() as repository:
             _check_key(repository)
-        self.uploads = folder / STATE_DIR / _UPLOADS_DIR
+            self.uploads = repository.home / _UPLOADS_DIR
         _clear(self.uploads)
-        super().__init__(folder, host, port, log)
+        super().__init__(where, host, port, log)
         self.batches = Batches(open_repository, say)
 
     @property

@@ -111,7 +111,7 @@ def prepare(
         )
         temporary = bundle.with_name(f"{bundle.name}.unfinished")
         shutil.rmtree(temporary, ignore_errors=True)
-        add_current(temporary, repository.folder / METADATA_DIR, roles, proposal)
+        add_current(temporary, repository.storage.below(METADATA_DIR), roles, proposal)
         add_statements(temporary, repository, promotion)
         write_bundle(temporary, proposal)
         temporary.rename(bundle)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -136,6 +136,30 @@ def has_sha256(path: Path, sha256: Sha256) -> bool:
             return sha256_of_stream(stream)[0] == sha256
     except FileNotFoundError:
         return False
+
+
+def save(chunks: Iterable[bytes], path: Path, sha256: Sha256 | None, shown: str) -> None:
+    """Make ``chunks`` the contents of a new file, if they have that digest; None for any.
+
+    Raises:
+        OSError: The file cannot be written, or the chunks not be read.
+        RepositoryStateError: They have another digest. There is no file.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("xb") as stream:
+            for chunk in chunks:
+                digest.update(chunk)
+                stream.write(chunk)
+        if sha256 not in (None, digest.hexdigest()):
+            raise RepositoryStateError(
+                f"{shown} is not the file that was stored there: its sha256 is not {sha256}",
+                meaning="Somebody or something changed the repository's files.",
+                remedy="Find out who, and restore the file from a backup.",
+            )
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _fsync(path: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
@@ -25,7 +25,7 @@ class Stored:
     """One file of a storage.
 
     Attributes:
-        name: Its name, from the top of the storage.
+        name: Its name, from the top of what was listed.
         size: Its bytes; 0 where the same bytes stay here under another name.
         modified: When it was written (Unix time).
     """
@@ -33,6 +33,21 @@ class Stored:
     name: str
     size: int
     modified: float
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that is read, a part at a time.
+
+    Attributes:
+        stream: Its bytes; it can be sought in.
+        size: How many.
+        mark: Another one where the file has other bytes.
+    """
+
+    stream: BinaryIO
+    size: int
+    mark: str
 
 
 class OvertakenError(RepositoryStateError):
@@ -64,6 +79,33 @@ class Reader(Protocol):
     def exists(self, name: str) -> bool:
         """Whether the name is there."""
 
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """The files under ``folder``, those of its subfolders included, in no order.
+
+        Raises:
+            OSError: They cannot be listed.
+        """
+
+    def open(self, name: str) -> Opened:
+        """A file to be read by parts; who asks closes its stream.
+
+        Raises:
+            FileNotFoundError: There is no such name, or what it leads to is not kept here.
+            OSError: It cannot be read.
+        """
+
+    def here(self, name: str) -> Path | None:
+        """The file of this machine that ``name`` is, where it is one; it is not to be changed."""
+
+    def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
+        """Make the contents of ``name`` those of ``path``, a new file of this machine.
+
+        Raises:
+            FileNotFoundError: There is no such name.
+            OSError: It cannot be read, or the file not be written.
+            RepositoryStateError: It has not the digest that is asked for. There is no file.
+        """
+
 
 class Storage(Reader, Protocol):
     """The served files of one repository. Only who holds the repository's lock writes."""
@@ -73,9 +115,6 @@ class Storage(Reader, Protocol):
 
     def holds(self, name: str, sha256: Sha256) -> bool:
         """Whether the name is there with just these bytes: a power cut can leave it without."""
-
-    def list(self, folder: str) -> Iterator[Stored]:
-        """The files under ``folder``, those of its subfolders included, in no order."""
 
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """Make ``data`` the contents of ``name``: all of it, or nothing happened.

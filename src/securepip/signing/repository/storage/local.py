@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from securepip.formats.digests import Sha256
-from securepip.signing.repository.storage.files import Writer, has_sha256
-from securepip.signing.repository.storage.interface import OvertakenError, Stored
+from securepip.formats.digests import CHUNK, Sha256
+from securepip.signing.repository.storage.files import Writer, has_sha256, save
+from securepip.signing.repository.storage.interface import Opened, OvertakenError, Stored
 
 
 class Folder:
@@ -29,6 +30,42 @@ class Folder:
     def exists(self, name: str) -> bool:
         """As ``Reader.exists``."""
         return (self._folder / name).exists()
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """As ``Reader.list``."""
+        try:
+            entries = sorted(os.scandir(self._folder / folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir():
+                yield from self.list(name)
+            else:
+                status = entry.stat()
+                size = status.st_size if status.st_nlink == 1 else 0
+                yield Stored(name, size, status.st_mtime)
+
+    def open(self, name: str) -> Opened:
+        """As ``Reader.open``. A link to outside of the folder, or of its part, leads to nothing."""
+        kind, _, rest = name.partition("/")
+        # Each part may itself be a link to another disk.
+        part = (self._folder / kind).resolve()
+        path = part.joinpath(rest).resolve(strict=True)
+        if not path.is_relative_to(part) or not stat.S_ISREG(path.stat().st_mode):
+            raise FileNotFoundError(name)
+        stream = path.open("rb")
+        status = os.fstat(stream.fileno())
+        return Opened(stream, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+
+    def here(self, name: str) -> Path | None:
+        """As ``Reader.here``."""
+        return self._folder / name
+
+    def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
+        """As ``Reader.fetch``."""
+        with (self._folder / name).open("rb") as stream:
+            save(iter(lambda: stream.read(CHUNK), b""), path, sha256, f"{self.address}/{name}")
 
 
 class LocalStorage(Folder):
@@ -54,21 +91,6 @@ class LocalStorage(Folder):
             return False
         self._writer.note(path)
         return True
-
-    def list(self, folder: str) -> Iterator[Stored]:
-        """As ``Storage.list``."""
-        try:
-            entries = sorted(os.scandir(self._folder / folder), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for entry in entries:
-            name = f"{folder}/{entry.name}"
-            if entry.is_dir():
-                yield from self.list(name)
-            else:
-                status = entry.stat()
-                size = status.st_size if status.st_nlink == 1 else 0
-                yield Stored(name, size, status.st_mtime)
 
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """As ``Storage.write``."""
