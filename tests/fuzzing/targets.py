@@ -6,12 +6,14 @@ Everything else that it raises is a fault: an error that is not ours, a hang, me
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,10 @@ from securepip.resolver.requirements.files import read_requirements
 from securepip.signing.claims.transactions.archive import open_archive
 from securepip.signing.offline.bundle import read_bundle
 from securepip.signing.overlay.upstream.simple_api import parse_simple_page
+from securepip.signing.repository.state.tokens import Token
+from securepip.signing.uploads.accept import accept
+from securepip.signing.uploads.form import Limits, read_form
+from securepip.signing.uploads.refusal import UploadRefusedError
 from securepip.transport import Transport, TransportOptions
 from securepip.transport.decoding import DecodingError, decoded
 from securepip.trust import TrustStore
@@ -239,6 +245,48 @@ def _request(data: bytes) -> None:
     assert sent[0]["status"] < 500 or sent[0]["status"] in (502, 503, 504), sent[0]
 
 
+def _upload(data: bytes) -> None:
+    """An upload: the first byte says in which pieces it comes, the first line what kind it is."""
+    piece, (kind, _, body) = 1 + (data[0] if data else 0), data[1:].partition(b"\n")
+    token = Token("fuzzing", None, "", datetime.now(timezone.utc))
+    with tempfile.TemporaryDirectory() as folder, suppress(UploadRefusedError):
+        place, rest = Path(folder) / "upload", io.BytesIO(body)
+        place.mkdir()
+        limits = Limits(file_bytes=1 << 20)
+        try:
+            form = read_form(
+                kind.decode("latin-1"), len(body), lambda most: rest.read(min(most, piece)), place,
+                limits,
+            )  # fmt: skip
+            assert form.path.parent == place
+            accept(form, token)
+        finally:
+            assert [one.name for one in Path(folder).iterdir()] == ["upload"]
+            assert len(list(place.iterdir())) <= 1
+
+
+def _upload_seed(file: bytes) -> bytes:
+    fields = {
+        ":action": b"file_upload",
+        "protocol_version": b"1",
+        "filetype": b"bdist_wheel",
+        "name": b"app",
+        "version": b"1.0",
+        "summary": b"x",
+        "sha256_digest": hashlib.sha256(file).hexdigest().encode(),
+    }
+    parts = [
+        b'Content-Disposition: form-data; name="%s"\r\n\r\n%s' % (name.encode(), value)
+        for name, value in fields.items()
+    ]
+    parts.append(
+        b'Content-Disposition: form-data; name="content"; filename="app-1.0-py3-none-any.whl"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n" + file
+    )
+    body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    return b"\xff" + b"multipart/form-data; boundary=b\n" + body
+
+
 def _made(make: Callable[[Path], Path]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return make(Path(folder)).read_bytes()
@@ -309,6 +357,13 @@ TARGETS = {
             b"GET /simple/app/ HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAccept: */*",
             b"GET /by-url?url=https%3A%2F%2Fx&hash=sha256%3D0 HTTP/1.1\r\nHost: 127.0.0.1:1",
             b"HEAD http://127.0.0.1:1/files/app/x.whl HTTP/1.1\r\nHost: 127.0.0.1:1",
+        ],
+    ),
+    "upload": Target(
+        _upload,
+        lambda: [
+            _upload_seed(b"PK"),
+            _upload_seed(_made(lambda folder: make_wheel(folder, "app", "1.0"))),
         ],
     ),
 }
