@@ -37,6 +37,8 @@ COMMANDS = [
         ["download", "--platform"],
         ["trust"],
         ["trust", "add", "NAME"],
+        ["gateway", "--port=--"],
+        ["repo", "add", "--keys=--", "here", "file"],
         ["trust", "add", "name", "ftp://packages.example.org/", "--root", "x"],
         ["trust", "add", "name", "/", "--root", "x", "--root-sha256", "y"],
         ["repo"],

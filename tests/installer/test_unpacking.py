@@ -68,6 +68,9 @@ def unpacked(source: UserFile, folder: Path) -> Path:
         [("one-1/l", tarfile.DIRTYPE, ""), ("one-1/x", SYM, "l/.."), ("one-1/l", SYM, "..")],
         [("one-1/out", FIFO, "")],
         [("one-1/out", tarfile.CHRTYPE, "")],
+        [("one-1/..", tarfile.REGTYPE, "")],
+        [("one-1/..", SYM, "one-1")],
+        [("/", tarfile.REGTYPE, "")],
     ],
 )
 def test_an_sdist_that_leaves_its_folder_is_refused(tmp_path: Path, members: list[Member]) -> None:

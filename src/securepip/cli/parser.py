@@ -47,6 +47,12 @@ class Parser(argparse.ArgumentParser):
         meant = " ".join(dict.fromkeys(filter(None, hints)))
         return f" - maybe you meant {meant}" if meant else ""
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """As in the base class, which makes an empty list of an option's value ``--``."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As in the base class; the choice that was perhaps meant is named, with its usage."""
         if action.nargs == argparse.PARSER and action.choices and value not in action.choices:

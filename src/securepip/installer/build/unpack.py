@@ -148,6 +148,8 @@ class _Folder:
     def _free(self, name: str) -> Path:
         """Where a member goes, with the folders that it lies in, and nothing there."""
         path = self._place(name)
+        if path == self._root:
+            raise ValueError(f"the member {name!r} is no folder, and has no name of its own")
         self._make(path.parent)
         if path.is_symlink() or path.is_file():
             path.unlink()

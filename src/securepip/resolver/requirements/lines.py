@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from securepip.errors import RequirementError
 
@@ -54,6 +54,12 @@ class _LineParser(argparse.ArgumentParser):
         """Whether the word is an option whose value is the next word."""
         action = self._option_string_actions.get(word)
         return action is not None and action.nargs != 0
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """As in the base class, which makes an empty list of the value ``--``."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+        return super()._get_values(action, arg_strings)
 
 
 def _make_parser() -> _LineParser:
