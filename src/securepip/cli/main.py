@@ -140,7 +140,7 @@ def _of_the_machine(error: Exception) -> SecurepipError | None:
     """A full disk, a folder without permission: told as what it is."""
     from securepip.dirs import explained
 
-    return explained(error) if isinstance(error, OSError) else None
+    return explained(error)
 
 
 def _defect(error: Exception) -> SecurepipError:

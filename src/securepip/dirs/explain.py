@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +21,18 @@ _OF_THE_MACHINE = _FULL | {
     getattr(errno, name)
     for name in (
         *("EACCES", "EPERM", "EROFS", "EIO", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG"),
-        *("EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "ENODEV", "ENXIO", "EBUSY", "ETXTBSY", "ESTALE"),
+        *(
+            "EINTR",
+            "EMFILE",
+            "ENFILE",
+            "ENOMEM",
+            "ENOLCK",
+            "ENODEV",
+            "ENXIO",
+            "EBUSY",
+            "ETXTBSY",
+            "ESTALE",
+        ),
     )
     if hasattr(errno, name)
 }
@@ -46,15 +58,17 @@ def chosen_cache(chosen: str | None = None) -> Path:
     return Path(folder).expanduser().absolute()
 
 
-def explained(error: OSError) -> SecurepipError | None:
+def explained(error: Exception) -> SecurepipError | None:
     """What a person is told of an error of their own machine: the path, and the way out.
 
     Args:
-        error: What the system said.
+        error: What the system said, or a database.
 
     Returns:
         None for what no full disk, no permission and the like can be the reason of.
     """
+    if not isinstance(error, OSError):
+        return _of_a_database(error)
     if str(error.strerror).startswith("No usable temporary directory"):  # of ``tempfile``
         return no_temporary_folder(str(error.strerror))
     if error.errno not in _OF_THE_MACHINE:
@@ -67,6 +81,20 @@ def explained(error: OSError) -> SecurepipError | None:
         meaning="This machine is the reason, not the files: none was found to be wrong, and "
         "nothing unverified was used.",
         remedy=way_out(paths),
+    )
+
+
+def _of_a_database(error: Exception) -> SecurepipError | None:
+    # Not imported for a question that mostly nobody asks: who has met its error has loaded it.
+    sqlite3 = sys.modules.get("sqlite3")
+    if sqlite3 is None or not isinstance(error, sqlite3.OperationalError):
+        return None
+    full = full_folders()
+    return SecurepipError(
+        f"the database that a repository remembers with cannot be used: {error}",
+        meaning="This machine is the reason: a disk that is full or fails, or another program that "
+        "holds the file. What was current still is.",
+        remedy=f"{way_out(full)} Then run the same command again.",
     )
 
 

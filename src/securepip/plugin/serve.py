@@ -74,7 +74,7 @@ def main() -> int:
     except SecurepipError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except OSError as error:
+    except Exception as error:
         told = explained(error)
         if told is None:
             raise
