@@ -14,6 +14,8 @@ from securepip.errors import FormatError
 from securepip.formats.core_metadata import ARCHIVE_ERRORS
 
 _NEEDED = ("METADATA", "WHEEL", "RECORD")
+_SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
+_MAX_ENTRY_POINTS_BYTES = 1 << 20
 
 
 def check_installable(path: Path, filename: str) -> None:
@@ -40,6 +42,29 @@ def check_installable(path: Path, filename: str) -> None:
             meaning="No installer can install it.",
             remedy="Build it again, with a build backend.",
         )
+
+
+def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
+    """The names of the scripts that an installer makes for a wheel.
+
+    Args:
+        archive: The wheel.
+        dist_info: Its ``.dist-info`` folder.
+
+    Source: the entry points specification, as ``importlib.metadata`` reads it.
+    """
+    try:
+        with archive.open(f"{dist_info}/entry_points.txt") as stream:
+            text = stream.read(_MAX_ENTRY_POINTS_BYTES).decode(errors="replace")
+    except KeyError:
+        return ()
+    names, group = [], ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line.strip("[]")
+        elif group in _SCRIPT_GROUPS and not line.startswith("#"):
+            names.append(line.partition("=")[0].strip())
+    return tuple(filter(None, names))
 
 
 def dist_info_of(members: Iterable[str], wheel: str) -> str:

@@ -8,6 +8,7 @@ it has installed afterwards is compared with the plan.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from securepip.dirs import full_folders
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
+from securepip.installer.shares import divide
 from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.target.compile import Compiler
 from securepip.installer.wheels import HandOff, copy_all
@@ -67,6 +69,12 @@ class InstallOptions:
         options = {"target": self.target, "prefix": self.prefix, "root": self.root}
         chosen = {name: value for name, value in options.items() if value is not None}
         return {**chosen, "user": "1"} if self.user else chosen
+
+    @property
+    def processes(self) -> int:
+        """How many processes may install at a time."""
+        # Into --target pip moves all at once, once it is all there.
+        return (os.cpu_count() or 1) if self.target is None else 1
 
     def arguments(self) -> list[str]:
         """All of them, as pip takes them."""
@@ -125,7 +133,8 @@ def install(
             progress = Progress(wheels, schemes, compiler if options.compile else None)
             arguments = [*_PIP, *options.arguments(), *_write_requirements(files, folder)]
             order = [item.planned.project for item in files]
-            code, said, errors = pip.run(arguments, order, while_running=progress.look)
+            shares = divide(wheels, schemes, options.processes)
+            code, said, errors = pip.run(arguments, order, shares, while_running=progress.look)
             # Also when pip has failed: what it had installed by then stays, as with pip alone.
             progress.complete()
         if code:

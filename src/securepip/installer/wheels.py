@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import NormalizedName
+
 from securepip.errors import FormatError, InstallationError, VerificationError
-from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, parse_core_metadata, read_core_metadata
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
-from securepip.formats.wheel import dist_info_of
+from securepip.formats.wheel import dist_info_of, script_names
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 from securepip.installer.build.cache import BuiltWheel
 from securepip.installer.copies import copy_verified
@@ -33,22 +35,30 @@ class HandOff:
     wheel: VerifiedFile | BuiltWheel | UserFile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CheckedWheel:
     """A private copy of a wheel, checked, and what it is about to become.
 
     Attributes:
+        project: Its project.
         name: As its metadata writes it.
         version: As its metadata writes it.
         dist_info: The name of its ``.dist-info`` folder.
+        members: The files in it.
+        unpacked: Their length, in bytes.
+        scripts: The names of the scripts that pip makes for it.
         sources: Its Python files.
         requested: Whether the user named it.
         direct_url: What its ``direct_url.json`` is to hold, if it has one.
     """
 
+    project: NormalizedName
     name: str
     version: str
     dist_info: str
+    members: tuple[str, ...]
+    unpacked: int
+    scripts: tuple[str, ...]
     sources: Sources
     requested: bool
     direct_url: bytes | None
@@ -114,19 +124,24 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         )
     try:
         with zipfile.ZipFile(copy) as archive:
-            members = archive.infolist()
-    except zipfile.BadZipFile as error:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            dist_info = _dist_info(archive.namelist(), copy.name)
+            scripts = script_names(archive, dist_info)
+    except ARCHIVE_ERRORS as error:
         raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
-    dist_info = _dist_info([member.filename for member in members], copy.name)
     sources = (
         Source(member.filename, member.file_size)
         for member in members
         if member.filename.endswith(".py")
     )
     return CheckedWheel(
+        planned.project,
         metadata.name,
         str(metadata.version),
         dist_info,
+        tuple(member.filename for member in members),
+        sum(member.file_size for member in members),
+        scripts,
         Sources(copy, item.wheel.sha256, tuple(dict.fromkeys(sources))),
         planned.requested,
         direct_url_of(planned),

@@ -9,8 +9,8 @@ null where nobody asks. ``wanted`` names projects: pip is loaded as soon as one 
 installed; null where it is loaded at once.
 
 Each line that it reads is a JSON object. ``{}`` means that pip will be needed. The one that ends
-its waiting holds pip's ``arguments``, and the ``order`` in which projects are installed. When there
-is no line, there is nothing to do.
+its waiting holds pip's ``arguments``, the ``order`` in which projects are installed, and the
+``shares`` of them that may be installed at a time. When there is no line, there is nothing to do.
 """
 
 from __future__ import annotations
@@ -85,14 +85,19 @@ def _forget_pip() -> None:
 
 def answer(packaging_folder: str) -> str:
     """What the interpreter says of itself, as the file beside this one has it."""
-    path = Path(__file__).with_name("_probe.py")
-    spec = importlib.util.spec_from_file_location("_securepip_probe", path)
+    said: str = _beside("_probe").answer(packaging_folder)
+    return said
+
+
+def _beside(name: str) -> Any:
+    """The module in the file beside this one."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"_securepip{name}", path)
     if spec is None or spec.loader is None:
         raise ImportError(str(path))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    said: str = module.answer(packaging_folder)
-    return said
+    return module
 
 
 def is_missing(project: str) -> bool:
@@ -124,10 +129,10 @@ def main() -> None:
             loaded = True
         told = json.loads(line)
         if told:
-            run(runner, told["arguments"], told["order"])
+            run(runner, told["arguments"], told["order"], told["shares"])
 
 
-def run(runner: str, arguments: list[str], order: list[str]) -> None:
+def run(runner: str, arguments: list[str], order: list[str], shares: list[list[str]]) -> None:
     """Run pip, which ends the process."""
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
@@ -136,7 +141,18 @@ def run(runner: str, arguments: list[str], order: list[str]) -> None:
     keep_order(order)
     ask_nobody()
     sys.argv = [runner, *arguments]
-    runpy.run_path(runner, run_name="__main__")
+    if len(shares) < 2:
+        runpy.run_path(runner, run_name="__main__")
+        return
+    sharing = _beside("_shares").Shares(shares)
+    sharing.divide()
+    try:
+        runpy.run_path(runner, run_name="__main__")
+    except BaseException as end:
+        others = sharing.finish()
+        if isinstance(end, SystemExit) and not end.code:
+            sys.exit(others)
+        raise
 
 
 if __name__ == "__main__":

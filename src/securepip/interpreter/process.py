@@ -162,6 +162,7 @@ class Pip:
         self,
         arguments: Sequence[str],
         order: Sequence[str] = (),
+        shares: Sequence[Sequence[str]] = (),
         *,
         while_running: Callable[[], None],
     ) -> tuple[int, str, str]:
@@ -170,13 +171,15 @@ class Pip:
         Args:
             arguments: pip's command line.
             order: Normalized names of projects, in the order in which they are installed.
+            shares: Those of them that may be installed at a time, each in its own process.
             while_running: Called about ten times a second.
         """
         try:
-            self._tell(json.dumps({"arguments": [*arguments], "order": [*order]}) + "\n")
+            told = {"arguments": [*arguments], "order": [*order], "shares": [*map(list, shares)]}
+            self._tell(json.dumps(told) + "\n")
             code = _wait(self._process, while_running)
         except BaseException:
-            self._process.send_signal(signal.SIGINT)
+            self._signal(signal.SIGINT)
             self._process.wait()
             raise
         return code, _text(self._said), _text(self._errors)
@@ -185,12 +188,17 @@ class Pip:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.kill()
+        self._signal(signal.SIGKILL)
         self._process.wait()
         self._close()
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to all the processes that pip has become (``_shares``)."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
 
     def _close(self) -> None:
         self._said.close()

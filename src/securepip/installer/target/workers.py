@@ -35,7 +35,7 @@ class Source:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sources:
     """The Python files of a wheel.
 

@@ -1,0 +1,209 @@
+"""Wheels that write no file in common are installed at a time; what is left is what pip leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import InstallationError
+from securepip.installer import InstallOptions, install, shares
+from securepip.installer.shares import divide
+from securepip.installer.wheels import copy_all
+from tests.installer.conftest import hand_off, installed, run_pip, site_packages, snapshot
+from tests.support.wheels import make_wheel
+
+_SCHEME = {
+    "purelib": "/env/lib/python3/site-packages",
+    "platlib": "/env/lib/python3/site-packages",
+    "scripts": "/env/bin",
+    "data": "/env",
+}
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wheel is worth a process."""
+    monkeypatch.setattr(shares, "_WORTH_BYTES", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
+
+@pytest.fixture
+def python(new_environment: Callable[[], Path]) -> Path:
+    """An interpreter that writes a file for each time it was forked."""
+    python = new_environment()
+    (site_packages(python) / "tells.pth").write_text(
+        "import os, sys; os.register_at_fork(after_in_child="
+        "lambda: open(f'{sys.prefix}/forked-{os.getpid()}', 'w').close())\n"
+    )
+    return python
+
+
+def _forks(python: Path) -> int:
+    return len(list(python.parent.parent.glob("forked-*")))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("one", "two", "apart"),
+    [
+        ({"a.py": ""}, {"b.py": ""}, True),
+        ({"space/a.py": ""}, {"space/b.py": ""}, True),
+        ({"space/a.py": ""}, {"space/a.py": ""}, False),
+        ({"space/a.py": ""}, {"space/./x/../A.py": ""}, False),
+        ({"a.py": ""}, {"two-1.data/purelib/a.py": ""}, False),
+        ({"a.py": ""}, {"two-1.data/platlib/a.py": ""}, False),
+        ({"a.py": ""}, {"two-1.data/data/lib/python3/site-packages/a.py": ""}, False),
+        ({"one-1.data/data/bin/run": ""}, {"two-1.data/scripts/run": ""}, False),
+        ({"one-1.data/data/share/x": ""}, {"two-1.data/data/share/x": ""}, False),
+        ({"one-1.data/headers/x.h": ""}, {"two-1.data/headers/x.h": ""}, True),
+        ({"one-1.data/scripts/run": ""}, {"b.py": "", "entry_points": "run"}, False),
+        ({"a.py": "", "entry_points": "run"}, {"b.py": "", "entry_points": "run"}, False),
+        ({"a.py": "", "entry_points": "run"}, {"b.py": "", "entry_points": "walk"}, True),
+    ],
+)
+def test_wheels_that_write_the_same_file_stay_together(
+    tmp_path: Path, one: dict[str, str], two: dict[str, str], apart: bool
+) -> None:
+    wheels = []
+    for name, files in (("one", one), ("two", two)):
+        script = files.pop("entry_points", "")
+        points = f"[other]\nx = y:z\n[console_scripts]\n# a comment\n{script} = m:main\n"
+        wheel = make_wheel(tmp_path, name, "1", files=files, entry_points=script and points)
+        wheels.append(hand_off(wheel))
+    (tmp_path / "copies").mkdir()
+    divided = divide(copy_all(wheels, tmp_path / "copies"), [_SCHEME], 2)
+    assert sorted(map(sorted, divided)) == ([["one"], ["two"]] if apart else [["one", "two"]])
+
+
+def test_little_is_installed_by_one_process(tmp_path: Path) -> None:
+    wheels = [hand_off(make_wheel(tmp_path, name, "1")) for name in ("one", "two")]
+    (tmp_path / "copies").mkdir()
+    assert divide(copy_all(wheels, tmp_path / "copies"), [_SCHEME], 8) == [["one", "two"]]
+
+
+@pytest.mark.usefixtures("eager")
+def test_all_is_there_as_if_one_process_had_installed_it(python: Path, tmp_path: Path) -> None:
+    names = ["one", "two", "three", "four", "five"]
+    wheels = [
+        make_wheel(
+            tmp_path / "store", name, "1",
+            files={f"space/{name}.py": "x = 1\n", f"{name}-1.data/data/share/{name}": name},
+            entry_points=f"[console_scripts]\n{name} = space.{name}:x\n",
+        )
+        for name in names
+    ]  # fmt: skip
+    run_pip(python, "install", "--no-index", *wheels)
+    for record in site_packages(python).glob("*/direct_url.json"):
+        record.unlink()  # what pip says of a file that it is given by its path
+    expected = snapshot(python.parent.parent)
+    run_pip(python, "uninstall", "-y", *names)
+    report = install([hand_off(wheel) for wheel in wheels], python)
+    assert _forks(python) == 3
+    assert [one.name for one in report.installed] == names
+    actual = snapshot(python.parent.parent)
+    differing = {name for name in {*actual, *expected} if actual.get(name) != expected.get(name)}
+    assert {name for name in differing if "forked" not in name and "RECORD" not in name} == set()
+    run_pip(python, "uninstall", "-y", *names)
+    assert installed(python) == {}
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("bad", ["one", "two", "three"])
+def test_where_one_share_fails_the_others_stay_and_the_error_is_said_whole(
+    python: Path, tmp_path: Path, bad: str
+) -> None:
+    def wheel(name: str) -> Path:
+        files = {f"{name}-1.data/odd/x": ""} if name == bad else {f"{name}.py": ""}
+        return make_wheel(tmp_path / "store", name, "1", files=files)
+
+    wheels = [wheel(name) for name in ("one", "two", "three")]
+    with pytest.raises(
+        InstallationError, match=f"^For req: {bad}==1.*Unknown scheme key"
+    ) as failed:
+        install([hand_off(wheel) for wheel in wheels], python)
+    assert failed.value.exit_code == 1
+    assert _forks(python) == 2
+    whole = {
+        path.parent.name.partition("-")[0]
+        for path in site_packages(python).glob("*/RECORD")
+        if "__pycache__" in path.read_text()
+    }
+    assert whole == {"one", "two", "three"} - {bad}
+
+
+@pytest.mark.usefixtures("eager")
+def test_nothing_is_installed_where_a_digest_is_wrong(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from securepip.installer import handoff
+
+    right = handoff._line
+    monkeypatch.setattr(
+        handoff,
+        "_line",
+        lambda item: right(item)[:-1] + "x" if item.planned.project == "two" else right(item),
+    )
+    wheels = [make_wheel(tmp_path / "store", name, "1") for name in ("one", "two")]
+    with pytest.raises(InstallationError, match="DO NOT MATCH"):
+        install([hand_off(wheel) for wheel in wheels], python)
+    assert installed(python) == {}
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_replaces_something_is_installed_by_one_process(python: Path, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        wheels = [make_wheel(tmp_path / version, name, version) for name in ("one", "two")]
+        install([hand_off(wheel) for wheel in wheels], python)
+        assert _forks(python) == 1  # by the first
+    assert installed(python) == {"one": "2", "two": "2"}
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_target_folder_is_filled_by_one_process(python: Path, tmp_path: Path) -> None:
+    wheels = [make_wheel(tmp_path / "store", name, "1") for name in ("one", "two")]
+    options = InstallOptions(target=str(tmp_path / "target"))
+    install([hand_off(wheel) for wheel in wheels], python, options)
+    assert _forks(python) == 0
+
+
+def test_an_interrupt_reaches_every_process(python: Path, tmp_path: Path) -> None:
+    wheels = [
+        make_wheel(
+            tmp_path / "store", name, "1",
+            files={f"{name}/mod{n}.py": "x = 1\n" * 50 for n in range(1200)},
+        )
+        for name in ("one", "two")
+    ]  # fmt: skip
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from securepip.installer.handoff import install
+        from tests.installer.conftest import hand_off
+        wheels = {list(map(str, wheels))!r}
+        install([hand_off(Path(wheel)) for wheel in wheels], Path({str(python)!r}))
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "src"},
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 20
+    folders = [site_packages(python) / name for name in ("one", "two")]
+    while not all(folder.exists() for folder in folders) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) != 0
+    assert _forks(python) == 1
+    there = snapshot(site_packages(python))
+    time.sleep(0.1)
+    assert snapshot(site_packages(python)) == there  # nobody writes any more
+    assert installed(python) == {}
