@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from securepip.errors import UsageError
+from securepip.redaction import redact
 from securepip.signing.repository.site import FolderSite, Site
 from securepip.transport import file_url_to_path
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
-def site_of(address: str) -> Site:
+DATABASE_VARIABLE = "SECUREPIP_DATABASE"
+"""The environment variable that names the database: its password is in no list of processes."""
+
+
+def site_of(address: str, database: str | None = None) -> Site:
     """The places of the repository at ``address``.
 
     Args:
         address: A folder, or its ``file://`` URL.
 
+        database: The address of the PostgreSQL database that remembers what it has signed; by
+            default the one that the environment names. Without one, a folder remembers by itself.
+
     Raises:
-        UsageError: It is neither.
+        UsageError: It is neither, or that is no address of a database.
     """
+    storing = _storing_site(address)
+    url = database or os.environ.get(DATABASE_VARIABLE)
+    if not url:
+        return storing
+    if _scheme(url) not in ("postgresql", "postgres"):
+        raise UsageError(
+            f"not the address of a PostgreSQL database: {redact(url)!r:.200}",
+            remedy="It looks like postgresql://USER:PASSWORD@HOST/DATABASE.",
+        )
+    if find_spec("psycopg") is None or find_spec("procrastinate") is None:
+        raise UsageError(
+            "a database needs packages that are not here",
+            remedy="pip install 'securepip[engine]'",
+        )
+    from securepip.engine.state import DatabaseSite
+
+    return DatabaseSite(storing, url)
+
+
+def _storing_site(address: str) -> Site:
     scheme = _scheme(address)
     if not scheme:
         return FolderSite(Path(address))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
-from securepip.cli.repo.place import Place, add_folder
+from securepip.cli.repo.place import Place, add_folder, place_at
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.words import counted
 
@@ -206,7 +206,7 @@ def _add_log(commands: Commands) -> None:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    return log(Place(arguments.address), as_json=arguments.json)
+    return log(place_at(arguments), as_json=arguments.json)
 
 
 def log(place: Place, *, as_json: bool = False) -> int:
@@ -251,7 +251,7 @@ def _add_gc(commands: Commands) -> None:
 def _gc(arguments: argparse.Namespace) -> int:
     if arguments.grace < 0:
         raise UsageError("--grace: a number of days")
-    return gc(Place(arguments.address), timedelta(days=arguments.grace), dry_run=arguments.dry_run)
+    return gc(place_at(arguments), timedelta(days=arguments.grace), dry_run=arguments.dry_run)
 
 
 def gc(place: Place, grace: timedelta, *, dry_run: bool = False) -> int:

@@ -17,6 +17,7 @@ from securepip.cli.repo.place import (
     add_folder,
     add_offline_keys,
     add_restore,
+    place_at,
     place_command,
     place_of,
 )
@@ -147,7 +148,7 @@ def _add_settings(commands: Commands) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> int:
-    return settings(Place(arguments.address), arguments.name, arguments.url)
+    return settings(place_at(arguments), arguments.name, arguments.url)
 
 
 def settings(place: Place, name: str | None = None, url: str | None = None) -> int:

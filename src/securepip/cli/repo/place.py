@@ -32,12 +32,14 @@ class Place:
         keys: The online key, and what opens keys.
         offline_keys: Folders of offline keys.
         words: Why something is done, in the words of the person who does it.
+        database: The database that remembers what it has signed; None for the environment's.
     """
 
     address: str
     keys: KeyOptions = field(default_factory=KeyOptions)
     offline_keys: tuple[Path, ...] = ()
     words: str = ""
+    database: str | None = None
 
     @contextmanager
     def open(self, command: str, *what: object) -> Iterator[Repository]:
@@ -83,7 +85,7 @@ class Place:
         """
         from securepip.engine.opened import site_of
 
-        return site_of(self.address)
+        return site_of(self.address, self.database)
 
     def reason(self, command: str, *what: object) -> Reason:
         """What the log says of a command, as for ``open``."""
@@ -109,6 +111,17 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """The argument that names a repository."""
     parser.add_argument("address", metavar="DIR", help="the repository")
+    parser.add_argument(
+        "--database", metavar="URL",
+        help="the PostgreSQL database that remembers what is signed, for a repository of many "
+        "machines (default: $SECUREPIP_DATABASE, where a password is better placed; without one, "
+        "the folder remembers)",
+    )  # fmt: skip
+
+
+def place_at(arguments: argparse.Namespace) -> Place:
+    """What ``add_folder`` says."""
+    return Place(arguments.address, database=arguments.database)
 
 
 def add_offline_keys(parser: argparse.ArgumentParser, text: str) -> None:
@@ -126,7 +139,7 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
 def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] = ()) -> Place:
     """What ``place_command`` and ``--offline-keys`` say."""
     further = tuple(folder for folder in offline_keys if folder is not None)
-    return Place(arguments.address, keys_of(arguments), further, arguments.why)
+    return Place(arguments.address, keys_of(arguments), further, arguments.why, arguments.database)
 
 
 def _in_one_line(command: str, what: list[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import add_key_options, keys_of
 from securepip.cli.options import Commands, new_command
-from securepip.cli.repo.place import Place, add_folder
+from securepip.cli.repo.place import Place, add_folder, place_at
 from securepip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _add_serve(commands: Commands) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     return serve(
         ServeRequest(
-            Place(arguments.address, keys_of(arguments)),
+            Place(arguments.address, keys_of(arguments), database=arguments.database),
             arguments.host,
             arguments.port,
             uploads=arguments.uploads,
@@ -174,7 +174,7 @@ def _create(arguments: argparse.Namespace) -> int:
     projects = None if arguments.all_projects else arguments.projects
     if arguments.all_projects == bool(arguments.projects):
         raise UsageError("name the projects of the token, or say --all-projects")
-    return create_token(Place(arguments.address), projects, arguments.note)
+    return create_token(place_at(arguments), projects, arguments.note)
 
 
 def create_token(place: Place, projects: Sequence[str] | None, note: str = "") -> int:
@@ -191,7 +191,7 @@ def create_token(place: Place, projects: Sequence[str] | None, note: str = "") -
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    return list_tokens(Place(arguments.address))
+    return list_tokens(place_at(arguments))
 
 
 def list_tokens(place: Place) -> int:
@@ -210,7 +210,7 @@ def list_tokens(place: Place) -> int:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    return revoke_tokens(Place(arguments.address), arguments.tokens)
+    return revoke_tokens(place_at(arguments), arguments.tokens)
 
 
 def revoke_tokens(place: Place, names: Sequence[str]) -> int:

@@ -19,6 +19,8 @@ CONFIG_NAME = "config.json"
 LEDGER_NAME = "ledger.sqlite3"
 LOG_NAME = "log.jsonl"
 LOCK_NAME = "lock"
+DATABASE_NAME = "database"
+"""Where it is there, a database remembers in place of the folder: this one."""
 UNFINISHED_DIR = "unfinished"
 PEP458 = "pep458"
 DEFAULT_EXPECTED_FILES = 10_000
@@ -121,14 +123,42 @@ def load_config(folder: Path) -> Config:
     """
     path = folder / STATE_DIR / CONFIG_NAME
     try:
-        document = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
+        check_no_database(folder)
         raise RepositoryStateError(
             f"{folder} is not a repository (there is no {path})",
             remedy=f"`securepip repo init {folder}` makes one.",
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise RepositoryStateError(f"{path} cannot be read: {error}") from None
+    return parse_config(data, str(path))
+
+
+def check_no_database(folder: Path) -> None:
+    """See to it that the memory of a repository in ``folder`` is not in a database.
+
+    Raises:
+        RepositoryStateError: It is.
+    """
+    mark = folder / STATE_DIR / DATABASE_NAME
+    if mark.exists():
+        raise RepositoryStateError(
+            f"the repository in {folder} remembers in a database: {mark.read_text().strip():.300}",
+            remedy="Name it, with its user and password, with --database or in SECUREPIP_DATABASE.",
+        )
+
+
+def parse_config(data: bytes, where: str) -> Config:
+    """The settings that ``Config.to_json`` has written; ``where``, for people.
+
+    Raises:
+        RepositoryStateError: They are damaged.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise RepositoryStateError(f"{where} cannot be read: {error}") from None
     try:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']!r}")
@@ -143,5 +173,5 @@ def load_config(folder: Path) -> Config:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RepositoryStateError(
-            f"{path} is not the state of a repository that this securepip knows: {error!r:.200}"
+            f"{where} is not the state of a repository that this securepip knows: {error!r:.200}"
         ) from None

@@ -16,6 +16,7 @@ from securepip.signing.repository.config import (
     LOG_NAME,
     STATE_DIR,
     UNFINISHED_DIR,
+    check_no_database,
     load_config,
 )
 from securepip.signing.repository.roles import TIMESTAMP_NAME
@@ -96,6 +97,7 @@ class FolderSite:
         folder = self._folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            check_no_database(folder)
             there = {entry.name for entry in folder.iterdir()}
             if (self.home / CONFIG_NAME).exists():
                 raise RepositoryStateError(

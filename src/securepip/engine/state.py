@@ -1,0 +1,196 @@
+"""The memory of a repository in a database, for many machines. Compare ``state.local``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from securepip.engine.database import PostgresConnection, connect
+from securepip.errors import RepositoryStateError
+from securepip.signing.repository.config import (
+    DATABASE_NAME,
+    LEDGER_NAME,
+    Config,
+    parse_config,
+)
+from securepip.signing.repository.site import Site
+from securepip.signing.repository.state.connection import Connection
+from securepip.signing.repository.state.interface import State
+from securepip.signing.repository.state.ledger import Ledger
+from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.state.tokens import Tokens
+from securepip.signing.repository.storage.interface import Storage
+
+
+class DatabaseState:
+    """The state of the one repository whose tables ``connection`` sees. Implements ``State``.
+
+    Args:
+        connection: They.
+        mark: A file to be made as soon as there is a repository: it says that its memory is here.
+    """
+
+    def __init__(self, connection: PostgresConnection, mark: Path | None = None) -> None:
+        self._connection = connection
+        self._mark = mark
+        self._held = 0
+        self.address = connection.address
+        self.ledger = Ledger(connection)
+        self.log = Log(TableLines(connection, self.address))
+        self.tokens = Tokens(connection)
+
+    def settings(self) -> Config:
+        """As ``State.settings``."""
+        row = self._connection.execute("SELECT document FROM setting").fetchone()
+        if row is None:
+            raise RepositoryStateError(
+                f"there is no repository in the database {self.address}",
+                remedy="`securepip repo init` with the same --database makes one. If there was "
+                "one: the name of the database, or its search_path, is another.",
+            )
+        return parse_config(row[0].encode(), self.address)
+
+    def keep_settings(self, config: Config) -> None:
+        """As ``State.keep_settings``."""
+        if self._mark is not None:
+            self._mark.write_text(f"{self.address}\n", encoding="utf-8")
+            self._mark = None
+        self._connection.execute(
+            'INSERT INTO setting VALUES (1, ?) ON CONFLICT ("only")'
+            " DO UPDATE SET document = excluded.document",
+            (config.to_json().decode(),),
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """As ``State.lock``: it is the database's, and ends with the connection."""
+        if not self._held:
+            self._connection.lock()
+        self._held += 1
+        try:
+            yield self._held == 1
+        finally:
+            self._held -= 1
+            if not self._held:
+                self._connection.unlock()
+
+    def close(self) -> None:
+        """As ``State.close``."""
+        self._connection.close()
+
+
+class DatabaseSite:
+    """A repository that serves what another site does, and remembers in a database.
+
+    Implements ``Site``.
+
+    Args:
+        site: Where it serves.
+        url: The database, with its password.
+        connect: Opens it.
+    """
+
+    def __init__(
+        self, site: Site, url: str, connect: Callable[[str], PostgresConnection] = connect
+    ) -> None:
+        self._site = site
+        self._url = url
+        self._connect = connect
+
+    @property
+    def address(self) -> str:
+        """As ``Site.address``."""
+        return self._site.address
+
+    @property
+    def name(self) -> str:
+        """As ``Site.name``."""
+        return self._site.name
+
+    @property
+    def home(self) -> Path:
+        """As ``Site.home``."""
+        return self._site.home
+
+    @property
+    def storage(self) -> Storage:
+        """As ``Site.storage``."""
+        return self._site.storage
+
+    def serves(self, path: Path) -> bool:
+        """As ``Site.serves``."""
+        return self._site.serves(path)
+
+    def make(self) -> State:
+        """As ``Site.make``."""
+        connection = self._connect(self._url)
+        if connection.execute("SELECT 1 FROM setting").fetchone() is not None:
+            raise RepositoryStateError(
+                f"the database {connection.address} has a repository already",
+                remedy="Name another database, or another schema of this one "
+                "(?options=-csearch_path%3DNAME).",
+            )
+        self._site.make().close()
+        (self.home / LEDGER_NAME).unlink(missing_ok=True)
+        # Of a run that was killed: there is no repository yet.
+        connection.execute("DELETE FROM log_line")
+        return DatabaseState(connection, self.home / DATABASE_NAME)
+
+    def open(self) -> State:
+        """As ``Site.open``."""
+        return DatabaseState(self._connect(self._url))
+
+
+class TableLines:
+    """The lines of a log in a table; an offset is the number of a line. Implements ``Lines``."""
+
+    def __init__(self, connection: Connection, address: str) -> None:
+        self._connection = connection
+        self.address = f"{address}, table log_line"
+
+    def append(self, line: bytes) -> None:
+        """As ``Lines.append``."""
+        self._connection.execute(
+            "INSERT INTO log_line SELECT 0, coalesce(max(number), 0) + 1, ?"
+            " FROM log_line WHERE book = 0",
+            (line.decode(),),
+        )
+
+    def after(self, offset: int) -> Iterator[tuple[bytes, int]]:
+        """As ``Lines.after``."""
+        while True:
+            rows = self._connection.execute(
+                "SELECT line, number FROM log_line WHERE book = 0 AND number > ?"
+                " ORDER BY number LIMIT 100",
+                (offset,),
+            ).fetchall()
+            for line, offset in rows:  # where the next ones begin
+                yield line.encode(), offset
+            if not rows:
+                return
+
+    def tail(self, number: int | None, number_of: Callable[[bytes], int | None]) -> list[bytes]:
+        """As ``Lines.tail``."""
+        last = self.size()
+        rows = self._connection.execute(
+            "SELECT line FROM log_line WHERE book = 0 AND number >= ? ORDER BY number",
+            (last if number is None else min(number, last),),
+        )
+        return [line.encode() for (line,) in rows]
+
+    def size(self) -> int:
+        """As ``Lines.size``."""
+        row = self._connection.execute(
+            "SELECT coalesce(max(number), 0) FROM log_line WHERE book = 0"
+        ).fetchone()
+        return int(row[0])
+
+    def drop_torn(self) -> None:
+        """As ``Lines.drop_torn``: a row is there, or it is not."""
+
+    def set_aside(self) -> None:
+        """As ``Lines.set_aside``."""
+        self._connection.execute(
+            "UPDATE log_line SET book = 1 + (SELECT max(book) FROM log_line) WHERE book = 0"
+        )

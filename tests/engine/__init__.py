@@ -1,0 +1,1 @@
+"""Repositories for many machines: database, queue, workers."""
