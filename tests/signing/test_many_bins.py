@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
 from securesystemslib.formats import encode_canonical
-from tuf.api.metadata import Snapshot, TargetFile, Targets
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, Snapshot, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.signing.keys.canonical import CANONICAL, add_signature
+from securepip.signing.keys.canonical import CANONICAL, COMPACT, add_signature, sign_anew
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository import bins, commit
@@ -119,13 +121,17 @@ def test_a_project_changes_once_in_a_snapshot(many: MadeRepository) -> None:
 @pytest.mark.parametrize(
     "path", ["packages/a/a-1.0.whl", 'a"b', "a\\b", "a\nb", "a\x7fb", "é", "\u2028", "𝄞"]
 )
-def test_the_fast_canonical_bytes_are_those_of_the_library(path: str) -> None:
+def test_the_bytes_that_are_made_fast_are_those_of_the_libraries(path: str) -> None:
     target = TargetFile(1, {"sha256": "0" * 64}, path)
     odd = TargetFile(2, {"sha256": "1" * 64}, "x", unrecognized_fields={"custom": {"b": [1, None]}})
     signed = Targets(targets={path: target}, unrecognized_fields={"x": path})
     both = Targets(targets={path: target, "x": odd})
     for each in (signed, both, Snapshot()):
         assert CANONICAL.serialize(each).decode() == encode_canonical(each.to_dict())
+        metadata: Metadata[Any] = Metadata(each)
+        written = sign_anew(metadata, [CryptoSigner.generate_ed25519()], "bin-0")
+        assert written == metadata.to_bytes(COMPACT)
+        assert Metadata.from_bytes(written) == metadata
 
 
 def test_what_other_processes_have_written_is_waited_for(

@@ -8,13 +8,14 @@ of the time: half of signing a bin. For anything else it is asked.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Signed, Snapshot, Targets
 from tuf.api.serialization import SignedSerializer
-from tuf.api.serialization.json import CanonicalJSONSerializer
+from tuf.api.serialization.json import CanonicalJSONSerializer, JSONSerializer
 
 from securepip.errors import RepositoryStateError
 
@@ -48,19 +49,60 @@ def _is_plain(signed: Signed) -> bool:
 
 
 CANONICAL = Canonical()
+COMPACT = JSONSerializer(compact=True)
+"""How a role's file is written. Who reads it validates it; python-tuf's own types are never built
+wrongly here."""
 
 
-def add_signature(metadata: Metadata[Any], signer: Signer, name: str) -> None:
+class _Made(SignedSerializer):
+    """Bytes that were made before."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def serialize(self, signed_obj: Signed) -> bytes:
+        """See ``SignedSerializer.serialize``."""
+        return self._data
+
+
+def add_signature(
+    metadata: Metadata[Any], signer: Signer, name: str, serializer: SignedSerializer = CANONICAL
+) -> None:
     """Sign ``metadata`` beside what has signed it.
 
     Raises:
         RepositoryStateError: The key fails: a device is out of reach, or its PIN is another.
     """
     try:
-        metadata.sign(signer, append=True, signed_serializer=CANONICAL)
+        metadata.sign(signer, append=True, signed_serializer=serializer)
     except UnsignedMetadataError as error:
         raise RepositoryStateError(
             f"the role {name} cannot be signed: {error}",
             remedy="Is the key, or the device that holds it, within reach, and is the passphrase "
             "or PIN right?",
         ) from None
+
+
+def sign_anew(metadata: Metadata[Any], signers: Iterable[Signer], name: str) -> bytes:
+    """Sign ``metadata`` with ``signers`` alone; the bytes of its file.
+
+    Raises:
+        RepositoryStateError: As ``add_signature``.
+    """
+    data = CANONICAL.serialize(metadata.signed)
+    metadata.signatures.clear()
+    for signer in signers:
+        add_signature(metadata, signer, name, _Made(data))
+    return _file_of(metadata, data)
+
+
+def _file_of(metadata: Metadata[Any], canonical: bytes) -> bytes:
+    """``metadata.to_bytes(COMPACT)``, of which ``canonical`` is most, if nothing in it is quoted.
+
+    A bin is turned into text once then, and not twice.
+    """
+    text = canonical.decode()
+    if metadata.unrecognized_fields or not text.isascii() or not text.isprintable() or "\\" in text:
+        return metadata.to_bytes(COMPACT)
+    signatures = [each.to_dict() for each in metadata.signatures.values()]
+    return f'{{"signatures":{_ENCODE(signatures)},"signed":{text}}}'.encode()

@@ -23,13 +23,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile, Targets
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, check_role, name_role
-from securepip.signing.keys.canonical import CANONICAL, add_signature
+from securepip.signing.keys.canonical import CANONICAL, sign_anew
 from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
@@ -41,7 +40,6 @@ WORTH_PROCESSES = 1024
 """From so many bins on, other processes take part: they need some seconds to start."""
 
 _AT_A_TIME = 32
-_COMPACT = JSONSerializer(compact=True)
 
 
 @dataclass(frozen=True)
@@ -198,10 +196,7 @@ class _Worker:
         role.version = next_version(hand.storage, each.name, each.version)
         name_role(role, each.name, hand.repository)
         role.expires = hand.expires
-        metadata.signatures.clear()
-        for signer in self._signers:
-            add_signature(metadata, signer, each.name)
-        data = metadata.to_bytes(_COMPACT)
+        data = sign_anew(metadata, self._signers, each.name)
         hand.storage.write(_path(each.name, role.version), data)
         return SignedBin(
             sha256_of(data), len(data), tuple(metadata.signatures), facts_of(each.name, role)

@@ -15,13 +15,12 @@ from itertools import chain
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, name_role
-from securepip.signing.keys.canonical import add_signature
+from securepip.signing.keys.canonical import COMPACT, add_signature, sign_anew
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
@@ -37,9 +36,6 @@ In a compressed snapshot a length costs 4 bytes a bin and a digest 42: 10.6 kB f
 each client fetches again with every new snapshot, and 680 kB for 16,384. What keeps one bin from
 passing for another, in any number of them, is the name in it.
 """
-
-# Validation re-reads what was written; python-tuf's own types cannot be built wrongly here.
-_COMPACT = JSONSerializer(compact=True)
 
 Delegator = Root | Targets
 
@@ -127,7 +123,7 @@ class Committer:
         Raises:
             RepositoryStateError: The log is not what was written.
         """
-        data = root.to_bytes(_COMPACT)
+        data = root.to_bytes(COMPACT)
         before = None if anchored is None else anchor_of(anchored)
         self.log.append([_entry("root", root, data)], before)
         name = f"{METADATA_DIR}/{root.signed.version}.root.json"
@@ -167,7 +163,7 @@ class Committer:
         listed = snapshot.signed.meta
         signed: list[SignedRole] = []
         for name, metadata in (finished or {}).items():
-            data = metadata.to_bytes(_COMPACT)
+            data = metadata.to_bytes(COMPACT)
             signed.append(self._write_role(name, metadata, data, listed, pinned=True))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
@@ -253,7 +249,7 @@ class Committer:
         pinned = not _is_unpinned_bin(delegator, root)
         expires = now() + self._expiry.of(first[0])
         hand = Hand(
-            self._storage, work.delegator.to_bytes(_COMPACT), work.naming, repository, expires
+            self._storage, work.delegator.to_bytes(COMPACT), work.naming, repository, expires
         )
         for done in sign_bins(hand, self._needed(delegator, first[0]), bins()):
             facts = done.facts
@@ -284,9 +280,7 @@ class Committer:
 
     def _sign(self, metadata: Metadata[S], delegator: Delegator, name: str) -> bytes:
         metadata.signed.expires = now() + self._expiry.of(name)
-        metadata.signatures.clear()
-        self.add_signatures(metadata, delegator, name)
-        return metadata.to_bytes(_COMPACT)
+        return sign_anew(metadata, self._needed(delegator, name), name)
 
     def _needed(self, delegator: Delegator, name: str) -> list[Signer]:
         """As many signers of a role as its threshold asks for."""
