@@ -7,7 +7,8 @@ does not know: a thief of the online key may have made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -41,6 +42,20 @@ class Current:
         self._ledger = ledger
         self._committer = committer
         self._roles: tuple[bytes, Roles] | None = None
+        self._held = self._is_read = self._is_followed = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Look at most once whether the state has changed: nobody else changes it meanwhile.
+
+        A sync looks it up some times for each of a million projects. Who replaces the timestamp
+        all the same is found out when the next one is to be written.
+        """
+        self._held, self._is_read = True, False
+        try:
+            yield
+        finally:
+            self._held = self._is_read = False
 
     def roles(self) -> Roles:
         """The current signed roles, verified; read again when the timestamp has changed.
@@ -49,6 +64,8 @@ class Current:
             RepositoryStateError: What is on disk is not what was signed, or it is a state from
                 before what was signed last.
         """
+        if self._is_read and self._roles is not None:
+            return self._roles[1]
         # Before the file is read: another process may sign between these two steps.
         known = self._ledger.current()
         try:
@@ -65,6 +82,7 @@ class Current:
             roles = Roles(self._metadata, self._root_sha256)
             self._check_current(roles, known)
             self._roles = timestamp, roles
+        self._is_read, self._is_followed = self._held, False
         return self._roles[1]
 
     def known(self) -> Known:
@@ -74,8 +92,11 @@ class Current:
             RepositoryStateError: What is on disk is not what was signed.
         """
         roles, known = self.roles(), self._ledger.lookup
+        if self._is_followed:
+            return known
         if known.snapshot() != snapshot_digest(roles):
             known.follow(snapshot_digest(roles), counted_versions(roles), _reader(roles))
+        self._is_followed = self._is_read
         return known
 
     def rebuild_known(self) -> list[str]:

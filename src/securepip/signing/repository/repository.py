@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,9 +153,10 @@ class Repository:
             RepositoryStateError: Another process holds it for more than a minute, or the disk or
                 database fails meanwhile.
         """
-        with self.state.lock() as outermost:
+        with self.state.lock() as outermost, ExitStack() as held:
             try:
                 if outermost:
+                    held.enter_context(self._current.held())
                     # Another process may have replaced a key meanwhile.
                     self.config = self.state.settings()
                     self.keys.remember(self.config.signers)
