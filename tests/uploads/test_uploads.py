@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from securepip.signing.publish.remove import remove
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.local import LocalState
+from securepip.signing.uploads.refusal import UploadRefusedError
 from securepip.signing.uploads.server import UploadServer
+from securepip.signing.uploads.turns import Turns
 from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
@@ -102,6 +105,38 @@ def test_uploads_that_wait_are_published_together_and_a_bad_one_keeps_back_no_ot
         # The first one may have been alone.
         assert site.snapshot() <= before + 2
         assert len(site.files("app")) == 5
+
+
+def test_a_damaged_page_keeps_back_no_other_project(made: MadeRepository, tmp_path: Path) -> None:
+    made.add(make_wheel(tmp_path, "damaged", "1.0"))
+    for page in (made.folder / "simple" / "damaged").iterdir():
+        page.write_bytes(b"{}")
+    with taking_uploads(made) as site:
+        with ThreadPoolExecutor(2) as pool, LocalState(made.folder).lock():
+            bad = pool.submit(site.send, make_wheel(tmp_path, "damaged", "2.0"))
+            good = pool.submit(site.send, make_wheel(tmp_path, "whole", "1.0"))
+            threading.Event().wait(0.5)
+        assert (good.result().status_code, site.files("whole")) == (
+            200,
+            ["whole-1.0-py3-none-any.whl"],
+        )
+        assert bad.result().status_code == 503
+        assert str(made.folder) not in bad.result().text
+        assert any("is not the page that was signed" in line for line in site.said)
+
+
+def test_a_token_never_has_more_places_than_are_free() -> None:
+    turns = Turns(8, 0.01)
+    with ExitStack() as taken:
+        for _ in range(4):
+            taken.enter_context(turns.take("greedy"))
+        with pytest.raises(UploadRefusedError, match="too many uploads come at once"):
+            taken.enter_context(turns.take("greedy"))
+        for token in ("another", "another", "a third"):
+            taken.enter_context(turns.take(token))
+    with ExitStack() as again:
+        for _ in range(4):
+            again.enter_context(turns.take("another"))
 
 
 def test_a_publication_that_fails_is_no_success_and_the_next_one_goes_on(

@@ -20,6 +20,7 @@ from securepip.formats.distribution import Kind, is_distribution, parse_distribu
 from securepip.formats.layout import check_filename, relative_file_url
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.formats.wheel import check_installable
+from securepip.signing.repository.pages.contents import DamagedPageError
 from securepip.signing.repository.repository import NewFile, Published, Repository
 
 
@@ -92,7 +93,12 @@ def add_each(
     files: list[NewFile] = []
     with repository.lock():
         for project, group in _by_project(distributions).items():
-            current = repository.page(project)
+            try:
+                current = repository.page(project)
+            except DamagedPageError as error:
+                # Others need not wait until an operator has looked at it.
+                refused |= dict.fromkeys([each.new.path for each in group], error)
+                continue
             accepted: list[Distribution] = []
             # Most often all are good, and a long page is then checked once. Else one by one.
             for some in [group] if len(group) == 1 else [group, *([each] for each in group)]:

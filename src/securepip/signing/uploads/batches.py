@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from securepip.errors import SecurepipError
 from securepip.formats.words import first_of
 from securepip.signing.publish.add import Distribution, add_each
+from securepip.signing.repository.pages.contents import DamagedPageError
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.state.tokens import Token
@@ -92,7 +93,7 @@ class Batches:
             while batch := self._next():
                 try:
                     repository = repository or opened.enter_context(self._open())
-                    answers = _publish(repository, batch)
+                    answers = self._publish(repository, batch)
                 except Exception as error:  # one failure must not end the thread: all wait for it
                     self._say(f"Uploads could not be published: {error or type(error).__name__}")
                     answers = [_not_now() for _ in batch]
@@ -117,6 +118,34 @@ class Batches:
             self._waiting.put(None)  # the end is for the next one
         return batch
 
+    def _publish(
+        self, repository: Repository, batch: Sequence[Upload]
+    ) -> list[str | UploadRefusedError]:
+        refused: dict[Upload, UploadRefusedError] = {}
+        with repository.lock():
+            for upload in batch:
+                # Asked again: a token that was revoked while its upload came is worth nothing.
+                token = repository.state.tokens.get(upload.token.id) or replace(
+                    upload.token, projects=frozenset()
+                )
+                try:
+                    check_allowed(token, upload.distribution.new.project)
+                except UploadRefusedError as refusal:
+                    refused[upload] = refusal
+            allowed = [upload for upload in batch if upload not in refused]
+            repository.log.reason = Reason(_command(allowed))
+            errors = add_each(repository, [upload.distribution for upload in allowed])
+            for upload in allowed:
+                error = errors.get(upload.distribution.new.path)
+                if isinstance(error, DamagedPageError):
+                    self._say(f"{upload.filename} could not be published: {error}")
+                    refused[upload] = _not_now()
+                elif error is not None:
+                    refused[upload] = _words(repository, upload, error)
+            published = {upload.token.id for upload in batch if upload not in refused}
+            repository.state.tokens.mark_used(published)
+        return [refused.get(upload, f"{upload.filename} is published") for upload in batch]
+
     def _answer(self, batch: Sequence[Upload], answers: Sequence[str | UploadRefusedError]) -> None:
         for upload, answer in zip(batch, answers, strict=True):
             if isinstance(answer, UploadRefusedError):
@@ -132,30 +161,6 @@ def _not_now() -> UploadRefusedError:
         "the repository cannot be changed now. Try again later (the same file twice is fine); if "
         "that does not help, its operator sees why in what the server prints",
     )
-
-
-def _publish(repository: Repository, batch: Sequence[Upload]) -> list[str | UploadRefusedError]:
-    refused: dict[Upload, UploadRefusedError] = {}
-    with repository.lock():
-        for upload in batch:
-            # Asked again: a token that was revoked while its upload came is worth nothing.
-            token = repository.state.tokens.get(upload.token.id) or replace(
-                upload.token, projects=frozenset()
-            )
-            try:
-                check_allowed(token, upload.distribution.new.project)
-            except UploadRefusedError as refusal:
-                refused[upload] = refusal
-        allowed = [upload for upload in batch if upload not in refused]
-        repository.log.reason = Reason(_command(allowed))
-        errors = add_each(repository, [upload.distribution for upload in allowed])
-        for upload in allowed:
-            error = errors.get(upload.distribution.new.path)
-            if error is not None:
-                refused[upload] = _words(repository, upload, error)
-        published = {upload.token.id for upload in batch if upload not in refused}
-        repository.state.tokens.mark_used(published)
-    return [refused.get(upload, f"{upload.filename} is published") for upload in batch]
 
 
 def _words(repository: Repository, upload: Upload, error: SecurepipError) -> UploadRefusedError:

@@ -16,7 +16,6 @@ import shutil
 import socket
 import sqlite3
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitTimeoutError
@@ -34,6 +33,7 @@ from securepip.signing.uploads.accept import accept
 from securepip.signing.uploads.batches import Batches, Upload
 from securepip.signing.uploads.form import MAX_TEXT, Limits, read_form, too_large
 from securepip.signing.uploads.refusal import UploadRefusedError
+from securepip.signing.uploads.turns import Turns
 from securepip.transport import is_loopback
 
 UPLOAD_PATH = "/legacy/"
@@ -93,7 +93,7 @@ class UploadServer(RepositoryServer):
             )
         self.open_repository = open_repository
         self.limits = limits or Limits()
-        self.turns = threading.BoundedSemaphore(AT_ONCE)
+        self.turns = Turns(AT_ONCE, _TURN_SECONDS)
         with open_repository() as repository:
             _check_key(repository)
             self.uploads = repository.home / _UPLOADS_DIR
@@ -153,10 +153,10 @@ class _UploadHandler(Handler):
         token = self._token()
         if length > self.server.limits.file_bytes + MAX_TEXT:
             raise too_large(self.server.limits.file_bytes)
-        if not self.server.turns.acquire(timeout=_TURN_SECONDS):
-            raise UploadRefusedError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many uploads come at once: try again later"
-            )
+        with self.server.turns.take(token.id):
+            return self._publish(length, token)
+
+    def _publish(self, length: int, token: Token) -> str:
         folder = Path(tempfile.mkdtemp(dir=self.server.uploads))
         try:
             content_type = self.headers.get("Content-Type", "")
@@ -171,7 +171,6 @@ class _UploadHandler(Handler):
                     "it takes very long to publish. Try again later: the same file twice is fine",
                 ) from None
         finally:
-            self.server.turns.release()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _length(self) -> int:

@@ -27,6 +27,10 @@ from securepip.signing.repository.storage.files import has_sha256
 from securepip.signing.repository.storage.interface import Storage
 
 
+class DamagedPageError(RepositoryStateError):
+    """A page on disk is not what was signed: an operator has to look at it."""
+
+
 @dataclass(frozen=True)
 class NewFile:
     """A distribution of this machine that is to be copied into the repository.
@@ -61,16 +65,16 @@ class Contents:
         """The page of that digest.
 
         Raises:
-            RepositoryStateError: What is on disk is not what was signed.
+            DamagedPageError: What is on disk is not what was signed.
         """
         path = consistent_path(page_target(project), sha256)
         shown = f"{self.storage.address}/{path}"
         try:
             data = self.storage.read(path)
         except OSError as error:
-            raise RepositoryStateError(f"{shown} cannot be read: {error.strerror}") from None
+            raise DamagedPageError(f"{shown} cannot be read: {error.strerror}") from None
         if sha256_of(data) != sha256:
-            raise RepositoryStateError(
+            raise DamagedPageError(
                 f"{shown} is not the page that was signed",
                 meaning="Somebody or something changed the repository's files.",
                 remedy="Find out who, and restore the file from a backup.",
