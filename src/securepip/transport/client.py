@@ -32,7 +32,7 @@ from securepip.transport.body import (
     too_large,
     validator,
 )
-from securepip.transport.connections import new_session
+from securepip.transport.connections import Session, new_session
 from securepip.transport.local_files import open_file
 from securepip.transport.options import TransportOptions
 from securepip.transport.pool import PARALLEL, Pool
@@ -91,6 +91,13 @@ class Traffic:
             self.requests += requests
             self.bytes += received
 
+    def take(self) -> tuple[int, int]:
+        """What was counted, which is counted from zero again: requests, and bytes."""
+        with self._lock:
+            taken = self.requests, self.bytes
+            self.requests = self.bytes = 0
+            return taken
+
 
 class _Wire:
     """What all views of a transport share."""
@@ -102,11 +109,11 @@ class _Wire:
         self.lock = threading.Lock()
 
     @cached_property
-    def _session(self) -> requests.Session:
+    def _session(self) -> Session:
         return new_session(self.options)
 
     @property
-    def session(self) -> requests.Session:
+    def session(self) -> Session:
         """Made when something is fetched from the network."""
         with self.lock:
             return self._session
@@ -127,6 +134,10 @@ class Transport:
         self._wire = _Wire(self.options)
         self._allowance = unlimited()
         self._who = ""
+
+    def __reduce__(self) -> tuple[type[Transport], tuple[TransportOptions]]:
+        """In another process it is one that is configured alike, with connections of its own."""
+        return Transport, (self.options,)
 
     def within(self, allowance: Allowance) -> Transport:
         """The same transport, for one piece of work, whose answers share an allowance."""
@@ -317,14 +328,7 @@ class Transport:
         with watchdog.watch(deadline, self._allowance, self._who or site(url)) as watch:
             try:
                 watch.check()
-                response = self._wire.session.request(
-                    "GET",
-                    asked_as_pip(url),
-                    headers=dict(headers),
-                    stream=True,
-                    timeout=self.options.timeout,
-                    allow_redirects=True,
-                )
+                response = self._wire.session.open(asked_as_pip(url), headers, self.options.timeout)
             except (GivenUpError, *_FAILURES) as error:
                 raise _failed(error, watch, shown, max_bytes) from None
             with response:
