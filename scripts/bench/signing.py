@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -344,9 +344,10 @@ async def serve_index(projects: int) -> None:
     """Serve made JSON pages with ETags until killed."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while request := await reader.readuntil(b"\r\n\r\n"):
-            name = request.split(b" ", 2)[1].decode().strip("/").rpartition("/")[2]
-            writer.write(answer(name, request))
+        with suppress(asyncio.IncompleteReadError):  # the client has closed the connection
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                name = request.split(b" ", 2)[1].decode().strip("/").rpartition("/")[2]
+                writer.write(answer(name, request))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()[:2]

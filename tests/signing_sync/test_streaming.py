@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from securepip.signing.overlay import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.overlay.work import readers
 from securepip.signing.publish.accounted import check_own
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
@@ -107,6 +108,52 @@ def test_no_more_answers_are_under_way_than_are_needed(
     monkeypatch.setattr(room.Work, "submit", counted)
     assert run(*NAMES).signed == sorted(NAMES)
     assert max(most) == 3
+
+
+@pytest.fixture
+def read_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other processes read, also for the few projects of a test."""
+    monkeypatch.setattr(readers, "MANY", 1)
+
+
+@pytest.mark.usefixtures("read_elsewhere")
+def test_what_other_processes_read_is_signed_and_counted_as_if_it_was_read_here(
+    offered: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "NOTED", 0)
+    offered.raw["/simple/p2/"] = (200, "text/plain", b"no page")
+    report = run(*NAMES, "not-there")
+    assert report.signed == sorted(set(NAMES) - {"p2"})
+    assert sorted(str(each.project) for each in report.problems) == ["not-there", "p2"]
+    assert any("p2/ is not a project page" in str(each) for each in report.problems)
+    assert report.requests == len(offered.seen) and report.received > 1000
+    check_own(overlay.repository)
+    del offered.raw["/simple/p2/"]
+    report = run(*NAMES)
+    assert (report.signed, report.unchanged) == (["p2"], len(NAMES) - 1)
+
+
+@pytest.mark.usefixtures("read_elsewhere")
+def test_a_process_that_is_killed_while_it_reads_costs_its_projects_alone(
+    offered: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "NOTED", 0)
+    submit = readers.Readers.submit
+
+    def killing(self: Any, question: Any, answer: Any) -> None:
+        submit(self, question, answer)
+        if question.project == NAMES[3]:
+            for process in self._processes:
+                process._process.kill()
+                process._process.join()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(readers.Readers, "submit", killing)
+        report = run(*NAMES)
+    assert len(report.signed) + len(report.problems) == len(NAMES)
+    assert any("has come to an end" in str(each) for each in report.problems)
+    check_own(overlay.repository)
+    assert run(*NAMES).problems == []
 
 
 def _requirements(names: list[str]) -> list[Requirement]:

@@ -37,6 +37,7 @@ from securepip.signing.overlay.upstream.page import Reason, UpstreamFile
 from securepip.signing.overlay.upstream.places.find_links import FindLinks
 from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.signing.overlay.upstream.project_json import ProjectJson
+from securepip.signing.overlay.work.readers import Readers
 from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.repository import Published, Repository
 from securepip.transport import Transport
@@ -227,6 +228,12 @@ class Overlay:
     def read(self, question: Question) -> Offered:
         """What the sources offer. Called from any thread; raises nothing."""
         return self._reader.read(question)
+
+    def readers(self) -> Readers | None:
+        """Processes that do the same, to be closed; None where a source has to be read here."""
+        if not all(isinstance(source, HttpIndex) for source in self.sources):
+            return None
+        return Readers(self._reader, self.files.transport)
 
     def judge(self, question: Question, offered: Offered) -> Judged:
         """What becomes of the project. Keeps what was learned, and what was refused.

@@ -38,7 +38,9 @@ from securepip.signing.overlay.memory import Facts
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
 from securepip.signing.overlay.upstream.interface import Source
-from securepip.signing.overlay.work import Work
+from securepip.signing.overlay.work import readers
+from securepip.signing.overlay.work.readers import Readers
+from securepip.signing.overlay.work.threads import Work
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.repository import Repository
 from securepip.transport import PARALLEL, Transport, path_to_url
@@ -175,6 +177,7 @@ class _Sync:
         self._roles: list[str] = []
         self._is_unchanged: Callable[[NormalizedName], bool] = lambda project: False
         self._work: Work[_Asked | _Read] = Work()
+        self._readers: Readers | None = None
         self._report = SyncReport()
 
     def run(self, progress: Progress) -> SyncReport:
@@ -194,6 +197,8 @@ class _Sync:
             self._give_up()
         finally:
             self._work.close()
+            if self._readers is not None:
+                self._readers.close()
         for project in list(self._judged):
             self._write(project)
         self._publish()
@@ -210,6 +215,8 @@ class _Sync:
         if len(known) > NOTED and not self._options.restore:
             self._is_unchanged = self._overlay.unchanged_by_serial()
         self._follows = self._options.with_dependencies or self._total <= NOTED
+        if self._total >= readers.MANY:
+            self._readers = self._overlay.readers()
 
     def _feed(self) -> None:
         """Ask for some more of what was named, and not for all at once: answers take memory."""
@@ -237,6 +244,9 @@ class _Sync:
         question = self._overlay.question(project, anew=self._options.restore)
         if isinstance(question, Judged):
             self._settle(question)
+        elif self._readers is not None:
+            answer = self._work.expect()
+            self._readers.submit(question, lambda offered: answer(_Asked(question, offered)))
         else:
             self._work.submit(lambda: _Asked(question, self._overlay.read(question)))
 

@@ -19,6 +19,10 @@ ABSENT = ""
 """The fingerprint of a project that the source does not know."""
 
 
+def _no_page() -> UpstreamPage | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a source answered for a project.
@@ -36,7 +40,7 @@ class Reading:
     source: str
     fingerprint: str
     validator: str = ""
-    load: Callable[[], UpstreamPage | None] = lambda: None
+    load: Callable[[], UpstreamPage | None] = _no_page
     serial: int = 0
 
 

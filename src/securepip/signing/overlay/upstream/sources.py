@@ -15,7 +15,7 @@ from securepip.errors import UsageError
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.places.file_index import FileIndex
 from securepip.signing.overlay.upstream.places.find_links import FindLinks
-from securepip.signing.overlay.upstream.places.http_index import HttpIndex
+from securepip.signing.overlay.upstream.places.http_index import HttpIndex, never
 from securepip.transport import Transport, is_local, is_loopback, join_url, path_to_url, redact
 
 
@@ -23,7 +23,7 @@ def open_sources(
     indexes: Sequence[str],
     find_links: Sequence[str],
     transport: Transport,
-    refresh: Callable[[NormalizedName], bool] = lambda project: False,
+    refresh: Callable[[NormalizedName], bool] = never,
 ) -> list[Source]:
     """The sources that these settings name, in pip's order: find-links before indexes.
 

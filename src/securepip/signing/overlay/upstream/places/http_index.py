@@ -26,6 +26,11 @@ def _serial(answer: Answer) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
+def never(project: NormalizedName) -> bool:
+    """Any cache on the way may answer."""
+    return False
+
+
 class HttpIndex:
     """A simple index that a server offers.
 
@@ -39,7 +44,7 @@ class HttpIndex:
         self,
         url: str,
         transport: Transport,
-        refresh: Callable[[NormalizedName], bool] = lambda project: False,
+        refresh: Callable[[NormalizedName], bool] = never,
     ) -> None:
         self.url = url
         self.location = redact(url)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from securepip.transport import PARALLEL
@@ -28,32 +29,46 @@ class Work(Generic[T]):
 
     def __init__(self) -> None:
         self._pool = Pool(PARALLEL)
-        self._pending: set[Future[T]] = set()
+        self._results: SimpleQueue[Callable[[], T]] = SimpleQueue()
         self._deadline = time.monotonic() + RUN_SECONDS
+        self.under_way = 0
+        """How many calls have no result yet."""
 
     def submit(self, call: Callable[[], T]) -> None:
-        """Call ``call``, which raises nothing, in a thread."""
-        self._pending.add(self._pool.submit(lambda _: call(), None))
+        """Call ``call`` in a thread."""
+        self.under_way += 1
+        self._pool.submit(self._do, call)
 
-    @property
-    def under_way(self) -> int:
-        """How many calls have no result yet."""
-        return len(self._pending)
+    def expect(self) -> Callable[[T], None]:
+        """One more result comes from elsewhere: what is returned takes it, in any thread."""
+        self.under_way += 1
+        return lambda result: self._results.put(lambda: result)
 
     def results(self) -> Iterator[T]:
         """Each result as it arrives, those of calls that are submitted meanwhile included.
 
         Ends when nothing is under way any more, or when the time is up: what is still under way
-        then is given up.
+        then is given up. What a call raises is raised here.
         """
-        while self._pending:
+        while self.under_way:
             patience = min(PATIENCE_SECONDS, max(self._deadline - time.monotonic(), 0))
-            done, self._pending = wait(self._pending, patience, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            if not done or time.monotonic() > self._deadline:
+            try:
+                result = self._results.get(timeout=patience)
+            except Empty:
+                return
+            self.under_way -= 1
+            yield result()
+            if time.monotonic() > self._deadline:
                 return
 
     def close(self) -> None:
         """Cancel what has not begun; wait for nothing."""
         self._pool.close()
+
+    def _do(self, call: Callable[[], T]) -> None:
+        future: Future[T] = Future()
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+        self._results.put(future.result)
