@@ -7,7 +7,8 @@ As `scripts/bench/install.py`, whose wheels, proxy and rows this uses, but the s
 that does not sign: it serves the wheels, and pages as a public index has them, with as many files
 (`--files`), the fields that those have, an ETag and compression. Most of these files cannot be
 fetched, and nobody should. Beside pip and first use stands a repository that somebody else signs
-(`trusted`), which first use is to come up to once its caches are warm; it has the wheels alone.
+(`trusted`), which first use is to come up to once its caches are warm: `repo sync` has signed the
+same pages of the same index there, each file of them.
 """
 
 from __future__ import annotations
@@ -49,15 +50,12 @@ def main() -> int:
         f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, "
         f"pages of {arguments.files} files\n\n{rows.HEAD}"
     )
-    sets = {name: rows.SETS[name] for name in arguments.sets}
-    repository = server.make_repository(scratch, securepip, sets, releases=1)
-    with (
-        serving(scratch / "wheels", arguments.files) as url,
-        server.serving(securepip, repository) as signed,
-    ):
+    for name in arguments.sets:
+        server.download(scratch, securepip, rows.SETS[name])
+    with serving(scratch / "wheels", arguments.files) as url:
         for name in arguments.sets:
             for delay in arguments.delays:
-                measure(name, delay, scratch, python, url, signed, repository, arguments)
+                measure(name, delay, scratch, python, url, arguments)
     return 0
 
 
@@ -83,22 +81,27 @@ def measure(
     scratch: Path,
     python: Path,
     url: str,
-    signed: str,
-    repository: Path,
     arguments: argparse.Namespace,
 ) -> None:
     """All rows of one set and one round trip."""
+    securepip = [str(python), "-m", "securepip"]
     with (
-        server.proxy(url, delay / 1000) as (slow_url, wire),
-        server.proxy(signed, delay / 1000) as (slow_signed, _),
         tempfile.TemporaryDirectory(dir=scratch) as temporary,
+        server.proxy(url, delay / 1000) as (slow_url, wire),
     ):
-        pip, _, first_use, *_ = rows.make_installers(Path(temporary), python, slow_url, repository)
-        trusted = rows.make_installers(Path(temporary), python, slow_signed, repository)[1]
-        installers = [pip, first_use, replace(trusted, name="trusted")]
-        for _ in range(arguments.rounds):
-            rows.one_round(installers, arguments.scenarios, rows.SETS[name], wire)
-        rows.report(installers, name, delay)
+        folder = Path(temporary)
+        # Its pages lead to the files by the same slow way.
+        repository = server.sync(folder, securepip, f"{slow_url}simple/", rows.SETS[name])
+        with (
+            server.serving(securepip, repository) as signed,
+            server.proxy(signed, delay / 1000, wire) as (slow_signed, _),
+        ):
+            pip, _, first_use, *_ = rows.make_installers(folder, python, slow_url, repository)
+            trusted = rows.make_installers(folder, python, slow_signed, repository)[1]
+            installers = [pip, first_use, replace(trusted, name="trusted")]
+            for _ in range(arguments.rounds):
+                rows.one_round(installers, arguments.scenarios, rows.SETS[name], wire)
+            rows.report(installers, name, delay)
 
 
 @contextmanager

@@ -50,14 +50,8 @@ def make_repository(
 
     It is kept for the next time that the same is asked for.
     """
-    wheels = scratch / "wheels"
     for words in sets.values():
-        done = wheels / f".{'-'.join(words)}"
-        if not done.exists():
-            say(f"Downloading {' '.join(words)}")
-            download = ["download", "--quiet", "--dest", str(wheels), "--only-binary=:all:"]
-            must([securepip[0], "-m", "pip", *download, *words], dict(os.environ))
-            done.touch()
+        wheels = download(scratch, securepip, words)
     repository = scratch / f"repository-{'-'.join(sets)}-{releases}"
     made = repository.with_suffix(".made")
     if made.exists():
@@ -84,6 +78,33 @@ def make_repository(
             add = [*securepip, "repo", "add", str(repository), *found[at : at + 2000]]
             must(add, environment)
     made.touch()
+    return repository
+
+
+def download(scratch: Path, securepip: Sequence[str], words: Sequence[str]) -> Path:
+    """See to it that the wheels that pip would install are in a folder; returns it."""
+    wheels = scratch / "wheels"
+    done = wheels / f".{'-'.join(words)}"
+    if not done.exists():
+        say(f"Downloading {' '.join(words)}")
+        command = [securepip[0], "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+        must([*command, "--dest", str(wheels), *words], dict(os.environ))
+        done.touch()
+    return wheels
+
+
+def sync(folder: Path, securepip: Sequence[str], upstream: str, words: Sequence[str]) -> Path:
+    """A repository in ``folder`` that signs what an index shows of these, and of what they need."""
+    say(f"Signing what {upstream} shows of {' '.join(words)}")
+    repository = folder / "repository"
+    environment = {
+        **os.environ,
+        "SECUREPIP_DATA_DIR": str(folder / "operator"),
+        "SECUREPIP_CACHE_DIR": str(folder / "operator-cache"),
+    }
+    must([*securepip, "repo", "init", str(repository), "--expected-files", "20000"], environment)
+    sync = ["sync", str(repository), "--upstream", upstream, "--with-dependencies"]
+    must([*securepip, "repo", *sync, "--dependency-versions", "1", *words], environment)
     return repository
 
 
@@ -114,14 +135,19 @@ def serving(securepip: Sequence[str], repository: Path) -> Iterator[str]:
 
 
 @contextmanager
-def proxy(url: str, delay: float) -> Iterator[tuple[str, Wire]]:
+def proxy(url: str, delay: float, wire: Wire | None = None) -> Iterator[tuple[str, Wire]]:
     """A proxy in front of ``url`` that adds ``delay`` seconds per connection and per request.
+
+    Args:
+        url: Where it passes everything on to.
+        delay: Those seconds.
+        wire: Counts on in it.
 
     Yields:
         Its URL, and the counts of what goes through it. Every request is a GET or HEAD without a
         body, so the end of its headers is its end.
     """
-    wire = Wire()
+    wire = wire or Wire()
     host, port = urlsplit(url).hostname, urlsplit(url).port
 
     async def up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
