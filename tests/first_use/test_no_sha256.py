@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -23,14 +22,14 @@ OFFER = Offer(filename=WHEEL, url=WHEEL, sha256=None, other_hash=MD5)
 
 def test_a_sha256_that_is_none_is_not_the_same_as_no_sha256() -> None:
     """The first is compared by pip, and refused: reading the file would believe anybody."""
-    assert isinstance(judge(replace(OFFER, sha256="zz"), BASE, APP), LeftOut)
+    assert isinstance(judge(OFFER._replace(sha256="zz"), BASE, APP), LeftOut)
     judged = judge(OFFER, BASE, APP)
     assert not isinstance(judged, LeftOut)
     assert (judged.sha256, judged.other_hash) == (NOT_KNOWN_YET, MD5)
 
 
 def test_an_index_that_tells_the_sha256_speaks_for_one_that_does_not() -> None:
-    told = judge(replace(OFFER, sha256="a" * 64), BASE, APP)
+    told = judge(OFFER._replace(sha256="a" * 64), BASE, APP)
     offered = [judge(OFFER, BASE, APP), told]
     readings = [Reading(BASE, "x", load=partial(UpstreamPage.of, APP, [each])) for each in offered]
     united = unite(APP, readings)
@@ -57,5 +56,5 @@ def test_a_signed_page_is_read_as_it_was_written(other: str | None) -> None:
     page = ProjectPage(APP, (PageFile(WHEEL, WHEEL, NOT_KNOWN_YET, None, other_hash=other),))
     assert parse_page(page.to_json(), APP) == page
     assert (b"#md5=" in page.to_html()) == (other is not None)
-    known = replace(page.files[0], sha256=parse_sha256("a" * 64), size=3)
+    known = page.files[0]._replace(sha256=parse_sha256("a" * 64), size=3)
     assert b"md5" not in ProjectPage(APP, (known,)).to_json()

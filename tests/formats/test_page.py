@@ -33,6 +33,7 @@ FILES = st.builds(
     upload_time=st.none() | TIMES,
     yanked=st.none() | TEXT,
     core_metadata=st.none() | DIGESTS,
+    other_hash=st.none(),
 )
 PAGES = st.builds(
     ProjectPage,

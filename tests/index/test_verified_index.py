@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,10 +172,10 @@ def test_a_file_that_was_chosen_is_not_fetched_with_other_bytes(
         trust.read(), Transport(), Store(tmp_path / "store"), {"made": _SignsNothing()}
     )
     file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
-    chosen = replace(file, sha256=sha256_of(b"what the page said before"))
+    chosen = file._replace(sha256=sha256_of(b"what the page said before"))
     with pytest.raises(VerificationError, match="any more as it was"):
         index.fetch([(ALPHA, chosen)])
-    assert index.fetch([(ALPHA, replace(file, sha256=NOT_KNOWN_YET, size=None))])
+    assert index.fetch([(ALPHA, file._replace(sha256=NOT_KNOWN_YET, size=None))])
 
 
 def test_an_older_state_of_the_repository_is_refused_once_a_newer_was_seen(

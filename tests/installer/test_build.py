@@ -133,7 +133,7 @@ def test_a_built_wheel_installs_like_any_other(
     with pytest.raises(InstallationError, match="needs something else"):
         install([HandOff(replace(planned, core_metadata=other), wheel)], python)
     with pytest.raises(VerificationError, match="planned"):
-        replaced = replace(page_file, sha256=sha256_of(b"another"))
+        replaced = page_file._replace(sha256=sha256_of(b"another"))
         install([HandOff(replace(planned, file=replaced), wheel)], python)
 
 

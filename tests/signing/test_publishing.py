@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,7 +305,7 @@ def test_an_overlay_page_is_signed_without_copying_its_files(
     target = made.repository.roles().target("packages/elsewhere/elsewhere-1.0.tar.gz")
     assert target is not None
     assert (target.length, target.hashes) == (1, {"sha256": sha256_of(b"e")})
-    missing = replace(file, url="../../packages/elsewhere/elsewhere-1.0.tar.gz")
+    missing = file._replace(url="../../packages/elsewhere/elsewhere-1.0.tar.gz")
     with pytest.raises(RepositoryStateError, match="not in this repository"):
         made.repository.publish({project: ProjectPage(project, (missing,))})
 

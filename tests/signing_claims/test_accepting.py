@@ -359,7 +359,7 @@ def test_a_file_of_another_project_is_refused(
     lib = make_wheel(tmp_path / "dist", "lib", "9.0")
     state = state_in(claimed.repository, APP)
     read = read_distribution(lib, now())
-    file = replace(read.page_file, url=f"../../packages/app/{lib.name}")
+    file = read.page_file._replace(url=f"../../packages/app/{lib.name}")
     page = replace(state.page, files=(*state.page.files, file))
     made = draft(state, page, [replace(read.new, project=APP)])
     refuse(claimed, alice.write(made, tmp_path), Property.TARGETS)

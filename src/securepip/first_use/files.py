@@ -228,11 +228,11 @@ def _completed(page: ProjectPage, found: _Found) -> ProjectPage:
     def complete(file: PageFile) -> PageFile:
         if file.sha256 == NOT_KNOWN_YET and file.filename in found.read:
             sha256, size = found.read[file.filename]
-            return replace(file, sha256=sha256, size=size, other_hash=None)
+            return file._replace(sha256=sha256, size=size, other_hash=None)
         new = completed.get(file.filename)
         if new is None or new.sha256 != file.sha256:
             return file
-        return replace(file, size=new.size, core_metadata=new.core_metadata)
+        return file._replace(size=new.size, core_metadata=new.core_metadata)
 
     if not (completed or found.read):
         return page

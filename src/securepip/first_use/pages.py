@@ -178,7 +178,7 @@ class _Round:
             sha256 = known[file.filename]
             before = judged.before.file(file.filename) if judged.before else None
             if before is None or before.sha256 != sha256:
-                before = replace(file, sha256=sha256, size=None, core_metadata=None)
+                before = file._replace(sha256=sha256, size=None, core_metadata=None)
             files[file.filename] = before
             self._site.refused[project, file.filename] = refusals.changed_file(
                 file.filename,

@@ -35,8 +35,11 @@ def parse_sha256(text: object) -> Sha256:
     Raises:
         FormatError: ``text`` is not 64 hexadecimal digits.
     """
-    if isinstance(text, str) and _HEX.fullmatch(text.lower()):
-        return Sha256(text.lower())
+    if isinstance(text, str):
+        if _HEX.fullmatch(text):  # as nearly all of the thousands of a page
+            return Sha256(text)
+        if _HEX.fullmatch(text.lower()):
+            return Sha256(text.lower())
     raise FormatError(f"not a sha256 digest: {text!r:.80}")
 
 

@@ -7,10 +7,10 @@ may contain a dash, the longest prefix that normalizes to the project's name, as
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 from packaging.utils import (
     BuildTag,
@@ -38,8 +38,7 @@ class Kind(Enum):
     SDIST = "sdist"
 
 
-@dataclass(frozen=True)
-class DistributionName:
+class DistributionName(NamedTuple):
     """What a file name says: project, version, and for a wheel its build number and tags.
 
     The tags are as the name has them, ``py2.py3-none-any``: of a page of thousands of names they
@@ -66,9 +65,9 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
     """
     if filename.endswith(WHEEL_SUFFIX):
         # A page has a few releases for a few platforms, of which each file is one of each.
-        at = _before_tags(filename)
-        tags = filename[at + 1 : -len(WHEEL_SUFFIX)]
-        release = _parse_wheel(f"{filename[: max(at, 0)]}-py3-none-any.whl")
+        stem = filename[: -len(WHEEL_SUFFIX)]
+        before = stem.rsplit("-", 3)[0]
+        release, tags = _parse_release(before), stem[len(before) + 1 :]
         if release is None or release[0] != project or not _are_tags(tags):
             return None
         return DistributionName(project, release[1], Kind.WHEEL, release[2], tags)
@@ -76,14 +75,6 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
         if filename.endswith(suffix):
             return _parse_sdist(filename.removesuffix(suffix), project)
     return None
-
-
-def _before_tags(filename: str) -> int:
-    """Where the dash before the three tags of a wheel's name is; -1 for nowhere."""
-    at = len(filename)
-    for _ in range(3):
-        at = filename.rfind("-", 0, max(at, 0))
-    return at
 
 
 @lru_cache(maxsize=4096)
@@ -99,6 +90,11 @@ def _are_tags(tags: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def _parse_release(before: str) -> tuple[NormalizedName, Version, BuildTag] | None:
+    """What the name of a wheel says before its three tags; None where it is none."""
+    return _parse_wheel(f"{before}-py3-none-any.whl")
+
+
 def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | None:
     """Project, version and build number that the name of a wheel says; None where it is none."""
     try:

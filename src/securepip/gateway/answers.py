@@ -73,7 +73,7 @@ class PageAnswer:
             base: The gateway's address, or the way to it from where the page is.
         """
         folder = f"{base}files/{self.page.project}/"
-        files = (replace(file, url=folder + quote(file.filename)) for file in self.page.files)
+        files = (file._replace(url=folder + quote(file.filename)) for file in self.page.files)
         return PageAnswer(replace(self.page, files=tuple(files)))
 
 

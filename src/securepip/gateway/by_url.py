@@ -90,7 +90,7 @@ def parse(url: str) -> Address:
 
 def with_absolute_urls(located: LocatedPage) -> ProjectPage:
     """The page, its URLs absolute and without user names and passwords."""
-    files = (replace(file, url=_absolute(located, file)) for file in located.page.files)
+    files = (file._replace(url=_absolute(located, file)) for file in located.page.files)
     return replace(located.page, files=tuple(files))
 
 

@@ -10,7 +10,6 @@ Rule: all of this is asked from one thread, the one that owns the sessions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import TargetFile
@@ -133,7 +132,7 @@ class Speakers:
             )
         if file.sha256 == NOT_KNOWN_YET and repository.name in self.signers:
             # The page was signed before anybody had read the file, and its target after that.
-            file = replace(file, sha256=expected(target)[1], size=target.length)
+            file = file._replace(sha256=expected(target)[1], size=target.length)
         length = target.length if file.size is None else file.size
         if expected(target) != (length, file.sha256):
             raise VerificationError(

@@ -9,7 +9,6 @@ Source: pip's documentation, "Hash-checking Mode".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +72,7 @@ class HashRules:
         allowed = self.allowed(project)
         wants_one = self._required or allowed or project in self._required_hashes
         if wants_one and isinstance(file, PageFile) and file.sha256 == NOT_KNOWN_YET:
-            file = replace(file, sha256=self._fetch(project, file).sha256)
+            file = file._replace(sha256=self._fetch(project, file).sha256)
         if allowed:
             _compare(file, partial(self._path_of, project, file), allowed, _quoted(asked_by))
         elif project in self._required_hashes:

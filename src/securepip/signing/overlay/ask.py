@@ -162,11 +162,13 @@ def _same(now: Sequence[Reading], before: Sequence[Reading]) -> bool:
 
 def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
     """``file`` with what is remembered of the same bytes and need not be asked for again."""
+    if _is_whole(file) and not (question.facts.metadata or question.facts.old_metadata):
+        return file
     facts, before = question.facts, _before(file, question)
     known = facts.metadata.get(file.sha256, facts.old_metadata.get(file.sha256, ""))
     if file.core_metadata is not None and known is None:
         # The page promises a file that is not there, or that is not what the wheel holds.
-        return replace(file, core_metadata=None, has_metadata=False)
+        return file._replace(core_metadata=None, has_metadata=False)
     size = facts.sizes.get(file.sha256) if file.size is None else file.size
     upload_time = file.upload_time or (before.upload_time if before else None)
     metadata = facts.metadata.get(file.sha256, file.core_metadata)
@@ -175,6 +177,8 @@ def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
 
 def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> UpstreamFile:
     """``file`` with what was known of it long ago, where nobody has answered now."""
+    if _is_whole(file):
+        return file
     facts, before = question.facts, _before(file, question)
     size, metadata, sha256 = file.size, file.core_metadata, file.sha256
     if size is None:
@@ -191,7 +195,12 @@ def _with(
     """``file`` with these; the same object where they are what it says, as nearly always."""
     if (file.size, file.core_metadata, file.upload_time) == (size, metadata, upload_time):
         return file
-    return replace(file, size=size, core_metadata=metadata, upload_time=upload_time)
+    return file._replace(size=size, core_metadata=metadata, upload_time=upload_time)
+
+
+def _is_whole(file: UpstreamFile) -> bool:
+    """Whether its index says all of it, as nearly always: there is nothing to be remembered."""
+    return not (file.size is None or file.upload_time is None or file.core_metadata is None)
 
 
 def _before(file: UpstreamFile, question: Question) -> PageFile | None:
@@ -218,13 +227,13 @@ def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:
 def page_file(file: UpstreamFile) -> PageFile:
     """The file as a page has it that is signed here."""
     return PageFile(
-        filename=file.filename,
-        url=file.url,
-        sha256=file.sha256,
-        size=file.size,
-        requires_python=file.requires_python,
-        upload_time=file.upload_time,
-        yanked=file.yanked,
-        core_metadata=file.core_metadata,
-        other_hash=file.other_hash,
+        file.filename,
+        file.url,
+        file.sha256,
+        file.size,
+        file.requires_python,
+        file.upload_time,
+        file.yanked,
+        file.core_metadata,
+        file.other_hash,
     )

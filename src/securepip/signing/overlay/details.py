@@ -9,7 +9,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from securepip.errors import FormatError, TransportError
 from securepip.formats.digests import Sha256, sha256_of
@@ -85,7 +85,7 @@ def _complete(
     core_metadata = metadata.get(file.sha256, file.core_metadata)
     if (file.size, file.core_metadata) == (size, core_metadata):
         return file  # as nearly all of a page of thousands
-    return replace(file, size=size, core_metadata=core_metadata)
+    return file._replace(size=size, core_metadata=core_metadata)
 
 
 def newest_first(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

@@ -136,9 +136,8 @@ def _as_known(file: PageFile, current: ProjectPage | None, known: Sha256 | None)
         return file
     before = current.file(file.filename) if current else None
     if before is None or before.sha256 != known:
-        return replace(file, sha256=known, other_hash=None)
-    return replace(
-        file,
+        return file._replace(sha256=known, other_hash=None)
+    return file._replace(
         sha256=known,
         size=before.size,
         core_metadata=before.core_metadata,

@@ -263,7 +263,7 @@ class Overlay:
         if judged.page is None:
             return judged
         files = tuple(
-            replace(each, core_metadata=None) if each.sha256 == file.sha256 else each
+            each._replace(core_metadata=None) if each.sha256 == file.sha256 else each
             for each in judged.page.files
         )
         page = replace(judged.page, files=files)

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -333,7 +333,7 @@ class _Sync:
             # Who reads it says so, where it is not there.
             with suppress(OSError, RepositoryStateError):
                 self._repository.storage.fetch(name, path, file.sha256)
-        return replace(file, url=path_to_url(path))
+        return file._replace(url=path_to_url(path))
 
     def _take_requirements(self, read: _Read) -> None:
         project, file, found = read.project, read.file, read.found

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -321,7 +321,7 @@ def _check_entry(archive: Archive, file: PageFile, old: PageFile | None) -> None
     if parse_distribution(check_filename(file.filename), archive.project) is None:
         what = f"{file.filename} is not a distribution of {archive.project}"
         raise refused(archive, Property.TARGETS, what)
-    if old is not None and replace(file, yanked=old.yanked) != old:
+    if old is not None and file._replace(yanked=old.yanked) != old:
         what = f"it changes {file.filename}, which is published: files never change"
         raise refused(archive, Property.CONSISTENT, what)
 
@@ -337,7 +337,7 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
             raise FormatError(f"{file.filename} is not the file that its role signs for")
         if found.new.project != archive.project:
             raise FormatError(f"{file.filename} is a distribution of {found.new.project}")
-        if replace(file, yanked=None) != found.page_file:
+        if file._replace(yanked=None) != found.page_file:
             # The address too: one elsewhere could serve anything to who does not verify.
             raise FormatError(
                 f"{file.filename} does not hold the metadata that its page says, or its page has "

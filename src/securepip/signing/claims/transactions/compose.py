@@ -215,7 +215,7 @@ def yanked(page: ProjectPage, what: str, reason: str | None) -> ProjectPage:
         RepositoryStateError: There is no such release or file.
     """
     chosen = select(page, what)
-    files = tuple(replace(each, yanked=reason) if each in chosen else each for each in page.files)
+    files = tuple(each._replace(yanked=reason) if each in chosen else each for each in page.files)
     return replace(page, files=files)
 
 

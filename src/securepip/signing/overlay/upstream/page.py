@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
 from packaging.utils import NormalizedName
@@ -33,6 +34,7 @@ _TIME = re.compile(
     r"(?P<offset>[Zz]|[+-]\d\d:?\d\d)",
     re.ASCII,
 )
+_MICROSECONDS = len("yyyy-mm-ddThh:mm:ss.ffffff")
 
 MAX_FILE_BYTES = 1 << 40
 """A length beyond it is none: no distribution is as large as a terabyte."""
@@ -64,8 +66,7 @@ class LeftOut:
     reason: Reason
 
 
-@dataclass(frozen=True)
-class UpstreamFile:
+class UpstreamFile(NamedTuple):
     """One file that an index offers, as far as the index says.
 
     Attributes:
@@ -141,8 +142,7 @@ class UpstreamPage:
         )
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """A link of a page before it was judged: every field as the page has it."""
 
     filename: str
@@ -176,7 +176,8 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
         url = join_url(base, offer.url.strip())
         if "@" in url or "#" in url:
             url = without_credentials(urldefrag(url).url)
-        url.encode()
+        if not url.isascii():
+            url.encode()
     except (FormatError, ValueError):
         return left_out(Reason.BAD_URL)
     # A page from the network that points into this machine would have its files read and hashed.
@@ -190,18 +191,18 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
         return left_out(Reason.NO_SHA256)
     metadata = _optional_sha256(offer.core_metadata)
     return UpstreamFile(
-        filename=offer.filename,
-        name=name,
-        url=url,
-        sha256=sha256,
-        size=plausible_size(offer.size) if sha256 else None,
-        requires_python=clean(offer.requires_python),
-        upload_time=_utc(offer.upload_time),
-        yanked=clean(offer.yanked),
-        has_metadata=offer.has_metadata,
+        offer.filename,
+        name,
+        url,
+        sha256,
+        plausible_size(offer.size) if sha256 else None,
+        clean(offer.requires_python),
+        _utc(offer.upload_time),
+        clean(offer.yanked),
+        offer.has_metadata,
         # Some servers give the digest of the file itself.
-        core_metadata=None if metadata == sha256 else metadata,
-        other_hash=None if sha256 else offer.other_hash,
+        None if metadata == sha256 else metadata,
+        None if sha256 else offer.other_hash,
     )
 
 
@@ -225,15 +226,23 @@ def has_secret_query(url: str) -> bool:
 
 def parse_upload_time(text: object) -> datetime | None:
     """The moment that an index gives (RFC 3339), with ``Z`` or another offset; None for none."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    found = _TIME.fullmatch(text)
     if found is None:
         return None
+    if found.end("fraction") == _MICROSECONDS and text[-1] == "Z":
+        return _moment(f"{text[:10]}T{text[11:-1]}+00:00")
     offset = "+00:00" if found["offset"] in ("Z", "z") else found["offset"]
     if ":" not in offset:
         offset = f"{offset[:3]}:{offset[3:]}"
     fraction = (found["fraction"] or "").ljust(6, "0")[:6]
+    return _moment(f"{found['date']}T{found['time']}.{fraction}{offset}")
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(f"{found['date']}T{found['time']}.{fraction}{offset}")
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
 
@@ -244,15 +253,19 @@ def filename_of(url: str) -> str:
 
 
 def _optional_sha256(text: str | None) -> Sha256 | None:
+    if text is None:
+        return None
     try:
-        return parse_sha256(text) if text is not None else None
+        return parse_sha256(text)
     except FormatError:
         return None
 
 
 def clean(text: str | None) -> str | None:
     """``text`` as it can be written: JSON may hold halves of characters that UTF-8 has not."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -77,8 +77,7 @@ def fill(file: UpstreamFile, details: Mapping[tuple[str, Sha256], Details]) -> U
     found = details.get((file.filename, file.sha256))
     if found is None:
         return file
-    return replace(
-        file,
+    return file._replace(
         size=file.size if file.size is not None else found.size,
         upload_time=file.upload_time or found.upload_time,
         has_metadata=found.has_metadata if file.has_metadata is None else file.has_metadata,

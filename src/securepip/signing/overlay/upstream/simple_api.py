@@ -119,17 +119,18 @@ def _json_offer(entry: Any) -> Offer | None:
     size, yanked, moment = entry.get("size"), entry.get("yanked"), entry.get("upload-time")
     # PEP 714: the old name counts where the new one is not given.
     metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
+    sha256 = _text(hashes.get("sha256")) if isinstance(hashes, dict) else None
     return Offer(
-        filename=filename,
-        url=url,
-        sha256=_text(hashes.get("sha256")) if isinstance(hashes, dict) else None,
-        size=plausible_size(size),
-        requires_python=_text(entry.get("requires-python")),
-        upload_time=parse_upload_time(moment),
-        yanked=(yanked if isinstance(yanked, str) else "") if yanked else None,
-        has_metadata=None if metadata is None else bool(metadata),
-        core_metadata=_text(metadata.get("sha256")) if isinstance(metadata, dict) else None,
-        other_hash=other_hash_of(hashes) if isinstance(hashes, dict) else None,
+        filename,
+        url,
+        sha256,
+        plausible_size(size),
+        _text(entry.get("requires-python")),
+        parse_upload_time(moment),
+        (yanked if isinstance(yanked, str) else "") if yanked else None,
+        None if metadata is None else bool(metadata),
+        _text(metadata.get("sha256")) if isinstance(metadata, dict) else None,
+        other_hash_of(hashes) if sha256 is None and isinstance(hashes, dict) else None,
     )
 
 

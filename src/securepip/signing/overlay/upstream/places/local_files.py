@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from packaging.utils import NormalizedName
 
@@ -68,6 +67,6 @@ def _measure(file: UpstreamFile) -> UpstreamFile | LeftOut:
     if file.sha256 not in (NOT_KNOWN_YET, sha256) or others != set(filter(None, [file.other_hash])):
         return LeftOut(file.filename, Reason.WRONG_SHA256)
     # No `.metadata`: whoever installs from this disk reads the verified wheel itself.
-    return replace(
-        file, sha256=sha256, size=size, has_metadata=False, core_metadata=None, other_hash=None
+    return file._replace(
+        sha256=sha256, size=size, has_metadata=False, core_metadata=None, other_hash=None
     )
