@@ -127,6 +127,12 @@ class Signer:
         if error is not None:
             raise error
 
+    def check_file(self, project: NormalizedName, filename: str) -> None:
+        """As ``OnDemand.check_file``."""
+        error = self._site.refused.get((project, filename))
+        if error is not None:
+            raise error
+
     def prepare_files(
         self,
         wanted: Sequence[tuple[NormalizedName, str]],
@@ -134,8 +140,7 @@ class Signer:
     ) -> None:
         """As ``OnDemand.prepare_files``."""
         for one in wanted:
-            if one in self._site.refused:
-                raise self._site.refused[one]
+            self.check_file(*one)
         new = [one for one in wanted if one not in self._chosen]
         guesses = [
             one for one in likely if one not in self._chosen and one not in self._site.refused

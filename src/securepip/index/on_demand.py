@@ -33,6 +33,13 @@ class OnDemand(Protocol):
             SecurepipError: The index did not answer, or its answer could not be signed.
         """
 
+    def check_file(self, project: NormalizedName, filename: str) -> None:
+        """See to it that a file of the project's page may be chosen.
+
+        Raises:
+            VerificationError: The index shows another file than was signed before.
+        """
+
     def prepare_files(
         self,
         wanted: Sequence[tuple[NormalizedName, str]],

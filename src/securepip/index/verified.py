@@ -148,17 +148,26 @@ class VerifiedIndex:
             located = self._located(project)
             if located is None:
                 return
-            if located.repository.name in self._speakers.signers:
-                self._announced |= {(project, file.filename): None for file in files[:_MAX_EARLY]}
-                return
             self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
+            if located.repository.name in self._speakers.signers:
+                self._announced |= {
+                    (project, file.filename): None
+                    for file in files[:_MAX_EARLY]
+                    if file.core_metadata is None
+                }
+                return
             self._speakers.session(located.repository).prefetch(
                 [file_target(project, file.filename) for file in files[:1]], wait=False
             )
 
     def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
         """As ``Index.core_metadata``."""
-        ((_, file),) = self._chosen([(project, file)])
+        if file.core_metadata is None:
+            ((_, file),) = self._chosen([(project, file)])
+        else:
+            # Its page says the digest: it needs no target before it is fetched.
+            for name in self._signed_here(project):
+                self._speakers.signers[name].check_file(project, file.filename)
         if file.core_metadata is not None:
             try:
                 return self.read_metadata(self._required(project), file)
