@@ -64,6 +64,7 @@ class Display:
         self._counted: tuple[str, int, int] | None = None
         self._expected = self._received = self._files = 0
         self._raw_said = 0.0
+        self._named: set[str] = set()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -94,10 +95,13 @@ class Display:
 
     def cached(self, filename: str, size: int) -> None:
         """As ``index.Downloads.cached``."""
-        _log.info("Using cached %s (%s)", filename, in_units(size))
         with self._lock:
+            is_new = filename not in self._named
+            self._named.add(filename)
             self._files -= 1
             self._expected -= size
+        if is_new:  # else this run has downloaded it, to learn what it requires
+            _log.info("Using cached %s (%s)", filename, in_units(size))
 
     @contextmanager
     def download(self, filename: str, size: int) -> Iterator[Callable[[int], None]]:
@@ -105,6 +109,7 @@ class Display:
         _log.info("Downloading %s (%s)", filename, in_units(size))
         row = _Row(filename, size)
         with self._lock:
+            self._named.add(filename)
             self._rows.append(row)
 
         def add(received: int) -> None:
