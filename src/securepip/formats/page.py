@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from html import escape
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -93,11 +94,12 @@ class ProjectPage:
             "name": self.project,
             "project-status": {"status": self.status},
             "versions": [str(version) for version in sorted(versions)],
-            "files": [_file_to_json(file) for file in self.files],
         }
         if self.status_reason is not None:
             document["project-status"]["reason"] = self.status_reason
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
+        files = ",".join(map(_file_to_json, self.files))
+        return f'{text[:-1]},"files":[{files}]}}'.encode()
 
     def to_html(self) -> bytes:
         """The PEP 503 form, for clients that do not verify."""
@@ -157,7 +159,7 @@ def _parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
 def format_time(moment: datetime) -> str:
     """``moment`` as PEP 700 writes it: UTC, with microseconds, ending in Z."""
     utc = moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
-    return f"{utc.isoformat(timespec='microseconds')[:-6]}Z"
+    return utc.isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -178,25 +180,25 @@ def _hash_of(file: PageFile) -> str | None:
     return f"sha256:{file.sha256}" if file.sha256 else file.other_hash
 
 
-def _file_to_json(file: PageFile) -> dict[str, Any]:
-    # Once for each of thousands: taken apart in one go.
+def _file_to_json(file: PageFile) -> str:
+    """The entry of one file, as ``json.dumps`` writes it, in a third of its time: thousands are."""
     filename, url, sha256, size, requires_python, upload_time, yanked, metadata, other_hash = file
-    hashes: dict[str, str] = {"sha256": sha256} if sha256 else {}
-    if other_hash and not sha256:
-        kind, _, digest = other_hash.partition(":")
-        hashes = {kind: digest}
-    entry: dict[str, Any] = {"filename": filename, "url": url, "hashes": hashes}
+    kind, _, digest = (
+        other_hash.partition(":") if other_hash and not sha256 else ("sha256", "", sha256)
+    )
+    hashes = f"{{{_quoted(kind)}:{_quoted(digest)}}}" if digest else "{}"
+    entry = f'{{"filename":{_quoted(filename)},"url":{_quoted(url)},"hashes":{hashes}'
     if size is not None:
-        entry["size"] = size
+        entry += f',"size":{size}'
     if requires_python is not None:
-        entry["requires-python"] = requires_python
+        entry += f',"requires-python":{_quoted(requires_python)}'
     if upload_time is not None:
-        entry["upload-time"] = format_time(upload_time)
+        entry += f',"upload-time":"{format_time(upload_time)}"'
     if yanked is not None:
-        entry["yanked"] = yanked or True
+        entry += f',"yanked":{_quoted(yanked) if yanked else "true"}'
     if metadata is not None:
-        entry["core-metadata"] = {"sha256": metadata}
-    return entry
+        entry += f',"core-metadata":{{"sha256":{_quoted(metadata)}}}'
+    return entry + "}"
 
 
 def _file_to_html(file: PageFile) -> str:

@@ -151,9 +151,7 @@ class VerifiedIndex:
             self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
             if located.repository.name in self._speakers.signers:
                 self._announced |= {
-                    (project, file.filename): None
-                    for file in files[:_MAX_EARLY]
-                    if file.core_metadata is None
+                    (project, file.filename): None for file in files[:_MAX_EARLY] if _is_open(file)
                 }
                 return
             self._speakers.session(located.repository).prefetch(
@@ -162,10 +160,10 @@ class VerifiedIndex:
 
     def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
         """As ``Index.core_metadata``."""
-        if file.core_metadata is None:
+        if _is_open(file):
             ((_, file),) = self._chosen([(project, file)])
         else:
-            # Its page says the digest: it needs no target before it is fetched.
+            # It needs no target before it is fetched.
             for name in self._signed_here(project):
                 self._speakers.signers[name].check_file(project, file.filename)
         if file.core_metadata is not None:
@@ -372,6 +370,11 @@ class VerifiedIndex:
                 remedy="Nothing was installed. Tell the people who run the repository.",
             ) from None
         return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
+
+
+def _is_open(file: PageFile) -> bool:
+    """Whether its page leaves open what this machine, where it signs, learns of a chosen file."""
+    return file.core_metadata is None or file.sha256 == NOT_KNOWN_YET
 
 
 def _speaker(repository: TrustedRepository) -> Speaker:
