@@ -121,5 +121,6 @@ def test_the_pip_that_pipx_shares_among_its_environments_is_found_and_one_elsewh
     monkeypatch.syspath_prepend(str(shared))
     with pytest.raises(InstallationError, match="not installed beside"):
         pip_runner()
+    (own / "of-nobody.pth").symlink_to(own / "gone.pth")  # `site` passes it over, too
     (own / "pipx_shared.pth").write_text(f"# as pipx writes it\nimport os\n{shared}\n")
     assert pip_runner() == shared / "pip" / "__pip-runner__.py"

@@ -80,9 +80,17 @@ def _added(folders: Sequence[str]) -> list[str]:
         str(Path(folder, line.rstrip()))
         for folder in folders
         for path in sorted(Path(folder).glob("*.pth"))
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in _lines(path)
         if line.strip() and not line.startswith(("#", "import ", "import\t"))
     ]
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file; none of one that cannot be read, as for ``site``."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 class Pip:
