@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import IO, Any
 from unittest import mock
+
+import pytest
 
 from securepip.signing.repository import commit
 from tests.attacks.refusals import assert_refused
@@ -60,6 +65,51 @@ def test_trusting_a_repository_once_is_enough_to_notice_a_rollback(
         server.folder = old
         assert_refused(machine.run("trust", "refresh"), server, r"metadata/timestamp\.json")
         assert_refused(machine.install("app"), server, r"metadata/timestamp\.json")
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "2.root.json"])
+def test_trusted_state_that_cannot_be_read_once_is_not_taken_for_none(
+    machine: Machine, made: MadeRepository, tmp_path: Path, name: str
+) -> None:
+    """python-tuf goes on without it, and believes what it is shown: an older state, if it is one.
+
+    Of a rotated root nothing but the new root itself is hidden.
+    """
+    shutil.copytree(made.folder, tmp_path / "old")
+    with serve_hostile(made.folder) as server:
+        machine.trust(made, server.url)
+        release(made, tmp_path, "3.0")
+        keys = ("--offline-keys", made.offline_keys, "--no-input")
+        assert machine.run("repo", "rotate", made.folder, "root", *keys).code == 0
+        assert machine.install("--dry-run", "app").code == 0
+        before = keep_state(machine)
+
+        def broken(path: str, mode: str = "r") -> IO[Any]:
+            if path.endswith(name):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return Path(path).open(mode)
+
+        if name == "timestamp.json":
+            server.folder = tmp_path / "old"
+        else:
+            server.withhold(rf"metadata/{name}")
+        with mock.patch("tuf.ngclient.updater.open", broken, create=True):
+            done = machine.install("app")
+        assert done.code == 1, done
+        assert name in done.err
+        assert "Traceback" not in done.err
+        assert machine.version_of("app") is None
+        assert keep_state(machine) == before
+        server.honest()
+        server.folder = made.folder
+        assert machine.install("app").code == 0
+
+
+def keep_state(machine: Machine) -> dict[str, bytes]:
+    """What the machine has seen of the repository."""
+    state = machine.folder / "data" / "trust" / "made" / "metadata"
+    files = (path for path in sorted(state.rglob("*.json")) if not path.is_symlink())
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do(

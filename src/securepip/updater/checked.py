@@ -17,7 +17,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from securepip.dirs import replace_file
+from securepip.dirs import replace_file, way_out
 from securepip.errors import FormatError, SecurepipError
 from securepip.formats.digests import parse_sha256, sha256_of
 from securepip.formats.layout import ALL_ROLES, BINS_ROLE, CLAIMED_ROLE, OWN_ROLES
@@ -86,6 +86,27 @@ class CheckedUpdater(Updater):
         super()._load_snapshot()
         self._listed(self.snapshot)
 
+    def _load_local_metadata(self, rolename: str) -> bytes:
+        """As python-tuf, which takes what cannot be read for what was never there.
+
+        It would then believe an older state than the one that was seen.
+        """
+        try:
+            return super()._load_local_metadata(rolename)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            path = self._state / f"{quote(rolename, '')}.json"
+            raise _unreadable(path, error.strerror or str(error)) from None
+
+    def _load_root(self) -> None:
+        """As python-tuf, which ends at the last root that it can read."""
+        super()._load_root()
+        following = f"{self._trusted_set.root.version + 1}.root.json"
+        path = self._state / "root_history" / following
+        if _read_if_there(path) is not None:
+            raise _unreadable(path, "it does not follow the root before it, or could not be read")
+
     def _is_of_offline_keys(self, role: str) -> bool:
         """Whether offline keys sign it in a repository that promises names, as ours do."""
         return self.naming.named is not None and role.partition(".")[0] in _OFFLINE
@@ -144,11 +165,12 @@ def known_naming(state: Path) -> Naming:
             protects like the trusted metadata beside it.
     """
     first, promise = state / "root_history" / "1.root.json", state / _PROMISE_NAME
-    known = Naming(sha256_of(first.read_bytes()) if first.exists() else None)
-    if not promise.exists():
-        return known
     try:
-        document = json.loads(promise.read_bytes())
+        root, data = _read_if_there(first), _read_if_there(promise)
+        known = Naming(None if root is None else sha256_of(root))
+        if data is None:
+            return known
+        document = json.loads(data)
         repository, named = parse_sha256(document["repository"]), document["named"]
         if named not in (OWN_ROLES, ALL_ROLES):
             raise FormatError(f"not a promise: {named!r:.80}")
@@ -160,3 +182,20 @@ def known_naming(state: Path) -> Naming:
             "installed without it.",
             remedy="Restore it, or remove and add the repository again with `securepip trust`.",
         ) from None
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    """A file, or None where there is none; one that cannot be read is not taken for none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _unreadable(path: Path, reason: str) -> SecurepipError:
+    return SecurepipError(
+        f"{path} cannot be used: {reason}",
+        meaning="It says what this machine has seen of the repository, so that nobody can show it "
+        "something older. Nothing was installed.",
+        remedy=f"Run the same command again. If it stays: {way_out([str(path)])}",
+    )
