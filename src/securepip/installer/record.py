@@ -45,11 +45,18 @@ def amend_record(
     if direct_url is not None:
         (dist_info / "direct_url.json").write_bytes(direct_url)
         rows.append((f"{name}/direct_url.json", _digest(direct_url), str(len(direct_url))))
+    mark = dist_info / "REQUESTED"
+    goes = not requested and mark.exists()
     if not requested:
-        (dist_info / "REQUESTED").unlink(missing_ok=True)
+        mark.unlink(missing_ok=True)
         dropped.add(f"{name}/REQUESTED")
     if rows or dropped:
-        _replace_rows(dist_info / "RECORD", rows, dropped)
+        try:
+            _replace_rows(dist_info / "RECORD", rows, dropped)
+        except BaseException:
+            if goes:  # RECORD still names it
+                mark.touch()
+            raise
 
 
 def _replace_rows(record: Path, more: Iterable[tuple[str, ...]], dropped: Collection[str]) -> None:

@@ -7,6 +7,7 @@ goes first.
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
@@ -249,8 +250,12 @@ def _changing(environment: Environment) -> Iterator[None]:
     """One change at a time, and words for what the system refuses."""
     try:
         with FileLock(data_dir() / "plugin.lock", timeout=60, mode=0o600):
+            for left in environment.folder.glob(".securepip-*"):  # by a run that was killed
+                left.unlink(missing_ok=True)
             yield
     except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         raise UsageError(
             f"the environment in {environment.folder} cannot be changed: {error.strerror}",
             remedy="Run the command as the one who owns it.",
