@@ -1,0 +1,312 @@
+"""Runs the tests of a room against its mutants, in one process that forks for each of them.
+
+A pytest plugin. It collects the tests once, runs each once to learn which lines it reaches
+(coverage), and keeps what the session has made: repositories, environments. Then it forks for each
+mutant: the child puts the changed function in the place of the live one, runs the tests that reach
+the changed lines, the quickest first, and ends with the first that fails. What a test starts as a
+process of its own sees the mutant too: the changed module is on disk for so long, in a copy of the
+checkout.
+
+A mutant of what runs when a module is imported (a constant, a default) is tried in a new process.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import coverage
+import pytest
+from _pytest.runner import runtestprotocol
+from hypothesis import Phase, settings
+
+from tests.mutation.mutants import SOURCES, Mutant
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_Live = dict[tuple[str, int, str], list[FunctionType]]
+_Swap = tuple[FunctionType, CodeType]
+
+_IN_BODY = 1  # CO_OPTIMIZED: the code of a function, not of a module or a class
+_GRACE_SECONDS = 10.0
+_AT_IMPORT_SECONDS = 60.0
+
+# Whoever fails has done enough: the smallest example is of no interest here.
+settings.register_profile(
+    "mutation",
+    deadline=None,
+    max_examples=50,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
+
+
+@dataclass
+class Judge:
+    """The plugin.
+
+    Attributes:
+        mutants: What to try, in this order.
+        until: When to stop, by the monotonic clock.
+        say: Takes each mutant with its end and the test that noticed it (see `Outcome`).
+        unfit: The tests that fail without any change, here; they judge nothing.
+    """
+
+    mutants: Sequence[Mutant]
+    until: float
+    say: Callable[[Mutant, str, str], None]
+    unfit: list[str] = field(default_factory=list)
+    _items: dict[str, pytest.Item] = field(default_factory=dict)
+    _seconds: dict[str, float] = field(default_factory=dict)
+    _reached: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+
+    def pytest_sessionstart(self) -> None:
+        """Before the tests are imported, have Hypothesis look for no smaller examples."""
+        settings.load_profile("mutation")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of the tests, run the trial."""
+        self._items = {item.nodeid: item for item in session.items}
+        self._learn(session)
+        self._repeat(session)
+        live = _live_functions()
+        for mutant in self.mutants:
+            if time.monotonic() > self.until:
+                break
+            self.say(mutant, *self._try(session, mutant, live))
+        return True
+
+    def _learn(self, session: pytest.Session) -> None:
+        """Run each test once, to know what it reaches and how long it takes."""
+        watch = coverage.Coverage(
+            data_file=None, source=[str(SOURCES)], config_file=False, messages=False
+        )
+        watch.start()
+        for name, item in self._items.items():
+            watch.switch_context(name)
+            begun = time.monotonic()
+            failed = _run(item, session)
+            self._seconds[name] = time.monotonic() - begun
+            if failed:
+                self.unfit.append(name)
+        watch.stop()
+        data = watch.get_data()
+        for path in data.measured_files():
+            module = str(Path(path).relative_to(SOURCES))
+            self._reached[module] = data.contexts_by_lineno(path)
+
+    def _repeat(self, session: pytest.Session) -> None:
+        """Run each test again in a child: whoever fails now would call every mutant killed."""
+        names = [name for name in self._items if name not in self.unfit]
+
+        def work(write: Callable[[str], None]) -> None:
+            for name in names:
+                if _run(self._items[name], session):
+                    write(name + "\n")
+            write("end\n")
+
+        said, _ = _in_child(work, 60 + 5 * sum(self._seconds.values()))
+        *failed, end = [line for line in said.splitlines() if line] or [""]
+        if end != "end":
+            raise SystemExit("the tests do not end when they are run a second time")
+        self.unfit += failed
+
+    def _try(self, session: pytest.Session, mutant: Mutant, live: _Live) -> tuple[str, str]:
+        names = self._tests_of(mutant)
+        if not names:
+            return "unreached", ""
+        with _on_disk(mutant) as original:
+            swaps = _swaps(mutant, original, live) if mutant.inside else []
+            return self._in_its_place(session, names, swaps) if swaps else self._anew(names)
+
+    def _tests_of(self, mutant: Mutant) -> list[str]:
+        """The tests that reach a line of the change; of a line of an import, all of its module."""
+        by_line = self._reached.get(mutant.module, {})
+        first, last = mutant.lines
+        found = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
+        if not mutant.inside:
+            found = {name for names in by_line.values() for name in names}
+        found -= {"", *self.unfit}
+        return sorted(found, key=lambda name: self._seconds[name])
+
+    def _in_its_place(
+        self, session: pytest.Session, names: Sequence[str], swaps: Sequence[_Swap]
+    ) -> tuple[str, str]:
+        def work(write: Callable[[str], None]) -> None:
+            for function, code in swaps:
+                function.__code__ = code
+            for name in names:
+                if _run(self._items[name], session):
+                    write(name + "\n")
+                    return
+            write("end\n")
+
+        patience = _GRACE_SECONDS + 4 * sum(self._seconds[name] for name in names)
+        said, ended = _in_child(work, patience)
+        if not ended:
+            return "hung", ""
+        last = said.strip()
+        return ("survived", "") if last == "end" else ("killed", last)
+
+    def _anew(self, names: Sequence[str]) -> tuple[str, str]:
+        """Run the tests in a new process, as many of the quickest as fit into the time."""
+        chosen, seconds = [], 0.0
+        for name in names:
+            seconds += self._seconds[name]
+            if chosen and seconds > _AT_IMPORT_SECONDS / 4:
+                break
+            chosen.append(name)
+        words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
+        try:
+            done = subprocess.run(
+                words, cwd=CHECKOUT, capture_output=True, text=True, timeout=_AT_IMPORT_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            return "hung", ""
+        if done.returncode == 0:
+            return "survived", ""
+        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return "killed", failed[0] if failed else "at import"
+
+
+def _run(item: pytest.Item, session: pytest.Session) -> bool:
+    """Run a test and take down all but what belongs to the session; whether it failed."""
+    # With the session itself as what comes next, pytest keeps what it made for the session.
+    reports = runtestprotocol(item, log=False, nextitem=session)  # type: ignore[arg-type]
+    return any(report.failed for report in reports)
+
+
+# ------------------------------------------------------------------------ children
+
+
+def _in_child(work: Callable[[Callable[[str], None]], None], seconds: float) -> tuple[str, bool]:
+    """Do something in a fork of this process: what it wrote, and whether it ended in time."""
+    read, write = os.pipe()
+    folder = tempfile.mkdtemp(prefix="mutant-")
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        os.close(read)
+        try:
+            _apart(Path(folder))
+            work(lambda text: _write(write, text))
+        except BaseException as error:
+            _write(write, f"{error!r}\n")
+        finally:
+            os._exit(0)
+    os.close(write)
+    said, ended = _read(read, time.monotonic() + seconds)
+    os.close(read)
+    for group in (os.killpg, os.kill):  # with what it has started and left
+        with suppress(OSError):
+            group(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    shutil.rmtree(folder, ignore_errors=True)
+    return said, ended
+
+
+def _write(write: int, text: str) -> None:
+    os.write(write, text.encode())
+
+
+def _read(read: int, until: float) -> tuple[str, bool]:
+    """Read until the last line of the child's; a server that it left may keep the pipe open."""
+    said = b""
+    while (left := until - time.monotonic()) > 0:
+        if select.select([read], [], [], left)[0]:
+            got = os.read(read, 1 << 16)
+            said += got
+            if not got:
+                return said.decode(), True
+    return said.decode(), False
+
+
+def _apart(folder: Path) -> None:
+    """Give the child folders of its own, and take its words away."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    for each in gc.get_objects():
+        if isinstance(each, pytest.TempPathFactory):
+            each._basetemp = folder  # numbered folders begin anew in each child
+        elif isinstance(each, functools._lru_cache_wrapper):
+            each.cache_clear()  # what was worked out before the change
+
+
+# ------------------------------------------------------------------------- changes
+
+
+def _live_functions() -> _Live:
+    """The functions of securepip in this process, by where they are written."""
+    found: _Live = defaultdict(list)
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType):
+            code = each.__code__
+            if code.co_filename.startswith(str(SOURCES)):
+                found[code.co_filename, code.co_firstlineno, code.co_name].append(each)
+    return found
+
+
+def _swaps(mutant: Mutant, original: str, live: _Live) -> list[_Swap]:
+    """Which functions get which code; nothing where the change cannot be made in this way."""
+    path = str(SOURCES / mutant.module)
+    before, after = (
+        compile(text, path, "exec", dont_inherit=True) for text in (original, mutant.code)
+    )
+    return [
+        (function, new)
+        for old, new in _functions(before, after)
+        if old != new
+        for function in live.get((path, old.co_firstlineno, old.co_name), ())
+        if function.__code__.co_freevars == new.co_freevars
+    ]
+
+
+def _functions(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    """The functions of a module and of its classes, before and after."""
+    for before, after in zip(_inner(old), _inner(new), strict=True):
+        if before.co_flags & _IN_BODY:
+            yield before, after
+        else:
+            yield from _functions(before, after)
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [each for each in code.co_consts if isinstance(each, CodeType)]
+
+
+_TICKS = itertools.count(1)
+
+
+@contextmanager
+def _on_disk(mutant: Mutant) -> Iterator[str]:
+    """Have the changed module in the place of the original for so long, which is given back."""
+    path = SOURCES / mutant.module
+    original = path.read_text(encoding="utf-8")
+    try:
+        _put(path, mutant.code)
+        yield original
+    finally:
+        _put(path, original)
+
+
+def _put(path: Path, code: str) -> None:
+    """Write a module with a time of its own: byte code is kept by time, in whole seconds."""
+    path.write_text(code, encoding="utf-8")
+    moment = time.time() + next(_TICKS)
+    os.utime(path, (moment, moment))

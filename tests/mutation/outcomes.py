@@ -1,0 +1,91 @@
+"""What became of each change, one in a line of a file; and what that amounts to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.mutation.accepted import Key
+
+GOAL = 0.95
+_ONE_IN = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one change.
+
+    Attributes:
+        room: The room.
+        module: The module, relative to the package.
+        line: The first line that was changed.
+        before: What the lines say.
+        after: What they say instead.
+        end: ``killed``; ``hung`` (killed, too: the tests did not end); ``survived``; ``unreached``
+            (no test of the room reaches the lines).
+        by: The test that failed.
+    """
+
+    room: str
+    module: str
+    line: int
+    before: str
+    after: str
+    end: str
+    by: str
+
+    @property
+    def key(self) -> Key:
+        """What names the change."""
+        return (self.module, self.before, self.after)
+
+    @property
+    def lives(self) -> bool:
+        """Whether no test has noticed it."""
+        return self.end in ("survived", "unreached")
+
+    def written(self) -> str:
+        """As a line of a file."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def read(path: Path) -> list[Outcome]:
+    """The outcomes in a file, which may not be there; the last one of each change."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    outcomes = (Outcome(**json.loads(line)) for line in lines)
+    return list({one.key: one for one in outcomes}.values())
+
+
+def score(killed: int, tried: int) -> str:
+    """The share that was noticed, with what is left to chance (Wilson, 95 %)."""
+    if not tried:
+        return "nothing tried"
+    share, z = killed / tried, 1.96
+    middle = (share + z * z / (2 * tried)) / (1 + z * z / tried)
+    about = z * math.sqrt(share * (1 - share) / tried + z * z / (4 * tried * tried))
+    about /= 1 + z * z / tried
+    return f"{killed} of {tried}, {share:.1%} ({middle - about:.1%} to {middle + about:.1%})"
+
+
+def below_the_goal(killed: int, tried: int) -> bool:
+    """Whether a score of the goal gives so few in less than one of a thousand samples."""
+    chances = (
+        math.comb(tried, number) * GOAL**number * (1 - GOAL) ** (tried - number)
+        for number in range(killed + 1)
+    )
+    return tried > 0 and sum(chances) < 1 / _ONE_IN
+
+
+def faults(outcomes: Sequence[Outcome], allowed: dict[Key, str]) -> list[str]:
+    """What is wrong with the list of what may live: a test notices what stands there."""
+    lives = {one.key for one in outcomes if one.lives}
+    return [
+        f"{one.module}:{one.line}: accepted, but {one.by or 'a test'} notices: {one.after}"
+        for one in outcomes
+        if one.key in allowed and one.key not in lives
+    ]

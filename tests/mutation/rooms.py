@@ -1,0 +1,115 @@
+"""The rooms that decide, and the tests that hold each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.mutation.mutants import SOURCES
+
+
+@dataclass(frozen=True)
+class Room:
+    """A part of the package.
+
+    Attributes:
+        places: Modules and folders, relative to the package.
+        near: Its own tests, files and folders, relative to ``tests``: quick, and in one process.
+        far: Other tests that attack it by the commands of a person. What the near ones miss is
+            tried with them when ``--far`` asks for it.
+    """
+
+    places: tuple[str, ...]
+    near: tuple[str, ...]
+    far: tuple[str, ...]
+
+    def modules(self) -> list[str]:
+        """The modules, relative to the package."""
+        found = []
+        for place in self.places:
+            path = SOURCES / place
+            found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+        return [path.relative_to(SOURCES).as_posix() for path in found]
+
+
+ROOMS = {
+    "formats": Room(
+        ("formats",),
+        (
+            "formats",
+            "fuzzing",
+            "attacks/test_names_of_roles.py",
+            "cli/test_configuration.py",
+            "transport/test_no_password_is_shown.py",
+        ),
+        ("index", "lock", "signing/test_publishing.py", "gateway/test_protocol.py"),
+    ),
+    "trust": Room(
+        ("trust",),
+        ("trust", "cli/test_trust.py"),
+        ("machine", "attacks", "first_use"),
+    ),
+    "updater": Room(
+        ("updater",),
+        (
+            "updater",
+            "index",
+            "attacks/test_replays.py",
+            "attacks/test_swapped_bins.py",
+            "attacks/test_wrong_keys.py",
+        ),
+        ("attacks", "signing_claims/test_clients.py", "machine"),
+    ),
+    "index": Room(
+        ("index",),
+        ("index", "updater", "attacks/test_forged_index.py", "attacks/test_swapped_bins.py"),
+        ("attacks", "first_use", "signing_claims/test_clients.py", "cli/test_indexes.py"),
+    ),
+    "installer": Room(
+        ("installer/handoff.py", "installer/build/unpack.py", "installer/record.py"),
+        ("installer/test_unpacking.py", "installer/test_attacks.py", "fuzzing"),
+        ("installer", "machine", "cli/test_install.py", "attacks/test_surroundings.py"),
+    ),
+    "plugin": Room(
+        ("plugin/shim", "plugin/here.py"),
+        ("plugin/test_broken.py", "plugin/test_enabling.py", "plugin/test_joined.py"),
+        ("plugin",),
+    ),
+    "gateway": Room(
+        ("gateway/answers.py", "gateway/address.py"),
+        ("gateway/test_protocol.py", "gateway/test_refusals.py", "gateway/test_by_url.py"),
+        ("gateway", "attacks/test_past_the_gateway.py"),
+    ),
+    "signing": Room(
+        (
+            "signing/repository/roles.py",
+            "signing/repository/commit.py",
+            "signing/keys",
+            "signing/repository/state/ledger.py",
+        ),
+        (
+            "signing/test_keys.py",
+            "signing/test_memory.py",
+            "signing/test_known.py",
+            "signing/test_publishing.py",
+            "signing/test_log.py",
+            "signing_claims/test_keys.py",
+        ),
+        ("signing", "attacks/test_hostile_signers.py", "attacks/tables", "signing_sync"),
+    ),
+    "claims": Room(
+        ("signing/claims",),
+        (
+            "signing_claims/test_accepting.py",
+            "signing_claims/test_hostile_requests.py",
+            "signing_claims/test_evidence.py",
+            "signing_claims/test_keys.py",
+            "signing_claims/test_tree.py",
+        ),
+        ("signing_claims", "attacks/test_names_of_roles.py", "attacks/tables", "fuzzing"),
+    ),
+    "transport": Room(
+        ("transport",),
+        ("transport",),
+        ("attacks/test_bad_servers.py", "updater", "index", "gateway/test_stuck_servers.py"),
+    ),
+}

@@ -1,0 +1,62 @@
+"""Tries one room, in a copy of the checkout: ``python -m tests.mutation`` starts it there."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.judge import Judge
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.outcomes import Outcome, read
+from tests.mutation.rooms import ROOMS
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    """Try the changes that have no outcome yet, in the order that the seed gives."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--room", required=True)
+    parser.add_argument("--seed", required=True)
+    parser.add_argument("--sample", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--module", action="append", default=[])
+    parser.add_argument("--far", action="store_true")
+    options = parser.parse_args()
+    until = time.monotonic() + options.seconds
+    room = ROOMS[options.room]
+    every = [
+        mutant
+        for module in room.modules()
+        if module in options.module or not options.module
+        for mutant in mutants(module)
+    ]
+    random.Random(options.seed).shuffle(every)
+    # With more tests, what lived is tried again; the later outcome counts.
+    known = {one.key: one for one in read(options.results)}
+    done = {key for key, one in known.items() if not (options.far and one.lives)}
+    tests = (*room.near, *(room.far if options.far else ()))
+    chosen = [mutant for mutant in every[: options.sample] if mutant.key not in done]
+    with options.results.open("a", encoding="utf-8") as file:
+
+        def say(mutant: Mutant, end: str, by: str) -> None:
+            place = (options.room, mutant.module, mutant.lines[0], mutant.before, mutant.after)
+            file.write(Outcome(*place, end, by).written())
+            file.flush()
+
+        judge = Judge(chosen, until, say)
+        words = ["-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in tests)]
+        code = pytest.main(words, plugins=[judge])
+    for name in judge.unfit:
+        print(f"judges nothing, as it fails here without a change: {name}")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
