@@ -10,6 +10,7 @@ import pytest
 from securepip.errors import VerificationError
 from securepip.signing.publish.remove import remove
 from securepip.trust import Trust, TrustStore
+from tests.attacks.signing import read_page, sign, sign_page
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.repositories import MadeRepository
@@ -184,3 +185,27 @@ def test_a_file_that_another_repository_signed_for_another_project_is_not_served
 ) -> None:
     assert gateway.get("files/other/lib-1.0-py3-none-any.whl").status == 404
     assert gateway.get("files/app/lib-1.0-py3-none-any.whl").status == 404
+
+
+@pytest.mark.parametrize("lie", ["other metadata", "another project"])
+def test_a_file_that_was_looked_into_is_looked_into_again_when_more_is_said_of_it(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path, lie: str
+) -> None:
+    """Its bytes are the same, and what was found right of them is not what is signed now."""
+    hostile.folder = made.folder
+    TrustStore(tmp_path / "trust").add("made", hostile.url, made.root.read_bytes())
+    with run_gateway(tmp_path, refresh_seconds=0) as gateway:
+        assert gateway.get(WHEEL).status == 200
+        page, name = read_page(made, "lib"), LIB
+        (file,) = page["files"]
+        if lie == "other metadata":
+            file["core-metadata"] = {"sha256": "0" * 64}
+        else:
+            page, name = read_page(made, "other"), LIB.replace("lib", "other")
+            del file["core-metadata"]
+            page["files"] = [{**file, "filename": name, "url": f"../../packages/other/{name}"}]
+            data = (made.folder / "packages" / "lib" / LIB).read_bytes()
+            sign(made, {f"packages/other/{name}": data})
+        sign_page(made, page["name"], page)
+        reply = gateway.get(f"files/{page['name']}/{name}")
+    assert (reply.status, reply.json["kind"]) == (502, "verification")

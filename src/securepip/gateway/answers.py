@@ -54,6 +54,7 @@ _MAX_KNOWN = 10_000
 
 _Key = tuple[NormalizedName, str, Sha256, int]
 _Identity = tuple[int, int, int, int]
+_Inside = tuple[Sha256, str, Sha256 | None]
 
 
 class UnknownError(UntrustedError):
@@ -157,7 +158,7 @@ class Answers:
         self._before: Moment | None = None
         self._fetching: Shared[_Key, VerifiedFile] = Shared()
         self._fetching_direct: Shared[tuple[str, frozenset[str]], FileAnswer] = Shared()
-        self._looked_into: OrderedDict[Sha256, None] = OrderedDict()
+        self._looked_into: OrderedDict[_Inside, None] = OrderedDict()
         self._known: OrderedDict[_Key, tuple[VerifiedFile, _Identity]] = OrderedDict()
 
     def close(self) -> None:
@@ -366,7 +367,9 @@ class Answers:
 
         Of a source distribution it is looked at where it is readable; a build decides in the end.
         """
-        if verified.sha256 in self._looked_into:
+        # The same bytes may be signed for a second name, or with other metadata, which is a lie.
+        looked_into = (verified.sha256, file.filename, file.core_metadata)
+        if looked_into in self._looked_into:
             return
         try:
             data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
@@ -378,7 +381,7 @@ class Answers:
                 ) from None
         else:
             self._dependencies.check(verified.filename, data)
-        self._looked_into[verified.sha256] = None
+        self._looked_into[looked_into] = None
         while len(self._looked_into) > _MAX_KNOWN:
             self._looked_into.popitem(last=False)
 
