@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
 import tarfile
 import time
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
-from securepip.errors import FormatError
+from securepip.errors import BrokenDistributionError, FormatError
 from securepip.formats import core_metadata
-from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.core_metadata import (
+    parse_core_metadata,
+    read_core_metadata,
+    read_wheel_metadata,
+)
 
 HEAD = b"Metadata-Version: 2.1\nName: app\nVersion: 1\n"
 DIGITS = b"1" * 5000
@@ -65,6 +71,41 @@ def test_a_wheel_that_cannot_be_unpacked_is_refused_in_words(
     wheel.write_bytes(data)
     with pytest.raises(FormatError, match=wheel.stem):
         read_core_metadata(wheel)
+
+
+LARGE = b"\1\0\x08\0" + b"\xff" * 8  # a large number, where 32 bits do not hold it
+CONTENTS = 30 + len("app-1.dist-info/METADATA")
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "changes"),
+    [
+        (zlib.error, zipfile.ZIP_DEFLATED, {("PK\3\4", CONTENTS): b"\xff"}),
+        (OSError, zipfile.ZIP_BZIP2, {("PK\3\4", CONTENTS): b"\xff"}),
+        (lzma.LZMAError, zipfile.ZIP_LZMA, {("PK\3\4", CONTENTS + 4): b"\xff"}),
+        (EOFError, zipfile.ZIP_STORED, {("PK\1\2", 20): struct.pack("<LL", 9000, 9000)}),
+        (ValueError, zipfile.ZIP_STORED, {("PK\5\6", 16): struct.pack("<L", 1 << 30)}),
+        (OverflowError, zipfile.ZIP_STORED, {("PK\1\2", 42): b"\xff" * 4}),
+        (RuntimeError, zipfile.ZIP_STORED, {("PK\1\2", 8): b"\1", ("PK\3\4", 6): b"\1"}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_an_archive_is_unreadable_in_words_whatever_its_reader_raises(
+    error: type[Exception], method: int, changes: dict[tuple[str, int], bytes]
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        info = zipfile.ZipInfo("app-1.dist-info/METADATA")
+        info.compress_type, info.extra = method, LARGE if error is OverflowError else b""
+        archive.writestr(info, HEAD)
+    data = bytearray(packed.getvalue())
+    for (record, at), value in changes.items():
+        begin = data.rfind(record.encode()) + at
+        data[begin : begin + len(value)] = value
+    with pytest.raises(error), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.open(archive.infolist()[0]).read(1 << 20)
+    with pytest.raises(BrokenDistributionError, match="not a readable archive"):
+        read_wheel_metadata(io.BytesIO(data), "app-1-py3-none-any.whl")
 
 
 @pytest.mark.parametrize(

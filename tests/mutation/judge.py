@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import TypeVar
 
 import coverage
 import pytest
@@ -38,6 +39,7 @@ from hypothesis import Phase, settings
 from tests.mutation.mutants import SOURCES, Mutant
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_T = TypeVar("_T")
 _Live = dict[tuple[str, int, str], list[FunctionType]]
 _Swap = tuple[FunctionType, CodeType]
 
@@ -83,7 +85,9 @@ class Judge:
         self._items = {item.nodeid: item for item in session.items}
         self._learn(session)
         self._repeat(session)
+        _kept(pytest.TempPathFactory), _kept(functools._lru_cache_wrapper)
         live = _live_functions()
+        gc.freeze()  # what the children share stays shared
         for mutant in self.mutants:
             if time.monotonic() > self.until:
                 break
@@ -164,7 +168,8 @@ class Judge:
 
     def _anew(self, names: Sequence[str]) -> tuple[str, str]:
         """Run the tests in a new process, as many of the quickest as fit into the time."""
-        chosen, seconds = [], 0.0
+        chosen: list[str] = []
+        seconds = 0.0
         for name in names:
             seconds += self._seconds[name]
             if chosen and seconds > _AT_IMPORT_SECONDS / 4:
@@ -241,11 +246,16 @@ def _apart(folder: Path) -> None:
     for number in (0, 1, 2):
         os.dup2(nothing, number)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    for each in gc.get_objects():
-        if isinstance(each, pytest.TempPathFactory):
-            each._basetemp = folder  # numbered folders begin anew in each child
-        elif isinstance(each, functools._lru_cache_wrapper):
-            each.cache_clear()  # what was worked out before the change
+    for factory in _kept(pytest.TempPathFactory):
+        factory._basetemp = folder  # numbered folders begin anew in each child
+    for cache in _kept(functools._lru_cache_wrapper):
+        cache.cache_clear()  # what was worked out before the change
+
+
+@functools.cache
+def _kept(kind: type[_T]) -> tuple[_T, ...]:
+    """All objects of a kind, as they were when this was asked first: before any child."""
+    return tuple(each for each in gc.get_objects() if isinstance(each, kind))
 
 
 # ------------------------------------------------------------------------- changes
@@ -254,11 +264,10 @@ def _apart(folder: Path) -> None:
 def _live_functions() -> _Live:
     """The functions of securepip in this process, by where they are written."""
     found: _Live = defaultdict(list)
-    for each in gc.get_objects():
-        if isinstance(each, FunctionType):
-            code = each.__code__
-            if code.co_filename.startswith(str(SOURCES)):
-                found[code.co_filename, code.co_firstlineno, code.co_name].append(each)
+    for each in _kept(FunctionType):
+        code = each.__code__
+        if code.co_filename.startswith(str(SOURCES)):
+            found[code.co_filename, code.co_firstlineno, code.co_name].append(each)
     return found
 
 

@@ -36,12 +36,11 @@ ROOMS = {
         ("formats",),
         (
             "formats",
-            "fuzzing",
             "attacks/test_names_of_roles.py",
             "cli/test_configuration.py",
             "transport/test_no_password_is_shown.py",
         ),
-        ("index", "lock", "signing/test_publishing.py", "gateway/test_protocol.py"),
+        ("fuzzing", "index", "lock", "signing/test_publishing.py", "gateway/test_protocol.py"),
     ),
     "trust": Room(
         ("trust",),
@@ -66,8 +65,8 @@ ROOMS = {
     ),
     "installer": Room(
         ("installer/handoff.py", "installer/build/unpack.py", "installer/record.py"),
-        ("installer/test_unpacking.py", "installer/test_attacks.py", "fuzzing"),
-        ("installer", "machine", "cli/test_install.py", "attacks/test_surroundings.py"),
+        ("installer/test_unpacking.py", "installer/test_attacks.py"),
+        ("installer", "fuzzing", "machine", "cli/test_install.py", "attacks/test_surroundings.py"),
     ),
     "plugin": Room(
         ("plugin/shim", "plugin/here.py"),
