@@ -17,6 +17,8 @@ from securepip.formats.layout import (
     file_target,
     page_target,
     parse_project,
+    project_of_role,
+    project_of_target,
     relative_file_url,
 )
 
@@ -104,3 +106,28 @@ def test_digests_are_64_hexadecimal_digits() -> None:
     for wrong in ("", "ab", "g" * 64, "a" * 65, None, 5, "a" * 63 + "\n"):
         with pytest.raises(FormatError):
             parse_sha256(wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "project"),
+    [
+        ("simple/app/index.json", "app"),
+        ("packages/app/app-1.0.tar.gz", "app"),
+        ("simple/app", None),
+        ("packages/app/sub/app-1.0.tar.gz", None),
+        ("elsewhere/app/index.json", None),
+        ("simple/App/index.json", None),
+        ("simple//index.json", None),
+        ("", None),
+    ],
+)
+def test_a_path_belongs_to_a_project_only_if_it_is_one_of_ours(
+    path: str, project: str | None
+) -> None:
+    assert project_of_target(path) == project
+
+
+def test_only_the_role_of_a_normalized_name_is_that_of_a_project() -> None:
+    assert project_of_role("project.app") == "app"
+    for role in ("app", "project.App", "project.", "project.a.b", "project.project.app"):
+        assert project_of_role(role) is None

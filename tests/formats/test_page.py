@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -136,6 +137,38 @@ def test_a_file_entry_that_is_not_of_its_form_is_refused(field: str, value: obje
     page = {"meta": {"api-version": "1.1"}, "name": PROJECT, "files": [entry]}
     with pytest.raises(FormatError):
         parse_page(json.dumps(page).encode(), PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("files", {}),
+        ("files", ""),
+        ("files", None),
+        ("meta", {"api-version": "2.0"}),
+        ("meta", {}),
+        ("project-status", {"status": 1}),
+        ("project-status", {"status": "active", "reason": 1}),
+        ("project-status", "archived"),
+        ("name", None),
+    ],
+)
+def test_a_page_that_is_not_of_its_form_is_refused(field: str, value: object) -> None:
+    page = {"meta": {"api-version": "1.1"}, "name": PROJECT, "files": []}
+    assert parse_page(json.dumps(page).encode(), PROJECT).files == ()
+    with pytest.raises(FormatError):
+        parse_page(json.dumps({**page, field: value}).encode(), PROJECT)
+
+
+def test_the_html_says_of_a_file_what_is_known_of_it_and_nothing_else() -> None:
+    bare = PageFile("alpha_beta-1.0.tar.gz", "x", Sha256("0" * 64), 1)
+    html = ProjectPage(PROJECT, (bare,)).to_html().decode()
+    assert f'<a href="x#sha256={"0" * 64}">alpha_beta-1.0.tar.gz</a>' in html
+    full = replace(bare, requires_python=">=3", yanked="<broken>", core_metadata=bare.sha256)
+    html = ProjectPage(PROJECT, (full,)).to_html().decode()
+    assert 'data-requires-python="&gt;=3" data-yanked="&lt;broken&gt;"' in html
+    for name in ("data-core-metadata", "data-dist-info-metadata"):
+        assert f'{name}="sha256={"0" * 64}"' in html
 
 
 def test_a_page_of_another_project_or_of_the_same_file_twice_is_refused() -> None:

@@ -25,6 +25,8 @@ from securepip.resolver.search.solve import solve
 from tests.resolver.fakes import FakeIndex, UntouchableIndex, environment, install, pins, plan
 from tests.support.wheels import metadata_text
 
+ADDRESS = f"https://packages.example.org/base.zip#sha256={'0' * 64}"
+
 
 def test_dependencies_come_before_what_needs_them() -> None:
     index = FakeIndex()
@@ -321,6 +323,8 @@ class TestWhatIsInstalled:
         [
             (["base>1"], [], ResolveOptions()),
             (["base"], ["base>1"], ResolveOptions()),
+            (["base"], [f"base @ {ADDRESS}"], ResolveOptions()),
+            ([f"base @ {ADDRESS}"], [], ResolveOptions()),
             (["web"], [], ResolveOptions()),
             (["base[unknown]"], [], ResolveOptions()),
             (["base; python_version < '3'"], [], ResolveOptions()),

@@ -154,6 +154,65 @@ def test_a_map_that_cannot_be_read_believes_nobody(tmp_path: Path, damage: str) 
         store.read()
 
 
+def test_what_is_in_the_place_of_the_map_is_not_read_as_no_map(tmp_path: Path) -> None:
+    (tmp_path / "trust" / "map.json").mkdir(parents=True)
+    (tmp_path / "trust").chmod(0o700)
+    with pytest.raises(SecurepipError, match="cannot be read"):
+        TrustStore(tmp_path / "trust").read()
+
+
+def test_a_map_that_others_wrote_may_leave_out_what_has_a_default(tmp_path: Path) -> None:
+    """By TAP 4 one repository is enough, and the search goes on after it."""
+    store = TrustStore(tmp_path / "trust")
+    for name in ("one", "two"):
+        store.add(name, f"https://{name}.example.org/", b"root")
+    path = tmp_path / "trust" / "map.json"
+    document = json.loads(path.read_bytes())
+    document["mapping"] = [{"paths": ["*"], "repositories": ["one", "two"]}]
+    path.write_text(json.dumps(document))
+    (read,) = store.read().mapping
+    assert read == Assignment(("*",), ("one", "two"), terminating=False, threshold=1)
+
+
+def test_what_was_left_of_a_repository_is_no_state_of_a_new_one(tmp_path: Path) -> None:
+    """Old metadata of another repository would be what the new one may not go back behind."""
+    left = tmp_path / "trust" / "one" / "metadata"
+    left.mkdir(parents=True)
+    (left / "timestamp.json").write_text("of another")
+    for folder in (tmp_path / "trust", left.parent):
+        folder.chmod(0o700)
+    added = TrustStore(tmp_path / "trust").add("one", "https://packages.example.org/", b"root")
+    assert added.state == left
+    assert not left.exists()
+
+
+def test_the_repository_that_is_meant_is_found_by_all_that_names_it(tmp_path: Path) -> None:
+    store = TrustStore(tmp_path / "trust")
+    indexes = ("https://index.example.org/simple/",)
+    for name in ("one", "two"):
+        store.add(name, f"https://{name}.example.org/", b"root", indexes if name == "two" else ())
+    app, trust = canonicalize_name("app"), store.read()
+    assert trust.meant(None, app).name == "one"
+    for named in ("two", "https://two.example.org", "https://user:pw@two.example.org/", *indexes):
+        assert trust.meant(named, app).name == "two"
+    assert trust.meant("https://two.example.org/simple", app).name == "two"
+    with pytest.raises(UsageError, match="no trusted repository is called"):
+        trust.meant("three", app)
+    with pytest.raises(UsageError, match="speaks for app"):
+        Trust(trust.repositories).meant(None, app)
+
+
+def test_an_index_that_a_file_names_adds_nobody_to_the_one_repository_of_an_option(
+    tmp_path: Path,
+) -> None:
+    store = TrustStore(tmp_path / "trust")
+    for name in ("one", "two"):
+        store.add(name, f"https://{name}.example.org/", b"root")
+    only = store.read().only("one").limited_to(["two"])
+    app = canonicalize_name("app")
+    assert [each.repositories for each in only.assigned(app)] == [("one",)]
+
+
 def test_two_that_add_at_the_same_time_are_both_believed(tmp_path: Path) -> None:
     def add(number: int) -> None:
         store = TrustStore(tmp_path / "trust")
