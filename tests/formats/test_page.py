@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -164,7 +163,7 @@ def test_the_html_says_of_a_file_what_is_known_of_it_and_nothing_else() -> None:
     bare = PageFile("alpha_beta-1.0.tar.gz", "x", Sha256("0" * 64), 1)
     html = ProjectPage(PROJECT, (bare,)).to_html().decode()
     assert f'<a href="x#sha256={"0" * 64}">alpha_beta-1.0.tar.gz</a>' in html
-    full = replace(bare, requires_python=">=3", yanked="<broken>", core_metadata=bare.sha256)
+    full = bare._replace(requires_python=">=3", yanked="<broken>", core_metadata=bare.sha256)
     html = ProjectPage(PROJECT, (full,)).to_html().decode()
     assert 'data-requires-python="&gt;=3" data-yanked="&lt;broken&gt;"' in html
     for name in ("data-core-metadata", "data-dist-info-metadata"):
