@@ -11,7 +11,7 @@ the ``search_path`` in their addresses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psycopg
 from procrastinate.schema import SchemaManager
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
 
 from securepip.engine.tables import STEPS as ENGINE_STEPS
 from securepip.errors import RepositoryStateError, UsageError
@@ -38,6 +39,7 @@ _WORDS = Words(
     row="0",  # a table in which this matters has no rows yet
 )
 _LOCK_SECONDS = 60
+_POOL_SECONDS = 15
 _MIGRATE, _PUBLISH, _WRITE = 0x7365_6301, 0x7365_6302, 0x7365_6303
 """What advisory locks are for; the schema is their other half."""
 
@@ -81,10 +83,18 @@ class PostgresConnection:
     Attributes:
         address: The database, without secrets.
         psycopg: The connection itself. It commits by itself.
+        schema: A number that stands for the repository's schema.
     """
 
-    def __init__(self, connection: _Psycopg, url: str) -> None:
+    def __init__(
+        self, connection: _Psycopg, url: str, release: Callable[[_Psycopg], None] | None = None
+    ) -> None:
         """Use an open connection, and bring the tables of its schema up to date.
+
+        Args:
+            connection: It commits by itself.
+            url: Where it leads.
+            release: What is done with it in the end; by default it is closed.
 
         Raises:
             RepositoryStateError: There is no schema to make tables in, or a newer securepip has
@@ -92,17 +102,18 @@ class PostgresConnection:
         """
         self.psycopg = connection
         self.address = redact(url)
+        self._release = release or (lambda opened: opened.close())
         self._transactions: list[ExitStack] = []
         with self._errors():
             row = connection.execute(_SESSION).fetchone()
             assert row is not None  # noqa: S101 # a SELECT without FROM
-            *_, schema, self._key, made = row
+            *_, schema, self.schema, made = row
             if schema is None:
                 raise RepositoryStateError(
                     f"{self.address}: no schema of this user's search_path exists",
                     remedy="Make it: CREATE SCHEMA … AUTHORIZATION …",
                 )
-            _migrate(connection, self._key, self.address, is_made=made is not None)
+            _migrate(connection, self.schema, self.address, is_made=made is not None)
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         """As ``Connection.execute``."""
@@ -127,7 +138,7 @@ class PostgresConnection:
             stack.enter_context(self.psycopg.transaction())
             if not self._transactions:
                 # One who writes at a time, as with a file: what was read meanwhile stays true.
-                self.psycopg.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_WRITE, self._key))
+                self.psycopg.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_WRITE, self.schema))
             self._transactions.append(stack.pop_all())
         return self
 
@@ -148,7 +159,7 @@ class PostgresConnection:
         """
         try:
             with self._errors():
-                self.psycopg.execute("SELECT pg_advisory_lock(%s, %s)", (_PUBLISH, self._key))
+                self.psycopg.execute("SELECT pg_advisory_lock(%s, %s)", (_PUBLISH, self.schema))
         except LockedError:
             raise RepositoryStateError(
                 f"another process is changing the repository of {self.address}",
@@ -158,7 +169,7 @@ class PostgresConnection:
     def unlock(self) -> None:
         """Give the lock back. Where the connection is gone, the lock is too."""
         with suppress(psycopg.Error):
-            self.psycopg.execute("SELECT pg_advisory_unlock(%s, %s)", (_PUBLISH, self._key))
+            self.psycopg.execute("SELECT pg_advisory_unlock(%s, %s)", (_PUBLISH, self.schema))
 
     def flush(self) -> None:
         """As ``Connection.flush``: each transaction is durable; what is asked is who has the lock.
@@ -170,7 +181,7 @@ class PostgresConnection:
             row = self.psycopg.execute(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
                 " AND pid = pg_backend_pid() AND classid::bigint = %s AND objid::bigint = %s",
-                (_PUBLISH, self._key),
+                (_PUBLISH, self.schema),
             ).fetchone()
         if not row or not row[0]:
             raise RepositoryStateError(
@@ -183,7 +194,7 @@ class PostgresConnection:
 
     def close(self) -> None:
         """As ``Connection.close``."""
-        self.psycopg.close()
+        self._release(self.psycopg)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -198,7 +209,7 @@ class PostgresConnection:
 class DatabaseError(RepositoryStateError):
     """The database does not answer, or not as it should."""
 
-    def __init__(self, address: str, error: psycopg.Error) -> None:
+    def __init__(self, address: str, error: Exception) -> None:
         said = " ".join(str(error).split()) or type(error).__name__
         super().__init__(
             f"the database {address} cannot be used: {said:.300}",
@@ -227,6 +238,45 @@ def connect(url: str) -> PostgresConnection:
     except BaseException:
         opened.close()
         raise
+
+
+class Pool:
+    """Open connections to one database, for who answers many requests at once.
+
+    Args:
+        url: The database.
+        most: So many at a time.
+    """
+
+    def __init__(self, url: str, most: int) -> None:
+        self._url = url
+        # Opened when the first one is asked for; each is tried before it is handed out.
+        self._pool: ConnectionPool[_Psycopg] = ConnectionPool(
+            conninfo(url),
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=most,
+            timeout=_POOL_SECONDS,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+
+    def connect(self, _url: str) -> PostgresConnection:
+        """As ``connect``, to the pool's own database."""
+        try:
+            self._pool.open()
+            opened = self._pool.getconn()
+        except psycopg.Error as error:
+            raise DatabaseError(redact(self._url), error) from error
+        try:
+            return PostgresConnection(opened, self._url, self._pool.putconn)
+        except BaseException:
+            self._pool.putconn(opened)
+            raise
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._pool.close()
 
 
 @lru_cache(maxsize=512)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from securepip.errors import UsageError
 from securepip.redaction import redact
+from securepip.signing.repository.config import UNFINISHED_DIR
 from securepip.signing.repository.site import FolderSite, Site
 from securepip.transport import file_url_to_path
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-
-
 DATABASE_VARIABLE = "SECUREPIP_DATABASE"
 """The environment variable that names the database: its password is in no list of processes."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def site_of(address: str, database: str | None = None) -> Site:
@@ -24,17 +24,29 @@ def site_of(address: str, database: str | None = None) -> Site:
 
     Args:
         address: A folder, or its ``file://`` URL.
-
         database: The address of the PostgreSQL database that remembers what it has signed; by
             default the one that the environment names. Without one, a folder remembers by itself.
 
     Raises:
         UsageError: It is neither, or that is no address of a database.
     """
-    storing = _storing_site(address)
+    storing, url = storing_site(address), database_of(database)
+    if url is None:
+        return storing
+    from securepip.engine.state import DatabaseSite
+
+    return DatabaseSite(storing, url)
+
+
+def database_of(database: str | None) -> str | None:
+    """The database that is named, here or in the environment; None for none.
+
+    Raises:
+        UsageError: That is no address of one, or packages are missing.
+    """
     url = database or os.environ.get(DATABASE_VARIABLE)
     if not url:
-        return storing
+        return None
     if _scheme(url) not in ("postgresql", "postgres"):
         raise UsageError(
             f"not the address of a PostgreSQL database: {redact(url)!r:.200}",
@@ -45,17 +57,16 @@ def site_of(address: str, database: str | None = None) -> Site:
             "a database needs packages that are not here",
             remedy="pip install 'securepip[engine]'",
         )
-    from securepip.engine.state import DatabaseSite
-
-    return DatabaseSite(storing, url)
+    return url
 
 
-def _storing_site(address: str) -> Site:
+def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
+    """As ``site_of``, without a database; ``unfinished`` as for ``FolderSite``."""
     scheme = _scheme(address)
     if not scheme:
-        return FolderSite(Path(address))
+        return FolderSite(Path(address), unfinished)
     if scheme == "file":
-        return FolderSite(file_url_to_path(address))
+        return FolderSite(file_url_to_path(address), unfinished)
     raise UsageError(
         f"no repository can be kept at an address that begins with {scheme}://",
         remedy="Name a folder.",

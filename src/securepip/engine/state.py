@@ -29,10 +29,13 @@ class DatabaseState:
     Args:
         connection: They.
         mark: A file to be made as soon as there is a repository: it says that its memory is here.
+
+    Attributes:
+        connection: Where its tables are.
     """
 
     def __init__(self, connection: PostgresConnection, mark: Path | None = None) -> None:
-        self._connection = connection
+        self.connection = connection
         self._mark = mark
         self._held = 0
         self.address = connection.address
@@ -42,7 +45,7 @@ class DatabaseState:
 
     def settings(self) -> Config:
         """As ``State.settings``."""
-        row = self._connection.execute("SELECT document FROM setting").fetchone()
+        row = self.connection.execute("SELECT document FROM setting").fetchone()
         if row is None:
             raise RepositoryStateError(
                 f"there is no repository in the database {self.address}",
@@ -56,7 +59,7 @@ class DatabaseState:
         if self._mark is not None:
             self._mark.write_text(f"{self.address}\n", encoding="utf-8")
             self._mark = None
-        self._connection.execute(
+        self.connection.execute(
             'INSERT INTO setting VALUES (1, ?) ON CONFLICT ("only")'
             " DO UPDATE SET document = excluded.document",
             (config.to_json().decode(),),
@@ -66,18 +69,18 @@ class DatabaseState:
     def lock(self) -> Iterator[bool]:
         """As ``State.lock``: it is the database's, and ends with the connection."""
         if not self._held:
-            self._connection.lock()
+            self.connection.lock()
         self._held += 1
         try:
             yield self._held == 1
         finally:
             self._held -= 1
             if not self._held:
-                self._connection.unlock()
+                self.connection.unlock()
 
     def close(self) -> None:
         """As ``State.close``."""
-        self._connection.close()
+        self.connection.close()
 
 
 class DatabaseSite:
@@ -146,12 +149,12 @@ class TableLines:
     """The lines of a log in a table; an offset is the number of a line. Implements ``Lines``."""
 
     def __init__(self, connection: Connection, address: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self.address = f"{address}, table log_line"
 
     def append(self, line: bytes) -> None:
         """As ``Lines.append``."""
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO log_line SELECT 0, coalesce(max(number), 0) + 1, ?"
             " FROM log_line WHERE book = 0",
             (line.decode(),),
@@ -160,7 +163,7 @@ class TableLines:
     def after(self, offset: int) -> Iterator[tuple[bytes, int]]:
         """As ``Lines.after``."""
         while True:
-            rows = self._connection.execute(
+            rows = self.connection.execute(
                 "SELECT line, number FROM log_line WHERE book = 0 AND number > ?"
                 " ORDER BY number LIMIT 100",
                 (offset,),
@@ -173,7 +176,7 @@ class TableLines:
     def tail(self, number: int | None, number_of: Callable[[bytes], int | None]) -> list[bytes]:
         """As ``Lines.tail``."""
         last = self.size()
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT line FROM log_line WHERE book = 0 AND number >= ? ORDER BY number",
             (last if number is None else min(number, last),),
         )
@@ -181,7 +184,7 @@ class TableLines:
 
     def size(self) -> int:
         """As ``Lines.size``."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT coalesce(max(number), 0) FROM log_line WHERE book = 0"
         ).fetchone()
         return int(row[0])
@@ -191,6 +194,6 @@ class TableLines:
 
     def set_aside(self) -> None:
         """As ``Lines.set_aside``."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE log_line SET book = 1 + (SELECT max(book) FROM log_line) WHERE book = 0"
         )

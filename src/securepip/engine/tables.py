@@ -11,22 +11,22 @@ CREATE TABLE log_line (
 );
 """
 
-# Uploads that are kept safe. ``answered`` is when somebody said what became of one: ``status`` and
-# ``words`` are for its sender.
+# Uploads that are kept safe, under the name ``staged`` in the storage. ``answered`` is when it was
+# decided what becomes of one: ``status`` and ``words`` are for its sender.
 _UPLOADS = """
 CREATE TABLE upload (
     id {numbered},
     project {text} NOT NULL, filename {text} NOT NULL, sha256 {text} NOT NULL,
-    size BIGINT NOT NULL, token {text} NOT NULL,
+    size BIGINT NOT NULL, staged {text} NOT NULL, token {text} NOT NULL,
     received TIMESTAMPTZ NOT NULL DEFAULT now(), job BIGINT,
     answered TIMESTAMPTZ, status INTEGER, words TEXT
 );
 CREATE INDEX upload_waiting ON upload (id) WHERE answered IS NULL;
-CREATE TABLE publication (
-    id {numbered},
-    at TIMESTAMPTZ NOT NULL DEFAULT now(), seconds DOUBLE PRECISION NOT NULL,
-    files BIGINT NOT NULL, refused BIGINT NOT NULL
+CREATE TABLE tally (
+    "only" INTEGER PRIMARY KEY CHECK ("only" = 1), publications BIGINT NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL, files BIGINT NOT NULL, refused BIGINT NOT NULL
 );
+INSERT INTO tally VALUES (1, 0, 0, 0, 0);
 """
 
 STEPS = (_FILES, _UPLOADS)

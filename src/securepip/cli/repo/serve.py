@@ -1,4 +1,4 @@
-"""``repo serve`` and ``repo token``: the repository over HTTP, and who may upload to it."""
+"""``repo serve``, ``repo worker``, ``repo token``: the repository over HTTP, with uploads."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ _EVERY_PROJECT = "every project"
 def add_to(commands: Commands) -> None:
     """Add the commands to those of ``repo``."""
     _add_serve(commands)
+    _add_worker(commands)
     _add_token(commands)
 
 
@@ -43,9 +44,11 @@ class ServeRequest:
         place: The repository, and with uploads its online key.
         host: The address to listen on.
         port: The port; 0 for any that is free.
-        uploads: Take uploads too.
+        uploads: Take uploads too; with a database, for workers to publish.
         max_bytes: The largest file that is taken.
         insecure_uploads: Take them at addresses of other machines, without TLS.
+        wait: With a database: so long (seconds) an upload is waited for; 0 answers as soon as it is
+            kept safe.
     """
 
     place: Place
@@ -54,6 +57,7 @@ class ServeRequest:
     uploads: bool = False
     max_bytes: int = 100 * _MEGABYTE
     insecure_uploads: bool = False
+    wait: float = 600.0
 
 
 def _add_serve(commands: Commands) -> None:
@@ -74,6 +78,11 @@ def _add_serve(commands: Commands) -> None:
         "--insecure-uploads", action="store_true",
         help="without TLS also from other machines: whoever sees an upload has its token",
     )  # fmt: skip
+    uploads.add_argument(
+        "--wait", type=float, default=600.0, metavar="SECONDS",
+        help="with --database: how long an upload waits until it is signed (default: 600); 0 "
+        "answers as soon as it is kept safe",
+    )  # fmt: skip
     add_key_options(parser.add_argument_group("options for keys, with --uploads"))
     parser.set_defaults(run=_serve)
 
@@ -87,6 +96,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             uploads=arguments.uploads,
             max_bytes=arguments.max_upload * _MEGABYTE,
             insecure_uploads=arguments.insecure_uploads,
+            wait=arguments.wait,
         )
     )
 
@@ -123,9 +133,23 @@ def _server(request: ServeRequest) -> RepositoryServer:
             "--uploads needs a package that is not here",
             remedy="pip install 'securepip[uploads]'",
         )
+    from securepip.engine.opened import database_of
     from securepip.signing.repository.repository import Repository
     from securepip.signing.uploads.form import Limits
     from securepip.signing.uploads.server import UploadServer
+
+    limits = Limits(file_bytes=request.max_bytes)
+    server: UploadServer
+    database = database_of(place.database)
+    if database is not None:
+        from securepip.engine.front import FrontServer
+
+        server = FrontServer(
+            place.address, database, request.host, request.port, log,
+            limits=limits, insecure=request.insecure_uploads, wait=request.wait,
+        )  # fmt: skip
+        console.say(f"Uploads go to {server.upload_url}, and from there to `repo worker`")
+        return server
 
     # Asked once: each thread of the server opens the repository for itself.
     passphrase, pin = cache(place.keys.passphrase), cache(place.keys.pin)
@@ -142,11 +166,58 @@ def _server(request: ServeRequest) -> RepositoryServer:
         request.port,
         log,
         console.say,
-        limits=Limits(file_bytes=request.max_bytes),
+        limits=limits,
         insecure=request.insecure_uploads,
     )
     console.say(f"Uploads go to {server.upload_url}")
     return server
+
+
+def _add_worker(commands: Commands) -> None:
+    parser = new_command(
+        commands, "worker", "publish the uploads of `repo serve --uploads --database`"
+    )
+    add_folder(parser)
+    add_key_options(parser.add_argument_group("options for keys"))
+    parser.set_defaults(run=_worker)
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    return worker(Place(arguments.address, keys_of(arguments), database=arguments.database))
+
+
+def worker(place: Place) -> int:
+    """Publish and renew until the process is interrupted.
+
+    Raises:
+        UsageError: No database is named.
+        RepositoryStateError: No repository there, or its online key is not here.
+    """
+    from securepip.engine.opened import DATABASE_VARIABLE, database_of
+
+    database = database_of(place.database)
+    if database is None:
+        raise UsageError(
+            "a worker needs the database in which uploads wait",
+            remedy=f"Name it with --database or in {DATABASE_VARIABLE}. A repository in a folder "
+            "alone needs no worker: securepip repo serve --uploads",
+        )
+    from securepip.engine.worker import Worker
+    from securepip.signing.repository.repository import Repository
+    from securepip.signing.uploads.server import check_key
+
+    # Asked once: after a failure the repository is opened anew.
+    passphrase, pin = cache(place.keys.passphrase), cache(place.keys.pin)
+
+    def open_repository() -> Repository:
+        return Repository.open(
+            place.site(), keys=place.keys.folders(), passphrase=passphrase, pin=pin
+        )
+
+    with open_repository() as repository:
+        check_key(repository)
+    Worker(open_repository, database, console.say).run()
+    return 0
 
 
 def _add_token(commands: Commands) -> None:

@@ -73,14 +73,16 @@ class FolderSite:
 
     Args:
         folder: It.
+        unfinished: The folder in ``state`` for what is written. Who holds the lock empties it, so
+            one who writes without has another.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unfinished: str = UNFINISHED_DIR) -> None:
         self._folder = folder.absolute()
         self.address = str(self._folder)
         self.name = self._folder.name
         self.home = self._folder / STATE_DIR
-        self.storage = LocalStorage(self._folder, self.home / UNFINISHED_DIR)
+        self.storage = LocalStorage(self._folder, self.home / unfinished)
 
     def serves(self, path: Path) -> bool:
         """As ``Site.serves``."""

@@ -18,7 +18,6 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as WaitTimeoutError
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -30,8 +29,9 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.site import Site
 from securepip.signing.repository.state.tokens import Token
 from securepip.signing.uploads.accept import accept
-from securepip.signing.uploads.batches import Batches, Upload
+from securepip.signing.uploads.batches import Batches
 from securepip.signing.uploads.form import MAX_TEXT, Limits, read_form, too_large
+from securepip.signing.uploads.publisher import Answer, Publisher, Upload
 from securepip.signing.uploads.refusal import UploadRefusedError
 from securepip.signing.uploads.turns import Turns
 from securepip.transport import is_loopback
@@ -43,7 +43,6 @@ AT_ONCE = 32
 
 _UPLOADS_DIR = "uploads"
 _TURN_SECONDS = 30
-_PUBLICATION_SECONDS = 600
 _LINGER_SECONDS = 30
 _LEFT_OVER_SECONDS = 86_400
 _MAX_REASON = 300
@@ -66,6 +65,7 @@ class UploadServer(RepositoryServer):
         say: Told of each publication in one line.
         limits: How much one upload may take.
         insecure: Whether addresses of other machines may be listened on, without TLS.
+        publisher: Publishes what is sent; by default this process does, with the online key.
 
     Raises:
         UsageError: Tokens would cross a network without TLS.
@@ -84,6 +84,7 @@ class UploadServer(RepositoryServer):
         *,
         limits: Limits | None = None,
         insecure: bool = False,
+        publisher: Publisher | None = None,
     ) -> None:
         if not insecure and not is_loopback(host):
             raise UsageError(
@@ -95,16 +96,17 @@ class UploadServer(RepositoryServer):
         self.limits = limits or Limits()
         self.turns = Turns(AT_ONCE, _TURN_SECONDS)
         with open_repository() as repository:
-            _check_key(repository)
+            if publisher is None:
+                check_key(repository)
             self.uploads = repository.home / _UPLOADS_DIR
         _clear(self.uploads)
         super().__init__(where, host, port, log)
-        self.batches = Batches(open_repository, say)
+        self.publisher = publisher or Batches(open_repository, say)
 
     @property
     def handler(self) -> type[Handler]:
         """What answers a request."""
-        return _UploadHandler
+        return UploadHandler
 
     @property
     def upload_url(self) -> str:
@@ -114,17 +116,19 @@ class UploadServer(RepositoryServer):
     def server_close(self) -> None:
         """End, once what waits is published."""
         super().server_close()
-        self.batches.close()
+        self.publisher.close()
 
 
-class _UploadHandler(Handler):
+class UploadHandler(Handler):
+    """Answers the requests of one connection, uploads too."""
+
     server: UploadServer
 
     def do_POST(self) -> None:  # noqa: N802 # the library's name
         """Take an upload, and say what became of it."""
         self._left = 0
         try:
-            words = self._take()
+            answer = self._take()
         except UploadRefusedError as error:
             self.server.log(f"refused: {error.words}")
             self._say(error.status, error.words)
@@ -141,9 +145,9 @@ class _UploadHandler(Handler):
                 "the upload could not be kept: the server's disk may be full",
             )
         else:
-            self._say(HTTPStatus.OK, words)
+            self._say(answer.status, answer.words)
 
-    def _take(self) -> str:
+    def _take(self) -> Answer:
         """Publish what is sent.
 
         Returns:
@@ -156,20 +160,12 @@ class _UploadHandler(Handler):
         with self.server.turns.take(token.id):
             return self._publish(length, token)
 
-    def _publish(self, length: int, token: Token) -> str:
+    def _publish(self, length: int, token: Token) -> Answer:
         folder = Path(tempfile.mkdtemp(dir=self.server.uploads))
         try:
             content_type = self.headers.get("Content-Type", "")
             form = read_form(content_type, length, self._read, folder, self.server.limits)
-            upload = Upload(accept(form, token), token)
-            self.server.batches.add(upload)
-            try:
-                return upload.done.result(_PUBLICATION_SECONDS)
-            except WaitTimeoutError:
-                raise UploadRefusedError(
-                    HTTPStatus.GATEWAY_TIMEOUT,
-                    "it takes very long to publish. Try again later: the same file twice is fine",
-                ) from None
+            return self.server.publisher.publish(Upload(accept(form, token), token))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -237,7 +233,7 @@ class _UploadHandler(Handler):
             *_HEADERS.get(status, ()),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
-            reason=None if status is HTTPStatus.OK else line,
+            reason=line if status >= HTTPStatus.BAD_REQUEST else None,
         )
         self.wfile.write(body)
         self.wfile.flush()
@@ -255,7 +251,7 @@ class _UploadHandler(Handler):
                 most -= len(data)
 
 
-def _check_key(repository: Repository) -> None:
+def check_key(repository: Repository) -> None:
     """See to it that the online key is here and can be loaded: nobody is there to be asked later.
 
     Raises:

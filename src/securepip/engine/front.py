@@ -1,0 +1,107 @@
+"""A front end: the repository over HTTP, and uploads that go to the queue. Any number may run.
+
+It has no key. Health and numbers of the whole are told here; a worker, which has one, listens to
+nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from securepip.engine.database import Pool
+from securepip.engine.metrics import HEALTH_PATH, METRICS_PATH, Page, health, metrics
+from securepip.engine.opened import storing_site
+from securepip.engine.queue import WAIT_SECONDS, Queue
+from securepip.engine.state import DatabaseSite
+from securepip.signing.publish.serve import Handler
+from securepip.signing.repository.repository import Repository
+from securepip.signing.uploads.form import Limits
+from securepip.signing.uploads.server import AT_ONCE, UploadHandler, UploadServer
+
+_PAGES = {HEALTH_PATH: health, METRICS_PATH: metrics}
+_UNFINISHED_DIR = "uploads/unfinished"
+_FURTHER = 8
+
+
+class FrontServer(UploadServer):
+    """Serves a repository, and hands uploads to the workers. ``server_close`` ends both.
+
+    Args:
+        address: The repository.
+        url: Its database.
+        host: As for ``UploadServer``, and so are the others.
+        wait: So long (seconds) an upload is waited for; 0 answers as soon as it is kept safe.
+
+    Raises:
+        UsageError: Tokens would cross a network without TLS.
+        RepositoryStateError: No repository there, or the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        url: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log: Callable[[str], None] = lambda line: None,
+        *,
+        limits: Limits | None = None,
+        insecure: bool = False,
+        wait: float = WAIT_SECONDS,
+    ) -> None:
+        self._pool = Pool(url, AT_ONCE + _FURTHER)
+
+        def site() -> DatabaseSite:
+            return DatabaseSite(storing_site(address, _UNFINISHED_DIR), url, self._pool.connect)
+
+        def open_repository() -> Repository:
+            return Repository.open(site())
+
+        try:
+            queue = Queue(open_repository, url, wait)
+            try:
+                super().__init__(
+                    site(), open_repository, host, port, log,
+                    limits=limits, insecure=insecure, publisher=queue,
+                )  # fmt: skip
+            except BaseException:
+                queue.close()
+                raise
+        except BaseException:
+            self._pool.close()
+            raise
+
+    @property
+    def handler(self) -> type[Handler]:
+        """What answers a request."""
+        return _FrontHandler
+
+    def server_close(self) -> None:
+        """End, once what waits is answered."""
+        super().server_close()
+        self._pool.close()
+
+
+class _FrontHandler(UploadHandler):
+    server: FrontServer
+
+    def do_GET(self) -> None:  # noqa: N802 # the library's name
+        """Also for who watches."""
+        asked = _PAGES.get(self.path)
+        if asked is None:
+            super().do_GET()
+        else:
+            self._show(asked(self.server.open_repository))
+
+    do_HEAD = do_GET  # noqa: N815 # the library's name
+
+    def _show(self, page: Page) -> None:
+        body = page.text.encode()
+        self._answer(
+            page.status,
+            ("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        )
+        if self.command != "HEAD":
+            self.wfile.write(body)

@@ -1,0 +1,214 @@
+"""What a worker does when it is its turn: publish all that waits, and renew what is due.
+
+Rule: an upload is answered after the timestamp that makes it current. A worker that dies before the
+answer has published, or has not: whoever goes on publishes the same bytes again, which changes
+nothing, and answers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from http import HTTPStatus
+from pathlib import Path
+
+from securepip.engine.queue import STAGED_DIR, channel, state_of
+from securepip.errors import FormatError, RepositoryStateError
+from securepip.formats.digests import Sha256
+from securepip.formats.words import counted
+from securepip.signing.page.status_page import kept_up
+from securepip.signing.publish.add import read_distribution
+from securepip.signing.publish.refresh import Refreshed, refresh
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.connection import Connection
+from securepip.signing.repository.state.log import Reason
+from securepip.signing.repository.state.tokens import Token
+from securepip.signing.uploads.publisher import AT_ONCE, Upload, publish_uploads
+from securepip.signing.uploads.refusal import UploadRefusedError, bad
+
+KEPT_DAYS = 30
+"""So long it is remembered what became of an upload."""
+
+_LEFT_OVER_SECONDS = 86_400
+_FETCHES = 16
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An upload that waits."""
+
+    number: int
+    filename: str
+    sha256: Sha256
+    staged: str
+    token: str
+
+
+class Publication:
+    """The repository of one worker, opened when it is needed and kept. Use from one thread at once.
+
+    Args:
+        open_repository: Opens it with its online key.
+        say: Told in a line what was published, and what went wrong.
+    """
+
+    def __init__(
+        self, open_repository: Callable[[], Repository], say: Callable[[str], None]
+    ) -> None:
+        self._open = open_repository
+        self._say = say
+        self._opened = ExitStack()
+        self._repository: Repository | None = None
+
+    def close(self) -> None:
+        """Close the repository. What is next opens it anew."""
+        self._repository = None
+        self._opened.close()
+
+    def publish(self) -> int:
+        """Publish all that waits, in one snapshot; how much that was.
+
+        Raises:
+            SecurepipError: Nothing was, and all goes on waiting.
+        """
+        try:
+            return self._publish(self._at_hand())
+        except BaseException:
+            # What this one holds may be half of a state, or have lost its connection.
+            self.close()
+            raise
+
+    def refresh(self) -> Refreshed:
+        """Renew what is due, write the status page, and forget what is old.
+
+        Raises:
+            SecurepipError: It cannot be signed.
+        """
+        try:
+            repository = self._at_hand()
+            with kept_up(repository):
+                repository.log.reason = Reason("repo worker")
+                done = refresh(repository)
+            self._forget(repository)
+        except BaseException:
+            self.close()
+            raise
+        return done
+
+    def _at_hand(self) -> Repository:
+        if self._repository is None:
+            self._repository = self._opened.enter_context(self._open())
+        return self._repository
+
+    def _publish(self, repository: Repository) -> int:
+        connection = state_of(repository).connection
+        rows = _waiting(connection)
+        if not rows:
+            return 0  # another one's job has published it
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
+            answers = self._sign(repository, rows, Path(folder))
+        with connection:
+            self._answer(repository, answers, time.monotonic() - began)
+        for row in rows:
+            repository.storage.delete(row.staged)
+        refused = sum(isinstance(answer, UploadRefusedError) for answer in answers.values())
+        told = f", refused {refused}" if refused else ""
+        seconds = time.monotonic() - began
+        self._say(f"Published {counted(len(rows) - refused, 'file')}{told} in {seconds:.1f} s")
+        return len(rows)
+
+    def _sign(
+        self, repository: Repository, rows: Sequence[_Row], folder: Path
+    ) -> dict[_Row, str | UploadRefusedError]:
+        tokens = {row.token: repository.state.tokens.get(row.token) for row in rows}
+
+        def fetch(row: _Row) -> Upload | UploadRefusedError:
+            path = folder / str(row.number) / row.filename
+            path.parent.mkdir()
+            token = tokens[row.token] or Token(row.token, frozenset(), "", _now())
+            try:
+                repository.storage.fetch(row.staged, path, row.sha256)
+                return Upload(read_distribution(path, _now()), token)
+            except FileNotFoundError:
+                return UploadRefusedError(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"{row.filename} was kept, and is not there any more: upload it again",
+                )
+            except (FormatError, RepositoryStateError) as error:
+                return bad(str(error).replace(str(path), row.filename))
+
+        with ThreadPoolExecutor(_FETCHES) as pool:
+            fetched = dict(zip(rows, pool.map(fetch, rows), strict=True))
+        uploads = {row: each for row, each in fetched.items() if isinstance(each, Upload)}
+        said = publish_uploads(repository, list(uploads.values()), self._say)
+        refused = {row: each for row, each in fetched.items() if not isinstance(each, Upload)}
+        return {**refused, **dict(zip(uploads, said, strict=True))}
+
+    def _answer(
+        self, repository: Repository, answers: dict[_Row, str | UploadRefusedError], seconds: float
+    ) -> None:
+        """Say what became of uploads, and end their jobs: they have nothing left to do."""
+        connection = state_of(repository).connection
+        told = [
+            (answer.status, answer.words, row.number)
+            if isinstance(answer, UploadRefusedError)
+            else (HTTPStatus.OK, answer, row.number)
+            for row, answer in answers.items()
+        ]
+        refused = sum(status is not HTTPStatus.OK for status, _, _ in told)
+        connection.executemany(
+            "UPDATE upload SET answered = now(), status = ?, words = ? WHERE id = ?",
+            [(int(status), words, number) for status, words, number in told],
+        )
+        numbers = [row.number for row in answers]
+        connection.execute(
+            "SELECT procrastinate_cancel_job_v1(job, false, true) FROM upload WHERE id = ANY(?)",
+            (numbers,),
+        )
+        connection.execute(
+            "UPDATE tally SET publications = publications + 1, seconds = seconds + ?,"
+            " files = files + ?, refused = refused + ?",
+            (seconds, len(told) - refused, refused),
+        )
+        connection.execute(f"NOTIFY {channel(connection)}")
+
+    def _forget(self, repository: Repository) -> None:
+        """Forget answers that are old, and bytes that a front end which died has left."""
+        connection = state_of(repository).connection
+        connection.execute(
+            "DELETE FROM upload WHERE answered < now() - make_interval(days => ?)", (KEPT_DAYS,)
+        )
+        rows = connection.execute("SELECT staged FROM upload WHERE answered IS NULL")
+        waiting = {str(staged) for (staged,) in rows}
+        old = time.time() - _LEFT_OVER_SECONDS
+        for stored in [*repository.storage.list(STAGED_DIR)]:
+            if stored.name not in waiting and stored.modified < old:
+                repository.storage.delete(stored.name)
+
+
+def _waiting(connection: Connection) -> list[_Row]:
+    """The uploads that wait, the oldest first; so many as fit on this machine's disk."""
+    rows = connection.execute(
+        "SELECT id, filename, sha256, staged, token, size FROM upload"
+        " WHERE answered IS NULL ORDER BY id LIMIT ?",
+        (AT_ONCE,),
+    )
+    found: list[_Row] = []
+    left = _MOST_BYTES
+    for number, filename, sha256, staged, token, size in rows:
+        left -= size
+        if found and left < 0:
+            break
+        found.append(_Row(number, filename, Sha256(sha256), staged, token))
+    return found
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,190 @@
+"""Uploads that wait in the database for a worker, which may be another machine.
+
+Rule: an upload is kept safe first: its bytes in the storage, then its row and its job, in one
+transaction. From then on it is published, or refused in words, whoever dies meanwhile. Jobs of the
+queue have one lock, so one publication happens at a time; the job of one upload publishes all that
+wait.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitTimeoutError
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+
+import procrastinate
+import psycopg
+from procrastinate.exceptions import ProcrastinateException
+
+from securepip.engine.database import DatabaseError, PostgresConnection, conninfo
+from securepip.engine.state import DatabaseState
+from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.repository import Repository
+from securepip.signing.uploads.publisher import Answer, Upload, check_known
+from securepip.signing.uploads.refusal import UploadRefusedError
+
+STAGED_DIR = f"{STATE_DIR}/staged"
+"""Where the bytes of uploads are until they are published. Never served, as all of ``state``."""
+
+QUEUE = "publications"
+LOCK = "publication"
+PUBLISH = "publish"
+WAIT_SECONDS = 600.0
+_LOOK_SECONDS = 1.0
+
+
+def channel(connection: PostgresConnection) -> str:
+    """The channel of the database on which it is told that uploads were answered."""
+    return f"securepip_answered_{connection.schema}"
+
+
+def state_of(repository: Repository) -> DatabaseState:
+    """The state of a repository that remembers in a database."""
+    state = repository.state
+    assert isinstance(state, DatabaseState)  # noqa: S101 # who opens one for a queue says so
+    return state
+
+
+class Queue:
+    """Hands uploads to the workers, and waits for what they say. Implements ``Publisher``.
+
+    Args:
+        open_repository: Opens the repository; called in each thread that has an upload.
+        url: Its database.
+        wait: So long (seconds) an upload is waited for; 0 answers as soon as it is kept safe.
+    """
+
+    def __init__(
+        self, open_repository: Callable[[], Repository], url: str, wait: float = WAIT_SECONDS
+    ) -> None:
+        self._open = open_repository
+        self._wait = wait
+        # It runs nothing: it only writes jobs, on connections that it is given.
+        self._app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+        with open_repository() as repository:
+            self._answers = _Answers(url, channel(state_of(repository).connection))
+
+    def publish(self, upload: Upload) -> Answer:
+        """As ``Publisher.publish``."""
+        with self._open() as repository:
+            # What is known already need not be kept and waited for; the worker decides in the end.
+            check_known(repository.ledger, upload.distribution)
+            number = self._keep(repository, upload)
+        if self._wait <= 0:
+            return Answer(HTTPStatus.OK, f"{upload.filename} is kept safe, and will be published")
+        answer = self._answers.wait(number, self._wait)
+        if answer is None:
+            return Answer(
+                HTTPStatus.ACCEPTED,
+                f"{upload.filename} is kept safe, but not published yet: it will be, without "
+                "another upload",
+            )
+        status, words = answer
+        if status is not HTTPStatus.OK:
+            raise UploadRefusedError(status, words)
+        return Answer(status, words)
+
+    def close(self) -> None:
+        """As ``Publisher.close``."""
+        self._answers.close()
+
+    def _keep(self, repository: Repository, upload: Upload) -> int:
+        """Keep an upload safe, and ask for its publication; its number."""
+        new, sha256 = upload.distribution.new, upload.distribution.page_file.sha256
+        size = new.path.stat().st_size
+        # A name of its own, also for the same bytes: whoever publishes one removes it then.
+        staged = f"{STAGED_DIR}/{sha256}-{secrets.token_hex(8)}"
+        repository.storage.copy(new.path, staged, sha256)
+        repository.storage.flush()
+        connection = state_of(repository).connection
+        with errors(connection.address), connection.psycopg.transaction():
+            row = connection.psycopg.execute(
+                "INSERT INTO upload (project, filename, sha256, size, staged, token)"
+                " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+                (new.project, new.filename, sha256, size, staged, upload.token.id),
+            ).fetchone()
+            assert row is not None  # noqa: S101 # RETURNING
+            job = self._app.configure_task(
+                PUBLISH, queue=QUEUE, lock=LOCK, connection=connection.psycopg
+            ).defer(upload=row[0])
+            connection.psycopg.execute("UPDATE upload SET job = %s WHERE id = %s", (job, row[0]))
+        return int(row[0])
+
+
+class _Answers:
+    """What workers say of uploads, told to the threads that wait for it.
+
+    One connection listens for all; what is said while it is broken is read when it is whole again.
+    """
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._url = url
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[tuple[HTTPStatus, str]]] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
+        self._thread.start()
+
+    def wait(self, number: int, seconds: float) -> tuple[HTTPStatus, str] | None:
+        """What is said of an upload; None where nobody says anything for so long."""
+        future: Future[tuple[HTTPStatus, str]] = Future()
+        with self._lock:
+            self._waiting[number] = future
+        try:
+            return future.result(seconds)
+        except WaitTimeoutError:
+            return None
+        finally:
+            with self._lock:
+                del self._waiting[number]
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            with suppress(psycopg.Error):  # tried again, for as long as it takes
+                self._listen()
+            self._closed.wait(_LOOK_SECONDS)
+
+    def _listen(self) -> None:
+        with psycopg.connect(conninfo(self._url), autocommit=True) as connection:
+            connection.execute(f"LISTEN {self._channel}".encode())
+            while not self._closed.is_set():
+                self._look(connection)
+                for _ in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1):
+                    pass
+
+    def _look(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        with self._lock:
+            waiting = [number for number, future in self._waiting.items() if not future.done()]
+        if not waiting:
+            return
+        rows = connection.execute(
+            "SELECT id, status, words FROM upload WHERE answered IS NOT NULL AND id = ANY(%s)",
+            (waiting,),
+        ).fetchall()
+        with self._lock:
+            for number, status, words in rows:
+                future = self._waiting.get(int(str(number)))
+                if future is not None and not future.done():
+                    future.set_result((HTTPStatus(int(str(status))), str(words)))
+
+
+@contextmanager
+def errors(address: str) -> Iterator[None]:
+    """Errors of the database and of the queue, in words.
+
+    Raises:
+        DatabaseError: In place of them.
+    """
+    try:
+        yield
+    except (psycopg.Error, ProcrastinateException) as error:
+        raise DatabaseError(address, error) from error

@@ -1,0 +1,220 @@
+"""Uploads that a front end takes and a worker publishes: all that is promised without them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+
+from securepip.engine import worker as workers
+from securepip.engine.front import FrontServer
+from securepip.engine.worker import Worker
+from securepip.signing.uploads.form import Limits
+from tests.engine.made import Made
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
+from tests.uploads.sending import Site
+from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
+    test_a_token_is_for_its_projects_until_it_is_revoked,
+    test_only_who_has_a_token_uploads,
+    test_other_bytes_under_a_known_name_are_refused,
+    test_the_same_file_twice_is_fine_and_signs_nothing,
+    test_what_was_removed_comes_back_by_no_upload,
+)
+
+
+@contextmanager
+def serving(made: Made, wait: float = 60.0) -> Iterator[str]:
+    """A front end; its URL."""
+    limits = Limits(file_bytes=1 << 20)
+    with FrontServer(str(made.folder), made.url, limits=limits, wait=wait) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def working(made: Made, said: list[str]) -> Iterator[None]:
+    """A worker."""
+    worker = Worker(made.open, made.url, said.append)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join()
+
+
+def as_site(made: Made, url: str, said: list[str]) -> Site:
+    _, token = made.repository.state.tokens.create(None)
+    keys = made.online_keys.parent
+    repository = MadeRepository(
+        made.folder,
+        made.repository,
+        made.folder / "metadata" / "1.root.json",
+        made.root_sha256,
+        keys / "online",
+        keys / "offline",
+    )
+    return Site(f"{url}legacy/", token, repository, said)
+
+
+@pytest.fixture
+def site(made: Made) -> Iterator[Site]:
+    """A front end and a worker."""
+    said: list[str] = []
+    with serving(made) as url, working(made, said):
+        yield as_site(made, url, said)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is silent is thought dead soon, and what failed is tried again soon."""
+    monkeypatch.setattr(workers, "HEARTBEAT_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "STALLED_SECONDS", 2.0)
+    monkeypatch.setattr(workers, "_RETRY_SECONDS", 1)
+
+
+def rows(made: Made, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(made.url) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+def test_an_upload_is_kept_safe_until_a_worker_comes(made: Made, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "built", "app", "1.0")
+    with serving(made, wait=0.2) as url:
+        site = as_site(made, url, [])
+        answer = site.send(wheel)
+        assert answer.status_code == 202
+        assert "kept safe, but not published yet" in answer.text
+        assert requests.get(f"{url}-/health", timeout=30).text.startswith("no worker runs")
+    with serving(replace(made), wait=0) as url:
+        answer = replace(as_site(made, url, [])).send(make_wheel(tmp_path / "built", "b", "1.0"))
+        assert (answer.status_code, "will be published" in answer.text) == (200, True)
+    staged = made.folder / "state" / "staged"
+    assert len([*staged.iterdir()]) == 2
+    said: list[str] = []
+    with working(made, said):
+        end = time.monotonic() + 60
+        while rows(made, "SELECT 1 FROM upload WHERE answered IS NULL"):
+            assert time.monotonic() < end, said
+            time.sleep(0.05)
+    assert made.repository.projects() == ["app", "b"]
+    assert not [*staged.iterdir()]
+    assert not rows(made, "SELECT * FROM procrastinate_jobs WHERE task_name = 'publish'")
+
+
+def test_the_job_of_a_worker_that_died_is_done_by_the_next(made: Made, tmp_path: Path) -> None:
+    """The first takes the job and says nothing more: as after a power cut."""
+    wheel = make_wheel(tmp_path / "built", "app", "1.0")
+    with serving(made) as url:
+        site = as_site(made, url, [])
+        answers: list[requests.Response] = []
+        sending = threading.Thread(target=lambda: answers.append(site.send(wheel)))
+        sending.start()
+        end = time.monotonic() + 60
+        while not rows(made, "SELECT 1 FROM procrastinate_jobs"):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        rows(
+            made,
+            "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
+            " VALUES (now() - interval '1 s') RETURNING id)"
+            " SELECT procrastinate_fetch_job_v2(NULL, id) FROM dead",
+        )
+        assert rows(made, "SELECT status::text FROM procrastinate_jobs") == [("doing",)]
+        with working(made, []):
+            sending.join(60)
+    assert [answer.status_code for answer in answers] == [200]
+    assert made.repository.projects() == ["app"]
+
+
+def test_what_the_disk_refuses_is_published_when_there_is_room(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from securepip.signing.repository.storage import local
+
+    replace_file = local.LocalStorage.replace
+    full = [True, True]
+
+    def once_full(self: local.LocalStorage, name: str, data: bytes, before: bytes | None) -> None:
+        if full:
+            full.pop()
+            raise OSError(28, "No space left on device")
+        replace_file(self, name, data, before)
+
+    before = site.snapshot()
+    monkeypatch.setattr(local.LocalStorage, "replace", once_full)
+    answer = site.send(make_wheel(tmp_path / "built", "app", "1.0"))
+    assert answer.status_code == 200
+    assert full == []
+    assert site.snapshot() == before + 1
+    failed = [line for line in site.said if "could not be published, and wait" in line]
+    assert len(failed) == 2
+    assert "No space left on device" in failed[0]
+
+
+def test_a_database_that_is_gone_for_a_moment_costs_no_upload(
+    site: Site, server: Postgres, tmp_path: Path
+) -> None:
+    wheels = [make_wheel(tmp_path / "built", f"p{number}", "1.0") for number in range(6)]
+    answers: list[int] = []
+    sending = [
+        threading.Thread(target=lambda each=wheel: answers.append(until_taken(site, each)))
+        for wheel in wheels
+    ]
+    for thread in sending:
+        thread.start()
+    for _ in range(3):
+        time.sleep(0.3)
+        server.disconnect()
+    for thread in sending:
+        thread.join(90)
+    assert answers == [200] * 6
+    assert not any(PASSWORD in line for line in site.said)
+
+
+def until_taken(site: Site, wheel: Path) -> int:
+    """As people do: again, when the server says later."""
+    for _ in range(20):
+        answer = site.send(wheel)
+        if answer.status_code not in (503, 507):
+            return answer.status_code
+        time.sleep(0.5)
+    return 0
+
+
+def test_numbers_and_health_are_told_without_a_name(site: Site, tmp_path: Path) -> None:
+    site.send(make_wheel(tmp_path / "built", "secret-project", "1.0"))
+    base = site.url.removesuffix("legacy/")
+    numbers = requests.get(f"{base}-/metrics", timeout=30)
+    assert numbers.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    found = dict(
+        line.rsplit(" ", 1) for line in numbers.text.splitlines() if not line.startswith("#")
+    )
+    assert found["securepip_files_total"] == "1"
+    assert found["securepip_queue_length"] == "0"
+    assert found["securepip_workers"] == "1"
+    assert 0 <= float(found["securepip_snapshot_age_seconds"]) < 300
+    assert "secret" not in numbers.text
+    assert requests.get(f"{base}-/health", timeout=30).text == "ok\n"
+    timestamp = site.made.folder / "metadata" / "timestamp.json"
+    document = json.loads(timestamp.read_bytes())
+    document["signed"]["expires"] = "2001-01-01T00:00:00Z"
+    timestamp.write_text(json.dumps(document))
+    sick = requests.get(f"{base}-/health", timeout=30)
+    assert (sick.status_code, sick.text[:26]) == (503, "the timestamp has expired:")
