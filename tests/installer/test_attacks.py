@@ -219,7 +219,7 @@ def test_pip_that_does_less_than_planned_is_an_error(
 ) -> None:
     items = [hand_off(make_wheel(tmp_path / "store", name, "1")) for name in ("one", "two")]
     tell = handoff._write_requirements
-    monkeypatch.setattr(handoff, "_write_requirements", lambda all_, to: tell(all_[:1], to))
+    monkeypatch.setattr(handoff, "_write_requirements", lambda all_, *to: tell(all_[:1], *to))
     with pytest.raises(InstallationError, match="did not install two-1"):
         install(items, python)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import InstallationError
-from securepip.installer import InstallOptions, install, shares
-from securepip.installer.shares import divide
+from securepip.installer import InstallOptions, handoff, install, shares
+from securepip.installer.shares import compare, divide
 from securepip.installer.wheels import copy_all
+from securepip.interpreter import _shares
 from tests.installer.conftest import hand_off, installed, run_pip, site_packages, snapshot
 from tests.support.wheels import make_wheel
 
@@ -79,14 +80,14 @@ def test_wheels_that_write_the_same_file_stay_together(
         wheel = make_wheel(tmp_path, name, "1", files=files, entry_points=script and points)
         wheels.append(hand_off(wheel))
     (tmp_path / "copies").mkdir()
-    divided = divide(copy_all(wheels, tmp_path / "copies"), [_SCHEME], 2)
+    divided = divide(compare(copy_all(wheels, tmp_path / "copies"), _SCHEME), 2)
     assert sorted(map(sorted, divided)) == ([["one"], ["two"]] if apart else [["one", "two"]])
 
 
 def test_little_is_installed_by_one_process(tmp_path: Path) -> None:
     wheels = [hand_off(make_wheel(tmp_path, name, "1")) for name in ("one", "two")]
     (tmp_path / "copies").mkdir()
-    assert divide(copy_all(wheels, tmp_path / "copies"), [_SCHEME], 8) == [["one", "two"]]
+    assert divide(compare(copy_all(wheels, tmp_path / "copies"), _SCHEME), 8) == [["one", "two"]]
 
 
 @pytest.mark.usefixtures("eager")
@@ -140,30 +141,65 @@ def test_where_one_share_fails_the_others_stay_and_the_error_is_said_whole(
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("bad", ["one", "three"])
 def test_nothing_is_installed_where_a_digest_is_wrong(
-    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
-    from securepip.installer import handoff
-
     right = handoff._line
     monkeypatch.setattr(
         handoff,
         "_line",
-        lambda item: right(item)[:-1] + "x" if item.planned.project == "two" else right(item),
+        lambda item: right(item)[:-3] + "bad" if item.planned.project == bad else right(item),
     )
-    wheels = [make_wheel(tmp_path / "store", name, "1") for name in ("one", "two")]
-    with pytest.raises(InstallationError, match="DO NOT MATCH"):
+    names = ("one", "two", "three")
+    wheels = [make_wheel(tmp_path / "store", name, "1") for name in names]
+    with pytest.raises(InstallationError, match=f"(?s)DO NOT MATCH.*{bad}") as failed:
         install([hand_off(wheel) for wheel in wheels], python)
+    assert str(failed.value).count("DO NOT MATCH") == 1
+    assert _forks(python) == 2
     assert installed(python) == {}
 
 
 @pytest.mark.usefixtures("eager")
-def test_what_replaces_something_is_installed_by_one_process(python: Path, tmp_path: Path) -> None:
+def test_what_is_installed_is_replaced(python: Path, tmp_path: Path) -> None:
     for version in ("1", "2"):
         wheels = [make_wheel(tmp_path / version, name, version) for name in ("one", "two")]
-        install([hand_off(wheel) for wheel in wheels], python)
-        assert _forks(python) == 1  # by the first
+        report = install([hand_off(wheel) for wheel in wheels], python)
     assert installed(python) == {"one": "2", "two": "2"}
+    said = [line.strip() for line in report.replaced]
+    assert {f"Successfully uninstalled {name}-1" for name in ("one", "two")} < set(said)
+
+
+@pytest.mark.parametrize("replaced", [None, 0, 2])
+def test_where_something_is_replaced_one_process_installs_after_another(
+    tmp_path: Path, replaced: int | None
+) -> None:
+    # pip stands for what tells how many of it install at a time.
+    program = textwrap.dedent(f"""
+        import importlib.util, os, sys, time, types
+        spec = importlib.util.spec_from_file_location("shares", {_shares.__file__!r})
+        shares = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(shares)
+        os.chdir({str(tmp_path)!r})
+        def install(requirements, **options):
+            open(f"in-{{os.getpid()}}", "w").close()
+            time.sleep(0.2)
+            print(len([name for name in os.listdir() if name.startswith("in-")]), flush=True)
+            os.rename(f"in-{{os.getpid()}}", f"out-{{os.getpid()}}")
+        command = types.SimpleNamespace(install_given_reqs=install)
+        sys.modules[shares._COMMAND] = command
+        sharing = shares.Shares()
+        number = int(sharing.begin([["0"], ["1"], ["2"]])[0])
+        one = types.SimpleNamespace(should_reinstall=number == {replaced})
+        command.install_given_reqs([one], root=None)
+        sys.exit(sharing.finish(0))
+    """)
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert len(list(tmp_path.glob("out-*"))) == 3
+    at_a_time = max(map(int, said.stdout.split()))
+    assert (at_a_time > 1) == (replaced is None)
 
 
 @pytest.mark.usefixtures("eager")

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import NormalizedName
 
 from securepip.dirs import full_folders
 from securepip.errors import InstallationError
 from securepip.installer.progress import InstalledFile, Progress
-from securepip.installer.shares import divide
+from securepip.installer.shares import compare, divide
 from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.target.compile import Compiler
 from securepip.installer.wheels import HandOff, copy_all
@@ -69,12 +71,6 @@ class InstallOptions:
         options = {"target": self.target, "prefix": self.prefix, "root": self.root}
         chosen = {name: value for name, value in options.items() if value is not None}
         return {**chosen, "user": "1"} if self.user else chosen
-
-    @property
-    def processes(self) -> int:
-        """How many processes may install at a time."""
-        # Into --target pip moves all at once, once it is all there.
-        return (os.cpu_count() or 1) if self.target is None else 1
 
     def arguments(self) -> list[str]:
         """All of them, as pip takes them."""
@@ -130,11 +126,21 @@ def install(
             schemes = compiler.schemes()
             if options.compile:
                 compiler.start(wheel.sources for wheel in wheels)
-            progress = Progress(wheels, schemes, compiler if options.compile else None)
-            arguments = [*_PIP, *options.arguments(), *_write_requirements(files, folder)]
+            writes = compare(wheels, schemes[0])
+            # Into --target pip moves all at once, folder by folder, when it is all there.
+            at_once = options.target is None
+            shares = divide(writes, (os.cpu_count() or 1) if at_once else 1)
+            progress = Progress(
+                wheels,
+                schemes,
+                compiler if options.compile else None,
+                writes.unmixed if at_once else (),
+                shares,
+            )
+            arguments = [*_PIP, *options.arguments(), f"--find-links={folder}"]
             order = [item.planned.project for item in files]
-            shares = divide(wheels, schemes, options.processes)
-            code, said, errors = pip.run(arguments, order, shares, while_running=progress.look)
+            told = _write_requirements(files, folder, shares)
+            code, said, errors = pip.run(arguments, order, told, while_running=progress.look)
             # Also when pip has failed: what it had installed by then stays, as with pip alone.
             progress.complete()
         if code:
@@ -151,15 +157,22 @@ def install(
 
 def _replaced(said: str) -> tuple[str, ...]:
     """What pip says between its plan and its success: what it uninstalls."""
-    lines = said.splitlines()
-    return tuple(line for line in lines if line.startswith((" ", _MARGIN)))
+    lines = [line for line in said.splitlines() if line.startswith((" ", _MARGIN))]
+    # Where several processes install, each says where.
+    return tuple(line for at, line in enumerate(lines) if line[0] == " " or line not in lines[:at])
 
 
-def _write_requirements(files: Sequence[HandOff], folder: Path) -> list[str]:
+def _write_requirements(
+    files: Sequence[HandOff], folder: Path, shares: Sequence[Collection[NormalizedName]]
+) -> list[list[str]]:
     """What pip is to install, and nothing else. It takes all of it for named by the user."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text("".join(f"{_line(item)}\n" for item in files), encoding="utf-8")
-    return [f"--find-links={folder}", f"--requirement={requirements}"]
+    arguments = []
+    for at, share in enumerate(shares):
+        requirements = folder / f"requirements-{at}.txt"
+        lines = (f"{_line(item)}\n" for item in files if item.planned.project in share)
+        requirements.write_text("".join(lines), encoding="utf-8")
+        arguments.append([f"--requirement={requirements}"])
+    return arguments
 
 
 def _line(item: HandOff) -> str:

@@ -6,8 +6,10 @@ Rule: what is in the environment is judged by what is on the disk there, not by 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from securepip.errors import InstallationError
@@ -43,17 +45,35 @@ class _Place:
 
 
 class Progress:
-    """Watches which wheels pip has installed, and has their files compiled meanwhile.
+    """Watches which wheels pip has installed, and completes them meanwhile.
 
     pip writes INSTALLER once all files of a wheel are there. One that is not the one from before
-    is the sign.
+    is the sign. It writes RECORD after that, and then begins with the next wheel.
+
+    Args:
+        wheels: All that is to be installed, in that order.
+        schemes: Where pip may install.
+        compiler: Compiles; None where nothing is to be compiled.
+        unmixed: Those whose files are what they hold, once they are installed.
+        shares: The projects that one process installs one after another, in that order.
     """
 
     def __init__(
-        self, wheels: Sequence[CheckedWheel], schemes: Sequence[Scheme], compiler: Compiler | None
+        self,
+        wheels: Sequence[CheckedWheel],
+        schemes: Sequence[Scheme],
+        compiler: Compiler | None,
+        unmixed: Collection[CheckedWheel] = (),
+        shares: Iterable[Sequence[str]] = (),
     ) -> None:
         self._wheels = wheels
         self._compiler = compiler
+        by_project: dict[str, CheckedWheel] = {wheel.project: wheel for wheel in wheels}
+        self._unmixed = unmixed
+        self._next = {
+            by_project[one]: by_project[after] for share in shares for one, after in pairwise(share)
+        }
+        self._amended: set[CheckedWheel] = set()
         self._found: dict[CheckedWheel, _Place] = {}
         libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
         places = [_Place(scheme, library) for library, scheme in libraries.items()]
@@ -76,22 +96,33 @@ class Progress:
             wheel, place, _ = self._waiting.pop(path)
             self._found[wheel] = place
             if self._compiler:
-                self._compiler.submit(wheel.sources, self._paths(wheel))
+                unmixed = wheel in self._unmixed
+                self._compiler.submit(wheel.sources, self._paths(wheel), unmixed=unmixed)
+        if found and self._compiler:
+            for wheel in self._found:
+                is_whole = wheel in self._unmixed and self._next.get(wheel) in self._found
+                if is_whole and wheel not in self._amended:
+                    self._amended.add(wheel)
+                    self._compiler.after(self._paths(wheel), partial(self._amend, wheel))
 
     def complete(self) -> None:
         """Compile the rest, and record the byte code and where a distribution comes from."""
         self.look()
-        paths = {wheel: self._paths(wheel) for wheel in self._found}
-        every = [path for each in paths.values() for path in each.values()]
+        rest = {wheel: self._paths(wheel) for wheel in self._found if wheel not in self._amended}
+        every = [path for each in rest.values() for path in each.values()]
         compiled = self._compiler.finish(every) if self._compiler else {}
-        for wheel, place in self._found.items():
-            amend_record(
-                place.dist_info(wheel),
-                place.library,
-                byte_code={compiled[path] for path in paths[wheel].values() if path in compiled},
-                direct_url=wheel.direct_url,
-                requested=wheel.requested,
-            )
+        for wheel, paths in rest.items():
+            self._amend(wheel, [compiled[path] for path in paths.values() if path in compiled])
+
+    def _amend(self, wheel: CheckedWheel, byte_code: Collection[str]) -> None:
+        place = self._found[wheel]
+        amend_record(
+            place.dist_info(wheel),
+            place.library,
+            byte_code=frozenset(byte_code),
+            direct_url=wheel.direct_url,
+            requested=wheel.requested,
+        )
 
     def check(self) -> None:
         """Compare with the plan.

@@ -1,4 +1,4 @@
-"""Which wheels may be installed at a time: those that write no file in common.
+"""Which files wheels write, and which wheels may be installed at a time: with none in common.
 
 Rule: what is not plainly apart stays together, in the order of the plan, so that what is on the
 disk afterwards does not depend on which process was faster.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
@@ -21,53 +22,76 @@ _WORTH_BYTES = 10_000_000
 """What one process installs in some 0.1 seconds: less is not worth another one."""
 
 
-def divide(
-    wheels: Sequence[CheckedWheel], schemes: Sequence[Scheme], processes: int
-) -> list[list[NormalizedName]]:
-    """The projects of each share, of about the same cost; one share where more would not help.
+@dataclass(frozen=True)
+class Files:
+    """What wheels write, compared with each other.
+
+    Attributes:
+        wheels: All of them, in the order in which they are installed.
+        groups: Those that are connected by a file that two of them write.
+        unmixed: Those that write each of their files once, and no other of them writes one.
+    """
+
+    wheels: tuple[CheckedWheel, ...]
+    groups: tuple[tuple[CheckedWheel, ...], ...]
+    unmixed: frozenset[CheckedWheel]
+
+
+def compare(wheels: Sequence[CheckedWheel], scheme: Scheme) -> Files:
+    """Find the files that are written more than once.
 
     Args:
         wheels: All that is to be installed, in that order.
-        schemes: Where pip may install.
-        processes: The most shares that are of use.
+        scheme: Where pip installs.
     """
-    groups = _groups(wheels, schemes[0])
-    costs = [sum(map(_cost, group)) for group in groups]
-    number = min(processes, len(groups), 1 + sum(costs) // _WORTH_BYTES)
-    shares: list[list[NormalizedName]] = [[] for _ in range(number)]
-    filled = [0] * number
-    # The largest first, each to whom has least.
-    for cost, group in sorted(zip(costs, groups, strict=True), key=lambda one: -one[0]):
-        least = filled.index(min(filled))
-        filled[least] += cost
-        shares[least] += [wheel.project for wheel in group]
-    return shares
-
-
-def _cost(wheel: CheckedWheel) -> int:
-    return wheel.unpacked + _FILE_BYTES * len(wheel.members)
-
-
-def _groups(wheels: Sequence[CheckedWheel], scheme: Scheme) -> list[list[CheckedWheel]]:
-    """Wheels that are connected by a file that two of them write."""
     roots = {key: os.path.realpath(path) for key, path in scheme.items()}
-    group_of: list[int] = list(range(len(wheels)))
+    leaders = list(range(len(wheels)))
     owners: dict[str, int] = {}
+    mixed: set[int] = set()
 
-    def group(at: int) -> int:
-        while group_of[at] != at:
-            at = group_of[at]
+    def leader(at: int) -> int:
+        while leaders[at] != at:
+            at = leaders[at]
         return at
 
     for at, wheel in enumerate(wheels):
         for path in _paths(wheel, roots):
-            owner = owners.setdefault(path, at)
-            if owner != at:
-                group_of[group(at)] = group(owner)
+            if path in owners:
+                mixed |= {at, owners[path]}
+                leaders[leader(at)] = leader(owners[path])
+            owners[path] = at
     groups: dict[int, list[CheckedWheel]] = {}
     for at, wheel in enumerate(wheels):
-        groups.setdefault(group(at), []).append(wheel)
-    return list(groups.values())
+        groups.setdefault(leader(at), []).append(wheel)
+    return Files(
+        tuple(wheels),
+        tuple(map(tuple, groups.values())),
+        frozenset(wheel for at, wheel in enumerate(wheels) if at not in mixed),
+    )
+
+
+def divide(files: Files, processes: int) -> list[list[NormalizedName]]:
+    """The projects of each share, in order; one share where more would not help.
+
+    Args:
+        files: What the wheels write.
+        processes: The most shares that are of use.
+    """
+    costs = [sum(map(_cost, group)) for group in files.groups]
+    number = min(processes, len(costs), 1 + sum(costs) // _WORTH_BYTES)
+    shares: list[list[CheckedWheel]] = [[] for _ in range(number)]
+    filled = [0] * number
+    # The largest first, each to whom has least.
+    for cost, group in sorted(zip(costs, files.groups, strict=True), key=lambda one: -one[0]):
+        least = filled.index(min(filled))
+        filled[least] += cost
+        shares[least] += group
+    place = {wheel: at for at, wheel in enumerate(files.wheels)}
+    return [[wheel.project for wheel in sorted(share, key=place.__getitem__)] for share in shares]
+
+
+def _cost(wheel: CheckedWheel) -> int:
+    return wheel.unpacked + _FILE_BYTES * len(wheel.members)
 
 
 def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
@@ -77,7 +101,7 @@ def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
     lower case.
     """
     libraries = (roots["purelib"], roots["platlib"])
-    for member in wheel.members:
+    for member in dict.fromkeys(wheel.members):
         folder, _, rest = member.partition("/")
         if folder.endswith(".data"):
             key, _, name = rest.partition("/")

@@ -1,11 +1,13 @@
-"""Several processes install at a time, each its share of what one pip has resolved and checked.
+"""Several processes install at a time, each its share of the plan.
 
-Rule: the target interpreter runs this file: standard library alone. The shares are disjoint: no two
-of them write the same file, and where something is to be uninstalled there is one process as ever.
+Rule: the target interpreter runs this file: standard library alone. Nothing of the install is done
+here. No two shares write the same file.
 
-pip is loaded once, resolves once, and compares every digest before the first file is written. Where
-it would begin to install, the process is copied (``fork``), and each copy goes on as pip does, with
-its own part of the list. Nothing of the install is done here.
+pip is loaded once and then copied (``fork``). Each copy is told of its share, and goes on as pip
+does. Where it would begin to install it says that it has resolved its share and has found every
+digest as it should be, and waits for the others: where one fails before that, nothing is installed,
+as with one process. Where one would replace what is installed, they install one after another: what
+is taken away may be what another has just written.
 """
 
 from __future__ import annotations
@@ -16,74 +18,157 @@ import signal
 import sys
 import tempfile
 import threading
+from itertools import chain
 from typing import IO, Any
 
 _COMMAND = "pip._internal.commands.install"
-_TEMPORARY = "pip._internal.utils.temp_dir"
+_SAID_ONCE = "--root-user-action=ignore"
+_ADDS, _REPLACES, _GO = b"a", b"r", b"g"
 
 
 class Shares:
-    """What each process installs.
+    """The first process, and those that were copied from it; or one of these."""
 
-    Args:
-        shares: Names of projects. All that is in none of them belongs to the first process.
-    """
+    def __init__(self) -> None:
+        self._others: list[_Other] = []
+        self._first: tuple[int, int] | None = None
 
-    def __init__(self, shares: list[list[str]]) -> None:
-        self._shares = shares
-        self._others: list[tuple[int, IO[bytes], IO[bytes]]] = []
+    def begin(self, shares: list[list[str]]) -> list[str]:
+        """Start the other processes; returns what this one adds to its command line.
 
-    def divide(self) -> None:
-        """Have pip install in several processes, where that can be."""
+        Args:
+            shares: What each adds. One process takes all, where there can be no others.
+        """
         command: Any = sys.modules.get(_COMMAND)
         install = getattr(command, "install_given_reqs", None)
         if install is None or not _can_fork():
-            return
+            return list(chain(*shares))
+        own = list(shares[0])
+        for at, share in enumerate(shares[1:], 1):
+            try:
+                is_copy = self._copy()
+            except OSError:
+                own += chain(*shares[at:])
+                break
+            if is_copy:
+                own = [*share, _SAID_ONCE]
+                break
+        command.install_given_reqs = lambda requirements, **options: (
+            install(requirements, **options) if self._may(requirements) else []
+        )
+        return own
 
-        def install_own(requirements: list[Any], **options: Any) -> Any:
-            return install(self._own(requirements), **options)
+    def finish(self, code: Any) -> Any:
+        """Wait for the other processes, and say what they have said, up to the first error.
 
-        command.install_given_reqs = install_own
+        Args:
+            code: The exit code of this process.
 
-    def finish(self) -> int:
-        """Wait for the other processes, and say what they have said; returns an exit code."""
-        code = 0
+        Returns:
+            The exit code of all.
+        """
         if self._others:
             # An interrupt has reached them, too: they put back what they were about to do.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for pid, said, errors in self._others:
-            _, status = os.waitpid(pid, 0)
-            code = code or os.WEXITSTATUS(status) or os.WTERMSIG(status)
-            for stream, to in ((said, sys.stdout), (errors, sys.stderr)):
-                to.flush()
-                stream.seek(0)
-                with stream, open(to.fileno(), "wb", closefd=False) as whole:
-                    shutil.copyfileobj(stream, whole)
+        for other in self._others:
+            other.tell(b"")
+        for other in self._others:
+            ended = other.wait()
+            if not code:
+                other.repeat()
+            code = code or ended
         return code
 
-    def _own(self, requirements: list[Any]) -> list[Any]:
-        """What is left for this process, after others were started."""
-        # What is replaced is put back when its successor fails: one after another, as ever.
-        if any(one.should_reinstall for one in requirements) or threading.active_count() > 1:
-            return requirements
+    def _copy(self) -> bool:
+        """Copy this process; returns whether this is the copy."""
+        other = _Other()
         sys.stdout.flush()
         sys.stderr.flush()
-        for names in self._shares[1:]:
-            share = [one for one in requirements if one.name in names]
-            said, errors = _temporary_file(), _temporary_file()
-            try:
-                pid = os.fork()
-            except OSError:
-                break
-            if not pid:
-                self._others.clear()
-                os.dup2(said.fileno(), sys.stdout.fileno())
-                os.dup2(errors.fileno(), sys.stderr.fileno())
-                _leave_to_the_first()
-                return share
-            self._others.append((pid, said, errors))
-            requirements = [one for one in requirements if one not in share]
-        return requirements
+        other.pid = os.fork()
+        if other.pid:
+            other.keep_first_end()
+            self._others.append(other)
+            return False
+        for sibling in self._others:
+            sibling.close()
+        self._others = []
+        self._first = other.keep_second_end()
+        return True
+
+    def _may(self, requirements: list[Any]) -> bool:
+        """Wait until this process may install; returns False where it may not."""
+        says = _REPLACES if any(one.should_reinstall for one in requirements) else _ADDS
+        if self._first is not None:
+            report, go = self._first
+            os.write(report, says)
+            os.close(report)
+            return os.read(go, 1) == _GO
+        reports = [says, *(other.report() for other in self._others)]
+        if b"" in reports:
+            return False
+        for other in self._others:
+            other.tell(_GO)
+            if _REPLACES in reports and other.wait():
+                return False
+        return True
+
+
+class _Other:
+    """A process that was copied, and what leads to it and from it."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._ended: int | None = None
+        self._reports, self._report = os.pipe()
+        self._waits, self._go = os.pipe()
+        self._said, self._errors = _temporary_file(), _temporary_file()
+
+    def keep_first_end(self) -> None:
+        os.close(self._report)
+        os.close(self._waits)
+
+    def keep_second_end(self) -> tuple[int, int]:
+        os.close(self._reports)
+        os.close(self._go)
+        os.dup2(self._said.fileno(), sys.stdout.fileno())
+        os.dup2(self._errors.fileno(), sys.stderr.fileno())
+        return self._report, self._waits
+
+    def close(self) -> None:
+        """Close what leads there from the first process: it must end with that one."""
+        os.close(self._reports)
+        self.tell(b"")
+
+    def report(self) -> bytes:
+        """What it says when it is ready to install; b"" when it has ended before."""
+        return os.read(self._reports, 1)
+
+    def tell(self, word: bytes) -> None:
+        """Say whether it may install, which only the first word decides."""
+        if self._go < 0:
+            return
+        try:
+            os.write(self._go, word)
+        except BrokenPipeError:
+            pass  # It has ended, and said why.
+        finally:
+            os.close(self._go)
+            self._go = -1
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit code."""
+        if self._ended is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._ended = os.WEXITSTATUS(status) or os.WTERMSIG(status)
+        return self._ended
+
+    def repeat(self) -> None:
+        """Say what it has said."""
+        for stream, to in ((self._said, sys.stdout), (self._errors, sys.stderr)):
+            to.flush()
+            stream.seek(0)
+            with stream, open(to.fileno(), "wb", closefd=False) as whole:
+                shutil.copyfileobj(stream, whole)
 
 
 def _temporary_file() -> IO[bytes]:
@@ -91,13 +176,5 @@ def _temporary_file() -> IO[bytes]:
 
 
 def _can_fork() -> bool:
-    # On macOS the system's own libraries do not survive it.
-    return hasattr(os, "fork") and sys.platform != "darwin"
-
-
-def _leave_to_the_first() -> None:
-    """What is done once, at the end: temporary folders, and a warning to the superuser."""
-    command: Any = sys.modules[_COMMAND]
-    command.warn_if_run_as_root = lambda: None
-    temporary: Any = sys.modules[_TEMPORARY]
-    temporary.TempDirectory.cleanup = lambda self: None
+    # On macOS the system's own libraries do not survive it, nor do threads anywhere.
+    return hasattr(os, "fork") and sys.platform != "darwin" and threading.active_count() == 1

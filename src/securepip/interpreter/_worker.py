@@ -9,8 +9,9 @@ null where nobody asks. ``wanted`` names projects: pip is loaded as soon as one 
 installed; null where it is loaded at once.
 
 Each line that it reads is a JSON object. ``{}`` means that pip will be needed. The one that ends
-its waiting holds pip's ``arguments``, the ``order`` in which projects are installed, and the
-``shares`` of them that may be installed at a time. When there is no line, there is nothing to do.
+its waiting holds pip's ``arguments``, the ``order`` in which projects are installed, and in
+``shares`` what each of the processes that install at a time adds to the arguments. When there is no
+line, there is nothing to do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import json
 import os
 import sys
 from importlib.machinery import PathFinder
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -138,20 +140,22 @@ def run(runner: str, arguments: list[str], order: list[str], shares: list[list[s
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     import runpy
 
+    # What is loaded stays: neither the search for garbage nor a copy of the process touches it.
+    gc.freeze()
     keep_order(order)
     ask_nobody()
-    sys.argv = [runner, *arguments]
     if len(shares) < 2:
+        sys.argv = [runner, *arguments, *chain(*shares)]
         runpy.run_path(runner, run_name="__main__")
         return
-    sharing = _beside("_shares").Shares(shares)
-    sharing.divide()
+    sharing = _beside("_shares").Shares()
+    sys.argv = [runner, *arguments, *sharing.begin(shares)]
     try:
         runpy.run_path(runner, run_name="__main__")
     except BaseException as end:
-        others = sharing.finish()
-        if isinstance(end, SystemExit) and not end.code:
-            sys.exit(others)
+        code = sharing.finish(end.code if isinstance(end, SystemExit) else 1)
+        if isinstance(end, SystemExit):
+            sys.exit(code)
         raise
 
 

@@ -179,7 +179,7 @@ class Pip:
         Args:
             arguments: pip's command line.
             order: Normalized names of projects, in the order in which they are installed.
-            shares: Those of them that may be installed at a time, each in its own process.
+            shares: What each of the processes that install at a time adds to the command line.
             while_running: Called about ten times a second.
         """
         try:

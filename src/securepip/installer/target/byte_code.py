@@ -1,6 +1,8 @@
 """Byte code of a wheel: what is kept of it, and how it becomes the files that pip would leave.
 
-Rule: byte code is written beside the source that it was compiled from, and beside no other: the
+Rule: byte code is written beside the source that it was compiled from, and beside no other. The
+wheel was hashed as a whole, so what it holds is what was compiled; and where no other member and
+no other wheel writes a file, what pip has put there is what the wheel holds. Everywhere else the
 sha256 of the installed source has to be that of the source in the wheel. Where it is not (pip
 rewrites scripts; another distribution has the same file) nothing is written here.
 
@@ -169,13 +171,17 @@ class WheelCode:
         return cls(found)
 
 
-def write_byte_code(path: str, code: Code, interpreter: Interpreter) -> Compiled | None:
+def write_byte_code(
+    path: str, code: Code, interpreter: Interpreter, size: int | None = None
+) -> Compiled | None:
     """Write the byte code of an installed source, as the interpreter itself does.
 
     Args:
         path: The source, spelled as pip spells it: the byte code holds it.
         code: What it may have been compiled to.
         interpreter: Whose byte code it is.
+        size: Of the source, in bytes, where pip alone has written it, once, out of the wheel that
+            the code was compiled from; None where it has to be read to know that it is that one.
 
     Returns:
         None where it is the interpreter's to decide: the source is another one, or something is
@@ -184,11 +190,16 @@ def write_byte_code(path: str, code: Code, interpreter: Interpreter) -> Compiled
     Raises:
         OSError: It cannot be read or written.
     """
-    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - 10,000 times
-        status = os.fstat(stream.fileno())
-        source = stream.read()
-    if hashlib.sha256(source).hexdigest() != code.sha256:
-        return None
+    if size is None:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - 10,000 times
+            status = os.fstat(stream.fileno())
+            source = stream.read()
+        if hashlib.sha256(source).hexdigest() != code.sha256:
+            return None
+    else:
+        status = os.stat(path)  # noqa: PTH116 - see above
+        if status.st_size != size:
+            return None
     if not code.kind:
         return Compiled(status.st_mtime_ns, status.st_size, None)
     target = interpreter.byte_code_path(path)

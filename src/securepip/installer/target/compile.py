@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,9 +95,22 @@ class Compiler:
             if cache is None or not cache.has(wheel.sha256, self._interpreter):
                 self._compiling[wheel] = self._sources.compile(wheel)
 
-    def submit(self, wheel: Sources, installed: Installed) -> None:
-        """Start to write the byte code of a wheel that is installed now."""
-        self._writing.append(self._pool.submit(self._write, wheel, installed))
+    def submit(self, wheel: Sources, installed: Installed, *, unmixed: bool = False) -> None:
+        """Start to write the byte code of a wheel that is installed now.
+
+        Args:
+            wheel: Its sources.
+            installed: Where they are.
+            unmixed: Whether these files are what the wheel holds, and will stay so.
+        """
+        self._writing.append(self._pool.submit(self._write, wheel, installed, unmixed))
+
+    def after(self, installed: Installed, done: Callable[[Collection[str]], None]) -> None:
+        """Have ``done`` told what byte code there is of sources that were submitted before.
+
+        What it raises is raised by ``finish``, which need not be asked about these.
+        """
+        self._writing.append(self._pool.submit(self._tell, installed, done))
 
     def finish(self, paths: Iterable[str]) -> Mapping[str, str]:
         """Wait for the rest; returns the byte code of each path that compiles.
@@ -133,19 +146,27 @@ class Compiler:
         self._pool.shutdown(cancel_futures=True)
         self._target.close()
 
-    def _write(self, wheel: Sources, installed: Installed) -> None:
+    def _write(self, wheel: Sources, installed: Installed, unmixed: bool) -> None:
         code = self._code(wheel)
+        sizes = {source.member: source.size for source in wheel.files} if unmixed else {}
         for member, path in installed.items():
-            self._compiled[path] = self._write_one(path, code, member) or self._compile_installed(
-                path
-            )
+            done = self._write_one(path, code, member, sizes.get(member))
+            self._compiled[path] = done or self._compile_installed(path)
 
-    def _write_one(self, path: str, wheel: WheelCode | None, member: str) -> Compiled | None:
+    def _tell(self, installed: Installed, done: Callable[[Collection[str]], None]) -> None:
+        found = (self._compiled[path] for path in installed.values())
+        done([each.byte_code for each in found if each and each.byte_code])
+
+    def _write_one(
+        self, path: str, wheel: WheelCode | None, member: str, size: int | None
+    ) -> Compiled | None:
         code = wheel.get(member) if wheel else None
         if code is None or self._interpreter is None:
             return None
+        if ".data/" in member:
+            size = None  # pip rewrites scripts.
         try:
-            return write_byte_code(path, code, self._interpreter)
+            return write_byte_code(path, code, self._interpreter, size)
         except OSError:
             return None  # The interpreter meets it again, and decides what that means.
 
