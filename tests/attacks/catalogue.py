@@ -66,7 +66,12 @@ CATALOGUE = (
         "bytes_that_are_swapped_behind_an_unchanged_page_are_refused",
         "a_memory_that_another_machine_has_made_binds_this_one",
     ),
-    _row("plugin/test_first_use", "arbitrary software", ("plugin", "first use")),
+    _row(
+        "plugin/test_first_use",
+        "arbitrary software",
+        ("plugin", "first use"),
+        "an_index_that_pip_is_told_is_believed_at_first_sight_where_the_user_wants_that",
+    ),
     _row(
         "attacks/test_forged_build_requirements",
         "arbitrary software",

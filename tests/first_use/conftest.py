@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import enabled_environment, pip_environment
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
+
+__all__ = ["enabled_environment", "pip_environment"]
 
 
 @pytest.fixture

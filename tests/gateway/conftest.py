@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from securepip.first_use import open_signers
 from securepip.gateway.answers import Answers
 from securepip.gateway.web.passing import Passing
 from securepip.gateway.web.serve import Gateway
@@ -102,15 +103,18 @@ def run_gateway(
     with_token: bool = True,
     by_url: bool = True,
     passing: Passing | None = None,
+    cert: Path | None = None,
 ) -> Iterator[Running]:
     """Run a gateway over whom the trust in ``folder`` believes."""
     trust = TrustStore(folder / "trust")
     store = Store(folder / "store")
-    with Transport(TransportOptions(retries=0, timeout=5)) as transport:
+    options = TransportOptions(retries=0, timeout=5, cert=str(cert) if cert else None)
+    with Transport(options) as transport, open_signers(options, store) as signers:
         answers = Answers(
             trust.read,
             transport,
             store,
+            signers=signers,
             default_indexes=(DEFAULT_INDEX,),
             refresh_seconds=refresh_seconds,
         )

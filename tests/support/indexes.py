@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ class Index:
 
     Attributes:
         host: ``127.0.0.1:PORT``.
+        scheme: ``http`` or ``https``.
         speaks_json: Whether it has the JSON form.
         says_sizes: Whether its JSON pages have lengths and upload times (PEP 700).
         says_metadata: Whether its pages tell of ``.metadata`` files.
@@ -63,6 +65,7 @@ class Index:
         delay: Seconds before each answer.
         status: PEP 792 status by project.
         raw: Whole answers (status, content type, body) by path.
+        moved: Where a request for a path is sent, by path.
         serials: The number of the last change of projects, where it counts changes.
         seen: ``METHOD /path`` of all requests.
         anew: The paths of those that no cache on the way may answer.
@@ -70,6 +73,7 @@ class Index:
     """
 
     host: str = ""
+    scheme: str = "http"
     speaks_json: bool = True
     says_sizes: bool = True
     says_metadata: bool = True
@@ -84,6 +88,7 @@ class Index:
     delay: float = 0.0
     status: dict[str, str] = field(default_factory=dict)
     raw: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     projects: dict[str, dict[str, OfferedFile]] = field(default_factory=dict)
     serials: dict[str, int] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
@@ -93,7 +98,8 @@ class Index:
     @property
     def url(self) -> str:
         """The URL of the simple index, with its credentials."""
-        return f"http://{self.credentials}{'@' if self.credentials else ''}{self.host}/simple/"
+        login = f"{self.credentials}@" if self.credentials else ""
+        return f"{self.scheme}://{login}{self.host}/simple/"
 
     def offer(self, *paths: Path) -> list[OfferedFile]:
         """Publish wheels and sdists."""
@@ -216,8 +222,8 @@ def serve_flask(folder: Path) -> Iterator[Index]:
 
 
 @contextmanager
-def serve_index() -> Iterator[Index]:
-    """Run an ``Index`` for as long as the ``with`` lasts."""
+def serve_index(certificate: Path | None = None) -> Iterator[Index]:
+    """Run an ``Index`` for as long as the ``with`` lasts; over TLS with a key and certificate."""
     index = Index()
 
     class Handler(BaseHTTPRequestHandler):
@@ -249,7 +255,11 @@ def serve_index() -> Iterator[Index]:
                 status, body = 206, body[first : int(part[2]) + 1]
                 if not body:
                     status = 416
+            if path in index.moved:
+                status, body = 302, b""
             self.send_response(status)
+            if path in index.moved:
+                self.send_header("Location", index.moved[path])
             if serial := index.serials.get(path.strip("/").rpartition("/")[2]):
                 self.send_header("X-PyPI-Last-Serial", str(serial))
             self.send_header("Content-Type", kind)
@@ -272,6 +282,11 @@ def serve_index() -> Iterator[Index]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            index.scheme = "https"
         index.host = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

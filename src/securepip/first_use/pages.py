@@ -11,7 +11,9 @@ from packaging.version import Version
 
 from securepip.errors import SecurepipError
 from securepip.first_use import refusals
+from securepip.first_use.elsewhere import seen_elsewhere
 from securepip.first_use.memory import Memory
+from securepip.first_use.memory_file import Seen
 from securepip.first_use.site import Site
 from securepip.first_use.witness import Testimony, hear
 from securepip.formats.digests import NOT_KNOWN_YET
@@ -101,6 +103,7 @@ class _Round:
         self._ledger = repository.ledger
         self._memory = memory
         self._overlay = overlay
+        self._seen: dict[tuple[NormalizedName, str], Seen] = {}
 
     def sign(self, heard: Sequence[_Heard]) -> None:
         settled: list[Judged] = []
@@ -153,15 +156,20 @@ class _Round:
         return judged
 
     def _recall(self, project: NormalizedName, offered: Offered) -> None:
-        """What the memory file names must have the bytes that it says."""
-        remembered = self._site.remembered
-        if remembered:
-            known = self._ledger.known(project)
-            self._ledger.record(
-                (project, file.filename, remembered[file.filename].sha256)
-                for file in offered.files
-                if file.filename in remembered and file.filename not in known
-            )
+        """What the memory file names, or another index has shown, must have the same bytes."""
+        if not (self._site.remembered or self._site.others):
+            return
+        known = self._ledger.known(project)
+        new = [file for file in offered.files if file.filename not in known]
+        binding = {
+            file.filename: self._site.remembered[file.filename]
+            for file in new
+            if file.filename in self._site.remembered
+        }
+        if len(binding) < len(new):
+            binding = {**seen_elsewhere(self._site.others, project, new), **binding}
+        self._seen.update(((project, name), seen) for name, seen in binding.items())
+        self._ledger.record((project, name, seen.sha256) for name, seen in binding.items())
 
     def _page(self, judged: Judged) -> ProjectPage | None:
         """The page to be signed: a file that was changed stays on it as it was seen first.
@@ -190,7 +198,7 @@ class _Round:
         return replace(settled.page or ProjectPage(project), files=tuple(files.values()))
 
     def _first_seen(self, project: NormalizedName, filename: str) -> date:
-        seen = self._site.remembered.get(filename)
+        seen = self._seen.get((project, filename)) or self._site.remembered.get(filename)
         return seen.first_seen if seen else self._memory.first_seen(project, filename)
 
     def _say_young(self, judged: Judged) -> None:

@@ -49,6 +49,7 @@ class Signer:
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
         refresh: Which pages are asked for however lately they were asked for before.
+        others: The repositories of this machine's own over other indexes.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Signer:
         store: Store,
         say: Callable[[str], None] = lambda line: None,
         refresh: Callable[[NormalizedName], bool] = nothing,
+        others: Sequence[TrustedRepository] = (),
     ) -> None:
-        self._site = open_site(repository, transport, pool, store, say, refresh)
+        self._site = open_site(repository, transport, pool, store, say, refresh, others)
         self._lock = threading.Lock()
         self._asked: dict[NormalizedName, Future[None]] = {}
         self._is_renewed = False
@@ -179,12 +181,18 @@ class Signers:
 
     def __call__(self, trust: Trust) -> dict[str, Signer]:
         """The signers, by the name of the trusted repository that each signs."""
+        own = [each for each in trust.repositories if each.first_use is not None]
         return {
-            repository.name: Signer(
-                repository, self._transport, self._pool, self._store, self._say, self._refresh
+            one.name: Signer(
+                one,
+                self._transport,
+                self._pool,
+                self._store,
+                self._say,
+                self._refresh,
+                [other for other in own if other is not one],
             )
-            for repository in trust.repositories
-            if repository.first_use is not None
+            for one in own
         }
 
     def __enter__(self) -> Signers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TypeVar
 from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
+from securepip.first_use.elsewhere import other_repositories
 from securepip.first_use.memory_file import Seen, read_memory
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import page_target
@@ -52,6 +53,7 @@ class Site:
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
         refresh: Which pages are asked for however lately they were asked for before.
+        others: The folders of this machine's repositories over other indexes.
         errors: Why a project may not be looked up.
         refused: Why a file (project, file name) may not be chosen.
     """
@@ -66,6 +68,7 @@ class Site:
     store: Store
     say: Callable[[str], None] = _silent
     refresh: Callable[[NormalizedName], bool] = nothing
+    others: tuple[Path, ...] = ()
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
     _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
@@ -125,8 +128,9 @@ def open_site(
     store: Store,
     say: Callable[[str], None],
     refresh: Callable[[NormalizedName], bool] = nothing,
+    others: Sequence[TrustedRepository] = (),
 ) -> Site:
-    """The site of a repository of this machine's own.
+    """The site of a repository of this machine's own, beside which there are others.
 
     Raises:
         UsageError: The index or a witness could be answered for by anybody on the way.
@@ -134,8 +138,9 @@ def open_site(
     if repository.first_use is None:
         raise ValueError(f"{repository.name} is not signed on this machine")
     url, rules = repository.first_use.index_url, repository.first_use.rules
+    folder = file_url_to_path(repository.location)
     return Site(
-        folder=file_url_to_path(repository.location),
+        folder=folder,
         index_url=url,
         rules=rules,
         sources=open_sources((url,), (), transport, refresh),
@@ -145,4 +150,5 @@ def open_site(
         store=store,
         say=say,
         refresh=refresh,
+        others=other_repositories(folder, (file_url_to_path(each.location) for each in others)),
     )
