@@ -9,7 +9,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +63,8 @@ class World:
     def forget_caches(self) -> None:
         """Let ten minutes pass, and drop what can be fetched again."""
         for ledger in (self.machine.folder / "data" / "first-use").glob("*/state/ledger.sqlite3"):
-            with closing(sqlite3.connect(ledger)) as connection, connection:
+            never_asked = suppress(sqlite3.OperationalError)
+            with never_asked, closing(sqlite3.connect(ledger)) as connection, connection:
                 connection.execute("DELETE FROM asked")
         shutil.rmtree(self.machine.folder / "cache", ignore_errors=True)
 
@@ -90,7 +91,7 @@ def other_bytes_from_another_mirror(world: World) -> Index:
     world.see("app")
     (name,) = (each.name for each in (world.machine.folder / "data" / "first-use").iterdir())
     assert world.machine.run("trust", "remove", name).code == 0
-    world.trust(world.mirror)
+    world.trust(world.mirror, "another")
     world.mirror.offer(world.evil())
     return world.mirror
 

@@ -18,7 +18,7 @@ from securepip.errors import UntrustedError, VerificationError
 from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile
-from securepip.index.on_demand import Signers
+from securepip.index.on_demand import OnDemand, Signers
 from securepip.index.signed import LocatedPage, SignedFile, SignedPage, expected
 from securepip.transport import Transport, join_url, redact
 from securepip.trust import Trust, TrustedRepository
@@ -194,6 +194,20 @@ class Speakers:
         elif project in session.seen:
             raise _disappeared(repository, project)
         return target
+
+    def signers_of(self, located: LocatedPage) -> list[OnDemand]:
+        """Who signs a page's files on this machine; nobody where others sign."""
+        names = (each.name for each in (located.repository, *located.witnesses))
+        return [self.signers[name] for name in names if name in self.signers]
+
+    def check_file(self, located: LocatedPage, file: PageFile) -> None:
+        """See to it that a file of a page may be chosen, where this machine signs it.
+
+        Raises:
+            VerificationError: The index shows another file than was signed before.
+        """
+        for signer in self.signers_of(located):
+            signer.check_file(located.page.project, file.filename)
 
     def prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
         """Have the pages signed that are about to be looked up, where this machine signs them."""

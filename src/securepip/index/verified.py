@@ -150,9 +150,8 @@ class VerifiedIndex:
                 return
             self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
             if located.repository.name in self._speakers.signers:
-                self._announced |= {
-                    (project, file.filename): None for file in files[:_MAX_EARLY] if _is_open(file)
-                }
+                wanted = [file.filename for file in files[:_MAX_EARLY] if _is_open(file)]
+                self._announced |= {(project, name): None for name in wanted}
                 return
             self._speakers.session(located.repository).prefetch(
                 [file_target(project, file.filename) for file in files[:1]], wait=False
@@ -162,10 +161,8 @@ class VerifiedIndex:
         """As ``Index.core_metadata``."""
         if _is_open(file):
             ((_, file),) = self._chosen([(project, file)])
-        else:
-            # It needs no target before it is fetched.
-            for name in self._signed_here(project):
-                self._speakers.signers[name].check_file(project, file.filename)
+        else:  # it needs no target before it is fetched
+            self._speakers.check_file(self._required(project), file)
         if file.core_metadata is not None:
             try:
                 return self.read_metadata(self._required(project), file)
@@ -205,10 +202,8 @@ class VerifiedIndex:
             VerificationError: The file is not what was signed before.
             SecurepipError: It could not be signed.
         """
-        for repository in (located.repository, *located.witnesses):
-            signer = self._speakers.signers.get(repository.name)
-            if signer is not None:
-                signer.prepare_files([(located.page.project, file.filename)])
+        for signer in self._speakers.signers_of(located):
+            signer.prepare_files([(located.page.project, file.filename)])
 
     def prefetch_files(self, wanted: Iterable[tuple[LocatedPage, PageFile]]) -> None:
         """As ``Speakers.prefetch_files``."""
