@@ -145,3 +145,25 @@ def test_what_is_passed_over_on_the_way_to_the_metadata_of_an_sdist_is_bounded(
     monkeypatch.setattr(core_metadata, limit, most)
     with pytest.raises(FormatError, match="no PKG-INFO"):
         read_core_metadata(sdist)
+
+
+def test_an_xz_file_of_several_streams_is_read_to_its_end_and_one_that_is_cut_is_refused(
+    tmp_path: Path,
+) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, data in (("a", b"0" * 3000), ("PKG-INFO", HEAD)):
+            info = tarfile.TarInfo(f"app-1/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    plain = packed.getvalue()
+    sdist = tmp_path / "app-1.tar.xz"
+    several = lzma.compress(plain[:1000]) + b"\0" * 8 + lzma.compress(plain[1000:]) + b"\0" * 4
+    sdist.write_bytes(several)
+    assert read_core_metadata(sdist) == HEAD
+    sdist.write_bytes(lzma.compress(plain[:1000])[:-40])
+    with pytest.raises(BrokenDistributionError, match="before its end"):
+        read_core_metadata(sdist)
+    sdist.write_bytes(lzma.compress(plain.replace(b"PKG-INFO", b"NO-INFO!")))
+    with pytest.raises(FormatError, match="no PKG-INFO"):
+        read_core_metadata(sdist)

@@ -42,9 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--room", action="append", choices=list(ROOMS), help="default: all, one after the other")
     add("--one-room", action="store_true", help="one of these, which the seed chooses")
     add("--module", action="append", default=[], help="only this one: formats/page.py")
-    add(
-        "--far", action="store_true", help="with all tests that attack a room; try again what lives"
-    )
+    add("--far", action="store_true", help="with the slower tests that attack a room, too")
+    add("--again", action="store_true", help="try only what lives, by the results so far")
     add("--sample", type=int, default=10**9, metavar="N", help="so many changes in each room")
     add(
         "--seed",
@@ -65,7 +64,7 @@ def _trial(room: str, options: argparse.Namespace, seconds: float) -> list[Outco
         results = (options.results or Path(folder) / "results").absolute()
         words = [f"--room={room}", f"--seed={options.seed}", f"--sample={options.sample}"]
         words += [f"--seconds={seconds}", f"--results={results}"]
-        words += ["--far"] if options.far else []
+        words += [f"--{name}" for name in ("far", "again") if getattr(options, name)]
         words += [f"--module={module}" for module in options.module]
         subprocess.run(
             [sys.executable, "-m", "tests.mutation.trial", *words],

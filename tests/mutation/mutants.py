@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 from mutmut.mutation import mutators
 
-SOURCES = Path(__file__).resolve().parents[2] / "src" / "securepip"
+from tests.mutation.rooms import SOURCES
 
 
 @dataclass(frozen=True)

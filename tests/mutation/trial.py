@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--module", action="append", default=[])
     parser.add_argument("--far", action="store_true")
+    parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
     room = ROOMS[options.room]
@@ -38,11 +39,10 @@ def main() -> int:
         for mutant in mutants(module)
     ]
     random.Random(options.seed).shuffle(every)
-    # With more tests, what lived is tried again; the later outcome counts.
-    known = {one.key: one for one in read(options.results)}
-    done = {key for key, one in known.items() if not (options.far and one.lives)}
+    known = {one.key: one.lives for one in read(options.results)}
     tests = (*room.near, *(room.far if options.far else ()))
-    chosen = [mutant for mutant in every[: options.sample] if mutant.key not in done]
+    wanted = True if options.again else None
+    chosen = [one for one in every[: options.sample] if known.get(one.key) is wanted]
     with options.results.open("a", encoding="utf-8") as file:
 
         def say(mutant: Mutant, end: str, by: str) -> None:

@@ -19,9 +19,20 @@ from securepip.errors import (
 )
 from securepip.formats.digests import Sha256
 from securepip.transport import Transport, TransportOptions
-from securepip.trust import Assignment, Trust, TrustStore, find_root, parse_location, parse_root
+from securepip.trust import (
+    Assignment,
+    Trust,
+    TrustStore,
+    find_root,
+    parse_location,
+    parse_root,
+    same_index,
+)
 from tests.support.hostile import serve_hostile
 from tests.support.repositories import make_repository
+
+COMPANY, PUBLIC, OTHER = "company", "public", "other"
+FREE = tuple(Assignment(("*",), (name,)) for name in (COMPANY, PUBLIC, OTHER))
 
 
 def test_a_root_is_found_by_the_fingerprint_of_its_bytes(tmp_path: Path) -> None:
@@ -142,6 +153,14 @@ def names(store: TrustStore, project: str) -> list[str]:
         '{"repositories": {"one": []}, "mapping": []}',
         '{"repositories": {"../one": ["https://x.example.org/"]}, "mapping": []}',
         '{"repositories": {}, "mapping": [{"paths": ["*"], "repositories": ["gone"]}]}',
+        '{"repositories": {}, "mapping": [{"paths": ["*"], "repositories": [], "threshold": 1}]}',
+        '{"repositories": {}, "mapping": [{"paths": ["*"], "repositories": [], "threshold": 0}]}',
+        '{"repositories": {"one": ["https://x.example.org/"]},'
+        ' "mapping": [{"paths": ["*"], "repositories": ["one"], "threshold": 0}]}',
+        '{"repositories": {"one": ["https://x.example.org/"]},'
+        ' "mapping": [{"paths": ["*"], "repositories": ["one"], "threshold": true}]}',
+        '{"repositories": {"one": ["https://x.example.org/"]},'
+        ' "mapping": [{"paths": ["*"], "repositories": ["one", "one"], "threshold": 2}]}',
         '{"repositories": {"one": ["https://x.example.org/"]},'
         ' "mapping": [{"paths": ["*"], "repositories": ["one"], "threshold": 2}]}',
     ],
@@ -213,6 +232,59 @@ def test_an_index_that_a_file_names_adds_nobody_to_the_one_repository_of_an_opti
     assert [each.repositories for each in only.assigned(app)] == [("one",)]
 
 
+def test_who_may_speak_for_certain_projects_may_speak_for_no_others_when_an_index_names_it() -> (
+    None
+):
+    bound = Trust((), (Assignment(("*/internal*/*",), (COMPANY,)),))
+    assert bound.including([COMPANY]) == bound
+    added = bound.including([PUBLIC, PUBLIC])
+    assert added.mapping == (*bound.mapping, Assignment(("*",), (PUBLIC,)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_the_same"),
+    [
+        ("https://packages.example.org/simple", "HTTPS://me:pw@Packages.Example.org/simple/", True),
+        ("https://packages.example.org/simple", "http://packages.example.org/simple", False),
+        ("https://packages.example.org/simple", "https://packages.example.org/Simple", False),
+        ("https://packages.example.org/simple", "https://packages.example.org/simple?x=1", False),
+        ("/srv/index", "file:///srv/index/", True),
+        ("/srv/index", "/srv/other", False),
+        ("file://other-host/srv", "file:///srv", False),
+        ("https://[::1", "https://[::1", True),
+        ("~nobody-of-this-name/x", "~nobody-of-this-name/x", True),
+    ],
+)
+def test_two_addresses_are_one_index_only_if_the_same_bytes_answer(
+    one: str, other: str, are_the_same: bool
+) -> None:
+    assert same_index(one, other) == are_the_same
+
+
+def test_a_path_that_leads_nowhere_is_an_address_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    assert not same_index(str(tmp_path / "one"), str(tmp_path / "three"))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert same_index("simple", "simple")
+    assert not same_index("simple", "other")
+
+
+def test_a_folder_whose_name_looks_like_a_drive_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c:own" / "metadata").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert parse_location("c:own").endswith("own/")
+    with pytest.raises(UsageError, match="http, https or file"):
+        parse_location("ssh://packages.example.org/repository")
+
+
 def test_two_that_add_at_the_same_time_are_both_believed(tmp_path: Path) -> None:
     def add(number: int) -> None:
         store = TrustStore(tmp_path / "trust")
@@ -224,10 +296,6 @@ def test_two_that_add_at_the_same_time_are_both_believed(tmp_path: Path) -> None
     for thread in threads:
         thread.join()
     assert len(TrustStore(tmp_path / "trust").read().repositories) == 8
-
-
-COMPANY, PUBLIC, OTHER = "company", "public", "other"
-FREE = tuple(Assignment(("*",), (name,)) for name in (COMPANY, PUBLIC, OTHER))
 
 
 def asked(mapping: tuple[Assignment, ...], limit: list[str], project: str) -> list[tuple[str, ...]]:
@@ -246,10 +314,11 @@ def test_an_option_chooses_and_orders_what_is_bound_to_no_project() -> None:
     [
         Assignment(("*/internal*/*",), (COMPANY,), terminating=True),
         Assignment(("*/internal*/*",), (COMPANY,)),
+        Assignment(("*",), (COMPANY,), terminating=True),
         Assignment(("*",), (COMPANY, OTHER), threshold=2),
         Assignment(("*",), (COMPANY, OTHER), terminating=True, threshold=2),
     ],
-    ids=["terminating", "certain projects", "agreement", "terminating agreement"],
+    ids=["terminating", "certain projects", "the last word", "agreement", "terminating agreement"],
 )
 @pytest.mark.parametrize("limit", [[PUBLIC], [PUBLIC, OTHER], [OTHER, PUBLIC, COMPANY]])
 def test_no_option_hands_a_bound_project_to_another_repository(

@@ -10,7 +10,13 @@ against what was signed, counts only with a mark that the user's own secret has 
 the secret lies with the state.
 """
 
-from securepip.dirs.explain import explained, full_folders, no_temporary_folder, way_out
+from securepip.dirs.explain import (
+    explained,
+    full_folders,
+    no_temporary_folder,
+    user_path,
+    way_out,
+)
 from securepip.dirs.folders import (
     cache_dir,
     check_private,
@@ -40,6 +46,7 @@ __all__ = [
     "replace_file",
     "temporary_folder",
     "usable_cache",
+    "user_path",
     "way_out",
     "write_private",
 ]

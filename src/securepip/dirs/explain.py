@@ -46,16 +46,21 @@ _DATA_REMEDY = (
 )
 
 
+def user_path(text: str) -> Path:
+    """A path with ``~`` and ``~user`` filled in; where nobody is called so, it is a plain name."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises where nobody is
+
+
 def chosen_data() -> Path:
     """Where state and keys are, absolute; it need not be there."""
     chosen = os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME)
-    return Path(chosen).expanduser().absolute()
+    return user_path(chosen).absolute()
 
 
 def chosen_cache(chosen: str | None = None) -> Path:
     """Where the cache is, absolute; it need not be there."""
     folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR") or platformdirs.user_cache_dir(_NAME)
-    return Path(folder).expanduser().absolute()
+    return user_path(folder).absolute()
 
 
 def explained(error: Exception) -> SecurepipError | None:

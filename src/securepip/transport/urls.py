@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -76,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 def path_to_url(path: Path) -> str:
     """The ``file`` URL of ``path``; of a folder with a slash at its end."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # pathlib's raises where links lead in a circle
     url = path.as_uri()
     return f"{url}/" if path.is_dir() else url
 

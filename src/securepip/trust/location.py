@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from securepip.dirs import user_path
 from securepip.errors import FormatError, UsageError
 from securepip.formats.layout import METADATA_DIR
 from securepip.transport import file_url_to_path, path_to_url
@@ -29,7 +29,7 @@ def parse_location(text: str) -> str:
     if len(scheme) > 1 and scheme != "file":
         raise UsageError(f"a repository is at an http, https or file URL, or in a folder: {text!r}")
     try:
-        folder = file_url_to_path(text) if scheme == "file" else Path(text).expanduser()
+        folder = file_url_to_path(text) if scheme == "file" else user_path(text)
     except FormatError as error:
         raise UsageError(error.what) from None
     if not (folder / METADATA_DIR).is_dir():
@@ -50,7 +50,7 @@ def index_address(text: str) -> str:
         if len(parts.scheme) > 1 and parts.scheme.lower() != "file":
             host = parts.netloc.rpartition("@")[2].lower()
             return f"{parts.scheme.lower()}://{host}{parts.path.rstrip('/')}?{parts.query}"
-        path = file_url_to_path(text) if parts.scheme else Path(text).expanduser()
+        path = file_url_to_path(text) if parts.scheme else user_path(text)
         return path_to_url(path).rstrip("/")
     except (FormatError, ValueError, OSError):
         return text

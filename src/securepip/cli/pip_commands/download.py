@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.pip_commands import said
 from securepip.cli.pip_commands.prepare import prepare
+from securepip.dirs import user_path
 from securepip.errors import SecurepipError
 from securepip.formats.digests import open_plain, sha256_of_stream
 from securepip.formats.layout import check_filename
@@ -35,7 +36,7 @@ def run(request: DownloadRequest) -> int:
     Raises:
         SecurepipError: It cannot be had, verified or written.
     """
-    folder = Path(request.folder).expanduser().absolute()
+    folder = user_path(str(request.folder)).absolute()
     with ExitStack() as stack:
         asked = prepare(request, stack)
         try:

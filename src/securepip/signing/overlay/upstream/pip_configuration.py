@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from securepip.dirs import user_path
 from securepip.errors import SecurepipError
 from securepip.formats import pip_configuration
 from securepip.transport import TransportOptions
@@ -88,4 +88,4 @@ def _number(settings: Mapping[str, str], keys: tuple[str, ...], default: float) 
 
 
 def _path(value: str | None) -> str | None:
-    return str(Path(value).expanduser()) if value else None
+    return str(user_path(value)) if value else None

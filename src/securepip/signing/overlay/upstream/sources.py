@@ -6,11 +6,11 @@ Rule: an address that anybody on the way could answer for is refused here, befor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from packaging.utils import NormalizedName
 
+from securepip.dirs import user_path
 from securepip.errors import UsageError
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.places.file_index import FileIndex
@@ -52,7 +52,7 @@ def open_sources(
 
 def _as_url(location: str) -> str:
     if "://" not in location and not location.startswith("file:"):
-        return path_to_url(Path(location).expanduser())
+        return path_to_url(user_path(location))
     # Raises FormatError for a scheme that nobody here can fetch.
     return join_url(location, "")
 

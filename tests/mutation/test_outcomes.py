@@ -1,0 +1,38 @@
+"""The list of changes that may live, and when a sample is no chance any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutation.accepted import Key, accepted
+from tests.mutation.outcomes import Outcome, below_the_goal, faults
+from tests.mutation.rooms import ROOMS, SOURCES
+
+KEY = ("formats/page.py", "if wrong:", "if False:")
+
+
+@pytest.mark.parametrize("key", accepted(), ids=lambda key: f"{key[0]}: {key[2]}")
+def test_what_may_live_is_in_a_room_and_says_why(key: Key) -> None:
+    module, before, _ = key
+    assert any(module in room.modules() for room in ROOMS.values())
+    code = " ".join((SOURCES / module).read_text(encoding="utf-8").split())
+    assert before in code, "the code has changed: try again, and change the list"
+    assert len(accepted()[key]) > 20
+
+
+def test_an_entry_that_a_test_notices_is_a_fault() -> None:
+    killed = Outcome("formats", KEY[0], 1, *KEY[1:], "killed", "test_it")
+    assert faults([killed], {KEY: "why"}) != []
+    assert faults([killed], {}) == []
+    lives = Outcome("formats", KEY[0], 1, *KEY[1:], "survived", "")
+    assert faults([lives], {KEY: "why"}) == []
+
+
+def test_a_small_sample_fails_only_where_that_is_no_chance() -> None:
+    assert not below_the_goal(0, 0)
+    assert not below_the_goal(19, 20)
+    assert not below_the_goal(17, 20)
+    assert below_the_goal(14, 20)
+    assert not below_the_goal(95, 100)
+    assert not below_the_goal(90, 100)
+    assert below_the_goal(86, 100)
