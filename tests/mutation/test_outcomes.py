@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mutation.accepted import Key, accepted
-from tests.mutation.outcomes import Outcome, below_the_goal, faults
+from tests.mutation.outcomes import Outcome, faults, is_below
 from tests.mutation.rooms import ROOMS, SOURCES
 
 KEY = ("formats/page.py", "if wrong:", "if False:")
@@ -29,10 +29,10 @@ def test_an_entry_that_a_test_notices_is_a_fault() -> None:
 
 
 def test_a_small_sample_fails_only_where_that_is_no_chance() -> None:
-    assert not below_the_goal(0, 0)
-    assert not below_the_goal(19, 20)
-    assert not below_the_goal(17, 20)
-    assert below_the_goal(14, 20)
-    assert not below_the_goal(95, 100)
-    assert not below_the_goal(90, 100)
-    assert below_the_goal(86, 100)
+    assert not is_below(0.95, 0, 0)
+    assert not is_below(0.95, 19, 20)
+    assert not is_below(0.95, 17, 20)
+    assert is_below(0.95, 14, 20)
+    assert not is_below(0.95, 95, 100)
+    assert not is_below(0.95, 90, 100)
+    assert is_below(0.95, 86, 100)
