@@ -25,13 +25,13 @@ from securepip.formats.words import counted
 from securepip.redaction import redact_text
 from securepip.signing.repository.repository import Repository
 
-HEARTBEAT_SECONDS = 2.0
-STALLED_SECONDS = 10.0
+HEARTBEAT_SECONDS = 1.0
+STALLED_SECONDS = 6.0
 REFRESH = "refresh"
 
 _RETRY_SECONDS = 5
 _EVERY_TEN_MINUTES = "*/10 * * * *"
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
 # An upload that no job is about, whatever became of its own: an operator's hand in the tables, say.
 _FORGOTTEN = f"""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
-from securepip.cli.repo.place import Place, add_folder, place_at
+from securepip.cli.repo.place import Place, add_database, add_folder, place_at
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.words import counted
 
@@ -50,6 +50,7 @@ def _add_audit(commands: Commands) -> None:
         help="read all that is signed, and put right what the ledger of A says of it",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for machines")
+    add_database(parser)
     add_network_options(parser)
     parser.set_defaults(run=_audit)
 
@@ -65,6 +66,7 @@ class AuditRequest:
         rebuild: Read all that is signed, and put right what the ledger says of it.
         json: Answer for a program.
         network: How servers are reached.
+        database: What remembers for the first; None for the environment's, or the folder.
     """
 
     first: str
@@ -73,6 +75,7 @@ class AuditRequest:
     rebuild: bool = False
     json: bool = False
     network: Network = field(default_factory=Network)
+    database: str | None = None
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -84,6 +87,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             arguments.rebuild,
             arguments.json,
             network_of(arguments),
+            arguments.database,
         )
     )
 
@@ -123,7 +127,7 @@ def audit(request: AuditRequest) -> int:
 def _audit_own(request: AuditRequest) -> int:
     from securepip.signing.publish.accounted import check_own
 
-    with Place(request.first).read() as repository:
+    with Place(request.first, database=request.database).read() as repository:
         entries = check_own(repository)
     if request.json:
         console.say_machine(json.dumps({"entries": len(entries)}))
@@ -134,7 +138,7 @@ def _audit_own(request: AuditRequest) -> int:
 
 
 def _rebuild(request: AuditRequest) -> int:
-    with Place(request.first).read() as repository, repository.lock():
+    with Place(request.first, database=request.database).read() as repository, repository.lock():
         wrong = repository.rebuild_known()
         repository.show_all()
     if request.json:

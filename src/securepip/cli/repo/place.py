@@ -111,6 +111,11 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """The argument that names a repository."""
     parser.add_argument("address", metavar="DIR", help="the repository")
+    add_database(parser)
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """``--database``."""
     parser.add_argument(
         "--database", metavar="URL",
         help="the PostgreSQL database that remembers what is signed, for a repository of many "
