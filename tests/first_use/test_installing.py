@@ -35,6 +35,10 @@ def test_a_package_is_installed_with_what_it_requires_whatever_the_index_is_sile
     assert done.code == 0, done.err
     assert protected.freeze() == ["app==2.0", "lib==1.0"]
     assert "signed by 127.0.0.1" in done.out
+    for _, wheel in LOCKED:
+        named = [line for line in done.out.splitlines() if f" {wheel} (" in line]
+        assert named, done.out
+        assert len(named) == 1, "what was downloaded to learn what it requires is no cached file"
 
 
 def test_only_chosen_files_cost_requests_where_the_index_gives_no_lengths(
@@ -45,6 +49,31 @@ def test_only_chosen_files_cost_requests_where_the_index_gives_no_lengths(
     assert protected.install("app").code == 0
     asked = [line for line in index.seen if "/files/" in line]
     assert all("app-2.0" in line or "lib-1.0" in line for line in asked), asked
+
+
+def test_a_hash_that_the_user_names_is_compared_where_no_page_tells_one(
+    protected: Machine, index: Index, tmp_path: Path
+) -> None:
+    index.says_sha256 = False
+    lib = index.projects["lib"][LOCKED[1][1]].sha256
+    asked = tmp_path / "requirements.txt"
+    command = ("--dry-run", "--no-cache-dir", "-r", asked)
+
+    asked.write_text(f"lib==1.0 --hash=sha256:{'0' * 64}\n")
+    wrong = protected.install(*command)
+    assert wrong.code == 3, wrong.out
+    assert "DO NOT MATCH" in wrong.err
+    assert lib in wrong.err
+
+    asked.write_text("--require-hashes\nlib==1.0\n")
+    none = protected.install(*command)
+    assert none.code == 1, none.out
+    assert f"lib==1.0 --hash=sha256:{lib}" in none.err
+
+    asked.write_text(f"lib==1.0 --hash=sha256:{lib}\n")
+    right = protected.install(*command)
+    assert right.code == 0, right.err
+    assert "Would install lib-1.0" in right.out
 
 
 @pytest.mark.parametrize("speaks_json", [True, False])

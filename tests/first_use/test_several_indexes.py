@@ -98,3 +98,29 @@ def test_list_and_show_say_which_index_is_protected_how(
     assert done.code == 0, done.err
     assert "whatever the index shows first is believed" in machine.run("trust", "show", "own").out
     assert "Any other index" not in machine.run("trust", "list").out
+
+
+def test_who_speaks_for_what_is_said_and_what_was_bound_to_an_index_that_is_removed(
+    machine: Machine, index: Index, other: Index, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path / "company", "acme-core", "1.0"))
+    other.offer(make_wheel(tmp_path / "stranger", "acme-core", "9.0"))
+    other.offer(make_wheel(tmp_path / "stranger", "acme-secret", "9.0"))
+    assert machine.run("trust", "first-use", "company", "--index-url", index.url).code == 0
+    second = machine.run("trust", "first-use", "public", "--index-url", other.url)
+    assert "`securepip trust list` says which index" in second.out
+    # As the guide says.
+    path = machine.folder / "data" / "trust" / "map.json"
+    trust = json.loads(path.read_text())
+    bound = {"paths": ["simple/acme-*/*", "packages/acme-*/*"], "repositories": ["company"]}
+    trust["mapping"].insert(0, {**bound, "terminating": True, "threshold": 1})
+    path.write_text(json.dumps(trust))
+
+    listed = machine.run("trust", "list").out
+    assert "  for:     acme-* (nobody else), any project\n" in listed
+    assert "  for:     any project that company does not know\n" in listed
+    done = machine.install("--dry-run", "acme-core", "tool")
+    assert done.out.endswith("Would install acme-core-1.0 tool-1.0\n"), done.out
+    assert machine.install("--dry-run", "acme-secret").code == 1
+    told = machine.run("trust", "remove", "company").out
+    assert "Nobody but it spoke for acme-*: others may from now on." in told

@@ -241,9 +241,7 @@ def show(name: str) -> int:
         console.say("Kind:         signed by those who run it. Nobody between them and you can")
         console.say("              change what you install.")
     else:
-        console.say(
-            "Kind:         first use: signed on this machine, as it was seen first. What was"
-        )
+        console.say("Kind:         first use: signed on this machine, as it was seen first. What")
         console.say("              was seen cannot be changed unnoticed; what is new is believed.")
         if not trust.speaks(repository.name):
             console.say("Asked:        only when a command or a configuration names its index.")
@@ -259,8 +257,14 @@ def show(name: str) -> int:
 
 def remove(name: str) -> int:
     """Stop believing one."""
-    _store().remove(name)
+    from securepip.cli.trust.listing import bound_to
+
+    store = _store()
+    bound = bound_to(store.read(), name)
+    store.remove(name)
     console.say(f"No longer trusted: {name}.")
+    if bound:
+        console.say(f"Nobody but it spoke for {', '.join(bound)}: others may from now on.")
     return 0
 
 

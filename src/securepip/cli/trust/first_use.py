@@ -161,10 +161,12 @@ def first_use(request: FirstUseRequest) -> int:
         console.say("What this machine has seen there cannot be changed unnoticed any more.")
     else:
         console.say(f"Protected already: {redact(url)} ({name}). These rules count from now on.")
+    if not protected.is_new or rules != FirstUseRules():
+        console.say(f"Rules: {in_words(rules)}")
     if rules == FirstUseRules():
         console.say("Tip: `--min-age 3d` leaves out what nobody has had time to look at.")
-    else:
-        console.say(f"Rules: {in_words(rules)}")
+    if protected.is_new and len(store.read().repositories) > 1:
+        console.say("`securepip trust list` says which index is asked for which projects.")
     if request.any_index:
         console.say("Every other index that a command names is protected by the same rules.")
     elif request.any_index is False:

@@ -36,6 +36,8 @@ class Listed:
         fresh_until: Until when what was seen last is believed (UTC, ISO 8601); None where nothing
             was seen yet, and for first use, which this machine renews itself.
         last_news: When something new of it was seen last (UTC, ISO 8601); None for never.
+        alone: Those of ``projects`` for which nobody is asked after it.
+        after: The repositories that are asked before it for any project.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Listed:
     sign_themselves: int
     fresh_until: str | None
     last_news: str | None
+    alone: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 def list_all(trust: Trust, pythons: Sequence[str], *, as_json: bool) -> int:
@@ -101,7 +105,26 @@ def _listed(repository: TrustedRepository, trust: Trust) -> Listed:
         count_project_roles(repository.state),
         until.isoformat(timespec="seconds") if until and not first_use else None,
         news,
+        bound_to(trust, repository.name),
+        _asked_before(trust, repository.name),
     )
+
+
+def bound_to(trust: Trust, name: str) -> tuple[str, ...]:
+    """The projects, or patterns of names, for which nobody is asked after a repository."""
+    ends = (one for one in trust.mapping if name in one.repositories and one.terminating)
+    return tuple(dict.fromkeys(_project(path) for one in ends for path in one.paths))
+
+
+def _asked_before(trust: Trust, name: str) -> tuple[str, ...]:
+    """The repositories that are asked for any project, before the one of that name is."""
+    before: dict[str, None] = {}
+    for one in trust.mapping:
+        if "*" in one.paths:
+            if name in one.repositories:
+                return tuple(before)
+            before |= dict.fromkeys(one.repositories)
+    return ()
 
 
 def _project(pattern: str) -> str:
@@ -120,11 +143,20 @@ def _say(one: Listed) -> None:
         console.say(
             f"           {counted(one.sign_themselves, 'project')} of it signed by the maintainers"
         )
-    reach = "any project" if one.projects == ("*",) else ", ".join(one.projects)
+    reach = ", ".join(_reach(project, one) for project in one.projects)
     if one.agreeing > 1:
         reach += f", where {one.agreeing} repositories agree"
     console.say(f"  for:     {reach or 'nothing, unless a command names its index'}")
     console.say(f"  fresh:   {_freshness(one)}")
+
+
+def _reach(project: str, one: Listed) -> str:
+    """What it speaks for, and who else may."""
+    if project != "*":
+        return f"{project} (nobody else)" if project in one.alone else project
+    return (
+        f"any project that {' or '.join(one.after)} does not know" if one.after else "any project"
+    )
 
 
 def _freshness(one: Listed) -> str:
