@@ -66,6 +66,7 @@ def unpacked(source: UserFile, folder: Path) -> Path:
         [("one-1/a", SYM, "."), ("one-1/a/out", tarfile.REGTYPE, "")],
         [("one-1/a/b/l", SYM, "../.."), ("one-1/out", SYM, "a/b/l/../..")],
         [("one-1/l", tarfile.DIRTYPE, ""), ("one-1/x", SYM, "l/.."), ("one-1/l", SYM, "..")],
+        [("one-1/a", SYM, "b"), ("one-1/b", SYM, "a"), ("one-1/c", SYM, "a/d")],
         [("one-1/out", FIFO, "")],
         [("one-1/out", tarfile.CHRTYPE, "")],
         [("one-1/..", tarfile.REGTYPE, "")],
@@ -112,6 +113,71 @@ def test_links_and_modes_are_pips(tmp_path: Path) -> None:
     assert (top / "data").read_text() == "text"
     assert (top / "data").stat().st_ino != (top / "setup.py").stat().st_ino
     assert (top / "inside").readlink() == Path("setup.py")
+
+
+@pytest.mark.parametrize(
+    ("members", "top", "files"),
+    [
+        # As pip: an old archive may hold its files without a folder around them.
+        ([("a", tarfile.REGTYPE, "1"), ("b", tarfile.REGTYPE, "2")], "source", ["a", "b"]),
+        ([("one-1/a", tarfile.REGTYPE, ""), ("two/b", tarfile.REGTYPE, "")], "source", None),
+        ([("a", tarfile.REGTYPE, "1")], "source", ["a"]),
+        ([("a", SYM, "b")], "source", ["a"]),
+        ([("b/c", tarfile.REGTYPE, "1"), ("a", SYM, "b")], "source", ["a", "b"]),
+        # A name that starts with a slash counts from the folder, as in every tool that unpacks.
+        ([("/one-1/a", tarfile.REGTYPE, "1")], "one-1", ["a"]),
+        ([("one-1", tarfile.DIRTYPE, ""), ("one-1/empty", tarfile.DIRTYPE, "")], "one-1", None),
+    ],
+    ids=[
+        "no folder",
+        "two folders",
+        "a file",
+        "a link",
+        "a link and a folder",
+        "slash",
+        "empty folder",
+    ],
+)
+def test_the_top_folder_is_where_pip_has_it(
+    tmp_path: Path, members: list[Member], top: str, files: list[str] | None
+) -> None:
+    place = unpacked(pack(tmp_path, members), tmp_path)
+    assert place.name == top
+    found = sorted(each.name for each in place.iterdir())
+    assert found == (files or (["one-1", "two"] if top == "source" else ["empty"]))
+
+
+def test_a_hard_link_to_a_file_that_a_link_has_replaced_is_to_nothing(tmp_path: Path) -> None:
+    """It would be read by way of the link, which nobody has looked at yet."""
+    secret = tmp_path / "secret"
+    secret.write_text("of the user")
+    members = [
+        ("one-1/a", tarfile.REGTYPE, "1"),
+        ("one-1/a", SYM, str(secret)),
+        ("one-1/b", HARD, "one-1/a"),
+        ("one-1/a", tarfile.REGTYPE, "2"),
+    ]
+    top = unpacked(pack(tmp_path, members), tmp_path)
+    assert [(each.name, each.read_text()) for each in top.iterdir()] == [("a", "2")]
+
+
+def test_folders_count_as_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same folder a million times takes as long as a million files."""
+    source = pack(tmp_path, [("one-1/a", tarfile.DIRTYPE, "")] * 10)
+    monkeypatch.setattr(unpack, "_MAX_MEMBERS", 9)
+    with pytest.raises(FormatError, match="more than 9 files"):
+        unpacked(source, tmp_path)
+
+
+def test_only_a_plain_file_of_a_zip_file_is_executable(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, mode in (("plain", stat.S_IFREG | 0o644), ("link", stat.S_IFLNK | 0o777)):
+            member = zipfile.ZipInfo(f"one-1/{name}")
+            member.external_attr = mode << 16
+            archive.writestr(member, "")
+    top = unpacked(named(path), tmp_path)
+    assert not any(os.access(each, os.X_OK) for each in top.iterdir())
 
 
 def _umask() -> int:
@@ -185,11 +251,12 @@ def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("one-1/", "")
         archive.writestr("one-1/setup.py", "")
+        archive.writestr("one-1/empty/", "")
         script = zipfile.ZipInfo("one-1/configure")
         script.external_attr = (stat.S_IFREG | 0o755) << 16
         archive.writestr(script, "")
     top = unpacked(named(path), tmp_path)
-    assert sorted(each.name for each in top.iterdir()) == ["configure", "setup.py"]
+    assert sorted(each.name for each in top.iterdir()) == ["configure", "empty", "setup.py"]
     assert os.access(top / "configure", os.X_OK)
     assert not (top / "setup.py").stat().st_mode & stat.S_IXUSR
 

@@ -63,7 +63,7 @@ ROOMS = {
     ),
     "installer": Room(
         ("installer/handoff.py", "installer/build/unpack.py", "installer/record.py"),
-        ("installer/test_unpacking.py", "formats/test_hostile_distributions.py"),
+        ("installer/test_unpacking.py", "installer/test_record.py"),
         ("installer", "fuzzing", "machine", "cli/test_install.py", "attacks/test_surroundings.py"),
     ),
     "plugin": Room(
