@@ -1,0 +1,32 @@
+"""The compose file of the documents: commands that there are, and no secret in plain sight."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import yaml
+
+from securepip.cli.main import parse
+from securepip.engine.database import conninfo
+
+FILE = Path(__file__).parents[2] / "docs" / "compose.yaml"
+
+
+def test_the_compose_file_runs_commands_that_there_are_and_names_no_password() -> None:
+    document = yaml.safe_load(FILE.read_text())
+    ours = [
+        service
+        for service in document["services"].values()
+        if str(service.get("command", "")).startswith("securepip ")
+    ]
+    assert len(ours) == 2
+    for service in ours:
+        parse(shlex.split(service["command"])[1:])
+        url = service["environment"]["SECUREPIP_DATABASE"]
+        assert "passfile=" in conninfo(url)
+        assert re.fullmatch(r"postgresql://\w+@[\w/?=]+", url), "a user, and no password"
+    database = document["services"]["database"]["environment"]
+    assert "POSTGRES_PASSWORD" not in database
+    assert set(document["secrets"]) == {"password", "pgpass"}
