@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.injector import ERRORS, KILLED, Fault, Injector
 from tests.faults.runner import SCENES, sample
+from tests.faults.together import rounds
 
 SEED = int(os.environ.get("SECUREPIP_SEED", date.today().toordinal()))
 SCENES_A_DAY, FAULTS = 3, 8
@@ -88,3 +89,9 @@ def test_what_is_no_state_is_not_counted(tmp_path: Path) -> None:
     assert not injector.calls
     injector.check("open", tmp_path / "file")
     assert [call.kind for call in injector.calls] == ["open"]
+
+
+def test_installs_at_once_on_one_home_all_come_to_their_end(
+    empty_environment: Path, tmp_path: Path
+) -> None:
+    assert rounds(tmp_path / "all", empty_environment, installs=5, times=1) == []

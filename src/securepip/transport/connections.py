@@ -116,6 +116,9 @@ class Session(requests.Session):
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._environment:
             self._environment[origin] = dict(super().merge_environment_settings(url, *settings))
+            if isinstance(self.verify, str):
+                # In the library REQUESTS_CA_BUNDLE wins over what the user has named (`--cert`).
+                self._environment[origin]["verify"] = self.verify
         found = self._environment[origin]
         return {**found, "proxies": dict(found["proxies"])}
 
