@@ -15,6 +15,7 @@ from securepip.errors import InstallationError
 from securepip.installer import install
 from securepip.interpreter.process import Pip, pip_runner
 from tests.installer.conftest import hand_off, site_packages
+from tests.support.indexes import serve_index
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
 
@@ -85,7 +86,7 @@ def test_one_process_says_what_its_interpreter_is_and_is_the_pip_that_installs(
         return len(set(log.read_text().split()))  # a path file may be read twice
 
     assert starts("--dry-run", "other") == 1
-    assert starts("other") == 2  # the other one compiles
+    assert starts("other") == 1  # what compiles is untouched by this environment
     assert starts("other") == 1
 
 
@@ -101,6 +102,42 @@ def test_pip_is_loaded_when_something_is_wanted_or_when_it_is_told_to(
         code, said, _ = pip.run(["--version"], while_running=lambda: None)
     assert code == 0
     assert said.startswith("pip ")
+
+
+def test_the_pip_that_installs_is_spared_its_network(
+    new_environment: Callable[[], Path], tmp_path: Path
+) -> None:
+    python, loaded = new_environment(), tmp_path / "loaded"
+    (site_packages(python) / "said.pth").write_text(
+        "import atexit, sys; atexit.register(lambda: open("
+        f"{str(loaded)!r}, 'a').writelines(f'{{name}}\\n' for name, module in "
+        "list(sys.modules.items()) if hasattr(module, '__file__')))"
+    )
+    install([hand_off(make_wheel(tmp_path / "store", "one", "1"))], python)
+    modules = set(loaded.read_text().split())
+    assert "pip._internal.operations.install.wheel" in modules
+    assert not [
+        name for name in modules if name.startswith(("pip._vendor.requests", "pip._vendor.u"))
+    ]
+    assert "pip._internal.network.session" not in modules
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_a_pip_that_uses_what_it_was_spared_is_run_again_as_a_whole(
+    new_environment: Callable[[], Path], tmp_path: Path, spared: bool
+) -> None:
+    wheel, python = make_wheel(tmp_path / "store", "one", "1"), new_environment()
+    with serve_index() as index, Pip(python) as pip:
+        index.offer(wheel)
+        links = str(wheel.parent) if spared else f"{index.url}one/"
+        code, said, errors = pip.run(
+            ["install", "--no-index", "--no-compile", f"--find-links={links}", "one"],
+            while_running=lambda: None,
+        )
+    assert code == 0, errors
+    assert "Error" not in errors
+    assert said.count("Successfully installed one-1") == 1
+    assert bool(index.seen) != spared
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def install(
         folder = Path(temporary)
         with (
             pip or Pip(python) as pip,
-            Compiler(python, options.location, folder, byte_code) as compiler,
+            Compiler(python, pip, options.location, folder, byte_code) as compiler,
         ):
             wheels = copy_all(files, folder)
             schemes = compiler.schemes()

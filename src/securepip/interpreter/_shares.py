@@ -33,6 +33,11 @@ class Shares:
         self._others: list[_Other] = []
         self._first: tuple[int, int] | None = None
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether this process was copied from the first."""
+        return self._first is not None
+
     def begin(self, shares: list[list[str]]) -> list[str]:
         """Start the other processes; returns what this one adds to its command line.
 

@@ -3,53 +3,100 @@
 Rule: the target interpreter runs this file: standard library alone. Loading is only a matter of
 time: it is pip's own runner that runs pip afterwards, with what is loaded by then.
 
-Its argument is a JSON object. ``runner`` is the path of pip's runner. ``answer`` is the number of
-an open file that takes what the interpreter says of itself, by the ``packaging`` in that folder;
-null where nobody asks. ``wanted`` names projects: pip is loaded as soon as one of them is not
-installed; null where it is loaded at once.
+Its argument is a JSON object. ``runner`` is the path of pip's runner. ``answers`` is the number of
+an open file that takes answers, a line each. The first is what the interpreter says of itself, by
+the ``packaging`` in that folder; null where nobody asks. ``wanted`` names projects: pip is loaded
+as soon as one of them is not installed; null where it is loaded at once. ``told`` is a line as
+below, where there is one already.
 
-Each line that it reads is a JSON object. ``{}`` means that pip will be needed. The one that ends
-its waiting holds pip's ``arguments``, the ``order`` in which projects are installed, and in
-``shares`` what each of the processes that install at a time adds to the arguments. When there is no
-line, there is nothing to do.
+Each line that it reads is a JSON object. ``{}`` means that pip will be needed. One with a
+``program`` and a ``question`` is answered by what ``answer(question)`` of that file returns. The
+one that ends its waiting holds pip's ``arguments``, the ``order`` in which projects are installed,
+and in ``shares`` what each of the processes that install at a time adds to the arguments. When
+there is no line, there is nothing to do.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import importlib.util
 import json
 import os
+import runpy
 import sys
+import threading
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+_HERE = Path(__file__).parent
+_INSTALL = "pip._internal.commands.install"
 _RESOLVER = "pip._internal.resolution.resolvelib.resolver"
+_NEEDED = (
+    "pip._internal.cli.autocompletion",
+    "pip._internal.cli.main",
+    "pip._internal.cli.main_parser",
+    _INSTALL,
+    "pip._internal.metadata.importlib",
+    "pip._internal.operations.install.wheel",
+    _RESOLVER,
+)
+_UNKNOWN_ERROR = 2
+"""pip's exit code where it has failed in a way that it does not know."""
 
 
-def load(folder: str) -> None:
-    """Import what ``pip install`` needs, of the pip in ``folder``."""
+def load(folder: str, *, whole: bool = False) -> bool:
+    """Import what ``pip install`` needs, of the pip in ``folder``.
+
+    Args:
+        folder: Where it is.
+        whole: Spare it nothing, see ``_spared``.
+
+    Returns:
+        Whether it was spared something.
+    """
     # The target's start-up (sitecustomize, a path file) may have imported the target's own pip.
     _forget_pip()
     spec = PathFinder.find_spec("pip", [folder])
     if spec is None or spec.loader is None:
-        return
+        return False
     module = importlib.util.module_from_spec(spec)
     sys.modules["pip"] = module
+    spared = None
     # Nothing of what is loaded becomes garbage: looking for it again and again is 5 % of the time.
     gc.disable()
     try:
+        if not whole:
+            spared = module_of(_HERE / "_spared.py")
+            spared.begin()
         spec.loader.exec_module(module)
-        for name in ("pip._internal.cli.main", "pip._internal.commands.install", _RESOLVER):
+        for name in _NEEDED:
             importlib.import_module(name)
+        _load_late_modules()
+        if spared is not None:
+            spared.end()
     except Exception:
         # Too old an interpreter, another layout of pip: let the runner say what it has to say.
         _forget_pip()
+        if spared is not None:
+            spared.give_up()
+            return load(folder, whole=True)
     finally:
         gc.enable()
+    return spared is not None
+
+
+def _load_late_modules() -> None:
+    """What pip imports before it unpacks the first wheel, after which it imports nothing more."""
+    install: Any = sys.modules[_INSTALL]
+    load_all = getattr(install, "_eagerly_import_modules", None)
+    if load_all is not None:
+        load_all(getattr(install, "_INTERNAL_EAGER_IMPORTS", ()))
 
 
 def keep_order(order: list[str]) -> None:
@@ -85,20 +132,15 @@ def _forget_pip() -> None:
         del sys.modules[name]
 
 
-def answer(packaging_folder: str) -> str:
-    """What the interpreter says of itself, as the file beside this one has it."""
-    said: str = _beside("_probe").answer(packaging_folder)
-    return said
+def module_of(path: Path) -> Any:
+    """The module in a file of ours, compiled here and now.
 
-
-def _beside(name: str) -> Any:
-    """The module in the file beside this one."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"_securepip{name}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(str(path))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    Byte code would be read from our folder, and written there: but what runs in this environment
+    (a path file, ``sitecustomize``) may have put another compiler in its place.
+    """
+    module = ModuleType(f"_securepip{path.stem}")
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     return module
 
 
@@ -118,45 +160,80 @@ def main() -> None:
     # The folder of this file holds modules of ours, which are not for the target.
     del sys.path[0]
     asked = json.loads(sys.argv[1])
-    runner, wanted, loaded = asked["runner"], asked["wanted"], False
-    if asked["answer"] is not None:
-        with os.fdopen(asked["answer"], "w") as stream:
-            stream.write(answer(asked["packaging"]))
-    if wanted is None or any(map(is_missing, wanted)):
-        load(str(Path(runner).parent.parent))
-        loaded = True
-    for line in iter(sys.stdin.readline, ""):
-        if not loaded:
-            load(str(Path(runner).parent.parent))
-            loaded = True
-        told = json.loads(line)
-        if told:
-            run(runner, told["arguments"], told["order"], told["shares"])
+    folder, wanted = str(Path(asked["runner"]).parent.parent), asked["wanted"]
+    if "told" in asked:
+        load(folder, whole=True)
+        run(asked, asked["told"], spared=False)
+    with os.fdopen(asked["answers"], "w") as answers:
+        if asked["packaging"] is not None:
+            print(
+                module_of(_HERE / "_probe.py").answer(asked["packaging"]), file=answers, flush=True
+            )
+        spared = None
+        if wanted is None or any(map(is_missing, wanted)):
+            spared = load(folder)
+        for line in iter(sys.stdin.readline, ""):
+            told = json.loads(line)
+            if "program" in told:
+                said = module_of(Path(told["program"])).answer(told["question"])
+                print(said, file=answers, flush=True)
+                continue
+            if spared is None:
+                spared = load(folder)
+            if told:
+                run(asked, told, spared=spared)
 
 
-def run(runner: str, arguments: list[str], order: list[str], shares: list[list[str]]) -> None:
-    """Run pip, which ends the process."""
+def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
+    """Run pip, which ends the process.
+
+    Args:
+        asked: What this process was started with.
+        told: What pip is to do.
+        spared: Whether pip is not there as a whole: then it is run again as a whole where it fails
+            in a way that it does not know.
+    """
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    import runpy
-
     # What is loaded stays: neither the search for garbage nor a copy of the process touches it.
     gc.freeze()
-    keep_order(order)
+    keep_order(told["order"])
     ask_nobody()
-    if len(shares) < 2:
-        sys.argv = [runner, *arguments, *chain(*shares)]
-        runpy.run_path(runner, run_name="__main__")
-        return
-    sharing = _beside("_shares").Shares()
-    sys.argv = [runner, *arguments, *sharing.begin(shares)]
+    shares, sharing = told["shares"], None
+    own = [*chain(*shares)]
+    if len(shares) > 1:
+        sharing = module_of(_HERE / "_shares.py").Shares()
+        own = sharing.begin(shares)
+    sys.argv = [asked["runner"], *told["arguments"], *own]
+    code: Any = 0
     try:
-        runpy.run_path(runner, run_name="__main__")
+        runpy.run_path(asked["runner"], run_name="__main__")
     except BaseException as end:
-        code = sharing.finish(end.code if isinstance(end, SystemExit) else 1)
-        if isinstance(end, SystemExit):
-            sys.exit(code)
-        raise
+        code = end.code if isinstance(end, SystemExit) else 1
+        if sharing is not None:
+            code = sharing.finish(code)
+        if not isinstance(end, SystemExit):
+            raise
+    if code == _UNKNOWN_ERROR and spared and not (sharing is not None and sharing.is_copy):
+        begin_again({**asked, "told": told})
+    code = code or 0
+    if not isinstance(code, int) or threading.active_count() > 1:
+        sys.exit(code)
+    # As the interpreter ends, but nothing is freed piece by piece: a sixth of all the time.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def begin_again(asked: dict[str, Any]) -> None:
+    """Become a process that has said nothing yet."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # Somebody else's, and no file.
+            stream.flush()
+            os.ftruncate(stream.fileno(), 0)
+            os.lseek(stream.fileno(), 0, os.SEEK_SET)
+    os.execv(sys.executable, [sys.executable, __file__, json.dumps(asked)])  # noqa: S606 - itself
 
 
 if __name__ == "__main__":

@@ -118,14 +118,14 @@ class Pip:
     ) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._answer: int | None = None
-        answer = None
-        if asked:
-            self._answer, answer = os.pipe()
+        self._answers: int | None
+        self._answers, answers = os.pipe()
+        self._is_asked = asked
+        self._facts = b""
         told = {
             "runner": str(pip_runner()),
-            "answer": answer,
-            "packaging": str(Path(packaging.__file__).parent),
+            "answers": answers,
+            "packaging": str(Path(packaging.__file__).parent) if asked else None,
             "wanted": wanted,
         }
         try:
@@ -135,7 +135,7 @@ class Pip:
                 stdout=self._said,
                 stderr=self._errors,
                 env=clean_environment(),
-                pass_fds=() if answer is None else (answer,),
+                pass_fds=(answers,),
                 # In a session of its own a Ctrl-C reaches us alone: two would break a roll-back.
                 start_new_session=True,
             )
@@ -143,24 +143,33 @@ class Pip:
             self._close()
             raise InstallationError(f"{python} cannot be run: {error}") from None
         finally:
-            if answer is not None:
-                os.close(answer)
+            os.close(answers)
 
     def facts(self) -> bytes | None:
-        """What the interpreter says of itself (``_probe.facts``), as JSON. To be called once.
+        """What the interpreter says of itself (``_probe.facts``), as JSON.
 
-        None where it did not answer, and where variables that it is not given (``_PYTHON…``) could
-        change the answer.
+        None where it was not asked or did not answer, and where variables that it is not given
+        (``_PYTHON…``) could change the answer.
         """
-        if self._answer is None or any(name.startswith("_PYTHON") for name in os.environ):
+        if self._is_asked:
+            self._is_asked, self._facts = False, self._answer()
+        if any(name.startswith("_PYTHON") for name in os.environ):
             return None
-        said = b""
-        while select.select([self._answer], [], [], _ANSWER_SECONDS)[0]:
-            piece = os.read(self._answer, 1 << 16)
-            if not piece:
-                return said or None
-            said += piece
-        return None
+        return self._facts or None
+
+    def ask(self, program: str, question: object) -> bytes:
+        """What ``answer(question)`` of a program returns in the interpreter.
+
+        Args:
+            program: The file of a module that needs nothing of ours.
+            question: Something that JSON has.
+
+        Returns:
+            JSON; b"" where there is no answer.
+        """
+        self.facts()
+        self._tell(json.dumps({"program": program, "question": question}) + "\n")
+        return self._answer()
 
     def load(self) -> None:
         """Have pip loaded, if it is not yet: it will be needed."""
@@ -211,9 +220,24 @@ class Pip:
     def _close(self) -> None:
         self._said.close()
         self._errors.close()
-        if self._answer is not None:
-            os.close(self._answer)
-            self._answer = None
+        if self._answers is not None:
+            os.close(self._answers)
+            self._answers = None
+
+    def _answer(self) -> bytes:
+        """The next line of what it answers; b"" where there is none."""
+        said = b""
+        while not said.endswith(b"\n"):
+            if (
+                self._answers is None
+                or not select.select([self._answers], [], [], _ANSWER_SECONDS)[0]
+            ):
+                return b""
+            piece = os.read(self._answers, 1 << 16)
+            if not piece:
+                return b""
+            said += piece
+        return said
 
     def _tell(self, line: str) -> None:
         """Send a line that the process reads."""

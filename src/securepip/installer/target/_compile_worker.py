@@ -5,14 +5,16 @@ library alone, syntax of Python 3.8.
 
 It is started in two ways:
 
-* with an argument, as the target starts any program: it says where pip may install, and compiles
-  files that are installed, exactly as pip does;
+* with the argument ``installed``, as the target starts any program: it compiles files that are
+  installed, exactly as pip does;
 * without, and with ``-I -S``: it compiles sources out of wheels. What it answers is kept and used
   in other environments too, so nothing of this one (a path file, ``sitecustomize``, a variable)
   takes part in it.
 
-The argument and every line in and out is JSON. The first answer describes the interpreter, see
-``interpreter``, with the ``schemes`` of the first way. Then each line in has one line out:
+And the process that is pip is asked what ``answer`` returns, which starts none.
+
+Every line in and out is JSON. The first answer describes the interpreter, see ``interpreter``. Then
+each line in has one line out:
 
 * the path of an installed source: ``[mtime_ns, size, path of the byte code or null]`` of it, or
   null when it is not there;
@@ -197,16 +199,19 @@ def compile_member(source: bytes, level: int, stream: BinaryIO) -> list[Any] | N
     return [digest, importlib.util.source_hash(source).hex(), kind, len(before), len(after)]
 
 
+def answer(location: dict[str, str]) -> str:
+    """What the interpreter says of itself, with where it installs with these options, as JSON."""
+    return json.dumps({**interpreter(), "schemes": installation_schemes(location)})
+
+
 def main() -> None:
     """Answer line by line, until standard input ends."""
     answers = sys.stdout
     warnings.filterwarnings("ignore")
-    described = interpreter()
-    if len(sys.argv) > 1:
+    if sys.argv[1:]:
         # The folder of this file holds modules of ours, which are not for the target.
         del sys.path[0]
-        described["schemes"] = installation_schemes(json.loads(sys.argv[1]))
-    print(json.dumps(described), file=answers, flush=True)
+    print(json.dumps(interpreter()), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         answer: Any = (

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 from securepip.errors import InstallationError
+from securepip.installer.target import _compile_worker
 from securepip.installer.target.byte_code import (
     Compiled,
     Interpreter,
@@ -31,6 +33,7 @@ from securepip.installer.target.workers import (
     Worker,
     joined,
 )
+from securepip.interpreter.process import Pip
 
 Scheme = Mapping[str, str]
 """Where pip puts the parts of a wheel: ``purelib``, ``platlib``, ``scripts``, ``data``."""
@@ -44,6 +47,7 @@ class Compiler:
 
     Args:
         python: The target's interpreter.
+        pip: The process that is pip, on that interpreter.
         location: pip's options that say where to install (``user``, ``target``, ``prefix``,
             ``root``).
         folder: A private folder, for what passes from process to process.
@@ -53,13 +57,16 @@ class Compiler:
     def __init__(
         self,
         python: Path,
+        pip: Pip,
         location: Mapping[str, str],
         folder: Path,
         cache: ByteCodeCache | None = None,
     ) -> None:
         self._python, self._folder, self._cache = python, folder, cache
-        # As any program of the target starts: what it compiles, pip would compile so too.
-        self._target = Worker(str(python), arguments=[json.dumps(dict(location))])
+        self._pip, self._location = pip, dict(location)
+        self._target: Worker | None = None
+        self._lock = threading.Lock()
+        self._closed = False
         self._interpreter: Interpreter | None = None
         self._sources: SourceCompiler | None = None
         self._compiling: dict[Sources, list[Future[Part]]] = {}
@@ -74,7 +81,7 @@ class Compiler:
             InstallationError: The interpreter does not run.
         """
         try:
-            said = self._target.read()
+            said = json.loads(self._pip.ask(_compile_worker.__file__, self._location))
             schemes: Sequence[Scheme] = said["schemes"]
             interpreter = Interpreter.parse(said)
         except (OSError, ValueError, KeyError) as error:
@@ -140,11 +147,15 @@ class Compiler:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._target.end()
+        with self._lock:
+            self._closed, target = True, self._target
+        if target:
+            target.end()
         if self._sources:
             self._sources.close()
         self._pool.shutdown(cancel_futures=True)
-        self._target.close()
+        if target:
+            target.close()
 
     def _write(self, wheel: Sources, installed: Installed, unmixed: bool) -> None:
         code = self._code(wheel)
@@ -190,6 +201,13 @@ class Compiler:
         return made
 
     def _compile_installed(self, path: str) -> Compiled | None:
+        with self._lock:
+            if self._closed:
+                return None
+            if self._target is None:
+                # As any program of the target starts: what it compiles, pip would compile so too.
+                self._target = Worker(str(self._python), arguments=["installed"])
+                self._target.read()
         answer = self._target.ask(path)
         return Compiled(*answer) if answer else None
 
