@@ -10,7 +10,7 @@ with suppress(OSError):
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]
 
-from securepip.cli import main
+from securepip.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
