@@ -6,9 +6,8 @@ import argparse
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from securepip.errors import FormatError, UsageError
 
@@ -28,8 +27,7 @@ READ_ONLY_STATE = (
 """What is lost, said to whoever uses that option."""
 
 
-@dataclass(frozen=True)
-class General:
+class General(NamedTuple):
     """What every command line says of how it wants to be answered.
 
     Attributes:
@@ -45,8 +43,7 @@ class General:
     log: str | None = None
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """How servers are reached, with pip's options and meaning.
 
     Attributes:

@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -28,9 +30,7 @@ from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile
 from securepip.index.types import AnyFile, Index, UserDirectory, UserFile, VerifiedFile
 from securepip.installer import handoff
-from securepip.installer.build.backend import diagnosis
 from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
-from securepip.installer.build.source import Build, BuildSettings, Lacking
 from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.wheels import HandOff
 from securepip.resolver import (
@@ -46,6 +46,9 @@ from securepip.resolver import (
     resolve,
 )
 from securepip.resolver.environment.markers import MarkerRules
+
+if TYPE_CHECKING:  # What only a build needs is imported for one.
+    from securepip.installer.build.source import Build, BuildSettings, Lacking
 
 _log = logging.getLogger(__name__)
 
@@ -109,24 +112,31 @@ class SdistBuilder:
         byte_code: ByteCodeCache | None = None,
     ) -> None:
         self._index, self._byte_code = index, byte_code
+        self._environment, self._cache = environment, cache
         self._options = options or BuildOptions()
-        self._settings = BuildSettings(
-            python=environment.python,
-            tag=str(environment.tags[0]),
-            install=self._install,
-            check=_lacking,
-            fingerprint=lambda: _fingerprint(environment),
-            cache=cache,
-            isolated=self._options.isolated,
-            check_dependencies=self._options.check_dependencies,
-            variables=self._options.variables,
-            foresee=self._foresee,
-        )
         self._empty = replace(environment, path=(), in_memory=())
         self._builds: dict[object, Build] = {}
         self._building: dict[str, str] = {}  # names by file names, the outermost first
         self._folder: str | None = None
         self._opened = ExitStack()
+
+    @cached_property
+    def _settings(self) -> BuildSettings:
+        from securepip.installer.build.source import BuildSettings
+
+        environment = self._environment
+        return BuildSettings(
+            python=environment.python,
+            tag=str(environment.tags[0]),
+            install=self._install,
+            check=_lacking,
+            fingerprint=lambda: _fingerprint(environment),
+            cache=self._cache,
+            isolated=self._options.isolated,
+            check_dependencies=self._options.check_dependencies,
+            variables=self._options.variables,
+            foresee=self._foresee,
+        )
 
     def __enter__(self) -> SdistBuilder:
         return self
@@ -249,6 +259,8 @@ class SdistBuilder:
             )
         key = (source, json.dumps(sorted(settings.items())))
         if key not in self._builds:
+            from securepip.installer.build.source import Build
+
             folder = Path(tempfile.mkdtemp(dir=self._temporary()))
             self._builds[key] = Build(source, project, settings, self._settings, folder)
         self._building[source.filename] = name
@@ -330,6 +342,8 @@ def _ingredient(item: HandOff) -> Sha256:
 
 def _lacking(python: Path, requirements: Sequence[str]) -> Lacking:
     """What the interpreter's environment lacks of requirements; see ``CheckRequirements``."""
+    from securepip.installer.build.source import Lacking
+
     environment = probe(str(python))
     markers = MarkerRules(environment)
     missing: list[str] = []
@@ -396,6 +410,8 @@ def _say_built(name: str, wheel: BuiltWheel) -> None:
 
 
 def _failed(failed: Mapping[str, SecurepipError]) -> InstallationError:
+    from securepip.installer.build.backend import diagnosis
+
     said = [f"{error}\n\nERROR: Failed building wheel for {name}" for name, error in failed.items()]
     outer = diagnosis(
         "failed-wheel-build-for-install",

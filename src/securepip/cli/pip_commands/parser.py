@@ -12,7 +12,6 @@ import optparse
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
@@ -118,7 +117,7 @@ def request_of(command: str, values: argparse.Namespace) -> AnyRequest:
 def _install(values: argparse.Namespace) -> InstallRequest:
     return InstallRequest(
         **_common(values),
-        named=replace(_named(values), **_of_projects(values)),
+        named=_named(values)._replace(**_of_projects(values)),
         target=_target(values),
         destination=Destination(
             values.use_user_site, values.target_dir, values.prefix_path, values.root_path
@@ -150,7 +149,7 @@ def _lock(values: argparse.Namespace) -> LockRequest:
     # A lock is for the Python that is asked: pip's `lock` has no options for another target.
     return LockRequest(
         **_common(values),
-        named=replace(_named(values), **_of_projects(values)),
+        named=_named(values)._replace(**_of_projects(values)),
         target=Target(values.python, values.require_venv),
         output=values.output_file,
     )

@@ -2,6 +2,9 @@
 
 A command line is turned into one of these once (``parser``); a caller from Python makes one itself
 and gives it to the ``run`` of the command's module. The defaults are pip's.
+
+All of this is defined before anything can be done, and a frozen dataclass takes five times as long
+to define as a tuple with names: what has no heirs is one.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from securepip.cli.options import Network
 
@@ -17,8 +20,7 @@ Pairs = tuple[tuple[str, str], ...]
 """Two texts each, in the order in which they were given."""
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """What is named, in pip's forms.
 
     Attributes:
@@ -44,8 +46,7 @@ class Named:
     no_require_hashes: bool = False
 
 
-@dataclass(frozen=True)
-class Choosing:
+class Choosing(NamedTuple):
     """How releases and files are chosen.
 
     Attributes:
@@ -72,8 +73,7 @@ class Choosing:
     allow_older_releases: bool = False
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The environment that is chosen for.
 
     Attributes:
@@ -98,8 +98,7 @@ class Target:
         return bool(self.platforms or self.python_version or self.implementation or self.abis)
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """Where is looked.
 
     Attributes:
@@ -127,8 +126,7 @@ class Places:
     refresh: Pairs = ()
 
 
-@dataclass(frozen=True)
-class Builds:
+class Builds(NamedTuple):
     """How source distributions and folders are built.
 
     Attributes:
@@ -175,8 +173,7 @@ class PipRequest:
     features: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(NamedTuple):
     """Where an install puts its files, if not into the environment itself.
 
     Attributes:

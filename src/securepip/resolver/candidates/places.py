@@ -31,7 +31,6 @@ from securepip.errors import FormatError, RequirementError
 from securepip.formats.core_metadata import MAX_METADATA_BYTES
 from securepip.formats.digests import parse_sha256
 from securepip.formats.distribution import is_distribution
-from securepip.formats.links import Links
 from securepip.index.types import UserFile
 from securepip.resolver.candidates.hashes import mismatch
 from securepip.resolver.requirements.links import (
@@ -243,6 +242,8 @@ def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
         _log.warning("Could not read the page of links %s: %s", page, error)
         return
     try:
+        from securepip.formats.links import Links  # a parser of HTML
+
         links = Links(text)
         base = urljoin(path_to_url(str(page)), links.base or "")
     except (FormatError, ValueError) as error:  # so ends what is neither HTML nor an address

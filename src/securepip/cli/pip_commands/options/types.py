@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Handler(Enum):
@@ -16,8 +16,7 @@ class Handler(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option.
 
     Attributes:
@@ -47,8 +46,7 @@ class Option:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Options under one heading of ``--help``."""
 
     title: str
