@@ -40,10 +40,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def client(served: Served, tmp_path: Path) -> Iterator[Callable[[], VerifiedIndex]]:
+def client(served: Served, tmp_path: Path) -> Iterator[Callable[..., VerifiedIndex]]:
     """Makes the index of a new run; all runs share state and cache."""
     trust = TrustStore(tmp_path / "trust")
     trust.add("made", served.server.url, served.made.root.read_bytes())
     transport = Transport(TransportOptions(retries=0, timeout=5))
-    yield lambda: VerifiedIndex(trust.read(), transport, Store(tmp_path / "store"))
+    yield lambda **options: VerifiedIndex(
+        trust.read(), transport, Store(tmp_path / "store"), **options
+    )
     transport.close()

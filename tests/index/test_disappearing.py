@@ -24,7 +24,7 @@ from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
 ALPHA, BETA, GAMMA = (canonicalize_name(name) for name in ("alpha", "beta", "gamma"))
-Client = Callable[[], VerifiedIndex]
+Client = Callable[..., VerifiedIndex]
 
 
 def test_a_project_that_was_there_is_not_looked_for_elsewhere(

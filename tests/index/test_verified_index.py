@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from securepip.errors import (
 from securepip.formats.core_metadata import parse_core_metadata
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.page import PageFile
-from securepip.index import Store, VerifiedFile, VerifiedIndex
+from securepip.index import DeferredIndex, Store, VerifiedFile, VerifiedIndex
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
@@ -27,7 +28,7 @@ from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel
 
 ALPHA, BETA, GAMMA = (canonicalize_name(name) for name in ("alpha", "beta", "gamma"))
-Client = Callable[[], VerifiedIndex]
+Client = Callable[..., VerifiedIndex]
 
 
 def page_file(index: VerifiedIndex, project: str, filename: str) -> PageFile:
@@ -112,6 +113,31 @@ def test_a_file_of_another_length_is_refused(served: Served, client: Client, lon
     file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
     with pytest.raises(VerificationError, match=r"alpha-1\.0"):
         index.fetch([(ALPHA, file)])
+
+
+@pytest.mark.parametrize("installs", [True, False])
+def test_a_small_file_that_will_be_installed_comes_with_its_metadata_and_is_verified_all_the_same(
+    served: Served, client: Client, installs: bool
+) -> None:
+    def wheels() -> int:
+        return sum(path.endswith(".whl") for path in served.server.seen)
+
+    index = client(installs=installs)
+    file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    index.prefetch_metadata(ALPHA, [file])
+    assert index.core_metadata(ALPHA, file)
+    deadline = time.monotonic() + (10 if installs else 0.2)
+    while not wheels() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert wheels() == installs
+    assert index.fetch([(ALPHA, file)])[0].sha256 == file.sha256
+    assert wheels() == 1
+
+    served.server.alter(r".*\.whl", flip_byte)
+    other = page_file(index, "alpha", "alpha-2.0-py3-none-any.whl")
+    index.prefetch_metadata(ALPHA, [other])
+    with pytest.raises(VerificationError, match=r"alpha-2\.0"):
+        index.fetch([(ALPHA, other)])
 
 
 def test_a_page_cannot_hand_out_the_file_of_another_project(served: Served, client: Client) -> None:
@@ -206,6 +232,31 @@ def test_an_unchanged_repository_costs_two_requests_and_no_page(
     assert second.page(ALPHA) == first.page(ALPHA)
     assert second.page(GAMMA) == first.page(GAMMA)
     assert set(served.server.seen) == {"metadata/2.root.json", "metadata/timestamp.json"}
+
+
+def test_what_was_begun_early_is_asked_once_and_what_failed_is_raised_when_it_is_asked(
+    served: Served, client: Client
+) -> None:
+    served.server.delay = 0.02
+    index = DeferredIndex(client)
+    index.begin([ALPHA, GAMMA])
+    assert index.page(ALPHA)
+    assert index.page(GAMMA)
+    assert len(served.server.seen) == len(set(served.server.seen))
+
+    served.server.withhold("metadata/timestamp.json")
+    index = DeferredIndex(client)
+    index.begin([ALPHA])
+    with pytest.raises(RepositoryUnavailableError):
+        index.page(ALPHA)
+
+    def nobody() -> VerifiedIndex:
+        raise UntrustedError("nobody is trusted")
+
+    index = DeferredIndex(nobody)
+    index.begin([ALPHA])
+    with pytest.raises(UntrustedError):
+        index.page(ALPHA)
 
 
 def test_after_a_change_only_what_the_snapshot_says_is_fetched_again(

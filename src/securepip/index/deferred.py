@@ -6,9 +6,13 @@ nor are the libraries for network and signatures imported: that takes longer tha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from securepip.errors import SecurepipError
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
@@ -27,10 +31,35 @@ class DeferredIndex:
 
     def __init__(self, open_index: Callable[[], VerifiedIndex]) -> None:
         self._open_index = open_index
+        self._beginning: threading.Thread | None = None
+
+    def begin(self, projects: Iterable[NormalizedName]) -> None:
+        """Open the index, and ask for pages that will be needed, while something else is done.
+
+        What fails now fails again, and is raised, when something is asked.
+        """
+        asked = tuple(projects)
+        with suppress(SecurepipError):
+            index = self._opened
+
+            def prefetch() -> None:
+                with suppress(Exception):
+                    index.prefetch_pages(asked)
+
+            self._beginning = threading.Thread(target=prefetch, name="beginning", daemon=True)
+            self._beginning.start()
 
     @cached_property
-    def _index(self) -> VerifiedIndex:
+    def _opened(self) -> VerifiedIndex:
         return self._open_index()
+
+    @property
+    def _index(self) -> VerifiedIndex:
+        """The index, which is asked from one thread at a time."""
+        if self._beginning is not None:
+            self._beginning.join()
+            self._beginning = None
+        return self._opened
 
     def opened(self) -> VerifiedIndex:
         """The index itself, opened now if it is not yet."""

@@ -5,19 +5,26 @@ Rule: what is returned has the digest that was asked for. From any thread, but f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
+from packaging.utils import NormalizedName
 from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import TargetFile
 
-from securepip.errors import TooLargeError, VerificationError
+from securepip.errors import FormatError, TooLargeError, TransportError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
-from securepip.index.signed import SignedFile
+from securepip.formats.layout import SIMPLE_DIR
+from securepip.formats.page import MAX_PAGE_BYTES, PageFile, parse_page
+from securepip.index.signed import LocatedPage, SignedFile, expected, page_url
 from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
-from securepip.transport import Early, Transport, redact
+from securepip.transport import Early, Transport, join_url, redact
+from securepip.trust import TrustedRepository
+
+_SMALL_BYTES = 256 << 10
 
 
 class Downloads(Protocol):
@@ -103,6 +110,36 @@ class Received:
         self._store.add(sha256, data)
         return data
 
+    def begin_small(self, located: LocatedPage, files: Iterable[PageFile]) -> None:
+        """Begin to fetch those of a page's files that are small enough to be kept in memory."""
+        for file in files:
+            if file.size is not None and file.size <= _SMALL_BYTES:
+                self.begin(join_url(located.url, file.url), file.size, file.sha256)
+
+    def page(
+        self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
+    ) -> LocatedPage:
+        """The page that one repository signs for the project, its bytes verified.
+
+        Raises:
+            VerificationError: What was served is not what was signed, or cannot be read.
+            TransportError: It could not be fetched.
+        """
+        length, sha256 = expected(target)
+        if length > MAX_PAGE_BYTES:
+            raise VerificationError(f"the signed page of {project} has {length} bytes")
+        url = page_url(repository, target)
+        data = self.bytes_of(url, length, sha256, f"the page of {project}")
+        try:
+            page = parse_page(data, project)
+        except FormatError as error:
+            raise VerificationError(
+                f"the page of {project}, from {redact(url)}, cannot be read, although the "
+                f"repository {repository.name!r} has signed it: {error.what}",
+                remedy="Nothing was installed. Tell the people who run the repository.",
+            ) from None
+        return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
+
     def distribution(self, signed: SignedFile, downloads: Downloads = SILENT) -> VerifiedFile:
         """The distribution that was looked up, its bytes verified. From any thread.
 
@@ -137,7 +174,14 @@ class Received:
         )
 
     def _download(self, signed: SignedFile, progress: Callable[[int], None]) -> None:
+        arrived = self._arrived(signed)
+
         def fill(incoming: Incoming) -> None:
+            if arrived is not None:
+                incoming.stream.write(arrived)
+                progress(len(arrived))
+                incoming.keep(signed.file.sha256)
+                return
             try:
                 self._transport.download(
                     signed.url,
@@ -152,6 +196,16 @@ class Received:
             incoming.keep(signed.file.sha256)
 
         self._store.receive(fill)
+
+    def _arrived(self, signed: SignedFile) -> bytes | None:
+        """The bytes, where they were fetched early and are what was signed; else see a download."""
+        early = self._early.pop(signed.file.sha256, None)
+        if early is not None:
+            with suppress(TransportError, LengthOrHashMismatchError):
+                data = early.result()
+                signed.target.verify_length_and_hashes(data)
+                return data
+        return None
 
 
 def _altered(what: str, url: str, found: str) -> VerificationError:

@@ -32,8 +32,8 @@ from securepip.errors import (
 )
 from securepip.formats.core_metadata import MAX_METADATA_BYTES, read_core_metadata
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
-from securepip.formats.layout import METADATA_SUFFIX, SIMPLE_DIR, file_target
-from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
+from securepip.formats.layout import METADATA_SUFFIX, file_target
+from securepip.formats.page import PageFile, ProjectPage
 from securepip.index.on_demand import Signers
 from securepip.index.received import SILENT, Downloads, Received
 from securepip.index.signed import (
@@ -75,6 +75,8 @@ class VerifiedIndex:
         store: Keeps what was verified.
         signers: Who signs what is about to be looked up, for repositories of this machine's own.
         downloads: Is told of the files that ``fetch`` fetches.
+        installs: Whether the files that are chosen are wanted, too: small ones are fetched with
+            their metadata then, which spares waiting for them.
     """
 
     def __init__(
@@ -84,8 +86,11 @@ class VerifiedIndex:
         store: Store,
         signers: Signers | None = None,
         downloads: Downloads = SILENT,
+        *,
+        installs: bool = False,
     ) -> None:
         self._downloads = downloads
+        self._installs = installs
         self._transport = transport.within(Allowance())
         self._speakers = Speakers(trust, self._transport, signers or {})
         self._received = Received(self._transport, store)
@@ -149,6 +154,8 @@ class VerifiedIndex:
             if located is None:
                 return
             self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
+            if self._installs:
+                self._received.begin_small(located, files[:1])
             if located.repository.name in self._speakers.signers:
                 wanted = [file.filename for file in files[:_MAX_EARLY] if _is_open(file)]
                 self._announced |= {(project, name): None for name in wanted}
@@ -238,7 +245,7 @@ class VerifiedIndex:
             VerificationError: What was served is not what was signed.
             TransportError: It could not be fetched.
         """
-        found = [self._page_of(*one, signed.project) for one in signed.targets]
+        found = [self._received.page(*one, signed.project) for one in signed.targets]
         return agreed(found, signed.threshold)
 
     def read_metadata(self, located: LocatedPage, file: PageFile) -> bytes:
@@ -346,25 +353,6 @@ class VerifiedIndex:
         if located is None:
             raise UntrustedError(f"no trusted repository knows the project {project}")
         return located
-
-    def _page_of(
-        self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
-    ) -> LocatedPage:
-        """The verified page that one repository signs for the project."""
-        length, sha256 = expected(target)
-        if length > MAX_PAGE_BYTES:
-            raise VerificationError(f"the signed page of {project} has {length} bytes")
-        url = page_url(repository, target)
-        data = self._received.bytes_of(url, length, sha256, f"the page of {project}")
-        try:
-            page = parse_page(data, project)
-        except FormatError as error:
-            raise VerificationError(
-                f"the page of {project}, from {redact(url)}, cannot be read, although the "
-                f"repository {repository.name!r} has signed it: {error.what}",
-                remedy="Nothing was installed. Tell the people who run the repository.",
-            ) from None
-        return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
 
 
 def _is_open(file: PageFile) -> bool:
