@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from securepip.errors import SecurepipError
 from securepip.interpreter import early
 
 if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
     from securepip.cli.pip_commands.prepare import Prepared
     from securepip.cli.pip_commands.requests import InstallRequest
     from securepip.installer import HandOff, InstallOptions
@@ -41,8 +44,13 @@ def run(request: InstallRequest) -> int:
             from securepip.installer import check_user_site
 
             check_user_site(asked.environment.python)
-        if _is_needed(request, asked):
+        installs = _is_needed(request, asked)
+        if installs:
             pip = _loading(pip, asked, pips)
+        first = _asked_first(request, asked)
+        if first:
+            asked.index.begin(first)
+            _import_what_follows(installs=installs)
         plan = asked.resolve(
             ignore_installed=request.ignore_installed or request.destination.folder is not None,
             force_reinstall=request.force_reinstall,
@@ -79,6 +87,27 @@ def _is_needed(request: InstallRequest, asked: Prepared) -> bool:
     named = [one for one in requirements if one.marker is None and one.project is not None]
     installed = asked.environment.installed
     return not request.dry_run and any(one.project not in installed for one in named)
+
+
+def _asked_first(request: InstallRequest, asked: Prepared) -> list[NormalizedName]:
+    """The projects whose pages the search will want first."""
+    everything = request.upgrade or request.force_reinstall or request.ignore_installed
+    return [
+        one.project
+        for one in asked.given.requirements
+        if not asked.options.no_index
+        and (one.marker, one.link) == (None, None)
+        and one.project is not None
+        and (everything or one.project not in asked.environment.installed)
+    ]
+
+
+def _import_what_follows(*, installs: bool) -> None:
+    """Import what the search and the hand-off need, while there is nothing to do but to wait."""
+    search = ("securepip.resolver.search.solve", "packaging.metadata")
+    installer = ("securepip.installer.sdists", "securepip.installer.handoff")
+    for name in (*search, *(installer if installs else ())):
+        import_module(name)
 
 
 def _loading(pip: Pip | None, asked: Prepared, stack: ExitStack) -> Pip:

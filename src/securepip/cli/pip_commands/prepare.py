@@ -139,7 +139,10 @@ def prepare(
     )
     constraints = inputs.read_build_constraints(request.builds.constraints, read_url)
     display = Display(request.progress_bar)
-    index = DeferredIndex(lambda: _open_index(request.places, addresses, folder, stack, display))
+    installs = isinstance(request, InstallRequest) and not request.dry_run
+    index = DeferredIndex(
+        lambda: _open_index(request.places, addresses, folder, stack, display, installs=installs)
+    )
     indexes.say_where()
 
     @cache
@@ -232,7 +235,13 @@ def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
 
 
 def _open_index(
-    places: Places, addresses: Addresses, cache: Path, stack: ExitStack, display: Display
+    places: Places,
+    addresses: Addresses,
+    cache: Path,
+    stack: ExitStack,
+    display: Display,
+    *,
+    installs: bool,
 ) -> VerifiedIndex:
     """The index over whom this machine believes; its connections are closed with ``stack``.
 
@@ -263,7 +272,7 @@ def _open_index(
     signers = stack.enter_context(open_signers(transport.options, files, console.say, refresh))(
         trust
     )
-    index = VerifiedIndex(trust, transport, files, signers, display)
+    index = VerifiedIndex(trust, transport, files, signers, display, installs=installs)
     stack.callback(index.close)
     return index
 
