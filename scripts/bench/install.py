@@ -20,7 +20,8 @@ What is measured, in this order, the installers taking turns in each:
 `first-use` is securepip where nobody else signs: it signs what that index shows. uv compiles byte
 code as the others do. Last comes what the plugin adds to a pip that fetches, and to one that does
 not. Processor seconds are those of all processes; memory is the largest sum of what the processes
-of one run have in use at a time (RSS, looked at each 20 ms; pages that they share count in each).
+of one run have in use at a time (PSS, looked at each 20 ms): a page that several share counts once,
+a part in each, as the copies of one pip share nearly all of theirs.
 
 Fairness: the pip that runs is the one that securepip hands over to, started by the target's
 interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
@@ -245,11 +246,11 @@ class Memory:
         """The most that it was, in MB; ends watching."""
         self._ended.set()
         self._thread.join()
-        return self._peak * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return self._peak / 1000
 
     def _watch(self) -> None:
         while not self._ended.wait(0.02):
-            self._peak = max(self._peak, sum(map(_pages, _tree(str(self._pid)))))
+            self._peak = max(self._peak, sum(map(_kilobytes, _tree(str(self._pid)))))
 
 
 def _tree(pid: str) -> Iterator[str]:
@@ -260,11 +261,13 @@ def _tree(pid: str) -> Iterator[str]:
                 yield from _tree(child)
 
 
-def _pages(pid: str) -> int:
+def _kilobytes(pid: str) -> float:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
         return 0
+    found = (line.split() for line in lines if line.startswith("Pss:"))
+    return sum(int(words[1]) * 1.024 for words in found)
 
 
 def check_same(installers: Sequence[Installer]) -> None:
