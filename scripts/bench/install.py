@@ -238,7 +238,7 @@ class Memory:
     """Watches how much memory a process and all that it starts have in use together."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._peak, self._ended = pid, 0, threading.Event()
+        self._pid, self._peak, self._ended = pid, 0.0, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
