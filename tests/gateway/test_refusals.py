@@ -209,3 +209,17 @@ def test_a_file_that_was_looked_into_is_looked_into_again_when_more_is_said_of_i
         sign_page(made, page["name"], page)
         reply = gateway.get(f"files/{page['name']}/{name}")
     assert (reply.status, reply.json["kind"]) == (502, "verification")
+
+
+def test_a_file_that_was_changed_in_the_store_since_it_was_sent_is_not_sent_again(
+    gateway: Running, tmp_path: Path
+) -> None:
+    """What was hashed in this process is not hashed again as long as it is the same file."""
+    right = gateway.get(WHEEL).body
+    stored = [path for path in (tmp_path / "gateway" / "store").rglob("*") if path.is_file()]
+    changed = [path for path in stored if path.read_bytes() == right]
+    assert changed
+    for path in changed:
+        path.chmod(0o600)
+        path.write_bytes(right[:-1] + b"x")
+    assert gateway.get(WHEEL).body == right

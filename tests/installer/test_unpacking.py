@@ -169,6 +169,15 @@ def test_folders_count_as_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         unpacked(source, tmp_path)
 
 
+def test_so_many_links_are_no_archive_that_is_made_to_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pack(tmp_path, [(f"one-1/{number}", SYM, "x") for number in range(4)])
+    monkeypatch.setattr(unpack, "_MAX_LINKS", 3)
+    with pytest.raises(FormatError, match="more than 3 links"):
+        unpacked(source, tmp_path)
+
+
 def test_only_a_plain_file_of_a_zip_file_is_executable(tmp_path: Path) -> None:
     path = tmp_path / "one-1.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,0 +1,98 @@
+"""Which gateway a user's tools find: one that runs, and nobody in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from securepip.gateway.address import announced, running
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    """The paths that a server was asked for."""
+    return []
+
+
+@pytest.fixture
+def server(asked: list[str]) -> HTTPServer:
+    """Answers 200 to what begins with /token/, and 404 to all else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path.startswith("/token/") else 404)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    return HTTPServer(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def url(server: HTTPServer) -> str:
+    """The address of a gateway that runs."""
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/token/"
+
+
+def test_a_gateway_that_runs_is_found_by_its_user_alone_and_not_afterwards(
+    tmp_path: Path, url: str
+) -> None:
+    folder = tmp_path / "gateways"
+    assert running(folder) is None
+    with announced(folder, url) as path:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.name == f"{os.getpid()}.json"
+        assert running(folder) == url
+        assert path.exists()
+    assert running(folder) is None
+    assert list(folder.iterdir()) == []
+
+
+def test_whoever_took_the_port_of_one_that_was_killed_is_not_told_its_token(
+    tmp_path: Path, url: str, asked: list[str]
+) -> None:
+    """The process is gone, and with it the lock of its file; any user may have the port now."""
+    left = tmp_path / "1.json"
+    left.write_text(json.dumps({"url": url, "pid": 1}))
+    assert running(tmp_path) is None
+    assert asked == []
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("path", ["other/", None])
+def test_one_that_does_not_answer_to_its_token_is_none(
+    tmp_path: Path, server: HTTPServer, url: str, path: str | None
+) -> None:
+    if path is None:
+        server.shutdown()
+        server.server_close()
+    with announced(tmp_path, url if path is None else url.replace("token/", path)):
+        assert running(tmp_path) is None
+
+
+def test_the_newest_of_several_is_found(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with announced(tmp_path, f"{url}old") as old:
+        os.utime(old, (1, 1))
+        monkeypatch.setattr("securepip.gateway.address.os.getpid", lambda: 2)
+        with announced(tmp_path, f"{url}new"):
+            assert running(tmp_path) == f"{url}new"
+        assert running(tmp_path) == f"{url}old"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"url": "http://[::1"}', "\x00"])
+def test_a_damaged_announcement_is_passed_over(tmp_path: Path, url: str, text: str) -> None:
+    with announced(tmp_path, url) as path:
+        path.write_text(text)
+        assert running(tmp_path) is None
