@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -26,6 +27,7 @@ from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.publish.add import add
 from securepip.signing.publish.remove import remove
 from securepip.signing.publish.status import status
+from securepip.signing.repository import commit
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.known import Renewed, RoleFacts
@@ -204,6 +206,27 @@ def test_who_loses_the_database_before_the_timestamp_has_published_nothing(
     assert (made.folder / "metadata" / "timestamp.json").read_bytes() == timestamp
     with made.open() as repository:
         assert add(repository, [wheel]).projects == ("app",)
+
+
+@pytest.mark.parametrize(("jump", "said"), [(-40 * 86_400, "behind"), (400 * 86_400, "ahead of")])
+def test_nothing_is_signed_by_a_clock_that_has_jumped(
+    jump: float, said: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path / "built", "app", "1.0")
+    timestamp = (made.folder / "metadata" / "timestamp.json").read_bytes()
+    right, signing_now = database.clock, commit.now
+    with monkeypatch.context() as jumped:
+        jumped.setattr(database, "clock", lambda: right() + jump)
+        with pytest.raises(RepositoryStateError, match=f"{said} that of the database"):
+            add(made.repository, [wheel])
+        # And where it jumps while something is signed.
+        clocks = iter([right(), *[right() + jump] * 9])
+        jumped.setattr(database, "clock", lambda: next(clocks))
+        jumped.setattr(commit, "now", lambda: signing_now() + timedelta(seconds=jump))
+        with pytest.raises(RepositoryStateError, match=f"{said} that of the database"):
+            add(made.repository, [wheel])
+    assert (made.folder / "metadata" / "timestamp.json").read_bytes() == timestamp
+    assert add(made.repository, [wheel]).projects == ("app",)
 
 
 def test_a_pooler_that_hands_out_connections_cannot_publish_without_the_lock(made: Made) -> None:

@@ -11,6 +11,7 @@ the ``search_path`` in their addresses.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, lru_cache
@@ -40,6 +41,7 @@ _WORDS = Words(
 )
 _LOCK_SECONDS = 60
 _POOL_SECONDS = 15
+_CLOCK_SECONDS = 300
 _MIGRATE, _PUBLISH, _WRITE = 0x7365_6301, 0x7365_6302, 0x7365_6303
 """What advisory locks are for; the schema is their other half."""
 
@@ -155,7 +157,7 @@ class PostgresConnection:
         """Take the lock of who publishes; another one who has it is waited for.
 
         Raises:
-            RepositoryStateError: For too long.
+            RepositoryStateError: For too long, or a clock is wrong.
         """
         try:
             with self._errors():
@@ -165,6 +167,11 @@ class PostgresConnection:
                 f"another process is changing the repository of {self.address}",
                 remedy="Try again when it is done.",
             ) from None
+        try:
+            self._check_clock()
+        except RepositoryStateError:
+            self.unlock()
+            raise
 
     def unlock(self) -> None:
         """Give the lock back. Where the connection is gone, the lock is too."""
@@ -191,6 +198,23 @@ class PostgresConnection:
                 remedy="Nothing was published. Name the database itself, or a pooler that keeps "
                 "sessions.",
             )
+        self._check_clock()
+
+    def _check_clock(self) -> None:
+        """See to it that this machine's clock and the database's say the same.
+
+        By a clock that has jumped, what is signed has expired already, or lives for years.
+        """
+        with self._errors():
+            row = self.psycopg.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+        ahead = clock() - float(row[0]) if row else 0.0
+        if abs(ahead) > _CLOCK_SECONDS:
+            raise RepositoryStateError(
+                f"the clock of this machine is {abs(ahead):.0f} seconds "
+                f"{'ahead of' if ahead > 0 else 'behind'} that of the database {self.address}",
+                meaning="By a wrong clock, signatures would expire too early, or much too late.",
+                remedy="Nothing was published. Set both clocks (by NTP), and run the same again.",
+            )
 
     def close(self) -> None:
         """As ``Connection.close``."""
@@ -204,6 +228,11 @@ class PostgresConnection:
             raise LockedError(self.address, error) from error
         except psycopg.Error as error:
             raise DatabaseError(self.address, error) from error
+
+
+def clock() -> float:
+    """The moment, by this machine's clock (Unix time)."""
+    return time.time()
 
 
 class DatabaseError(RepositoryStateError):
