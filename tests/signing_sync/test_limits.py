@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from securepip.errors import TransportError
-from securepip.signing.overlay import work
 from securepip.signing.overlay.upstream import fetch
 from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
+from securepip.signing.overlay.work import threads
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
 from tests.support.hostile import serve_hostile
@@ -143,7 +143,7 @@ def test_a_sync_ends_in_time_and_signs_what_was_read_until_then(
     projects = [f"app{number}" for number in range(48)]
     index.offer(*(make_wheel(tmp_path, each, "1.0") for each in projects))
     index.delay = 0.5
-    monkeypatch.setattr(work, "RUN_SECONDS", 0.8)
+    monkeypatch.setattr(threads, "RUN_SECONDS", 0.8)
     report = run(*projects)
     assert 0 < len(report.signed) < len(projects)
     assert overlay.repository.projects() == report.signed

@@ -14,11 +14,12 @@ from packaging.utils import NormalizedName
 from securepip.errors import UsageError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import JSON_TYPE, ProjectPage, format_time
-from securepip.signing.overlay import SyncReport, details, work
+from securepip.signing.overlay import SyncReport, details
 from securepip.signing.overlay.upstream import simple_api
 from securepip.signing.overlay.upstream.page import Reason, UpstreamPage
 from securepip.signing.overlay.upstream.places import http_index
 from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.overlay.work import threads
 from securepip.signing.publish.remove import remove
 from securepip.transport import Transport
 from tests.signing_sync.conftest import Sync
@@ -587,7 +588,7 @@ def test_a_page_that_takes_for_ever_holds_nobody_else_up(
         return read(body, kind, url, project)
 
     monkeypatch.setattr(http_index, "parse_simple_page", drag)
-    monkeypatch.setattr(work, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(threads, "PATIENCE_SECONDS", 1.0)
     index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
     run("evil")
     index.offer(make_wheel(tmp_path, "evil", "2.0"))
