@@ -14,6 +14,7 @@ from tests.attacks.signing import read_page, sign, sign_page
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel
 
 WHEEL = f"files/lib/{LIB}"
 METADATA = f"{WHEEL}.metadata"
@@ -223,3 +224,21 @@ def test_a_file_that_was_changed_in_the_store_since_it_was_sent_is_not_sent_agai
         path.chmod(0o600)
         path.write_bytes(right[:-1] + b"x")
     assert gateway.get(WHEEL).body == right
+
+
+@pytest.mark.parametrize("with_sidecar", [True, False], ids=["sidecar", "no sidecar"])
+def test_a_release_that_requires_an_address_is_sent_in_no_form(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path, with_sidecar: bool
+) -> None:
+    """Nobody signs what an address answers, and a tool would fetch it past the gateway."""
+    address = "evil @ https://packages.example.org/evil-1.0-py3-none-any.whl"
+    made.add(make_wheel(tmp_path / "built", "app", "3.0", requires=[address]))
+    hostile.folder = made.folder
+    if not with_sidecar:
+        hostile.withhold(r"packages/app/.*\.metadata", 404)
+    TrustStore(tmp_path / "trust").add("made", hostile.url, made.root.read_bytes())
+    for asked in ("", ".metadata"):
+        with run_gateway(tmp_path) as gateway:  # which has looked at nothing yet
+            reply = gateway.get(f"files/app/app-3.0-py3-none-any.whl{asked}")
+            assert "an address that nobody signs" in reply.reason
+            assert gateway.get(f"files/app/app-2.0-py3-none-any.whl{asked}").status == 200
