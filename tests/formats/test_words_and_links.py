@@ -129,4 +129,5 @@ def test_all_hashes_of_a_stream_are_of_all_of_it() -> None:
         f"sha256:{sha256(data).hexdigest()}",
         f"md5:{md5(data, usedforsecurity=False).hexdigest()}",
     }
-    assert hashes_of_stream(io.BytesIO(data), ("sha256", "md5")) == (expected, len(data))
+    found, length = hashes_of_stream(io.BytesIO(data), ("sha256", "md5"))
+    assert (set(found), length) == (expected, len(data))
