@@ -312,8 +312,8 @@ def measured(arguments: list[str]) -> tuple[float, float]:
 
 def one_sync(folder: Path, url: str, projects: int) -> None:
     """Sync, and print seconds and the peak memory of this process in MB."""
-    from securepip.signing.overlay import SyncOptions
-    from securepip.signing.overlay import sync as sign_what_is_offered
+    from securepip.signing.overlay.sync import SyncOptions
+    from securepip.signing.overlay.sync import sync as sign_what_is_offered
     from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.transport import Transport
 

@@ -15,7 +15,8 @@ from tuf.api.metadata import TargetFile
 from securepip.formats.layout import page_target
 from securepip.index import Store, VerifiedIndex
 from securepip.signing.claims.promote import promote
-from securepip.signing.overlay import SyncOptions, SyncReport, sync
+from securepip.signing.overlay import SyncReport
+from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from securepip.signing.overlay import SyncOptions, SyncReport, sync
+from securepip.signing.overlay import SyncReport
+from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.transport import Transport, TransportOptions
 from tests.support.indexes import Index, serve_index

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from securepip.signing.overlay import SyncOptions, sync
+from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.overlay.work import readers
 from securepip.signing.publish.accounted import check_own

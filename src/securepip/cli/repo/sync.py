@@ -20,7 +20,8 @@ from securepip.formats.words import counted, first_of
 
 if TYPE_CHECKING:
     from securepip.resolver import FileOptions
-    from securepip.signing.overlay import SyncOptions, SyncReport
+    from securepip.signing.overlay import SyncReport
+    from securepip.signing.overlay.sync import SyncOptions
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,8 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 def sync(request: SyncRequest) -> int:
     """Sign what an index offers; 1 where somebody has to look at something."""
-    from securepip.signing.overlay import sync as sign_what_is_offered
     from securepip.signing.overlay import upstream_named_before
+    from securepip.signing.overlay.sync import sync as sign_what_is_offered
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
     from securepip.signing.overlay.upstream.sources import open_sources
     from securepip.signing.publish.refresh import expiring
@@ -186,7 +187,7 @@ def _options(
     from securepip import wanted
     from securepip.formats.layout import parse_project
     from securepip.resolver import read_requirements
-    from securepip.signing.overlay import SyncOptions
+    from securepip.signing.overlay.sync import SyncOptions
 
     plain, more = wanted.split_files(request.requirements)
     asked = read_requirements(

@@ -1,7 +1,8 @@
 """The overlay: signed pages for an index that does not sign, whose files stay where they are.
 
-``sync`` does all of it for an operator. ``Overlay`` is the seam below it, in four calls: what is
-known, what the index offers, how that is judged, and what is published.
+The module ``sync`` does all of it for an operator, and is imported for that alone. ``Overlay`` is
+the seam below it, in four calls: what is known, what the index offers, how that is judged, and what
+is published.
 """
 
 from securepip.signing.overlay.accept import accept_change
@@ -9,7 +10,6 @@ from securepip.signing.overlay.judge import Rules
 from securepip.signing.overlay.memory import upstream_named_before
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
-from securepip.signing.overlay.sync import SyncOptions, sync
 
 __all__ = [
     "Judged",
@@ -17,9 +17,7 @@ __all__ = [
     "Problem",
     "Rules",
     "Standing",
-    "SyncOptions",
     "SyncReport",
     "accept_change",
-    "sync",
     "upstream_named_before",
 ]

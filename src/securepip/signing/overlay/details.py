@@ -68,9 +68,11 @@ def learn_details(
     sizes, refused = _measure(wanted, at)
     at_hand = [file for file in wanted if file.filename not in refused]
     metadata, wrong = _try_metadata(files, at_hand, known, at)
-    completed = tuple(
-        _complete(file, sizes, metadata) for file in files if file.filename not in refused
-    )
+    completed = tuple(files)
+    if sizes or metadata or refused:
+        completed = tuple(
+            _complete(file, sizes, metadata) for file in files if file.filename not in refused
+        )
     left_out = tuple(LeftOut(filename, reason) for filename, reason in refused.items())
     remarks = (
         (f"what is served as {wrong[0]}.metadata is not its metadata: left out",) if wrong else ()

@@ -362,15 +362,16 @@ class Overlay:
             return
         if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
             return
-        open_files = offered.page.files if offered.page else ()
-        dates = (
-            settled.review_at.timestamp() if settled.review_at else None,
-            self._memory.recheck_at(
+        facts = judged.facts
+        recheck_at: float | None = None
+        if facts.sizes or facts.metadata or facts.old_sizes or facts.old_metadata:
+            open_files = offered.page.files if offered.page else ()
+            recheck_at = self._memory.recheck_at(
                 judged.project,
                 sizes={file.sha256 for file in open_files if file.size is None},
                 metadata={file.sha256 for file in open_files if is_metadata_unknown(file)},
-            ),
-        )
+            )
+        dates = (settled.review_at.timestamp() if settled.review_at else None, recheck_at)
         review_at = min((date for date in dates if date is not None), default=None)
         if digest is None:
             digest = self._digest(judged.project)

@@ -7,17 +7,15 @@ what changes in it, and what there is to know of it then.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer
@@ -32,6 +30,9 @@ from securepip.signing.keys.canonical import CANONICAL, sign_anew
 from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MANY = 64
 """From so many bins on, they are not read into this process but changed in place."""
@@ -161,6 +162,10 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     keys = [
         (each.private_bytes, each.public_key.keyid, each.public_key.to_dict()) for each in private
     ]
+    # Nobody else pays for these: they take as long to import as a small install signs.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     hand = replace(hand, keys=keys)
     coming = chain(first, coming)
     # Spawned and not forked: this process may have threads.
