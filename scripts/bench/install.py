@@ -48,7 +48,7 @@ import threading
 import time
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +69,7 @@ SETS = {
 SCENARIOS = ("cold", "warm", "nothing", "upgrade")
 QUICK_ROUNDS = {"one": 3, "small": 3}
 LIMIT_SECONDS = 900
+ROOM_BYTES = 20_000_000_000
 HEAD = (
     "| set | round trip | run | by | rounds | seconds | ratio | processor | ratio | MB | ratio "
     "| requests | kB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
@@ -105,6 +106,7 @@ class Installer:
         forget: Makes that folder what it is for somebody who uses the installer the first time.
         folder: That folder.
         target: The environment it installs into now.
+        environments: How many it has had.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Installer:
     forget: Callable[[Path], None]
     folder: Path
     target: Path
+    environments: int = 0
     measures: dict[str, list[Measure]] = field(default_factory=dict)
 
 
@@ -131,16 +134,14 @@ def main() -> int:
         f"{arguments.releases} older releases; medians, ratios are to pip's.\n"
     )
     print(HEAD)
-    with serving(securepip, repository) as url:
+    with ExitStack() as at_the_end, serving(securepip, repository) as url:
         for name in arguments.sets:
             for delay in arguments.delays:
                 if time.monotonic() > end:
                     say(f"{arguments.minutes:g} minutes are over: {name}, {delay:g} ms is left out")
                     continue
-                with (
-                    proxy(url, delay / 1000) as (slow_url, wire),
-                    tempfile.TemporaryDirectory(dir=scratch) as temporary,
-                ):
+                temporary = at_the_end.enter_context(tempfile.TemporaryDirectory(dir=scratch))
+                with proxy(url, delay / 1000) as (slow_url, wire):
                     installers = make_installers(Path(temporary), python, slow_url, repository)
                     rounds = QUICK_ROUNDS.get(name, 1) if arguments.quick else arguments.rounds
                     for done in range(rounds):
@@ -198,8 +199,7 @@ def one_round(
             if scenario == "cold":
                 installer.forget(installer.folder)
             if scenario in ("cold", "warm"):
-                shutil.rmtree(installer.target, ignore_errors=True)
-                venv.create(installer.target, with_pip=False)
+                make_environment(installer)
             options = ["-U"] if scenario == "upgrade" else []
             measure = run(
                 installer.command(installer.target, [*options, *words]),
@@ -210,6 +210,19 @@ def one_round(
                 installer.measures.setdefault(scenario, []).append(measure)
         if scenario in ("cold", "warm"):
             check_same(installers)
+
+
+def make_environment(installer: Installer) -> None:
+    """Give it a new environment to install into.
+
+    The old one is kept to the end where there is room: for minutes after ten thousand files are
+    removed, ext4 looks over the places of all of them for each file that it makes.
+    """
+    if shutil.disk_usage(installer.folder.parent).free < ROOM_BYTES:
+        shutil.rmtree(installer.target, ignore_errors=True)
+    installer.environments += 1
+    installer.target = installer.folder.with_name(f"by-{installer.name}-{installer.environments}")
+    venv.create(installer.target, with_pip=False)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], wire: Wire) -> Measure:

@@ -349,6 +349,7 @@ def test_what_a_terminal_would_obey_is_shown_as_text(
         "./app-9.0.dist-info/METADATA",
         "app-9.0.dist-info/metadata",
         "app-9.0.data/purelib/app-9.0.dist-info/METADATA",
+        "app-9.0.data/./purelib/app-9.0.dist-info/METADATA",
         "app-9.0.data/platlib/./app-9.0.dist-info/direct_url.json",
         "app-9.0.data/purelib/lib-1.0.dist-info/METADATA",
         "lib-1.0.dist-info/METADATA",

@@ -61,6 +61,8 @@ def _forks(python: Path) -> int:
         ({"space/a.py": ""}, {"space/./x/../A.py": ""}, False),
         ({"a.py": ""}, {"two-1.data/purelib/a.py": ""}, False),
         ({"a.py": ""}, {"two-1.data/platlib/a.py": ""}, False),
+        ({"a.py": ""}, {"two-1.data/./purelib/x/../a.py": ""}, False),
+        ({"\u00e9.py": ""}, {"e\u0301.py": ""}, False),
         ({"a.py": ""}, {"two-1.data/data/lib/python3/site-packages/a.py": ""}, False),
         ({"one-1.data/data/bin/run": ""}, {"two-1.data/scripts/run": ""}, False),
         ({"one-1.data/data/share/x": ""}, {"two-1.data/data/share/x": ""}, False),
@@ -82,6 +84,18 @@ def test_wheels_that_write_the_same_file_stay_together(
     (tmp_path / "copies").mkdir()
     divided = divide(compare(copy_all(wheels, tmp_path / "copies"), _SCHEME), 2)
     assert sorted(map(sorted, divided)) == ([["one"], ["two"]] if apart else [["one", "two"]])
+
+
+@pytest.mark.parametrize("other", ["one-1.data/purelib/a.py", "one-1.data/./purelib/a.py"])
+def test_byte_code_is_of_the_source_that_is_there_where_a_wheel_holds_two(
+    python: Path, tmp_path: Path, other: str
+) -> None:
+    files = {"a.py": "who = 'one'\n", other: "who = 'two'\n"}
+    wheel = make_wheel(tmp_path / "store", "one", "1", files=files)
+    install([hand_off(wheel)], python)
+    there = (site_packages(python) / "a.py").read_text().split()[2]
+    command = [str(python), "-B", "-c", "import a; print(repr(a.who))"]
+    assert subprocess.check_output(command, text=True).strip() == there
 
 
 def test_little_is_installed_by_one_process(tmp_path: Path) -> None:

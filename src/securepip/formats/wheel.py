@@ -80,10 +80,12 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
     seen: dict[str, str] = {}
     for member in members:
         path = member.rstrip("/")
-        first, _, rest = path.partition("/")
-        scheme, _, inside = rest.partition("/")
-        is_data = first.endswith(".data") and scheme in ("purelib", "platlib")
-        normal = posixpath.normpath(inside if is_data else path)
+        normal = posixpath.normpath(path)
+        # As pip: the name as it is says that it is data, the normal one says of what kind.
+        if path.partition("/")[0].endswith(".data"):
+            _, _, rest = normal.partition("/")
+            scheme, _, inside = rest.partition("/")
+            normal = inside if scheme in ("purelib", "platlib") else normal
         folder = normal.partition("/")[0]
         if not folder.lower().endswith(".dist-info"):
             continue

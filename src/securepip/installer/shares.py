@@ -10,6 +10,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from packaging.utils import NormalizedName
 
@@ -97,22 +98,28 @@ def _cost(wheel: CheckedWheel) -> int:
 def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
     """What pip writes of a wheel, as text that is the same where the file may be the same.
 
-    A library is one folder here, though ``purelib`` and ``platlib`` may be two, and upper case is
-    lower case.
+    A library is one folder here, though ``purelib`` and ``platlib`` may be two. A letter is the
+    same in upper and lower case, and however its accent is written.
     """
     libraries = (roots["purelib"], roots["platlib"])
     for member in dict.fromkeys(wheel.members):
-        folder, _, rest = member.partition("/")
-        if folder.endswith(".data"):
+        normal = posixpath.normpath(member)
+        # As pip: the name as it is says that it is data, the normal one says of what kind.
+        if member.partition("/")[0].endswith(".data"):
+            _, _, rest = normal.partition("/")
             key, _, name = rest.partition("/")
             if key == "headers":
                 yield f"headers:{wheel.project}/{name}"
                 continue
             path = posixpath.normpath(f"{roots.get(key, key)}/{name}")
         else:
-            path = posixpath.normpath(f"{libraries[0]}/{member}")
+            path = posixpath.normpath(f"{libraries[0]}/{normal}")
         for library in libraries:
             path = path.replace(f"{library}/", "", 1)
-        yield path.casefold()
+        yield _folded(path)
     for script in wheel.scripts:
-        yield posixpath.normpath(f"{roots['scripts']}/{script}").casefold()
+        yield _folded(posixpath.normpath(f"{roots['scripts']}/{script}"))
+
+
+def _folded(path: str) -> str:
+    return (path if path.isascii() else normalize("NFC", path)).casefold()

@@ -34,6 +34,7 @@ _KEPT = frozenset(
 _DROPPED = ("PYTHON", "_PYTHON", "__PYVENV", "PIP_", "_PIP", "ENSUREPIP")
 _TICK = 0.1  # seconds
 _ANSWER_SECONDS = 60
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _WORKER = Path(__file__).with_name("_worker.py")
 """Not imported: it brings along what only the target's interpreter needs of it."""
 
@@ -205,17 +206,23 @@ class Pip:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._signal(signal.SIGKILL)
+        self._signal(_KILL)
         self._process.wait()
         self._close()
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: int) -> None:
         """Send a signal to all the processes that pip has become (``_shares``)."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, number)
+        ended = self._process.poll()
+        if ended is not None and ended >= 0:
+            return  # It has waited for the others.
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+        else:  # Windows, where it stays one.
+            self._process.send_signal(number)
 
     def _close(self) -> None:
         self._said.close()
