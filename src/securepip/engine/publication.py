@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.state.tokens import Token
 from securepip.signing.uploads.publisher import AT_ONCE, Upload, publish_uploads
 from securepip.signing.uploads.refusal import UploadRefusedError, bad
+from securepip.signing.uploads.server import UPLOADS_DIR, clear_old
 
 KEPT_DAYS = 30
 """So long it is remembered what became of an upload."""
@@ -112,12 +113,14 @@ class Publication:
         if not rows:
             return 0  # another one's job has published it
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="securepip-") as folder:
+        with tempfile.TemporaryDirectory(dir=_own_folder(repository)) as folder:
             answers = self._sign(repository, rows, Path(folder))
         with connection:
             self._answer(repository, answers, time.monotonic() - began)
-        for row in rows:
-            repository.storage.delete(row.staged)
+        _delete(repository, [row.staged for row in rows])
+        for row, answer in answers.items():
+            if isinstance(answer, UploadRefusedError):
+                self._say(f"Refused {row.filename} (token {row.token}): {answer.words}")
         refused = sum(isinstance(answer, UploadRefusedError) for answer in answers.values())
         told = f", refused {refused}" if refused else ""
         seconds = time.monotonic() - began
@@ -191,6 +194,24 @@ class Publication:
         for stored in [*repository.storage.list(STAGED_DIR)]:
             if stored.name not in waiting and stored.modified < old:
                 repository.storage.delete(stored.name)
+
+
+def _own_folder(repository: Repository) -> Path:
+    """Where files are between the storage and the storage; what a killed worker left is removed."""
+    folder = repository.home / UPLOADS_DIR
+    clear_old(folder)
+    return folder
+
+
+def _delete(repository: Repository, names: Sequence[str]) -> None:
+    """Let staged bytes be gone. What cannot be deleted now is deleted when it is old."""
+
+    def delete(name: str) -> None:
+        with suppress(OSError):
+            repository.storage.delete(name)
+
+    with ThreadPoolExecutor(_FETCHES) as pool:
+        list(pool.map(delete, names))
 
 
 def _waiting(connection: Connection) -> list[_Row]:

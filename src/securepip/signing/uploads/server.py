@@ -41,7 +41,8 @@ USER = "__token__"
 AT_ONCE = 32
 """So many uploads are read, or wait for their publication, at a time."""
 
-_UPLOADS_DIR = "uploads"
+UPLOADS_DIR = "uploads"
+"""The folder of this machine for uploads on their way, which is not served."""
 _TURN_SECONDS = 30
 _LINGER_SECONDS = 30
 _LEFT_OVER_SECONDS = 86_400
@@ -98,8 +99,8 @@ class UploadServer(RepositoryServer):
         with open_repository() as repository:
             if publisher is None:
                 check_key(repository)
-            self.uploads = repository.home / _UPLOADS_DIR
-        _clear(self.uploads)
+            self.uploads = repository.home / UPLOADS_DIR
+        clear_old(self.uploads)
         super().__init__(where, host, port, log)
         self.publisher = publisher or Batches(open_repository, say)
 
@@ -266,9 +267,9 @@ def check_key(repository: Repository) -> None:
         )
 
 
-def _clear(folder: Path) -> None:
+def clear_old(folder: Path) -> None:
     """Make the folder of what is being sent, and remove what a server that was killed has left."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in folder.iterdir():
         with suppress(OSError):
             if time.time() - each.stat().st_mtime > _LEFT_OVER_SECONDS:
