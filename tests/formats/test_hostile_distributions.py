@@ -31,6 +31,7 @@ DIGITS = b"1" * 5000
     [
         b"Name: app\nVersion: " + DIGITS,
         HEAD + b"Requires-Dist: lib>=" + DIGITS,
+        HEAD + b"Requires-Python: >=" + DIGITS,
         HEAD + b"Requires-Dist: lib; python_version >= '" + DIGITS + b"'",
         HEAD + b"Requires-Dist: lib; " + b"(" * 5000 + b"os_name == ''" + b")" * 5000,
         HEAD + b"".join(b"X%d: 1\n" % number for number in range(20_000)),
@@ -44,6 +45,11 @@ def test_metadata_that_would_take_for_ever_is_refused_at_once(data: bytes) -> No
     with pytest.raises(FormatError):
         parse_core_metadata(data)
     assert time.monotonic() - began < 5
+
+
+def test_as_many_lines_of_one_field_as_a_project_has_are_read() -> None:
+    classifiers = b"".join(b"Classifier: Topic :: %d\n" % number for number in range(500))
+    assert parse_core_metadata(HEAD + classifiers).name == "app"
 
 
 def test_a_description_that_is_a_mail_of_mails_does_not_matter() -> None:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from pypi_simple import ProjectPage as ReferencePage
 
 from securepip.errors import FormatError
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import NOT_KNOWN_YET, Sha256
 from securepip.formats.page import PageFile, ProjectPage, format_time, parse_page, parse_time
 
 PROJECT = canonicalize_name("alpha-beta")
@@ -178,6 +178,37 @@ def test_a_page_of_another_project_or_of_the_same_file_twice_is_refused() -> Non
         parse_page(page.to_json(), canonicalize_name("gamma"))
     with pytest.raises(FormatError, match="twice"):
         ProjectPage(PROJECT, page.files * 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("2024-01-02T03:04:05Z", 0),
+        ("2024-01-02T03:04:05.1Z", 100_000),
+        ("2024-01-02T03:04:05.000001Z", 1),
+        ("2024-01-02T03:04:05.123456789Z", 123_456),
+    ],
+)
+def test_a_time_may_have_as_many_digits_as_an_index_writes(text: str, microseconds: int) -> None:
+    assert parse_time(text) == datetime(2024, 1, 2, 3, 4, 5, microseconds, timezone.utc)
+
+
+def test_a_file_whose_sha256_nobody_tells_is_known_by_what_is_told_of_it() -> None:
+    """Its size is not told either: only a repository that signs on demand may write that."""
+    md5 = "a" * 32
+    entry = {"filename": "alpha_beta-1.0.tar.gz", "url": "x", "hashes": {"md5": md5}}
+    page = {"meta": {"api-version": "1.1"}, "name": PROJECT, "files": [entry]}
+    read = parse_page(json.dumps(page).encode(), PROJECT)
+    (file,) = read.files
+    assert (file.sha256, file.other_hash, file.size) == (NOT_KNOWN_YET, f"md5:{md5}", None)
+    assert json.loads(read.to_json())["files"][0]["hashes"] == {"md5": md5}
+    assert f"#md5={md5}".encode() in read.to_html()
+    entry["hashes"] = {"md5": md5, "sha256": "0" * 64}
+    (file,) = parse_page(json.dumps(page).encode(), PROJECT).files
+    assert (file.sha256, file.other_hash) == ("0" * 64, None)
+    entry["hashes"] = {}
+    (file,) = parse_page(json.dumps(page).encode(), PROJECT).files
+    assert (file.sha256, file.other_hash) == (NOT_KNOWN_YET, None)
 
 
 @given(TIMES)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import pytest
 
 from securepip.errors import FormatError
-from securepip.formats.wheel import dist_info_of
+from securepip.formats.wheel import check_installable, dist_info_of, script_names
 
 FOLDER = "app-1.dist-info"
 HONEST = ["app/__init__.py", f"{FOLDER}/METADATA", f"{FOLDER}/RECORD"]
@@ -51,3 +54,28 @@ def test_no_second_name_leads_to_the_metadata_that_was_verified(more: list[str])
 def test_a_wheel_without_metadata_is_none() -> None:
     with pytest.raises(FormatError, match="not found"):
         dist_info_of(["app/__init__.py"], "app.whl")
+
+
+@pytest.mark.parametrize("missing", ["METADATA", "WHEEL", "RECORD"])
+def test_a_wheel_that_nothing_can_install_is_said_to_be(tmp_path: Path, missing: str) -> None:
+    whole, broken = tmp_path / "whole.whl", tmp_path / "broken.whl"
+    for path in (whole, broken):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("METADATA", "WHEEL", "RECORD"):
+                if path == whole or name != missing:
+                    archive.writestr(f"{FOLDER}/{name}", "")
+    check_installable(whole, "app.whl")
+    with pytest.raises(FormatError, match=f"has no {missing} in {FOLDER}"):
+        check_installable(broken, "app.whl")
+
+
+def test_the_scripts_of_a_wheel_are_those_of_both_groups(tmp_path: Path) -> None:
+    text = (
+        "[console_scripts]\n one = app:main\n# no = app:main\n\n[other]\nnot = app:x\n"
+        "[gui_scripts]\ntwo=app:window\n"
+    )
+    with zipfile.ZipFile(tmp_path / "app.whl", "w") as archive:
+        archive.writestr(f"{FOLDER}/entry_points.txt", text)
+    with zipfile.ZipFile(tmp_path / "app.whl") as archive:
+        assert script_names(archive, FOLDER) == ("one", "two")
+        assert script_names(archive, "other-1.dist-info") == ()

@@ -442,7 +442,7 @@ class TrustStore:
 def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:
     names = tuple(str(name) for name in entry["repositories"])
     threshold = entry.get("threshold", 1)
-    if not names or len(set(names)) != len(names) or not set(names) <= set(known):
+    if len(set(names)) != len(names) or not set(names) <= set(known):
         raise ValueError("each mapping names repositories of the list, each once")
     if type(threshold) is not int or not 1 <= threshold <= len(names):
         raise ValueError(f"a threshold of {threshold!r:.20} of {len(names)} repositories")
