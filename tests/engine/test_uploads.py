@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,7 +18,10 @@ import requests
 
 from securepip.engine import worker as workers
 from securepip.engine.front import FrontServer
+from securepip.engine.publication import Publication
 from securepip.engine.worker import Worker
+from securepip.signing.publish import refresh
+from securepip.signing.repository import commit
 from securepip.signing.uploads.form import Limits
 from tests.engine.made import Made
 from tests.support.postgres import PASSWORD, Postgres
@@ -218,3 +223,33 @@ def test_numbers_and_health_are_told_without_a_name(site: Site, tmp_path: Path) 
     timestamp.write_text(json.dumps(document))
     sick = requests.get(f"{base}-/health", timeout=30)
     assert (sick.status_code, sick.text[:26]) == (503, "the timestamp has expired:")
+
+
+def test_a_worker_renews_what_is_due_and_forgets_what_is_old(
+    made: Made, server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    publication = Publication(made.open, said.append)
+    staged = made.folder / "state" / "staged"
+    with serving(made, wait=0) as url:
+        site = as_site(made, url, said)
+        site.send(make_wheel(tmp_path / "built", "published", "1.0"))
+        assert publication.publish() == 1
+        server.disconnect()  # while there is nothing to do
+        site.send(make_wheel(tmp_path / "built", "waiting", "1.0"))
+    (waiting,) = staged.iterdir()
+    young, old = staged / "young", staged / "old"
+    for path in (young, old):
+        path.write_bytes(b"of a front end that died")
+    for path in (waiting, old):
+        os.utime(path, (0, 0))
+    rows(made, "UPDATE upload SET answered = answered - interval '31 days' RETURNING id")
+    six_days = timedelta(days=6)
+    monkeypatch.setattr(refresh, "now", lambda: commit.now() + six_days)
+    assert publication.refresh().signed == ("snapshot", "timestamp")
+    assert {*staged.iterdir()} == {waiting, young}
+    assert rows(made, "SELECT filename FROM upload") == [("waiting-1.0-py3-none-any.whl",)]
+    assert publication.publish() == 1
+    with made.open() as repository:
+        assert repository.projects() == ["published", "waiting"]
+    publication.close()

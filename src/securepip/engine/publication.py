@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from http import HTTPStatus
 from pathlib import Path
 
+from securepip.engine.database import DatabaseError
 from securepip.engine.queue import STAGED_DIR, channel, state_of
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256
@@ -103,6 +104,11 @@ class Publication:
         return done
 
     def _at_hand(self) -> Repository:
+        if self._repository is not None:
+            try:
+                state_of(self._repository).connection.execute("SELECT 1")
+            except DatabaseError:
+                self.close()  # it broke while there was nothing to do
         if self._repository is None:
             self._repository = self._opened.enter_context(self._open())
         return self._repository
