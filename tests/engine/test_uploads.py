@@ -253,3 +253,25 @@ def test_a_worker_renews_what_is_due_and_forgets_what_is_old(
     with made.open() as repository:
         assert repository.projects() == ["published", "waiting"]
     publication.close()
+
+
+def test_bytes_that_somebody_puts_in_the_place_of_an_upload_are_not_signed(
+    made: Made, tmp_path: Path
+) -> None:
+    """A storage may be one to which others write; the database remembers what was sent."""
+    said: list[str] = []
+    with serving(made, wait=0) as url:
+        site = as_site(made, url, said)
+        for name in ("changed", "gone", "good"):
+            site.send(make_wheel(tmp_path / "built", name, "1.0"))
+    staged = {str(row[0]): row[1] for row in rows(made, "SELECT project, staged FROM upload")}
+    forged = make_wheel(tmp_path / "forged", "changed", "1.0", requires=["evil"])
+    (made.folder / str(staged["changed"])).write_bytes(forged.read_bytes())
+    (made.folder / str(staged["gone"])).unlink()
+    publication = Publication(made.open, said.append)
+    assert publication.publish() == 3
+    publication.close()
+    assert made.repository.projects() == ["good"]
+    answers = rows(made, "SELECT status, words FROM upload WHERE project <> 'good'")
+    assert {status for status, _ in answers} == {503}
+    assert len([line for line in said if "upload it again" in line]) == 2

@@ -23,7 +23,7 @@ from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.formats.words import counted
 from securepip.signing.page.status_page import kept_up
-from securepip.signing.publish.add import read_distribution
+from securepip.signing.publish.add import Distribution, read_distribution
 from securepip.signing.publish.refresh import Refreshed, refresh
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.connection import Connection
@@ -46,6 +46,7 @@ class _Row:
     """An upload that waits."""
 
     number: int
+    project: str
     filename: str
     sha256: Sha256
     staged: str
@@ -143,15 +144,16 @@ class Publication:
             path.parent.mkdir()
             token = tokens[row.token] or Token(row.token, frozenset(), "", _now())
             try:
-                repository.storage.fetch(row.staged, path, row.sha256)
-                return Upload(read_distribution(path, _now()), token)
+                # Any other failure is the storage's, and not this upload's: all go on waiting.
+                repository.storage.fetch(row.staged, path)
             except FileNotFoundError:
-                return UploadRefusedError(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    f"{row.filename} was kept, and is not there any more: upload it again",
-                )
+                return _lost(row)
+            try:
+                distribution = read_distribution(path, _now())
             except (FormatError, RepositoryStateError) as error:
                 return bad(str(error).replace(str(path), row.filename))
+            # Who may write to the storage may have put other bytes there.
+            return Upload(distribution, token) if _is(row, distribution) else _lost(row)
 
         with ThreadPoolExecutor(_FETCHES) as pool:
             fetched = dict(zip(rows, pool.map(fetch, rows), strict=True))
@@ -202,6 +204,18 @@ class Publication:
                 repository.storage.delete(stored.name)
 
 
+def _is(row: _Row, distribution: Distribution) -> bool:
+    """Whether a distribution is the one that was uploaded."""
+    return (distribution.new.project, distribution.page_file.sha256) == (row.project, row.sha256)
+
+
+def _lost(row: _Row) -> UploadRefusedError:
+    return UploadRefusedError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"{row.filename} was kept, and is not there any more: upload it again",
+    )
+
+
 def _own_folder(repository: Repository) -> Path:
     """Where files are between the storage and the storage; what a killed worker left is removed."""
     folder = repository.home / UPLOADS_DIR
@@ -223,17 +237,17 @@ def _delete(repository: Repository, names: Sequence[str]) -> None:
 def _waiting(connection: Connection) -> list[_Row]:
     """The uploads that wait, the oldest first; so many as fit on this machine's disk."""
     rows = connection.execute(
-        "SELECT id, filename, sha256, staged, token, size FROM upload"
+        "SELECT id, project, filename, sha256, staged, token, size FROM upload"
         " WHERE answered IS NULL ORDER BY id LIMIT ?",
         (AT_ONCE,),
     )
     found: list[_Row] = []
     left = _MOST_BYTES
-    for number, filename, sha256, staged, token, size in rows:
+    for number, project, filename, sha256, staged, token, size in rows:
         left -= size
         if found and left < 0:
             break
-        found.append(_Row(number, filename, Sha256(sha256), staged, token))
+        found.append(_Row(number, project, filename, Sha256(sha256), staged, token))
     return found
 
 
