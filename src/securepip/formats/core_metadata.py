@@ -296,36 +296,47 @@ def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
 
 
 def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return metadata_in(archive, filename)
+
+
+def metadata_in(archive: zipfile.ZipFile, filename: str) -> bytes:
+    """As ``read_core_metadata`` for a wheel that is open already.
+
+    Raises:
+        BrokenDistributionError: It has not exactly one metadata file.
+        FormatError: That is larger than any.
+        zipfile.BadZipFile: And all ``ARCHIVE_ERRORS``: it is damaged.
+    """
     # The wheel specification: the .dist-info folder is named after the file name's first two
     # parts. Two folders that normalize to the same name would let pip read another than we do.
     project = canonicalize_name(filename.split("-", 1)[0])
-    with zipfile.ZipFile(path) as archive:
-        names = [
-            name
-            for name in archive.namelist()
-            if name.endswith(".dist-info/METADATA") and name.count("/") == 1
-        ]
-        own = [n for n in names if canonicalize_name(n).startswith(f"{project}-")]
-        if len(names) == 1 and not own:
-            raise BrokenDistributionError(
-                f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
-                f"does not start with {project!r}"
-            )
-        if len(set(own)) != 1:
-            raise BrokenDistributionError(
-                f"{filename} has {len(own)} METADATA files of its own, not one"
-            )
-        # Some tools write a member twice. Of two with one name pip reads the last.
-        listed = [info for info in archive.infolist() if info.filename == own[0]]
-        if len(listed) > _MAX_COPIES:
-            raise BrokenDistributionError(f"{filename} has METADATA {len(listed)} times")
-        read = set()
-        for info in listed:
-            with archive.open(info) as member:
-                read.add(_read_bounded(member, filename))
-        if len(read) != 1:
-            raise BrokenDistributionError(f"{filename} has METADATA twice, with different contents")
-        return read.pop()
+    names = [
+        name
+        for name in archive.namelist()
+        if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+    ]
+    own = [n for n in names if canonicalize_name(n).startswith(f"{project}-")]
+    if len(names) == 1 and not own:
+        raise BrokenDistributionError(
+            f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
+            f"does not start with {project!r}"
+        )
+    if len(set(own)) != 1:
+        raise BrokenDistributionError(
+            f"{filename} has {len(own)} METADATA files of its own, not one"
+        )
+    # Some tools write a member twice. Of two with one name pip reads the last.
+    listed = [info for info in archive.infolist() if info.filename == own[0]]
+    if len(listed) > _MAX_COPIES:
+        raise BrokenDistributionError(f"{filename} has METADATA {len(listed)} times")
+    read = set()
+    for info in listed:
+        with archive.open(info) as member:
+            read.add(_read_bounded(member, filename))
+    if len(read) != 1:
+        raise BrokenDistributionError(f"{filename} has METADATA twice, with different contents")
+    return read.pop()
 
 
 def _read_sdist(path: Path, filename: str) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, InstallationError, VerificationError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, parse_core_metadata, read_core_metadata
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, metadata_in, parse_core_metadata
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.formats.wheel import dist_info_of, script_names
@@ -107,7 +107,15 @@ def _is_planned(source: VerifiedFile | UserFile | UserDirectory, planned: Planne
 
 
 def _read(copy: Path, item: HandOff) -> CheckedWheel:
-    planned, data = item.planned, read_core_metadata(copy)
+    planned = item.planned
+    try:
+        with zipfile.ZipFile(copy) as archive:
+            data = metadata_in(archive, copy.name)
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            dist_info = _dist_info(archive.namelist(), copy.name)
+            scripts = script_names(archive, dist_info)
+    except ARCHIVE_ERRORS as error:
+        raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
     if isinstance(item.wheel, BuiltWheel):
         _check_built(data, planned)
     elif data != planned.core_metadata:
@@ -122,13 +130,6 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         raise VerificationError(
             f"{copy.name} says inside that it is {metadata.name} {metadata.version}."
         )
-    try:
-        with zipfile.ZipFile(copy) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            dist_info = _dist_info(archive.namelist(), copy.name)
-            scripts = script_names(archive, dist_info)
-    except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
     sources = (
         Source(member.filename, member.file_size)
         for member in members
