@@ -249,6 +249,9 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
         assert not tops & {"asyncio", "rich", "starlette", "uvicorn", "pyproject_hooks", "tomli_w"}
         rooms = {name.split(".")[1] for name in loaded[moment] if name.startswith("securepip.")}
         assert not rooms & {"gateway", "lock", "plugin", "signing"}
+        # What builds, and what reads pages of links and settings of projects.
+        builds = {"securepip.installer.build.backend", "securepip.installer.build.source"}
+        assert not loaded[moment] & {"html.parser", "tomllib", *builds}
 
 
 @pytest.mark.parametrize(
