@@ -32,19 +32,22 @@ class DeferredIndex:
     def __init__(self, open_index: Callable[[], VerifiedIndex]) -> None:
         self._open_index = open_index
         self._beginning: threading.Thread | None = None
+        self._failed: Exception | None = None
 
     def begin(self, projects: Iterable[NormalizedName]) -> None:
         """Open the index, and ask for pages that will be needed, while something else is done.
 
-        What fails now fails again, and is raised, when something is asked.
+        What fails is raised when something is asked.
         """
         asked = tuple(projects)
         with suppress(SecurepipError):
             index = self._opened
 
             def prefetch() -> None:
-                with suppress(Exception):
+                try:
                     index.prefetch_pages(asked)
+                except Exception as error:
+                    self._failed = error
 
             self._beginning = threading.Thread(target=prefetch, name="beginning", daemon=True)
             self._beginning.start()
@@ -59,6 +62,8 @@ class DeferredIndex:
         if self._beginning is not None:
             self._beginning.join()
             self._beginning = None
+            if self._failed is not None:
+                raise self._failed
         return self._opened
 
     def opened(self) -> VerifiedIndex:
