@@ -114,8 +114,7 @@ class Known:
         differ = [name for name, version in versions.items() if have.get(name) != version]
         found = [read(name) for name in differ]
         with self._connection:
-            for name in have.keys() - versions.keys():
-                self._forget(name)
+            self._forget(have.keys() - versions.keys())
             self._put(found)
             self._set_snapshot(snapshot)
         return differ
@@ -145,7 +144,7 @@ class Known:
             rows = self._connection.execute("SELECT name FROM known_role").fetchall()
             for name in sorted({name for (name,) in rows} - versions.keys()):
                 wrong.append(name)
-                self._forget(name)
+                self._forget([name])
             for name in versions:
                 facts = read(name)
                 if self._facts(name) != facts:
@@ -207,20 +206,29 @@ class Known:
         return RoleFacts(name, row[0], row[1], pages, row[2])
 
     def _put(self, roles: Iterable[RoleFacts]) -> None:
-        for each in roles:
-            self._forget(each.name)
-            self._connection.execute(
-                "INSERT INTO known_role VALUES (?, ?, ?, ?, ?)",
-                (each.name, each.version, each.expires, len(each.pages), each.files),
-            )
-            self._connection.executemany(
-                "INSERT INTO known_page VALUES (?, ?, ?)",
-                [(project, each.name, sha256) for project, sha256 in each.pages.items()],
-            )
+        """Let these be the rows of their roles: few statements, however many roles they are."""
+        facts = {each.name: each for each in roles}
+        self._forget(facts)
+        self._connection.executemany(
+            "INSERT INTO known_role VALUES (?, ?, ?, ?, ?)",
+            [
+                (each.name, each.version, each.expires, len(each.pages), each.files)
+                for each in facts.values()
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO known_page VALUES (?, ?, ?)",
+            (
+                (project, each.name, sha256)
+                for each in facts.values()
+                for project, sha256 in each.pages.items()
+            ),
+        )
 
-    def _forget(self, name: str) -> None:
-        self._connection.execute("DELETE FROM known_role WHERE name = ?", (name,))
-        self._connection.execute("DELETE FROM known_page WHERE role = ?", (name,))
+    def _forget(self, names: Iterable[str]) -> None:
+        gone = [(name,) for name in names]
+        self._connection.executemany("DELETE FROM known_role WHERE name = ?", gone)
+        self._connection.executemany("DELETE FROM known_page WHERE role = ?", gone)
 
     def _set_snapshot(self, snapshot: str) -> None:
         self._connection.execute(
