@@ -144,4 +144,3 @@ def test_every_upload_that_was_answered_is_there_whoever_was_killed(
         assert found == Counter(wheel.name for wheel in wheels), "each of them, and none twice"
         assert repository.ledger.unfinished() == []
     assert main(["repo", "audit", str(made.folder), "--database", made.url]) == 0
-    assert not [*(made.folder / "state" / "staged").iterdir()]
