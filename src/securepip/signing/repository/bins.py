@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, groupby, islice
@@ -32,7 +32,7 @@ from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
 MANY = 64
 """From so many bins on, they are not read into this process but changed in place."""
@@ -41,6 +41,8 @@ WORTH_PROCESSES = 1024
 """From so many bins on, other processes take part: they need some seconds to start."""
 
 _AT_A_TIME = 32
+_THREADS = 2
+"""While one waits for the disk, or for the key's library, another one goes on."""
 
 
 @dataclass(frozen=True)
@@ -155,36 +157,47 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     processes = min(os.cpu_count() or 1, 16)
     coming = iter(bins)
     first = list(islice(coming, WORTH_PROCESSES))
-    if len(first) < WORTH_PROCESSES or processes < 2 or len(private) < len(signers):
-        worker = _Worker(hand, signers)
-        yield from map(worker.sign, chain(first, coming))
+    coming = chain(first, coming)
+    if len(private) < len(signers):
+        yield from map(_Worker(hand, signers).sign, coming)  # a device does one thing at a time
+        return
+    # Nobody else pays for these: they take as long to import as a small install signs.
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+    if len(first) < WORTH_PROCESSES or processes < 2:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            worker = _Worker(hand, signers)
+            yield from _signed(threads, lambda group: list(map(worker.sign, group)), coming, 1)
         return
     keys = [
         (each.private_bytes, each.public_key.keyid, each.public_key.to_dict()) for each in private
     ]
-    # Nobody else pays for these: they take as long to import as a small install signs.
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
 
     hand = replace(hand, keys=keys)
-    coming = chain(first, coming)
     # Spawned and not forked: this process may have threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
-        under_way: deque[Future[list[SignedBin]]] = deque()
-        while group := list(islice(coming, _AT_A_TIME)):
-            under_way.append(pool.submit(_sign_group, group))
-            if len(under_way) > 3 * processes:
-                yield from _noted(hand.storage, under_way.popleft().result())
-        while under_way:
-            yield from _noted(hand.storage, under_way.popleft().result())
+        for each in _signed(pool, _sign_group, coming, processes):
+            # What another process has written has to be on the disk too before it is current.
+            hand.storage.note(_path(each.facts.name, each.facts.version))
+            yield each
 
 
-def _noted(storage: Storage, signed: list[SignedBin]) -> list[SignedBin]:
-    """What another process has written has to be on the disk too before it becomes current."""
-    for each in signed:
-        storage.note(_path(each.facts.name, each.facts.version))
-    return signed
+def _signed(
+    pool: Executor,
+    sign: Callable[[list[Bin]], list[SignedBin]],
+    coming: Iterator[Bin],
+    processes: int,
+) -> Iterator[SignedBin]:
+    """The results of ``sign`` in order, of a few groups of bins at a time."""
+    under_way: deque[Future[list[SignedBin]]] = deque()
+    while group := list(islice(coming, _AT_A_TIME)):
+        under_way.append(pool.submit(sign, group))
+        if len(under_way) > 3 * processes:
+            yield from under_way.popleft().result()
+    while under_way:
+        yield from under_way.popleft().result()
 
 
 class _Worker:

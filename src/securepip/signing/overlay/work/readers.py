@@ -28,6 +28,7 @@ MANY = 1_000
 """From so many projects on, other processes read: they need a second to start."""
 
 _MOST = 4
+_END_SECONDS = 2.0
 
 Answer = Callable[[Offered], None]
 
@@ -85,6 +86,7 @@ class _Process:
 
     def close(self) -> None:
         self._process.terminate()
+        self._process.join(_END_SECONDS)
 
     def _receive(self) -> None:
         # Whatever cannot be received means that no more can be.

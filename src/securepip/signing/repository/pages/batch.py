@@ -13,13 +13,14 @@ from types import MappingProxyType
 from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import page_target
 from securepip.formats.page import ProjectPage
 from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
+from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.state.ledger import Ledger
 
 
@@ -45,6 +46,7 @@ class Batch:
         self._current = current
         self._check_unclaimed = check_unclaimed
         self._partial = ledger.partial()
+        self._writing = Writing()
         self._begin()
 
     def _begin(self) -> None:
@@ -110,8 +112,11 @@ class Batch:
                     )
                 coming = by_project.get(project, ())
                 check_page(page, current[project], coming, self._ledger, self._contents)
+        # Files first, whole and right: a row of the ledger binds a name to its bytes for ever.
         for file in files:
-            self._contents.place(file, pages.get(file.project))
+            self._writing.submit(0, self._contents.place, file, pages.get(file.project))
+        if files:
+            self._writing.wait()
         changed = [
             project
             for project in pages
@@ -122,7 +127,7 @@ class Batch:
         for project in changed:
             before, after = current[project], pages[project]
             anew = project in self._partial
-            edits = edits_of(before, after, self._contents, written.get(project), anew=anew)
+            edits = edits_of(before, after, self._place, written.get(project), anew=anew)
             self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
             self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])
@@ -141,11 +146,17 @@ class Batch:
         if not projects:
             return (), ()
         self._ledger.begin(projects)
+        self._writing.wait()
         signed = sign_edits(self._current, self._edits)
         self._ledger.complete(projects)
         self._edits.close()
         self._begin()
         return projects, signed
+
+    def _place(self, project: NormalizedName, data: bytes) -> Sha256:
+        """Write a page, by the time that the batch is committed."""
+        self._writing.submit(len(data), self._contents.place_page, project, data)
+        return sha256_of(data)
 
 
 def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:

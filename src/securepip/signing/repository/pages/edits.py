@@ -6,7 +6,7 @@ otherwise (``repo accept-change``, ``--restore``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, TargetFile, Targets
@@ -73,20 +73,24 @@ def check_page(
 def edits_of(
     before: ProjectPage | None,
     after: ProjectPage | None,
-    contents: Contents,
+    place: Callable[[NormalizedName, bytes], Sha256],
     written: bytes | None = None,
     *,
     anew: bool = False,
 ) -> dict[str, TargetFile | None]:
-    """Write the new page and say which target paths change; None takes one away.
+    """Say which target paths change; None takes one away.
 
-    ``written``: the bytes of the new page, if it was read from them. ``anew``: what the current
-    page names may have no target.
+    Args:
+        before: The current page.
+        after: The one to come.
+        place: Writes it, and gives its digest.
+        written: Its bytes, if it was read from them.
+        anew: Whether what the current page names may have no target.
     """
     old, new = signed_files(before), signed_files(after)
     if after is not None:
         data = after.to_json() if written is None else written
-        new[page_target(after.project)] = len(data), contents.place_page(after.project, data)
+        new[page_target(after.project)] = len(data), place(after.project, data)
     edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
     if before is not None and after is None:
         edits[page_target(before.project)] = None

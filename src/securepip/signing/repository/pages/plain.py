@@ -19,6 +19,7 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import PAGE_NAME, SIMPLE_DIR, consistent_path, page_target
 from securepip.formats.page import API_VERSION, ProjectPage
 from securepip.signing.repository.pages.contents import Contents
+from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.ledger import Ledger
 
@@ -63,18 +64,20 @@ class PlainView:
             return
         # First what is new, then what names it; what is gone goes when nothing names it any more.
         known = self._known()
-        signed = {project: known.page(project) for project in unfinished}
         gone = []
-        for project, sha256 in signed.items():
-            page = None if sha256 is None else self._contents.page(project, sha256)
-            shown = self._storage.exists(page_target(project))
-            if shown != (page is not None):
+        writing = Writing()
+        for project in unfinished:
+            sha256 = known.page(project)
+            # Before it is shown: a run that is killed in between would not see it any more.
+            if self._storage.exists(page_target(project)) != (sha256 is not None):
                 self._ledger.want_list(time.time())
-            if page is not None:
-                self._show(page, sha256)
-                self._contents.sweep(project, page)
-            else:
+            if sha256 is None:
                 gone.append(project)
+                continue
+            page = self._contents.page(project, sha256)
+            html = page.to_html()
+            writing.submit(len(html), self._show, page, sha256, html)
+        writing.wait()
         due = self._ledger.list_due()
         if not listed or (due is not None and (whole or self._is_time(known, due))):
             projects = known.projects()
@@ -91,11 +94,11 @@ class PlainView:
         waited = time.time() - due
         return not 0 <= waited < LIST_SECONDS or known.counts().projects <= SHORT_LIST
 
-    def _show(self, page: ProjectPage, sha256: Sha256 | None) -> None:
+    def _show(self, page: ProjectPage, sha256: Sha256, html: bytes) -> None:
         target = page_target(page.project)
-        if sha256 is not None:
-            self._storage.link(consistent_path(target, sha256), target, sha256)
-        self._contents.write_changed(_html_page(page.project), page.to_html())
+        self._storage.link(consistent_path(target, sha256), target, sha256)
+        self._contents.write_changed(_html_page(page.project), html)
+        self._contents.sweep(page.project, page)
 
 
 def _html_page(project: NormalizedName) -> str:

@@ -14,8 +14,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import CHUNK, Sha256, sha256_of_stream
@@ -50,9 +50,8 @@ class Writer:
                 else.
         """
         with self._new(path) as stream:
-            stream.write(data)
+            _write(stream, data)
             if durable:
-                stream.flush()
                 os.fsync(stream.fileno())
 
     def flush(self) -> None:
@@ -84,14 +83,19 @@ class Writer:
         with source.open("rb") as chunks, self._new(path) as stream:
             while chunk := chunks.read(CHUNK):
                 digest.update(chunk)
-                stream.write(chunk)
+                _write(stream, chunk)
             if digest.hexdigest() != sha256:
                 raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
 
     def link(self, existing: Path, path: Path, sha256: Sha256) -> None:
         """Make ``path`` the same file as ``existing``, or a copy where there are no hard links."""
+        with suppress(OSError):  # a new name, as most are, needs no other one before
+            os.link(existing, path)
+            self.note(path)
+            return
         temporary = self._temporary()
         try:
+            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.link(existing, temporary)
         except OSError:
             self.copy(existing, path, sha256)
@@ -101,10 +105,10 @@ class Writer:
         temporary.unlink(missing_ok=True)
 
     @contextmanager
-    def _new(self, path: Path) -> Iterator[BinaryIO]:
+    def _new(self, path: Path) -> Iterator[FileIO]:
         temporary = self._temporary()
         try:
-            with temporary.open("xb") as stream:
+            with self._open(temporary) as stream:
                 yield stream
             self._name(temporary, path)
         except BaseException:
@@ -114,19 +118,33 @@ class Writer:
 
     def _name(self, temporary: Path, path: Path) -> None:
         """Give a file that is finished its name."""
-        if not path.parent.is_dir():
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
             for folder in path.parents:
                 if folder.exists():
                     break
                 self.note(folder)
             path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(path)
+            temporary.replace(path)
         self.note(path)
 
-    def _temporary(self) -> Path:
-        if not self._unfinished.is_dir():
+    def _open(self, temporary: Path) -> FileIO:
+        try:
+            return FileIO(temporary, "xb")
+        except FileNotFoundError:
             self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return FileIO(temporary, "xb")
+
+    def _temporary(self) -> Path:
         return self._unfinished / secrets.token_hex(8)
+
+
+def _write(stream: FileIO, data: bytes) -> None:
+    """Write all of ``data``: the system may take a part of it, most of all where a disk is full."""
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def has_sha256(path: Path, sha256: Sha256) -> bool:

@@ -114,7 +114,7 @@ class LocalStorage(Folder):
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``."""
         there, path = self._folder / existing, self._folder / name
-        if (path.exists() and path.samefile(there)) or has_sha256(path, sha256):
+        if path.exists() and (path.samefile(there) or has_sha256(path, sha256)):
             self._writer.note(path)
         else:
             self._writer.link(there, path, sha256)

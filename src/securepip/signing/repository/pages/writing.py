@@ -1,0 +1,47 @@
+"""Files that are written a few at a time, in threads.
+
+A new file takes a file system some time and this process little. Rule: what is long is written at
+once, so that little is held in memory, and ``wait`` is reached before anything relies on the files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+_THREADS = 4
+_MOST_WAITING = 64
+_LONG = 256 << 10
+
+
+class Writing:
+    """What is being written."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, "writing")
+        self._waiting: deque[Future[Any]] = deque()
+
+    def submit(self, held: int, write: Callable[..., object], *arguments: Any) -> None:
+        """Call ``write``, soon or now.
+
+        Args:
+            held: The bytes that its arguments keep in memory.
+            write: Raises what ``wait``, or a later call of this, raises.
+            arguments: Its own.
+        """
+        if held > _LONG:
+            write(*arguments)
+            return
+        self._waiting.append(self._threads.submit(write, *arguments))
+        if len(self._waiting) > _MOST_WAITING:
+            self._waiting.popleft().result()
+
+    def wait(self) -> None:
+        """Return when all is written; raise the first error then."""
+        written = list(self._waiting)
+        self._waiting.clear()
+        wait(written)
+        for each in written:
+            each.result()
