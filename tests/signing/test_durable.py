@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import NormalizedName
 
+from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.repository import bins
@@ -84,6 +85,32 @@ def test_all_that_a_timestamp_relies_on_is_on_the_disk_before_it(
         repository.sign({}, bins=[(name, b"") for name in repository.roles().bin_names()])
     assert disk.commits == 2
     assert any("INSERT INTO signed" in each for each in disk.statements)
+
+
+def test_a_page_that_cannot_be_written_in_its_thread_leaves_everything_as_it_was(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (many.folder / "metadata" / "timestamp.json").read_bytes()
+
+    write = LocalStorage.write
+
+    def full(storage: LocalStorage, name: str, data: bytes, *, durable: bool = False) -> None:
+        if name.startswith("simple/"):
+            raise OSError(28, "No space left on device")
+        write(storage, name, data, durable=durable)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(LocalStorage, "write", full)
+        with (
+            pytest.raises(RepositoryStateError, match="No space left on device"),
+            many.repository.lock(),
+        ):
+            batch = many.repository.batch()
+            batch.stage({NormalizedName("p1"): _page(1)})
+            many.repository.commit(batch)
+    assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
+    many.repository.publish({NormalizedName("p1"): _page(1)})
+    assert many.repository.page(NormalizedName("p1")) == _page(1)
 
 
 def test_what_a_killed_run_has_linked_is_waited_for_too(
