@@ -7,7 +7,6 @@ of its questions with an error, which concerns one project as any other error do
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -15,7 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
 
@@ -23,6 +22,9 @@ from securepip.errors import SecurepipError
 from securepip.signing.overlay.ask import Offered, Question, Reader
 from securepip.transport import PARALLEL, Transport
 from securepip.transport.pool import Pool
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 MANY = 1_000
 """From so many projects on, other processes read: they need a second to start."""
@@ -61,6 +63,8 @@ class _Process:
         self._waiting: dict[NormalizedName, Answer] = {}
         self._ended = False
         self._lock = threading.Lock()
+        import multiprocessing  # not for who reads here
+
         # Spawned and not forked: this process may have threads.
         context = multiprocessing.get_context("spawn")
         self._connection, there = context.Pipe()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _THREADS = 4
 _MOST_WAITING = 64
@@ -20,8 +23,13 @@ class Writing:
     """What is being written."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, "writing")
         self._waiting: deque[Future[Any]] = deque()
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # not for who writes nothing
+
+        return ThreadPoolExecutor(_THREADS, "writing")
 
     def submit(self, held: int, write: Callable[..., object], *arguments: Any) -> None:
         """Call ``write``, soon or now.
@@ -40,6 +48,8 @@ class Writing:
 
     def wait(self) -> None:
         """Return when all is written; raise the first error then."""
+        from concurrent.futures import wait
+
         written = list(self._waiting)
         self._waiting.clear()
         wait(written)
