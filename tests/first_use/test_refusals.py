@@ -263,6 +263,17 @@ def test_a_project_whose_page_could_not_be_read_is_not_looked_up_elsewhere(
         with pytest.raises(SecurepipError, match="a defect"):
             signer.check(app)
 
+    def refuse(*_anything: object) -> None:
+        raise PermissionError(13, "Permission denied", "/state")
+
+    monkeypatch.setattr("securepip.first_use.signer.sign_pages", refuse)
+    with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
+        signer = signers(store.read())[name]
+        with pytest.raises(PermissionError):
+            signer.prepare_pages([app])
+        with pytest.raises(SecurepipError, match=r"^/state cannot be used"):
+            signer.check(app)
+
 
 def test_a_memory_that_another_machine_has_made_binds_this_one(
     machine: Machine, index: Index, evil: Path, tmp_path: Path

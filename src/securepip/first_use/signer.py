@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from packaging.utils import NormalizedName
 
+from securepip.dirs import explained
 from securepip.errors import SecurepipError
 from securepip.first_use.files import sign_files
 from securepip.first_use.memory import Memory
@@ -114,8 +115,9 @@ class Signer:
             except BaseException as error:
                 # Who asks next must not take what was signed before, or another repository's
                 # project of that name, because nobody knows why this failed.
+                told = explained(error) if isinstance(error, Exception) else None
                 defect = SecurepipError(f"{self._site.index} could not be read: {error!r:.200}")
-                self._site.errors.update(dict.fromkeys(mine, defect))
+                self._site.errors.update(dict.fromkeys(mine, told or defect))
                 raise
             finally:
                 for project in mine:
