@@ -61,6 +61,7 @@ def test_what_is_added_stands_there_as_pip_writes_it(installed: Path) -> None:
 
 
 def test_what_the_user_did_not_name_is_not_marked_as_named(installed: Path) -> None:
+    (installed / "RECORD").write_bytes(f"{ROWS}\r\n".encode())  # an empty line is no row
     amend_record(installed, str(installed.parent), requested=False)
     assert names(installed) == ["one-1.dist-info/RECORD", "one.py"]
     assert not (installed / "REQUESTED").exists()
