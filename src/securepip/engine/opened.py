@@ -7,6 +7,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from securepip.engine.address import STORES, parse_store
 from securepip.errors import UsageError
 from securepip.redaction import redact
 from securepip.signing.repository.config import UNFINISHED_DIR
@@ -23,12 +24,15 @@ def site_of(address: str, database: str | None = None) -> Site:
     """The places of the repository at ``address``.
 
     Args:
-        address: A folder, or its ``file://`` URL.
+        address: A folder, its ``file://`` URL, or that of an object store: ``s3://bucket/prefix``,
+            ``gs://bucket/prefix``, ``az://container/prefix``.
         database: The address of the PostgreSQL database that remembers what it has signed; by
-            default the one that the environment names. Without one, a folder remembers by itself.
+            default the one that the environment names. Without one, a folder of this machine
+            remembers.
 
     Raises:
-        UsageError: It is neither, or that is no address of a database.
+        UsageError: It is none of these, or that is no address of a database, or packages that
+            either needs are not here.
     """
     storing, url = storing_site(address), database_of(database)
     if url is None:
@@ -67,10 +71,25 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
         return FolderSite(Path(address), unfinished)
     if scheme == "file":
         return FolderSite(file_url_to_path(address), unfinished)
-    raise UsageError(
-        f"no repository can be kept at an address that begins with {scheme}://",
-        remedy="Name a folder.",
-    )
+    if scheme not in STORES:
+        raise UsageError(
+            f"no repository can be kept at an address that begins with {scheme}://",
+            remedy="Name a folder, or a bucket: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "
+            "az://CONTAINER/PREFIX.",
+        )
+    if find_spec("obstore") is None:
+        raise UsageError(
+            "a repository in an object store needs packages that are not here",
+            remedy="pip install 'securepip[engine]'",
+        )
+    from securepip.engine.bucket import BucketSite
+
+    return BucketSite(parse_store(address))
+
+
+def is_store(address: str) -> bool:
+    """Whether it is the address of an object store."""
+    return _scheme(address) in STORES
 
 
 def _scheme(address: str) -> str:

@@ -237,6 +237,7 @@ def _put_back(repository: Repository, path: Path) -> bytes:
     data = path.read_bytes()
     name = f"{METADATA_DIR}/{path.name}"
     if not repository.storage.holds(name, sha256_of(data)):
+        repository.storage.delete(name)
         repository.storage.write(name, data, durable=True)
     return data
 

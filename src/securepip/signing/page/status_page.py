@@ -60,6 +60,7 @@ def write(repository: Repository) -> None:
         with repository.state.lock():
             page = render(repository, now())
             repository.storage.write(f"{STATUS_DIR}/{HTML_NAME}", page.encode())
+            repository.storage.settle()
     except Exception as error:  # whatever it is: the command has done what it was asked for
         _log.warning("The status page was not written: %s", error or repr(error))
         _log.debug("Why it was not", exc_info=True)

@@ -28,7 +28,7 @@ from securepip.signing.publish.reply import Header, plan_reply
 from securepip.signing.publish.served_files import Found, NotServedError, Redirect, find
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.site import FolderSite, Site
-from securepip.signing.repository.storage.interface import Opened, Reader
+from securepip.signing.repository.storage.interface import Opened, Reader, StorageError
 
 _IDLE_SECONDS = 60
 _CACHE_BYTES = 64 << 20
@@ -139,6 +139,8 @@ class Handler(BaseHTTPRequestHandler):
                 opened = self.server.storage.open(found.name)
                 with opened.stream:
                     self._send(found, opened)
+        except StorageError:
+            self._answer_empty(HTTPStatus.SERVICE_UNAVAILABLE, ("Retry-After", "10"))
         except (
             NotServedError,
             FileNotFoundError,

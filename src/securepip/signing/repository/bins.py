@@ -29,7 +29,7 @@ from securepip.formats.roles import Naming, check_role, name_role
 from securepip.signing.keys.canonical import CANONICAL, sign_anew
 from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
-from securepip.signing.repository.storage.interface import Storage
+from securepip.signing.repository.storage.interface import Storage, StorageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -156,6 +156,9 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     private = [signer for signer in signers if isinstance(signer, CryptoSigner)]
     processes = min(os.cpu_count() or 1, 16)
     coming = iter(bins)
+    if hand.storage.at_once > 1 and len(private) == len(signers):
+        yield from _in_threads(_Worker(hand, signers), coming)
+        return
     first = list(islice(coming, WORTH_PROCESSES))
     coming = chain(first, coming)
     if len(private) < len(signers):
@@ -200,14 +203,27 @@ def _signed(
         yield from under_way.popleft().result()
 
 
+def _in_threads(worker: _Worker, bins: Iterator[Bin]) -> Iterator[SignedBin]:
+    """Signing is short beside the way to an object store and back: many are under way at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    most = worker.hand.storage.at_once
+    with ThreadPoolExecutor(most) as pool:
+        under_way = deque(pool.submit(worker.sign, each) for each in islice(bins, most))
+        while under_way:
+            done = under_way.popleft().result()
+            under_way.extend(pool.submit(worker.sign, each) for each in islice(bins, 1))
+            yield done
+
+
 class _Worker:
     def __init__(self, hand: Hand, signers: Sequence[Signer]) -> None:
-        self._hand = hand
+        self.hand = hand
         self._signers = signers
         self._delegator = Metadata[Targets].from_bytes(hand.delegator).signed
 
     def sign(self, each: Bin) -> SignedBin:
-        hand = self._hand
+        hand = self.hand
         metadata = self._read(each) if each.version else Metadata(Targets())
         role = metadata.signed
         apply_lines(role, each.edits)
@@ -223,12 +239,14 @@ class _Worker:
     def _read(self, each: Bin) -> Metadata[Targets]:
         path = _path(each.name, each.version)
         try:
-            data = self._hand.storage.read(path)
+            data = self.hand.storage.read(path)
             metadata = Metadata[Targets].from_bytes(data)
             self._delegator.verify_delegate(
                 each.name, CANONICAL.serialize(metadata.signed), metadata.signatures
             )
-            check_role(each.name, metadata.signed, self._delegator, self._hand.naming)
+            check_role(each.name, metadata.signed, self._delegator, self.hand.naming)
+        except StorageError:
+            raise  # nothing was found to be wrong
         except OSError as error:
             raise self._odd(f"{path} cannot be read: {error.strerror}") from None
         except FormatError as error:
@@ -241,7 +259,7 @@ class _Worker:
 
     def _odd(self, what: str) -> RepositoryStateError:
         return RepositoryStateError(
-            f"{self._hand.storage.address}: {what}",
+            f"{self.hand.storage.address}: {what}",
             meaning="Something other than securepip changed or lost files of the repository.",
             remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
         )

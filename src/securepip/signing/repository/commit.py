@@ -164,6 +164,10 @@ class Committer:
         signed: list[SignedRole] = []
         for name, metadata in (finished or {}).items():
             data = metadata.to_bytes(COMPACT)
+            path = f"{METADATA_DIR}/{metadata.signed.version}.{name}.json"
+            if self._storage.exists(path) and not self._storage.holds(path, sha256_of(data)):
+                # Nothing current names it: a killed run has left it, or a thief changed it.
+                self._storage.delete(path)
             signed.append(self._write_role(name, metadata, data, listed, pinned=True))
         for name, metadata in changed.items():
             before = listed.get(f"{name}.json")
@@ -175,7 +179,8 @@ class Committer:
             pinned = not _is_unpinned_bin(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         in_place = list(self._sign_bins(root, bins, listed, repository, signed)) if bins else []
-        snapshot.signed.version += 1
+        version = next_version(self._storage, "snapshot", snapshot.signed.version)
+        snapshot.signed.version = version
         data = self._sign(snapshot, root, "snapshot")
         self._storage.write(f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json", data)
         signed.append(_entry("snapshot", snapshot, data))

@@ -20,7 +20,7 @@ from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
 from securepip.signing.repository.state.known import Known, RoleFacts, facts_of
 from securepip.signing.repository.state.ledger import Ledger
-from securepip.signing.repository.storage.interface import Storage
+from securepip.signing.repository.storage.interface import Storage, StorageError
 
 
 class Current:
@@ -70,6 +70,8 @@ class Current:
         known = self._ledger.current()
         try:
             timestamp = self._metadata.read(TIMESTAMP_NAME)
+        except StorageError:
+            raise  # nothing was found to be wrong
         except OSError as error:
             raise RepositoryStateError(
                 f"{self._storage.address} has no {TIMESTAMP_NAME}: {error.strerror}"

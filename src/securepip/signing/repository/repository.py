@@ -41,6 +41,7 @@ from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.log import Reason
 from securepip.signing.repository.storage.files import Writer
+from securepip.signing.repository.storage.interface import StorageError
 
 __all__ = ["HTML_NAME", "NewFile", "Published", "Repository", "SignedProject"]
 
@@ -163,7 +164,12 @@ class Repository:
                     self.storage.clear()
                     if finish:
                         self._plain.follow()
-                yield
+                with self._current.held():
+                    yield
+                if outermost:
+                    self.storage.settle()
+            except StorageError:
+                raise  # it says more of itself
             except (OSError, sqlite3.Error) as error:
                 raise RepositoryStateError(
                     f"{self.storage.address} cannot be changed: {error}",

@@ -43,7 +43,7 @@ from securepip.formats.layout import (
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
-from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.interface import Reader, StorageError
 from securepip.signing.repository.storage.local import Folder
 
 TIMESTAMP_NAME = "timestamp.json"
@@ -111,10 +111,11 @@ class Roles:
         if name not in self._targets:
             meta = self.meta(name)
             version = meta.version
-            metadata = self._load(f"{version}.{name}.json", Targets)
+            data = self._read(f"{version}.{name}.json")
+            metadata = self._parse(f"{version}.{name}.json", data, Targets)
             delegator = self.delegator(name)
             self._verify(delegator, name, metadata)
-            self._verify_digest(f"{version}.{name}.json", meta)
+            self._verify_digest(f"{version}.{name}.json", data, meta)
             if metadata.signed.version != version:
                 raise self._odd(f"{version}.{name}.json is of another version")
             try:
@@ -236,9 +237,10 @@ class Roles:
 
     def _load_root(self, first_sha256: Sha256) -> Metadata[Root]:
         """Walk from the first root, whose digest is remembered, to the newest."""
-        if sha256_of(self._read("1.root.json")) != first_sha256:
+        data = self._read("1.root.json")
+        if sha256_of(data) != first_sha256:
             raise self._odd("1.root.json is not the root that this repository began with")
-        root = self._load("1.root.json", Root)
+        root = self._parse("1.root.json", data, Root)
         self._verify(root.signed, "root", root)
         while self._metadata.exists(f"{root.signed.version + 1}.root.json"):
             newer = self._load(f"{root.signed.version + 1}.root.json", Root)
@@ -250,8 +252,11 @@ class Roles:
         return root
 
     def _load(self, filename: str, kind: type[S]) -> Metadata[S]:
+        return self._parse(filename, self._read(filename), kind)
+
+    def _parse(self, filename: str, data: bytes, kind: type[S]) -> Metadata[S]:
         try:
-            metadata = Metadata[S].from_bytes(self._read(filename))
+            metadata = Metadata[S].from_bytes(data)
         except RepositoryError as error:
             raise self._odd(f"{filename} is not signed metadata: {error}") from None
         if not isinstance(metadata.signed, kind):
@@ -261,6 +266,8 @@ class Roles:
     def _read(self, filename: str) -> bytes:
         try:
             return self._metadata.read(filename)
+        except StorageError:
+            raise  # nothing was found to be wrong
         except OSError as error:
             raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
 
@@ -272,11 +279,11 @@ class Roles:
         except (RepositoryError, ValueError) as error:
             raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
 
-    def _verify_digest(self, filename: str, meta: MetaFile) -> None:
+    def _verify_digest(self, filename: str, data: bytes, meta: MetaFile) -> None:
         """Maintainers may have signed two files of one version: one of them was made current."""
         if meta.hashes:
             try:
-                meta.verify_length_and_hashes(self._read(filename))
+                meta.verify_length_and_hashes(data)
             except RepositoryError as error:
                 raise self._odd(
                     f"{filename} is not the one that was made current: {error}"

@@ -24,7 +24,7 @@ from securepip.formats.layout import (
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.repository.storage.files import has_sha256
-from securepip.signing.repository.storage.interface import Storage
+from securepip.signing.repository.storage.interface import Storage, StorageError
 
 
 class DamagedPageError(RepositoryStateError):
@@ -71,6 +71,8 @@ class Contents:
         shown = f"{self.storage.address}/{path}"
         try:
             data = self.storage.read(path)
+        except StorageError:
+            raise  # nothing was found to be wrong
         except OSError as error:
             raise DamagedPageError(f"{shown} cannot be read: {error.strerror}") from None
         if sha256_of(data) != sha256:

@@ -88,6 +88,7 @@ class PlainView:
             self._storage.delete(page_target(project))
             self._storage.delete(_html_page(project))
             self._contents.sweep(project, None)
+        self._storage.settle()
         self._ledger.finish()
 
     def _is_time(self, known: Known, due: float) -> bool:

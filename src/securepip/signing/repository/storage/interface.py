@@ -6,6 +6,9 @@ Names are those of the wire (``formats.layout``): ``metadata/timestamp.json``,
 the timestamp. That one is the commit point: only ``replace`` writes it, and only over the bytes
 that the writer has seen.
 
+What was written is read back at once by who has written it. Where the lock keeps nobody else from
+writing, a storage may write behind: ``settle`` waits for that, and says what failed.
+
 Rule: nothing outside of ``storage`` knows whether a name is a path.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -48,6 +52,23 @@ class Opened:
     stream: BinaryIO
     size: int
     mark: str
+
+
+class StorageError(RepositoryStateError, OSError):
+    """A storage cannot be used now. Nothing is known of what it holds.
+
+    Args:
+        address: Of the storage or of what is in it, for people, without secrets.
+        what: What it answers, or that it does not.
+        meaning: What that means.
+        remedy: What to do.
+    """
+
+    def __init__(self, address: str, what: str, meaning: str, remedy: str) -> None:
+        RepositoryStateError.__init__(
+            self, f"{address} cannot be used: {what}", meaning=meaning, remedy=remedy
+        )
+        self.errno, self.strerror, self.filename = EIO, what, address
 
 
 class OvertakenError(RepositoryStateError):
@@ -110,6 +131,10 @@ class Reader(Protocol):
 class Storage(Reader, Protocol):
     """The served files of one repository. Only who holds the repository's lock writes."""
 
+    @property
+    def at_once(self) -> int:
+        """How many requests are worth having under way: 1 where the answer comes at once."""
+
     def below(self, folder: str) -> Reader:
         """The part under ``folder``; its names begin there."""
 
@@ -144,7 +169,7 @@ class Storage(Reader, Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Let the name be gone, if it is there."""
+        """Let the name be gone, if it is there. What was written before is there by then."""
 
     def note(self, name: str) -> None:
         """Let the next ``flush`` wait for ``name`` too, which another process has written."""
@@ -152,5 +177,13 @@ class Storage(Reader, Protocol):
     def clear(self) -> None:
         """Remove what runs that were killed have left unfinished."""
 
+    def settle(self) -> None:
+        """Return when others read what was written.
+
+        Raises:
+            OSError: Some of it could not be written.
+            OvertakenError: Another process has written other bytes under a new name.
+        """
+
     def flush(self) -> None:
-        """Return when all that was written is durable."""
+        """As ``settle``, and return when all of it is durable."""

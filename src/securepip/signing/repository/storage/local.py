@@ -74,7 +74,12 @@ class LocalStorage(Folder):
     Args:
         folder: The repository.
         unfinished: A folder on the same file system, for what is not finished. It is not served.
+
+    Attributes:
+        at_once: As ``Storage.at_once``.
     """
+
+    at_once = 1
 
     def __init__(self, folder: Path, unfinished: Path) -> None:
         super().__init__(folder)
@@ -130,6 +135,9 @@ class LocalStorage(Folder):
     def clear(self) -> None:
         """As ``Storage.clear``."""
         self._writer.clear()
+
+    def settle(self) -> None:
+        """As ``Storage.settle``: it is there already."""
 
     def flush(self) -> None:
         """As ``Storage.flush``."""

@@ -1,0 +1,50 @@
+"""The address of a repository in an object store, parsed once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from securepip.errors import UsageError
+
+STORES = ("s3", "gs", "az")
+"""The schemes: S3-compatible, Google Cloud Storage, Azure."""
+
+_ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._~-]+)*)/*")
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """Where a repository is in an object store. Its text is the one way to write it.
+
+    Attributes:
+        scheme: One of ``STORES``.
+        bucket: The bucket or container.
+        prefix: What all its names begin with, without a slash at either end; may be empty.
+    """
+
+    scheme: str
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        place = f"{self.bucket}/{self.prefix}" if self.prefix else self.bucket
+        return f"{self.scheme}://{place}"
+
+
+def parse_store(address: str) -> StoreAddress:
+    """The address that a person has typed.
+
+    Raises:
+        UsageError: It is none, or holds a password.
+    """
+    match = _ADDRESS.fullmatch(address)
+    parts = match[3].strip("/").split("/") if match and match[3] else []
+    if match is None or any(not part.strip(".") for part in parts):
+        shown = "it holds a password" if "@" in address else f"{address!r:.200}"
+        raise UsageError(
+            f"not the address of a bucket: {shown}",
+            remedy="It is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, of "
+            "letters, digits and . _ ~ -. Credentials and endpoint are said in the environment.",
+        )
+    return StoreAddress(match[1], match[2], "/".join(parts))

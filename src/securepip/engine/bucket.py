@@ -1,0 +1,96 @@
+"""A repository in an object store that one machine signs for, from a folder of its own.
+
+Rule: a bucket is for what everybody may read. Keys, the ledger and the log are never in it, and the
+folder that has them belongs to this bucket alone.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from securepip.dirs import data_dir
+from securepip.engine.address import StoreAddress
+from securepip.engine.storage import ObjectStorage
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import sha256_of
+from securepip.formats.layout import METADATA_DIR, PACKAGES_DIR, SIMPLE_DIR, STATUS_DIR
+from securepip.signing.repository.config import CONFIG_NAME, LOG_NAME, STATE_DIR
+from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.state.interface import State
+from securepip.signing.repository.state.local import LocalState
+
+_DIR = "buckets"
+_BEGUN_NAME = "begun"
+_SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATUS_DIR)
+
+
+class BucketSite:
+    """The places of a repository in an object store. Implements ``Site``.
+
+    Args:
+        address: Where it is.
+
+    Raises:
+        StorageError: The settings of the environment are not valid.
+    """
+
+    def __init__(self, address: StoreAddress) -> None:
+        self.address = str(address)
+        self.name = address.prefix.rpartition("/")[2] or address.bucket
+        self.storage = ObjectStorage.at(address)
+        readable = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        digest = sha256_of(self.address.encode())[:16]
+        self._folder = data_dir() / _DIR / f"{readable}-{digest}"
+
+    @property
+    def home(self) -> Path:
+        """As ``Site.home``; it is made where it is not."""
+        home = self._folder / STATE_DIR
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return home
+
+    def serves(self, path: Path) -> bool:  # nothing of this machine is served
+        """As ``Site.serves``."""
+        return False
+
+    def make(self) -> State:
+        """As ``Site.make``."""
+        state = self._folder / STATE_DIR
+        if (state / CONFIG_NAME).exists():
+            raise RepositoryStateError(
+                f"{self.address} is a repository already",
+                remedy="Name another bucket or prefix. What this one is: "
+                f"securepip repo status {self.address}",
+            )
+        # What this machine began to make here, and was killed meanwhile, is nobody's.
+        timestamp = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
+        begun = (state / _BEGUN_NAME).exists() and not self.storage.exists(timestamp)
+        left = [each.name for each in self.storage.list()]
+        if left and not (begun and all(name.partition("/")[0] in _SERVED for name in left)):
+            raise RepositoryStateError(
+                f"{self.address} is not empty: it holds {left[0]!r:.200}",
+                remedy="Name a bucket or prefix in which there is nothing.",
+            )
+        for name in left:
+            self.storage.delete(name)
+        self.storage.settle()
+        try:
+            (self.home / _BEGUN_NAME).touch()
+            (state / LOG_NAME).unlink(missing_ok=True)
+        except OSError as error:
+            raise RepositoryStateError(f"{state} cannot be made: {error}") from None
+        return LocalState(self._folder)
+
+    def open(self) -> State:
+        """As ``Site.open``."""
+        state = self._folder / STATE_DIR
+        if not (state / CONFIG_NAME).exists():
+            raise RepositoryStateError(
+                f"this machine does not sign for {self.address} (there is no {state / CONFIG_NAME})",
+                meaning="What a repository remembers is not in its bucket: whoever could write "
+                "there could change it.",
+                remedy="Run this on the machine that made it, or make it: "
+                f"securepip repo init {self.address}",
+            )
+        return LocalState(self._folder)

@@ -1,0 +1,105 @@
+"""What an object store answers, in words for the one who runs the command.
+
+Rule: what obstore says of a request (its address, headers, what the server sent) is not repeated:
+only what is known to hold no secret is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from securepip.signing.repository.storage.interface import StorageError
+
+_STATUS = re.compile(r"status code: ([1-5][0-9]{2})")
+_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
+_KEY = re.compile(r'Error parsing Path "([^"\n]{1,1024})"')
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_NO_CREDENTIALS = re.compile(
+    r"169\.254\.|metadata\.google|no credentials|credential", re.IGNORECASE
+)
+_LATE = re.compile(r"timed? ?out|timeout", re.IGNORECASE)
+_AGAIN = "What was current still is. Run the same command again."
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether there is no object of the name that was asked for."""
+    if isinstance(error, ValueError):
+        return "Could not parse path" in str(error)
+    return isinstance(error, FileNotFoundError) and not _NO_BUCKET.search(str(error))
+
+
+def is_overtaken(error: Exception) -> bool:
+    """Whether another process has written what was to be written."""
+    return isinstance(error, AlreadyExistsError | PreconditionError)
+
+
+def explained(error: Exception, shown: str) -> StorageError:
+    """What went wrong with a request for what is ``shown``."""
+    text = str(error).partition("Debug source")[0]
+    status, code = _STATUS.search(text), _CODE.search(text)
+    answer = " ".join(match[1] for match in (status, code) if match)
+    if _NO_BUCKET.search(text):
+        return StorageError(
+            shown,
+            "there is no such bucket",
+            "Its name is another, it was deleted, or the endpoint is that of another store.",
+            "Make the bucket, or correct the address.",
+        )
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return StorageError(
+            shown,
+            f"the store does not allow it ({answer or 'permission denied'})",
+            "The credentials of this environment are not good for it, or the clock of this machine "
+            "is wrong.",
+            "Whoever signs has to get, put, list and delete objects there. " + _AGAIN,
+        )
+    if isinstance(error, NotSupportedError) or "501" in answer:
+        return StorageError(
+            shown,
+            f"the store does not know what is asked of it ({answer or 'not supported'})",
+            "Without conditional writes, nothing keeps two publishers apart.",
+            "Use a store that has them.",
+        )
+    if isinstance(error, InvalidPathError):
+        key = _KEY.search(text)
+        named = f": {key[1]!r:.200}" if key else ""
+        return StorageError(
+            shown,
+            f"it holds an object whose name no repository has{named}",
+            "Somebody else writes to this bucket, or it is not for this repository alone.",
+            "Find out who, and delete that object.",
+        )
+    if status is not None:
+        return StorageError(
+            shown,
+            f"the store answers {answer}",
+            "It has too much to do, or is being repaired."
+            if status[1][0] == "5" or status[1] == "429"
+            else "It takes the request for a wrong one.",
+            _AGAIN,
+        )
+    if _NO_CREDENTIALS.search(text):
+        return StorageError(
+            shown,
+            "there are no credentials for the store in this environment",
+            "The store was not asked.",
+            "Set them as its own tools need them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_NAME and its key.",
+        )
+    late = _LATE.search(text)
+    return StorageError(
+        shown,
+        "the store does not answer in time" if late else "the store cannot be reached",
+        "The network, the store, or its address (AWS_ENDPOINT_URL) is not as it has to be. Without "
+        "TLS it is asked only where AWS_ALLOW_HTTP is true.",
+        _AGAIN,
+    )

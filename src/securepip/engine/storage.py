@@ -1,0 +1,476 @@
+"""An object store as the storage of a repository: S3 and what is like it, Google Cloud, Azure.
+
+Rule: the store itself refuses a second publisher. The timestamp is replaced on the condition that
+it is the one that was read, and a versioned name of ``metadata`` is given once: whoever comes
+second stops before anything of his is current. What a bucket holds is believed as far as it is
+signed, and is read within limits, for others may be able to write to it.
+
+Credentials, region and endpoint are obstore's own settings: ``AWS_…``, ``GOOGLE_…``, ``AZURE_…``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from errno import ENOENT
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from securepip.engine.failures import explained, is_absent, is_overtaken
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256, sha256_of
+from securepip.formats.layout import METADATA_DIR, METADATA_SUFFIX, PACKAGES_DIR, SIMPLE_DIR
+from securepip.formats.page import JSON_TYPE
+from securepip.signing.repository.storage.files import save
+from securepip.signing.repository.storage.interface import (
+    Opened,
+    OvertakenError,
+    StorageError,
+    Stored,
+)
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+    from securepip.engine.address import StoreAddress
+
+MAX_READ = 256 << 20
+"""The most that is read of one object into memory: far more than any metadata or page has."""
+PART = 8 << 20
+"""Longer objects are read and written by parts of so many bytes, each a request of its own."""
+
+_AT_ONCE = 32
+_PENDING_BYTES = 256 << 20
+_KNOWN, _MOST_KNOWN = 1 << 20, 64
+"""Metadata of so many bytes, and so many files of it, are not asked for again."""
+_RETRY: RetryConfig = {
+    "max_retries": 4,
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)},
+    "retry_timeout": timedelta(seconds=60),
+}
+_ONCE = re.compile(rf"{METADATA_DIR}/[1-9][0-9]*\.[^/]+\.json")
+_FOR_EVER = re.compile(rf"(?:{_ONCE.pattern}|[^/]+/[^/]+/[0-9a-f]{{64}}\.[^/]+|{PACKAGES_DIR}/.+)")
+
+
+class ObjectReader:
+    """An object store that is read. Implements ``Reader``.
+
+    Args:
+        store: The store, which begins at the repository.
+        address: Of the repository, for people.
+    """
+
+    def __init__(self, store: ObjectStore, address: str) -> None:
+        self._store = store
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        """As ``Reader.address``."""
+        return self._address
+
+    def read(self, name: str) -> bytes:
+        """As ``Reader.read``."""
+        opened = self.open(name)
+        if opened.size > MAX_READ:
+            raise StorageError(
+                f"{self.address}/{name}",
+                f"it has {opened.size} bytes, which is more than anything that is read whole",
+                "Somebody else may write to this bucket.",
+                "Find out who, and restore the object from a backup.",
+            )
+        return opened.stream.read()
+
+    def exists(self, name: str) -> bool:
+        """As ``Reader.exists``."""
+        try:
+            with self._asking(name):
+                obstore.head(self._store, name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """As ``Reader.list``."""
+        with self._asking(folder):
+            for chunk in obstore.list(self._store, folder or None):
+                for each in chunk:
+                    yield Stored(each["path"], each["size"], each["last_modified"].timestamp())
+
+    def here(self, name: str) -> Path | None:
+        """As ``Reader.here``: an object is on no machine."""
+
+    def open(self, name: str) -> Opened:
+        """As ``Reader.open``."""
+        with self._asking(name):
+            answer = obstore.get(self._store, name)
+            size = answer.meta["size"]
+            tag = answer.meta["e_tag"] or f"{answer.meta['last_modified']}-{size}"
+            mark = hashlib.sha256(tag.encode()).hexdigest()[:32]
+            if size <= PART:
+                return Opened(io.BytesIO(answer.bytes()), size, mark)
+        return Opened(io.BufferedReader(_Parts(self, name, size), PART), size, mark)
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object."""
+        with self._asking(name):
+            return bytes(obstore.get_range(self._store, name, start=start, length=length))
+
+    def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
+        """As ``Reader.fetch``."""
+        with self.open(name).stream as stream:
+            chunks = iter(partial(stream.read, PART), b"")
+            save(chunks, path, sha256, f"{self.address}/{name}")
+
+    @contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        """Say in words what the store answers, of the object ``name``."""
+        try:
+            yield
+        except (BaseError, FileNotFoundError, ValueError) as error:
+            if is_overtaken(error):
+                raise OvertakenError(self.address, name) from None
+            if is_absent(error):
+                raise FileNotFoundError(ENOENT, "there is no such object", name) from None
+            raise explained(error, f"{self.address}/{name}".rstrip("/")) from None
+
+
+class _Parts(io.RawIOBase):
+    """A long object, of which the parts that are read are fetched."""
+
+    def __init__(self, reader: ObjectReader, name: str, size: int) -> None:
+        super().__init__()
+        self._reader = reader
+        self._name = name
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # typeshed: Buffer
+        length = min(len(buffer), self._size - self._at, PART)
+        if length <= 0:
+            return 0
+        data = self._reader.part(self._name, self._at, length)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class ObjectStorage(ObjectReader):
+    """An object store that is written. Implements ``Storage``.
+
+    It writes behind: ``settle`` waits for what is under way.
+
+    Args:
+        store: As of ``ObjectReader``.
+        address: Likewise.
+
+    Attributes:
+        at_once: As ``Storage.at_once``.
+    """
+
+    at_once = _AT_ONCE
+
+    def __init__(self, store: ObjectStore, address: str) -> None:
+        super().__init__(store, address)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "storage")
+        self._pending: dict[str, tuple[bool, Future[None]]] = {}
+        self._bytes = 0
+        self._known: dict[str, bytes] = {}  # of names that are given once
+        self._changing = threading.Lock()
+
+    @classmethod
+    def at(cls, address: StoreAddress) -> ObjectStorage:
+        """The storage at an address, with the credentials of the environment.
+
+        Raises:
+            StorageError: The settings of the environment are not valid.
+        """
+        try:
+            store = from_url(str(address), client_options=_client(), retry_config=_RETRY)
+        except (BaseError, ValueError) as error:
+            raise explained(error, str(address)) from None
+        return cls(store, str(address))
+
+    def below(self, folder: str) -> Part:
+        """As ``Storage.below``."""
+        return Part(self, folder)
+
+    def read(self, name: str) -> bytes:
+        """As ``Reader.read``."""
+        self._settle(name)
+        known = self._known.get(name)
+        if known is None:
+            known = super().read(name)
+            if len(known) <= _KNOWN and _ONCE.fullmatch(name):
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[name] = known
+        return known
+
+    def exists(self, name: str) -> bool:
+        """As ``Reader.exists``."""
+        self._settle(name)
+        return super().exists(name)
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """As ``Reader.list``."""
+        self.settle()
+        return super().list(folder)
+
+    def open(self, name: str) -> Opened:
+        """As ``Reader.open``."""
+        self._settle(name)
+        return super().open(name)
+
+    def holds(self, name: str, sha256: Sha256) -> bool:
+        """As ``Storage.holds``."""
+        digest = hashlib.sha256()
+        try:
+            with self.open(name).stream as stream:
+                while chunk := stream.read(PART):
+                    digest.update(chunk)
+        except FileNotFoundError:
+            return False
+        return digest.hexdigest() == sha256
+
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """As ``Storage.write``."""
+        put = self._put_once if _ONCE.fullmatch(name) else self._put
+        self._begin(name, partial(put, name, data), len(data))
+        if durable:
+            self._settle(name)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        """As ``Storage.replace``: the store compares, whoever else writes meanwhile."""
+        self.settle()
+        mode: PutMode = "create"
+        if before is not None:
+            try:
+                with self._asking(name):
+                    found = obstore.get(self._store, name)
+                    tag = found.meta["e_tag"]
+                    is_same = found.meta["size"] == len(before) and found.bytes() == before
+            except FileNotFoundError:
+                raise OvertakenError(self.address, name) from None
+            if not is_same:
+                raise OvertakenError(self.address, name)
+            if tag is None:
+                raise StorageError(
+                    f"{self.address}/{name}",
+                    "the store gives its objects no e-tag",
+                    "It cannot keep two publishers apart.",
+                    "Use a store with conditional writes.",
+                )
+            mode = {"e_tag": tag}
+        self._put_once(name, data, mode)
+
+    def copy(self, source: Path, name: str, sha256: Sha256) -> None:
+        """As ``Storage.copy``."""
+        size = source.stat().st_size
+        if size > PART:
+            # A long one is sent by parts, and is there when the last one is.
+            with source.open("rb") as stream:
+                self._put(name, _verified(stream, sha256, source))
+            return
+        data = source.read_bytes()
+        if sha256_of(data) != sha256:
+            raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
+        self._begin(name, partial(self._put, name, data), len(data))
+
+    def link(self, existing: str, name: str, sha256: Sha256) -> None:
+        """As ``Storage.link``: the store copies, unless type or age of the two differ."""
+        self._settle(existing)
+        if _attributes(existing) == _attributes(name):
+            self._begin(name, partial(self._copy, existing, name), 0)
+        elif not self.holds(name, sha256):
+            self.write(name, self.read(existing))
+
+    def delete(self, name: str) -> None:
+        """As ``Storage.delete``."""
+        self._settle_writes()
+        self._known.pop(name, None)
+        self._begin(name, partial(self._delete, name), 0, writes=False)
+
+    def note(self, name: str) -> None:
+        """As ``Storage.note``: what another process has written is there."""
+
+    def clear(self) -> None:
+        """As ``Storage.clear``: nothing is there before it is finished."""
+        with self._changing:
+            pending, self._pending, self._bytes = self._pending, {}, 0
+        wait(future for _, future in pending.values())
+
+    def settle(self) -> None:
+        """As ``Storage.settle``."""
+        with self._changing:
+            pending, self._pending, self._bytes = self._pending, {}, 0
+        wait(future for _, future in pending.values())
+        for _, future in pending.values():
+            future.result()
+
+    def flush(self) -> None:
+        """As ``Storage.flush``: what a store has answered for is durable."""
+        self.settle()
+
+    def _begin(
+        self, name: str, action: Callable[[], None], size: int, *, writes: bool = True
+    ) -> None:
+        """Do it behind, after what is under way with that name."""
+        self._settle(name)
+        if self._bytes + size > _PENDING_BYTES:
+            self.settle()
+        with self._changing:
+            self._pending[name] = writes, self._pool.submit(action)
+            self._bytes += size
+
+    def _settle(self, name: str) -> None:
+        """Wait for what is under way with one name."""
+        with self._changing:
+            _, future = self._pending.get(name, (True, None))
+        if future is not None:
+            future.result()
+
+    def _settle_writes(self) -> None:
+        """Wait for all that is written, and not for what is deleted."""
+        with self._changing:
+            pending = list(self._pending.values())
+        for writes, future in pending:
+            if writes:
+                future.result()
+
+    def _put(self, name: str, data: bytes | Iterator[bytes], mode: PutMode = "overwrite") -> None:
+        try:
+            with self._asking(name):
+                obstore.put(
+                    self._store,
+                    name,
+                    data,
+                    mode=mode,
+                    attributes=_attributes(name),
+                    chunk_size=PART,
+                )
+        except FileNotFoundError:
+            raise OvertakenError(self.address, name) from None
+
+    def _put_once(self, name: str, data: bytes, mode: PutMode = "create") -> None:
+        try:
+            self._put(name, data, mode)
+        except OvertakenError:
+            # Of a request whose answer was lost, the second try finds what the first has written.
+            if ObjectReader.read(self, name) != data:
+                raise
+
+    def _copy(self, existing: str, name: str) -> None:
+        with self._asking(existing):
+            obstore.copy(self._store, existing, name)
+
+    def _delete(self, name: str) -> None:
+        with suppress(FileNotFoundError), self._asking(name):
+            obstore.delete(self._store, name)
+
+
+class Part:
+    """The part of a storage under one folder. Implements ``Reader``.
+
+    Args:
+        whole: The storage.
+        folder: The folder.
+    """
+
+    def __init__(self, whole: ObjectReader, folder: str) -> None:
+        self._whole = whole
+        self._folder = folder
+
+    @property
+    def address(self) -> str:
+        """As ``Reader.address``."""
+        return f"{self._whole.address}/{self._folder}"
+
+    def read(self, name: str) -> bytes:
+        """As ``Reader.read``."""
+        return self._whole.read(f"{self._folder}/{name}")
+
+    def exists(self, name: str) -> bool:
+        """As ``Reader.exists``."""
+        return self._whole.exists(f"{self._folder}/{name}")
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """As ``Reader.list``."""
+        for each in self._whole.list(f"{self._folder}/{folder}".rstrip("/")):
+            yield replace(each, name=each.name.removeprefix(f"{self._folder}/"))
+
+    def open(self, name: str) -> Opened:
+        """As ``Reader.open``."""
+        return self._whole.open(f"{self._folder}/{name}")
+
+    def here(self, name: str) -> Path | None:
+        """As ``Reader.here``: an object is on no machine."""
+
+    def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
+        """As ``Reader.fetch``."""
+        self._whole.fetch(f"{self._folder}/{name}", path, sha256)
+
+
+def _client() -> ClientConfig:
+    """Limits of each request. They replace obstore's own, so that it forgets this variable."""
+    plain = (os.environ.get(f"{each}_ALLOW_HTTP", "") for each in ("AWS", "AZURE", "GOOGLE"))
+    return {
+        "connect_timeout": timedelta(seconds=10),
+        "timeout": timedelta(seconds=60),
+        "allow_http": any(each.lower() in ("1", "true") for each in plain),
+    }
+
+
+def _verified(stream: BinaryIO, sha256: Sha256, source: Path) -> Iterator[bytes]:
+    """The bytes of a file; the last of them only when all have the digest."""
+    digest, held = hashlib.sha256(), b""
+    while chunk := stream.read(PART):
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if digest.hexdigest() != sha256:
+        raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
+    yield held
+
+
+def _attributes(name: str) -> dict[str, str]:
+    """What a web server or CDN is to say of an object: its type, and whether it may be kept."""
+    folder, _, rest = name.partition("/")
+    kind = "application/octet-stream"
+    if folder != PACKAGES_DIR:
+        kind = "text/html; charset=utf-8" if rest.endswith(".html") else "application/json"
+        if folder == SIMPLE_DIR and rest.endswith(".json"):
+            kind = JSON_TYPE
+    elif rest.endswith(METADATA_SUFFIX):
+        kind = "text/plain; charset=utf-8"
+    kept = "public, max-age=31536000, immutable" if _FOR_EVER.fullmatch(name) else "no-cache"
+    return {"Content-Type": kind, "Cache-Control": kept}

@@ -1,0 +1,162 @@
+"""An object store on this machine: moto's S3 over HTTP, behind a door that can be told to fail.
+
+``scripts/test`` puts moto into a folder of its own; where that is not, tests that need it say so.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+MOTO = Path(sys.prefix) / "store"
+BUCKET = "packages"
+_RUN = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"
+
+# As a CDN that may read a bucket for everybody; moto believes whoever names a key.
+_CDN = "AWS4-HMAC-SHA256 Credential=cdn/x/us-east-1/s3/aws4_request, SignedHeaders=, Signature=0"
+
+Answer = int | None
+"""The status that is answered in place of the store's; None for the store's own answer."""
+
+
+@dataclass
+class Store:
+    """An S3 on loopback, with one bucket that anybody may read.
+
+    Attributes:
+        url: Where it is asked, by way of the door.
+        decide: Told of the method and name of each request; says what is answered.
+        seen: Each request, as ``PUT metadata/timestamp.json``.
+    """
+
+    url: str
+    decide: Callable[[str, str], Answer] = lambda method, name: None
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings with which obstore finds it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "operator",
+            "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-operator",
+            "AWS_REGION": "us-east-1",
+        }
+
+    def public_url(self, address: str) -> str:
+        """Where everybody reads a repository, with a slash at the end."""
+        return f"{self.url}/{address.removeprefix('s3://')}/"
+
+    def put(self, key: str, data: bytes) -> None:
+        """What somebody else who may write to the bucket does."""
+        self.ask("PUT", f"{BUCKET}/{key}", data)
+
+    def get(self, key: str) -> bytes:
+        """An object, as anybody reads it."""
+        return self.ask("GET", f"{BUCKET}/{key}")
+
+    def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
+        """A request that nobody has signed."""
+        url = f"{self.url}/{quote(path)}"
+        asked = urllib.request.Request(url, data, method=method)  # noqa: S310 # loopback
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+            return bytes(answer.read())
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Moto's server, in a process of its own; its URL."""
+    if not (MOTO / "moto").is_dir():
+        pytest.skip("moto is not here: `scripts/test` puts it into its environment")
+    environment = {**os.environ, "PYTHONPATH": str(MOTO), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", _RUN]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield _announced(process)
+        finally:
+            process.terminate()
+
+
+def _announced(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Running on " in line:
+            # It logs each request: somebody has to read that, or it stops.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            return line.split("Running on ")[1].strip()
+    raise AssertionError("moto did not start")
+
+
+@contextmanager
+def store_behind(moto: str) -> Iterator[Store]:
+    """That store, empty, with a door in front of it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Door) as server:
+        store = Store(f"http://127.0.0.1:{server.server_address[1]}")
+        server.store, server.moto = store, moto  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"").close()  # noqa: S310
+            store.ask("PUT", BUCKET)
+            store.seen.clear()
+            yield store
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Door(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        store: Store = self.server.store  # type: ignore[attr-defined]
+        moto: str = self.server.moto  # type: ignore[attr-defined]
+        name = self.path.partition("?")[0].removeprefix(f"/{BUCKET}/")
+        store.seen.append(f"{self.command} {name}")
+        status = store.decide(self.command, name)
+        if status is not None:
+            self._answer(status, {}, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        host, port = urlsplit(moto).hostname or "", urlsplit(moto).port
+        behind = http.client.HTTPConnection(host, port, timeout=30)
+        with closing(behind):
+            behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for header in self.headers.items():
+                behind.putheader(*header)
+            if "Authorization" not in self.headers:
+                behind.putheader("Authorization", _CDN)
+            behind.endheaders(data or None)
+            answer = behind.getresponse()
+            self._answer(answer.status, dict(answer.headers), answer.read())
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 # the library's names
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            dropped = ["connection", "transfer-encoding", "server", "date"]
+            dropped += ["content-length"] * (self.command != "HEAD")
+            if name.lower() not in dropped:
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
+        """Nobody reads it."""
