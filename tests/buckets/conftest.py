@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest.importorskip("obstore", reason="the extra `engine` is not installed")
+
+from securepip.engine import storage
+from tests.buckets.indexes import BucketIndex
 from tests.support.machine import Machine
 from tests.support.store import BUCKET, Store, moto_server, store_behind
 
@@ -18,9 +22,9 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(moto: str) -> Iterator[Store]:
-    """An S3 with one empty bucket."""
-    pytest.importorskip("obstore")
+def store(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An S3 with one empty bucket, of which nothing is asked twice."""
+    monkeypatch.setitem(storage._RETRY, "max_retries", 0)
     with store_behind(moto) as store:
         yield store
 
@@ -33,6 +37,11 @@ def operator(machine: Machine, store: Store) -> Machine:
 
 
 @pytest.fixture
-def address() -> str:
-    """Where these tests keep their repository."""
-    return f"s3://{BUCKET}/index"
+def index(operator: Machine, store: Store) -> BucketIndex:
+    """A repository in the bucket, with nothing in it."""
+    address = f"s3://{BUCKET}/index"
+    done = operator.run("repo", "init", address, "--expected-files", "1")
+    assert done.code == 0, done.err
+    root_sha256 = done.out.split("root sha256:")[1].split()[0]
+    store.seen.clear()
+    return BucketIndex(operator, store, address, root_sha256)

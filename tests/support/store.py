@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -68,10 +69,16 @@ class Store:
         """An object, as anybody reads it."""
         return self.ask("GET", f"{BUCKET}/{key}")
 
+    def names(self, folder: str) -> list[str]:
+        """The keys under a folder, without it."""
+        listed = self.ask("GET", f"{BUCKET}?prefix={folder}/&max-keys=1000").decode()
+        return [key.removeprefix(f"{folder}/") for key in re.findall("<Key>(.*?)</Key>", listed)]
+
     def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """A request that nobody has signed."""
-        url = f"{self.url}/{quote(path)}"
-        asked = urllib.request.Request(url, data, method=method)  # noqa: S310 # loopback
+        url = f"{self.url}/{quote(path, safe='/?&=')}"
+        kind = {"Content-Type": "application/octet-stream"}
+        asked = urllib.request.Request(url, data, kind, method=method)  # noqa: S310 # loopback
         with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
             return bytes(answer.read())
 

@@ -87,7 +87,8 @@ class BucketSite:
         state = self._folder / STATE_DIR
         if not (state / CONFIG_NAME).exists():
             raise RepositoryStateError(
-                f"this machine does not sign for {self.address} (there is no {state / CONFIG_NAME})",
+                f"this machine does not sign for {self.address} "
+                f"(there is no {state / CONFIG_NAME})",
                 meaning="What a repository remembers is not in its bucket: whoever could write "
                 "there could change it.",
                 remedy="Run this on the machine that made it, or make it: "

@@ -54,7 +54,8 @@ def explained(error: Exception, shown: str) -> StorageError:
             "Its name is another, it was deleted, or the endpoint is that of another store.",
             "Make the bucket, or correct the address.",
         )
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+    if denied or (status is not None and status[1] in ("401", "403")):
         return StorageError(
             shown,
             f"the store does not allow it ({answer or 'permission denied'})",

@@ -110,7 +110,7 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """The argument that names a repository."""
-    parser.add_argument("address", metavar="DIR", help="the repository")
+    parser.add_argument("address", metavar="DIR", help="a folder, or s3://BUCKET/PREFIX")
     add_database(parser)
 
 

@@ -83,6 +83,7 @@ class PlainView:
             projects = known.projects()
             self._contents.write_changed(_HTML_LIST, _to_html(projects))
             self._contents.write_changed(_JSON_LIST, _to_json(projects))
+            self._storage.settle()
             self._ledger.list_written()
         for project in gone:
             self._storage.delete(page_target(project))
