@@ -164,8 +164,7 @@ class Repository:
                     self.storage.clear()
                     if finish:
                         self._plain.follow()
-                with self._current.held():
-                    yield
+                yield
                 if outermost:
                     self.storage.settle()
             except StorageError:
