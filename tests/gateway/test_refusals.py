@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from securepip.errors import VerificationError
+from securepip.formats.digests import sha256_of
+from securepip.gateway.answers import FileAnswer
+from securepip.gateway.web.replies import Replies
 from securepip.signing.publish.remove import remove
 from securepip.trust import Trust, TrustStore
 from tests.attacks.signing import read_page, sign, sign_page
@@ -242,3 +248,26 @@ def test_a_release_that_requires_an_address_is_sent_in_no_form(
             reply = gateway.get(f"files/app/app-3.0-py3-none-any.whl{asked}")
             assert "an address that nobody signs" in reply.reason
             assert gateway.get(f"files/app/app-2.0-py3-none-any.whl{asked}").status == 200
+
+
+def test_a_file_that_goes_away_between_its_check_and_its_opening_is_answered_in_words(
+    tmp_path: Path,
+) -> None:
+    """Somebody empties the cache; nothing of an answer that cannot be given was sent by then."""
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    request = Request({"type": "http", "method": "GET", "headers": [], "path": "/"})
+    reply = Replies().send(request, FileAnswer("file", path, sha256_of(b"data"), 4))
+    path.unlink()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(reply({**request.scope, "asgi": {"spec_version": "2.4"}}, receive, send))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[0]["status"] == 503
+    assert b"empties the cache" in sent[1]["body"]

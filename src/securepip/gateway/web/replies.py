@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from html import escape
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from securepip import last_run
 from securepip.errors import (
@@ -203,6 +205,32 @@ class _File(FileResponse):
 
     chunk_size = CHUNK
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; where somebody has emptied the cache just now, say so in its place."""
+        head: Message | None = None
+
+        async def with_body(message: Message) -> None:
+            """Keep the head back until the file is open: until then another answer can be sent."""
+            nonlocal head
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            if head is not None:
+                first, head = head, None
+                await send(first)
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, with_body)
+        except OSError as error:
+            if head is None:
+                raise  # too late for words: the connection ends before the file does
+            told = _not_read(Path(self.path), error)
+            _log.warning("%s", told)
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            reply = problem(status, told.what, told.meaning, told.remedy, kind="unavailable")
+            await reply(scope, receive, send)
+
 
 def _send_page(request: Request, page: ProjectPage) -> Response:
     form = negotiate(", ".join(request.headers.getlist("accept")))
@@ -223,11 +251,23 @@ def _send_file(request: Request, file: FileAnswer) -> Response:
     headers = {**COMMON_HEADERS, "ETag": f'"{file.sha256}"'}
     if _has(request, file.sha256):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    try:
+        stat_result = file.path.stat()
+    except OSError as error:
+        raise _not_read(file.path, error) from None
     return _File(
         file.path,
         headers=headers,
         media_type="application/octet-stream",
-        stat_result=file.path.stat(),
+        stat_result=stat_result,
+    )
+
+
+def _not_read(path: Path, error: OSError) -> SecurepipError:
+    return RepositoryUnavailableError(
+        f"{path} cannot be read any more: {error.strerror}",
+        meaning="It was verified a moment ago; somebody, or another program, empties the cache.",
+        remedy="Ask again: it is fetched anew.",
     )
 
 
