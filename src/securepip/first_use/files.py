@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from packaging.utils import NormalizedName
 
+from securepip.errors import VerificationError
 from securepip.first_use import refusals
 from securepip.first_use.memory import Memory
 from securepip.first_use.memory_file import Seen, extend_memory
@@ -72,6 +73,7 @@ def sign_files(
         Those that have targets now.
 
     Raises:
+        VerificationError: A file is not what the memory file or another index has shown.
         SecurepipError: Nobody says how long a file is.
         RepositoryStateError: The repository is in an odd state.
     """
@@ -87,6 +89,12 @@ def sign_files(
             page = site.page(repository, project)
             if page is None:
                 continue
+            refused = _refused_by_memory(site, page, asked)
+            for other, seen in refused:
+                if (project, other.filename) in wanted:
+                    with repository.lock(finish=False):
+                        raise _refusal(site, repository, project, other, seen)
+            signed.difference_update((project, other.filename) for other, _ in refused)
             unsigned = [file for name in asked if (file := _unsigned(repository, page, name))]
             signed.difference_update((project, file.filename) for file in unsigned)
             names = tuple(
@@ -118,6 +126,7 @@ def _sign(
         projects: dict[NormalizedName, OnDemand] = {}
         for choice, found in zip(choices, learned, strict=True):
             project = choice.page.project
+            _check_read(site, repository, choice.page, found.read, now)
             before = site.page(repository, project) or choice.page
             page = _completed(before, found)
             for name in choice.filenames:
@@ -131,6 +140,67 @@ def _sign(
         publish_on_demand(repository, projects)
         site.keep_pages(repository, (each.page for each in projects.values()))
     return signed
+
+
+def _refused_by_memory(
+    site: Site, page: ProjectPage, filenames: Sequence[str]
+) -> list[tuple[PageFile, Seen]]:
+    """The files that the memory file names with another digest than their signed page.
+
+    This machine may have seen them before it had the memory file, or before that had the line.
+    """
+    named = ((page.file(name), site.remembered.get(name)) for name in filenames)
+    return [
+        (file, seen)
+        for file, seen in named
+        if file and seen and file.sha256 not in (seen.sha256, NOT_KNOWN_YET)
+    ]
+
+
+def _check_read(
+    site: Site,
+    repository: Repository,
+    page: ProjectPage,
+    read: Mapping[str, tuple[Sha256, int]],
+    now: float,
+) -> None:
+    """See to it that files that were read for their sha256 are what is known of them by now.
+
+    Their page was judged when nobody could tell their digest, perhaps long ago.
+
+    Raises:
+        VerificationError: One of them is not.
+    """
+    project = page.project
+    known = repository.ledger.known(project) if read else {}
+    for name, (sha256, _) in read.items():
+        file = page.file(name)
+        if file is None or known.get(name) == sha256:
+            continue
+        file = file._replace(sha256=sha256)
+        if name in known:
+            memory = Memory(repository.ledger.connection, now)
+            seen: Seen | None = Seen(name, known[name], memory.first_seen(project, name))
+        else:
+            seen = site.bound(project, [file]).get(name)
+        if seen is not None and seen.sha256 != sha256:
+            raise _refusal(site, repository, project, file, seen)
+
+
+def _refusal(
+    site: Site, repository: Repository, project: NormalizedName, file: PageFile, seen: Seen
+) -> VerificationError:
+    """Why a file is refused that is not what was seen. The lock is held.
+
+    What was seen counts from now on, and the project's page is judged anew by it.
+    """
+    repository.ledger.record([(project, file.filename, seen.sha256)])
+    repository.ledger.refuse(project, file.filename, file.sha256)
+    LearnedFacts(repository.ledger.connection).forget_state(project)
+    Memory(repository.ledger.connection, time.time()).forget([project])
+    return refusals.changed_file(
+        file.filename, seen.first_seen, seen.sha256, file.sha256, site.index
+    )
 
 
 def _remember(

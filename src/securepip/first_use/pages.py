@@ -11,7 +11,6 @@ from packaging.version import Version
 
 from securepip.errors import SecurepipError
 from securepip.first_use import refusals
-from securepip.first_use.elsewhere import seen_elsewhere
 from securepip.first_use.memory import Memory
 from securepip.first_use.memory_file import Seen
 from securepip.first_use.site import Site
@@ -161,13 +160,7 @@ class _Round:
             return
         known = self._ledger.known(project)
         new = [file for file in offered.files if file.filename not in known]
-        binding = {
-            file.filename: self._site.remembered[file.filename]
-            for file in new
-            if file.filename in self._site.remembered
-        }
-        if len(binding) < len(new):
-            binding = {**seen_elsewhere(self._site.others, project, new), **binding}
+        binding = self._site.bound(project, new)
         self._seen.update(((project, name), seen) for name, seen in binding.items())
         self._ledger.record((project, name, seen.sha256) for name, seen in binding.items())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import TypeVar
 from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
-from securepip.first_use.elsewhere import other_repositories
+from securepip.first_use.elsewhere import other_repositories, seen_elsewhere
 from securepip.first_use.memory_file import Seen, read_memory
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import page_target
-from securepip.formats.page import ProjectPage
+from securepip.formats.page import PageFile, ProjectPage
 from securepip.index.store import Store
 from securepip.signing.overlay.upstream.interface import Source
 from securepip.signing.overlay.upstream.sources import open_sources
@@ -86,6 +86,22 @@ class Site:
             SecurepipError: It cannot be read.
         """
         return read_memory(self.rules.memory) if self.rules.memory is not None else {}
+
+    def bound(self, project: NormalizedName, new: Sequence[PageFile]) -> Mapping[str, Seen]:
+        """What files that are new here must be, by name: the memory file or another index knows it.
+
+        Raises:
+            SecurepipError: The memory file cannot be read.
+            RepositoryStateError: Another repository of this machine is in an odd state.
+        """
+        found = {
+            file.filename: self.remembered[file.filename]
+            for file in new
+            if file.filename in self.remembered
+        }
+        if len(found) == len(new):
+            return found
+        return {**seen_elsewhere(self.others, project, new), **found}
 
     def open(self) -> Repository:
         """The repository, with all of its keys."""
