@@ -86,6 +86,42 @@ def test_wheels_that_write_the_same_file_stay_together(
     assert sorted(map(sorted, divided)) == ([["one"], ["two"]] if apart else [["one", "two"]])
 
 
+@pytest.mark.usefixtures("eager")
+def test_wheels_that_write_the_same_file_by_way_of_a_link_stay_together(tmp_path: Path) -> None:
+    """Which of them is there afterwards would else depend on which process was faster."""
+    (tmp_path / "lib/site-packages").mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")
+    library = str(tmp_path / "lib/site-packages")
+    scheme = {**_SCHEME, "purelib": library, "platlib": library, "data": str(tmp_path)}
+    wheels = [
+        hand_off(make_wheel(tmp_path, name, "1", files={file: ""}))
+        for name, file in (("one", "a.py"), ("two", "two-1.data/data/lib64/site-packages/a.py"))
+    ]
+    (tmp_path / "copies").mkdir()
+    divided = divide(compare(copy_all(wheels, tmp_path / "copies"), scheme), 2)
+    assert sorted(map(sorted, divided)) == [["one", "two"]]
+
+
+def test_a_share_that_was_killed_has_not_ended_as_pip_ends() -> None:
+    """By exit code 2 pip says that it fails in a way that it does not know, and is run again."""
+    program = textwrap.dedent(f"""
+        import importlib.util, os, signal, sys, types
+        spec = importlib.util.spec_from_file_location("shares", {_shares.__file__!r})
+        shares = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(shares)
+        command = types.SimpleNamespace(install_given_reqs=lambda requirements: [])
+        sys.modules[shares._COMMAND] = command
+        sharing = shares.Shares()
+        sharing.begin([["0"], ["1"]])
+        if sharing.is_copy:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(sharing.finish(0))
+    """)
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == 128 + signal.SIGINT
+
+
 @pytest.mark.parametrize("other", ["one-1.data/purelib/a.py", "one-1.data/./purelib/a.py"])
 def test_byte_code_is_of_the_source_that_is_there_where_a_wheel_holds_two(
     python: Path, tmp_path: Path, other: str

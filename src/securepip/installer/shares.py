@@ -111,7 +111,9 @@ def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
             if key == "headers":
                 yield f"headers:{wheel.project}/{name}"
                 continue
-            path = posixpath.normpath(f"{roots.get(key, key)}/{name}")
+            folder, name = posixpath.split(posixpath.normpath(f"{roots.get(key, key)}/{name}"))
+            # A folder there may be a link: `lib64` leads to `lib` in many environments.
+            path = f"{os.path.realpath(folder)}/{name}" if key in roots else f"{folder}/{name}"
         else:
             path = posixpath.normpath(f"{libraries[0]}/{normal}")
         for library in libraries:

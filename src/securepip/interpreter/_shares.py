@@ -164,7 +164,9 @@ class _Other:
         """Wait for its end; returns its exit code."""
         if self._ended is None:
             _, status = os.waitpid(self.pid, 0)
-            self._ended = os.WEXITSTATUS(status) or os.WTERMSIG(status)
+            # As a shell says it: the number of a signal alone is also an exit code of pip.
+            killed = os.WIFSIGNALED(status)
+            self._ended = 128 + os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
         return self._ended
 
     def repeat(self) -> None:
