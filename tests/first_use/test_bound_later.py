@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +71,31 @@ def test_a_memory_file_binds_a_machine_that_has_seen_other_bytes_before(
     assert f"trust accept-change {WHEEL}" in done.err
     assert machine.run("trust", "accept-change", WHEEL, **other).code == 0
     assert machine.install("app", **other).code == 0
+
+
+def test_who_accepts_a_change_at_one_index_accepts_no_other_bytes_at_another(
+    protected: Machine, index: Index, mirror: Index, tmp_path: Path
+) -> None:
+    """A mirror that was refused long ago would be believed with it."""
+    protected.run("trust", "first-use", "--index-url", index.url, "--any-index")
+    assert protected.install("app==2.0").code == 0
+    protected.remove("app", "lib")
+    at_mirror = ("--index-url", mirror.url, "app==2.0")
+    assert protected.install(*at_mirror).code == 3
+    code = {"app/__init__.py": "VERSION = 'built anew'\n"}
+    index.offer(make_wheel(tmp_path / "new", "app", "2.0", requires=["lib"], files=code))
+    assert protected.install("app==2.0").code == 3
+
+    listed = json.loads(protected.run("trust", "list", "--json").out)["repositories"]
+    (own,) = (each["name"] for each in listed if each["address"] == index.url)
+    done = protected.run("trust", "accept-change", WHEEL)
+    assert done.code == 2, done.out
+    assert done.err.count("sha256 ") == 2
+    assert f"trust accept-change {WHEEL} --repository {own}" in done.err
+    done = protected.run("trust", "accept-change", WHEEL, "--repository", own)
+    assert done.code == 0, done.err
+    assert index.projects["app"][WHEEL].sha256 in done.out
+    assert protected.install(*at_mirror).code == 3
+    assert protected.freeze() == []
+    assert protected.install("app==2.0").code == 0
+    assert protected.version_of("app") == "built anew"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from securepip.dirs import temporary_folder
-from securepip.errors import RepositoryStateError
+from securepip.errors import RepositoryStateError, UsageError
 from securepip.first_use.files import read_whole
 from securepip.first_use.memory import Memory
 from securepip.first_use.memory_file import Seen, extend_memory, read_memory
+from securepip.formats.digests import Sha256
 from securepip.formats.distribution import is_distribution
 from securepip.index.store import Store
 from securepip.signing.overlay.accept import accept_change
@@ -24,63 +26,136 @@ from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Reason
-from securepip.transport import Transport, TransportOptions, file_url_to_path
+from securepip.transport import Transport, TransportOptions, file_url_to_path, redact
 from securepip.trust import TrustedRepository
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """What a person has accepted.
+
+    Attributes:
+        repository: The name of the repository in which it counts.
+        sha256: Of the file's bytes; None where a page may lose its files, or where only what
+            servers had said of a file is asked anew.
+    """
+
+    repository: str
+    sha256: Sha256 | None
+
+
 def accept(
-    repository: TrustedRepository, what: str, options: TransportOptions, words: str = ""
-) -> bool:
-    """Accept the change of ``what``, a file name or a project, in one repository.
+    repositories: Sequence[TrustedRepository],
+    what: str,
+    options: TransportOptions,
+    words: str = "",
+) -> list[Accepted]:
+    """Accept the change of ``what``, a file name or a project.
 
     Args:
-        repository: One of this machine's own.
+        repositories: Of this machine's own, in which it may have been refused.
         what: As the refusal named it.
         options: How servers are reached, for a file of which the index tells no sha256: nobody can
             know its new bytes before they are read.
         words: Why, in the words of the person who does it.
 
     Returns:
-        Whether there was something to accept.
+        What was accepted, and in which of them; nothing where nothing was refused.
 
     Raises:
+        UsageError: Several of them refused something, and not the same: what was refused at one
+            index must not be believed because a person has looked at another.
         SecurepipError: The index, or the server of the file, did not answer.
-        RepositoryStateError: The repository is in an odd state.
+        RepositoryStateError: A repository is in an odd state.
     """
     reason = Reason(f"trust accept-change {what}", words)
-    with Repository.open(file_url_to_path(repository.location), reason=reason) as opened:
-        memory = Memory(opened.ledger.connection, time.time())
+    with ExitStack() as stack:
+        opened = [
+            (one, stack.enter_context(Repository.open(_folder(one), reason=reason)))
+            for one in repositories
+        ]
         if not is_distribution(what):
-            with opened.lock(finish=False):
-                lost = memory.accept_loss(canonicalize_name(what))
-                if lost:
-                    opened.log.note(opened.roles().timestamp.signed)
-                return lost
-        try:
-            accepted, forgotten = accept_change(opened, what)
-        except RepositoryStateError:
-            accepted, forgotten = [], []
-        if not accepted and _refuse_now(repository, opened, what, options):
-            accepted, _ = accept_change(opened, what)
-        memory.forget([*(project for project, _ in accepted), *forgotten])
-        named = repository.first_use.rules.memory if repository.first_use else None
-        if accepted and named is not None and what in read_memory(named):
-            # Else other machines would go on refusing what a person has accepted here.
-            today = datetime.now(timezone.utc).date()
-            extend_memory(named, [Seen(what, accepted[0][1], today)], accepted=True)
-        return bool(accepted or forgotten)
+            return _accept_loss(opened, what)
+        if not any(_refused(each, what) for _, each in opened):
+            for one, each in opened:
+                _refuse_now(one, each, what, options)
+        refused = [one for one in opened if _refused(one[1], what)]
+        if len({_refused(each, what) for _, each in refused}) > 1:
+            raise _several(what, [(one, f"sha256 {_refused(each, what)}") for one, each in refused])
+        done = [_accept_file(one, each, what) for one, each in refused or opened]
+    return [each for each in done if each is not None]
+
+
+def _folder(repository: TrustedRepository) -> Path:
+    return file_url_to_path(repository.location)
+
+
+def _refused(repository: Repository, filename: str) -> str:
+    """What was refused under that name in one repository; "" for nothing."""
+    return " and ".join(sorted({sha256 for _, sha256 in repository.ledger.refused_as(filename)}))
+
+
+def _several(what: str, found: Sequence[tuple[TrustedRepository, str]]) -> UsageError:
+    lines = (f"at {_index(one)} ({one.name}): {refused}" for one, refused in found)
+    ways = (f"  securepip trust accept-change {what} --repository {one.name}" for one, _ in found)
+    return UsageError(
+        f"changes of {what} were refused at several indexes, and not the same",
+        meaning="\n".join(lines),
+        remedy="\n".join(["Say which one you know to be right:", *ways]),
+    )
+
+
+def _index(repository: TrustedRepository) -> str:
+    return redact(repository.first_use.index_url if repository.first_use else repository.location)
+
+
+def _accept_loss(
+    opened: Sequence[tuple[TrustedRepository, Repository]], project: str
+) -> list[Accepted]:
+    """Let the project's page lose most of its files, where that was refused."""
+    name = canonicalize_name(project)
+    memories = [
+        (one, each, memory)
+        for one, each in opened
+        if (memory := Memory(each.ledger.connection, time.time())).is_loss_refused(name)
+    ]
+    if len(memories) > 1:
+        raise _several(project, [(one, "files were lost") for one, _, _ in memories])
+    for _, each, memory in memories:
+        with each.lock(finish=False):
+            memory.accept_loss(name)
+            each.log.note(each.roles().timestamp.signed)
+    return [Accepted(one.name, None) for one, _, _ in memories]
+
+
+def _accept_file(
+    repository: TrustedRepository, opened: Repository, filename: str
+) -> Accepted | None:
+    """Accept what one repository has refused, and forget what servers had said of the file."""
+    try:
+        accepted, forgotten = accept_change(opened, filename)
+    except RepositoryStateError:
+        return None
+    memory = Memory(opened.ledger.connection, time.time())
+    memory.forget([*(project for project, _ in accepted), *forgotten])
+    named = repository.first_use.rules.memory if repository.first_use else None
+    if accepted and named is not None and filename in read_memory(named):
+        # Else other machines would go on refusing what a person has accepted here.
+        today = datetime.now(timezone.utc).date()
+        extend_memory(named, [Seen(filename, accepted[0][1], today)], accepted=True)
+    return Accepted(repository.name, accepted[0][1] if accepted else None)
 
 
 def _refuse_now(
     repository: TrustedRepository, opened: Repository, filename: str, options: TransportOptions
-) -> bool:
+) -> None:
     """Read a file of which the index tells no sha256, and refuse its bytes if they are new.
 
     A person who accepts the change then accepts these bytes, not whatever comes next.
     """
     first_use, ledger = repository.first_use, opened.ledger
     if first_use is None or first_use.rules.witnesses:
-        return False
+        return
     url = first_use.index_url
     with ExitStack() as stack:
         transport = stack.enter_context(Transport(replace(options, stay_encrypted=True)))
@@ -98,5 +173,4 @@ def _refuse_now(
                                 ledger.refuse(project, filename, sha256)
                                 # Its page is the same as before, and becomes another one.
                                 LearnedFacts(ledger.connection).forget_state(project)
-                            return True
-    return False
+                            return

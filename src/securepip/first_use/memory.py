@@ -88,18 +88,18 @@ class Memory:
         with self._connection:
             self._connection.execute("INSERT OR IGNORE INTO loss VALUES (?, 0)", (project,))
 
-    def accept_loss(self, project: NormalizedName) -> bool:
-        """Let the project's page lose most of its files, the next time it is read.
+    def is_loss_refused(self, project: NormalizedName) -> bool:
+        """Whether it was refused that the project's page lost most of its files."""
+        row = self._connection.execute("SELECT 1 FROM loss WHERE project = ?", (project,))
+        return row.fetchone() is not None
 
-        Returns:
-            Whether that was refused before.
-        """
+    def accept_loss(self, project: NormalizedName) -> None:
+        """Let the project's page lose most of its files, the next time it is read."""
         with self._connection:
-            done = self._connection.execute(
+            self._connection.execute(
                 "UPDATE loss SET is_accepted = 1 WHERE project = ?", (project,)
             )
         self.forget([project])
-        return done.rowcount > 0
 
     def accepted_losses(self) -> frozenset[NormalizedName]:
         """The projects whose page may lose most of its files."""

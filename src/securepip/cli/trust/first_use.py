@@ -110,6 +110,9 @@ def add_to(commands: Commands) -> tuple[argparse.ArgumentParser, ...]:
     accept.formatter_class = argparse.RawDescriptionHelpFormatter
     accept.description = _ABOUT_ACCEPTING
     accept.add_argument("what", metavar="FILE|PROJECT", help="as the refusal named it")
+    accept.add_argument(
+        "--repository", metavar="NAME", help="only what this one has refused, of several"
+    )
     add_why(accept)
     accept.set_defaults(run=_accept)
     add_network_options(accept)
@@ -131,7 +134,7 @@ def _first_use(arguments: argparse.Namespace) -> int:
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    return accept_change(arguments.what, network_of(arguments), arguments.why)
+    return accept_change(arguments.what, network_of(arguments), arguments.why, arguments.repository)
 
 
 def first_use(request: FirstUseRequest) -> int:
@@ -174,10 +177,13 @@ def first_use(request: FirstUseRequest) -> int:
     return 0
 
 
-def accept_change(what: str, network: Network, words: str = "") -> int:
+def accept_change(
+    what: str, network: Network, words: str = "", repository: str | None = None
+) -> int:
     """Accept what first use has refused: other bytes of a file, or a page that lost its files.
 
     Raises:
+        UsageError: There is no such repository, or several have refused different things.
         RepositoryStateError: Nothing of that name was refused.
         SecurepipError: The index did not answer, of which this asks for a file's new bytes.
     """
@@ -185,7 +191,8 @@ def accept_change(what: str, network: Network, words: str = "") -> int:
     from securepip.trust import TrustStore
 
     trust = TrustStore.of_user().read()
-    own = [each for each in trust.repositories if each.first_use is not None]
+    named = trust.repositories if repository is None else [trust.named(repository)]
+    own = [each for each in named if each.first_use is not None]
     if not own:
         raise UsageError(
             "this machine signs for no index itself",
@@ -193,13 +200,16 @@ def accept_change(what: str, network: Network, words: str = "") -> int:
         )
     urls = [each.first_use.index_url for each in own if each.first_use is not None]
     options = network.transport(urls).options
-    accepted = [each.name for each in own if accept(each, what, options, words)]
+    accepted = accept(own, what, options, words)
     if not accepted:
         raise RepositoryStateError(
             f"nothing about {what} was refused",
             remedy="Name it as the refusal does: a file, or a project.",
         )
-    console.say(f"Accepted {what}, as it is shown now ({', '.join(accepted)}).")
+    names = ", ".join(each.repository for each in accepted)
+    sha256 = next((each.sha256 for each in accepted if each.sha256 is not None), None)
+    shown = "as it is shown now" if sha256 is None else f"with the sha256 {sha256}"
+    console.say(f"Accepted {what}, {shown} ({names}).")
     return 0
 
 

@@ -112,6 +112,13 @@ class Ledger:
                 (project, filename, sha256),
             )
 
+    def refused_as(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
+        """Project and sha256 of what was refused last under ``filename``."""
+        rows = self.connection.execute(
+            "SELECT project, sha256 FROM refused WHERE filename = ?", (filename,)
+        )
+        return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
+
     def accept_change(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
         """From now on ``filename`` has to have the bytes that were refused last.
 
@@ -121,9 +128,7 @@ class Ledger:
         Raises:
             RepositoryStateError: No file of that name was refused.
         """
-        rows = self.connection.execute(
-            "SELECT project, sha256 FROM refused WHERE filename = ?", (filename,)
-        ).fetchall()
+        rows = self.refused_as(filename)
         if not rows:
             raise RepositoryStateError(
                 f"no change of {filename} was refused",
@@ -140,7 +145,7 @@ class Ledger:
                     "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)", key
                 )
             self.connection.execute("DELETE FROM refused WHERE filename = ?", (filename,))
-        return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
+        return rows
 
     def withdraw(
         self,
