@@ -327,6 +327,8 @@ def test_a_database_has_one_repository_and_a_folder_one_memory(
     ("named", "said"),
     [
         ("mysql://user:secret@127.0.0.1/x", "not the address of a PostgreSQL database"),
+        ("host=127.0.0.1 password=secret", "not the address of a PostgreSQL database"),
+        ("host=127.0.0.1 password=secret://x", "not the address of a PostgreSQL database"),
         ("postgresql://user:secret@127.0.0.1:1/x", "cannot be used"),
         ("postgresql://user:secret@127.0.0.1/x?nonsense=secret", "not the address of a database"),
     ],

@@ -294,3 +294,15 @@ def test_nobody_else_makes_a_built_wheel(tmp_path: Path) -> None:
     sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
     with pytest.raises(TypeError):
         BuiltWheel("one-1-py3-none-any.whl", tmp_path, sdist.sha256, 1, sdist)
+
+
+@pytest.mark.parametrize(
+    "kept", ['{"requires": [], "mark": "\\udcff"}', '{"requires":' + "[" * 100_000, "[]"]
+)
+def test_a_damaged_answer_of_a_backend_is_as_good_as_none(tmp_path: Path, kept: str) -> None:
+    """A cache from elsewhere stopped each build, and was called a defect."""
+    cache = WheelCache(tmp_path, lambda: Seal(b"secret"))
+    cache.keep_answer("what", "static", ["flit"])
+    assert cache.answer("what", "static") == ["flit"]
+    (tmp_path / "answers" / "what" / "static").write_text(kept)
+    assert cache.answer("what", "static") is None

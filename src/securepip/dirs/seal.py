@@ -44,7 +44,7 @@ class Seal:
 
     def proves(self, mark: str, kind: str, *facts: str) -> bool:
         """Whether this is the mark that was made for the same facts."""
-        return hmac.compare_digest(mark.encode(), self.mark(kind, *facts).encode())
+        return hmac.compare_digest(mark.encode(errors="replace"), self.mark(kind, *facts).encode())
 
 
 def own_seal() -> Seal | None:

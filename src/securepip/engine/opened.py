@@ -52,8 +52,10 @@ def database_of(database: str | None) -> str | None:
     if not url:
         return None
     if _scheme(url) not in ("postgresql", "postgres"):
+        # libpq's other form, `host=… password=…`, would be shown with the password.
+        shown = f": {redact(url)!r:.200}" if _scheme(url) else ""
         raise UsageError(
-            f"not the address of a PostgreSQL database: {redact(url)!r:.200}",
+            f"not the address of a PostgreSQL database{shown}",
             remedy="It looks like postgresql://USER:PASSWORD@HOST/DATABASE.",
         )
     if find_spec("psycopg") is None or find_spec("procrastinate") is None:

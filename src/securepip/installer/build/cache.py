@@ -152,7 +152,7 @@ class WheelCache:
                 document = json.loads(stream.read(_MAX_ANSWER_BYTES))
             requirements, mark = document["requires"], document["mark"]
             known = all(isinstance(each, str) for each in (mark, *requirements))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         if self._seal is None or not known:
             return None
