@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,29 @@ def test_a_page_that_cannot_be_written_in_its_thread_leaves_everything_as_it_was
     assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
     many.repository.publish({NormalizedName("p1"): _page(1)})
     assert many.repository.page(NormalizedName("p1")) == _page(1)
+
+
+def test_nothing_is_written_any_more_when_the_lock_is_given_back(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has the lock then: what came late would be in the place of what is newer."""
+    asked, ended = threading.Event(), threading.Event()
+    write = LocalStorage.write
+
+    def slow(storage: LocalStorage, name: str, data: bytes, *, durable: bool = False) -> None:
+        if name.startswith("simple/"):
+            asked.set()
+            time.sleep(0.3)
+        write(storage, name, data, durable=durable)
+        ended.set()
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(LocalStorage, "write", slow)
+        with pytest.raises(KeyboardInterrupt), many.repository.lock():
+            many.repository.batch().stage({NormalizedName("p1"): _page(1)})
+            asked.wait(10)
+            raise KeyboardInterrupt
+        assert ended.is_set()
 
 
 def test_what_a_killed_run_has_linked_is_waited_for_too(

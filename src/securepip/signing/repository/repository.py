@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -156,17 +156,16 @@ class Repository:
         """
         with self.state.lock() as outermost, ExitStack() as held:
             try:
-                if outermost:
-                    held.enter_context(self._current.held())
-                    # Another process may have replaced a key meanwhile.
-                    self.config = self.state.settings()
-                    self.keys.remember(self.config.signers)
-                    self.storage.clear()
-                    if finish:
-                        self._plain.follow()
-                yield
-                if outermost:
-                    self.storage.settle()
+                with self._ending() if outermost else nullcontext():
+                    if outermost:
+                        held.enter_context(self._current.held())
+                        # Another process may have replaced a key meanwhile.
+                        self.config = self.state.settings()
+                        self.keys.remember(self.config.signers)
+                        self.storage.clear()
+                        if finish:
+                            self._plain.follow()
+                    yield
             except StorageError:
                 raise  # it says more of itself
             except (OSError, sqlite3.Error) as error:
@@ -175,6 +174,20 @@ class Repository:
                     meaning="The disk may be full, or somebody else's.",
                     remedy="What was current still is. Run the same command again.",
                 ) from error
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Return when all is written; where it fails, when nothing is being written any more.
+
+        Who has the lock next must not have his own replaced by what comes late.
+        """
+        try:
+            yield
+            self.storage.settle()
+        except BaseException:
+            self._contents.writing.end()
+            self.storage.clear()
+            raise
 
     def roles(self) -> Roles:
         """The current signed roles, verified; read again when the timestamp has changed.

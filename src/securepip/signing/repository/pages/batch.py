@@ -20,7 +20,6 @@ from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
-from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.state.ledger import Ledger
 
 
@@ -46,7 +45,7 @@ class Batch:
         self._current = current
         self._check_unclaimed = check_unclaimed
         self._partial = ledger.partial()
-        self._writing = Writing()
+        self._writing = contents.writing
         self._begin()
 
     def _begin(self) -> None:

@@ -23,6 +23,7 @@ from securepip.formats.layout import (
     relative_file_url,
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
+from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.storage.files import has_sha256
 from securepip.signing.repository.storage.interface import Storage, StorageError
 
@@ -56,10 +57,14 @@ class Contents:
 
     Args:
         storage: Where they are.
+
+    Attributes:
+        writing: What is being written there. It ends before the lock is given back.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.writing = Writing()
 
     def page(self, project: NormalizedName, sha256: Sha256) -> ProjectPage:
         """The page of that digest.

@@ -19,7 +19,6 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import PAGE_NAME, SIMPLE_DIR, consistent_path, page_target
 from securepip.formats.page import API_VERSION, ProjectPage
 from securepip.signing.repository.pages.contents import Contents
-from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.ledger import Ledger
 
@@ -65,7 +64,7 @@ class PlainView:
         # First what is new, then what names it; what is gone goes when nothing names it any more.
         known = self._known()
         gone = []
-        writing = Writing()
+        writing = self._contents.writing
         for project in unfinished:
             sha256 = known.page(project)
             # Before it is shown: a run that is killed in between would not see it any more.

@@ -55,3 +55,11 @@ class Writing:
         wait(written)
         for each in written:
             each.result()
+
+    def end(self) -> None:
+        """Return when nothing is being written: what has not begun is given up."""
+        from concurrent.futures import wait
+
+        left = list(self._waiting)
+        self._waiting.clear()
+        wait([each for each in left if not each.cancel()])
