@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from tuf.api.metadata import Metadata, Root
 
 from securepip.errors import RepositoryStateError, UsageError
+from securepip.signing.offline import bundle
 from securepip.signing.offline.proposal import OFFLINE_ROLES, ONLINE_ROLES
 from securepip.signing.offline.rotate import (
     ROTATABLE,
@@ -232,3 +234,31 @@ def copy_of(made: MadeRepository, folder: Path) -> MadeRepository:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("file", ["ceremony.json", "2.root.json"])
+def test_a_rotation_that_was_begun_is_not_forgotten_because_it_cannot_be_read_just_now(
+    own: MadeRepository, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = kill_points(lambda: rotated(copy_of(own, tmp_path / "counted"), "root"))
+    run_until(steps[-1] // 2 + 1, lambda: rotated(own, "root"))
+    pending = own.folder / "state" / "pending"
+    assert pending.exists()
+    begun = files_of(pending)
+
+    def failing(path: Path) -> bytes:
+        if path.name == file:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return path.read_bytes()
+
+    with monkeypatch.context() as disk:
+        disk.setattr(bundle, "_read", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            rotated(own, "root")
+    assert files_of(pending) == begun
+    rotated(own, "root")
+    assert not pending.exists()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -41,6 +41,8 @@ _START = "securepip-plugin-start.start"
 _MODULE = "_securepip_plugin_start.py"
 _OLDEST_PIP = Version("23.0")
 _TRY_SECONDS = 120
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR)
+"""Errors for which no environment is the reason."""
 _FOR_ALL = 0o644
 """Whoever may use the environment must be able to read what stops pip there."""
 # Isolated (-I), so that nothing of the caller's surroundings is imported; securepip may still be
@@ -254,11 +256,12 @@ def _changing(environment: Environment) -> Iterator[None]:
                 left.unlink(missing_ok=True)
             yield
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _OF_THE_MACHINE:
             raise
+        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         raise UsageError(
             f"the environment in {environment.folder} cannot be changed: {error.strerror}",
-            remedy="Run the command as the one who owns it.",
+            remedy="Run the command as the one who owns it." if denied else "",
         ) from None
 
 

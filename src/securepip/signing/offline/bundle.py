@@ -12,6 +12,7 @@ that machine read, or written over.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -37,6 +38,8 @@ _NAME = re.compile(r"([1-9][0-9]{0,9})\.([a-z0-9][a-z0-9.-]{0,250})\.json")
 _MAX_BYTES = 64 << 20
 _MAX_FILES = 100_000
 _COMPACT = JSONSerializer(compact=True)
+_NOT_AS_WRITTEN = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""What the system says where a file is missing, or something else is in its place."""
 
 
 def write_bundle(folder: Path, proposal: Proposal) -> None:
@@ -101,6 +104,7 @@ def read_bundle(folder: Path) -> Proposal:
 
     Raises:
         RepositoryStateError: There is none, or it is damaged.
+        OSError: It cannot be read just now: what is in it is not known to be wrong.
     """
     try:
         _check_plain(folder)
@@ -120,7 +124,11 @@ def read_bundle(folder: Path) -> Proposal:
         roots.sort(key=lambda root: root.signed.version)
         why = "".join(each for each in str(about["why"])[:500] if each.isprintable())
         return Proposal(why, tuple(roots), roles)
-    except (OSError, ValueError, KeyError, TypeError, RepositoryError) as error:
+    except OSError as error:
+        if error.errno not in _NOT_AS_WRITTEN:
+            raise
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+    except (ValueError, KeyError, TypeError, RepositoryError) as error:
         raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 
 
