@@ -6,7 +6,6 @@ from it (``watch``). And what cannot be fetched is a ``TransportError`` that nam
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -141,14 +140,20 @@ class Transport:
 
     def within(self, allowance: Allowance) -> Transport:
         """The same transport, for one piece of work, whose answers share an allowance."""
-        view = copy.copy(self)
+        view = self._view()
         view._allowance = allowance
         return view
 
     def called(self, who: str) -> Transport:
         """The same transport, for what is fetched from ``who``, as people call it."""
-        view = copy.copy(self)
+        view = self._view()
         view._who = who
+        return view
+
+    def _view(self) -> Transport:
+        # `copy` would make another one, see `__reduce__`: with connections of its own.
+        view = Transport.__new__(Transport)
+        view.__dict__.update(self.__dict__)
         return view
 
     def get(
