@@ -17,6 +17,7 @@ from securepip.signing.repository.repository import Repository
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
+from tests.support.store import moto_server
 from tests.support.wheels import make_wheel
 
 pytest_plugins = ["tests.attacks.marks"]
@@ -47,6 +48,13 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("PIP_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The URL of an object store; where none can be started, tests are skipped with the reason."""
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""An object store for these tests: one server a session, emptied for each."""
+"""An object store for these tests, emptied for each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ pytest.importorskip("obstore", reason="the extra `engine` is not installed")
 from securepip.engine import storage
 from tests.buckets.indexes import BucketIndex
 from tests.support.machine import Machine
-from tests.support.store import BUCKET, Store, moto_server, store_behind
-
-
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The URL of moto's server."""
-    with moto_server() as url:
-        yield url
+from tests.support.store import BUCKET, Store, store_behind
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the whole run; each test has a database of its own."""
+"""A real PostgreSQL for the whole run, in which each test has a database of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pytest
 
 pytest.importorskip("procrastinate", reason="the extra `engine` is not installed")
 
-from securepip.engine.state import DatabaseSite
-from securepip.signing.publish.create import create
-from securepip.signing.repository.site import FolderSite
-from tests.engine.made import Made
+from tests.engine.made import Made, make
 from tests.support.postgres import Postgres, postgres
+from tests.support.store import BUCKET, store_behind
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +30,20 @@ def url(server: Postgres) -> str:
 @pytest.fixture
 def made(tmp_path: Path, url: str) -> Iterator[Made]:
     """An empty repository that serves from a folder and remembers in a database."""
-    site = DatabaseSite(FolderSite(tmp_path / "repository"), url)
-    keys = tmp_path / "keys"
-    created = create(
-        site, expected_files=10, online_keys=keys / "online", offline_keys=keys / "offline"
-    )
-    with created.repository as repository:
-        yield Made(tmp_path / "repository", url, repository, keys / "online", created.root_sha256)
+    folder = tmp_path / "repository"
+    with make(str(folder), folder, url, tmp_path / "keys") as made:
+        yield made
+
+
+@pytest.fixture
+def made_in_a_bucket(
+    moto: str, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Made]:
+    """An empty repository that serves from a bucket and remembers in a database."""
+    with store_behind(moto) as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        address = f"s3://{BUCKET}/index"
+        known, public = tmp_path / "known", store.public_url(address)
+        with make(address, known, url, tmp_path / "keys", public) as made:
+            yield made

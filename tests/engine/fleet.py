@@ -66,7 +66,12 @@ class Fleet:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "securepip", "repo", *command],
-                env={**os.environ, DATABASE_VARIABLE: self.url},
+                env={
+                    **os.environ,
+                    DATABASE_VARIABLE: self.url,
+                    # Each is a machine of its own: they share the storage and the database alone.
+                    "SECUREPIP_DATA_DIR": str(self.log.with_name(f"machine-{number}")),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,7 @@
 """Front ends and workers are killed at random while many upload: what was answered with 200 is so.
 
-The suite does it in small. In full, by hand, with the uploads a second in the end::
+The suite does it in small, in a folder and in a bucket. In full, by hand, with the uploads a second
+in the end::
 
     SECUREPIP_TEST_UPLOADS=2000 SECUREPIP_TEST_KILLS=50 SECUREPIP_TEST_WRITERS=16 \
         SECUREPIP_TEST_MACHINES=3 pytest -s tests/engine/test_kills.py
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import requests
 from packaging.utils import NormalizedName
 from requests.exceptions import HTTPError
@@ -30,10 +32,10 @@ from tests.engine.made import Made
 from tests.signing.clients import updater
 from tests.support.wheels import make_wheel
 
-UPLOADS = int(os.environ.get("SECUREPIP_TEST_UPLOADS", "40"))
-KILLS = int(os.environ.get("SECUREPIP_TEST_KILLS", "3"))
 WRITERS = int(os.environ.get("SECUREPIP_TEST_WRITERS", "8"))
 MACHINES = int(os.environ.get("SECUREPIP_TEST_MACHINES", "2"))
+SMALL = {"made": (40, 3), "made_in_a_bucket": (20, 2)}
+"""How many uploads and kills there are by default: each request to moto takes its time."""
 _PROJECTS = 97
 _TRIES = 400
 
@@ -74,14 +76,14 @@ def upload(at: Fleet, wheel: Path, token: str, number: int, seen: Seen) -> None:
     raise AssertionError(f"{wheel.name} is not taken: {seen.statuses}")
 
 
-def look(folder: Path, client: Path, seen: Seen, done: threading.Event) -> None:
+def look(made: Made, client: Path, seen: Seen, done: threading.Event) -> None:
     """Be python-tuf's client, over and over: what was answered is a target, at every moment."""
     chance = random.Random(1)
     while not done.is_set():
         known = seen.answered[-1:] + ([chance.choice(seen.answered)] if seen.answered else [])
         try:
             # The same client each time: it would see an older state for what it is.
-            fresh = updater(folder, client)
+            fresh = updater(made.folder, client, made.public)
             fresh.refresh()
             for wheel in known:
                 project = wheel.name.split("-")[0].replace("_", "-")
@@ -91,23 +93,28 @@ def look(folder: Path, client: Path, seen: Seen, done: threading.Event) -> None:
         except Exception as error:
             seen.invalid.append(f"{type(error).__name__}: {error}")
         seen.looked += 1
+        done.wait(0 if made.public is None else 0.1)  # each look is several requests to moto
 
 
+@pytest.mark.parametrize("place", SMALL)
 def test_every_upload_that_was_answered_is_there_whoever_was_killed(
-    made: Made, tmp_path: Path
+    place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    made: Made = request.getfixturevalue(place)
+    uploads = int(os.environ.get("SECUREPIP_TEST_UPLOADS", SMALL[place][0]))
+    kills = int(os.environ.get("SECUREPIP_TEST_KILLS", SMALL[place][1]))
     wheels = [
         make_wheel(tmp_path / "built", f"p{number % _PROJECTS}", f"1.{number}")
-        for number in range(UPLOADS)
+        for number in range(uploads)
     ]
     _, token = made.repository.state.tokens.create(None)
     seen, done = Seen(), threading.Event()
     chance = random.Random(15)
     log = tmp_path / "log"
     with fleet(
-        str(made.folder), made.url, made.online_keys, log, fronts=MACHINES, workers=MACHINES
+        made.address, made.url, made.online_keys, log, fronts=MACHINES, workers=MACHINES
     ) as machines:
-        looking = threading.Thread(target=look, args=(made.folder, tmp_path / "client", seen, done))
+        looking = threading.Thread(target=look, args=(made, tmp_path / "client", seen, done))
         looking.start()
         began = time.monotonic()
         try:
@@ -116,9 +123,9 @@ def test_every_upload_that_was_answered_is_there_whoever_was_killed(
                     pool.submit(upload, machines, wheel, token, number, seen)
                     for number, wheel in enumerate(wheels)
                 ]
-                for kill in range(KILLS):
+                for kill in range(kills):
                     # As many uploads lie between two kills as between any two others.
-                    while len(seen.answered) < kill * UPLOADS // (KILLS + 1):
+                    while len(seen.answered) < kill * uploads // (kills + 1):
                         assert not any(each.done() and each.exception() for each in sent)
                         time.sleep(0.02)
                     machines.kill_one(chance)
@@ -129,12 +136,12 @@ def test_every_upload_that_was_answered_is_there_whoever_was_killed(
             done.set()
             looking.join()
     print(
-        f"\n{UPLOADS} uploads, {WRITERS} writers, {KILLS} kills: {UPLOADS / seconds:.1f} a second;"
+        f"\n{uploads} uploads, {WRITERS} writers, {kills} kills: {uploads / seconds:.1f} a second;"
         f" answers {dict(seen.statuses)}; a client looked {seen.looked} times"
     )
     assert seen.invalid == []
     assert seen.looked
-    assert len(seen.answered) == UPLOADS
+    assert len(seen.answered) == uploads
     with made.open() as repository:
         found: Counter[str] = Counter()
         for project in repository.projects():
@@ -143,4 +150,4 @@ def test_every_upload_that_was_answered_is_there_whoever_was_killed(
             found.update(file.filename for file in page.files)
         assert found == Counter(wheel.name for wheel in wheels), "each of them, and none twice"
         assert repository.ledger.unfinished() == []
-    assert main(["repo", "audit", str(made.folder), "--database", made.url]) == 0
+    assert main(["repo", "audit", made.address, "--database", made.url]) == 0

@@ -323,6 +323,31 @@ def test_a_database_has_one_repository_and_a_folder_one_memory(
     assert main(["repo", "status", here, "--database", made.url]) == 0
 
 
+def test_a_bucket_whose_memory_is_in_a_database_is_opened_with_it_on_any_machine(
+    made_in_a_bucket: Made,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here, url = made_in_a_bucket.address, made_in_a_bucket.url
+    for command in (["status", here], ["init", here]):
+        assert main(["repo", *command]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"the repository in {here} remembers in a database: postgresql://127.0.0.1" in said
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "another machine"))
+    assert main(["repo", "status", here]) == 1
+    assert "name that with --database" in " ".join(capsys.readouterr().err.split())
+    assert main(["repo", "init", here]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert main(["repo", "status", here, "--database", url]) == 0
+    wheel = make_wheel(tmp_path, "app", "1.0")
+    with made_in_a_bucket.open() as repository:
+        add(repository, [wheel])
+    client = updater(made_in_a_bucket.folder, tmp_path / "client", made_in_a_bucket.public)
+    client.refresh()
+    assert client.get_targetinfo(f"packages/app/{wheel.name}") is not None
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [

@@ -110,7 +110,7 @@ def _announced(process: subprocess.Popen[str]) -> str:
 @contextmanager
 def store_behind(moto: str) -> Iterator[Store]:
     """That store, empty, with a door in front of it."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Door) as server:
+    with _Doorway(("127.0.0.1", 0), _Door) as server:
         store = Store(f"http://127.0.0.1:{server.server_address[1]}")
         server.store, server.moto = store, moto  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -123,6 +123,11 @@ def store_behind(moto: str) -> Iterator[Store]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Doorway(ThreadingHTTPServer):
+    def handle_error(self, *of: object) -> None:
+        """Tests kill who asks: nobody reads of it."""
 
 
 class _Door(BaseHTTPRequestHandler):

@@ -15,7 +15,13 @@ from securepip.engine.storage import ObjectStorage
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
 from securepip.formats.layout import METADATA_DIR, PACKAGES_DIR, SIMPLE_DIR, STATUS_DIR
-from securepip.signing.repository.config import CONFIG_NAME, LOG_NAME, STATE_DIR
+from securepip.signing.repository.config import (
+    CONFIG_NAME,
+    DATABASE_NAME,
+    LOG_NAME,
+    STATE_DIR,
+    check_no_database,
+)
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.local import LocalState
@@ -68,6 +74,7 @@ class BucketSite:
         begun = (state / _BEGUN_NAME).exists() and not self.storage.exists(timestamp)
         left = [each.name for each in self.storage.list()]
         if left and not (begun and all(name.partition("/")[0] in _SERVED for name in left)):
+            check_no_database(self._folder, self.address)
             raise RepositoryStateError(
                 f"{self.address} is not empty: it holds {left[0]!r:.200}",
                 remedy="Name a bucket or prefix in which there is nothing.",
@@ -77,7 +84,8 @@ class BucketSite:
         self.storage.settle()
         try:
             (self.home / _BEGUN_NAME).touch()
-            (state / LOG_NAME).unlink(missing_ok=True)
+            for former in (LOG_NAME, DATABASE_NAME):
+                (state / former).unlink(missing_ok=True)
         except OSError as error:
             raise RepositoryStateError(f"{state} cannot be made: {error}") from None
         return LocalState(self._folder)
@@ -86,12 +94,14 @@ class BucketSite:
         """As ``Site.open``."""
         state = self._folder / STATE_DIR
         if not (state / CONFIG_NAME).exists():
+            check_no_database(self._folder, self.address)
             raise RepositoryStateError(
                 f"this machine does not sign for {self.address} "
                 f"(there is no {state / CONFIG_NAME})",
                 meaning="What a repository remembers is not in its bucket: whoever could write "
                 "there could change it.",
-                remedy="Run this on the machine that made it, or make it: "
+                remedy="Run this on the machine that made it. If a database remembers for it, name "
+                "that with --database. If there is none yet, make it: "
                 f"securepip repo init {self.address}",
             )
         return LocalState(self._folder)

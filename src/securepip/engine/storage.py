@@ -55,14 +55,15 @@ PART = 8 << 20
 
 _AT_ONCE = 32
 _PENDING_BYTES = 256 << 20
-_KNOWN, _MOST_KNOWN = 1 << 20, 64
-"""Metadata of so many bytes, and so many files of it, are not asked for again."""
+_KNOWN, _ALL_KNOWN = 1 << 20, 32 << 20
+"""Metadata and pages up to this size, and so many bytes of them in all, are asked for once."""
 _RETRY: RetryConfig = {
     "max_retries": 4,
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)},
     "retry_timeout": timedelta(seconds=60),
 }
 _ONCE = re.compile(rf"{METADATA_DIR}/[1-9][0-9]*\.[^/]+\.json")
+_PAGE = re.compile(rf"{SIMPLE_DIR}/[^/]+/([0-9a-f]{{64}})\.[^/]+")
 _FOR_EVER = re.compile(rf"(?:{_ONCE.pattern}|[^/]+/[^/]+/[0-9a-f]{{64}}\.[^/]+|{PACKAGES_DIR}/.+)")
 
 
@@ -204,6 +205,7 @@ class ObjectStorage(ObjectReader):
         self._pending: dict[str, tuple[bool, Future[None]]] = {}
         self._bytes = 0
         self._known: dict[str, bytes] = {}  # of names that are given once
+        self._known_bytes = 0
         self._changing = threading.Lock()
 
     @classmethod
@@ -229,11 +231,17 @@ class ObjectStorage(ObjectReader):
         known = self._known.get(name)
         if known is None:
             known = super().read(name)
-            if len(known) <= _KNOWN and _ONCE.fullmatch(name):
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known.clear()
-                self._known[name] = known
+            if len(known) <= _KNOWN and _is_final(name, known):
+                self._keep(name, known)
         return known
+
+    def _keep(self, name: str, data: bytes) -> None:
+        with self._changing:
+            if self._known_bytes + len(data) > _ALL_KNOWN:
+                self._known.clear()
+                self._known_bytes = 0
+            self._known[name] = data
+            self._known_bytes += len(data)
 
     def exists(self, name: str) -> bool:
         """As ``Reader.exists``."""
@@ -447,6 +455,12 @@ def _client() -> ClientConfig:
         "timeout": timedelta(seconds=60),
         "allow_http": any(each.lower() in ("1", "true") for each in plain),
     }
+
+
+def _is_final(name: str, data: bytes) -> bool:
+    """Whether a name never has other bytes: it is given once, or says the digest of these."""
+    page = _PAGE.fullmatch(name)
+    return page[1] == sha256_of(data) if page else _ONCE.fullmatch(name) is not None
 
 
 def _verified(stream: BinaryIO, sha256: Sha256, source: Path) -> Iterator[bytes]:

@@ -135,8 +135,12 @@ def load_config(folder: Path) -> Config:
     return parse_config(data, str(path))
 
 
-def check_no_database(folder: Path) -> None:
-    """See to it that the memory of a repository in ``folder`` is not in a database.
+def check_no_database(folder: Path, address: str | None = None) -> None:
+    """See to it that the memory of a repository is not in a database.
+
+    Args:
+        folder: What this machine has of it.
+        address: Where it is, for people; by default in ``folder``.
 
     Raises:
         RepositoryStateError: It is.
@@ -144,7 +148,8 @@ def check_no_database(folder: Path) -> None:
     mark = folder / STATE_DIR / DATABASE_NAME
     if mark.exists():
         raise RepositoryStateError(
-            f"the repository in {folder} remembers in a database: {mark.read_text().strip():.300}",
+            f"the repository in {address or folder} remembers in a database: "
+            f"{mark.read_text().strip():.300}",
             remedy="Name it, with its user and password, with --database or in SECUREPIP_DATABASE.",
         )
 

@@ -66,7 +66,13 @@ def check_page(
                     f"{file.filename} is here with other bytes",
                     remedy=f"securepip repo remove {contents.storage.address} {file.filename}",
                 )
-            if file.filename not in coming and not contents.holds(project, file):
+            # What the current page offers was here when it was signed. Where the storage is a
+            # bucket, asking for a thousand old files again is a thousand requests.
+            is_offered = before is not None and (before.url, before.sha256) == (
+                file.url,
+                file.sha256,
+            )
+            if not is_offered and file.filename not in coming and not contents.holds(project, file):
                 raise RepositoryStateError(f"{file.filename} is not in this repository")
 
 
