@@ -224,6 +224,17 @@ def test_who_can_write_to_the_bucket_gets_no_signature(index: BucketIndex, tmp_p
     assert "is not the root that this repository began with" in done.err
 
 
+def test_a_new_file_asks_for_none_of_those_that_its_project_has(
+    index: BucketIndex, tmp_path: Path
+) -> None:
+    index.add(*(make_wheel(tmp_path, "app", f"1.{number}") for number in range(3)))
+    index.store.seen.clear()
+    index.add(make_wheel(tmp_path, "app", "2.0"))
+    assert not [asked for asked in index.store.seen if "app-1." in asked]
+    pages = [asked for asked in index.store.seen if asked.startswith("GET index/simple/app/")]
+    assert pages.count(pages[0]) == 1, "the page that was current never changes"
+
+
 @pytest.mark.parametrize("name", ["packages/app/../../evil", "packages/app//x"])
 def test_a_name_that_no_repository_has_stops_gc_in_words(index: BucketIndex, name: str) -> None:
     index.store.put(index.key(name), b"evil")
