@@ -8,13 +8,16 @@ import urllib.request
 from http.client import HTTPResponse
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import MemoryStore
 
 from securepip.engine import storage
 from securepip.engine.address import parse_store
 from securepip.engine.bucket import BucketSite
 from securepip.errors import UsageError
 from securepip.signing.publish.serve import RepositoryServer
+from securepip.signing.repository.storage.interface import OvertakenError
 from tests.buckets.indexes import BucketIndex
 from tests.support.indexes import serve_index
 from tests.support.machine import Machine
@@ -260,3 +263,17 @@ def test_an_address_is_written_in_one_way() -> None:
     for wrong in ("s3://", "s3:///x", "s3://packages/a?b", "s3://packages/./x", "S3://packages"):
         with pytest.raises(UsageError, match="not the address"):
             parse_store(wrong)
+
+
+def test_a_write_whose_answer_was_lost_is_known_again() -> None:
+    kept, name = MemoryStore(), "metadata/2.bins.json"
+    obstore.put(kept, name, b"signed")  # what the first try has written
+    bucket = storage.ObjectStorage(kept, "memory")
+    again = threading.Thread(
+        target=bucket.write, args=(name, b"signed"), kwargs={"durable": True}, daemon=True
+    )
+    again.start()
+    again.join(20)
+    assert not again.is_alive()
+    with pytest.raises(OvertakenError):
+        bucket.write(name, b"other", durable=True)

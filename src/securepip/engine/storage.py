@@ -393,7 +393,8 @@ class ObjectStorage(ObjectReader):
             self._put(name, data, mode)
         except OvertakenError:
             # Of a request whose answer was lost, the second try finds what the first has written.
-            if ObjectReader.read(self, name) != data:
+            # The store itself is asked: what is under way with this name is this very call.
+            if ObjectReader(self._store, self.address).read(name) != data:
                 raise
 
     def _copy(self, existing: str, name: str) -> None:
