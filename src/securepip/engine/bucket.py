@@ -90,6 +90,13 @@ class BucketSite:
             raise RepositoryStateError(f"{state} cannot be made: {error}") from None
         return LocalState(self._folder)
 
+    def take(self) -> State:
+        """As ``Site.take``."""
+        try:
+            return LocalState(self.home.parent)
+        except OSError as error:
+            raise RepositoryStateError(f"{self._folder} cannot be made: {error}") from None
+
     def open(self) -> State:
         """As ``Site.open``."""
         state = self._folder / STATE_DIR

@@ -10,7 +10,7 @@ from pathlib import Path
 from securepip.engine.address import STORES, parse_store
 from securepip.errors import UsageError
 from securepip.redaction import redact
-from securepip.signing.repository.config import UNFINISHED_DIR
+from securepip.signing.repository.config import CONFIG_NAME, UNFINISHED_DIR
 from securepip.signing.repository.site import FolderSite, Site
 from securepip.transport import file_url_to_path
 
@@ -48,7 +48,7 @@ def database_of(database: str | None) -> str | None:
     Raises:
         UsageError: That is no address of one, or packages are missing.
     """
-    url = database or os.environ.get(DATABASE_VARIABLE)
+    url = os.environ.get(DATABASE_VARIABLE) if database is None else database
     if not url:
         return None
     if _scheme(url) not in ("postgresql", "postgres"):
@@ -87,6 +87,16 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
     from securepip.engine.bucket import BucketSite
 
     return BucketSite(parse_store(address))
+
+
+def memory_of(address: str, database: str | None) -> str:
+    """The database that remembers for the repository at ``address``; "" for a folder.
+
+    A repository that has its memory beside it goes on with that, whatever the environment says.
+    """
+    if database is None and address and (storing_site(address).home / CONFIG_NAME).exists():
+        return ""
+    return database_of(database) or ""
 
 
 def is_store(address: str) -> bool:

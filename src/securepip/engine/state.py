@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -140,6 +140,12 @@ class DatabaseSite:
         connection.execute("DELETE FROM log_line")
         return DatabaseState(connection, self.home / DATABASE_NAME)
 
+    def take(self) -> State:
+        """As ``Site.take``."""
+        self._site.take().close()
+        (self.home / LEDGER_NAME).unlink(missing_ok=True)
+        return DatabaseState(self._connect(self._url), self.home / DATABASE_NAME)
+
     def open(self) -> State:
         """As ``Site.open``."""
         return DatabaseState(self._connect(self._url))
@@ -191,6 +197,15 @@ class TableLines:
 
     def drop_torn(self) -> None:
         """As ``Lines.drop_torn``: a row is there, or it is not."""
+
+    def become(self, lines: Iterable[bytes]) -> None:
+        """As ``Lines.become``."""
+        with self.connection:
+            self.connection.execute("DELETE FROM log_line WHERE book = 0")
+            self.connection.executemany(
+                "INSERT INTO log_line VALUES (0, ?, ?)",
+                ((number, line.decode()) for number, line in enumerate(lines, 1)),
+            )
 
     def set_aside(self) -> None:
         """As ``Lines.set_aside``."""

@@ -1,16 +1,16 @@
-"""``repo init``, ``settings``, ``add``, ``remove`` and ``refresh``: what is done every day."""
+"""``repo init``, ``move``, ``settings``, ``add``, ``remove`` and ``refresh``: everyday work."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from securepip.cli import console
-from securepip.cli.options import Commands, new_command
+from securepip.cli.options import Commands, add_why, new_command
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import (
     Place,
@@ -24,10 +24,13 @@ from securepip.cli.repo.place import (
 from securepip.errors import UsageError
 from securepip.formats.words import counted
 
+_SAID_FILES = 1_000
+
 
 def add_to(commands: Commands) -> None:
     """Add the commands to those of ``repo``."""
     _add_init(commands)
+    _add_move(commands)
     _add_settings(commands)
     _add_add(commands)
     _add_remove(commands)
@@ -138,6 +141,59 @@ def init(request: InitRequest) -> int:
     called = config.name or "NAME"
     console.say(f"  securepip trust add {called} {location} --root-sha256 {made.root_sha256}")
     return 0
+
+
+def _add_move(commands: Commands) -> None:
+    summary = "move the repository to another folder or bucket; clients notice nothing"
+    parser = new_command(commands, "move", summary)
+    add_folder(parser)
+    add_why(parser)
+    parser.add_argument("target", metavar="TO", help="a folder, or s3://BUCKET/PREFIX")
+    parser.add_argument(
+        "--to-database", metavar="URL",
+        help="the PostgreSQL database that is to remember what is signed there; by default that "
+        "of --database or of the environment, and without one a folder of this machine",
+    )  # fmt: skip
+    parser.set_defaults(run=_move)
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    here = place_at(arguments)
+    there = Place(arguments.target, database=arguments.to_database or arguments.database)
+    return move(replace(here, words=arguments.why), there)
+
+
+def move(here: Place, there: Place) -> int:
+    """Move a repository, and say what is to be done then."""
+    from securepip.engine.opened import memory_of, site_of
+    from securepip.signing.moving.move import move as carry
+
+    memory = memory_of(here.address, here.database)
+    source, target = site_of(here.address, memory), there.site()
+    same_state = memory == memory_of("", there.database) != ""
+    if source.address == target.address and (same_state or not there.database):
+        raise UsageError("the repository is there already")
+    moved = carry(
+        source,
+        target,
+        same_state=same_state,
+        reason=here.reason("repo move", source.address, target.address),
+        progress=_say_copied,
+    )
+    console.say(
+        f"Moved {counted(moved.projects, 'project')} ({counted(moved.files, 'file')}) to "
+        f"{target.address}. It is signed there from now on."
+    )
+    console.say(
+        f"Let the address that your users have lead there. Until then {source.address} serves\n"
+        "what it has; it is signed there no more. Later it can be deleted."
+    )
+    return 0
+
+
+def _say_copied(files: int) -> None:
+    if files % _SAID_FILES == 0:
+        console.say(f"Copied {files} files")
 
 
 def _add_settings(commands: Commands) -> None:

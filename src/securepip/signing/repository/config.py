@@ -99,6 +99,7 @@ class Config:
             machine signs for itself alone, and nobody else is there to bring them.
         name: What people call it, for its status page; "" where nobody has said.
         url: Where people reach it, likewise.
+        moved_to: The address at which it is now; "" where it stayed. Nothing is signed elsewhere.
     """
 
     repository_id: str
@@ -108,6 +109,7 @@ class Config:
     offline_keys_stay: bool = False
     name: str = ""
     url: str = ""
+    moved_to: str = ""
 
     def to_json(self) -> bytes:
         """The file's contents."""
@@ -175,6 +177,7 @@ def parse_config(data: bytes, where: str) -> Config:
             offline_keys_stay=document.get("offline_keys_stay") is True,
             name=str(document.get("name", "")),
             url=str(document.get("url", "")),
+            moved_to=str(document.get("moved_to", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RepositoryStateError(

@@ -14,7 +14,8 @@ from packaging.utils import NormalizedName
 from securepip.errors import RepositoryStateError
 from securepip.signing.repository.repository import Repository
 
-_PENDING_DIR = "pending-keys"
+PENDING_DIR = "pending-keys"
+"""Where the changes of keys lie, in the home of a repository."""
 
 
 class Register:
@@ -77,4 +78,4 @@ class Register:
         self._path(project).unlink(missing_ok=True)
 
     def _path(self, project: NormalizedName) -> Path:
-        return self._repository.home / _PENDING_DIR / f"{project}.zip"
+        return self._repository.home / PENDING_DIR / f"{project}.zip"

@@ -145,14 +145,15 @@ class Repository:
         self.state.close()
 
     @contextmanager
-    def lock(self, *, finish: bool = True) -> Iterator[None]:
+    def lock(self, *, finish: bool = True, moving_to: str = "") -> Iterator[None]:
         """Let no other process change the repository meanwhile. May be nested.
 
         What a killed run left unfinished is finished first, unless the state is to be replaced.
+        A repository that is somewhere else by now is left alone, except by who is moving it there.
 
         Raises:
-            RepositoryStateError: Another process holds it for more than a minute, or the disk or
-                database fails meanwhile.
+            RepositoryStateError: Another process holds it for more than a minute, the disk or
+                database fails meanwhile, or the repository was moved.
         """
         with self.state.lock() as outermost, ExitStack() as held:
             try:
@@ -161,6 +162,7 @@ class Repository:
                         held.enter_context(self._current.held())
                         # Another process may have replaced a key meanwhile.
                         self.config = self.state.settings()
+                        self._check_here(moving_to)
                         self.keys.remember(self.config.signers)
                         self.storage.clear()
                         if finish:
@@ -188,6 +190,16 @@ class Repository:
             self._contents.writing.end()
             self.storage.clear()
             raise
+
+    def _check_here(self, moving_to: str) -> None:
+        place = self.config.moved_to
+        if place not in ("", self.address, moving_to):
+            raise RepositoryStateError(
+                f"the repository in {self.address} was moved to {place}",
+                meaning="What is here stays valid for a while, but nothing more is signed here.",
+                remedy=f"Name {place} instead. If it was not moved to its end, this goes on: "
+                f"securepip repo move {shlex.quote(self.address)} {shlex.quote(place)}",
+            )
 
     def roles(self) -> Roles:
         """The current signed roles, verified; read again when the timestamp has changed.

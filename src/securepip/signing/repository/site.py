@@ -60,6 +60,13 @@ class Site(Protocol):
             RepositoryStateError: There is one already, or something else, or it cannot be made.
         """
 
+    def take(self) -> State:
+        """Make room for a repository that is moved here, and open what is to be its memory.
+
+        Raises:
+            RepositoryStateError: It cannot be made.
+        """
+
     def open(self) -> State:
         """The memory of the repository that is here.
 
@@ -119,6 +126,14 @@ class FolderSite:
         except OSError as error:
             raise RepositoryStateError(f"{folder} cannot be made: {error}") from None
         return LocalState(folder)
+
+    def take(self) -> State:
+        """As ``Site.take``."""
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryStateError(f"{self.home} cannot be made: {error}") from None
+        return LocalState(self._folder)
 
     def open(self) -> State:
         """As ``Site.open``."""

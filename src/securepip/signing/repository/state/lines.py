@@ -6,9 +6,12 @@ Rule: a line is on the disk when ``append`` returns, whole, and only at the end.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
+
+from securepip.signing.repository.config import UNFINISHED_DIR
+from securepip.signing.repository.storage.files import Writer
 
 _TAIL = 1 << 16
 
@@ -39,6 +42,9 @@ class Lines(Protocol):
 
     def drop_torn(self) -> None:
         """Drop what a power cut has left of a line."""
+
+    def become(self, lines: Iterable[bytes]) -> None:
+        """Let these be all lines, durably, or nothing happened."""
 
     def set_aside(self) -> None:
         """Keep all lines under another name, and begin anew."""
@@ -115,6 +121,11 @@ class FileLines:
                     end = start
         except FileNotFoundError:
             return
+
+    def become(self, lines: Iterable[bytes]) -> None:
+        """As ``Lines.become``."""
+        writer = Writer(self._path.with_name(UNFINISHED_DIR))
+        writer.write(self._path, b"".join(line + b"\n" for line in lines), durable=True)
 
     def set_aside(self) -> None:
         """As ``Lines.set_aside``."""

@@ -218,6 +218,10 @@ class Log:
         lines = self._tail(anchor.entries if anchor else None)
         self._check_named(timestamp, [entry for line in lines if (entry := self._parse(line))])
 
+    def become(self, other: Log) -> None:
+        """Have the entries of another log, and no more."""
+        self._lines.become(line for line, _ in other._lines.after(0))
+
     def set_aside(self) -> None:
         """Keep the log under another name, and begin a new one."""
         self._lines.set_aside()

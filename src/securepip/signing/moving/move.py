@@ -1,0 +1,188 @@
+"""Moving a repository: files, memory, and last its timestamp. Clients notice nothing.
+
+Rule: at each moment one place signs. The old one says that it was moved before the new timestamp is
+written, and signs nothing more; what it serves stays valid, for as long as somebody asks there. A
+move that is killed is finished by running it again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Timestamp
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import sha256_of
+from securepip.formats.layout import METADATA_DIR, PACKAGES_DIR, SIMPLE_DIR
+from securepip.signing.moving.files import ROOT, Progress, copy_files, verify_copy
+from securepip.signing.moving.memory import carry, carry_files
+from securepip.signing.offline.recover import RECOVERY_DIR
+from securepip.signing.offline.rotate import PENDING_DIR
+from securepip.signing.page.status_page import write as write_status_page
+from securepip.signing.repository.config import Config
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.site import Site
+from securepip.signing.repository.state.interface import State
+from securepip.signing.repository.state.log import Reason
+
+_TIMESTAMP = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What was moved.
+
+    Attributes:
+        files: How many files, metadata included.
+        projects: How many projects.
+    """
+
+    files: int
+    projects: int
+
+
+def move(
+    source: Site, target: Site, *, same_state: bool, reason: Reason, progress: Progress
+) -> Moved:
+    """Let the repository at ``source`` be at ``target`` from now on.
+
+    Args:
+        source: Where it is.
+        target: Where nothing is, or an older state of the same repository that was moved away.
+        same_state: Both remember in the same database: only what is served is moved.
+        reason: What the log says of it later.
+        progress: Told how many files are there.
+
+    Raises:
+        RepositoryStateError: ``target`` holds something else, ``source`` is not whole, or one of
+            them fails. The repository is where it was, or running this again finishes it.
+    """
+    with Repository.open(source, reason=reason) as here, here.lock(moving_to=target.address):
+        _check_finished(here)
+        projects = here.projects()
+        files = 0
+        if not _is_there(here, target, same_state=same_state):
+            before = _check_target(here, target)
+            target.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with ExitStack() as held:
+                there = None if same_state else held.enter_context(closing(target.take()))
+                if there is not None:
+                    held.enter_context(there.lock())
+                files = copy_files(here.storage, target.storage, progress)
+                timestamp = here.storage.read(_TIMESTAMP)
+                verify_copy(here, target.storage, timestamp)
+                if there is not None:
+                    carry(here.state, there)
+                    carry_files(here.home, target.home)
+                settings = replace(here.config, moved_to="")
+                if there is not None:
+                    # Whoever finds this later knows a move that did not end from one that did.
+                    there.keep_settings(replace(settings, moved_to=here.address))
+                here.state.keep_settings(replace(settings, moved_to=target.address))
+                target.storage.replace(_TIMESTAMP, timestamp, before)
+                if there is not None:
+                    there.keep_settings(settings)
+    with Repository.open(target, reason=reason) as new:
+        with new.lock():
+            new.finish(projects)
+            new.show_all()
+        write_status_page(new)
+    return Moved(files, len(projects))
+
+
+def _check_finished(here: Repository) -> None:
+    for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
+        if (here.home / unfinished).exists():
+            raise RepositoryStateError(
+                f"a `repo {command}` of {here.address} was interrupted",
+                remedy="Run it again to finish it, and then move the repository.",
+            )
+
+
+def _check_target(here: Repository, target: Site) -> bytes | None:
+    """See to it that there is nothing that this repository is not, and nothing newer.
+
+    Returns:
+        The timestamp that is there.
+    """
+    try:
+        first = target.storage.read(ROOT)
+    except FileNotFoundError:
+        for kind in (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR):
+            for each in target.storage.list(kind):
+                raise RepositoryStateError(
+                    f"{target.address} is not empty: it holds {each.name!r:.200}",
+                    remedy="Name a place where there is nothing.",
+                ) from None
+        first = None
+    if first is not None and sha256_of(first) != here.config.root_sha256:
+        raise RepositoryStateError(
+            f"{target.address} holds another repository",
+            remedy="Name a place where there is nothing.",
+        )
+    try:
+        before = target.storage.read(_TIMESTAMP)
+    except FileNotFoundError:
+        return None
+    if before != here.storage.read(_TIMESTAMP) and _version(before) >= _version(
+        here.storage.read(_TIMESTAMP)
+    ):
+        raise RepositoryStateError(
+            f"what is current in {target.address} is not older than what is in {here.address}",
+            meaning="Somebody has signed there too. Its clients have seen that, and would refuse "
+            "what comes from here.",
+            remedy="Move the newer one, or name a place where there is nothing.",
+        )
+    return before
+
+
+def _is_there(here: Repository, target: Site, *, same_state: bool) -> bool:
+    """Whether a move to ``target`` has come to its end but for what follows from what is signed.
+
+    What is remembered there is newer by now than what is remembered here: it is left as it is.
+
+    Raises:
+        RepositoryStateError: ``target`` remembers another repository, or signs for this one.
+    """
+    if same_state:
+        return False
+    try:
+        state: State = target.open()
+    except RepositoryStateError:
+        return False  # there is none
+    try:
+        config: Config = state.settings()
+    except RepositoryStateError:
+        return False
+    finally:
+        state.close()
+    if config.root_sha256 != here.config.root_sha256:
+        raise RepositoryStateError(
+            f"{target.address} holds another repository",
+            remedy="Name a place where there is nothing.",
+        )
+    if config.moved_to not in ("", target.address):
+        # An older state, which was moved away; but it must not be the newer one.
+        if here.config.moved_to == target.address and config.moved_to != here.address:
+            raise RepositoryStateError(
+                f"the repository was moved from {target.address} to {config.moved_to} meanwhile",
+                remedy=f"Name {config.moved_to} instead of {here.address}.",
+            )
+        return False
+    if here.config.moved_to != target.address:
+        raise RepositoryStateError(
+            f"{target.address} signs for the same repository",
+            meaning="It was copied and not moved: both go their own ways.",
+            remedy="Keep the one whose clients have seen the newest state, and delete the other.",
+        )
+    return True
+
+
+def _version(data: bytes) -> int:
+    try:
+        return Metadata[Timestamp].from_bytes(data).signed.version
+    except RepositoryError:
+        return 0
