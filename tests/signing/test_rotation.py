@@ -253,7 +253,7 @@ def test_a_rotation_that_was_begun_is_not_forgotten_because_it_cannot_be_read_ju
 
     with monkeypatch.context() as disk:
         disk.setattr(bundle, "_read", failing)
-        with pytest.raises(RepositoryStateError, match="cannot be changed.*Input/output error"):
+        with pytest.raises(RepositoryStateError, match=r"cannot be changed.*Input/output error"):
             rotated(own, "root")
     assert files_of(pending) == begun
     rotated(own, "root")
