@@ -152,7 +152,7 @@ class Transport:
 
     def _view(self) -> Transport:
         # `copy` would make another one, see `__reduce__`: with connections of its own.
-        view = Transport.__new__(Transport)
+        view = type(self).__new__(type(self))
         view.__dict__.update(self.__dict__)
         return view
 
