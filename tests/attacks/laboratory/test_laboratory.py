@@ -144,6 +144,8 @@ def test_an_attack_is_refused_in_words_and_changes_nothing(
     record_property("outcome", outcome.code)
     untouched = way == "lock" and outcome.code == 0
     allowed = (1,) if way in OWN_PROCESS else what.codes
+    if way == "first use" and what is ATTACKS["endless wheel"]:
+        allowed = (1,)  # nothing was signed of it yet: nobody says how long it is
     assert untouched or outcome.code in allowed, outcome
     assert untouched or world.server.url in outcome.said, outcome.said
     assert "Traceback" not in outcome.said
