@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from securepip.signing.overlay import details
 from securepip.signing.repository.repository import Repository
 from securepip.transport import watch
 from tests.attacks.laboratory.attacks import ATTACKS, PIECES, World
@@ -134,6 +135,7 @@ def test_an_attack_is_refused_in_words_and_changes_nothing(
     if what.kind == "slow retrieval":
         monkeypatch.setattr(watch, "GRACE_SECONDS", 0.3)
         monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+    monkeypatch.setattr(details, "MAX_READ_BYTES", 8 << 20)  # read to learn how long a file is
     if what.before:
         what.before(world)
     trust(victim, way)
