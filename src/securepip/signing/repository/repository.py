@@ -162,7 +162,7 @@ class Repository:
                         held.enter_context(self._current.held())
                         # Another process may have replaced a key meanwhile.
                         self.config = self.state.settings()
-                        self._check_here(moving_to)
+                        _check_here(self.address, self.config.moved_to, moving_to)
                         self.keys.remember(self.config.signers)
                         self.storage.clear()
                         if finish:
@@ -190,16 +190,6 @@ class Repository:
             self._contents.writing.end()
             self.storage.clear()
             raise
-
-    def _check_here(self, moving_to: str) -> None:
-        place = self.config.moved_to
-        if place not in ("", self.address, moving_to):
-            raise RepositoryStateError(
-                f"the repository in {self.address} was moved to {place}",
-                meaning="What is here stays valid for a while, but nothing more is signed here.",
-                remedy=f"Name {place} instead. If it was not moved to its end, this goes on: "
-                f"securepip repo move {shlex.quote(self.address)} {shlex.quote(place)}",
-            )
 
     def roles(self) -> Roles:
         """The current signed roles, verified; read again when the timestamp has changed.
@@ -386,3 +376,13 @@ class Repository:
     def _remember(self, pages: Mapping[NormalizedName, ProjectPage | None]) -> None:
         self.ledger.record(one for page in pages.values() for one in digests_of(page))
         self.ledger.begin(pages)
+
+
+def _check_here(address: str, place: str, moving_to: str) -> None:
+    if place not in ("", address, moving_to):
+        raise RepositoryStateError(
+            f"the repository in {address} was moved to {place}",
+            meaning="What is here stays valid for a while, but nothing more is signed here.",
+            remedy=f"Name {place} instead. If it was not moved to its end, this goes on: "
+            f"securepip repo move {shlex.quote(address)} {shlex.quote(place)}",
+        )
