@@ -41,6 +41,7 @@ from securepip.signing.repository.storage.interface import (
     StorageError,
     Stored,
 )
+from securepip.signing.repository.storage.parts import Parts
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -124,10 +125,11 @@ class ObjectReader:
             mark = hashlib.sha256(tag.encode()).hexdigest()[:32]
             if size <= PART:
                 return Opened(io.BytesIO(answer.bytes()), size, mark)
-        return Opened(io.BufferedReader(_Parts(self, name, size), PART), size, mark)
+        return Opened(io.BufferedReader(Parts(size, partial(self.part, name)), PART), size, mark)
 
     def part(self, name: str, start: int, length: int) -> bytes:
-        """Some bytes of an object."""
+        """Some bytes of an object, at most ``PART``."""
+        length = min(length, PART)
         with self._asking(name):
             return bytes(obstore.get_range(self._store, name, start=start, length=length))
 
@@ -148,40 +150,6 @@ class ObjectReader:
             if is_absent(error):
                 raise FileNotFoundError(ENOENT, "there is no such object", name) from None
             raise explained(error, f"{self.address}/{name}".rstrip("/")) from None
-
-
-class _Parts(io.RawIOBase):
-    """A long object, of which the parts that are read are fetched."""
-
-    def __init__(self, reader: ObjectReader, name: str, size: int) -> None:
-        super().__init__()
-        self._reader = reader
-        self._name = name
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(start + offset, 0)
-        return self._at
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # typeshed: Buffer
-        length = min(len(buffer), self._size - self._at, PART)
-        if length <= 0:
-            return 0
-        data = self._reader.part(self._name, self._at, length)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 class ObjectStorage(ObjectReader):

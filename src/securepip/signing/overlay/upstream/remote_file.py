@@ -6,12 +6,9 @@ The metadata of a wheel of many megabytes is in its last few kilobytes.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
+from securepip.signing.repository.storage.parts import Parts
 from securepip.transport import Transport
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 BLOCK = 1 << 16
 _MAX_BLOCKS = 256
@@ -28,45 +25,22 @@ def open_remote(url: str, size: int, transport: Transport) -> io.BufferedReader:
         size: Its length in bytes.
         transport: Fetches the parts.
     """
-    return io.BufferedReader(_RemoteFile(url, size, transport))
+    return io.BufferedReader(Parts(size, _Blocks(url, size, transport).read))
 
 
-class _RemoteFile(io.RawIOBase):
+class _Blocks:
+    """The file in blocks, each of which is fetched once."""
+
     def __init__(self, url: str, size: int, transport: Transport) -> None:
-        super().__init__()
         self._url = url
         self._size = size
         self._transport = transport
-        self._at = 0
         self._blocks: dict[int, bytes] = {}
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise OSError("before the start of the file")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
-        if self._at >= self._size:
-            return 0
-        index, skipped = divmod(self._at, BLOCK)
-        part = self._block(index)[skipped : skipped + len(view)]
-        if not part:
-            raise OSError("the server sent less than it announced")
-        view[: len(part)] = part
-        self._at += len(part)
-        return len(part)
+    def read(self, at: int, length: int) -> bytes:
+        """Bytes of the block that ``at`` is in, from there on."""
+        index, skipped = divmod(at, BLOCK)
+        return self._block(index)[skipped : skipped + length]
 
     def _block(self, index: int) -> bytes:
         if index not in self._blocks:

@@ -1,0 +1,61 @@
+"""A long file elsewhere, of which only the parts that are read are fetched."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class Parts(io.RawIOBase):
+    """A stream over it that can be sought in.
+
+    Reading raises what ``fetch`` does, and ``OSError`` where nothing comes of a part.
+
+    Args:
+        size: Its length in bytes.
+        fetch: Called with a place and a length; fetches the bytes from there on, at least one and
+            at most so many.
+    """
+
+    def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
+        super().__init__()
+        self._size = size
+        self._fetch = fetch
+        self._at = 0
+
+    def readable(self) -> bool:
+        """As ``io.IOBase.readable``."""
+        return True
+
+    def seekable(self) -> bool:
+        """As ``io.IOBase.seekable``."""
+        return True
+
+    def tell(self) -> int:
+        """As ``io.IOBase.tell``."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """As ``io.IOBase.seek``."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise OSError("before the start of the file")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """As ``io.RawIOBase.readinto``."""
+        view = memoryview(buffer)
+        length = min(len(view), self._size - self._at)
+        if length <= 0:
+            return 0
+        part = self._fetch(self._at, length)
+        if not part:
+            raise OSError("the server sent less than it announced")
+        view[: len(part)] = part
+        self._at += len(part)
+        return len(part)
