@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Parts(io.RawIOBase):
     """A stream over it that can be sought in.
 
-    Reading raises what ``fetch`` does, and ``OSError`` where nothing comes of a part.
+    Reading raises what ``fetch`` does, and ``OSError`` where nothing comes of a part, or too much.
 
     Args:
         size: Its length in bytes.
@@ -50,12 +50,21 @@ class Parts(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         """As ``io.RawIOBase.readinto``."""
         view = memoryview(buffer)
-        length = min(len(view), self._size - self._at)
-        if length <= 0:
-            return 0
-        part = self._fetch(self._at, length)
-        if not part:
-            raise OSError("the server sent less than it announced")
+        part = self._next(len(view))
         view[: len(part)] = part
-        self._at += len(part)
         return len(part)
+
+    def readall(self) -> bytes:
+        """As ``io.RawIOBase.readall``, which would ask for a few kilobytes at a time."""
+        return b"".join(iter(lambda: self._next(self._size), b""))
+
+    def _next(self, most: int) -> bytes:
+        """The bytes of the next part, at most so many; none at the end."""
+        length = min(most, self._size - self._at)
+        if length <= 0:
+            return b""
+        part = self._fetch(self._at, length)
+        if not 0 < len(part) <= length:
+            raise OSError("the server sent another length than it announced")
+        self._at += len(part)
+        return part
