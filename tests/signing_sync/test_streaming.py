@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import NormalizedName
 
+from securepip.signing.overlay.ask import Offered, Question, Reader
+from securepip.signing.overlay.memory import Facts
 from securepip.signing.overlay.sync import SyncOptions, sync
+from securepip.signing.overlay.upstream.files import UpstreamFiles
+from securepip.signing.overlay.upstream.page import UpstreamPage
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.overlay.work import readers
 from securepip.signing.publish.accounted import check_own
@@ -154,6 +160,35 @@ def test_a_process_that_is_killed_while_it_reads_costs_its_projects_alone(
     assert any("has come to an end" in str(each) for each in report.problems)
     check_own(overlay.repository)
     assert run(*NAMES).problems == []
+
+
+class _TooMuch(UpstreamPage):
+    """A page that there is no memory for twice."""
+
+    def __reduce__(self) -> str:
+        raise MemoryError
+
+
+class _Overwhelmed(Reader):
+    """Answers with one."""
+
+    def read(self, question: Question) -> Offered:
+        return Offered(question.project, page=_TooMuch(question.project))
+
+
+def test_an_answer_that_cannot_be_handed_on_is_an_error_and_not_waited_for() -> None:
+    answers: SimpleQueue[Offered] = SimpleQueue()
+    question = Question(NormalizedName("p1"), None, "", None, Facts(), False, False)
+    with Transport(TransportOptions()) as transport:
+        reader = _Overwhelmed((), {}, UpstreamFiles((), transport))
+        elsewhere = readers.Readers(reader, transport)
+        try:
+            elsewhere.submit(question, answers.put)
+            answer = answers.get(timeout=30)
+        finally:
+            elsewhere.close()
+    assert answer.project == "p1"
+    assert "cannot be handed on" in str(answer.error)
 
 
 def _requirements(names: list[str]) -> list[Requirement]:

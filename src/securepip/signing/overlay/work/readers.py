@@ -126,7 +126,12 @@ def _serve(connection: Connection, reader: Reader, transport: Transport, threads
         if offered.error is not None:
             # Errors of some kinds cannot travel; what this one says can.
             offered = replace(offered, error=SecurepipError(offered.error.what))
-        data = pickle.dumps((offered, *transport.traffic.take()), pickle.HIGHEST_PROTOCOL)
+        traffic = transport.traffic.take()
+        try:
+            data = pickle.dumps((offered, *traffic), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:  # such as no memory for all of it twice: who asks waits
+            told = SecurepipError(f"what is offered cannot be handed on: {error!r:.200}")
+            data = pickle.dumps((Offered(question.project, error=told), *traffic))
         with sending, suppress(OSError):
             connection.send_bytes(data)
 
