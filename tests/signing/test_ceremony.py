@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 from securepip.formats.roles import name_role
 from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.keys.ring import generate
+from securepip.signing.offline import bundle
 from securepip.signing.offline.proposal import OFFLINE_ROLES
 from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.repository import Repository
@@ -202,6 +204,25 @@ def test_a_damaged_bundle_is_refused(ceremony: Ceremony, tmp_path: Path, damage:
     for done in (ceremony.sign("cem"), ceremony.collect()):
         assert done.code == 1
         assert "is not what was prepared" in done.err
+
+
+@pytest.mark.parametrize("file", ["ceremony.json", "2.claimed.json", "1.root.json"])
+def test_a_bundle_that_cannot_be_read_just_now_is_not_called_damaged(
+    ceremony: Ceremony, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    ceremony.prepare("--renew", "claimed")
+    read = bundle._read
+
+    def failing(path: Path) -> bytes:
+        if path.name == file:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read(path)
+
+    monkeypatch.setattr(bundle, "_read", failing)
+    done = ceremony.sign("cem")
+    assert done.code == 1
+    assert f"{file} cannot be used: Input/output error" in done.err
+    assert "is not what was prepared" not in done.err
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link"])

@@ -16,7 +16,8 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tuf.api.exceptions import RepositoryError
@@ -106,7 +107,7 @@ def read_bundle(folder: Path) -> Proposal:
         RepositoryStateError: There is none, or it is damaged.
         OSError: It cannot be read just now: what is in it is not known to be wrong.
     """
-    try:
+    with _as_prepared(folder):
         _check_plain(folder)
         about = json.loads(_read(folder / _ABOUT))
         if about["format"] != 1:
@@ -124,12 +125,6 @@ def read_bundle(folder: Path) -> Proposal:
         roots.sort(key=lambda root: root.signed.version)
         why = "".join(each for each in str(about["why"])[:500] if each.isprintable())
         return Proposal(why, tuple(roots), roles)
-    except OSError as error:
-        if error.errno not in _NOT_AS_WRITTEN:
-            raise
-        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
-    except (ValueError, KeyError, TypeError, RepositoryError) as error:
-        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 
 
 def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha256]:
@@ -141,11 +136,10 @@ def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha25
 
     Raises:
         RepositoryStateError: It is not signed as it has to be, or begins with another root.
+        OSError: As ``read_bundle``.
     """
-    try:
+    with _as_prepared(folder):
         first = sha256_of(_read(folder / _CURRENT / "1.root.json"))
-    except (OSError, ValueError) as error:
-        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
     return Roles(folder / _CURRENT, root_sha256 or first), first
 
 
@@ -153,12 +147,11 @@ def read_root(folder: Path, version: int) -> Metadata[Root]:
     """One of the roots that led to what was current; ``read_current`` has verified all of them.
 
     Raises:
-        RepositoryStateError: It cannot be read.
+        RepositoryStateError: It is missing or damaged.
+        OSError: As ``read_bundle``.
     """
-    try:
+    with _as_prepared(folder):
         return _parse(folder / _CURRENT / f"{version}.root.json", Root, version)
-    except (OSError, ValueError, RepositoryError) as error:
-        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 
 
 def read_role(folder: Path, name: str, version: int) -> Metadata[Targets] | None:
@@ -166,13 +159,25 @@ def read_role(folder: Path, name: str, version: int) -> Metadata[Targets] | None
 
     Raises:
         RepositoryStateError: It is there and is not what its name says.
+        OSError: As ``read_bundle``.
     """
-    path = folder / _CURRENT / f"{version}.{name}.json"
-    if not path.exists():
-        return None
+    with _as_prepared(folder):
+        try:
+            return _parse(folder / _CURRENT / f"{version}.{name}.json", Targets, version)
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def _as_prepared(folder: Path) -> Iterator[None]:
+    """Tell of whatever is missing or damaged in ``folder`` that it is not what was prepared."""
     try:
-        return _parse(path, Targets, version)
-    except (OSError, ValueError, RepositoryError) as error:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_AS_WRITTEN:
+            raise
+        raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
+    except (ValueError, KeyError, TypeError, RepositoryError) as error:
         raise RepositoryStateError(f"{folder} is not what was prepared: {error}") from None
 
 
