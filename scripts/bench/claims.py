@@ -23,9 +23,9 @@ from pathlib import Path
 from packaging.utils import NormalizedName, canonicalize_name
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Snapshot, Targets
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.formats.layout import CLAIMED_ROLE, page_target, project_paths, project_role
+from securepip.signing.keys.canonical import COMPACT
 from securepip.signing.repository.claim_tree import ClaimTree, Keyholders
 
 _SAMPLES = 300
@@ -54,7 +54,7 @@ def main() -> None:
     took = time.process_time() - begun
     print(f"{len(projects)} claims in {len(files)} roles, laid out and signed in {took:.1f} s")
     listed = {f"{name}.json": MetaFile(1) for name in [*files, *map(project_role, projects)]}
-    data = Metadata(Snapshot(meta=listed)).to_bytes(JSONSerializer(compact=True))
+    data = Metadata(Snapshot(meta=listed)).to_bytes(COMPACT)
     packed = len(gzip.compress(data)) / 1e3
     print(f"all these roles in the snapshot: {len(data) / 1e3:.0f} kB, {packed:.0f} compressed")
     gc.collect()
@@ -87,7 +87,7 @@ def no_role(name: str) -> Metadata[Targets]:
 def signed(metadata: Metadata[Targets], signer: CryptoSigner) -> bytes:
     """A role as it is served."""
     metadata.sign(signer)
-    return metadata.to_bytes(JSONSerializer(compact=True))
+    return metadata.to_bytes(COMPACT)
 
 
 def new_holders(count: int) -> Keyholders:

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import BINS_ROLE
+from securepip.signing.keys.canonical import COMPACT
 from securepip.signing.offline.proposal import Proposal
 from securepip.signing.repository.claim_tree import TOPS, shard_parent
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles, S
@@ -38,7 +38,6 @@ _NEW, _CURRENT, _UNFINISHED = "new", "current", ".unfinished"
 _NAME = re.compile(r"([1-9][0-9]{0,9})\.([a-z0-9][a-z0-9.-]{0,250})\.json")
 _MAX_BYTES = 64 << 20
 _MAX_FILES = 100_000
-_COMPACT = JSONSerializer(compact=True)
 _NOT_AS_WRITTEN = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """What the system says where a file is missing, or something else is in its place."""
 
@@ -51,10 +50,10 @@ def write_bundle(folder: Path, proposal: Proposal) -> None:
     """
     writer = Writer(folder / _UNFINISHED)
     for root in proposal.roots:
-        writer.write(folder / _NEW / f"{root.signed.version}.root.json", root.to_bytes(_COMPACT))
+        writer.write(folder / _NEW / f"{root.signed.version}.root.json", root.to_bytes(COMPACT))
     for name, metadata in proposal.roles.items():
         path = folder / _NEW / f"{metadata.signed.version}.{name}.json"
-        writer.write(path, metadata.to_bytes(_COMPACT))
+        writer.write(path, metadata.to_bytes(COMPACT))
     # Last: a bundle without it is not read.
     writer.write(folder / _ABOUT, json.dumps({"format": 1, "why": proposal.why}).encode())
     (folder / _UNFINISHED).rmdir()

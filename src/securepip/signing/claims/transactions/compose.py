@@ -15,7 +15,6 @@ from packaging.utils import NormalizedName
 from packaging.version import InvalidVersion, Version
 from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import Metadata, TargetFile, Targets
-from tuf.api.serialization.json import JSONSerializer
 
 from securepip.errors import RepositoryStateError, UsageError
 from securepip.formats.digests import sha256_of
@@ -37,6 +36,7 @@ from securepip.signing.claims.transactions.statement import (
     Statement,
     check_holders,
 )
+from securepip.signing.keys.canonical import COMPACT
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.publish.add import Distribution
 from securepip.signing.repository.claim_tree import Claim, Keyholders
@@ -111,7 +111,7 @@ class Draft:
             FormatError: It cannot be written.
         """
         members: list[tuple[str, bytes | Path]] = [
-            (role_member(self.project), self.role.to_bytes(JSONSerializer(compact=True)))
+            (role_member(self.project), self.role.to_bytes(COMPACT))
         ]
         if self.statement is not None:
             members.append((KEYS_MEMBER, self.statement.to_json()))
