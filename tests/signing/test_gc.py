@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
 from securepip.signing.offline.rotate import NewKeys, rotate
@@ -18,6 +20,8 @@ from securepip.signing.publish.add import add
 from securepip.signing.publish.gc import Swept, sweep
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.storage.interface import StorageError
+from securepip.signing.repository.storage.local import Folder
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.machine import Machine
@@ -85,6 +89,35 @@ def test_nothing_is_deleted_while_a_current_role_cannot_be_read(old: MadeReposit
     with pytest.raises(RepositoryStateError, match=re.escape(str(path))):
         swept(old)
     assert listing(old) == before
+
+
+UNREADABLE = (
+    OSError(errno.EIO, "Input/output error"),
+    StorageError("s3://shelf", "it does not answer", "", ""),
+)
+
+
+@pytest.mark.parametrize("error", UNREADABLE, ids=["a disk", "a bucket"])
+def test_nothing_is_deleted_while_an_old_page_cannot_be_read_just_now(
+    old: MadeRepository, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """Nothing else says which files it leads to."""
+    with Repository.open(old.folder, keys=[old.online_keys]) as repository:
+        remove(repository, "app==1.5")
+        current = repository.known().page(NormalizedName("app"))
+    before, read = listing(old), Folder.read
+
+    def failing(folder: Folder, name: str) -> bytes:
+        if name.startswith("simple/app/") and str(current) not in name:
+            raise error
+        return read(folder, name)
+
+    with monkeypatch.context() as storage:
+        storage.setattr(Folder, "read", failing)
+        with pytest.raises(RepositoryStateError, match=r"cannot be (changed|used)"):
+            swept(old)
+    assert listing(old) == before
+    assert swept(old).files
 
 
 def test_only_what_is_current_is_left_and_every_root(old: MadeRepository, tmp_path: Path) -> None:

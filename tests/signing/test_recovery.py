@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions.accept import accept
 from securepip.signing.offline.aftermath import Recovered
 from securepip.signing.offline.recover import Findings, OfflineKeys, recover
+from securepip.signing.offline.restore import _versions
 from securepip.signing.offline.rotate import NewKeys
 from securepip.signing.publish.accounted import check_own, check_signed_here
+from securepip.signing.publish.add import add
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 from securepip.signing.repository.state.log import Reason
+from securepip.signing.repository.storage.interface import StorageError
 from securepip.signing.repository.storage.local import Folder
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
@@ -404,6 +408,34 @@ def test_a_thief_cannot_have_claims_undone_that_are_newer_than_the_copy(
         assert found is not None
         assert found.holders == maintainers.holders
     fetch_everything(own.folder, tmp_path / "client")
+
+
+def test_an_older_version_of_a_role_is_not_taken_because_the_last_cannot_be_read_just_now(
+    own: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Folder.read
+
+    def failing(folder: Folder, name: str) -> bytes:
+        if name == f"{last}.{role}.json":
+            raise StorageError("s3://shelf", "it does not answer", "", "")
+        return read(folder, name)
+
+    with Repository.open(own.folder, keys=[own.online_keys]) as repository:
+        add(repository, [make_wheel(tmp_path, "app", "3.0")])
+        role = repository.roles().bin_of("simple/app/index.json")
+
+        def versions() -> Iterator[int]:
+            found = _versions(repository, tmp_path / "good", role)
+            return (each.signed.version for each in found)
+
+        last, before, *_ = versions()
+        assert last > before
+        with monkeypatch.context() as storage:
+            storage.setattr(Folder, "read", failing)
+            with pytest.raises(StorageError):
+                next(versions())
+        (own.folder / "metadata" / f"{last}.{role}.json").write_bytes(b"{")
+        assert next(versions()) == before
 
 
 def test_what_the_log_says_after_a_recovery_is_what_is_current(

@@ -156,9 +156,10 @@ def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
 def _same(storage: Storage, name: str, other: Path) -> bool:
     try:
         with other.open("rb") as stream:
-            return storage.holds(name, sha256_of_stream(stream)[0])
+            sha256 = sha256_of_stream(stream)[0]
     except OSError:
         return False
+    return storage.holds(name, sha256)
 
 
 def keep(repository: Repository, report: Recovered) -> None:

@@ -177,8 +177,8 @@ def _versions(repository: Repository, good: Path, role: str) -> Iterator[Metadat
     for version in sorted(found, reverse=True):
         try:
             metadata = Metadata[Targets].from_bytes(found[version].read(f"{version}.{role}.json"))
-        except (OSError, RepositoryError):
-            continue
+        except (FileNotFoundError, RepositoryError):
+            continue  # nobody can use it; one that cannot be read just now is not passed over
         if isinstance(metadata.signed, Targets) and metadata.signed.version == version:
             yield metadata
 

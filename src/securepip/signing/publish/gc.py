@@ -215,7 +215,7 @@ def _pages(
             yield parse_page(
                 repository.storage.read(f"{SIMPLE_DIR}/{project}/{sha256}.index.json"), project
             )
-        except (OSError, FormatError):
+        except (FileNotFoundError, FormatError):
             continue  # an old page that is lost offers nothing
 
 
