@@ -155,22 +155,24 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     """
     private = [signer for signer in signers if isinstance(signer, CryptoSigner)]
     processes = min(os.cpu_count() or 1, 16)
-    coming = iter(bins)
-    if hand.storage.at_once > 1 and len(private) == len(signers):
-        yield from _in_threads(_Worker(hand, signers), coming)
-        return
-    first = list(islice(coming, WORTH_PROCESSES))
-    coming = chain(first, coming)
+    at_once = hand.storage.at_once
+    worker, coming = _Worker(hand, signers), iter(bins)
     if len(private) < len(signers):
-        yield from map(_Worker(hand, signers).sign, coming)  # a device does one thing at a time
+        yield from map(worker.sign, coming)  # a device does one thing at a time
         return
     # Nobody else pays for these: they take as long to import as a small install signs.
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+    if at_once > 1:
+        # Signing is short beside the way to an object store and back.
+        with ThreadPoolExecutor(at_once) as threads:
+            yield from _signed(threads, worker.sign_all, coming, at_a_time=1, most=at_once)
+        return
+    first = list(islice(coming, WORTH_PROCESSES))
+    coming = chain(first, coming)
     if len(first) < WORTH_PROCESSES or processes < 2:
         with ThreadPoolExecutor(_THREADS) as threads:
-            worker = _Worker(hand, signers)
-            yield from _signed(threads, lambda group: list(map(worker.sign, group)), coming, 1)
+            yield from _signed(threads, worker.sign_all, coming)
         return
     keys = [
         (each.private_bytes, each.public_key.keyid, each.public_key.to_dict()) for each in private
@@ -181,7 +183,7 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     # Spawned and not forked: this process may have threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
-        for each in _signed(pool, _sign_group, coming, processes):
+        for each in _signed(pool, _sign_group, coming, most=3 * processes):
             # What another process has written has to be on the disk too before it is current.
             hand.storage.note(_path(each.facts.name, each.facts.version))
             yield each
@@ -191,39 +193,31 @@ def _signed(
     pool: Executor,
     sign: Callable[[list[Bin]], list[SignedBin]],
     coming: Iterator[Bin],
-    processes: int,
+    *,
+    at_a_time: int = _AT_A_TIME,
+    most: int = 3,
 ) -> Iterator[SignedBin]:
-    """The results of ``sign`` in order, of a few groups of bins at a time."""
+    """The results of ``sign`` in order, of so many bins at a time, and so many such groups."""
     under_way: deque[Future[list[SignedBin]]] = deque()
-    while group := list(islice(coming, _AT_A_TIME)):
+    while group := list(islice(coming, at_a_time)):
         under_way.append(pool.submit(sign, group))
-        if len(under_way) > 3 * processes:
+        if len(under_way) > most:
             yield from under_way.popleft().result()
     while under_way:
         yield from under_way.popleft().result()
 
 
-def _in_threads(worker: _Worker, bins: Iterator[Bin]) -> Iterator[SignedBin]:
-    """Signing is short beside the way to an object store and back: many are under way at once."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    most = worker.hand.storage.at_once
-    with ThreadPoolExecutor(most) as pool:
-        under_way = deque(pool.submit(worker.sign, each) for each in islice(bins, most))
-        while under_way:
-            done = under_way.popleft().result()
-            under_way.extend(pool.submit(worker.sign, each) for each in islice(bins, 1))
-            yield done
-
-
 class _Worker:
     def __init__(self, hand: Hand, signers: Sequence[Signer]) -> None:
-        self.hand = hand
+        self._hand = hand
         self._signers = signers
         self._delegator = Metadata[Targets].from_bytes(hand.delegator).signed
 
+    def sign_all(self, bins: Iterable[Bin]) -> list[SignedBin]:
+        return list(map(self.sign, bins))
+
     def sign(self, each: Bin) -> SignedBin:
-        hand = self.hand
+        hand = self._hand
         metadata = self._read(each) if each.version else Metadata(Targets())
         role = metadata.signed
         apply_lines(role, each.edits)
@@ -239,12 +233,12 @@ class _Worker:
     def _read(self, each: Bin) -> Metadata[Targets]:
         path = _path(each.name, each.version)
         try:
-            data = self.hand.storage.read(path)
+            data = self._hand.storage.read(path)
             metadata = Metadata[Targets].from_bytes(data)
             self._delegator.verify_delegate(
                 each.name, CANONICAL.serialize(metadata.signed), metadata.signatures
             )
-            check_role(each.name, metadata.signed, self._delegator, self.hand.naming)
+            check_role(each.name, metadata.signed, self._delegator, self._hand.naming)
         except StorageError:
             raise  # nothing was found to be wrong
         except OSError as error:
@@ -259,7 +253,7 @@ class _Worker:
 
     def _odd(self, what: str) -> RepositoryStateError:
         return RepositoryStateError(
-            f"{self.hand.storage.address}: {what}",
+            f"{self._hand.storage.address}: {what}",
             meaning="Something other than securepip changed or lost files of the repository.",
             remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
         )
@@ -279,7 +273,7 @@ def _begin(hand: Hand) -> None:
 
 
 def _sign_group(bins: Iterable[Bin]) -> list[SignedBin]:
-    return [_here[0].sign(each) for each in bins]
+    return _here[0].sign_all(bins)
 
 
 def _path(name: str, version: int) -> str:
