@@ -13,7 +13,6 @@ import pip
 
 from tests.faults.scenes import Scene
 from tests.support.machine import Finished
-from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel
 
 
@@ -21,11 +20,7 @@ class Install(Scene):
     """``install``, on a machine that knows an older state of the repository."""
 
     def prepare(self) -> None:
-        made = make_repository(
-            self.work / "repository",
-            make_wheel(self.work / "built", "app", "1.0"),
-            make_wheel(self.work / "built", "lib", "1.0"),
-        )
+        made = self.make_repository("repository")
         self.bench.serve(self.work / "repository")
         self.machine.trust(made, self.bench.url)
         assert self.machine.install("--dry-run", "app").code == 0

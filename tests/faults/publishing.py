@@ -31,13 +31,7 @@ class _Signing(Scene):
     gone: frozenset[str] = frozenset()
 
     def prepare(self) -> None:
-        built = self.work / "built"
-        self.made = make_repository(
-            self.work / "repository",
-            make_wheel(built, "app", "1.0"),
-            make_wheel(built, "lib", "1.0"),
-            expected_files=1,
-        )
+        self.made = self.make_repository("repository", expected_files=1)
         self.prepare_more(self.made)
         self.made.repository.ledger.close()
         self.old = self.signed()
@@ -133,11 +127,7 @@ class Sync(_Signing):
     """``repo sync``: ``app`` has a new file at its index, and ``more`` is new."""
 
     def prepare(self) -> None:
-        index = make_repository(
-            self.work / "index",
-            make_wheel(self.work / "built", "app", "1.0"),
-            make_wheel(self.work / "built", "lib", "1.0"),
-        )
+        index = self.make_repository("index")
         self.bench.serve(index.folder)
         self.made = make_repository(self.work / "repository", expected_files=1)
         done = self.sync("app", "lib")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.faults.bench import Bench
 from tests.support.machine import Finished
+from tests.support.repositories import MadeRepository, make_repository
+from tests.support.wheels import make_wheel
 
 
 class Scene(ABC):
@@ -23,6 +25,15 @@ class Scene(ABC):
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.machine, self.work = bench, bench.machine, bench.work
+
+    def make_repository(self, name: str, expected_files: int = 10) -> MadeRepository:
+        """A repository of ``app`` and ``lib`` 1.0, in a folder of ``work``."""
+        return make_repository(
+            self.work / name,
+            make_wheel(self.work / "built", "app", "1.0"),
+            make_wheel(self.work / "built", "lib", "1.0"),
+            expected_files=expected_files,
+        )
 
     @abstractmethod
     def prepare(self) -> None:
