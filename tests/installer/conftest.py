@@ -5,11 +5,14 @@ from __future__ import annotations
 import marshal
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import textwrap
+import time
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
@@ -151,3 +154,27 @@ BUNDLED = sorted(
     Path(sys.base_prefix).glob("lib/python*/ensurepip/_bundled/*.whl"),
     key=lambda path: path.stat().st_size,
 )[:1]
+
+
+def interrupted_install(wheels: Sequence[Path], python: Path, *, once_there: Sequence[Path]) -> int:
+    """Install in a process that is interrupted as soon as these are there; its exit code."""
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from securepip.installer.handoff import install
+        from tests.installer.conftest import hand_off
+        wheels = {list(map(str, wheels))!r}
+        install([hand_off(Path(wheel)) for wheel in wheels], Path({str(python)!r}))
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "src"},
+        stderr=subprocess.DEVNULL,
+        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 20
+    while not all(each.exists() for each in once_there) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    return process.wait(20)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
 import sys
-import textwrap
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +14,13 @@ import pytest
 from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.installer import HandOff, InstallOptions, handoff, install
 from securepip.interpreter import process
-from tests.installer.conftest import hand_off, installed, site_packages, verified
+from tests.installer.conftest import (
+    hand_off,
+    installed,
+    interrupted_install,
+    site_packages,
+    verified,
+)
 from tests.support.wheels import make_wheel, metadata_text
 
 
@@ -245,24 +247,7 @@ def test_an_interrupted_install_leaves_nothing_in_the_way_of_the_next(
 ) -> None:
     files = {f"big/mod{n}.py": "x = 1\n" * 50 for n in range(600)}
     wheel = make_wheel(tmp_path / "store", "big", "1", files=files)
-    program = textwrap.dedent(f"""
-        from pathlib import Path
-        from securepip.installer.handoff import install
-        from tests.installer.conftest import hand_off
-        install([hand_off(Path({str(wheel)!r}))], Path({str(python)!r}))
-    """)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": "src"},
-        stderr=subprocess.DEVNULL,
-        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 20
-    while not (site_packages(python) / "big").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) != 0
+    big = site_packages(python) / "big"
+    assert interrupted_install([wheel], python, once_there=[big]) != 0
     assert len(install([hand_off(wheel)], python).installed) == 1
     assert installed(python) == {"big": "1"}

@@ -18,7 +18,14 @@ from securepip.installer import InstallOptions, handoff, install, shares
 from securepip.installer.shares import compare, divide
 from securepip.installer.wheels import copy_all
 from securepip.interpreter import _shares
-from tests.installer.conftest import hand_off, installed, run_pip, site_packages, snapshot
+from tests.installer.conftest import (
+    hand_off,
+    installed,
+    interrupted_install,
+    run_pip,
+    site_packages,
+    snapshot,
+)
 from tests.support.wheels import make_wheel
 
 _SCHEME = {
@@ -268,26 +275,8 @@ def test_an_interrupt_reaches_every_process(python: Path, tmp_path: Path) -> Non
         )
         for name in ("one", "two")
     ]  # fmt: skip
-    program = textwrap.dedent(f"""
-        from pathlib import Path
-        from securepip.installer.handoff import install
-        from tests.installer.conftest import hand_off
-        wheels = {list(map(str, wheels))!r}
-        install([hand_off(Path(wheel)) for wheel in wheels], Path({str(python)!r}))
-    """)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": "src"},
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 20
     folders = [site_packages(python) / name for name in ("one", "two")]
-    while not all(folder.exists() for folder in folders) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) != 0
+    assert interrupted_install(wheels, python, once_there=folders) != 0
     assert _forks(python) == 1
     there = snapshot(site_packages(python))
     time.sleep(0.1)
