@@ -19,6 +19,7 @@ from securepip.errors import UsageError
 from securepip.signing.publish.serve import RepositoryServer
 from securepip.signing.repository.storage.interface import OvertakenError
 from tests.buckets.indexes import BucketIndex
+from tests.support.hostile import running
 from tests.support.indexes import serve_index
 from tests.support.machine import Machine
 from tests.support.store import Store
@@ -69,16 +70,12 @@ def test_everything_from_init_to_an_install(
     assert kinds == {"metadata", "simple", "packages", "status"}
     for name, value in user.variables.items():
         monkeypatch.setenv(name, value)
-    with RepositoryServer(BucketSite(parse_store(index.address))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with RepositoryServer(BucketSite(parse_store(index.address))) as server, running(server):
         for name in (APP, "simple/app/", "metadata/timestamp.json"):
             with opened(server.url + name) as answer:
                 assert answer.read()
         with opened(server.url + APP, Range="bytes=1-3") as answer:
             assert answer.read() == index.read(APP)[1:4]
-        server.shutdown()
-        thread.join()
 
 
 def test_keys_are_rotated_and_another_index_is_signed_for_in_a_bucket(

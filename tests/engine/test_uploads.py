@@ -24,6 +24,7 @@ from securepip.signing.publish import refresh
 from securepip.signing.repository import commit
 from securepip.signing.uploads.form import Limits
 from tests.engine.made import Made
+from tests.support.hostile import running
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -41,14 +42,9 @@ from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
 def serving(made: Made, wait: float = 60.0) -> Iterator[str]:
     """A front end; its URL."""
     limits = Limits(file_bytes=1 << 20)
-    with FrontServer(str(made.folder), made.url, limits=limits, wait=wait) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.shutdown()
-            thread.join()
+    front = FrontServer(str(made.folder), made.url, limits=limits, wait=wait)
+    with front as server, running(server):
+        yield server.url
 
 
 @contextmanager

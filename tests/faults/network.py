@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tests.faults.runner import environment_in
+from tests.support.hostile import running
 from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
@@ -134,13 +135,8 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
         state.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/"
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
+        with running(server):
             yield state
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class Network:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from securepip.signing.overlay.upstream.pip_configuration import read_pip_config
 from securepip.signing.overlay.work import threads
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
-from tests.support.hostile import serve_hostile
+from tests.support.hostile import running, serve_hostile
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -76,14 +75,9 @@ def redirecting(to: dict[str, str], certificate: Path | None) -> Iterator[tuple[
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
+        with running(server):
             scheme = "http" if certificate is None else "https"
             yield f"{scheme}://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_detour_over_an_unencrypted_connection_is_not_taken_even_if_it_comes_back(

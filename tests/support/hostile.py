@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
 from urllib.parse import unquote, urlsplit
 
 from securepip.formats.digests import sha256_of
@@ -76,6 +77,18 @@ class HostileServer:
 
 
 @contextmanager
+def running(server: BaseServer) -> Iterator[None]:
+    """Let a server answer, in a thread, as long as the ``with`` lasts."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serve_hostile(folder: Path) -> Iterator[HostileServer]:
     """Run a ``HostileServer`` on loopback for as long as the ``with`` lasts."""
     state = HostileServer(folder)
@@ -128,13 +141,8 @@ def serve_hostile(folder: Path) -> Iterator[HostileServer]:
     with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         state.url = f"http://127.0.0.1:{server.server_address[1]}/"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
+        with running(server):
             yield state
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def flip_byte(data: bytes, at: int | None = None) -> bytes:

@@ -11,7 +11,6 @@ import base64
 import json
 import re
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 
 from securepip.formats.core_metadata import read_core_metadata
+from tests.support.hostile import running
 from tests.support.wheels import make_wheel
 
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -288,10 +288,5 @@ def serve_index(certificate: Path | None = None) -> Iterator[Index]:
             server.socket = context.wrap_socket(server.socket, server_side=True)
             index.scheme = "https"
         index.host = f"127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
+        with running(server):
             yield index
-        finally:
-            server.shutdown()
-            thread.join()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from securepip.signing.publish.create import create
 from securepip.signing.publish.serve import RepositoryServer
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.repository import Published, Repository
+from tests.support.hostile import running
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,5 @@ def serve(folder: Path, requests: list[str] | None = None) -> Iterator[str]:
         requests: Gets a line for each request, such as ``200 GET '/metadata/timestamp.json'``.
     """
     log = requests.append if requests is not None else lambda line: None
-    with RepositoryServer(folder, log=log) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.shutdown()
-            thread.join()
+    with RepositoryServer(folder, log=log) as server, running(server):
+        yield server.url

@@ -21,6 +21,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.support.hostile import running
+
 MOTO = Path(sys.prefix) / "store"
 BUCKET = "packages"
 _RUN = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"
@@ -79,7 +81,7 @@ class Store:
         url = f"{self.url}/{quote(path, safe='/?&=')}"
         kind = {"Content-Type": "application/octet-stream"}
         asked = urllib.request.Request(url, data, kind, method=method)  # noqa: S310 # loopback
-        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 # loopback
             return bytes(answer.read())
 
 
@@ -110,33 +112,31 @@ def _announced(process: subprocess.Popen[str]) -> str:
 @contextmanager
 def store_behind(moto: str) -> Iterator[Store]:
     """That store, empty, with a door in front of it."""
-    with _Doorway(("127.0.0.1", 0), _Door) as server:
-        store = Store(f"http://127.0.0.1:{server.server_address[1]}")
-        server.store, server.moto = store, moto  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"").close()  # noqa: S310
-            store.ask("PUT", BUCKET)
-            store.seen.clear()
-            yield store
-        finally:
-            server.shutdown()
-            thread.join()
+    with _Doorway(moto) as server, running(server):
+        store = server.store
+        urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"").close()  # noqa: S310 # loopback
+        store.ask("PUT", BUCKET)
+        store.seen.clear()
+        yield store
 
 
 class _Doorway(ThreadingHTTPServer):
+    def __init__(self, moto: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Door)
+        self.moto = moto
+        self.store = Store(f"http://127.0.0.1:{self.server_address[1]}")
+
     def handle_error(self, *of: object) -> None:
         """Tests kill who asks: nobody reads of it."""
 
 
 class _Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Doorway
 
     def do_GET(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        store: Store = self.server.store  # type: ignore[attr-defined]
-        moto: str = self.server.moto  # type: ignore[attr-defined]
+        store, moto = self.server.store, self.server.moto
         name = self.path.partition("?")[0].removeprefix(f"/{BUCKET}/")
         store.seen.append(f"{self.command} {name}")
         status = store.decide(self.command, name)

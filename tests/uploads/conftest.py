@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from securepip.signing.repository.repository import Repository
 from securepip.signing.uploads.form import Limits
 from securepip.signing.uploads.server import UploadServer
+from tests.support.hostile import running
 from tests.support.repositories import MadeRepository, make_repository
 from tests.uploads.sending import Site
 
@@ -32,14 +32,9 @@ def taking_uploads(made: MadeRepository, limits: Limits | None = None) -> Iterat
 
     said: list[str] = []
     _, token = made.repository.state.tokens.create(None)
-    with UploadServer(made.folder, open_repository, say=said.append, limits=limits) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield Site(server.upload_url, token, made, said)
-        finally:
-            server.shutdown()
-            thread.join()
+    takes = UploadServer(made.folder, open_repository, say=said.append, limits=limits)
+    with takes as server, running(server):
+        yield Site(server.upload_url, token, made, said)
 
 
 @pytest.fixture(scope="module")
