@@ -86,7 +86,7 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
             if (match := _METADATA.fullmatch(name))
             and match[2] != "root"
             and name not in marked
-            and not _is_ahead(name, ahead)
+            and not _is_ahead(match, ahead)
         ]
         current = _roles_of(metadata, {repository.roles().snapshot.signed.version})
         targets = _targets_of(metadata, roles, current)
@@ -102,11 +102,10 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
         return done
 
 
-def _is_ahead(name: str, listed: Mapping[str, MetaFile]) -> bool:
+def _is_ahead(match: re.Match[str], listed: Mapping[str, MetaFile]) -> bool:
     """Whether a role's file is of a later version than the current one."""
-    match = _METADATA.fullmatch(name)
-    meta = listed.get(f"{match[2]}.json") if match else None
-    return meta is not None and match is not None and int(match[1]) > meta.version
+    meta = listed.get(f"{match[2]}.json")
+    return meta is not None and int(match[1]) > meta.version
 
 
 def _kept_snapshots(
