@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 from securepip.formats.digests import sha256_of_stream
 from securepip.signing.publish.add import add
-from securepip.signing.publish.create import create
+from securepip.signing.publish.create import Created, create
 from securepip.signing.publish.serve import RepositoryServer
 
 CHUNK = 1 << 20
@@ -181,6 +181,21 @@ async def trickle(reader: asyncio.StreamReader) -> None:
             await asyncio.sleep(SLOW_SECONDS)
 
 
+def sign(folder: Path, wheels: list[Path]) -> tuple[Created, dict[str, str]]:
+    """A repository in ``folder`` with these; and their digests, by the paths at a gateway."""
+    keys = folder / "keys"
+    made = create(
+        folder / "repository",
+        expected_files=1000,
+        online_keys=keys / "online",
+        offline_keys=keys / "offline",
+    )
+    with made.repository:
+        add(made.repository, wheels)
+    files = {f"files/{path.name.split('-')[0]}/{path.name}": digest_of(path) for path in wheels}
+    return made, files
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=200)
@@ -196,15 +211,7 @@ def main() -> int:
             make_wheel(built / f"small{number}-1.0-py3-none-any.whl", SMALL)
             for number in range(arguments.clients)
         ]
-        keys = folder / "keys"
-        made = create(
-            folder / "repository",
-            expected_files=1000,
-            online_keys=keys / "online",
-            offline_keys=keys / "offline",
-        )
-        add(made.repository, wheels)
-        files = {f"files/{path.name.split('-')[0]}/{path.name}": digest_of(path) for path in wheels}
+        made, files = sign(folder, wheels)
         seen: list[str] = []
         with RepositoryServer(folder / "repository", log=seen.append) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)

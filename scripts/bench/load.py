@@ -31,9 +31,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
-from gateway import Gateway, digest_of, make_wheel, started
+from gateway import Gateway, make_wheel, sign, started
 from securepip.signing.publish.add import add
-from securepip.signing.publish.create import create
+from securepip.signing.repository.repository import Repository
 
 PROJECTS, FAULT, GOES_AWAY = 100, 0.05, 0.05
 ERRORS = frozenset({502, 503, 504})
@@ -203,21 +203,10 @@ def main() -> int:
             make_wheel(built / f"small{number}-1.0-py3-none-any.whl", 64 << 10)
             for number in range(PROJECTS)
         ]
-        keys = folder / "keys"
-        made = create(
-            folder / "repository",
-            expected_files=1000,
-            online_keys=keys / "online",
-            offline_keys=keys / "offline",
-        )
-        add(made.repository, wheels)
-        files = {f"files/{path.name.split('-')[0]}/{path.name}": digest_of(path) for path in wheels}
+        made, files = sign(folder, wheels)
         numbers = iter(range(1, 1 << 30))
-        made.repository.state.close()
 
         def each_minute() -> None:
-            from securepip.signing.repository.repository import Repository
-
             new = make_wheel(built / f"more{next(numbers)}-1.0-py3-none-any.whl", 1000)
             with Repository.open(folder / "repository") as repository:
                 add(repository, [new])
