@@ -17,9 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+from procrastinate.exceptions import ProcrastinateException
 from procrastinate.schema import SchemaManager
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
@@ -29,7 +30,9 @@ from securepip.redaction import redact
 from securepip.signing.repository.state.connection import Rows
 from securepip.signing.repository.state.schema import STEPS, Words, statements
 
-_Self = TypeVar("_Self")
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _Psycopg = psycopg.Connection[tuple[Any, ...]]
 
 _WORDS = Words(
@@ -135,10 +138,8 @@ class PostgresConnection:
         self.address = redact(url)
         self._release = release or (lambda opened: opened.close())
         self._transactions: list[ExitStack] = []
-        with self._errors():
-            row = connection.execute(_SESSION).fetchone()
-            assert row is not None  # noqa: S101 # a SELECT without FROM
-            *_, schema, self.schema, made = row
+        with errors(self.address):
+            *_, schema, self.schema, made = only_row(connection.execute(_SESSION))
             if schema is None:
                 raise RepositoryStateError(
                     f"{self.address}: no schema of this user's search_path exists",
@@ -148,12 +149,12 @@ class PostgresConnection:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         """As ``Connection.execute``."""
-        with self._errors():
+        with errors(self.address):
             return self.psycopg.execute(_translated(sql), parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
         """As ``Connection.executemany``."""
-        with self._errors(), self.psycopg.cursor() as cursor:
+        with errors(self.address), self.psycopg.cursor() as cursor:
             cursor.executemany(_translated(sql), rows)
 
     def executescript(self, sql: str, /) -> None:
@@ -162,10 +163,9 @@ class PostgresConnection:
             if statement.strip():
                 self.execute(statement)
 
-    def __enter__(self: _Self) -> _Self:
-        assert isinstance(self, PostgresConnection)  # noqa: S101 # for mypy
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._errors())
+            stack.enter_context(errors(self.address))
             stack.enter_context(self.psycopg.transaction())
             if not self._transactions:
                 # One who writes at a time, as with a file: what was read meanwhile stays true.
@@ -189,7 +189,7 @@ class PostgresConnection:
             RepositoryStateError: For too long, or a clock is wrong.
         """
         try:
-            with self._errors():
+            with errors(self.address):
                 self.psycopg.execute("SELECT pg_advisory_lock(%s, %s)", (_PUBLISH, self.schema))
         except LockedError:
             raise RepositoryStateError(
@@ -213,13 +213,14 @@ class PostgresConnection:
         A database that restarted, or a line that broke, has given it away, and so does a pooler
         that hands one connection to several.
         """
-        with self._errors():
-            row = self.psycopg.execute(
+        with errors(self.address):
+            found = self.psycopg.execute(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
                 " AND pid = pg_backend_pid() AND classid::bigint = %s AND objid::bigint = %s",
                 (_PUBLISH, self.schema),
-            ).fetchone()
-        if not row or not row[0]:
+            )
+        (locks,) = only_row(found)
+        if not locks:
             raise RepositoryStateError(
                 f"{self.address}: the lock of this publication is gone",
                 meaning="The connection is not this process's alone: a pooler hands it out for "
@@ -234,9 +235,10 @@ class PostgresConnection:
 
         By a clock that has jumped, what is signed has expired already, or lives for years.
         """
-        with self._errors():
-            row = self.psycopg.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
-        ahead = clock() - float(row[0]) if row else 0.0
+        with errors(self.address):
+            found = self.psycopg.execute("SELECT extract(epoch FROM clock_timestamp())")
+        (there,) = only_row(found)
+        ahead = clock() - float(there)
         if abs(ahead) > _CLOCK_SECONDS:
             raise RepositoryStateError(
                 f"the clock of this machine is {abs(ahead):.0f} seconds "
@@ -248,15 +250,6 @@ class PostgresConnection:
     def close(self) -> None:
         """As ``Connection.close``."""
         self._release(self.psycopg)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.errors.LockNotAvailable as error:
-            raise LockedError(self.address, error) from error
-        except psycopg.Error as error:
-            raise DatabaseError(self.address, error) from error
 
 
 def clock() -> float:
@@ -281,16 +274,35 @@ class LockedError(DatabaseError):
     """Somebody else has had a lock for too long."""
 
 
+@contextmanager
+def errors(address: str) -> Iterator[None]:
+    """Errors of the database at ``address``, and of the queue in it, in words.
+
+    Raises:
+        DatabaseError: In place of them.
+    """
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise LockedError(address, error) from error
+    except (psycopg.Error, ProcrastinateException) as error:
+        raise DatabaseError(address, error) from error
+
+
+def only_row(found: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The row of a statement that has one, whatever the tables hold."""
+    (row,) = found.fetchall()
+    return row
+
+
 def connect(url: str) -> PostgresConnection:
     """A connection to the database at ``url``, with its tables as they are today.
 
     Raises:
         RepositoryStateError: It cannot be reached, or its tables not be used.
     """
-    try:
+    with errors(redact(url)):
         opened: _Psycopg = psycopg.connect(conninfo(url), autocommit=True)
-    except psycopg.Error as error:
-        raise DatabaseError(redact(url), error) from error
     try:
         return PostgresConnection(opened, url)
     except BaseException:
@@ -321,11 +333,9 @@ class Pool:
 
     def connect(self, _url: str) -> PostgresConnection:
         """As ``connect``, to the pool's own database."""
-        try:
+        with errors(redact(self._url)):
             self._pool.open()
             opened = self._pool.getconn()
-        except psycopg.Error as error:
-            raise DatabaseError(redact(self._url), error) from error
         try:
             return PostgresConnection(opened, self._url, self._pool.putconn)
         except BaseException:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeoutError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
 
 import procrastinate
 import psycopg
-from procrastinate.exceptions import ProcrastinateException
 
-from securepip.engine.database import DatabaseError, PostgresConnection, conninfo
+from securepip.engine.database import PostgresConnection, conninfo, errors, only_row
 from securepip.engine.state import DatabaseState
 from securepip.signing.repository.config import STATE_DIR
 from securepip.signing.repository.repository import Repository
@@ -102,17 +101,17 @@ class Queue:
         repository.storage.flush()
         connection = state_of(repository).connection
         with errors(connection.address), connection.psycopg.transaction():
-            row = connection.psycopg.execute(
+            inserted = connection.psycopg.execute(
                 "INSERT INTO upload (project, filename, sha256, size, staged, token)"
                 " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
                 (new.project, new.filename, sha256, size, staged, upload.token.id),
-            ).fetchone()
-            assert row is not None  # noqa: S101 # RETURNING
+            )
+            number = int(only_row(inserted)[0])
             job = self._app.configure_task(
                 PUBLISH, queue=QUEUE, lock=LOCK, connection=connection.psycopg
-            ).defer(upload=row[0])
-            connection.psycopg.execute("UPDATE upload SET job = %s WHERE id = %s", (job, row[0]))
-        return int(row[0])
+            ).defer(upload=number)
+            connection.psycopg.execute("UPDATE upload SET job = %s WHERE id = %s", (job, number))
+        return number
 
 
 class _Answers:
@@ -175,16 +174,3 @@ class _Answers:
                 future = self._waiting.get(int(str(number)))
                 if future is not None and not future.done():
                     future.set_result((HTTPStatus(int(str(status))), str(words)))
-
-
-@contextmanager
-def errors(address: str) -> Iterator[None]:
-    """Errors of the database and of the queue, in words.
-
-    Raises:
-        DatabaseError: In place of them.
-    """
-    try:
-        yield
-    except (psycopg.Error, ProcrastinateException) as error:
-        raise DatabaseError(address, error) from error

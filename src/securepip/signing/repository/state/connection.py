@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-_Self = TypeVar("_Self")
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Rows(Protocol):
@@ -47,7 +48,7 @@ class Connection(Protocol):
     def executescript(self, sql: str, /) -> object:
         """Execute several statements that take no parameters."""
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self) -> Self:
         """Begin a transaction."""
 
     def __exit__(
