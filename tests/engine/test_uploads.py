@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -103,8 +102,8 @@ def test_an_upload_is_kept_safe_until_a_worker_comes(made: Made, tmp_path: Path)
         assert answer.status_code == 202
         assert "kept safe, but not published yet" in answer.text
         assert requests.get(f"{url}-/health", timeout=30).text.startswith("no worker runs")
-    with serving(replace(made), wait=0) as url:
-        answer = replace(as_site(made, url, [])).send(make_wheel(tmp_path / "built", "b", "1.0"))
+    with serving(made, wait=0) as url:
+        answer = as_site(made, url, []).send(make_wheel(tmp_path / "built", "b", "1.0"))
         assert (answer.status_code, "will be published" in answer.text) == (200, True)
     staged = made.folder / "state" / "staged"
     assert len([*staged.iterdir()]) == 2
@@ -219,6 +218,11 @@ def test_numbers_and_health_are_told_without_a_name(site: Site, tmp_path: Path) 
     timestamp.write_text(json.dumps(document))
     sick = requests.get(f"{base}-/health", timeout=30)
     assert (sick.status_code, sick.text[:26]) == (503, "the timestamp has expired:")
+    for damaged in (b"", b"{}", b"\xff", b'{"signed": {"_type": "timestamp"}, "signatures": []}'):
+        timestamp.write_bytes(damaged)
+        for page in ("health", "metrics"):
+            sick = requests.get(f"{base}-/{page}", timeout=30)
+            assert (sick.status_code, sick.text[:24]) == (503, "the timestamp is damaged")
 
 
 def test_a_worker_renews_what_is_due_and_forgets_what_is_old(

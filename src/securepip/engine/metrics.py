@@ -9,12 +9,12 @@ library would bring a registry, processes' own counters and threads for a dozen 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
 
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Timestamp
 
 from securepip.engine.queue import state_of
@@ -22,11 +22,14 @@ from securepip.errors import SecurepipError
 from securepip.formats.layout import METADATA_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.state.log import Log
 
 HEALTH_PATH = "/-/health"
 METRICS_PATH = "/-/metrics"
 STUCK_SECONDS = 300.0
 """An upload that waits longer is a sign that no worker publishes."""
+
+_LAST_ENTRIES = 100
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def numbers(repository: Repository) -> Numbers:
 
     Raises:
         SecurepipError: The database or the storage does not answer.
+        RepositoryError: What is there as the timestamp is none.
     """
     execute = state_of(repository).connection.execute
     waiting, oldest = execute(
@@ -81,8 +85,6 @@ def numbers(repository: Repository) -> Numbers:
     publications, seconds, files, refused = execute(
         "SELECT publications, seconds, files, refused FROM tally"
     ).fetchone()
-    rows = execute("SELECT line FROM log_line WHERE book = 0 ORDER BY number DESC LIMIT 100")
-    snapshot = next((moment for (line,) in rows if (moment := _snapshot_time(line))), 0.0)
     signed = repository.storage.read(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
     expires = Metadata[Timestamp].from_bytes(signed).signed.expires
     return Numbers(
@@ -93,7 +95,7 @@ def numbers(repository: Repository) -> Numbers:
         seconds=seconds,
         files=files,
         refused=refused,
-        snapshot=snapshot,
+        snapshot=_snapshot_time(repository.log),
         expires=expires.timestamp(),
     )
 
@@ -125,6 +127,11 @@ def _measure(open_repository: Callable[[], Repository]) -> Numbers | Page:
     try:
         with open_repository() as repository:
             return numbers(repository)
+    except RepositoryError:
+        return Page(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the timestamp is damaged: see what `securepip repo status` says\n",
+        )
     except (SecurepipError, OSError):
         # The words are for the operator, and this may be seen by everybody.
         return Page(
@@ -149,9 +156,10 @@ def _lines(found: Numbers) -> Iterator[str]:
         yield f"securepip_{name} {value:.10g}\n"
 
 
-def _snapshot_time(line: str) -> float | None:
-    """When a snapshot was signed, by a line of the log; None if it is about none."""
-    entry = json.loads(line)
-    if any(role == "snapshot" for role, *_ in entry["signed"]):
-        return datetime.fromisoformat(entry["time"]).timestamp()
-    return None
+def _snapshot_time(log: Log) -> float:
+    """When a snapshot was signed last, by the end of the log."""
+    moment = 0.0
+    for entry, _ in log.after(max(log.size() - _LAST_ENTRIES, 0)):
+        if any(each.role == "snapshot" for each in entry.signed):
+            moment = entry.time.timestamp()
+    return moment
