@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ import requests
 from packaging.utils import NormalizedName
 
 from securepip.errors import UsageError
+from securepip.signing.publish.add import read_distribution
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.local import LocalState
+from securepip.signing.uploads.publisher import Upload, publish_uploads
 from securepip.signing.uploads.refusal import UploadRefusedError
 from securepip.signing.uploads.server import UploadServer
 from securepip.signing.uploads.turns import Turns
@@ -245,6 +248,15 @@ def test_a_token_is_kept_nowhere(made: MadeRepository) -> None:
     secret = text.rpartition("-")[2].encode()
     for path in (made.folder / "state").rglob("*"):
         assert not path.is_file() or secret not in path.read_bytes()
+
+
+def test_a_token_that_is_gone_publishes_nothing(made: MadeRepository, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "built", "app", "1.0")
+    upload = Upload(read_distribution(wheel, datetime.now(timezone.utc)), "of-no-token")
+    (answer,) = publish_uploads(made.repository, [upload], lambda line: None)
+    assert isinstance(answer, UploadRefusedError)
+    assert "of-no-token is not for the project app" in answer.words
+    assert made.repository.projects() == []
 
 
 def _login(token: str) -> dict[str, str]:

@@ -28,7 +28,6 @@ from securepip.signing.publish.refresh import Refreshed, refresh
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.log import Reason
-from securepip.signing.repository.state.tokens import Token
 from securepip.signing.uploads.publisher import AT_ONCE, Upload, publish_uploads
 from securepip.signing.uploads.refusal import UploadRefusedError, bad
 from securepip.signing.uploads.server import UPLOADS_DIR, clear_old
@@ -137,23 +136,20 @@ class Publication:
     def _sign(
         self, repository: Repository, rows: Sequence[_Row], folder: Path
     ) -> dict[_Row, str | UploadRefusedError]:
-        tokens = {row.token: repository.state.tokens.get(row.token) for row in rows}
-
         def fetch(row: _Row) -> Upload | UploadRefusedError:
             path = folder / str(row.number) / row.filename
             path.parent.mkdir()
-            token = tokens[row.token] or Token(row.token, frozenset(), "", _now())
             try:
                 # Any other failure is the storage's, and not this upload's: all go on waiting.
                 repository.storage.fetch(row.staged, path)
             except FileNotFoundError:
                 return _lost(row)
             try:
-                distribution = read_distribution(path, _now())
+                distribution = read_distribution(path, datetime.now(timezone.utc))
             except (FormatError, RepositoryStateError) as error:
                 return bad(str(error).replace(str(path), row.filename))
             # Who may write to the storage may have put other bytes there.
-            return Upload(distribution, token) if _is(row, distribution) else _lost(row)
+            return Upload(distribution, row.token) if _is(row, distribution) else _lost(row)
 
         with ThreadPoolExecutor(_FETCHES) as pool:
             fetched = dict(zip(rows, pool.map(fetch, rows), strict=True))
@@ -249,7 +245,3 @@ def _waiting(connection: Connection) -> list[_Row]:
             break
         found.append(_Row(number, project, filename, Sha256(sha256), staged, token))
     return found
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

@@ -104,7 +104,7 @@ class Queue:
             inserted = connection.psycopg.execute(
                 "INSERT INTO upload (project, filename, sha256, size, staged, token)"
                 " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
-                (new.project, new.filename, sha256, size, staged, upload.token.id),
+                (new.project, new.filename, sha256, size, staged, upload.token),
             )
             number = int(only_row(inserted)[0])
             job = self._app.configure_task(

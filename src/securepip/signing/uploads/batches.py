@@ -113,5 +113,5 @@ class Batches:
             if isinstance(answer, UploadRefusedError):
                 each.done.set_exception(answer)
             else:
-                self._say(f"Published {each.upload.filename} (token {each.upload.token.id})")
+                self._say(f"Published {each.upload.filename} (token {each.upload.token})")
                 each.done.set_result(answer)

@@ -7,7 +7,8 @@ operator has chosen to answer as soon as an upload is kept safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Protocol
 
@@ -34,11 +35,11 @@ class Upload:
 
     Attributes:
         distribution: It, checked. Its file is there until it is answered.
-        token: With which it came.
+        token: The id of the token with which it came.
     """
 
     distribution: Distribution
-    token: Token
+    token: str
 
     @property
     def filename(self) -> str:
@@ -91,13 +92,11 @@ def publish_uploads(
     """
     refused: dict[Upload, UploadRefusedError] = {}
     with repository.lock():
+        # Asked again: a token that was revoked while its upload came is worth nothing.
+        tokens = {name: _token(repository, name) for name in {upload.token for upload in batch}}
         for upload in batch:
-            # Asked again: a token that was revoked while its upload came is worth nothing.
-            token = repository.state.tokens.get(upload.token.id) or replace(
-                upload.token, projects=frozenset()
-            )
             try:
-                check_allowed(token, upload.distribution.new.project)
+                check_allowed(tokens[upload.token], upload.distribution.new.project)
             except UploadRefusedError as refusal:
                 refused[upload] = refusal
         allowed = [upload for upload in batch if upload not in refused]
@@ -110,7 +109,7 @@ def publish_uploads(
                 refused[upload] = not_now()
             elif error is not None:
                 refused[upload] = _words(repository, upload, error)
-        published = {upload.token.id for upload in batch if upload not in refused}
+        published = {upload.token for upload in batch if upload not in refused}
         repository.state.tokens.mark_used(published)
     return [refused.get(upload, f"{upload.filename} is published") for upload in batch]
 
@@ -162,7 +161,13 @@ def _words(repository: Repository, upload: Upload, error: SecurepipError) -> Upl
     return bad(error.what)
 
 
+def _token(repository: Repository, name: str) -> Token:
+    """The token with that id as it is now; one that is gone is for no project."""
+    nothing = Token(name, frozenset(), "", datetime.now(timezone.utc))
+    return repository.state.tokens.get(name) or nothing
+
+
 def _command(batch: Sequence[Upload]) -> str:
     """What the log says of a batch."""
-    named = [f"{each.filename} (token {each.token.id})" for each in batch]
+    named = [f"{each.filename} (token {each.token})" for each in batch]
     return f"upload {first_of(named, _NAMED)}"

@@ -166,7 +166,7 @@ class UploadHandler(Handler):
         try:
             content_type = self.headers.get("Content-Type", "")
             form = read_form(content_type, length, self._read, folder, self.server.limits)
-            return self.server.publisher.publish(Upload(accept(form, token), token))
+            return self.server.publisher.publish(Upload(accept(form, token), token.id))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
