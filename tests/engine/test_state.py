@@ -18,8 +18,8 @@ from packaging.version import Version
 
 from securepip.cli import main
 from securepip.engine import database
-from securepip.engine.database import connect
-from securepip.engine.state import TableLines
+from securepip.engine.database import Pool, connect
+from securepip.engine.state import DatabaseSite, TableLines
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.signing.overlay.memory import Facts, Memory, PageState, Upstream
@@ -29,6 +29,8 @@ from securepip.signing.publish.remove import remove
 from securepip.signing.publish.status import status
 from securepip.signing.repository import commit
 from securepip.signing.repository.commit import Committer
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.site import FolderSite
 from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.known import Renewed, RoleFacts
 from securepip.signing.repository.state.ledger import Ledger
@@ -321,6 +323,25 @@ def test_a_database_has_one_repository_and_a_folder_one_memory(
         assert "remembers in a database: postgresql://127.0.0.1" in said
         assert PASSWORD not in said
     assert main(["repo", "status", here, "--database", made.url]) == 0
+
+
+def test_who_finds_no_repository_gives_the_connection_back(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A front end has so many: each request that failed would have taken one for ever."""
+    monkeypatch.setattr(database, "_POOL_SECONDS", 2)
+    pool = Pool(url, 1)
+    with closing(pool):
+        for number in range(3):
+            where = DatabaseSite(FolderSite(tmp_path / str(number)), url, pool.connect)
+            with pytest.raises(RepositoryStateError, match="there is no repository"):
+                Repository.open(where)
+        made = where.make()
+        made.ledger.connection.execute("INSERT INTO setting VALUES (1, '')")
+        made.close()
+        for _ in range(3):
+            with pytest.raises(RepositoryStateError, match="has a repository already"):
+                where.make()
 
 
 def test_a_bucket_whose_memory_is_in_a_database_is_opened_with_it_on_any_machine(

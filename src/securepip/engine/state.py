@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from securepip.engine.database import PostgresConnection, connect
@@ -127,17 +127,19 @@ class DatabaseSite:
 
     def make(self) -> State:
         """As ``Site.make``."""
-        connection = self._connect(self._url)
-        if connection.execute("SELECT 1 FROM setting").fetchone() is not None:
-            raise RepositoryStateError(
-                f"the database {connection.address} has a repository already",
-                remedy="Name another database, or another schema of this one "
-                "(?options=-csearch_path%3DNAME).",
-            )
-        self._site.make().close()
-        (self.home / LEDGER_NAME).unlink(missing_ok=True)
-        # Of a run that was killed: there is no repository yet.
-        connection.execute("DELETE FROM log_line")
+        with ExitStack() as opened:
+            connection = opened.enter_context(closing(self._connect(self._url)))
+            if connection.execute("SELECT 1 FROM setting").fetchone() is not None:
+                raise RepositoryStateError(
+                    f"the database {connection.address} has a repository already",
+                    remedy="Name another database, or another schema of this one "
+                    "(?options=-csearch_path%3DNAME).",
+                )
+            self._site.make().close()
+            (self.home / LEDGER_NAME).unlink(missing_ok=True)
+            # Of a run that was killed: there is no repository yet.
+            connection.execute("DELETE FROM log_line")
+            opened.pop_all()
         return DatabaseState(connection, self.home / DATABASE_NAME)
 
     def take(self) -> State:

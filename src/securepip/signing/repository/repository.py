@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -131,12 +131,13 @@ class Repository:
             RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
         """
         site = FolderSite(where) if isinstance(where, Path) else where
-        state = site.open()
-        config = state.settings()
-        ring = KeyRing(keys, config.signers, passphrase, pin=pin)
-        repository = cls(site, state, config, ring)
-        repository.log.reason = reason or Reason()
-        return repository
+        with ExitStack() as opened:
+            state = opened.enter_context(closing(site.open()))
+            config = state.settings()
+            found = cls(site, state, config, KeyRing(keys, config.signers, passphrase, pin=pin))
+            found.log.reason = reason or Reason()
+            opened.pop_all()
+        return found
 
     def __enter__(self) -> Repository:
         return self
