@@ -7,6 +7,7 @@ nobody.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 from securepip.engine.database import Pool
 from securepip.engine.metrics import HEALTH_PATH, METRICS_PATH, Page, health, metrics
@@ -57,19 +58,14 @@ class FrontServer(UploadServer):
         def open_repository() -> Repository:
             return Repository.open(site())
 
-        try:
-            queue = Queue(open_repository, url, wait)
-            try:
-                super().__init__(
-                    site(), open_repository, host, port, log,
-                    limits=limits, insecure=insecure, publisher=queue,
-                )  # fmt: skip
-            except BaseException:
-                queue.close()
-                raise
-        except BaseException:
-            self._pool.close()
-            raise
+        with ExitStack() as opened:
+            opened.callback(self._pool.close)
+            queue = opened.enter_context(closing(Queue(open_repository, url, wait)))
+            super().__init__(
+                site(), open_repository, host, port, log,
+                limits=limits, insecure=insecure, publisher=queue,
+            )  # fmt: skip
+            opened.pop_all()  # from now on ``server_close`` does it
 
     @property
     def handler(self) -> type[Handler]:

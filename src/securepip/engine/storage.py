@@ -15,7 +15,7 @@ import io
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -300,17 +300,20 @@ class ObjectStorage(ObjectReader):
 
     def clear(self) -> None:
         """As ``Storage.clear``: nothing is there before it is finished."""
-        with self._changing:
-            pending, self._pending, self._bytes = self._pending, {}, 0
-        wait(future for _, future in pending.values())
+        self._end()
 
     def settle(self) -> None:
         """As ``Storage.settle``."""
+        for future in self._end():
+            future.result()
+
+    def _end(self) -> Sequence[Future[None]]:
+        """Wait until nothing is under way any more; what was."""
         with self._changing:
             pending, self._pending, self._bytes = self._pending, {}, 0
-        wait(future for _, future in pending.values())
-        for _, future in pending.values():
-            future.result()
+        futures = [future for _, future in pending.values()]
+        wait(futures)
+        return futures
 
     def flush(self) -> None:
         """As ``Storage.flush``: what a store has answered for is durable."""
