@@ -21,11 +21,9 @@ from securepip.signing.moving.memory import carry, carry_files
 from securepip.signing.offline.recover import RECOVERY_DIR
 from securepip.signing.offline.rotate import PENDING_DIR
 from securepip.signing.page.status_page import write as write_status_page
-from securepip.signing.repository.config import Config
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.site import Site
-from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.log import Reason
 
 _TIMESTAMP = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
@@ -127,9 +125,8 @@ def _check_target(here: Repository, target: Site) -> bytes | None:
         before = target.storage.read(_TIMESTAMP)
     except FileNotFoundError:
         return None
-    if before != here.storage.read(_TIMESTAMP) and _version(before) >= _version(
-        here.storage.read(_TIMESTAMP)
-    ):
+    current = here.storage.read(_TIMESTAMP)
+    if before != current and _version(before) >= _version(current):
         raise RepositoryStateError(
             f"what is current in {target.address} is not older than what is in {here.address}",
             meaning="Somebody has signed there too. Its clients have seen that, and would refuse "
@@ -150,11 +147,11 @@ def _is_there(here: Repository, target: Site, *, same_state: bool) -> bool:
     if same_state:
         return False
     try:
-        state: State = target.open()
+        state = target.open()
     except RepositoryStateError:
         return False  # there is none
     try:
-        config: Config = state.settings()
+        config = state.settings()
     except RepositoryStateError:
         return False
     finally:
