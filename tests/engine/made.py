@@ -8,32 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from securepip.engine.opened import site_of
-from securepip.formats.digests import Sha256
 from securepip.formats.layout import METADATA_DIR
 from securepip.signing.publish.create import create
 from securepip.signing.repository.repository import Repository
+from tests.support.repositories import MadeRepository
 
 
 @dataclass(frozen=True)
-class Made:
-    """It.
+class Made(MadeRepository):
+    """It. The folder of a bucket has the first root alone, as clients have it.
 
     Attributes:
         address: Where it is.
-        folder: What is served; of a bucket, the first root alone, as clients have it.
         url: The database.
-        repository: The signing side; its offline keys are at hand too.
-        online_keys: The folder of the online key.
-        root_sha256: What clients pin.
         public: Where everybody reads a bucket; None for a folder.
     """
 
     address: str
-    folder: Path
     url: str
-    repository: Repository
-    online_keys: Path
-    root_sha256: Sha256
     public: str | None = None
 
     def open(self) -> Repository:
@@ -46,13 +38,15 @@ def make(
     address: str, folder: Path, url: str, keys: Path, public: str | None = None
 ) -> Iterator[Made]:
     """An empty one, with its keys in a new folder; the rest is as in ``Made``."""
-    online = keys / "online"
+    online, offline = keys / "online", keys / "offline"
     created = create(
-        site_of(address, url), expected_files=10, online_keys=online, offline_keys=keys / "offline"
+        site_of(address, url), expected_files=10, online_keys=online, offline_keys=offline
     )
+    root = folder / METADATA_DIR / "1.root.json"
     with created.repository as repository:
         if public is not None:
-            (folder / METADATA_DIR).mkdir(parents=True)
-            root = f"{METADATA_DIR}/1.root.json"
-            (folder / root).write_bytes(repository.storage.read(root))
-        yield Made(address, folder, url, repository, online, created.root_sha256, public)
+            root.parent.mkdir(parents=True)
+            root.write_bytes(repository.storage.read(f"{METADATA_DIR}/{root.name}"))
+        yield Made(
+            folder, repository, root, created.root_sha256, online, offline, address, url, public
+        )

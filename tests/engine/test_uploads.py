@@ -25,7 +25,6 @@ from securepip.signing.uploads.form import Limits
 from tests.engine.made import Made
 from tests.support.hostile import running
 from tests.support.postgres import PASSWORD, Postgres
-from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 from tests.uploads.sending import Site
 from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
@@ -61,16 +60,7 @@ def working(made: Made, said: list[str]) -> Iterator[None]:
 
 def as_site(made: Made, url: str, said: list[str]) -> Site:
     _, token = made.repository.state.tokens.create(None)
-    keys = made.online_keys.parent
-    repository = MadeRepository(
-        made.folder,
-        made.repository,
-        made.folder / "metadata" / "1.root.json",
-        made.root_sha256,
-        keys / "online",
-        keys / "offline",
-    )
-    return Site(f"{url}legacy/", token, repository, said)
+    return Site(f"{url}legacy/", token, made, said)
 
 
 @pytest.fixture
