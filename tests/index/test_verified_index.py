@@ -20,6 +20,7 @@ from securepip.formats.core_metadata import parse_core_metadata
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.page import PageFile
 from securepip.index import DeferredIndex, Store, VerifiedFile, VerifiedIndex
+from securepip.index.received import Received
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
@@ -257,6 +258,19 @@ def test_what_was_begun_early_is_asked_once_and_what_failed_is_raised_when_it_is
     index.begin([ALPHA])
     with pytest.raises(UntrustedError):
         index.page(ALPHA)
+
+
+def test_a_page_that_names_the_digest_of_anothers_file_does_not_change_where_it_is_fetched_from(
+    served: Served, tmp_path: Path
+) -> None:
+    url = f"{served.server.url}metadata/timestamp.json"
+    data = (served.made.folder / "metadata/timestamp.json").read_bytes()
+    sha256 = sha256_of(data)
+    with Transport(TransportOptions(retries=0)) as transport:
+        received = Received(transport, Store(tmp_path / "store"))
+        received.begin(f"{served.server.url}elsewhere", len(data), sha256)
+        received.begin(url, 1, sha256)
+        assert received.bytes_of(url, len(data), sha256, "it") == data
 
 
 def test_after_a_change_only_what_the_snapshot_says_is_fetched_again(

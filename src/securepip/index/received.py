@@ -72,16 +72,21 @@ class Received:
     def __init__(self, transport: Transport, store: Store) -> None:
         self._transport = transport
         self._store = store
-        self._early: dict[Sha256, Early] = {}
+        self._early: dict[tuple[str, int, Sha256], Early] = {}
 
     def has(self, sha256: Sha256) -> bool:
         """Whether the store has a file of that name; its bytes are hashed when it is read."""
         return self._store.has(sha256)
 
     def begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
-        """Begin to fetch bytes of that digest, unless they are here or on their way."""
-        if sha256 not in self._early and not self._store.has(sha256):
-            self._early[sha256] = self._transport.early(url, max_bytes=max_bytes)
+        """Begin to fetch bytes of that digest, unless they are here or on their way from there.
+
+        Who asks gets what was begun for these very facts: the page of another project may name
+        the same digest, with another address or length.
+        """
+        key = (url, max_bytes, sha256)
+        if key not in self._early and not self._store.has(sha256):
+            self._early[key] = self._transport.early(url, max_bytes=max_bytes)
 
     def bytes_of(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
         """The bytes of that digest.
@@ -99,7 +104,7 @@ class Received:
         kept = self._store.read(sha256, max_bytes)
         if kept is not None:
             return kept
-        early = self._early.pop(sha256, None)
+        early = self._early.pop((url, max_bytes, sha256), None)
         try:
             data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
         except TooLargeError:
@@ -199,7 +204,8 @@ class Received:
 
     def _arrived(self, signed: SignedFile) -> bytes | None:
         """The bytes, where they were fetched early and are what was signed; else see a download."""
-        early = self._early.pop(signed.file.sha256, None)
+        key = (signed.url, signed.target.length, signed.file.sha256)
+        early = self._early.pop(key, None)
         if early is not None:
             with suppress(TransportError, LengthOrHashMismatchError):
                 data = early.result()
