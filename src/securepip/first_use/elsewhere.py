@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -35,30 +34,31 @@ def other_repositories(folder: Path, believed: Iterable[Path]) -> tuple[Path, ..
 
 
 def seen_elsewhere(
-    folders: Iterable[Path], project: NormalizedName, new: Sequence[PageFile]
-) -> Mapping[str, Seen]:
-    """The files, by name, that other repositories of this machine know, and none with these bytes.
+    folders: Iterable[Path], new: Mapping[NormalizedName, Sequence[PageFile]]
+) -> Mapping[tuple[NormalizedName, str], Seen]:
+    """The files that other repositories of this machine know, and none with these bytes.
 
     Args:
         folders: The other repositories.
-        project: Whose files they are.
-        new: What the index shows that is new here.
+        new: What the index shows that is new here, by project.
+
+    Returns:
+        What was seen, by project and file name.
 
     Raises:
         RepositoryStateError: One of the others is in an odd state.
     """
-    found: dict[str, Seen] = {}
-    agreed: set[str] = set()
-    with ExitStack() as stack:
-        for folder in folders:
-            ledger = stack.enter_context(Repository.open(folder)).ledger
-            known = ledger.known(project)
-            memory = Memory(ledger.connection, time.time())
-            for file in new:
-                sha256 = known.get(file.filename)
-                if sha256 == file.sha256:
-                    agreed.add(file.filename)
-                elif sha256 is not None and file.filename not in found:
-                    seen = memory.first_seen(project, file.filename)
-                    found[file.filename] = Seen(file.filename, sha256, seen)
-    return {name: seen for name, seen in found.items() if name not in agreed}
+    found: dict[tuple[NormalizedName, str], Seen] = {}
+    agreed: set[tuple[NormalizedName, str]] = set()
+    for folder in folders:
+        with Repository.open(folder) as repository:
+            memory = Memory(repository.ledger.connection, time.time())
+            for project, files in new.items():
+                known = repository.ledger.known(project)
+                for file in files:
+                    one, sha256 = (project, file.filename), known.get(file.filename)
+                    if sha256 == file.sha256:
+                        agreed.add(one)
+                    elif sha256 is not None and one not in found:
+                        found[one] = Seen(file.filename, sha256, memory.first_seen(*one))
+    return {one: seen for one, seen in found.items() if one not in agreed}

@@ -182,7 +182,7 @@ def _check_read(
             memory = Memory(repository.ledger.connection, now)
             seen: Seen | None = Seen(name, known[name], memory.first_seen(project, name))
         else:
-            seen = site.bound(project, [file]).get(name)
+            seen = site.bound({project: [file]}).get((project, name))
         if seen is not None and seen.sha256 != sha256:
             raise _refusal(site, repository, project, file, seen)
 

@@ -17,7 +17,7 @@ from securepip.first_use.site import Site
 from securepip.first_use.witness import Testimony, hear
 from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.distribution import parse_distribution
-from securepip.formats.page import ProjectPage
+from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.overlay.ask import Offered, Question
 from securepip.signing.overlay.judge import Rules
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
@@ -105,6 +105,7 @@ class _Round:
         self._seen: dict[tuple[NormalizedName, str], Seen] = {}
 
     def sign(self, heard: Sequence[_Heard]) -> None:
+        self._recall([one for one in heard if not one.testimony.contradictions])
         settled: list[Judged] = []
         pages: list[ProjectPage] = []
         changed: dict[NormalizedName, OnDemand] = {}
@@ -136,7 +137,6 @@ class _Round:
             for each in contradictions:
                 self._ledger.refuse(project, each.filename, each.offered)
             return refusals.contradiction(project, contradictions)
-        self._recall(project, one.offered)
         judged = self._overlay.judge(one.question, one.offered)
         settled, offered = judged.settled, judged.offered
         index = self._site.index
@@ -154,15 +154,17 @@ class _Round:
             return refusals.nothing_to_sign(project, reasons or ["there is none"], index)
         return judged
 
-    def _recall(self, project: NormalizedName, offered: Offered) -> None:
+    def _recall(self, heard: Sequence[_Heard]) -> None:
         """What the memory file names, or another index has shown, must have the same bytes."""
         if not (self._site.remembered or self._site.others):
             return
-        known = self._ledger.known(project)
-        new = [file for file in offered.files if file.filename not in known]
-        binding = self._site.bound(project, new)
-        self._seen.update(((project, name), seen) for name, seen in binding.items())
-        self._ledger.record((project, name, seen.sha256) for name, seen in binding.items())
+        new: dict[NormalizedName, list[PageFile]] = {}
+        for one in heard:
+            project = one.question.project
+            known = self._ledger.known(project)
+            new[project] = [file for file in one.offered.files if file.filename not in known]
+        self._seen = self._site.bound(new)
+        self._ledger.record((*one, seen.sha256) for one, seen in self._seen.items())
 
     def _page(self, judged: Judged) -> ProjectPage | None:
         """The page to be signed: a file that was changed stays on it as it was seen first.

@@ -87,21 +87,31 @@ class Site:
         """
         return read_memory(self.rules.memory) if self.rules.memory is not None else {}
 
-    def bound(self, project: NormalizedName, new: Sequence[PageFile]) -> Mapping[str, Seen]:
-        """What files that are new here must be, by name: the memory file or another index knows it.
+    def bound(
+        self, new: Mapping[NormalizedName, Sequence[PageFile]]
+    ) -> dict[tuple[NormalizedName, str], Seen]:
+        """What files that are new here must be: the memory file or another index knows it.
+
+        Args:
+            new: The files, by project.
+
+        Returns:
+            What was seen, by project and file name.
 
         Raises:
             SecurepipError: The memory file cannot be read.
             RepositoryStateError: Another repository of this machine is in an odd state.
         """
-        found = {
-            file.filename: self.remembered[file.filename]
-            for file in new
-            if file.filename in self.remembered
-        }
-        if len(found) == len(new):
-            return found
-        return {**seen_elsewhere(self.others, project, new), **found}
+        found: dict[tuple[NormalizedName, str], Seen] = {}
+        rest: dict[NormalizedName, list[PageFile]] = {}
+        for project, files in new.items():
+            for file in files:
+                seen = self.remembered.get(file.filename)
+                if seen is None:
+                    rest.setdefault(project, []).append(file)
+                else:
+                    found[project, file.filename] = seen
+        return {**found, **seen_elsewhere(self.others, rest)} if rest else found
 
     def open(self) -> Repository:
         """The repository, with all of its keys."""
