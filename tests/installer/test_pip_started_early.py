@@ -132,6 +132,7 @@ def test_a_pip_that_uses_what_it_was_spared_is_run_again_as_a_whole(
         links = str(wheel.parent) if spared else f"{index.url}one/"
         code, said, errors = pip.run(
             ["install", "--no-index", "--no-compile", f"--find-links={links}", "one"],
+            [f"project-{number}" for number in range(20_000)],  # too much for an argument
             while_running=lambda: None,
         )
     assert code == 0, errors

@@ -3,13 +3,13 @@
 Rule: the target interpreter runs this file: standard library alone. Loading is only a matter of
 time: it is pip's own runner that runs pip afterwards, with what is loaded by then.
 
-Its argument is a JSON object. ``runner`` is the path of pip's runner. ``answers`` is the number of
-an open file that takes answers, a line each. The first is what the interpreter says of itself, by
-the ``packaging`` in that folder; null where nobody asks. ``wanted`` names projects: pip is loaded
-as soon as one of them is not installed; null where it is loaded at once. ``told`` is a line as
-below, where there is one already.
+Each line that it reads is a JSON object. In the first, ``runner`` is the path of pip's runner.
+``answers`` is the number of an open file that takes answers, a line each. The first is what the
+interpreter says of itself, by the ``packaging`` in that folder; null where nobody asks. ``wanted``
+names projects: pip is loaded as soon as one of them is not installed; null where it is loaded at
+once. ``whole`` says whether pip is spared nothing (``_spared``).
 
-Each line that it reads is a JSON object. ``{}`` means that pip will be needed. One with a
+Of the lines after that, ``{}`` means that pip will be needed. One with a
 ``program`` and a ``question`` is answered by what ``answer(question)`` of that file returns. The
 one that ends its waiting holds pip's ``arguments``, the ``order`` in which projects are installed,
 and in ``shares`` what each of the processes that install at a time adds to the arguments. When
@@ -159,11 +159,9 @@ def main() -> None:
     """Answer, load, wait, run."""
     # The folder of this file holds modules of ours, which are not for the target.
     del sys.path[0]
-    asked = json.loads(sys.argv[1])
+    lines = iter(sys.stdin.readline, "")
+    asked = json.loads(next(lines))
     folder, wanted = str(Path(asked["runner"]).parent.parent), asked["wanted"]
-    if "told" in asked:
-        load(folder, whole=True)
-        run(asked, asked["told"], spared=False)
     with os.fdopen(asked["answers"], "w") as answers:
         if asked["packaging"] is not None:
             print(
@@ -171,15 +169,15 @@ def main() -> None:
             )
         spared = None
         if wanted is None or any(map(is_missing, wanted)):
-            spared = load(folder)
-        for line in iter(sys.stdin.readline, ""):
+            spared = load(folder, whole=asked["whole"])
+        for line in lines:
             told = json.loads(line)
             if "program" in told:
                 said = module_of(Path(told["program"])).answer(told["question"])
                 print(said, file=answers, flush=True)
                 continue
             if spared is None:
-                spared = load(folder)
+                spared = load(folder, whole=asked["whole"])
             if told:
                 run(asked, told, spared=spared)
 
@@ -188,7 +186,7 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
     """Run pip, which ends the process.
 
     Args:
-        asked: What this process was started with.
+        asked: The first line that this process has read.
         told: What pip is to do.
         spared: Whether pip is not there as a whole: then it is run again as a whole where it fails
             in a way that it does not know.
@@ -215,7 +213,7 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
         if not isinstance(end, SystemExit):
             raise
     if code == _UNKNOWN_ERROR and spared and not (sharing is not None and sharing.is_copy):
-        begin_again({**asked, "told": told})
+        begin_again({**asked, "packaging": None, "whole": True}, told)
     code = code or 0
     if not isinstance(code, int) or threading.active_count() > 1:
         sys.exit(code)
@@ -226,14 +224,23 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
     os._exit(code)
 
 
-def begin_again(asked: dict[str, Any]) -> None:
-    """Become a process that has said nothing yet."""
+def begin_again(*lines: dict[str, Any]) -> None:
+    """Become a process that has said nothing yet, and has these lines to read.
+
+    They are in a file: an argument may have 128 KiB, which the names of a long plan exceed.
+    """
+    import tempfile  # pip has loaded it
+
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # Somebody else's, and no file.
             stream.flush()
             os.ftruncate(stream.fileno(), 0)
             os.lseek(stream.fileno(), 0, os.SEEK_SET)
-    os.execv(sys.executable, [sys.executable, __file__, json.dumps(asked)])  # noqa: S606 - itself
+    with tempfile.TemporaryFile() as waiting:
+        waiting.writelines(f"{json.dumps(line)}\n".encode() for line in lines)
+        waiting.seek(0)
+        os.dup2(waiting.fileno(), sys.stdin.fileno())
+    os.execv(sys.executable, [sys.executable, __file__])  # noqa: S606 - itself
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import site
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -128,10 +128,11 @@ class Pip:
             "answers": answers,
             "packaging": str(Path(packaging.__file__).parent) if asked else None,
             "wanted": wanted,
+            "whole": False,
         }
         try:
             self._process = subprocess.Popen(
-                [str(python), str(_WORKER), json.dumps(told)],
+                [str(python), str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=self._said,
                 stderr=self._errors,
@@ -145,6 +146,7 @@ class Pip:
             raise InstallationError(f"{python} cannot be run: {error}") from None
         finally:
             os.close(answers)
+        self._tell(told)
 
     def facts(self) -> bytes | None:
         """What the interpreter says of itself (``_probe.facts``), as JSON.
@@ -169,12 +171,12 @@ class Pip:
             JSON; b"" where there is no answer.
         """
         self.facts()
-        self._tell(json.dumps({"program": program, "question": question}) + "\n")
+        self._tell({"program": program, "question": question})
         return self._answer()
 
     def load(self) -> None:
         """Have pip loaded, if it is not yet: it will be needed."""
-        self._tell("{}\n")
+        self._tell({})
 
     def run(
         self,
@@ -194,7 +196,7 @@ class Pip:
         """
         try:
             told = {"arguments": [*arguments], "order": [*order], "shares": [*map(list, shares)]}
-            self._tell(json.dumps(told) + "\n")
+            self._tell(told)
             code = _wait(self._process, while_running)
         except BaseException:
             self._signal(signal.SIGINT)
@@ -246,12 +248,12 @@ class Pip:
             said += piece
         return said
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, told: Mapping[str, object]) -> None:
         """Send a line that the process reads."""
         stream = self._process.stdin
         if stream is not None:
             with suppress(BrokenPipeError):  # It has ended already, and said why.
-                stream.write(line.encode())
+                stream.write(json.dumps(told).encode() + b"\n")
                 stream.flush()
 
 
