@@ -251,13 +251,17 @@ def test_what_was_begun_early_is_asked_once_and_what_failed_is_raised_when_it_is
     with pytest.raises(RepositoryUnavailableError):
         index.page(ALPHA)
 
+    opened: list[int] = []
+
     def nobody() -> VerifiedIndex:
+        opened.append(1)
         raise UntrustedError("nobody is trusted")
 
     index = DeferredIndex(nobody)
     index.begin([ALPHA])
     with pytest.raises(UntrustedError):
         index.page(ALPHA)
+    assert len(opened) == 1
 
 
 def test_a_page_that_names_the_digest_of_anothers_file_does_not_change_where_it_is_fetched_from(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ class DeferredIndex:
     """Implements ``securepip.index.Index`` by an index that is opened for the first question.
 
     Args:
-        open_index: Opens it; called once at most.
+        open_index: Opens it; what it raises is raised by the question.
     """
 
     def __init__(self, open_index: Callable[[], VerifiedIndex]) -> None:
@@ -40,17 +39,20 @@ class DeferredIndex:
         What fails is raised when something is asked.
         """
         asked = tuple(projects)
-        with suppress(SecurepipError):
+        try:
             index = self._opened
+        except SecurepipError as error:
+            self._failed = error
+            return
 
-            def prefetch() -> None:
-                try:
-                    index.prefetch_pages(asked)
-                except Exception as error:
-                    self._failed = error
+        def prefetch() -> None:
+            try:
+                index.prefetch_pages(asked)
+            except Exception as error:
+                self._failed = error
 
-            self._beginning = threading.Thread(target=prefetch, name="beginning", daemon=True)
-            self._beginning.start()
+        self._beginning = threading.Thread(target=prefetch, name="beginning", daemon=True)
+        self._beginning.start()
 
     @cached_property
     def _opened(self) -> VerifiedIndex:
@@ -62,8 +64,9 @@ class DeferredIndex:
         if self._beginning is not None:
             self._beginning.join()
             self._beginning = None
-            if self._failed is not None:
-                raise self._failed
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
         return self._opened
 
     def opened(self) -> VerifiedIndex:
