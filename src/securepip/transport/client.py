@@ -6,6 +6,7 @@ from it (``watch``). And what cannot be fetched is a ``TransportError`` that nam
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -138,22 +139,22 @@ class Transport:
         """In another process it is one that is configured alike, with connections of its own."""
         return Transport, (self.options,)
 
+    def __copy__(self) -> Transport:
+        """A view of the same transport, of its kind: it shares the connections."""
+        view = type(self).__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        return view
+
     def within(self, allowance: Allowance) -> Transport:
         """The same transport, for one piece of work, whose answers share an allowance."""
-        view = self._view()
+        view = copy.copy(self)
         view._allowance = allowance
         return view
 
     def called(self, who: str) -> Transport:
         """The same transport, for what is fetched from ``who``, as people call it."""
-        view = self._view()
+        view = copy.copy(self)
         view._who = who
-        return view
-
-    def _view(self) -> Transport:
-        # `copy` would make another one, see `__reduce__`: with connections of its own.
-        view = type(self).__new__(type(self))
-        view.__dict__.update(self.__dict__)
         return view
 
     def get(
