@@ -67,6 +67,19 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
     return tuple(filter(None, names))
 
 
+def place_of(member: str) -> tuple[str, str]:
+    """Where pip puts a member of a wheel: the scheme, or "" for the library, and the path there.
+
+    As pip: the name as it is says that it is data, the normal one says of what kind.
+    """
+    normal = posixpath.normpath(member)
+    if not member.partition("/")[0].endswith(".data"):
+        return "", normal
+    _, _, rest = normal.partition("/")
+    scheme, _, inside = rest.partition("/")
+    return scheme, inside
+
+
 def dist_info_of(members: Iterable[str], wheel: str) -> str:
     """The ``.dist-info`` folder of a wheel: one, in one spelling.
 
@@ -80,12 +93,8 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
     seen: dict[str, str] = {}
     for member in members:
         path = member.rstrip("/")
-        normal = posixpath.normpath(path)
-        # As pip: the name as it is says that it is data, the normal one says of what kind.
-        if path.partition("/")[0].endswith(".data"):
-            _, _, rest = normal.partition("/")
-            scheme, _, inside = rest.partition("/")
-            normal = inside if scheme in ("purelib", "platlib") else normal
+        scheme, inside = place_of(path)
+        normal = inside if scheme in ("purelib", "platlib") else posixpath.normpath(path)
         folder = normal.partition("/")[0]
         if not folder.lower().endswith(".dist-info"):
             continue

@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 from packaging.utils import NormalizedName
 
+from securepip.formats.wheel import place_of
 from securepip.installer.target.compile import Scheme
 from securepip.installer.wheels import CheckedWheel
 
@@ -103,19 +104,16 @@ def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
     """
     libraries = (roots["purelib"], roots["platlib"])
     for member in dict.fromkeys(wheel.members):
-        normal = posixpath.normpath(member)
-        # As pip: the name as it is says that it is data, the normal one says of what kind.
-        if member.partition("/")[0].endswith(".data"):
-            _, _, rest = normal.partition("/")
-            key, _, name = rest.partition("/")
-            if key == "headers":
-                yield f"headers:{wheel.project}/{name}"
-                continue
+        key, name = place_of(member)
+        if key == "headers":
+            yield f"headers:{wheel.project}/{name}"
+            continue
+        if key:
             folder, name = posixpath.split(posixpath.normpath(f"{roots.get(key, key)}/{name}"))
             # A folder there may be a link: `lib64` leads to `lib` in many environments.
             path = f"{os.path.realpath(folder)}/{name}" if key in roots else f"{folder}/{name}"
         else:
-            path = posixpath.normpath(f"{libraries[0]}/{normal}")
+            path = posixpath.normpath(f"{libraries[0]}/{name}")
         for library in libraries:
             path = path.replace(f"{library}/", "", 1)
         yield _folded(path)
