@@ -34,7 +34,7 @@ from securepip.formats.core_metadata import MAX_METADATA_BYTES, read_core_metada
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.layout import METADATA_SUFFIX, file_target
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.index.on_demand import Signers
+from securepip.index.on_demand import OnDemand, Signers
 from securepip.index.received import SILENT, Downloads, Received
 from securepip.index.signed import (
     LocatedPage,
@@ -300,9 +300,9 @@ class VerifiedIndex:
         asked = dict.fromkeys((project, file.filename) for project, file in wanted)
         announced = [one for one in self._announced if one not in asked]
         self._announced.clear()
-        for name, signer in self._speakers.signers.items():
-            chosen = [one for one in asked if name in self._signed_here(one[0])]
-            likely = [one for one in announced if name in self._signed_here(one[0])]
+        for signer in self._speakers.signers.values():
+            chosen = [one for one in asked if signer in self._signers_of(one[0])]
+            likely = [one for one in announced if signer in self._signers_of(one[0])]
             if chosen or likely:
                 signer.prepare_files(chosen, likely)
         for project in {project for project, _ in (*asked, *announced)}:
@@ -320,11 +320,10 @@ class VerifiedIndex:
                     url = join_url(located.url, file.url) + METADATA_SUFFIX
                     self._received.begin(url, MAX_METADATA_BYTES, file.core_metadata)
 
-    def _signed_here(self, project: NormalizedName) -> list[str]:
-        """The repositories that speak for a project and that this machine signs itself."""
+    def _signers_of(self, project: NormalizedName) -> list[OnDemand]:
+        """Who signs the project's files on this machine."""
         located = self._located(project)
-        speakers = (located.repository, *located.witnesses) if located else ()
-        return [each.name for each in speakers if each.name in self._speakers.signers]
+        return self._speakers.signers_of(located) if located else []
 
     def _look_anew(self, project: NormalizedName) -> None:
         """Read the project's page again if another one is signed now."""
