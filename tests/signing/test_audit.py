@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import MetaFile
 
+from securepip.engine import opened
 from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.site import FolderSite
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
@@ -42,6 +44,22 @@ def test_two_copies_of_one_state_do_not_differ(
 ) -> None:
     done = machine.run("repo", "audit", own.folder, copy)
     assert (done.code, done.out) == (0, "No difference.\n")
+
+
+def test_the_database_that_is_named_remembers_where_the_trust_of_the_first_begins(
+    own: MadeRepository, copy: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    def site_of(address: str, database: str | None = None) -> FolderSite:
+        asked.append(database)
+        return FolderSite(Path(address))
+
+    monkeypatch.setattr(opened, "site_of", site_of)
+    done = machine.run(
+        "repo", "audit", own.folder, copy, "--database", "postgresql://db/repository"
+    )
+    assert (done.code, asked) == (0, ["postgresql://db/repository"]), done.err
 
 
 def test_what_was_added_changed_and_removed_is_listed(

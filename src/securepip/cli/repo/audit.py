@@ -107,7 +107,8 @@ def audit(request: AuditRequest) -> int:
     if request.rebuild:
         raise UsageError("--rebuild: of one repository, in its own folder")
     places = (request.first, request.second)
-    root_sha256 = _fingerprint(request.root_sha256, places)
+    own = (Place(request.first, database=request.database), Place(request.second))
+    root_sha256 = _fingerprint(request.root_sha256, own)
     with (
         request.network.transport() as transport,
         TemporaryDirectory(prefix="securepip-") as folder,
@@ -151,14 +152,14 @@ def _rebuild(request: AuditRequest) -> int:
     return 1 if wrong else 0
 
 
-def _fingerprint(known: str | None, places: Sequence[str]) -> Sha256:
+def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
 
     if known is not None:
         return parse_sha256(known)
     for place in places:
-        with suppress(SecurepipError), Place(place).read() as repository:
+        with suppress(SecurepipError), place.read() as repository:
             return repository.config.root_sha256
     raise UsageError(
         "neither of the two says where trust begins",
