@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,18 @@ class Place:
         from securepip.signing.repository.repository import Repository
 
         return Repository.open(self.site())
+
+    def opener(self) -> Callable[[], Repository]:
+        """What opens the repository with its online key, from any thread and as often as needed.
+
+        A passphrase or PIN is asked for once.
+        """
+        from securepip.signing.repository.repository import Repository
+
+        passphrase, pin = cache(self.keys.passphrase), cache(self.keys.pin)
+        return lambda: Repository.open(
+            self.site(), keys=self.keys.folders(), passphrase=passphrase, pin=pin
+        )
 
     def site(self) -> Site:
         """Where its parts are.

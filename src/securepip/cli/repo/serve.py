@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from securepip.signing.publish.serve import RepositoryServer
-    from securepip.signing.repository.repository import Repository
     from securepip.signing.repository.state.tokens import Token
 
 _MEGABYTE = 1 << 20
@@ -134,7 +132,6 @@ def _server(request: ServeRequest) -> RepositoryServer:
             remedy="pip install 'securepip[uploads]'",
         )
     from securepip.engine.opened import database_of
-    from securepip.signing.repository.repository import Repository
     from securepip.signing.uploads.form import Limits
     from securepip.signing.uploads.server import UploadServer
 
@@ -151,17 +148,9 @@ def _server(request: ServeRequest) -> RepositoryServer:
         console.say(f"Uploads go to {server.upload_url}, and from there to `repo worker`")
         return server
 
-    # Asked once: each thread of the server opens the repository for itself.
-    passphrase, pin = cache(place.keys.passphrase), cache(place.keys.pin)
-
-    def open_repository() -> Repository:
-        return Repository.open(
-            place.site(), keys=place.keys.folders(), passphrase=passphrase, pin=pin
-        )
-
     server = UploadServer(
         place.site(),
-        open_repository,
+        place.opener(),
         request.host,
         request.port,
         log,
@@ -203,17 +192,9 @@ def worker(place: Place) -> int:
             "alone needs no worker: securepip repo serve --uploads",
         )
     from securepip.engine.worker import Worker
-    from securepip.signing.repository.repository import Repository
     from securepip.signing.uploads.server import check_key
 
-    # Asked once: after a failure the repository is opened anew.
-    passphrase, pin = cache(place.keys.passphrase), cache(place.keys.pin)
-
-    def open_repository() -> Repository:
-        return Repository.open(
-            place.site(), keys=place.keys.folders(), passphrase=passphrase, pin=pin
-        )
-
+    open_repository = place.opener()
     with open_repository() as repository:
         check_key(repository)
     Worker(open_repository, database, console.say).run()
