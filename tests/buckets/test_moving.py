@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -214,8 +215,30 @@ def test_what_is_not_whole_or_leads_elsewhere_is_not_moved(
     twin.unlink()
     refused("is missing")
     twin.write_bytes(data)
+    # Of a role, nothing but its signature says what it has to be.
+    listed = made.repository.roles().snapshot.signed.meta
+    last = max(name for name in listed if name.startswith("bin-"))
+    role = made.folder / "metadata" / f"{listed[last].version}.{last}"
+    signed = role.read_bytes()
+    role.write_bytes(re.sub(rb'("expires": ?")2', rb"\g<1>3", signed))
+    refused("is not signed as it has to be")
+    role.write_bytes(signed)
     done = operator.run("repo", "move", made.folder, ADDRESS)
     assert done.code == 0, done.err
+
+
+def test_an_older_state_does_not_replace_what_is_current(
+    moved: BucketIndex, made: MadeRepository, tmp_path: Path
+) -> None:
+    """Another machine remembers nothing of the bucket."""
+    done = moved.run("add", make_wheel(tmp_path, "new", "1.0"), "--keys", made.online_keys)
+    assert done.code == 0, done.err
+    current = moved.read("metadata/timestamp.json")
+    another = {"SECUREPIP_DATA_DIR": str(tmp_path / "another machine")}
+    done = moved.operator.run("repo", "move", made.folder, ADDRESS, **another)
+    assert done.code == 1
+    assert f"what is current in {ADDRESS} is not older than" in done.err
+    assert moved.read("metadata/timestamp.json") == current
 
 
 def test_no_table_is_forgotten(tmp_path: Path) -> None:
