@@ -18,6 +18,7 @@ from securepip.signing.repository.storage import files
 from securepip.signing.repository.storage.interface import OvertakenError
 from securepip.signing.repository.storage.local import LocalStorage
 from tests.support.repositories import MadeRepository, make_repository
+from tests.support.wheels import make_wheel
 
 
 @pytest.fixture
@@ -113,6 +114,24 @@ def test_a_page_that_cannot_be_written_in_its_thread_leaves_everything_as_it_was
     assert (many.folder / "metadata" / "timestamp.json").read_bytes() == before
     many.repository.publish({NormalizedName("p1"): _page(1)})
     assert many.repository.page(NormalizedName("p1")) == _page(1)
+
+
+def test_a_file_that_cannot_be_written_binds_its_name_to_no_bytes(
+    many: MadeRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its next build could not be published for ever."""
+
+    def full(storage: LocalStorage, source: Path, name: str, sha256: str) -> None:
+        time.sleep(0.2)
+        raise OSError(28, "No space left on device")
+
+    code = {"app/__init__.py": "VERSION = 'another build'\n"}
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(LocalStorage, "copy", full)
+        with pytest.raises(RepositoryStateError, match="No space left on device"):
+            many.add(make_wheel(tmp_path, "app", "1.0"))
+    assert many.repository.ledger.known(NormalizedName("app")) == {}
+    many.add(make_wheel(tmp_path / "again", "app", "1.0", files=code))
 
 
 def test_nothing_is_written_any_more_when_the_lock_is_given_back(

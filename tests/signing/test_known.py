@@ -109,3 +109,14 @@ def test_a_long_list_of_projects_is_not_written_with_each_publication(
     before = shown.stat().st_mtime_ns
     add(made.repository, [make_wheel(tmp_path, "one", "3.0")])
     assert shown.stat().st_mtime_ns == before
+
+
+def test_what_another_process_has_signed_is_seen_by_who_does_not_have_the_lock(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    app = NormalizedName("app")
+    with Repository.open(made.folder) as looking:
+        before, page = looking.roles().snapshot.signed.version, looking.page(app)
+        made.add(make_wheel(tmp_path, "app", "9.0"))
+        assert looking.roles().snapshot.signed.version == before + 1
+        assert looking.page(app) != page
