@@ -7,6 +7,7 @@ call in the next run. Python itself repeats a call of ``open``, ``read``, ``writ
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
 import io
@@ -138,7 +139,7 @@ class Injector:
         for name, kind in _KINDS.items():
             self._replace(os, name, self._counted(getattr(os, name), kind))
         io.open = opening.open
-        sys.modules["builtins"].open = opening.open  # type: ignore[attr-defined]
+        self._replace(builtins, "open", opening.open)
 
         def lock(stream: Any, operation: int) -> None:
             descriptor = stream if isinstance(stream, int) else stream.fileno()
@@ -245,15 +246,15 @@ class _Opening:
                 injector.check("read", self.fileno())
                 return super().readinto(buffer)
 
-            def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+            def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override] # typeshed: never None
                 injector.check("read", self.fileno())
                 return super().read(-1 if size is None else size)
 
-            def readall(self) -> bytes | None:  # type: ignore[override]
+            def readall(self) -> bytes | None:  # type: ignore[override] # typeshed: never None
                 injector.check("read", self.fileno())
                 return super().readall()
 
-            def write(self, data: Any) -> int | None:  # type: ignore[override]
+            def write(self, data: Any) -> int | None:  # type: ignore[override] # typeshed: never None
                 whole = memoryview(data).cast("B")
                 injector.check(
                     "write", self.fileno(), lambda: super(Raw, self).write(whole[: len(whole) // 2])
@@ -299,7 +300,7 @@ class _Opening:
             if "b" in mode:
                 return buffer
             wrapped = io.TextIOWrapper(buffer, encoding, errors, newline, buffering == 1)
-            wrapped.mode = mode  # type: ignore[misc]
+            wrapped.mode = mode  # type: ignore[misc] # as `open` sets it
         except BaseException:
             raw.close()
             raise
