@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,8 +45,13 @@ _Live = dict[tuple[str, int, str], list[FunctionType]]
 _Swap = tuple[FunctionType, CodeType]
 
 _IN_BODY = 1  # CO_OPTIMIZED: the code of a function, not of a module or a class
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 8.0
 _AT_IMPORT_SECONDS = 60.0
+
+# What a child says besides the names of the tests that it begins.
+_FAILED, _SURVIVED, _DONE = "failed", "survived", "done"
+_Say = Callable[[str], None]
+_Said = tuple[list[str], bool]
 
 # Few examples, as each change is tried with them, and no search for smaller ones.
 settings.register_profile(
@@ -76,6 +81,7 @@ class Judge:
     _items: dict[str, pytest.Item] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
     _reached: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    _kills: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def pytest_sessionstart(self) -> None:
         """Before the tests are imported, have Hypothesis look for no smaller examples."""
@@ -118,17 +124,17 @@ class Judge:
         """Run each test again in a child: whoever fails now would call every mutant killed."""
         names = [name for name in self._items if name not in self.unfit]
 
-        def work(write: Callable[[str], None]) -> None:
+        def work(say: _Say) -> None:
             for name in names:
+                say(name)
                 if _run(self._items[name], session):
-                    write(name + "\n")
-            write("end\n")
+                    say(_FAILED)
+            say(_SURVIVED)
 
-        said, _ = _in_child(work, 60 + 5 * sum(self._seconds.values()))
-        *failed, end = [line for line in said.splitlines() if line] or [""]
-        if end != "end":
+        said, _ = _in_child(work, self._patience)
+        if said[-1:] != [_SURVIVED]:
             raise SystemExit("the tests do not end when they are run a second time")
-        self.unfit += failed
+        self.unfit += [name for name, next_ in itertools.pairwise(said) if next_ == _FAILED]
 
     def _try(self, session: pytest.Session, mutant: Mutant, live: _Live) -> tuple[str, str]:
         names = self._tests_of(mutant)
@@ -136,7 +142,10 @@ class Judge:
             return "unreached", ""
         with _on_disk(mutant) as original:
             swaps = _swaps(mutant, original, live) if mutant.inside else []
-            return self._in_its_place(session, names, swaps) if swaps else self._anew(names)
+            end, by = self._in_its_place(session, names, swaps) if swaps else self._anew(names)
+        if end == "killed":
+            self._kills[mutant.module, by] += 1
+        return end, by
 
     def _tests_of(self, mutant: Mutant) -> list[str]:
         """The tests that reach a line of the change; of a line of an import, all of its module."""
@@ -146,26 +155,29 @@ class Judge:
         if not mutant.inside:
             found = {name for names in by_line.values() for name in names}
         found -= {"", *self.unfit}
-        return sorted(found, key=lambda name: self._seconds[name])
+        # The quickest first, and before them those that have noticed changes of this module.
+        return sorted(
+            found, key=lambda name: self._seconds[name] / (1 + self._kills[mutant.module, name])
+        )
+
+    def _patience(self, said: str) -> float:
+        """How many seconds the test that a child has begun may take; or what it does between."""
+        return _GRACE_SECONDS + 4 * self._seconds.get(said, 0.0)
 
     def _in_its_place(
         self, session: pytest.Session, names: Sequence[str], swaps: Sequence[_Swap]
     ) -> tuple[str, str]:
-        def work(write: Callable[[str], None]) -> None:
+        def work(say: _Say) -> None:
             for function, code in swaps:
                 function.__code__ = code
             for name in names:
+                say(name)
                 if _run(self._items[name], session):
-                    write(name + "\n")
+                    say(_FAILED)
                     return
-            write("end\n")
+            say(_SURVIVED)
 
-        patience = _GRACE_SECONDS + 4 * sum(self._seconds[name] for name in names)
-        said, ended = _in_child(work, patience)
-        if not ended:
-            return "hung", ""
-        last = said.strip()
-        return ("survived", "") if last == "end" else ("killed", last)
+        return _verdict(*_in_child(work, self._patience))
 
     def _anew(self, names: Sequence[str]) -> tuple[str, str]:
         """Run the tests in a new process, as many of the quickest as fit into the time."""
@@ -177,16 +189,22 @@ class Judge:
                 break
             chosen.append(name)
         words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
-        try:
-            done = subprocess.run(
-                words, cwd=CHECKOUT, capture_output=True, text=True, timeout=_AT_IMPORT_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            return "hung", ""
-        if done.returncode == 0:
-            return "survived", ""
-        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return "killed", failed[0] if failed else "at import"
+
+        def work(say: _Say) -> None:
+            done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+            lines = done.stdout.splitlines()
+            failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+            say((failed or ["at import"])[0] if done.returncode else _SURVIVED)
+
+        return _verdict(*_in_child(work, lambda _: _AT_IMPORT_SECONDS))
+
+
+def _verdict(said: Sequence[str], ended: bool) -> tuple[str, str]:
+    """What became of a change, and the test that noticed it: the last that was begun."""
+    if said[-1:] == [_SURVIVED]:
+        return "survived", ""
+    by = [name for name in said if name != _FAILED]
+    return "killed" if ended else "hung", by[-1] if by else ""
 
 
 def _run(item: pytest.Item, session: pytest.Session) -> bool:
@@ -199,8 +217,13 @@ def _run(item: pytest.Item, session: pytest.Session) -> bool:
 # ------------------------------------------------------------------------ children
 
 
-def _in_child(work: Callable[[Callable[[str], None]], None], seconds: float) -> tuple[str, bool]:
-    """Do something in a fork of this process: what it wrote, and whether it ended in time."""
+def _in_child(work: Callable[[_Say], None], patience: Callable[[str], float]) -> _Said:
+    """Do something in a fork of this process: what it said, and whether it ended in time.
+
+    Args:
+        work: What is done; it is given what takes a line of what is said.
+        patience: How many seconds may follow after what was said last.
+    """
     read, write = os.pipe()
     folder = tempfile.mkdtemp(prefix="mutant-")
     child = os.fork()
@@ -211,34 +234,53 @@ def _in_child(work: Callable[[Callable[[str], None]], None], seconds: float) -> 
             _apart(Path(folder))
             work(lambda text: _write(write, text))
         except BaseException as error:
-            _write(write, f"{error!r}\n")
+            _write(write, repr(error))
         finally:
+            _write(write, _DONE)
             os._exit(0)
     os.close(write)
-    said, ended = _read(read, time.monotonic() + seconds)
+    said = _listen(read, child, patience)
     os.close(read)
     for group in (os.killpg, os.kill):  # with what it has started and left
         with suppress(OSError):
             group(child, signal.SIGKILL)
     os.waitpid(child, 0)
     shutil.rmtree(folder, ignore_errors=True)
-    return said, ended
+    return said
 
 
 def _write(write: int, text: str) -> None:
-    os.write(write, text.encode())
+    os.write(write, f"{text}\n".encode())
 
 
-def _read(read: int, until: float) -> tuple[str, bool]:
-    """Read until the last line of the child's; a server that it left may keep the pipe open."""
-    said = b""
-    while (left := until - time.monotonic()) > 0:
-        if select.select([read], [], [], left)[0]:
-            got = os.read(read, 1 << 16)
-            said += got
-            if not got:
-                return said.decode(), True
-    return said.decode(), False
+def _listen(read: int, child: int, patience: Callable[[str], float]) -> _Said:
+    """Read until a child is done; a server that it has left may keep the pipe open."""
+    said: list[str] = []
+    piece, waited = b"", 0.0
+    until = time.monotonic() + patience("")
+    while time.monotonic() - waited < until:
+        if not select.select([read], [], [], 0.5)[0]:
+            waited = max(waited, _seconds_without_processor(child))
+            continue
+        got = os.read(read, 1 << 16)
+        *lines, piece = (piece + got).split(b"\n")
+        said += [line.decode() for line in lines]
+        if not got or said[-1:] == [_DONE]:
+            return [line for line in said if line != _DONE], True
+        waited = max(waited, _seconds_without_processor(child))
+        until = time.monotonic() - waited + patience(said[-1] if said else "")
+    return said, False
+
+
+def _seconds_without_processor(group: int) -> float:
+    """How long a group of processes has waited for a processor: that is no hanging."""
+    seconds = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group:
+                for task in (process / "task").iterdir():
+                    seconds += int((task / "schedstat").read_text().split()[1]) / 1e9
+    return seconds
 
 
 def _apart(folder: Path) -> None:
