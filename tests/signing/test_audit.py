@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.site import FolderSite
+from securepip.signing.repository.storage.local import Folder
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
@@ -160,3 +162,23 @@ def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
     assert done.code == 3
     assert f"lists a role that cannot be: {name!r}" in done.err
     assert not any("1.x" in line or "evil" in line for line in asked)
+
+
+@pytest.mark.parametrize("name", ["1.root.json", "timestamp.json", "bin-0.json"])
+def test_a_copy_that_cannot_be_read_just_now_is_not_called_damaged(
+    own: MadeRepository, copy: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A disk that fails proves nothing against who made the copy: exit code 1, and not 3."""
+    read = Folder.read
+
+    def failing(folder: Folder, asked: str) -> bytes:
+        if asked.endswith(name) and folder.address == str(copy / "metadata"):
+            raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+        return read(folder, asked)
+
+    monkeypatch.setattr(Folder, "read", failing)
+    done = machine.run("repo", "audit", own.folder, copy)
+    assert done.code == 1
+    assert f"{name} cannot be used: Input/output error" in done.err
+    assert str(copy / "metadata") in done.err
+    assert "damaged" not in done.err

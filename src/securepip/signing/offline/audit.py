@@ -17,13 +17,13 @@ from pathlib import Path
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Timestamp
 
-from securepip.errors import RepositoryStateError, TransportError, VerificationError
+from securepip.errors import RepositoryStateError, SecurepipError, TransportError, VerificationError
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import METADATA_DIR, project_of_target
 from securepip.signing.offline.proposal import BIN_ROLE, OFFLINE_ROLES, ONLINE_ROLES
 from securepip.signing.repository.claim_tree import TOPS, Keyholders
 from securepip.signing.repository.roles import TIMESTAMP_NAME, Roles
-from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.interface import Reader, StorageError
 from securepip.transport import Transport, redact
 from securepip.trust.bootstrap import MAX_ROOT_BYTES, MAX_ROOT_VERSIONS
 from securepip.updater.session import MAX_TARGETS_BYTES
@@ -88,6 +88,7 @@ def compare(first: Roles, second: Roles) -> Comparison:
 
     Raises:
         VerificationError: A role of one of them is not signed as it has to be.
+        StorageError: One of them cannot be read just now.
     """
     try:
         return Comparison(
@@ -104,6 +105,7 @@ def read_state(metadata: Reader | Path, root_sha256: Sha256) -> Roles:
 
     Raises:
         VerificationError: It is not signed as it has to be.
+        StorageError: It cannot be read just now.
     """
     try:
         return Roles(metadata, root_sha256)
@@ -220,7 +222,9 @@ def _versions(roles: Roles) -> dict[str, int]:
     }
 
 
-def _unverified(error: RepositoryStateError) -> VerificationError:
+def _unverified(error: RepositoryStateError) -> SecurepipError:
+    if isinstance(error, StorageError):
+        return error  # nothing was found to be wrong
     return VerificationError(
         error.what,
         meaning="This copy is damaged, or somebody changed it: it proves nothing.",

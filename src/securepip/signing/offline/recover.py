@@ -56,7 +56,7 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles, next_version
 from securepip.signing.repository.state.log import ANCHOR_FIELD, SignedRole, anchor_of
 from securepip.signing.repository.storage.files import flush
-from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.interface import Reader, StorageError
 from securepip.signing.repository.storage.local import Folder
 
 ALWAYS = ("targets", BINS_ROLE)
@@ -200,6 +200,8 @@ def _unlogged(repository: Repository, copy: Roles, good: Path) -> str:
     """
     try:
         check_signed_here(repository, copy, Folder(good / METADATA_DIR))
+    except StorageError:
+        raise  # nothing was found to be wrong
     except RepositoryStateError as error:
         return error.what
     return ""
@@ -222,7 +224,7 @@ def _load_findings(work: Path) -> Findings | None:
         changes = tuple(TargetChange(**change) for change in document.pop("changes"))
         lost = tuple((str(role), int(version)) for role, version in document.pop("lost"))
         return replace(Findings(**document, changes=changes, lost=lost), resumed=True)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -450,6 +452,8 @@ def _is_current(repository: Repository, proposal: Proposal) -> bool:
             roles.role(name).signed_bytes == metadata.signed_bytes
             for name, metadata in proposal.roles.items()
         )
+    except StorageError:
+        raise  # whether it is current is not known
     except RepositoryStateError:
         return False
 

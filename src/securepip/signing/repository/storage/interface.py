@@ -20,6 +20,7 @@ from errno import EIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from securepip.dirs import way_out
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 
@@ -69,6 +70,22 @@ class StorageError(RepositoryStateError, OSError):
             self, f"{address} cannot be used: {what}", meaning=meaning, remedy=remedy
         )
         self.errno, self.strerror, self.filename = EIO, what, address
+
+
+def not_read(address: str, error: OSError) -> StorageError:
+    """A file that is there and cannot be read just now.
+
+    Args:
+        address: The file, for people.
+        error: What the system says.
+    """
+    return StorageError(
+        address,
+        error.strerror or str(error),
+        "This machine is the reason: what the file holds was not found to be wrong. Nothing was "
+        "signed.",
+        way_out([address]),
+    )
 
 
 class OvertakenError(RepositoryStateError):
