@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -272,3 +275,30 @@ def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(
     assert done.code == 2
     assert hint in done.err
     assert usage in done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "looks"),
+    [
+        ("install app", False),
+        ("repo sync there", False),
+        ("gateway", True),
+        ("gateway --port 1", True),
+        ("repo serve there", True),
+        ("repo worker there", True),
+    ],
+)
+def test_a_command_that_runs_on_looks_for_garbage_as_python_does(
+    monkeypatch: pytest.MonkeyPatch, line: str, looks: bool
+) -> None:
+    """Else each state of a repository that was replaced stays in memory for days."""
+    module = importlib.import_module("securepip.cli.main")
+    thresholds: list[tuple[int, ...]] = []
+    monkeypatch.setattr(gc, "set_threshold", lambda *numbers: thresholds.append(numbers))
+    monkeypatch.setattr(sys, "argv", ["securepip", *line.split()])
+    monkeypatch.setattr(module, "main", lambda: 0)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit):
+        module.program()
+    assert not thresholds if looks else thresholds

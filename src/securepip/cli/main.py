@@ -71,6 +71,8 @@ _SUMMARIES = {
 }
 _REMEMBERED = frozenset({*_PIPS, "gateway"})
 _SHELLS = ("bash", "zsh", "fish")
+_RUN_ON = (["gateway"], ["repo", "serve"], ["repo", "worker"])
+"""Commands that end when somebody ends them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,9 +126,11 @@ def program() -> NoReturn:
 
     Little of what a command makes is garbage. To look for it again and again, among the files of
     long pages, is 8 % of the time; to free everything piece by piece at the end, another 10 % of
-    that of a short command.
+    that of a short command. Who runs for weeks does look for it: a state of a large repository that
+    was replaced would else stay in memory for days, one for each minute.
     """
-    gc.set_threshold(100_000, 50, 100)
+    if not any(sys.argv[1 : 1 + len(words)] == words for words in _RUN_ON):
+        gc.set_threshold(100_000, 50, 100)
     code = main()
     # As the interpreter ends: it waits for threads, runs what was registered, and flushes.
     if all(

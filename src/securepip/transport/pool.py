@@ -22,12 +22,15 @@ R = TypeVar("R")
 
 
 class Pool:
-    """Calls functions in at most ``size`` daemon threads, which are started when needed."""
+    """Calls functions in at most ``size`` daemon threads.
+
+    One is started when all that there are have something to do, and stays.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._jobs: SimpleQueue[tuple[Future[object], Callable[[], object]] | None] = SimpleQueue()
-        self._threads = 0
+        self._threads = self._idle = 0
         self._closed = False
         self._lock = threading.Lock()
 
@@ -42,7 +45,9 @@ class Pool:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             self._jobs.put((future, lambda: function(item)))  # type: ignore[arg-type] # its own R
-            if self._threads < self._size:
+            if self._idle:
+                self._idle -= 1
+            elif self._threads < self._size:
                 self._threads += 1
                 threading.Thread(target=self._work, name="transport", daemon=True).start()
         return future
@@ -63,6 +68,8 @@ class Pool:
         while (job := self._jobs.get()) is not None:
             _do(*job)
             del job  # what it made may be large, and the next one may not come
+            with self._lock:
+                self._idle += 1
 
 
 def _do(future: Future[object], call: Callable[[], object]) -> None:

@@ -34,6 +34,8 @@ SLACK_BYTES = 1 << 20
 NOTICE_SECONDS = 3.0
 """After so long a person is told what is waited for."""
 
+_MAX_SAID = 1000
+
 _waiting = logging.getLogger("securepip.waiting")
 _here = threading.local()
 
@@ -229,6 +231,8 @@ class Watchdog:
         with self._changed:
             if text in self._said:
                 return
+            if len(self._said) == _MAX_SAID:  # a server chooses for how long it puts us off
+                self._said.clear()
             self._said.add(text)
         _waiting.info("%s", text)
 
