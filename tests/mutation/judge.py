@@ -7,19 +7,20 @@ the changed lines, the quickest first, and ends with the first that fails. What 
 process of its own sees the mutant too: the changed module is on disk for so long, in a copy of the
 checkout.
 
-A mutant of what runs when a module is imported (a constant, a default) is tried in a new process.
+A mutant of what runs when a module is imported (a constant, a default) is tried in a child that
+forgets all of ours that was imported, and begins anew with pytest.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import itertools
 import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -46,7 +47,6 @@ _Swap = tuple[FunctionType, CodeType]
 
 _IN_BODY = 1  # CO_OPTIMIZED: the code of a function, not of a module or a class
 _GRACE_SECONDS = 8.0
-_AT_IMPORT_SECONDS = 60.0
 
 # What a child says besides the names of the tests that it begins.
 _FAILED, _SURVIVED, _DONE = "failed", "survived", "done"
@@ -82,6 +82,7 @@ class Judge:
     _seconds: dict[str, float] = field(default_factory=dict)
     _reached: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     _kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _unfit_anew: set[str] = field(default_factory=set)
 
     def pytest_sessionstart(self) -> None:
         """Before the tests are imported, have Hypothesis look for no smaller examples."""
@@ -95,6 +96,8 @@ class Judge:
         _kept(pytest.TempPathFactory), _kept(functools._lru_cache_wrapper)
         live = _live_functions()
         gc.freeze()  # what the children share stays shared
+        if not all(mutant.inside for mutant in self.mutants):
+            self._repeat_anew()
         for mutant in self.mutants:
             if time.monotonic() > self.until:
                 break
@@ -136,6 +139,13 @@ class Judge:
             raise SystemExit("the tests do not end when they are run a second time")
         self.unfit += [name for name, next_ in itertools.pairwise(said) if next_ == _FAILED]
 
+    def _repeat_anew(self) -> None:
+        """The same for the way of `_anew`, where a test may fail for what was imported before."""
+        names = [name for name in self._items if name not in self.unfit]
+        said, _ = _in_child(lambda say: _begin_anew(names, say), self._patience)
+        self._unfit_anew = {name for name, next_ in itertools.pairwise(said) if next_ == _FAILED}
+        self._unfit_anew.update(() if said[-1:] == [_SURVIVED] else said[-1:])
+
     def _try(self, session: pytest.Session, mutant: Mutant, live: _Live) -> tuple[str, str]:
         names = self._tests_of(mutant)
         if not names:
@@ -154,6 +164,7 @@ class Judge:
         found = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
         if not mutant.inside:
             found = {name for names in by_line.values() for name in names}
+            found -= self._unfit_anew
         found -= {"", *self.unfit}
         # The quickest first, and before them those that have noticed changes of this module.
         return sorted(
@@ -180,23 +191,30 @@ class Judge:
         return _verdict(*_in_child(work, self._patience))
 
     def _anew(self, names: Sequence[str]) -> tuple[str, str]:
-        """Run the tests in a new process, as many of the quickest as fit into the time."""
-        chosen: list[str] = []
-        seconds = 0.0
-        for name in names:
-            seconds += self._seconds[name]
-            if chosen and seconds > _AT_IMPORT_SECONDS / 4:
-                break
-            chosen.append(name)
-        words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
+        """Run the tests where nothing of ours is imported yet."""
+        return _verdict(*_in_child(lambda say: _begin_anew(["-x", *names], say), self._patience))
 
-        def work(say: _Say) -> None:
-            done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-            lines = done.stdout.splitlines()
-            failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
-            say((failed or ["at import"])[0] if done.returncode else _SURVIVED)
 
-        return _verdict(*_in_child(work, lambda _: _AT_IMPORT_SECONDS))
+def _begin_anew(words: Sequence[str], say: _Say) -> None:
+    """Forget what was imported of ours, run pytest, and tell what begins, what fails, the end."""
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("securepip", "tests") and not name.startswith("tests.mutation"):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+    class Reporter:
+        def pytest_runtest_logstart(self, nodeid: str) -> None:
+            say(nodeid)
+
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed:
+                say(_FAILED)
+
+    code = pytest.main(["-q", "-p", "no:cacheprovider", *words], plugins=[Reporter()])
+    if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        say(_SURVIVED if code == pytest.ExitCode.OK or "-x" not in words else _FAILED)
+    else:
+        say("at import")
 
 
 def _verdict(said: Sequence[str], ended: bool) -> tuple[str, str]:
