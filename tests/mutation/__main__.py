@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         help="puts the changes in their order (default: the date)",
     )
     add("--minutes", type=float, default=10**6, help="stop after so many")
+    add("--each", type=float, default=10**6, help="so many seconds of tests for one change")
     add("--results", type=Path, metavar="FILE", help="keep each outcome there, and go on from it")
     return parser
 
@@ -66,7 +67,7 @@ def _trial(room: str, options: argparse.Namespace, seconds: float) -> list[Outco
         shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=left_out)
         results = (options.results or Path(folder) / "results").absolute()
         words = [f"--room={room}", f"--seed={options.seed}", f"--sample={options.sample}"]
-        words += [f"--seconds={seconds}", f"--results={results}"]
+        words += [f"--seconds={seconds}", f"--each={options.each}", f"--results={results}"]
         words += [f"--{name}" for name in ("far", "again") if getattr(options, name)]
         words += [f"--module={module}" for module in options.module]
         subprocess.run(

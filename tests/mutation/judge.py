@@ -70,12 +70,14 @@ class Judge:
     Attributes:
         mutants: What to try, in this order.
         until: When to stop, by the monotonic clock.
+        each: How many seconds of tests are spent on one change, the first test not counted.
         say: Takes each mutant with its end and the test that noticed it (see `Outcome`).
         unfit: The tests that fail without any change, here; they judge nothing.
     """
 
     mutants: Sequence[Mutant]
     until: float
+    each: float
     say: Callable[[Mutant, str, str], None]
     unfit: list[str] = field(default_factory=list)
     _items: dict[str, pytest.Item] = field(default_factory=dict)
@@ -167,9 +169,12 @@ class Judge:
             found -= self._unfit_anew
         found -= {"", *self.unfit}
         # The quickest first, and before them those that have noticed changes of this module.
-        return sorted(
+        names = sorted(
             found, key=lambda name: self._seconds[name] / (1 + self._kills[mutant.module, name])
         )
+        spent = itertools.accumulate(self._seconds[name] for name in names)
+        few = sum(seconds <= self.each for seconds in spent)
+        return names[: max(few, 1)]
 
     def _patience(self, said: str) -> float:
         """How many seconds the test that a child has begun may take; or what it does between."""

@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--seed", required=True)
     parser.add_argument("--sample", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--each", type=float, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--module", action="append", default=[])
     parser.add_argument("--far", action="store_true")
@@ -50,7 +51,7 @@ def main() -> int:
             file.write(Outcome(*place, end, by).written())
             file.flush()
 
-        judge = Judge(chosen, until, say)
+        judge = Judge(chosen, until, options.each, say)
         words = ["-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in tests)]
         code = pytest.main(words, plugins=[judge])
     for name in judge.unfit:
