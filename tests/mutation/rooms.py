@@ -105,6 +105,8 @@ ROOMS = {
         ("signing/claims",),
         (
             "signing_claims/test_accepting.py",
+            "signing_claims/test_composing.py",
+            "signing_claims/test_claiming.py",
             "signing_claims/test_hostile_requests.py",
             "signing_claims/test_evidence.py",
             "signing_claims/test_keys.py",
