@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from securepip.formats.digests import sha256_of
+from tests.support.hostile import HostileServer
 from tests.support.machine import Machine
 from tests.support.wheels import make_sdist, make_wheel
 
@@ -62,6 +63,67 @@ def test_requirements_that_cannot_be_fetched_say_so_in_pips_word(client: Machine
         assert done.code == 1
         assert "connection-failed" in done.err
         assert f"http://127.0.0.1:1/{name}" in done.err
+
+
+def test_a_requirements_file_that_is_not_there_is_told_in_pips_words(
+    client: Machine, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere.txt"
+    for name, said in (
+        (nowhere.as_uri(), f"404 Client Error: FileNotFoundError for url: {nowhere.as_uri()}"),
+        (str(nowhere), "Could not open requirements file: [Errno 2] No such file or directory"),
+    ):
+        done = client.install("-r", name)
+        assert (done.code, said in done.err) == (1, True), done.err
+
+
+def test_who_says_more_is_told_which_error_was_raised(client: Machine) -> None:
+    done = client.install("app>9", "-vv")
+    assert "\nDistributionNotFound: No matching distribution found for app>9\n" in done.out
+    assert "DistributionNotFound" not in client.install("app>9", "-v").out
+
+
+def test_the_legacy_resolver_is_none_of_ours(client: Machine) -> None:
+    words = ("app", "--dry-run", "--use-deprecated=legacy-resolver")
+    done = client.install(*words)
+    assert done.code == 0, done.err
+    assert "Not using the legacy resolver" in done.out
+    done = client.install(*words, "--only-deps")
+    assert done.code == 1
+    assert "'--only-dependencies' in combination with '--use-deprecated legacy-res" in done.err
+
+
+def test_a_python_that_another_tool_manages_is_left_alone_before_anything_is_fetched(
+    client: Machine, hostile: HostileServer
+) -> None:
+    # The interpreter itself says that it is no virtual environment, and where its library is.
+    library = client.folder / "library"
+    library.mkdir()
+    (packages,) = client.environment.glob("lib/python*/site-packages")
+    (packages / "managed.pth").write_text(
+        "import sys, sysconfig; sys.base_prefix = sys.prefix; "
+        "sysconfig.get_path = lambda name, *a, old=sysconfig.get_path, **k: "
+        f"{str(library)!r} if name == 'stdlib' else old(name, *a, **k)\n"
+    )
+    assert client.install("app", "--dry-run").code == 0
+    marker = library / "EXTERNALLY-MANAGED"
+    hostile.seen.clear()
+    for text, said in (
+        ("[externally-managed]\nError=Ask the administrator.\n", "╰─> Ask the administrator."),
+        ("nothing of the kind", "╰─> The Python environment under this interpreter is managed"),
+    ):
+        marker.write_text(text)
+        for words in (("app",), ("app", "--dry-run"), ("app", "--user")):
+            done = client.install(*words)
+            assert (done.code, said in done.err) == (1, True), done.err
+            assert "by passing --break-system-packages." in done.err
+    assert not hostile.seen
+    for words in (
+        ("--dry-run", "--break-system-packages"),
+        ("--dry-run", "--target", str(client.folder / "elsewhere")),
+        ("--dry-run", "--report", "-"),
+    ):
+        assert client.install("app", *words).code == 0
 
 
 class TestDownload:

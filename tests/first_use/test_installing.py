@@ -41,6 +41,10 @@ def test_a_package_is_installed_with_what_it_requires_whatever_the_index_is_sile
         assert len(named) == 1, "what was downloaded to learn what it requires is no cached file"
 
 
+def test_who_says_more_is_told_which_pages_are_read(protected: Machine, index: Index) -> None:
+    assert f"Getting page {index.url}app/" in protected.install("app", "--dry-run", "-v").out
+
+
 def test_only_chosen_files_cost_requests_where_the_index_gives_no_lengths(
     protected: Machine, index: Index, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from securepip.installer.handoff import InstallOptions, InstallReport, install
     from securepip.installer.sdists import BuildOptions, SdistBuilder
     from securepip.installer.target.byte_code_cache import ByteCodeCache
+    from securepip.installer.target.externally_managed import refuse_externally_managed
     from securepip.installer.target.user_site import check_user_site
     from securepip.installer.wheels import HandOff
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_user_site",
     "copy_verified",
     "install",
+    "refuse_externally_managed",
 ]
 
 _WHERE = {
@@ -41,6 +43,7 @@ _WHERE = {
     "check_user_site": "target.user_site",
     "copy_verified": "copies",
     "install": "handoff",
+    "refuse_externally_managed": "target.externally_managed",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import sysconfig
 from importlib.machinery import PathFinder
@@ -25,7 +26,16 @@ def facts() -> dict[str, object]:
         "purelib": sysconfig.get_path("purelib"),
         "platlib": sysconfig.get_path("platlib"),
         "in_memory": metadata_in_memory(),
+        "externally_managed": externally_managed(),
     }
+
+
+def externally_managed() -> str | None:
+    """The file that says that another tool manages the packages here (PEP 668), if there is one."""
+    if sys.prefix != sys.base_prefix or hasattr(sys, "real_prefix"):
+        return None  # a virtual environment
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # noqa: PTH118
+    return marker if os.path.isfile(marker) else None  # noqa: PTH113
 
 
 def metadata_in_memory() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -105,14 +106,19 @@ def warn(text: str, *, always: bool = False) -> None:
 def show_error(error: SecurepipError) -> None:
     """Print an error with what it means and what to do; hidden by nothing.
 
-    What conflicts is listed on standard output and only named on standard error: as pip does.
+    What conflicts is listed on standard output and only named on standard error: as pip does. As
+    pip does, too, ``-vv`` and the log say where the error was raised.
     """
     if isinstance(error, ConflictError):
         _print_error("ERROR", error.what, "31")
         say(f"\n{error.meaning}\n\n{error.remedy}\n")
         _print_error("ERROR", _CONFLICT_HELP, "31")
-        return
-    _print_error("ERROR", str(error), "31")
+    else:
+        _print_error("ERROR", str(error), "31")
+    raised = "".join(traceback.format_tb(error.__traceback__))
+    # Of several errors in one, the last is what was raised.
+    last = error.what.rpartition("\nERROR: ")[2]
+    say(f"Exception information:\n{raised}{type(error).__name__}: {last}", level=2)
 
 
 class _LogHandler(logging.Handler):

@@ -32,6 +32,8 @@ def check(request: PipRequest) -> None:
     always = sorted(_ALWAYS_ENABLED & set(request.features))
     if always:
         console.warn(f"The following features are always enabled: {', '.join(always)}. ")
+    if "legacy-resolver" in request.deprecated:
+        console.say("Not using the legacy resolver: there is one resolver, that of pip today.")
     if request.target.is_overridden:
         _check_target(request)
     if len(named.scripts) > 1:
@@ -63,6 +65,7 @@ def _check_only_deps(request: PipRequest) -> None:
         text
         for text, given in (
             ("'--no-deps'", request.choosing.no_deps),
+            ("'--use-deprecated legacy-resolver'", "legacy-resolver" in request.deprecated),
             ("'--requirement'", request.named.requirements),
             ("'--requirements-from-script'", request.named.scripts),
             ("'--group'", request.named.groups),

@@ -40,6 +40,7 @@ def run(request: InstallRequest) -> int:
         from securepip.cli.pip_commands.prepare import prepare
 
         asked = prepare(request, stack, pip.facts if pip else None)
+        _check_managed(request, asked)
         if request.destination.user:
             from securepip.installer import check_user_site
 
@@ -70,6 +71,18 @@ def run(request: InstallRequest) -> int:
                 wheels = asked.open_builder().wheels(plan, files)
             _hand_off(request, plan, wheels, asked, pip)
     return 0
+
+
+def _check_managed(request: InstallRequest, asked: Prepared) -> None:
+    """Leave a Python alone whose packages another tool manages, where pip leaves it alone."""
+    place = request.destination
+    elsewhere = any(folder is not None for folder in (place.folder, place.prefix, place.root))
+    only_reports = request.dry_run and request.report is not None
+    marker = asked.environment.externally_managed
+    if marker and not (elsewhere or only_reports or request.break_system_packages):
+        from securepip.installer import refuse_externally_managed
+
+        refuse_externally_managed(marker)
 
 
 def _begin(request: InstallRequest, stack: ExitStack) -> Pip | None:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from securepip.cli.options import network_of
 from securepip.cli.parser import maybe_meant
-from securepip.cli.pip_commands.options import COMMANDS, GENERAL, Group, Handler, Option
+from securepip.cli.pip_commands.options import COMMANDS, GENERAL, Group, Option
 from securepip.cli.pip_commands.requests import (
     AnyRequest,
     Builds,
@@ -83,7 +83,7 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
     parser = _make_parser(f"securepip {command}", COMMANDS[command])
     parser.set_defaults(**_defaults(parser, configured))
     values, arguments = parser.parse_args(list(words))
-    _refuse(command, values)
+    _refuse(values)
     return argparse.Namespace(
         **vars(values),
         arguments=arguments,
@@ -191,6 +191,7 @@ def _common(values: argparse.Namespace) -> dict[str, Any]:
         "no_cache": values.cache_dir is False,
         "progress_bar": values.progress_bar,
         "features": tuple(values.features_enabled),
+        "deprecated": tuple(values.deprecated_features_enabled),
     }
 
 
@@ -243,15 +244,13 @@ def _without_places(configured: _Configured) -> tuple[tuple[str, ...], _Configur
     return (first, *last.get("extra-index-url", "").split()), kept
 
 
-def _refuse(command: str, values: optparse.Values) -> None:
-    """Options that cannot be honoured are an error, wherever they come from."""
-    for group in COMMANDS[command]:
-        for it in group.options:
-            if it.handler is Handler.REFUSED and getattr(values, it.dest) != it.default:
-                value = getattr(values, it.dest)
-                named = value if isinstance(value, (list, tuple)) else ()
-                words = " ".join((it.names[-1], *map(str, named)))
-                raise UsageError(f"{words} cannot be honoured", meaning=f"{it.why}.")
+def _refuse(values: optparse.Values) -> None:
+    """What cannot be honoured is an error, wherever it comes from."""
+    if "legacy-certs" in values.deprecated_features_enabled:
+        raise UsageError(
+            "--use-deprecated legacy-certs cannot be honoured",
+            remedy="Certificates are those of the system; for others there is --cert.",
+        )
 
 
 _NO_OPTION = "no such option: "

@@ -157,6 +157,7 @@ class PipRequest:
         no_cache: Keep nothing of it.
         progress_bar: ``auto``, ``on``, ``off`` or ``raw``.
         features: ``--use-feature``.
+        deprecated: ``--use-deprecated``.
     """
 
     command: ClassVar[str]
@@ -171,6 +172,7 @@ class PipRequest:
     no_cache: bool = False
     progress_bar: str = "auto"
     features: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
 
 class Destination(NamedTuple):

@@ -85,6 +85,7 @@ class _Facts(TypedDict):
     purelib: str
     platlib: str
     in_memory: list[str]
+    externally_managed: str | None
 
 
 class _InMemory(importlib.metadata.Distribution):
@@ -198,6 +199,7 @@ class TargetEnvironment:
         purelib: Where pure Python distributions are installed.
         platlib: Where others are.
         in_memory: The METADATA of installed distributions that are in no folder.
+        externally_managed: Its ``EXTERNALLY-MANAGED`` file (PEP 668); None where it has none.
     """
 
     python: Path
@@ -208,6 +210,7 @@ class TargetEnvironment:
     purelib: Path
     platlib: Path
     in_memory: tuple[str, ...] = ()
+    externally_managed: Path | None = None
 
     @cached_property
     def installed(self) -> Mapping[NormalizedName, InstalledDistribution]:
@@ -304,6 +307,7 @@ def _ask(interpreter: str, start_up: bool) -> _Facts:
 
 
 def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
+    marker = facts["externally_managed"]
     return TargetEnvironment(
         python=Path(interpreter),
         version=Version(".".join(map(str, facts["version"]))),
@@ -313,6 +317,7 @@ def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
         purelib=Path(facts["purelib"]),
         platlib=Path(facts["platlib"]),
         in_memory=tuple(facts["in_memory"]),
+        externally_managed=Path(marker) if marker else None,
     )
 
 

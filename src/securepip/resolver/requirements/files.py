@@ -316,8 +316,12 @@ def _read_here(name: str, kind: str) -> bytes:
         with open(path, "rb") as stream:  # noqa: PTH123 - the message quotes it as it is written
             data = stream.read(_MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        # As pip, which says this of a constraints file too; the path is in the error.
-        raise RequirementError(f"Could not open requirements file: {error}") from None
+        # As pip, which says this of a constraints file too; the path is in the error. It asks for
+        # an address as for one of a server.
+        what = f"Could not open requirements file: {error}"
+        if path != name and isinstance(error, FileNotFoundError):
+            what = f"404 Client Error: FileNotFoundError for url: {name}"
+        raise RequirementError(what) from None
     if len(data) > _MAX_FILE_BYTES:
         raise RequirementError(
             f"Could not open {kind} file: {name} is larger than {_MAX_FILE_BYTES}"

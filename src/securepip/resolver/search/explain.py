@@ -29,7 +29,11 @@ from securepip.resolver.candidates.graph import (
 Cause = RequirementInformation[AnyRequirement, Candidate]
 
 
-class UnknownProjectError(ResolutionError):
+class DistributionNotFound(ResolutionError):  # noqa: N818 - pip's name, which people look for
+    """Nothing meets a single requirement, or its project is not known at all."""
+
+
+class UnknownProjectError(DistributionNotFound):
     """A project is asked for that no trusted repository has.
 
     Attributes:
@@ -205,7 +209,9 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
         newest = max(offered.version for offered in offers.files)
         hint = f"Ask for one of them ({requirement.project}=={newest})"
         hint += f", or ask {_those_who_run(asked)}." if _those_who_run(asked) else "."
-    return ResolutionError(_could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint)
+    return DistributionNotFound(
+        _could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint
+    )
 
 
 def _could_not_find(cause: Cause, catalogue: Catalogue) -> str:

@@ -9,18 +9,18 @@ import argparse
 from typing import Any
 
 from securepip.cli.pip_commands.options.table import COMMANDS
-from securepip.cli.pip_commands.options.types import Handler, Option
+from securepip.cli.pip_commands.options.types import Option
 
 _FLAGS = {"store_true", "store_false", "count", "no_cache_dir"}
 
 
 def describe(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add the options of ``command``, without those that cannot be honoured, to ``parser``."""
+    """Add the options of ``command`` to ``parser``."""
     parser.add_argument("arguments", nargs="*", metavar="REQUIREMENT", help="what is wanted")
     for group in COMMANDS[command]:
         made = parser.add_argument_group(group.title.lower())
         for option in group.options:
-            if option.action != "help" and option.help and option.handler is not Handler.REFUSED:
+            if option.action != "help" and option.help:
                 made.add_argument(*option.names, **_settings(option))
 
 

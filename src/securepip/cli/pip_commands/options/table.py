@@ -2,9 +2,9 @@
 
 Rule: what is not in this table is unknown to securepip and refused as pip refuses what it does not
 know. Nothing is ignored in silence: an option that changes nothing here says why
-(``Handler.NOBODY``), and one that cannot be honoured is an error that says why
-(``Handler.REFUSED``). ``docs/reference/options.md`` is written from this table, and a
-test holds it against the parser of the pip that is installed.
+(``Handler.NOBODY``), and a value that cannot be honoured is an error that says why.
+``docs/reference/options.md`` is written from this table, and a test holds it against the parser of
+the pip that is installed.
 
 Names, arity and defaults: pip's documentation, "pip install", "pip download" and "pip lock" (26.3).
 """
@@ -397,8 +397,9 @@ _GENERAL = Group(
         ),
         Option(
             ("--use-deprecated",), "deprecated_features_enabled", "switch an old one on", "append",
-            (), "feature", choices=("legacy-resolver", "legacy-certs"), handler=Handler.REFUSED,
-            why="there is one resolver; for other certificates there is --cert",
+            (), "feature", choices=("legacy-resolver", "legacy-certs"), handler=Handler.NOBODY,
+            why="there is one resolver, which is said; legacy-certs is refused, since for other "
+            "certificates there is --cert",
         ),
         Option(
             ("--resume-retries",), "resume_retries", "tries of a broken download (default: 5)",

@@ -13,7 +13,6 @@ class Handler(Enum):
     PIP = "handed to pip"
     BOTH = "securepip, and handed to pip"
     NOBODY = "no effect here"
-    REFUSED = "refused"
 
 
 class Option(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 
 from packaging.utils import NormalizedName, canonicalize_name
@@ -16,6 +17,7 @@ from securepip.signing.overlay.upstream.page import UpstreamPage
 from securepip.signing.overlay.upstream.simple_api import ACCEPT, parse_simple_page
 from securepip.transport import Answer, Transport, redact
 
+_log = logging.getLogger(__name__)
 _UNKNOWN = (404, 410)
 _SERIAL = "_last-serial"
 
@@ -98,6 +100,7 @@ class HttpIndex:
             headers["If-None-Match"] = validator
         accept = (200, *_UNKNOWN, *((304,) if validator else ()))
         url = f"{self.url}{project}/"
+        _log.debug("Getting page %s", redact(url))
         return get_page(self._transport, url, headers=headers, accept=accept)
 
     def _load(self, answer: Answer, project: NormalizedName) -> UpstreamPage | None:
