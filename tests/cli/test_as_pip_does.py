@@ -113,8 +113,8 @@ def test_a_python_that_another_tool_manages_is_left_alone_before_anything_is_fet
         ("nothing of the kind", "╰─> The Python environment under this interpreter is managed"),
     ):
         marker.write_text(text)
-        for words in (("app",), ("app", "--dry-run"), ("app", "--user")):
-            done = client.install(*words)
+        for option in ("--no-deps", "--dry-run", "--user"):
+            done = client.install("app", option)
             assert (done.code, said in done.err) == (1, True), done.err
             assert "by passing --break-system-packages." in done.err
     assert not hostile.seen
