@@ -61,7 +61,7 @@ ROOMS = {
     ),
     "index": Room(
         ("index",),
-        ("index/test_verified_index.py", "updater"),
+        ("index",),
         ("attacks", "first_use", "signing_claims/test_clients.py", "cli/test_indexes.py"),
     ),
     "installer": Room(

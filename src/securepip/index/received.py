@@ -194,7 +194,6 @@ class Received:
                     max_bytes=signed.target.length,
                     progress=progress,
                 )
-                incoming.stream.seek(0)
                 signed.target.verify_length_and_hashes(incoming.stream)
             except (TooLargeError, LengthOrHashMismatchError) as error:
                 raise _altered(signed.file.filename, signed.url, str(error)) from None

@@ -31,7 +31,7 @@ class SignedPage:
 
     project: NormalizedName
     targets: tuple[tuple[TrustedRepository, TargetFile], ...]
-    threshold: int = 1
+    threshold: int
 
 
 @dataclass(frozen=True)

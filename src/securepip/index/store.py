@@ -121,7 +121,7 @@ class Store:
         """The bytes of that digest, or None when the store has not got them whole."""
         try:
             with self.path(sha256).open("rb") as stream:
-                data = stream.read(max_bytes + 1)
+                data = stream.read(max_bytes)
         except OSError:
             return None
         if sha256_of(data) == sha256:
