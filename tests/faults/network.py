@@ -1,5 +1,7 @@
 """Faults of the network: each request of a cold download fails, once or for good, in each way.
 
+Storms, too: every request fails, the first time or for good.
+
     python -m tests.faults.network
 
 Rule: what can be tried again is, and the files are those that were signed; what cannot is told in
@@ -30,6 +32,7 @@ from tests.support.wheels import make_wheel
 
 ONCE = ("reset", "cut", "503", "silence")
 ALWAYS = ("reset", "cut", "503", "other", "longer")
+STORMS = ("500", "502", "503", "504", "reset", "cut")
 _LOGIN = b"<!DOCTYPE html><title>Log in</title>"
 
 
@@ -163,7 +166,7 @@ class Network:
 
     def faults(self) -> list[Broken]:
         """All that can happen; silence takes seconds, and is only tried with what comes early."""
-        return [
+        return [Broken("*", how, once) for how in STORMS for once in (True, False)] + [
             Broken(path, how, once)
             for path in self.paths
             for once, ways in ((True, ONCE), (False, ALWAYS))
@@ -177,7 +180,7 @@ class Network:
         self._server.seen.clear()
         done = self._download()
         wrong = self._of_files(whole=not done.code)
-        if self._server.seen.count(broken.path) == 0:
+        if broken.path not in ("*", *self._server.seen):
             wrong.append("it was never asked for")
         if broken.once and done.code:
             wrong.append(f"it was not tried again: {done.code} {done.err}")

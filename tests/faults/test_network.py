@@ -52,6 +52,20 @@ def test_a_request_that_fails_is_tried_again_or_told_and_leaves_nothing_half(
     assert [each for broken in chosen for each in network.wrong(broken)] == []
 
 
+@pytest.mark.parametrize("how", ["502", "cut"])
+def test_a_storm_is_outlived_where_it_ends_and_told_where_it_does_not(
+    machine: Machine,
+    shared_repository: MadeRepository,
+    faulty: FaultyServer,
+    tmp_path: Path,
+    how: str,
+) -> None:
+    """Every request fails, once or for good: a server that is overloaded, a line that breaks."""
+    network = Network(tmp_path / "turns", machine, shared_repository, faulty)
+    assert network.wrong(Broken("*", how, once=True)) == []
+    assert network.wrong(Broken("*", how, once=False)) == []
+
+
 def test_what_is_not_tried_again_is_found(
     machine: Machine, shared_repository: MadeRepository, faulty: FaultyServer, tmp_path: Path
 ) -> None:
