@@ -229,6 +229,20 @@ def sign_with_other_keys(world: World) -> None:
     world.server.folder = theirs.folder
 
 
+def redirect_in_circles(world: World) -> None:
+    world.server.redirect(world.wheels, world.server.url)
+
+
+def nest_the_timestamp(world: World) -> None:
+    """More deeply than a reader that calls itself can follow."""
+    _replace(world.server, "metadata/timestamp.json", b'{"signed":' * 100_000)
+
+
+def hide_the_project(world: World) -> None:
+    """What depends on it could be had in an older release that does without."""
+    world.server.withhold(world.pages)
+
+
 ATTACKS = {
     "forged page and wheel": Attack("arbitrary software", forge_page_and_wheel, fools_pip=True),
     "forged wheel": Attack("arbitrary software", forge_wheel_alone),
@@ -256,5 +270,8 @@ ATTACKS = {
     "other keys": Attack(
         "key compromise", sign_with_other_keys, needs_signatures=True, fools_pip=True
     ),
+    "circle of redirects": Attack("redirects", redirect_in_circles, codes=(1,)),
+    "nested timestamp": Attack("hostile JSON and HTML", nest_the_timestamp, needs_signatures=True),
+    "hidden page": Attack("hidden projects", hide_the_project, (1,), needs_signatures=True),
 }
 """Each attack by what is served."""
