@@ -93,6 +93,7 @@ ROOMS = {
         ),
         (
             "signing/test_keys.py",
+            "signing/test_key_rings.py",
             "signing/test_memory.py",
             "signing/test_known.py",
             "signing/test_publishing.py",

@@ -108,7 +108,14 @@ def read_public(path: Path) -> Key:
         return keys.check_public_key(Key.from_dict(keyid, document))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, SecuresystemslibError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        SecuresystemslibError,
+    ) as error:
         raise FormatError(f"{path} is no public key of a maintainer: {error!r:.200}") from None
 
 
