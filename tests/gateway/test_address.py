@@ -56,6 +56,12 @@ def test_a_gateway_that_runs_is_found_by_its_user_alone_and_not_afterwards(
         assert path.exists()
     assert running(folder) is None
     assert list(folder.iterdir()) == []
+    (folder / f"{os.getpid()}.json").write_text("of an earlier process of this number")
+    with announced(folder, url) as path:
+        assert running(folder) == url
+        path.unlink()
+    (folder / "gone.json").symlink_to(folder / "nowhere")
+    assert running(folder) is None
 
 
 def test_whoever_took_the_port_of_one_that_was_killed_is_not_told_its_token(
@@ -91,7 +97,9 @@ def test_the_newest_of_several_is_found(
         assert running(tmp_path) == f"{url}old"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"url": "http://[::1"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"url": "http://[::1"}', '{"url": "nowhere"}', "\x00"]
+)
 def test_a_damaged_announcement_is_passed_over(tmp_path: Path, url: str, text: str) -> None:
     with announced(tmp_path, url) as path:
         path.write_text(text)

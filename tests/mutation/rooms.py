@@ -78,8 +78,8 @@ ROOMS = {
         ("gateway/answers.py", "gateway/address.py"),
         (
             "gateway/test_address.py",
-            "gateway/test_protocol.py",
             "gateway/test_refusals.py",
+            "gateway/test_answers.py",
             "gateway/test_by_url.py",
         ),
         ("gateway", "attacks/test_past_the_gateway.py"),

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ if sys.platform != "win32":  # which has other locks, and seldom more than one u
     import fcntl
 
 _ALIVE_SECONDS = 2.0
+_NO_ANSWER = (OSError, ValueError, KeyError, TypeError, http.client.HTTPException)
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def running(folder: Path) -> str | None:
     except OSError:
         return None
     for path in paths:
-        with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as stream:
+        with suppress(*_NO_ANSWER), path.open("rb") as stream:
             if _is_held(stream):
                 url = str(json.loads(stream.read())["url"])
                 if _answers(url):
@@ -92,10 +93,6 @@ def _answers(url: str) -> bool:
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port, timeout=_ALIVE_SECONDS
     )
-    try:
+    with closing(connection):
         connection.request("HEAD", parts.path)
         return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -90,7 +90,7 @@ class MetadataAnswer:
 
     data: bytes
     sha256: Sha256
-    kept: bool = False
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -312,15 +312,13 @@ class Answers:
         """
         view = self._now().view(names)
         before = self._before
-        known = None
         if before is not None and time.monotonic() - before.began < self._stale_seconds:
             known = before.view(names).kept(project)
-        if before is None or known is None:
-            return view, await view.page(project)
-        try:
-            return view, await asyncio.wait_for(view.page(project), PATIENCE_SECONDS)
-        except asyncio.TimeoutError:
-            return before.view(names), known
+            if known is not None:
+                with suppress(asyncio.TimeoutError):
+                    return view, await asyncio.wait_for(view.page(project), PATIENCE_SECONDS)
+                return before.view(names), known
+        return view, await view.page(project)
 
     async def _located(
         self, names: tuple[str, ...] | None, project: NormalizedName
