@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import gc
 import importlib
@@ -10,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from securepip.cli.main import _all_parsers, main, whole_parser
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
 from tests.support.terminal import run_in_terminal
@@ -96,6 +99,57 @@ def test_nothing_to_install_fails_as_pip_fails(machine: Machine) -> None:
         "ERROR: You must give at least one requirement to install "
         '(see "securepip install --help")\n'
     )
+
+
+def test_every_number_that_is_asked_for_has_its_bounds() -> None:
+    """Of the options of all commands that ask for a number, none takes what is none."""
+    asked = [
+        (parser, action)
+        for parser in _all_parsers(whole_parser())
+        for action in parser._actions
+        if action.metavar in ("N", "DAYS", "MB", "S", "SECONDS") or action.dest == "port"
+    ]
+    assert len(asked) > 20
+    for parser, action in asked:
+        for text in ("-1", "nan", "inf", "1e999", "9" * 30, "soon", ""):
+            with pytest.raises(argparse.ArgumentError):
+                parser._get_values(action, [text])
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "install --help", "install app --no-index", "trust list", "completion bash"]
+)
+def test_a_closed_standard_output_is_one_to_which_nobody_listens(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    closed = ("stdin", "stdout", "stderr")
+    with monkeypatch.context() as here, mock.patch.dict(os.environ, machine.variables):
+        for name in closed:
+            here.setattr(sys, name, None)
+        try:
+            code = main(words.split())
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        for name in closed:
+            os.close(getattr(sys, name).fileno())
+    assert code == (1 if "app" in words else 0)
+
+
+def test_no_file_gets_the_number_of_a_closed_standard_stream(machine: Machine) -> None:
+    code = (
+        "import os\n"
+        "from securepip.cli import main\n"
+        "code = main(['trust', 'list'])\n"
+        "nowhere = os.stat(os.devnull)\n"
+        "same = all(os.path.samestat(os.fstat(number), nowhere) for number in range(3))\n"
+        "os._exit(code if same else 9)\n"
+    )
+    shell = 'exec "$0" -c "$1" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell, sys.executable, code],
+        env={**machine.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

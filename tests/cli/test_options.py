@@ -154,6 +154,11 @@ def test_a_command_line_is_read_as_pip_reads_it(words: list[str], dest: str, val
         (["--python-version", "3.7.1.2"], "at most three version parts are allowed"),
         (["-C", "a"], "must be of the form KEY=VAL"),
         (["--retries", "many"], "invalid integer value: 'many'"),
+        (["--retries", "-1"], "invalid integer value: '-1'"),
+        *(
+            ([f"--timeout={value}"], f"invalid floating-point value: '{value}'")
+            for value in ("-1", "0", "nan", "inf")
+        ),
         (["--group", "other.toml:dev"], "group paths use 'pyproject.toml' filenames"),
         (["--uploaded-prior-to", "now"], "invalid value: 'now'"),
         (["--no-binary", "--pre"], "--no-binary option requires 1 argument"),

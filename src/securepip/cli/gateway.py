@@ -26,6 +26,7 @@ from securepip.cli.options import (
     apply_configuration,
     network_of,
 )
+from securepip.cli.parser import MAX_PORT, whole
 from securepip.errors import UsageError
 from securepip.formats.pip_configuration import read_pip_configuration
 
@@ -80,7 +81,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "Serve the verified index at an address on this machine, to which only you "
         "have the key; with a command, for as long as that runs, and to that."
     )
-    parser.add_argument("--port", type=int, metavar="N", help="default: any that is free")
+    parser.add_argument(
+        "--port", type=whole(0, MAX_PORT), metavar="N", help="default: any that is free"
+    )
     parser.add_argument(
         "--repository", metavar="NAME", help="only this one of the trusted repositories"
     )

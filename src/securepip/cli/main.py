@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 failed, 2 usage, 3 not verified."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = False
+    _open_closed_streams()
     _leave_gateway()
     # Being ended politely is being interrupted: temporary folders go, pip puts back what it can.
     if threading.current_thread() is threading.main_thread():
@@ -143,6 +144,19 @@ def program() -> NoReturn:
                     stream.flush()
             os._exit(code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Have a standard stream that is closed (``>&-``) lead to nowhere, as if nobody listened.
+
+    Else the next file that is opened would get its number, and what this and other programs print
+    would be written into that file.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
 
 
 def _remember(words: Sequence[str], code: int, error: SecurepipError | None = None) -> None:

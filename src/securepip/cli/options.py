@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from securepip.cli.parser import seconds, whole
 from securepip.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -120,14 +121,18 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--client-cert", metavar="FILE", help="client certificate and key")
     network.add_argument("--proxy", metavar="URL", help="scheme://[user:password@]host:port")
     network.add_argument(
-        "--timeout", "--default-timeout", type=float, default=15.0, metavar="SECONDS",
+        "--timeout", "--default-timeout", type=seconds(0.001), default=15.0, metavar="SECONDS",
         help="how long a connection may be silent (default: 15)",
     )  # fmt: skip
     network.add_argument(
-        "--retries", type=int, default=5, metavar="N", help="tries of a connection (default: 5)"
+        "--retries",
+        type=whole(0, 1_000_000),
+        default=5,
+        metavar="N",
+        help="tries of a connection (default: 5)",
     )
     network.add_argument(
-        "--resume-retries", type=int, default=5, metavar="N",
+        "--resume-retries", type=whole(0, 1_000_000), default=5, metavar="N",
         help="tries of a download that breaks off (default: 5)",
     )  # fmt: skip
     network.add_argument(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
+
+MAX_PORT = 65_535
+_YEAR = 365 * 24 * 60 * 60  # seconds
 
 
 def maybe_meant(word: str, known: Iterable[str]) -> str:
@@ -13,6 +17,34 @@ def maybe_meant(word: str, known: Iterable[str]) -> str:
     import difflib
 
     return next(iter(difflib.get_close_matches(word.partition("=")[0], list(known), n=1)), "")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """For argparse: reads a whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+        if not (is_number and least <= int(text) <= most):
+            raise _no_number(text, least, most)
+        return int(text)
+
+    return read
+
+
+def seconds(least: float = 0.0) -> Callable[[str], float]:
+    """For argparse: reads a time of ``least`` seconds to a year; NaN is none."""
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if least <= float(text) <= _YEAR:
+                return float(text)
+        raise _no_number(text, least, _YEAR)
+
+    return read
+
+
+def _no_number(text: str, least: float, most: int) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"not a number from {least:g} to {most:d}: {text!r:.80}")
 
 
 class Parser(argparse.ArgumentParser):

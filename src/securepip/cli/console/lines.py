@@ -107,18 +107,21 @@ def show_error(error: SecurepipError) -> None:
     """Print an error with what it means and what to do; hidden by nothing.
 
     What conflicts is listed on standard output and only named on standard error: as pip does. As
-    pip does, too, ``-vv`` and the log say where the error was raised.
+    pip does, too, ``-vv`` and the log say where the error was raised. That standard output takes
+    nothing does not hide what is wrong.
     """
     if isinstance(error, ConflictError):
         _print_error("ERROR", error.what, "31")
-        say(f"\n{error.meaning}\n\n{error.remedy}\n")
+        with suppress(BrokenPipeError, SecurepipError):
+            say(f"\n{error.meaning}\n\n{error.remedy}\n")
         _print_error("ERROR", _CONFLICT_HELP, "31")
     else:
         _print_error("ERROR", str(error), "31")
     raised = "".join(traceback.format_tb(error.__traceback__))
     # Of several errors in one, the last is what was raised.
     last = error.what.rpartition("\nERROR: ")[2]
-    say(f"Exception information:\n{raised}{type(error).__name__}: {last}", level=2)
+    with suppress(BrokenPipeError, SecurepipError):
+        say(f"Exception information:\n{raised}{type(error).__name__}: {last}", level=2)
 
 
 class _LogHandler(logging.Handler):

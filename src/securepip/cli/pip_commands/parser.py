@@ -12,6 +12,7 @@ import optparse
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
@@ -222,6 +223,7 @@ def _target(values: argparse.Namespace) -> Target:
     )
 
 
+_LONGEST = 1e9  # seconds: more is no time for a socket
 _Configured = list[tuple[str, str]]
 
 
@@ -349,15 +351,15 @@ def _convert(it: Option, value: str) -> object:
         choices = ", ".join(map(repr, it.choices))
         raise ValueError(f"invalid choice: {value!r} (choose from {choices})")
     if it.type == "int":
-        try:
-            return int(value)
-        except ValueError:
-            raise ValueError(f"invalid integer value: {value!r}") from None
+        with suppress(ValueError):
+            if int(value) >= 0:
+                return int(value)
+        raise ValueError(f"invalid integer value: {value!r}")
     if it.type == "float":
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError(f"invalid floating-point value: {value!r}") from None
+        with suppress(ValueError):
+            if 0 < float(value) <= _LONGEST:
+                return float(value)
+        raise ValueError(f"invalid floating-point value: {value!r}")
     return os.path.expanduser(value) if it.type == "path" else value  # noqa: PTH111 - may be ~x
 
 

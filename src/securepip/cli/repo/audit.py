@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
+from securepip.cli.parser import whole
 from securepip.cli.repo.place import Place, add_database, add_folder, place_at
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.words import counted
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from securepip.transport import Transport
 
 _DEFAULT_DAYS = 28
+_MAX_DAYS = 36_500
 
 
 def add_to(commands: Commands) -> None:
@@ -246,7 +248,7 @@ def _add_gc(commands: Commands) -> None:
     parser = new_command(commands, "gc", "delete old snapshots, and what only they lead to")
     add_folder(parser)
     parser.add_argument(
-        "--grace", type=int, default=_DEFAULT_DAYS, metavar="DAYS",
+        "--grace", type=whole(0, _MAX_DAYS), default=_DEFAULT_DAYS, metavar="DAYS",
         help=f"keep what was current within so many days (default: {_DEFAULT_DAYS})",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
@@ -254,8 +256,6 @@ def _add_gc(commands: Commands) -> None:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    if arguments.grace < 0:
-        raise UsageError("--grace: a number of days")
     return gc(place_at(arguments), timedelta(days=arguments.grace), dry_run=arguments.dry_run)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from securepip.cli import console
 from securepip.cli.options import Commands, add_why, new_command
+from securepip.cli.parser import whole
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import (
     Place,
@@ -65,7 +66,7 @@ def _add_init(commands: Commands) -> None:
 
     parser = place_command(commands, "init", "make an empty repository, and its keys")
     parser.add_argument(
-        "--expected-files", type=int, default=DEFAULT_EXPECTED_FILES, metavar="N",
+        "--expected-files", type=whole(1, 10**12), default=DEFAULT_EXPECTED_FILES, metavar="N",
         help="about how many files it will hold; decides into how many parts its list is cut",
     )  # fmt: skip
     parser.add_argument(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.keys import add_key_options, keys_of
 from securepip.cli.options import Commands, new_command
+from securepip.cli.parser import MAX_PORT, seconds, whole
 from securepip.cli.repo.place import Place, add_folder, place_at
 from securepip.errors import UsageError
 
@@ -62,14 +63,16 @@ def _add_serve(commands: Commands) -> None:
     parser = new_command(commands, "serve", "serve the repository over HTTP")
     add_folder(parser)
     parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument(
+        "--port", type=whole(0, MAX_PORT), default=0, help="default: any that is free"
+    )
     uploads = parser.add_argument_group("options for uploads")
     uploads.add_argument(
         "--uploads", action="store_true",
         help="take uploads of twine, uv, flit and poetry, and publish them; see `repo token`",
     )  # fmt: skip
     uploads.add_argument(
-        "--max-upload", type=int, default=100, metavar="MB",
+        "--max-upload", type=whole(1, 1_000_000), default=100, metavar="MB",
         help="the largest file that is taken, in megabytes (default: 100)",
     )  # fmt: skip
     uploads.add_argument(
@@ -77,7 +80,7 @@ def _add_serve(commands: Commands) -> None:
         help="without TLS also from other machines: whoever sees an upload has its token",
     )  # fmt: skip
     uploads.add_argument(
-        "--wait", type=float, default=600.0, metavar="SECONDS",
+        "--wait", type=seconds(), default=600.0, metavar="SECONDS",
         help="with --database: how long an upload waits until it is signed (default: 600); 0 "
         "answers as soon as it is kept safe",
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from securepip.cli import console
 from securepip.cli.console.progress import Display
 from securepip.cli.options import Commands, parse_age
+from securepip.cli.parser import seconds, whole
 from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import Place, add_restore, place_command, place_of
 from securepip.errors import UsageError
@@ -104,7 +105,7 @@ def _add_sync(commands: Commands) -> None:
         help="sign all projects that these can require, on any platform",
     )  # fmt: skip
     parser.add_argument(
-        "--dependency-versions", type=_parse_count, default=5, metavar="N",
+        "--dependency-versions", type=whole(1, 1000), default=5, metavar="N",
         help="how many of the newest releases are read for requirements (default: 5)",
     )  # fmt: skip
     parser.add_argument(
@@ -112,11 +113,11 @@ def _add_sync(commands: Commands) -> None:
         help="leave out files younger than this: 12h, 7d, 2w",
     )  # fmt: skip
     parser.add_argument(
-        "--publish-projects", type=int, default=50_000, metavar="N",
+        "--publish-projects", type=whole(1, 10**12), default=50_000, metavar="N",
         help="publish what there is after N changed projects, and go on (default: 50000)",
     )  # fmt: skip
     parser.add_argument(
-        "--publish-seconds", type=float, default=900.0, metavar="S",
+        "--publish-seconds", type=seconds(), default=900.0, metavar="S",
         help="publish what there is after so many seconds too, and go on (default: 900)",
     )  # fmt: skip
     add_restore(parser)
@@ -319,9 +320,3 @@ def _parse_group(text: str) -> tuple[str, str]:
     if not name or (colon and not path.endswith("pyproject.toml")):
         raise argparse.ArgumentTypeError(f"not [PATH/pyproject.toml:]GROUP: {text!r}")
     return path or "pyproject.toml", name
-
-
-def _parse_count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"not a number from 1 to 1000: {text!r}")
-    return int(text)

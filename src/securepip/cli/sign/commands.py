@@ -19,6 +19,7 @@ from securepip.cli.options import (
     network_of,
     new_command,
 )
+from securepip.cli.parser import whole
 from securepip.cli.sign.maintainer import Maintainer, say_changes, say_holders
 from securepip.errors import UsageError
 from securepip.formats.words import counted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
 _DEFAULT_DAYS = 365
-_MAX_DAYS = 3650
+_MAX_DAYS = 3650  # dates end
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +67,7 @@ def _add_repository_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_project_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--days", type=_days, default=_DEFAULT_DAYS, metavar="N",
+        "--days", type=whole(1, _MAX_DAYS), default=_DEFAULT_DAYS, metavar="N",
         help=f"how long the signatures are valid (default: {_DEFAULT_DAYS}, a year)",
     )  # fmt: skip
     add_why(parser)
@@ -81,13 +82,6 @@ def _maintainer(arguments: argparse.Namespace) -> Maintainer:
         network_of(arguments),
         arguments.why,
     )
-
-
-def _days(text: str) -> int:
-    """For argparse: what is signed for less has expired, and dates end."""
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_DAYS:
-        raise argparse.ArgumentTypeError(f"not a number from 1 to {_MAX_DAYS}: {text!r:.80}")
-    return int(text)
 
 
 def _add_keygen(inner: Commands) -> None:
@@ -130,7 +124,7 @@ def _add_claim(inner: Commands) -> None:
         help="the public key of a maintainer; may be repeated (default: your own)",
     )  # fmt: skip
     parser.add_argument(
-        "--threshold", type=int, default=1, metavar="N",
+        "--threshold", type=whole(1, 1000), default=1, metavar="N",
         help="how many maintainers have to sign each release (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -316,7 +310,9 @@ def _add_keys(inner: Commands) -> None:
         "--remove", action="append", default=[], metavar="KEYID",
         help="a key that no longer signs, by the beginning of its id; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--threshold", type=int, metavar="N", help="how many have to sign")
+    parser.add_argument(
+        "--threshold", type=whole(1, 1000), metavar="N", help="how many have to sign"
+    )
     _add_project_options(parser)
     parser.set_defaults(run=_keys)
 
