@@ -262,8 +262,9 @@ def _show(report: SyncReport, place: Place) -> None:
     if report.claimed:
         console.say(f"Left to their maintainers, who sign for themselves: {_names(report.claimed)}")
     projects = len(report.signed) + report.unchanged
+    files = "" if report.unread else f" with {counted(report.files, 'file')}"
     console.say(
-        f"{counted(projects, 'project')} with {counted(report.files, 'file')}, "
+        f"{counted(projects, 'project')}{files}, "
         f"{report.unchanged} of them unchanged "
         f"({counted(report.requests, 'request')}, {report.received / 1e6:.1f} MB)"
     )

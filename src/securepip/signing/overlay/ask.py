@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName
 from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256
 from securepip.formats.distribution import Kind
-from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.page import PageFile
 from securepip.signing.overlay.details import learn_details, newest_first, no_length
 from securepip.signing.overlay.memory import Facts, PageState
 from securepip.signing.overlay.upstream.files import UpstreamFiles
@@ -23,6 +23,7 @@ from securepip.signing.overlay.upstream.interface import ABSENT, Reading, Source
 from securepip.signing.overlay.upstream.page import LeftOut, UpstreamFile, UpstreamPage
 from securepip.signing.overlay.upstream.project_json import ProjectJson, fill
 from securepip.signing.overlay.upstream.union import unite
+from securepip.signing.repository.pages.contents import SignedPage
 from securepip.transport import is_local
 
 Wanted = Callable[[Sequence[UpstreamFile]], Sequence[UpstreamFile]]
@@ -47,7 +48,7 @@ class Question:
     """
 
     project: NormalizedName
-    current: ProjectPage | None
+    current: SignedPage | None
     digest: str
     state: PageState | None
     facts: Facts
@@ -205,7 +206,7 @@ def _is_whole(file: UpstreamFile) -> bool:
 
 def _before(file: UpstreamFile, question: Question) -> PageFile | None:
     """The same bytes on the signed page."""
-    before = question.current.file(file.filename) if question.current else None
+    before = question.current.load().file(file.filename) if question.current else None
     return before if before is not None and before.sha256 == file.sha256 else None
 
 

@@ -39,6 +39,7 @@ from securepip.signing.overlay.upstream.places.http_index import HttpIndex
 from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.overlay.work.readers import Readers
 from securepip.signing.repository.pages.batch import Batch
+from securepip.signing.repository.pages.contents import SignedPage
 from securepip.signing.repository.repository import Published, Repository
 from securepip.transport import Transport
 
@@ -147,7 +148,7 @@ class Overlay:
             if project in found:
                 continue  # whoever asks for it finds out whether it is wholly our own by now
             page = self._repository.page(project)
-            if page is not None and page.files and len(own_files(page)) < len(page.files):
+            if page is not None and page.files and not _is_wholly_own(page):
                 found.add(project)
         return sorted(found)
 
@@ -206,20 +207,22 @@ class Overlay:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        current = self._repository.page(project)
+        current = self._repository.signed_page(project)
         facts = self._memory.facts(project, self._now)
         if self._repository.roles().claim(project) is not None:
-            return Judged(project, Standing.CLAIMED, current, Settled(current), facts)
-        if current and len(own_files(current)) == len(current.files):
-            return Judged(project, Standing.OWN, current, Settled(current), facts)
-        state, digest = self._memory.state(project), self._digest(project)
+            return _left_alone(project, Standing.CLAIMED, current, facts)
+        state, digest = self._memory.state(project), current.sha256 if current else ""
+        may_be_unchanged = not anew and self._may_be_unchanged(project, state, digest)
+        # What nobody has changed since it was judged is not read: it was not wholly own then.
+        if not may_be_unchanged and current and _is_wholly_own(current.load()):
+            return _left_alone(project, Standing.OWN, current, facts)
         return Question(
             project,
             current,
             digest,
             state,
             facts,
-            may_be_unchanged=not anew and self._may_be_unchanged(project, state, digest),
+            may_be_unchanged=may_be_unchanged,
             need_upload_times=self._rules.min_age is not None,
             wanted=_nobody if self._pages_alone else wanted,
             details_later=self._pages_alone,
@@ -242,10 +245,11 @@ class Overlay:
             RepositoryStateError: What is on disk is not what was signed.
         """
         project = question.project
-        current = question.current
+        signed = question.current
         if self._digest(project) != question.digest:
             # Another process has signed meanwhile, and nothing that it signed may be lost.
-            current = self._repository.page(project)
+            signed = self._repository.signed_page(project)
+        current = signed.load() if signed else None
         try:
             return self._judge(question, offered, current)
         except (RepositoryStateError, OSError, sqlite3.Error):
@@ -358,7 +362,7 @@ class Overlay:
         if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
             return
         # Without a page there is something to say the next time too.
-        if settled.page is None or settled.problems:
+        if settled.page is None or settled.problems or _is_wholly_own(settled.page):
             return
         if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
             return
@@ -381,6 +385,19 @@ class Overlay:
     def _digest(self, project: NormalizedName) -> str:
         """Of the page that is signed now; "" for none."""
         return self._repository.known().page(project) or ""
+
+
+def _is_wholly_own(page: ProjectPage) -> bool:
+    """Whether the repository itself holds all files of ``page``."""
+    return len(own_files(page)) == len(page.files)
+
+
+def _left_alone(
+    project: NormalizedName, standing: Standing, signed: SignedPage | None, facts: Facts
+) -> Judged:
+    """What nobody is asked about."""
+    current = signed.load() if signed else None
+    return Judged(project, standing, current, Settled(current), facts)
 
 
 def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

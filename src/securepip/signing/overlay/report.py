@@ -31,7 +31,8 @@ class SyncReport:
         signed: Projects whose page is new or has changed.
         removed: Projects that are not offered any more.
         unchanged: How many projects cost no signature.
-        files: How many files the pages of all these projects offer.
+        unread: How many of them were not even read: nothing has changed at their index.
+        files: How many files the pages of all others offer.
         left_out: What was offered and not signed, by project.
         claimed: Projects that sign for themselves, and were left as they are.
         problems: What an operator has to look at.
@@ -48,6 +49,7 @@ class SyncReport:
     signed: list[NormalizedName] = field(default_factory=list)
     removed: list[NormalizedName] = field(default_factory=list)
     unchanged: int = 0
+    unread: int = 0
     files: int = 0
     left_out: dict[NormalizedName, tuple[LeftOut, ...]] = field(default_factory=dict)
     claimed: list[NormalizedName] = field(default_factory=list)

@@ -170,7 +170,8 @@ class _Sync:
         self._wishes: dict[NormalizedName, _Wish] = {}
         self._named: Iterator[Requirement] = iter(())
         self._judged: dict[NormalizedName, Judged] = {}
-        self._settled: set[NormalizedName] = set()
+        self._open: set[NormalizedName] = set()
+        self._done = 0
         self._reading: Counter[NormalizedName] = Counter()
         self._batch = repository.batch()
         self._published_at = time.monotonic()
@@ -187,11 +188,11 @@ class _Sync:
             self._feed()
             for result in self._work.results():
                 if isinstance(result, _Asked):
-                    self._settle(self._overlay.judge(result.question, result.offered))
+                    self._take_offer(result)
                 else:
                     self._take_requirements(result)
                 self._feed()
-                progress(len(self._settled), max(self._total, len(self._wishes)))
+                progress(self._done, max(self._total, self._done + len(self._open)))
                 if self._is_time():
                     self._publish()
             self._give_up()
@@ -226,8 +227,7 @@ class _Sync:
                 return
             project = parse_project(requirement.name)
             if self._is_unchanged(project):
-                self._settled.add(project)
-                self._report.unchanged += 1
+                self._leave(project)
                 continue
             self._ask(project, _NAMED)
             if self._follows:
@@ -239,6 +239,7 @@ class _Sync:
             self._wishes[project] |= wish
             return
         self._wishes[project] = wish
+        self._open.add(project)
         if self._options.restore and wish.named:
             self._repository.ledger.restore(project)
         question = self._overlay.question(project, anew=self._options.restore)
@@ -250,11 +251,26 @@ class _Sync:
         else:
             self._work.submit(lambda: _Asked(question, self._overlay.read(question)))
 
+    def _take_offer(self, asked: _Asked) -> None:
+        project = asked.question.project
+        if asked.offered.unchanged and not self._follows and not self._batch.is_partial(project):
+            self._leave(project)
+        else:
+            self._settle(self._overlay.judge(asked.question, asked.offered))
+
+    def _leave(self, project: NormalizedName) -> None:
+        """Nothing has changed: its page is not even read."""
+        self._open.discard(project)
+        self._done += 1
+        self._report.unchanged += 1
+        self._report.unread += 1
+
     def _settle(self, judged: Judged) -> None:
         """The second stage is over for a project: what it means is said, and followed."""
         project, settled = judged.project, judged.settled
         self._judged[project] = judged
-        self._settled.add(project)
+        self._open.discard(project)
+        self._done += 1
         self._report.problems += settled.problems
         self._report.remarks += [f"{project}: {remark}" for remark in judged.remarks]
         if settled.left_out:
@@ -363,9 +379,8 @@ class _Sync:
 
     def _give_up(self) -> None:
         """Leave out what does not come to an end: the rest must be signed before it expires."""
-        for project in self._wishes:
-            if project not in self._settled:
-                self._problem(project, "was not read in time: it stays as it was")
+        for project in sorted(self._open):
+            self._problem(project, "was not read in time: it stays as it was")
         if self._options.with_dependencies:
             for project in self._follower.unread():
                 self._problem(project, "its requirements were not read in time")

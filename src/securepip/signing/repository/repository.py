@@ -27,7 +27,7 @@ from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.config import UNFINISHED_DIR, Config
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.batch import Batch
-from securepip.signing.repository.pages.contents import Contents, NewFile
+from securepip.signing.repository.pages.contents import Contents, NewFile, SignedPage
 from securepip.signing.repository.pages.edits import (
     apply_edits,
     check_page,
@@ -225,6 +225,11 @@ class Repository:
         """
         sha256 = self.known().page(project)
         return None if sha256 is None else self._contents.page(project, sha256)
+
+    def signed_page(self, project: NormalizedName) -> SignedPage | None:
+        """As ``page``, and read when it is wanted."""
+        sha256 = self.known().page(project)
+        return None if sha256 is None else self._contents.signed(project, sha256)
 
     def publish(
         self,

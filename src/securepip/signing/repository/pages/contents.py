@@ -7,7 +7,7 @@ written over. What was revoked is deleted at once, and what nobody is led to any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -30,6 +30,37 @@ from securepip.signing.repository.storage.interface import Storage, StorageError
 
 class DamagedPageError(RepositoryStateError):
     """A page on disk is not what was signed: an operator has to look at it."""
+
+
+@dataclass
+class SignedPage:
+    """The signed page of a project, read when somebody wants it; in other processes too.
+
+    Attributes:
+        project: The project.
+        sha256: The digest of the page.
+        path: Where it is on this machine; None where it was read already.
+    """
+
+    project: NormalizedName
+    sha256: Sha256
+    path: Path | None
+    _page: ProjectPage | None = field(default=None, repr=False)
+
+    def load(self) -> ProjectPage:
+        """The page.
+
+        Raises:
+            DamagedPageError: What is on disk is not what was signed.
+        """
+        if self._page is None:
+            assert self.path is not None
+            try:
+                data = self.path.read_bytes()
+            except OSError as error:
+                raise _unreadable(str(self.path), error) from None
+            self._page = _verified(data, self.project, self.sha256, str(self.path))
+        return self._page
 
 
 @dataclass(frozen=True)
@@ -79,14 +110,18 @@ class Contents:
         except StorageError:
             raise  # nothing was found to be wrong
         except OSError as error:
-            raise DamagedPageError(f"{shown} cannot be read: {error.strerror}") from None
-        if sha256_of(data) != sha256:
-            raise DamagedPageError(
-                f"{shown} is not the page that was signed",
-                meaning="Somebody or something changed the repository's files.",
-                remedy="Find out who, and restore the file from a backup.",
-            )
-        return parse_page(data, project)
+            raise _unreadable(shown, error) from None
+        return _verified(data, project, sha256, shown)
+
+    def signed(self, project: NormalizedName, sha256: Sha256) -> SignedPage:
+        """The page of that digest, which is read later where it is on this machine.
+
+        Raises:
+            DamagedPageError: It is elsewhere, and is not what was signed.
+        """
+        path = self.storage.here(consistent_path(page_target(project), sha256))
+        page = None if path is not None else self.page(project, sha256)
+        return SignedPage(project, sha256, path, page)
 
     def holds(self, project: NormalizedName, file: PageFile) -> bool:
         """Whether a distribution is here under the name that clients ask for."""
@@ -163,6 +198,20 @@ class Contents:
         for stored in list(self.storage.list(f"{PACKAGES_DIR}/{project}")):
             if stored.name.rpartition("/")[2] not in offered:
                 self.storage.delete(stored.name)
+
+
+def _unreadable(shown: str, error: OSError) -> DamagedPageError:
+    return DamagedPageError(f"{shown} cannot be read: {error.strerror}")
+
+
+def _verified(data: bytes, project: NormalizedName, sha256: Sha256, shown: str) -> ProjectPage:
+    if sha256_of(data) != sha256:
+        raise DamagedPageError(
+            f"{shown} is not the page that was signed",
+            meaning="Somebody or something changed the repository's files.",
+            remedy="Find out who, and restore the file from a backup.",
+        )
+    return parse_page(data, project)
 
 
 def _twin(project: NormalizedName, file: PageFile) -> str:
