@@ -11,7 +11,7 @@ make the file impossible to install for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
@@ -20,6 +20,7 @@ from securepip.formats.digests import Sha256
 from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.connection import Connection
+from securepip.signing.repository.state.later import Later
 
 RECHECK_SECONDS = 7 * 86400.0
 """For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
@@ -125,13 +126,15 @@ class Memory:
         rows = self._connection.execute("SELECT project FROM synced ORDER BY project")
         return [NormalizedName(project) for (project,) in rows]
 
-    def keep_projects(self, projects: Iterable[NormalizedName]) -> None:
+    def keep_projects(
+        self, projects: Iterable[NormalizedName], later: Later | None = None
+    ) -> None:
         """Never forget these, whatever their index says of them from now on."""
-        with self._connection:
-            self._connection.executemany(
-                "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",
-                [(project,) for project in projects],
-            )
+        self._put(
+            "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",
+            [(project,) for project in projects],
+            later,
+        )
 
     def forget_project(self, project: NormalizedName) -> None:
         """A person has decided that the project is gone."""
@@ -149,17 +152,19 @@ class Memory:
         readings = tuple(_reading(*each) for each in json.loads(row[1]))
         return PageState(row[0], readings, row[2], row[3])
 
-    def keep_state(self, project: NormalizedName, state: PageState) -> None:
+    def keep_state(
+        self, project: NormalizedName, state: PageState, later: Later | None = None
+    ) -> None:
         """Remember it, once the page is published."""
         readings = [[r.source, r.fingerprint, r.validator, r.serial] for r in state.readings]
-        with self._connection:
-            self._connection.execute(
-                "INSERT INTO upstream_page VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (project) DO UPDATE SET settings = excluded.settings,"
-                " readings = excluded.readings, page = excluded.page,"
-                " review_at = excluded.review_at",
-                (project, state.settings, json.dumps(readings), state.page, state.review_at),
-            )
+        self._put(
+            "INSERT INTO upstream_page VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (project) DO UPDATE SET settings = excluded.settings,"
+            " readings = excluded.readings, page = excluded.page,"
+            " review_at = excluded.review_at",
+            [(project, state.settings, json.dumps(readings), state.page, state.review_at)],
+            later,
+        )
 
     def forget_state(self, project: NormalizedName) -> None:
         """Judge the project's page anew, also where its source has not changed."""
@@ -190,6 +195,8 @@ class Memory:
 
     def keep_facts(self, project: NormalizedName, facts: Facts, now: float) -> None:
         """Add what was learned at ``now`` (Unix time)."""
+        if not (facts.sizes or facts.metadata or facts.requirements):
+            return
         rows = [
             (
                 project,
@@ -256,6 +263,12 @@ class Memory:
                         "DELETE FROM upstream_page WHERE project = ?", (project,)
                     )
         return forgotten
+
+    def _put(self, sql: str, rows: Iterable[Sequence[object]], later: Later | None) -> None:
+        waiting = Later(self._connection) if later is None else later
+        waiting.put(sql, rows)
+        if later is None:
+            waiting.flush()
 
 
 def _reading(source: str, fingerprint: str, validator: str, serial: int = 0) -> Reading:

@@ -41,6 +41,7 @@ from securepip.signing.overlay.work.readers import Readers
 from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.pages.contents import SignedPage
 from securepip.signing.repository.repository import Published, Repository
+from securepip.signing.repository.state.later import Later
 from securepip.transport import Transport
 
 _WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING, Reason.NO_WITNESS}
@@ -303,13 +304,13 @@ class Overlay:
         # On demand, only chosen files got targets: the page is right, and not all is signed.
         if judged.is_changed or batch.is_partial(judged.project):
             batch.stage({judged.project: judged.page}, written={judged.project: judged.written})
-        self.remember(judged, batch.digest(judged.project) or "")
+        self.remember(judged, batch.digest(judged.project) or "", batch.later)
 
-    def _keep_name(self, judged: Judged) -> None:
+    def _keep_name(self, judged: Judged, later: Later | None) -> None:
         if judged.page is None and judged.project in self._rules.accept_loss:
             self._memory.forget_project(judged.project)
         elif judged.standing in (Standing.OFFERED, Standing.QUARANTINED, Standing.UNREADABLE):
-            self._memory.keep_projects([judged.project])
+            self._memory.keep_projects([judged.project], later)
 
     def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
         project, facts = question.project, question.facts
@@ -349,15 +350,18 @@ class Overlay:
         due = state.review_at is not None and state.review_at <= self._now
         return not due and state.settings == self._settings and state.page == digest
 
-    def remember(self, judged: Judged, digest: str | None = None) -> None:
+    def remember(
+        self, judged: Judged, digest: str | None = None, later: Later | None = None
+    ) -> None:
         """Keep what the page was made from, if nothing about it is left to do.
 
         Args:
             judged: Whose page is current, or about to be.
             digest: Of that page, "" for none; by default the current one. What a killed run did not
                 publish has another, and so is asked for again.
+            later: Where rows wait until the page is published.
         """
-        self._keep_name(judged)
+        self._keep_name(judged, later)
         offered, settled = judged.offered, judged.settled
         if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
             return
@@ -380,7 +384,7 @@ class Overlay:
         if digest is None:
             digest = self._digest(judged.project)
         state = PageState(self._settings, offered.readings, digest, review_at)
-        self._memory.keep_state(judged.project, state)
+        self._memory.keep_state(judged.project, state, later)
 
     def _digest(self, project: NormalizedName) -> str:
         """Of the page that is signed now; "" for none."""

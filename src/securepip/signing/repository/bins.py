@@ -40,6 +40,9 @@ MANY = 64
 WORTH_PROCESSES = 1024
 """From so many bins on, other processes take part: they need some seconds to start."""
 
+_FEW_LINES = 1_000
+"""So many changes are held in memory, and written together."""
+
 _AT_A_TIME = 32
 _THREADS = 2
 """While one waits for the disk, or for the key's library, another one goes on."""
@@ -85,24 +88,30 @@ class Edits:
     def __init__(self) -> None:
         self._connection = sqlite3.connect("")
         self._connection.execute("CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)")
+        self._waiting: list[tuple[str, str]] = []
 
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
         """Let these paths be those targets, each in the bin named; None takes one away."""
-        self._connection.executemany(
-            "INSERT INTO edit VALUES (?, ?)",
-            [
-                (name, f"{path}\t-1\t" if target is None else _line(path, target))
-                for path, (name, target) in edits.items()
-            ],
-        )
+        self._waiting += [
+            (name, f"{path}\t-1\t" if target is None else _line(path, target))
+            for path, (name, target) in edits.items()
+        ]
+        if len(self._waiting) >= _FEW_LINES:
+            self._write()
+
+    def _write(self) -> None:
+        self._connection.executemany("INSERT INTO edit VALUES (?, ?)", self._waiting)
+        self._waiting.clear()
 
     def __len__(self) -> int:
         """How many bins change."""
+        self._write()
         (count,) = self._connection.execute("SELECT count(DISTINCT bin) FROM edit").fetchone()
         return int(count)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """The bins, and what changes in each."""
+        self._write()
         rows = self._connection.execute("SELECT bin, line FROM edit ORDER BY bin, rowid")
         for name, group in groupby(rows, itemgetter(0)):
             yield name, "\n".join(line for _, line in group).encode()

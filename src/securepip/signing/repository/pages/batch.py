@@ -20,6 +20,7 @@ from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
+from securepip.signing.repository.state.later import Later
 from securepip.signing.repository.state.ledger import Ledger
 
 
@@ -31,6 +32,9 @@ class Batch:
         ledger: Says what may be signed, and remembers it.
         current: The state that is changed.
         check_unclaimed: Raises where a project signs for itself.
+
+    Attributes:
+        later: For rows that have to be written before what they are about is signed.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Batch:
         self._check_unclaimed = check_unclaimed
         self._partial = ledger.partial()
         self._writing = contents.writing
+        self.later = Later(ledger.connection)
         self._begin()
 
     def _begin(self) -> None:
@@ -130,7 +135,7 @@ class Batch:
             self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
             self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])
-        self._ledger.record(one for project in changed for one in digests_of(pages[project]))
+            self._ledger.record(digests_of(after), self.later)
 
     def commit(self) -> tuple[tuple[NormalizedName, ...], tuple[str, ...]]:
         """Make what is staged current, in one snapshot.
@@ -142,6 +147,7 @@ class Batch:
             RepositoryStateError: A key is not here. Nothing changed.
         """
         projects = tuple(self._staged)
+        self.later.flush()
         if not projects:
             return (), ()
         self._ledger.begin(projects)

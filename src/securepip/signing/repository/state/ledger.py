@@ -20,6 +20,7 @@ from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
 from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.known import Known
+from securepip.signing.repository.state.later import Later
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,23 @@ class Ledger:
         )
         return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
 
-    def record(self, files: Iterable[tuple[NormalizedName, str, Sha256]]) -> None:
-        """Remember that these (project, file name, sha256) are about to be signed."""
-        with self.connection:
-            self.connection.executemany(
-                "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                files,
-            )
+    def record(
+        self, files: Iterable[tuple[NormalizedName, str, Sha256]], later: Later | None = None
+    ) -> None:
+        """Remember that these (project, file name, sha256) are about to be signed.
+
+        Args:
+            files: They.
+            later: Where rows wait, for who flushes it before he signs.
+        """
+        now = Later(self.connection) if later is None else later
+        now.put(
+            "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            files,
+        )
+        if later is None:
+            now.flush()
 
     def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
         """Remember that ``filename`` came with other bytes than before, so that it can be accepted.
