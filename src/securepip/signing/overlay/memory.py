@@ -126,9 +126,7 @@ class Memory:
         rows = self._connection.execute("SELECT project FROM synced ORDER BY project")
         return [NormalizedName(project) for (project,) in rows]
 
-    def keep_projects(
-        self, projects: Iterable[NormalizedName], later: Later | None = None
-    ) -> None:
+    def keep_projects(self, projects: Iterable[NormalizedName], later: Later | None = None) -> None:
         """Never forget these, whatever their index says of them from now on."""
         self._put(
             "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",

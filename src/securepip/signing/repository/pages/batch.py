@@ -20,6 +20,7 @@ from securepip.signing.repository.bins import MANY, Edits, apply_lines
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
+from securepip.signing.repository.pages.plain import prepare
 from securepip.signing.repository.state.later import Later
 from securepip.signing.repository.state.ledger import Ledger
 
@@ -158,10 +159,14 @@ class Batch:
         self._begin()
         return projects, signed
 
-    def _place(self, project: NormalizedName, data: bytes) -> Sha256:
+    def _place(self, page: ProjectPage, data: bytes) -> Sha256:
         """Write a page, by the time that the batch is committed."""
-        self._writing.submit(len(data), self._contents.place_page, project, data)
+        self._writing.submit(len(data), self._write, page, data)
         return sha256_of(data)
+
+    def _write(self, page: ProjectPage, data: bytes) -> None:
+        sha256 = self._contents.place_page(page.project, data)
+        prepare(self._contents.storage, sha256, page)
 
 
 def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:

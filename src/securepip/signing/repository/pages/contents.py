@@ -7,7 +7,7 @@ written over. What was revoked is deleted at once, and what nobody is led to any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -39,13 +39,12 @@ class SignedPage:
     Attributes:
         project: The project.
         sha256: The digest of the page.
-        path: Where it is on this machine; None where it was read already.
+        page: Where it is on this machine, or what was read already.
     """
 
     project: NormalizedName
     sha256: Sha256
-    path: Path | None
-    _page: ProjectPage | None = field(default=None, repr=False)
+    page: Path | ProjectPage
 
     def load(self) -> ProjectPage:
         """The page.
@@ -53,14 +52,13 @@ class SignedPage:
         Raises:
             DamagedPageError: What is on disk is not what was signed.
         """
-        if self._page is None:
-            assert self.path is not None
+        if isinstance(self.page, Path):
             try:
-                data = self.path.read_bytes()
+                data = self.page.read_bytes()
             except OSError as error:
-                raise _unreadable(str(self.path), error) from None
-            self._page = _verified(data, self.project, self.sha256, str(self.path))
-        return self._page
+                raise _unreadable(str(self.page), error) from None
+            self.page = _verified(data, self.project, self.sha256, str(self.page))
+        return self.page
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,7 @@ class Contents:
             DamagedPageError: It is elsewhere, and is not what was signed.
         """
         path = self.storage.here(consistent_path(page_target(project), sha256))
-        page = None if path is not None else self.page(project, sha256)
-        return SignedPage(project, sha256, path, page)
+        return SignedPage(project, sha256, path or self.page(project, sha256))
 
     def holds(self, project: NormalizedName, file: PageFile) -> bool:
         """Whether a distribution is here under the name that clients ask for."""
@@ -187,15 +184,23 @@ class Contents:
         if not self.storage.holds(name, sha256_of(data)):
             self.storage.write(name, data)
 
-    def sweep(self, project: NormalizedName, page: ProjectPage | None) -> None:
-        """Delete the distributions that the page does not offer: a revoked one is for nobody."""
+    def sweep(self, project: NormalizedName, sha256: Sha256 | None) -> None:
+        """Delete the distributions that the page does not offer: a revoked one is for nobody.
+
+        Args:
+            project: Whose.
+            sha256: The digest of its page; None for none.
+        """
+        found = list(self.storage.list(f"{PACKAGES_DIR}/{project}"))
+        if not found:
+            return
         offered: set[str] = set()
-        for file in files_of(page):
+        for file in self.page(project, sha256).files if sha256 else ():
             offered |= {file.filename, f"{file.sha256}.{file.filename}"}
             if file.core_metadata:
                 name = file.filename + METADATA_SUFFIX
                 offered |= {name, f"{file.core_metadata}.{name}"}
-        for stored in list(self.storage.list(f"{PACKAGES_DIR}/{project}")):
+        for stored in found:
             if stored.name.rpartition("/")[2] not in offered:
                 self.storage.delete(stored.name)
 

@@ -79,7 +79,7 @@ def check_page(
 def edits_of(
     before: ProjectPage | None,
     after: ProjectPage | None,
-    place: Callable[[NormalizedName, bytes], Sha256],
+    place: Callable[[ProjectPage, bytes], Sha256],
     written: bytes | None = None,
     *,
     anew: bool = False,
@@ -96,7 +96,7 @@ def edits_of(
     old, new = signed_files(before), signed_files(after)
     if after is not None:
         data = after.to_json() if written is None else written
-        new[page_target(after.project)] = len(data), place(after.project, data)
+        new[page_target(after.project)] = len(data), place(after, data)
     edits: dict[str, TargetFile | None] = dict.fromkeys(old.keys() - new.keys())
     if before is not None and after is None:
         edits[page_target(before.project)] = None

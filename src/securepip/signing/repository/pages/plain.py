@@ -21,12 +21,15 @@ from securepip.formats.page import API_VERSION, ProjectPage
 from securepip.signing.repository.pages.contents import Contents
 from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.ledger import Ledger
+from securepip.signing.repository.storage.interface import Storage
 
 HTML_NAME = "index.html"
 SHORT_LIST = 5_000
 """A list of so many projects is written in a few milliseconds, and so at once."""
 LIST_SECONDS = 60.0
 """So long a longer one may be behind, until the next command; `refresh` always writes it."""
+_AT_A_TIME = 16
+"""So many projects are shown by a thread that it is worth telling it, where writing is fast."""
 _HTML_LIST = f"{SIMPLE_DIR}/{HTML_NAME}"
 _JSON_LIST = f"{SIMPLE_DIR}/{PAGE_NAME}"
 
@@ -50,6 +53,7 @@ class PlainView:
         self._ledger = ledger
         self._known = known
         self._storage = contents.storage
+        self._at_a_time = _AT_A_TIME if self._storage.at_once == 1 else 1
 
     def follow(self, *, whole: bool = False) -> None:
         """Show what is signed, where a run has begun to change it.
@@ -64,20 +68,24 @@ class PlainView:
         # First what is new, then what names it; what is gone goes when nothing names it any more.
         known = self._known()
         gone = []
+        due = self._ledger.list_due()
+        some: list[tuple[NormalizedName, Sha256]] = []
         writing = self._contents.writing
         for project in unfinished:
             sha256 = known.page(project)
             # Before it is shown: a run that is killed in between would not see it any more.
-            if self._storage.exists(page_target(project)) != (sha256 is not None):
+            if due is None and self._storage.exists(page_target(project)) != (sha256 is not None):
                 self._ledger.want_list(time.time())
+                due = self._ledger.list_due()
             if sha256 is None:
                 gone.append(project)
                 continue
-            page = self._contents.page(project, sha256)
-            html = page.to_html()
-            writing.submit(len(html), self._show, page, sha256, html)
+            some.append((project, sha256))
+            if len(some) == self._at_a_time:
+                writing.submit(0, self._show, some)
+                some = []
+        writing.submit(0, self._show, some)
         writing.wait()
-        due = self._ledger.list_due()
         if not listed or (due is not None and (whole or self._is_time(known, due))):
             projects = known.projects()
             self._contents.write_changed(_HTML_LIST, _to_html(projects))
@@ -95,11 +103,23 @@ class PlainView:
         waited = time.time() - due
         return not 0 <= waited < LIST_SECONDS or known.counts().projects <= SHORT_LIST
 
-    def _show(self, page: ProjectPage, sha256: Sha256, html: bytes) -> None:
-        target = page_target(page.project)
-        self._storage.link(consistent_path(target, sha256), target, sha256)
-        self._contents.write_changed(_html_page(page.project), html)
-        self._contents.sweep(page.project, page)
+    def _show(self, pages: Sequence[tuple[NormalizedName, Sha256]]) -> None:
+        for project, sha256 in pages:
+            target = page_target(project)
+            self._storage.link(consistent_path(target, sha256), target, sha256)
+            if not self._storage.take(_html_key(sha256), _html_page(project)):
+                page = self._contents.page(project, sha256)
+                self._contents.write_changed(_html_page(project), page.to_html())
+            self._contents.sweep(project, sha256)
+
+
+def prepare(storage: Storage, sha256: Sha256, page: ProjectPage) -> None:
+    """Write what the plain view of a page is to be, while it is at hand: nobody sees it yet."""
+    storage.prepare(_html_key(sha256), page.to_html())
+
+
+def _html_key(sha256: Sha256) -> str:
+    return f"{sha256}.html"
 
 
 def _html_page(project: NormalizedName) -> str:

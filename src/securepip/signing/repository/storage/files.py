@@ -54,6 +54,27 @@ class Writer:
             if durable:
                 os.fsync(stream.fileno())
 
+    def prepare(self, key: str, data: bytes) -> None:
+        """Write ``data`` where ``take`` finds it, until the next ``clear``."""
+        path = self._unfinished / key
+        try:
+            with self._open(path) as stream:
+                _write(stream, data)
+        except FileExistsError:
+            return  # one key, one content
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def take(self, key: str, path: Path) -> bool:
+        """Make what was prepared under ``key`` the contents of ``path``, if there is such."""
+        try:
+            (self._unfinished / key).replace(path)
+        except FileNotFoundError:
+            return False
+        self.note(path)
+        return True
+
     def flush(self) -> None:
         """Wait until all that was written since the last time is on the disk, names included.
 

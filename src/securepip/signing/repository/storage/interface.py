@@ -172,6 +172,15 @@ class Storage(Reader, Protocol):
             OvertakenError: They are not.
         """
 
+    def prepare(self, key: str, data: bytes) -> None:
+        """Keep ``data`` under a key, where nobody else reads it, if that makes ``take`` fast.
+
+        It is gone when the lock is given back.
+        """
+
+    def take(self, key: str, name: str) -> bool:
+        """Make what was prepared under ``key`` the contents of ``name``; False if nothing was."""
+
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
         """Make the contents of ``source``, a file of this machine, those of ``name``.
 

@@ -112,6 +112,14 @@ class LocalStorage(Folder):
             raise OvertakenError(self.address, name)
         self._writer.write(path, data, durable=True)
 
+    def prepare(self, key: str, data: bytes) -> None:
+        """As ``Storage.prepare``."""
+        self._writer.prepare(key, data)
+
+    def take(self, key: str, name: str) -> bool:
+        """As ``Storage.take``."""
+        return self._writer.take(key, self._folder / name)
+
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
         """As ``Storage.copy``."""
         self._writer.copy(source, self._folder / name, sha256)
