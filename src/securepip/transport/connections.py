@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import math
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -40,6 +41,12 @@ from securepip.transport.urls import without_credentials
 from securepip.transport.watch import CountedSocket, watching
 
 RETRY_AFTER_SECONDS = 30.0
+
+_SCHEME = len("https://")
+# Nothing in it that would be written in another way: lower case, no user, no dots to resolve.
+_PLAIN_URL = re.compile(
+    r"https?://[a-z0-9][a-z0-9.-]*[a-z0-9](:[1-9]\d{0,4})?(/(?!\.\.?(/|$))[\w.~-]+)+/?", re.ASCII
+)
 
 
 def new_session(options: TransportOptions) -> Session:
@@ -96,14 +103,21 @@ class Session(requests.Session):
         take a quarter of the time of a small answer from near by.
         """
         asked = requests.PreparedRequest()
-        asked.prepare(
-            method="GET",
-            url=url,
-            headers={**self.headers, **headers},
-            cookies=self.cookies,
-            auth=self.auth,
-            hooks={"response": []},
-        )
+        if _PLAIN_URL.fullmatch(url):
+            # As nearly always: the library would take it apart, and put the same together again.
+            asked.method, asked.url, asked.hooks = "GET", url, {"response": []}
+            asked.prepare_headers({**self.headers, **headers})
+            asked.prepare_cookies(self.cookies)
+            asked.prepare_auth(self.auth)
+        else:
+            asked.prepare(
+                method="GET",
+                url=url,
+                headers={**self.headers, **headers},
+                cookies=self.cookies,
+                auth=self.auth,
+                hooks={"response": []},
+            )
         settings = self.merge_environment_settings(asked.url, {}, True, None, None)
         return self.send(asked, timeout=timeout, allow_redirects=True, **settings)
 
@@ -199,6 +213,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, context: ssl.SSLContext | None, retry: Retry) -> None:
         self._context = context
+        self._pools: dict[tuple[Any, ...], Any] = {}
         super().__init__(
             pool_connections=PARALLEL, pool_maxsize=PARALLEL, max_retries=retry, pool_block=False
         )
@@ -215,6 +230,27 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """As the library's, which works out for each request anew which pool it is."""
+        url = request.url or ""
+        key = url[: url.find("/", _SCHEME)], verify, cert
+        pool = None if proxies else self._pools.get(key)
+        if pool is None or pool.pool is None:  # closed, to make room for others
+            found = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            if proxies:
+                return found
+            pool = self._pools[key] = found
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """As the library's, without a search for the proxy where there is none."""
+        if proxies:
+            return super().request_url(request, proxies)
+        path = request.path_url
+        return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)

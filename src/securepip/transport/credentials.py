@@ -20,6 +20,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from posixpath import commonpath
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -209,6 +210,7 @@ def _bytes(text: str) -> bytes:
         return text.encode()
 
 
+@lru_cache(maxsize=256)
 def _origin(url: str) -> Origin:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)

@@ -322,7 +322,8 @@ class Repository:
                 self._contents.place_page(project, each.page_bytes)
                 if self.roles().claim(project) is None:
                     in_bins |= dict.fromkeys([*signed_files(current), page_target(project)])
-            self._remember({each.page.project: each.page for each in projects})
+            self.ledger.record(one for each in projects for one in digests_of(each.page))
+            self.ledger.begin([each.page.project for each in projects])
             signed = self.sign(
                 {**(changed or {}), **apply_edits(self.roles(), in_bins)},
                 {
@@ -360,10 +361,7 @@ class Repository:
         return self._contents.restore(path, sha256, copy)
 
     def write_page(self, page: ProjectPage, written: bytes | None = None) -> TargetFile:
-        """Write a page under names that nothing current mentions yet, and say what is to be signed.
-
-        The lock must be held.
-        """
+        """Write a page that nothing current mentions yet, and say what to sign; with the lock."""
         data = page.to_json() if written is None else written
         sha256 = self._contents.place_page(page.project, data)
         return TargetFile(len(data), {"sha256": sha256}, page_target(page.project))
@@ -378,10 +376,6 @@ class Repository:
         self.config = replace(self.config, signers=dict(signers))
         self.state.keep_settings(self.config)
         self.keys.remember(signers)
-
-    def _remember(self, pages: Mapping[NormalizedName, ProjectPage | None]) -> None:
-        self.ledger.record(one for page in pages.values() for one in digests_of(page))
-        self.ledger.begin(pages)
 
 
 def _check_here(address: str, place: str, moving_to: str) -> None:

@@ -20,6 +20,8 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError
 from securepip.signing.overlay.ask import Offered, Question, Reader
+from securepip.signing.overlay.details import is_metadata_unknown
+from securepip.signing.overlay.upstream.page import UpstreamPage
 from securepip.transport import PARALLEL, Transport
 from securepip.transport.pool import Pool
 
@@ -36,7 +38,7 @@ Answer = Callable[[Offered], None]
 
 
 class Readers:
-    """Some processes, which share the questions.
+    """Some processes, which share the questions; this one takes part while they have enough to do.
 
     Args:
         reader: Reads in each of them, over a transport of its own there.
@@ -45,16 +47,34 @@ class Readers:
 
     def __init__(self, reader: Reader, transport: Transport) -> None:
         count = min(max((os.cpu_count() or 1) - 1, 1), _MOST)
-        self._processes = [_Process(reader, transport, PARALLEL // count) for _ in range(count)]
+        self._threads = PARALLEL // (count + 1)
+        self._reader = reader
+        self._processes = [_Process(reader, transport, self._threads) for _ in range(count)]
+        self._here = Pool(self._threads)
+        self._here_under_way: set[NormalizedName] = set()
 
     def submit(self, question: Question, answer: Answer) -> None:
         """Call ``answer`` with what is offered, in another thread."""
-        min(self._processes, key=lambda each: each.under_way).submit(question, answer)
+        process = min(self._processes, key=lambda each: each.under_way)
+        # They have as much again when what they read now is done: not so while they start.
+        is_enough = process.under_way >= 2 * self._threads
+        if is_enough and len(self._here_under_way) < self._threads:
+            self._here_under_way.add(question.project)
+            self._here.submit(self._read_here, (question, answer))
+        else:
+            process.submit(question, answer)
 
     def close(self) -> None:
         """End; what is under way is given up."""
+        self._here.close()
         for process in self._processes:
             process.close()
+
+    def _read_here(self, asked: tuple[Question, Answer]) -> None:
+        question, answer = asked
+        offered = self._reader.read(question)
+        self._here_under_way.discard(question.project)
+        answer(offered)
 
 
 class _Process:
@@ -116,6 +136,13 @@ class _Process:
             answer(Offered(project, error=error))
 
 
+def _without_what_is_whole(page: UpstreamPage) -> UpstreamPage:
+    """What of a page somebody looks at again: the files of which something may be learned."""
+    return replace(
+        page, files=tuple(f for f in page.files if f.size is None or is_metadata_unknown(f))
+    )
+
+
 def _serve(connection: Connection, reader: Reader, transport: Transport, threads: int) -> None:
     """The whole of another process: answer until there are no more questions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted is the process that asks
@@ -126,6 +153,8 @@ def _serve(connection: Connection, reader: Reader, transport: Transport, threads
         if offered.error is not None:
             # Errors of some kinds cannot travel; what this one says can.
             offered = replace(offered, error=SecurepipError(offered.error.what))
+        if offered.page is not None:
+            offered = replace(offered, page=_without_what_is_whole(offered.page))
         traffic = transport.traffic.take()
         try:
             data = pickle.dumps((offered, *traffic), pickle.HIGHEST_PROTOCOL)
