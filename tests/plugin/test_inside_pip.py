@@ -1,0 +1,765 @@
+"""The shim's parts, each beside pip's own modules, without a pip that runs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+from urllib.parse import unquote_plus
+
+import pytest
+from pip._internal.cache import WheelCache
+from pip._internal.configuration import Configuration
+from pip._internal.exceptions import InstallationError
+from pip._internal.network.session import PipSession
+from pip._internal.req.req_install import InstallRequirement
+from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.requests import Request
+
+from securepip.plugin.shim import gateway as gateways
+from securepip.plugin.shim import guard as guards
+from securepip.plugin.shim import seams
+from securepip.plugin.shim.adapter import make_adapter
+from securepip.plugin.shim.gateway import GATEWAY, Gateway
+from securepip.plugin.shim.guard import guard
+from securepip.plugin.shim.inside import MAX_REASON, is_called_by, refusal
+
+PAGE = "https://packages.example.org/simple/app/"
+FILE = "https://packages.example.org/app-1.0.zip"
+
+
+class Found(Gateway):
+    """A gateway that is there."""
+
+    runs = True
+
+    def __init__(self) -> None:
+        super().__init__(["gateway"])
+        self.said: list[str] = []
+        self.port = 8080
+
+    def url(self, session: Any) -> str:
+        return "http://127.0.0.1:8080/"
+
+    def tell(self, text: str) -> None:
+        self.said.append(text)
+
+    def is_running(self) -> bool:
+        return self.runs
+
+
+class Response:
+    """What the gateway has answered."""
+
+    def __init__(self, status: int, body: bytes = b"", *, kept: bool = False) -> None:
+        self.status_code, self.reason = status, "A reason"
+        self.headers = {"X-Securepip-Kept": "1"} if kept else {}
+        self.content, self.raw, self.closed = body, SimpleNamespace(read=self._read), False
+        self.asked: list[int] = []
+
+    def _read(self, size: int, decode_content: bool) -> bytes:
+        self.asked.append(size)
+        assert not decode_content
+        return self.content[:size]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def gateway() -> Found:
+    return Found()
+
+
+class Sent:
+    """An adapter that keeps what it was given."""
+
+    answer: Response | OSError = Response(200)
+
+    def __init__(self, max_retries: int) -> None:
+        assert max_retries == 0
+        self.sent: list[tuple[Any, dict[str, Any]]] = []
+
+    def send(self, request: Any, **options: Any) -> Response:
+        self.sent.append((request, options))
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.answer
+
+
+def adapter(gateway: Found, answer: Response | OSError, *, caches: bool = False) -> Any:
+    own = SimpleNamespace(cache=None) if caches else SimpleNamespace()
+    session = SimpleNamespace(
+        auth=SimpleNamespace(index_urls=["https://packages.example.org/simple"]),
+        securepip_adapter=lambda url: own,
+    )
+    made = make_adapter(Sent, gateway)(session)
+    made.answer = answer
+    return made
+
+
+def request(url: str = PAGE, method: str = "GET", **headers: str) -> Any:
+    return Request(method, url, headers=headers).prepare()
+
+
+ASKS_FOR_A_PAGE = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+def called_from(module: str, work: Callable[[], Any]) -> Any:
+    """Do something as if a module of that name did it."""
+    caller: dict[str, Any] = {"__name__": module}
+    exec("def call(work):\n    return work()\n", caller)  # noqa: S102 - a caller of that name
+    return caller["call"](work)
+
+
+# What is asked of the gateway.
+
+
+def test_the_gateway_is_asked_for_the_address_and_gets_no_secrets(gateway: Found) -> None:
+    made = adapter(gateway, Response(200))
+    asked = request(Cookie="a=b", **{"Proxy-Authorization": "Basic eDp5", "X-More": "1"})
+    response = made.send(asked, stream=True, timeout=3, proxies={"https": "x"}, verify="y")
+    ((sent, options),) = made.sent
+    assert sent.url == (
+        "http://127.0.0.1:8080/by-url?url=https%3A%2F%2Fpackages.example.org%2Fsimple%2Fapp%2F"
+        "&index=https%3A%2F%2Fpackages.example.org%2Fsimple"
+    )
+    assert options == {"stream": True, "timeout": (10, None), "proxies": {}}
+    assert sent.headers["User-Agent"] == "securepip-plugin"
+    assert sent.headers["X-More"] == "1"
+    assert not {"Cookie", "Authorization", "Proxy-Authorization"} & set(sent.headers)
+    assert (response.url, response.request) == (PAGE, asked)
+    assert not response.from_cache
+    assert "Cookie" in asked.headers
+
+
+@pytest.mark.parametrize(
+    ("login", "shown"),
+    [("me:pw", "me:pw@"), ("me", "me@"), ("m/e:p@w:x", "m%2Fe:p%40w%3Ax@"), ("mé:", "m%C3%A9:@")],
+)
+def test_user_name_and_password_are_in_the_address_that_is_asked_for(
+    gateway: Found, login: str, shown: str
+) -> None:
+    made = adapter(gateway, Response(200))
+    encoded = base64.b64encode(login.encode("latin-1")).decode()
+    for url in (PAGE, PAGE.replace("//", "//other:word@")):
+        asked = request(url)
+        asked.headers["Authorization"] = f"Basic {encoded}"  # as pip's session puts it there
+        made.send(asked)
+        (sent, _) = made.sent.pop()
+        found = dict(part.partition("=")[::2] for part in sent.url.partition("?")[2].split("&"))
+        assert unquote_plus(found["url"]) == PAGE.replace("//", f"//{shown}")
+    made.send(request(Authorization="Bearer x"))
+    assert "Bearer" not in str(made.sent[0][0].headers)
+
+
+def test_a_direct_address_needs_a_hash_and_the_gateway_is_told_it(gateway: Found) -> None:
+    made = adapter(gateway, Response(200))
+    gateway.name_direct(FILE, set())
+    with pytest.raises(InstallationError, match="was named directly, without a hash"):
+        made.send(request(FILE))
+    gateway.name_direct(FILE.upper().replace("/APP-1.0.ZIP", "/app-1.0.zip"), {"sha256:b"})
+    gateway.name_direct(FILE.replace("//", "//me:pw@"), {"sha256:a"})
+    made.send(request(FILE))
+    assert "&hash=sha256%3Aa&hash=sha256%3Ab&index=" in made.sent[-1][0].url
+    assert gateway.digests(FILE + "?x=1") is None
+    assert gateway.digests(FILE.replace("https", "http")) is None
+    with gateway.reading_text():
+        made.send(request(FILE))
+    assert made.sent[-1][0].url.endswith("app-1.0.zip&text=1")
+    assert not gateway.reads_text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_is_sent_anywhere(gateway: Found, method: str) -> None:
+    made = adapter(gateway, Response(200))
+    with pytest.raises(InstallationError, match="pip wants to send something"):
+        made.send(request(method=method))
+    assert made.sent == []
+    made.send(request(method="HEAD"))
+
+
+# What it answers.
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_passed"),
+    [
+        (200, {}, True),
+        (206, {}, True),
+        (304, {}, True),
+        (404, ASKS_FOR_A_PAGE, True),
+        (404, {}, False),
+        (403, ASKS_FOR_A_PAGE, False),
+        (502, ASKS_FOR_A_PAGE, False),
+        (302, {}, False),
+    ],
+)
+def test_pip_sees_no_failure_that_it_would_take_for_an_empty_page(
+    gateway: Found, status: int, headers: dict[str, str], is_passed: bool
+) -> None:
+    answer = Response(status, json.dumps({"detail": "It is not signed."}).encode())
+    made = adapter(gateway, answer)
+    if is_passed:
+        assert made.send(request(**headers)) is answer
+        assert not answer.closed
+        assert gateway.said == (["It is not signed."] if status == 404 else [])
+    else:
+        with pytest.raises(InstallationError, match=r"^It is not signed\.$"):
+            made.send(request(**headers))
+        assert answer.closed
+        assert answer.asked == [MAX_REASON]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b"1"])
+def test_an_answer_without_a_reason_is_named_by_its_status(gateway: Found, body: bytes) -> None:
+    with pytest.raises(InstallationError, match="gateway answers 502 A reason"):
+        adapter(gateway, Response(502, body)).send(request())
+
+
+def test_pips_look_for_a_newer_pip_says_nothing(gateway: Found) -> None:
+    made = adapter(gateway, Response(404, b'{"detail": "x"}'))
+    asked = request(**ASKS_FOR_A_PAGE)
+    called_from("pip._internal.self_outdated_check", lambda: made.send(asked))
+    assert gateway.said == []
+
+
+def test_a_gateway_that_does_not_answer_or_has_ended_is_no_gateway(gateway: Found) -> None:
+    with pytest.raises(InstallationError, match="does not answer: gone"):
+        adapter(gateway, OSError("gone")).send(request())
+    answer = Response(200)
+    gateway.runs = False
+    with pytest.raises(InstallationError, match="gateway has ended"):
+        adapter(gateway, answer).send(request())
+    assert answer.closed
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("caches", [True, False])
+def test_what_was_kept_is_said_to_be_cached_where_pip_caches(
+    gateway: Found, kept: bool, caches: bool
+) -> None:
+    made = adapter(gateway, Response(200, kept=kept), caches=caches)
+    assert made.send(request()).from_cache == (kept and caches)
+
+
+# The hook below.
+
+
+@pytest.fixture
+def hook(gateway: Found, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.setattr(guards, "_in_pip", lambda: True)
+    return lambda event, *arguments: guard(gateway)(event, arguments)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_known"),
+    [
+        (("127.0.0.1", 8080), True),
+        (("127.0.0.1", 8080, 0, 0), True),
+        ("/run/socket", True),
+        (("127.0.0.1", 8081), False),
+        (("127.0.0.2", 8080), False),
+        (("packages.example.org", 443), False),
+    ],
+)
+def test_pip_connects_to_the_gateway_alone(
+    hook: Callable[..., None],
+    gateway: Found,
+    monkeypatch: pytest.MonkeyPatch,
+    address: object,
+    is_known: bool,
+) -> None:
+    if is_known:
+        hook("socket.connect", None, address)
+    else:
+        with pytest.raises(InstallationError, match="by a way that"):
+            hook("socket.connect", None, address)
+    monkeypatch.setattr(guards, "_in_pip", lambda: False)
+    hook("socket.connect", None, address)
+    hook("open", "x", "r", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (["git", "clone", "x"], "about to run git"),
+        (["/usr/bin/git.exe", "fetch"], "about to run git.exe"),
+        (("hg", "pull"), "about to run hg"),
+        ([b"svn", "checkout"], "about to run svn"),
+        (["bzr", "branch"], "about to run bzr"),
+        (["git", "rev-parse"], None),
+        (["gitk", "clone"], None),
+        (["python", "clone"], None),
+        ([], None),
+        ("git clone", None),
+        ([sys.executable, "/x/__pip-runner__.py", "install"], None),
+        (["/other/python", "/x/__pip-runner__.py", "install"], "not enabled for /other/python"),
+        (["/other/python", "/x/pip", "install"], "not enabled for /other/python"),
+        (["/other/python", b"/x/pip"], "not enabled for /other/python"),
+        (["/other/python", "setup.py"], None),
+        (["/other/python"], None),
+    ],
+)
+def test_pip_starts_nothing_that_fetches_past_the_plugin(
+    hook: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    words: object,
+    refused: str | None,
+) -> None:
+    monkeypatch.setattr(guards, "_has_plugin", lambda python: False)
+    if refused is None:
+        hook("subprocess.Popen", "x", words, None, None)
+    else:
+        with pytest.raises(InstallationError, match=refused):
+            hook("subprocess.Popen", "x", words, None, None)
+    monkeypatch.setattr(guards, "_has_plugin", lambda python: True)
+    if refused is None or "not enabled" in refused:
+        hook("subprocess.Popen", "x", words, None, None)
+    monkeypatch.setattr(guards, "_has_plugin", lambda python: False)
+    monkeypatch.setattr(guards, "_in_pip", lambda: False)
+    hook("subprocess.Popen", "x", words, None, None)
+
+
+def test_an_interpreter_is_asked_whether_it_starts_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not guards._has_plugin(str(tmp_path / "gone"))
+    for code in (0, 1):
+
+        def ran(words: list[str], code: int = code, **options: Any) -> Any:
+            assert words[0] == "/other/python"
+            return subprocess.CompletedProcess(words, code)
+
+        monkeypatch.setattr(subprocess, "run", ran)
+        assert guards._has_plugin("/other/python") == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_pip"),
+    [("pip._internal.x", True), ("pip._vendor.urllib3", True), ("pipx", False), ("pip", False)],
+)
+def test_pip_is_known_by_who_calls(name: str, is_pip: bool) -> None:
+    assert called_from(name, guards._in_pip) == is_pip
+    of_pip = called_from(name, lambda: is_called_by("pip._internal"))
+    assert of_pip == (name == "pip._internal.x")
+    assert not guards._in_pip()
+
+
+def test_a_refusal_says_what_there_is_to_say() -> None:
+    assert str(refusal("what", "remedy")) == "what\nremedy"
+    assert str(refusal("what", "")) == "what"
+
+
+# The gateway's process.
+
+
+def process_that_says(answer: str, code: int = 0) -> list[str]:
+    program = f"import sys; sys.stdin.readline(); print({answer!r}, flush=True); sys.exit({code})"
+    return [sys.executable, "-S", "-c", program]
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.delenv(GATEWAY, raising=False)
+    made: Any
+    with PipSession(trusted_hosts=["a.example.org:8443"], index_urls=[PAGE]) as made:
+        made.securepip_cache = "x"
+        yield made
+
+
+def test_a_gateway_is_started_once_and_told_pips_settings(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Gateway(process_that_says('{"url": "http://127.0.0.1:81/", "file": "/f"}'))
+    assert made.url(session) == "http://127.0.0.1:81/"
+    assert made.port == 81
+    assert os.environ[GATEWAY] == "/f"
+    monkeypatch.setattr(made, "_load", lambda: pytest.fail("it is there"))
+    assert made.url(session) == "http://127.0.0.1:81/"
+    assert made._process is not None
+    made._process.wait(60)
+    assert not made.is_running()
+    monkeypatch.delenv(GATEWAY)
+
+
+@pytest.mark.parametrize("answer", ["", "no json", "{}", "[]", '{"url": "http://127.0.0.1:1/"}'])
+def test_a_gateway_that_does_not_start_is_told_with_its_own_words(
+    session: Any, answer: str
+) -> None:
+    program = f"import sys; print('Oh.', file=sys.stderr, flush=True); print({answer!r})"
+    made = Gateway([sys.executable, "-S", "-c", program])
+    with pytest.raises(InstallationError, match=r"did not start: Oh\.$"):
+        made.url(session)
+    with pytest.raises(InstallationError, match=r"did not start: .*nowhere"):
+        Gateway(["/nowhere/python"]).url(session)
+    assert Gateway([])._complaint() == ""
+
+
+def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -> None:
+    session.proxies = {"https": "http://proxy.example.org"}
+    session.verify, session.cert, session.trust_env = "/ca.pem", "/client.pem", False
+    told = gateways._settings(session)
+    assert told["indexes"] == [PAGE]
+    assert (told["cert"], told["client_cert"]) == ("/ca.pem", "/client.pem")
+    assert (told["proxy"], told["proxy_env"]) == ("http://proxy.example.org", False)
+    assert told["trusted_hosts"] == ["a.example.org:8443"]
+    assert told["cache"] is True
+    assert told["own_places"] is False
+    assert "timeout" not in told or told["timeout"] is not None
+    assert told["default_index"].endswith("/simple")
+    session.verify, session.securepip_cache = True, None
+    session.pip_trusted_origins = [("b.example.org", None)]
+    session.auth.prompting = True
+    told = gateways._settings(session)
+    assert told["cert"] is None
+    assert told["cache"] is False
+    assert told["trusted_hosts"] == ["b.example.org"]
+    for prompting, keyring in ((True, "auto"), (False, "disabled")):
+        session.auth.prompting = prompting
+        assert gateways._settings(session)["keyring"] == keyring
+    session.auth._keyring_provider = "import"
+    assert gateways._settings(session)["keyring"] == "import"
+    # Those of the command that runs are found in its frame, by this name.
+    options = SimpleNamespace(timeout=7, retries=0, find_links=["x"])
+    told = gateways._settings(session)
+    assert (told["timeout"], told["retries"]) == (options.timeout, options.retries)
+    assert told["own_places"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "fetches"),
+    [
+        (["download", "x"], True),
+        (["wheel", "."], True),
+        (["install", "-U", "pip"], True),
+        (["install", "--upgrade", "pip"], True),
+        (["install", "-I", "pip"], True),
+        (["install", "--ignore-installed", "pip"], True),
+        (["install", "pip"], False),
+        (["install", "pip>=1", "pytest[x]==1"], False),
+        (["install", "no-such-thing"], True),
+        (["install", "pip", "no-such-thing ==1"], True),
+        (["install", "./folder"], False),
+        (["install"], False),
+        (["list", "no-such-thing"], False),
+    ],
+)
+def test_a_command_that_fetches_is_known_beforehand(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], fetches: bool
+) -> None:
+    assert gateways._will_fetch(words) == fetches
+    loaded: list[int] = []
+    made = Gateway(["gateway"])
+    monkeypatch.setattr(made, "_load", lambda: loaded.append(1))
+    monkeypatch.delenv(GATEWAY, raising=False)
+    made.begin(words)
+    assert bool(loaded) == fetches
+    loaded.clear()
+    made.begin([*words, "--python=x"])
+    made.begin([*words, "--python", "x"])
+    monkeypatch.setenv(GATEWAY, "/f")
+    made.begin(words)
+    assert not loaded
+    monkeypatch.delenv(GATEWAY)
+    monkeypatch.setattr(made, "_load", lambda: 1 // 0)
+    made.begin(words)  # what needs the gateway says why there is none
+
+
+def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    path = tmp_path / "gateway"
+    monkeypatch.setenv(GATEWAY, str(path))
+    made = Gateway([])
+    assert made._inherited() is None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"http://127.0.0.1:{port}/"
+        good: dict[str, object] = {"url": url, "pid": os.getpid()}
+        path.write_text(json.dumps(good))
+        path.chmod(0o600)
+        assert made._inherited() == url
+        assert made.port == port
+        assert made.is_running()
+        made._pid = 1 << 22
+        assert not made.is_running()
+        for mode in (0o640, 0o604, 0o660):
+            path.chmod(mode)
+            assert Gateway([])._inherited() is None
+        path.chmod(0o600)
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        assert Gateway([])._inherited() is None
+        monkeypatch.undo()
+        monkeypatch.setenv(GATEWAY, str(path))
+        odd: object
+        for odd in (
+            good | {"url": f"http://localhost:{port}/"},
+            good | {"url": f"http://127.0.0.2:{port}/"},
+            good | {"url": "http://127.0.0.1:x/"},
+            good | {"pid": "x"},
+            {"url": url},
+            {"pid": 1},
+            [],
+        ):
+            path.write_text(json.dumps(odd))
+            assert Gateway([])._inherited() is None
+    path.write_text(json.dumps(good))
+    assert Gateway([])._inherited() is None, "nobody answers any more"
+    monkeypatch.delenv(GATEWAY)
+    assert Gateway([])._inherited() is None
+
+
+def test_what_the_environments_own_file_says_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = Gateway([])
+    made._url = "http://127.0.0.1:1/"
+    made.not_obeyed["index-url"] = ("https://me:secret@evil.example.org/ x", "/env/pip.conf")
+    for _ in range(2):
+        made.url(None)
+    (record,) = caplog.records
+    assert "Not obeying index-url = https://" in record.message
+    assert "secret" not in record.message
+    assert "/env/pip.conf says" in record.message
+
+
+# The seams.
+
+
+def refuse(reason: str) -> NoReturn:
+    raise RuntimeError(reason)
+
+
+@pytest.fixture
+def held(gateway: Found) -> seams._Seams:
+    return seams._Seams(gateway, [], refuse)
+
+
+def copy_of(kind: type) -> Any:
+    """A class of pip's, to be changed."""
+    return type(kind.__name__, (kind,), {})
+
+
+def test_every_address_of_the_web_is_the_gateways(held: seams._Seams) -> None:
+    module = SimpleNamespace(PipSession=copy_of(PipSession))
+    held._session(module)
+    with module.PipSession(cache="x") as made:
+        assert made.securepip_cache == "x"
+        for url in (PAGE, PAGE.upper(), "http://packages.example.org/"):
+            assert type(made.get_adapter(url)).__name__ == "GatewayAdapter"
+        assert type(made.get_adapter("file:///x")).__name__ == "LocalFSAdapter"
+        assert type(made.securepip_adapter(PAGE)).__name__ != "GatewayAdapter"
+    with module.PipSession() as made:
+        assert made.securepip_cache is None
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "digests"),
+    [
+        (f"app @ {FILE}", {}, set()),
+        (f"app @ {FILE}#sha256={'a' * 64}", {}, {f"sha256:{'a' * 64}"}),
+        (f"app @ {FILE}#md5={'a' * 32}", {}, set()),
+        (f"app @ {FILE}", {"sha256": ["b"], "md5": ["c"]}, {"sha256:b"}),
+        (f"app @ {FILE}", {"sha384": ["b"], "sha512": ["c"]}, {"sha384:b", "sha512:c"}),
+        ("app @ file:///x/app-1.0.zip", {}, None),
+        ("app", {}, None),
+    ],
+)
+def test_the_hashes_of_a_direct_address_are_remembered(
+    held: seams._Seams,
+    gateway: Found,
+    line: str,
+    options: dict[str, list[str]],
+    digests: set[str] | None,
+) -> None:
+    from pip._internal.models.link import Link
+
+    module = SimpleNamespace(InstallRequirement=copy_of(InstallRequirement))
+    held._requirement(module)
+    required = Requirement(line)
+    link = Link(required.url) if required.url else None
+    module.InstallRequirement(required, None, link=link, hash_options=options)
+    assert gateway.digests(FILE) == digests
+
+
+def test_a_requirements_file_from_elsewhere_is_read_as_text_and_checked(
+    held: seams._Seams, gateway: Found
+) -> None:
+    from pip._internal.req import req_file
+
+    said: list[bool] = []
+    contents = "app==1.0\n"
+
+    def read(url: str, session: object) -> tuple[str, str]:
+        said.append(gateway.reads_text)
+        return url, contents
+
+    module = SimpleNamespace(
+        get_file_content=read,
+        join_lines=req_file.join_lines,
+        ignore_comments=req_file.ignore_comments,
+    )
+    held._requirements_file(module)
+    for url in (PAGE, PAGE.upper(), "http://packages.example.org/r.txt"):
+        assert module.get_file_content(url, None) == (url, contents)
+    contents = "./folder\n"
+    assert module.get_file_content("/here/r.txt", None) == ("/here/r.txt", contents)
+    assert module.get_file_content("file:///r.txt", None)[1] == contents
+    assert said == [True, True, True, False, False]
+    with pytest.raises(InstallationError, match="names more than projects"):
+        module.get_file_content(PAGE, None)
+    assert not gateway.reads_text
+    for name in ("join_lines", "ignore_comments"):
+        odd = SimpleNamespace(**vars(module) | {name: None})
+        with pytest.raises(TypeError, match="reads lines in another way"):
+            held._requirements_file(odd)
+
+
+def test_no_version_control_fetches(held: seams._Seams) -> None:
+    class VersionControl:
+        def obtain(self, dest: str, url: object, verbosity: int) -> None:
+            pytest.fail("it fetches")
+
+    held._version_control(SimpleNamespace(VersionControl=VersionControl))
+    with pytest.raises(InstallationError, match="x is under version control"):
+        VersionControl().obtain("d", "x", 1)
+    with pytest.raises(TypeError, match="obtain is no method"):
+        held._version_control(SimpleNamespace(VersionControl=SimpleNamespace(obtain=1)))
+
+
+@pytest.mark.parametrize(("given", "used"), [("/cache", "/cache/securepip"), ("", "")])
+def test_wheels_that_were_built_are_kept_apart(held: seams._Seams, given: str, used: str) -> None:
+    seen: list[object] = []
+
+    class Kept(WheelCache):
+        def __init__(self, cache_dir: str, *more: object) -> None:
+            seen.append((cache_dir, *more))
+
+    held._cache(SimpleNamespace(WheelCache=Kept))
+    Kept(given, "more")
+    assert seen == [(used, "more")]
+
+
+@pytest.mark.parametrize("load_only", [None, "site"])
+@pytest.mark.parametrize("by_file", [True, False])
+def test_the_environments_own_file_names_no_place(
+    held: seams._Seams, gateway: Found, load_only: str | None, by_file: bool
+) -> None:
+    says = {"global.index-url": "x", "install.find-links": "y", "global.timeout": "3"}
+
+    class Loaded:
+        def __init__(self) -> None:
+            self.load_only = load_only
+            self._config: dict[str, Any] = {"site": {}, "user": {}}
+
+        def _load_file(self, variant: Any, fname: str) -> Any:
+            self._config[variant].update({fname: dict(says)} if by_file else says)
+            return "parsed"
+
+    held._configuration(SimpleNamespace(Configuration=Loaded))
+    made = Loaded()
+    assert callable(Configuration._load_file), "as pip's own"
+    for variant in ("user", "site"):
+        assert made._load_file(variant, f"/{variant}/pip.conf") == "parsed"
+    left = made._config["site"]["/site/pip.conf"] if by_file else made._config["site"]
+    kept = made._config["user"]["/user/pip.conf"] if by_file else made._config["user"]
+    assert kept == says
+    if load_only is None:
+        assert left == {"global.timeout": "3"}
+        assert gateway.not_obeyed == {
+            "index-url": ("x", "/site/pip.conf"),
+            "find-links": ("y", "/site/pip.conf"),
+        }
+    else:
+        assert left == says
+        assert gateway.not_obeyed == {}
+
+
+def test_the_pip_of_a_build_gets_the_plugin(gateway: Found, tmp_path: Path) -> None:
+    (tmp_path / "shim.py").write_text("x")
+    (tmp_path / "lib").mkdir()
+
+    class VenvBuildEnvironment:
+        def __init__(self, name: str) -> None:
+            self.lib_dirs = [str(tmp_path / "lib")]
+
+    held = seams._Seams(gateway, [str(tmp_path / "shim.py")], refuse)
+    held._venv(SimpleNamespace(VenvBuildEnvironment=VenvBuildEnvironment))
+    VenvBuildEnvironment("x")
+    assert (tmp_path / "lib" / "shim.py").read_text() == "x"
+
+
+def test_a_module_is_changed_once_it_is_loaded_and_a_strange_one_stops_pip(
+    held: seams._Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert held.find_spec("pip._internal.commands.list") is None
+    assert held.find_spec("json") is None
+    name, done = "pip._internal.cache", []
+    assert set(held._patches) >= {name, "pip._internal.network.session"}
+
+    def found(asked: str) -> Any:
+        assert held.find_spec(asked) is None, "the one that looks does not ask itself"
+        loader = SimpleNamespace(exec_module=lambda module: done.append("loaded"))
+        return SimpleNamespace(loader=loader)
+
+    monkeypatch.setattr(seams, "find_spec", found)
+    held._patches[name] = lambda module: done.append("changed")
+    for _ in range(2):
+        spec: Any = held.find_spec(name)
+        spec.loader.exec_module(types.ModuleType("pip._internal.another"))
+        assert done == ["loaded"], "an archive has one loader for all"
+        spec.loader.exec_module(types.ModuleType(name))
+        assert done == ["loaded", "loaded", "changed"]
+        done.clear()
+    for error in (AttributeError("x"), TypeError("x"), ImportError("x")):
+
+        def patch(module: Any, error: Exception = error) -> None:
+            raise error
+
+        held._patches[name] = patch
+        spec = held.find_spec(name)
+        with pytest.raises(RuntimeError, match=r"not made as the plugin knows it: pip\._int"):
+            spec.loader.exec_module(types.ModuleType(name))
+    for nothing in (None, SimpleNamespace(loader=None)):
+        monkeypatch.setattr(seams, "find_spec", lambda name, nothing=nothing: nothing)
+        with pytest.raises(RuntimeError, match="it is not there"):
+            held.find_spec(name)
+    with pytest.raises(InstallationError, match="pip is stopped by securepip's plugin"):
+        called_from("pip._internal.cli.base_command", lambda: held.find_spec(name))
+
+
+@pytest.mark.parametrize("value", ["1", " TRUE ", "yes", "on", "0", "", "no"])
+def test_the_plugin_attaches_once_unless_it_is_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(seams.SWITCH, value)
+    hooks: list[object] = []
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "addaudithook", hooks.append)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "stderr", said)
+    begun: list[object] = []
+    monkeypatch.setattr(Gateway, "begin", lambda self, words: begun.append(words))
+    monkeypatch.setattr(sys, "argv", ["pip", "install", "x"])
+    config: dict[str, Any] = {"command": [], "needs": [str(tmp_path)], "files": []}
+    gone = config | {"needs": [str(tmp_path), str(tmp_path / "gone")]}
+    off = value not in ("0", "", "no")
+    assert ("is gone" in seams.attach(gone, refuse)) != off
+    assert hooks == []
+    for _ in range(2):
+        assert seams.attach(config, refuse) == ""
+    assert ("switched off" in said.getvalue()) == off
+    assert len(hooks) == (0 if off else 1)
+    assert begun == ([] if off else [["install", "x"]])
+    assert isinstance(sys.meta_path[0], seams._Seams) != off
