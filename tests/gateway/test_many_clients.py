@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import socket
 import threading
 import zipfile
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,10 +13,7 @@ import pytest
 import requests
 
 from securepip.formats.digests import sha256_of
-from securepip.gateway.moment import View
-from securepip.gateway.web.serve import _Protocol
 from securepip.trust import TrustStore
-from securepip.updater import Session
 from tests.gateway.conftest import LIB, Running, run_gateway
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
@@ -209,25 +204,3 @@ def test_nothing_new_costs_two_requests_when_the_state_is_brought_up_to_date(
         hostile.seen.clear()
         running.page("lib")
     assert len(hostile.seen) == 2
-
-
-def test_nothing_refers_to_a_state_that_was_replaced_or_to_a_connection_that_ended(
-    gateway: Running, tmp_path: Path
-) -> None:
-    """A gateway runs for weeks, and has another state of each repository every minute."""
-
-    def alive() -> Counter[type]:
-        gc.collect()
-        return Counter(map(type, gc.get_objects()))
-
-    with run_gateway(tmp_path / "gateway", refresh_seconds=0.0) as running:
-        before = alive()
-        for _ in range(20):
-            connection = running.connect()
-            running.get("simple/lib/", connection=connection)
-            connection.close()
-        kept = alive() - before
-    # The state that counts, and the one before it, which answers while a repository does not.
-    assert 1 <= kept[View] <= 2
-    assert 1 <= kept[Session] <= 2
-    assert kept[_Protocol] <= 2

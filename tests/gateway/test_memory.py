@@ -1,0 +1,114 @@
+"""A gateway runs for weeks: nothing that it remembers grows without a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from packaging.utils import NormalizedName
+
+from securepip.gateway import answers as answers_module
+from securepip.gateway import dependencies, moment
+from securepip.gateway.answers import Answers
+from securepip.gateway.moment import Moment, View
+from securepip.gateway.web.serve import _Protocol
+from securepip.index import Store
+from securepip.transport import Transport, TransportOptions
+from securepip.trust import TrustStore
+from securepip.updater import Session
+from tests.gateway.conftest import Running, run_gateway
+from tests.support.hostile import HostileServer
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import metadata_text
+
+FILES = [
+    (NormalizedName(name), f"{name}-{version}-py3-none-any.whl")
+    for name, version in (("app", "1.0"), ("app", "2.0"), ("lib", "1.0"), ("other", "1.0"))
+]
+
+
+def test_nothing_refers_to_a_state_that_was_replaced_or_to_a_connection_that_ended(
+    gateway: Running, tmp_path: Path
+) -> None:
+    """There is another state of each repository every minute."""
+
+    def alive() -> Counter[type]:
+        gc.collect()
+        return Counter(map(type, gc.get_objects()))
+
+    with run_gateway(tmp_path / "gateway", refresh_seconds=0.0) as running:
+        before = alive()
+        for _ in range(20):
+            connection = running.connect()
+            running.get("simple/lib/", connection=connection)
+            connection.close()
+        kept = alive() - before
+    # The state that counts, and the one before it, which answers while a repository does not.
+    assert 1 <= kept[View] <= 2
+    assert 1 <= kept[Session] <= 2
+    assert kept[_Protocol] <= 2
+
+
+@pytest.fixture
+def answers(
+    tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer
+) -> Iterator[Answers]:
+    """What a gateway answers with that believes the shared repository."""
+    trust = TrustStore(tmp_path / "trust")
+    trust.add("made", hostile.url, shared_repository.root.read_bytes())
+    with Transport(TransportOptions(retries=0)) as transport:
+        found = Answers(trust.read, transport, Store(tmp_path / "store"))
+        yield found
+        found.close()
+
+
+def _moment(answers: Answers) -> Moment:
+    assert answers._moment is not None
+    return answers._moment
+
+
+@pytest.mark.parametrize(
+    ("module", "bound", "remembered"),
+    [
+        (answers_module, "_MAX_KNOWN", lambda one: one._known),
+        (answers_module, "_MAX_KNOWN", lambda one: one._looked_into),
+        (dependencies, "_MAX_REMEMBERED", lambda one: one._dependencies._checked),
+        (moment, "_MAX_KEPT_FILES", lambda one: _moment(one).view(None)._kept),
+        (None, "", lambda one: one._fetching._running),
+        (None, "", lambda one: _moment(one)._index._received._early),
+    ],
+    ids=["known", "looked-into", "checked", "pages", "fetching", "early"],
+)  # fmt: skip
+def test_what_is_remembered_is_bounded(
+    answers: Answers,
+    monkeypatch: pytest.MonkeyPatch,
+    module: object,
+    bound: str,
+    remembered: Callable[[Answers], object],
+) -> None:
+    async def ask() -> int:
+        sizes = []
+        for project, filename in FILES * 2:
+            await answers.file(project, filename)
+            await answers.metadata(project, filename)
+            sizes.append(len(remembered(answers)))  # type: ignore[arg-type] # a collection
+        return max(sizes)
+
+    if not bound:  # it is over when it is answered
+        assert asyncio.run(ask()) == 0
+        return
+    monkeypatch.setattr(module, bound, 1)
+    assert asyncio.run(ask()) == 1
+
+
+def test_of_what_is_required_the_last_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependencies, "_MAX_REMEMBERED", 2)
+    remembered = dependencies.Dependencies(connections_are_held=False)
+    for name in ("a", "b", "c"):
+        remembered.check("app.whl", metadata_text("app", "1.0", [name]).encode())
+    said = [remembered.unknown(NormalizedName(name)) is not None for name in ("a", "b", "c")]
+    assert said == [False, True, True]
