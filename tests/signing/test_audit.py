@@ -15,7 +15,6 @@ from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.site import FolderSite
-from securepip.signing.repository.storage.local import Folder
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
@@ -164,19 +163,55 @@ def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
     assert not any("1.x" in line or "evil" in line for line in asked)
 
 
+def _fail_to_read(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
+    """Let the disk fail at files of the folder that end with ``name``."""
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.parent == folder and path.name.endswith(name):
+            raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+
+
+def test_a_repository_that_cannot_be_read_just_now_leaves_it_to_no_copy_where_trust_begins(
+    own: MadeRepository, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has a root of its own, by which the first would be found to be forged."""
+    another = make_repository(tmp_path / "another", make_wheel(tmp_path, "app", "1.0"))
+    _fail_to_read(monkeypatch, own.folder / "state", "config.json")
+    done = machine.run("repo", "audit", own.folder, another.folder)
+    assert done.code == 1
+    assert "config.json cannot be read: [Errno 5] Input/output error" in done.err
+
+
+@pytest.mark.parametrize("kind", ["1.root", "timestamp", "targets", "page"])
+def test_what_signs_calls_no_disk_that_fails_an_attack(
+    own: MadeRepository,
+    tmp_path: Path,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    folder, name = own.folder / "metadata", f"{kind}.json"
+    if kind == "page":
+        folder, name = own.folder / "simple" / "app", ".index.json"
+    _fail_to_read(monkeypatch, folder, name)
+    wheel = make_wheel(tmp_path, "app", "2.0")
+    done = machine.run("repo", "add", own.folder, wheel, "--keys", own.online_keys)
+    assert done.code == 1, done.err
+    assert f"{name} cannot be used: Input/output error" in done.err
+    assert "This machine is the reason" in done.err
+    assert "backup" not in done.err
+
+
 @pytest.mark.parametrize("name", ["1.root.json", "timestamp.json", "bin-0.json"])
 def test_a_copy_that_cannot_be_read_just_now_is_not_called_damaged(
     own: MadeRepository, copy: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A disk that fails proves nothing against who made the copy: exit code 1, and not 3."""
-    read = Folder.read
-
-    def failing(folder: Folder, asked: str) -> bytes:
-        if asked.endswith(name) and folder.address == str(copy / "metadata"):
-            raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
-        return read(folder, asked)
-
-    monkeypatch.setattr(Folder, "read", failing)
+    _fail_to_read(monkeypatch, copy / "metadata", name)
     done = machine.run("repo", "audit", own.folder, copy)
     assert done.code == 1
     assert f"{name} cannot be used: Input/output error" in done.err

@@ -21,7 +21,6 @@ from securepip.signing.publish.gc import Swept, sweep
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.storage.interface import StorageError
-from securepip.signing.repository.storage.local import Folder
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
 from tests.support.machine import Machine
@@ -105,16 +104,16 @@ def test_nothing_is_deleted_while_an_old_page_cannot_be_read_just_now(
     with Repository.open(old.folder, keys=[old.online_keys]) as repository:
         remove(repository, "app==1.5")
         current = repository.known().page(NormalizedName("app"))
-    before, read = listing(old), Folder.read
+    before, read = listing(old), Path.read_bytes
 
-    def failing(folder: Folder, name: str) -> bytes:
-        if name.startswith("simple/app/") and str(current) not in name:
+    def failing(path: Path) -> bytes:
+        if path.parent == old.folder / "simple" / "app" and str(current) not in path.name:
             raise error
-        return read(folder, name)
+        return read(path)
 
     with monkeypatch.context() as storage:
-        storage.setattr(Folder, "read", failing)
-        with pytest.raises(RepositoryStateError, match=r"cannot be (changed|used)"):
+        storage.setattr(Path, "read_bytes", failing)
+        with pytest.raises(StorageError, match="cannot be used"):
             swept(old)
     assert listing(old) == before
     assert swept(old).files

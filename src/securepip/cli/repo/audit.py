@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
 from securepip.cli.parser import whole
 from securepip.cli.repo.place import Place, add_database, add_folder, place_at
-from securepip.errors import SecurepipError, UsageError
+from securepip.errors import UsageError
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
@@ -157,12 +156,16 @@ def _rebuild(request: AuditRequest) -> int:
 def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
+    from securepip.signing.repository.config import NotARepositoryError
 
     if known is not None:
         return parse_sha256(known)
     for place in places:
-        with suppress(SecurepipError), place.read() as repository:
-            return repository.config.root_sha256
+        try:
+            with place.read() as repository:
+                return repository.config.root_sha256
+        except (NotARepositoryError, UsageError):
+            continue  # a copy; one of its own that cannot be read must not leave it to a copy
     raise UsageError(
         "neither of the two says where trust begins",
         remedy="--root-sha256 HEX is the fingerprint of the first root.",

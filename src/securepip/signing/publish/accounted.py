@@ -172,7 +172,7 @@ def _check_file(metadata: Reader, role: str, version: int, signed: SignedRole | 
     path = f"{metadata.address}/{name}"
     try:
         found = sha256_of(metadata.read(name))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise RepositoryStateError(
             f"{path} cannot be read: {error.strerror}",
             meaning="It is current: without it, clients cannot install what it is about.",

@@ -29,7 +29,7 @@ from securepip.formats.roles import Naming, check_role, name_role
 from securepip.signing.keys.canonical import CANONICAL, sign_anew
 from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
-from securepip.signing.repository.storage.interface import Storage, StorageError, not_read
+from securepip.signing.repository.storage.interface import Storage
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -250,10 +250,6 @@ class _Worker:
             check_role(each.name, metadata.signed, self._delegator, self._hand.naming)
         except FileNotFoundError as error:
             raise self._odd(f"{path} cannot be read: {error.strerror}") from None
-        except StorageError:
-            raise  # nothing was found to be wrong
-        except OSError as error:
-            raise not_read(f"{self._hand.storage.address}/{path}", error) from None
         except FormatError as error:
             raise self._odd(error.what) from None
         except (RepositoryError, ValueError) as error:

@@ -117,18 +117,23 @@ class Config:
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
+class NotARepositoryError(RepositoryStateError):
+    """Nobody signs in this folder: it may be a copy of what another one serves."""
+
+
 def load_config(folder: Path) -> Config:
     """The settings of the repository in ``folder``.
 
     Raises:
-        RepositoryStateError: There is none, or the file is damaged.
+        NotARepositoryError: There is none.
+        RepositoryStateError: The file is damaged, or cannot be read.
     """
     path = folder / STATE_DIR / CONFIG_NAME
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         check_no_database(folder)
-        raise RepositoryStateError(
+        raise NotARepositoryError(
             f"{folder} is not a repository (there is no {path})",
             remedy=f"`securepip repo init {folder}` makes one.",
         ) from None

@@ -20,7 +20,7 @@ from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
 from securepip.signing.repository.state.known import Known, RoleFacts, facts_of
 from securepip.signing.repository.state.ledger import Ledger
-from securepip.signing.repository.storage.interface import Storage, StorageError, not_read
+from securepip.signing.repository.storage.interface import Storage
 
 
 class Current:
@@ -74,10 +74,6 @@ class Current:
             raise RepositoryStateError(
                 f"{self._storage.address} has no {TIMESTAMP_NAME}: {error.strerror}"
             ) from None
-        except StorageError:
-            raise  # nothing was found to be wrong
-        except OSError as error:
-            raise not_read(f"{self._metadata.address}/{TIMESTAMP_NAME}", error) from None
         if self._roles is not None:
             newer = self._roles[1].root.signed.version + 1
             if self._metadata.exists(f"{newer}.root.json"):

@@ -43,7 +43,7 @@ from securepip.formats.layout import (
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
-from securepip.signing.repository.storage.interface import Reader, StorageError, not_read
+from securepip.signing.repository.storage.interface import Reader
 from securepip.signing.repository.storage.local import Folder
 
 TIMESTAMP_NAME = "timestamp.json"
@@ -268,10 +268,6 @@ class Roles:
             return self._metadata.read(filename)
         except FileNotFoundError as error:
             raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
-        except StorageError:
-            raise  # nothing was found to be wrong
-        except OSError as error:
-            raise not_read(f"{self._metadata.address}/{filename}", error) from None
 
     def _verify(self, delegator: Root | Targets, name: str, metadata: Metadata[S]) -> None:
         try:

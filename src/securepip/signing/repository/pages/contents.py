@@ -25,7 +25,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.storage.files import has_sha256
-from securepip.signing.repository.storage.interface import Storage, StorageError
+from securepip.signing.repository.storage.interface import Storage
 
 
 class DamagedPageError(RepositoryStateError):
@@ -55,8 +55,10 @@ class SignedPage:
         if isinstance(self.page, Path):
             try:
                 data = self.page.read_bytes()
+            except FileNotFoundError as error:
+                raise _lost(str(self.page), error) from None
             except OSError as error:
-                raise _unreadable(str(self.page), error) from None
+                raise not_read(str(self.page), error) from None
             self.page = _verified(data, self.project, self.sha256, str(self.page))
         return self.page
 
@@ -100,15 +102,14 @@ class Contents:
 
         Raises:
             DamagedPageError: What is on disk is not what was signed.
+            StorageError: It cannot be read just now.
         """
         path = consistent_path(page_target(project), sha256)
         shown = f"{self.storage.address}/{path}"
         try:
             data = self.storage.read(path)
-        except StorageError:
-            raise  # nothing was found to be wrong
-        except OSError as error:
-            raise _unreadable(shown, error) from None
+        except FileNotFoundError as error:
+            raise _lost(shown, error) from None
         return _verified(data, project, sha256, shown)
 
     def signed(self, project: NormalizedName, sha256: Sha256) -> SignedPage:
@@ -116,6 +117,7 @@ class Contents:
 
         Raises:
             DamagedPageError: It is elsewhere, and is not what was signed.
+            StorageError: It cannot be read just now.
         """
         path = self.storage.here(consistent_path(page_target(project), sha256))
         return SignedPage(project, sha256, path or self.page(project, sha256))
@@ -205,7 +207,7 @@ class Contents:
                 self.storage.delete(stored.name)
 
 
-def _unreadable(shown: str, error: OSError) -> DamagedPageError:
+def _lost(shown: str, error: FileNotFoundError) -> DamagedPageError:
     return DamagedPageError(f"{shown} cannot be read: {error.strerror}")
 
 

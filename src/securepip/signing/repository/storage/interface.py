@@ -111,7 +111,7 @@ class Reader(Protocol):
 
         Raises:
             FileNotFoundError: There is no such name.
-            OSError: It cannot be read.
+            StorageError: It cannot be read just now: nothing was found to be wrong.
         """
 
     def exists(self, name: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from securepip.formats.digests import CHUNK, Sha256
 from securepip.signing.repository.storage.files import Writer, has_sha256, save
-from securepip.signing.repository.storage.interface import Opened, OvertakenError, Stored
+from securepip.signing.repository.storage.interface import Opened, OvertakenError, Stored, not_read
 
 
 class Folder:
@@ -25,7 +25,12 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """As ``Reader.read``."""
-        return (self._folder / name).read_bytes()
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise not_read(f"{self.address}/{name}", error) from None
 
     def exists(self, name: str) -> bool:
         """As ``Reader.exists``."""
