@@ -25,7 +25,7 @@ from securepip.formats.layout import (
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.repository.pages.writing import Writing
 from securepip.signing.repository.storage.files import has_sha256
-from securepip.signing.repository.storage.interface import Storage
+from securepip.signing.repository.storage.interface import Storage, not_read
 
 
 class DamagedPageError(RepositoryStateError):
@@ -51,6 +51,7 @@ class SignedPage:
 
         Raises:
             DamagedPageError: What is on disk is not what was signed.
+            StorageError: It cannot be read just now.
         """
         if isinstance(self.page, Path):
             try:
