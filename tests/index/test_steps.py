@@ -96,7 +96,8 @@ def test_a_second_repository_is_not_asked_for_what_the_first_knows(
     local: MadeRepository, other: MadeRepository, tmp_path: Path
 ) -> None:
     gone = replace(other, folder=tmp_path / "gone" / "other")
-    index = opened(tmp_path, trusting(tmp_path, local, gone))
+    either = Assignment(("*",), ("made", "other"))
+    index = opened(tmp_path, replace(trusting(tmp_path, local, gone), mapping=(either,)))
     assert index.page(ALPHA)
     with pytest.raises(RepositoryUnavailableError):
         index.page(DELTA)
@@ -114,6 +115,9 @@ def test_files_are_looked_up_together_in_all_repositories_that_must_agree(
     index.prefetch_files([(located, file)])
     path = f"packages/alpha/{ALPHA_1}"
     assert asked.prefetched == [("made", [path], True), ("other", [path], True)]
+    known_to_one = file_of(opened(tmp_path, trust.only("made")), ALPHA_2)
+    with pytest.raises(VerificationError, match="signed by 1 of the 2"):
+        index.signed_file(located, known_to_one)
 
 
 @pytest.mark.parametrize("signs", [True, False])
