@@ -259,7 +259,8 @@ def _in_child(work: Callable[[_Say], None], patience: Callable[[str], float]) ->
         except BaseException as error:
             _write(write, repr(error))
         finally:
-            _write(write, _DONE)
+            with suppress(OSError):  # who has begun this is gone
+                _write(write, _DONE)
             os._exit(0)
     os.close(write)
     said = _listen(read, child, patience)

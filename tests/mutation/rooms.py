@@ -94,6 +94,7 @@ ROOMS = {
         (
             "signing/test_keys.py",
             "signing/test_key_rings.py",
+            "signing/test_signers_memory_and_roles.py",
             "signing/test_memory.py",
             "signing/test_known.py",
             "signing/test_publishing.py",

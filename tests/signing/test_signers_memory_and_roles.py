@@ -1,0 +1,384 @@
+"""What a repository remembers of its files, and which roles its signers believe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.utils import NormalizedName
+from packaging.version import Version
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    SuccinctRoles,
+    Targets,
+)
+
+from securepip.errors import RepositoryStateError
+from securepip.formats.digests import Sha256
+from securepip.formats.layout import page_target
+from securepip.signing.keys.canonical import CANONICAL
+from securepip.signing.keys.ring import KeyRing, no_passphrase
+from securepip.signing.repository import commit
+from securepip.signing.repository.commit import MAX_PINNED_BINS, Committer
+from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.roles import Roles, next_version
+from securepip.signing.repository.state.ledger import Ledger, Withdrawn
+from securepip.signing.repository.state.sqlite import open_sqlite
+from securepip.signing.repository.storage.local import Folder
+from tests.support.repositories import MadeRepository
+
+APP, LIB = NormalizedName("app"), NormalizedName("lib")
+A, B = Sha256("a" * 64), Sha256("b" * 64)
+WHEEL, SDIST, NEXT = "app-1.0-py3-none-any.whl", "app-1.0.tar.gz", "app-2.0.tar.gz"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(open_sqlite(tmp_path / "ledger"))
+    yield made
+    made.close()
+
+
+def test_a_file_keeps_the_bytes_that_were_accepted_last(ledger: Ledger) -> None:
+    ledger.record([(APP, WHEEL, A), (LIB, "lib-1.0.tar.gz", B)])
+    ledger.record([(APP, WHEEL, A)])
+    assert ledger.known(APP) == {WHEEL: A}
+    assert ledger.signed_as(WHEEL) == [(APP, A)]
+    with pytest.raises(RepositoryStateError, match="no change of"):
+        ledger.accept_change(WHEEL)
+    ledger.refuse(APP, WHEEL, A)
+    ledger.refuse(APP, WHEEL, B)
+    assert ledger.refused_as(WHEEL) == [(APP, B)]
+    assert ledger.accept_change(WHEEL) == [(APP, B)]
+    assert ledger.known(APP) == {WHEEL: B}
+    assert ledger.signed_as(WHEEL) == [(APP, A), (APP, B)]
+    assert ledger.refused_as(WHEEL) == []
+    # Back to the first: it was signed before, and becomes the last one all the same.
+    ledger.refuse(APP, WHEEL, A)
+    ledger.accept_change(WHEEL)
+    assert ledger.known(APP) == {WHEEL: A}
+
+
+@pytest.mark.parametrize(
+    ("marks", "covered"),
+    [
+        ([], []),
+        ([{}], [WHEEL, SDIST, NEXT, "odd"]),
+        ([{"version": Version("1.0")}], [WHEEL, SDIST]),
+        ([{"filename": SDIST}], [SDIST]),
+        ([{"filename": "odd"}], ["odd"]),
+        ([{"filename": SDIST}, {"version": Version("2.0")}], [SDIST, NEXT]),
+    ],
+)
+def test_what_was_revoked_covers_its_files(
+    ledger: Ledger, marks: list[dict[str, Any]], covered: list[str]
+) -> None:
+    for mark in (*marks, *marks):
+        ledger.withdraw(APP, **mark)
+    withdrawn = ledger.withdrawn(APP)
+    names = (WHEEL, SDIST, NEXT, "odd")
+    assert [name for name in names if withdrawn.covers(name)] == covered
+    assert [name for name in names if ledger.is_withdrawn(APP, name)] == covered
+    assert ledger.is_withdrawn(APP) == withdrawn.whole == (marks == [{}])
+    assert not ledger.is_withdrawn(LIB, "lib-1.0.tar.gz")
+    assert ledger.withdrawn(LIB) == Withdrawn(LIB, frozenset())
+
+
+def test_what_is_restored_is_free_again_and_nothing_else(ledger: Ledger) -> None:
+    def revoke() -> None:
+        ledger.withdraw(APP)
+        ledger.withdraw(APP, version=Version("1.0"))
+        ledger.withdraw(APP, version=Version("2.0"))
+        ledger.withdraw(APP, filename=SDIST)
+        ledger.withdraw(APP, filename=NEXT)
+        ledger.withdraw(LIB)
+
+    revoke()
+    ledger.restore(APP, SDIST)
+    assert ledger.withdrawn(APP).marks == {("2.0", ""), ("", NEXT)}
+    revoke()
+    ledger.restore(APP, "odd")
+    assert ("", "") not in ledger.withdrawn(APP).marks
+    assert len(ledger.withdrawn(APP).marks) == 4
+    ledger.restore(APP)
+    assert ledger.withdrawn(APP).marks == frozenset()
+    assert ledger.is_withdrawn(LIB)
+
+
+def test_what_is_left_to_do_is_remembered_until_it_is_done(ledger: Ledger) -> None:
+    assert ledger.unfinished() == []
+    ledger.begin([LIB, APP, APP])
+    assert ledger.unfinished() == [APP, LIB]
+    ledger.finish()
+    assert ledger.unfinished() == []
+    assert ledger.list_due() is None
+    ledger.want_list(5.5)
+    ledger.want_list(7.0)
+    assert ledger.list_due() == 5.5
+    ledger.list_written()
+    assert ledger.list_due() is None
+    assert ledger.partial() == frozenset()
+    ledger.begin_partial([APP, LIB])
+    ledger.begin_partial([APP])
+    ledger.complete([LIB])
+    assert ledger.partial() == {APP}
+    assert ledger.current() == (0, 0)
+    ledger.set_current(1, 2)
+    ledger.set_current(3, 4)
+    assert ledger.current() == (3, 4)
+    ledger.flush()
+
+
+# Roles, as they lie on the disk.
+
+
+def read(made: MadeRepository) -> Roles:
+    return Roles(made.folder / "metadata", made.root_sha256)
+
+
+def path_of(made: MadeRepository, name: str) -> Path:
+    meta = read(made).meta(name)
+    return made.folder / "metadata" / f"{meta.version}.{name}.json"
+
+
+def test_the_roles_are_read_once_and_each_by_its_delegator(made: MadeRepository) -> None:
+    roles = read(made)
+    assert roles.role("targets") is roles.targets
+    assert roles.read_once("targets") is roles.targets
+    name = roles.bin_of(page_target(APP))
+    once = roles.read_once(name)
+    assert roles.read_once(name) is not once
+    assert roles.role(name) is roles.role(name)
+    assert roles.target(page_target(APP)) is not None
+    assert roles.target("simple/nobody/index.json") is None
+    assert roles.target("elsewhere") is None
+    assert roles.claim(APP) is None
+    assert roles.unnamed() == []
+    assert roles.holders("snapshot").threshold == 1
+    assert len(roles.holders(name).keys) == 1
+    assert roles.delegator("targets") is roles.root.signed
+    for odd in ("project.app", "nobody", "claimed.x", "bin-zz"):
+        with pytest.raises(RepositoryStateError, match="nobody delegates to"):
+            roles.delegator(odd)
+    with pytest.raises(RepositoryStateError, match="the snapshot does not list nobody"):
+        roles.meta("nobody")
+    changed = {"targets": Metadata(Targets(delegations=Delegations({}, {})))}
+    with pytest.raises(RepositoryStateError, match="nobody delegates to bins"):
+        roles.delegator("bins", changed)
+
+
+def _unsigned(data: dict[str, Any]) -> None:
+    data["signatures"] = []
+
+
+def _changed(data: dict[str, Any]) -> None:
+    data["signed"]["expires"] = "2099-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("name", ["timestamp", "snapshot", "root", "targets", "bins", "bin"])
+@pytest.mark.parametrize("damage", [_unsigned, _changed, None, b"", b"{}", b"\xff", b"gone"])
+def test_no_role_is_believed_because_it_lies_there(
+    made: MadeRepository, name: str, damage: Callable[[dict[str, Any]], None] | bytes | None
+) -> None:
+    roles = read(made)
+    name = roles.bin_of(page_target(APP)) if name == "bin" else name
+    metadata = made.folder / "metadata"
+    path = {
+        "timestamp": metadata / "timestamp.json",
+        "snapshot": metadata / f"{roles.snapshot.signed.version}.snapshot.json",
+        "root": metadata / "1.root.json",
+    }.get(name) or path_of(made, name)
+    if callable(damage):
+        document = json.loads(path.read_bytes())
+        damage(document)
+        path.write_text(json.dumps(document))
+    elif damage == b"gone":
+        path.unlink()
+    elif damage is None:  # validly signed, and another role
+        other = metadata / "timestamp.json" if name != "timestamp" else metadata / "1.root.json"
+        path.write_bytes(other.read_bytes())
+    else:
+        path.write_bytes(damage)
+    with pytest.raises(RepositoryStateError) as refused:
+        read(made).role(name if name.startswith("bin") else "targets")
+    assert "restore the folder from a backup" in refused.value.remedy
+
+
+def resign(made: MadeRepository, path: Path, edit: Callable[[Any], None]) -> None:
+    """Sign a file with its own keys, in another state."""
+    metadata: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
+    edit(metadata.signed)
+    root: Metadata[Root] = Metadata.from_bytes(made.root.read_bytes())
+    (keyid,) = metadata.signatures
+    signer = made.repository.keys.find(root.signed.keys[keyid])
+    assert signer is not None
+    metadata.sign(signer, signed_serializer=CANONICAL)
+    path.write_bytes(metadata.to_bytes())
+
+
+def test_a_role_under_another_number_is_not_believed(made: MadeRepository) -> None:
+    roles = read(made)
+    metadata = made.folder / "metadata"
+    snapshot = metadata / f"{roles.snapshot.signed.version}.snapshot.json"
+    before = snapshot.read_bytes()
+    resign(made, snapshot, lambda signed: setattr(signed, "version", signed.version + 1))
+    with pytest.raises(RepositoryStateError, match=r"snapshot\.json is of another version"):
+        read(made)
+    snapshot.write_bytes(before)
+    name = roles.bin_of(page_target(APP))
+    bin_path = path_of(made, name)
+
+    def other_version(signed: Any) -> None:
+        signed.version += 1
+
+    resign(made, bin_path, other_version)
+    with pytest.raises(RepositoryStateError, match="not the one that was made current"):
+        read(made).role(name)
+
+    # Also where the snapshot gives no digests.
+    def without_digests(signed: Any) -> None:
+        signed.meta[f"{name}.json"] = MetaFile(signed.meta[f"{name}.json"].version)
+
+    resign(made, snapshot, without_digests)
+    with pytest.raises(RepositoryStateError, match=rf"{name}\.json is of another version"):
+        read(made).role(name)
+
+
+def test_a_root_that_does_not_follow_is_not_believed(made: MadeRepository) -> None:
+    metadata = made.folder / "metadata"
+    second = metadata / "2.root.json"
+    second.write_bytes((metadata / "1.root.json").read_bytes())
+    with pytest.raises(RepositoryStateError, match=r"2\.root\.json is of another version"):
+        read(made)
+    second.unlink()
+    with Repository.open(made.folder, keys=[made.offline_keys]) as repository:
+        with repository.lock():
+            repository.sign_root()
+        assert repository.roles().root.signed.version == 2
+    good = second.read_bytes()
+    document = json.loads(good)
+    document["signatures"] = document["signatures"][:1]
+    second.write_text(json.dumps(document))
+    with pytest.raises(RepositoryStateError, match="the role root is not signed as it has to be"):
+        read(made)
+    second.write_bytes(good)
+    assert read(made).root.signed.version == 2
+    with pytest.raises(RepositoryStateError, match="not the root that this repository began with"):
+        Roles(metadata, A)
+
+
+def test_the_next_number_is_one_that_nobody_has_used(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    for version in (3, 4, 6):
+        (tmp_path / "metadata" / f"{version}.bins.json").touch()
+    storage = Folder(tmp_path)
+    found = [next_version(storage, "bins", after) for after in range(7)]
+    assert found == [1, 2, 5, 5, 5, 7, 7]
+    assert next_version(storage, "other", 0) == 1
+
+
+# Commits.
+
+
+KEY, ONLINE = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
+
+
+def root_of(*keyids: str, threshold: int = 1) -> Root:
+    root = Root()
+    root.roles["snapshot"].keyids[:] = list(keyids)
+    root.roles["snapshot"].threshold = threshold
+    return root
+
+
+def bins_of(bits: int, *keyids: str) -> Targets:
+    return Targets(
+        delegations=Delegations({}, succinct_roles=SuccinctRoles(list(keyids), 1, bits, "bin"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("delegator", "root", "is_unpinned"),
+    [
+        (bins_of(9, "a"), root_of("a"), True),
+        (bins_of(8, "a"), root_of("a"), False),
+        (bins_of(9, "b"), root_of("a"), False),
+        (bins_of(9, "b"), root_of("a", "b"), False),  # the new keys come first
+        (bins_of(9, "b"), root_of("a", "b", threshold=2), True),
+        (bins_of(9, "a", "b"), root_of("a"), False),
+        (Targets(), root_of("a"), False),
+        (
+            Targets(
+                delegations=Delegations({}, {"x": DelegatedRole("x", ["a"], 1, True, paths=["*"])})
+            ),
+            root_of("a"),
+            False,
+        ),
+        (root_of("a"), root_of("a"), False),
+    ],
+)
+def test_only_of_many_bins_with_the_snapshots_keys_are_no_digests_given(
+    delegator: Root | Targets, root: Root, is_unpinned: bool
+) -> None:
+    assert MAX_PINNED_BINS == 256
+    assert commit._is_unpinned_bin(delegator, root) == is_unpinned
+
+
+def test_as_many_keys_sign_as_have_to(made: MadeRepository) -> None:
+    repository = made.repository
+    roles = repository.roles()
+    needed = roles.root.signed.roles["root"].threshold
+    assert needed == 2
+    metadata: Metadata[Root] = Metadata(roles.root.signed)
+
+    def committer(keys: KeyRing) -> Committer:
+        return Committer(repository.storage, repository.config.expiry, keys, repository.log)
+
+    found = map(repository.keys.find, roles.holders("root").keys)
+    signers = [signer for signer in found if signer is not None]
+    assert len(signers) > needed, "there is one more than have to sign"
+    for few in range(needed):
+        ring = KeyRing((), {}, no_passphrase, loaded=signers[:few])
+        with pytest.raises(RepositoryStateError, match=f"be signed: {few} of 2 keys are here"):
+            committer(ring).add_signatures(metadata, roles.root.signed, "root")
+    committer(repository.keys).add_signatures(metadata, roles.root.signed, "root")
+    assert len(metadata.signatures) == needed
+
+
+def test_what_is_signed_lives_as_long_as_is_said_and_names_what_it_replaces(
+    made: MadeRepository,
+) -> None:
+    repository = made.repository
+    before = repository.roles()
+    name = before.bin_of(page_target(APP))
+    versions = {each: before.meta(each).version for each in ("targets", "bins", name)}
+    moment = commit.now()
+    with repository.lock():
+        repository.sign({name: before.role(name)})
+    after = read(made)
+    assert after.meta(name).version == versions[name] + 1
+    assert after.meta("bins").version == versions["bins"]
+    assert after.snapshot.signed.version == before.snapshot.signed.version
+    assert after.timestamp.signed.snapshot_meta.hashes is not None
+    for role, metadata in (
+        ("timestamp", after.timestamp),
+        ("snapshot", after.snapshot),
+        (name, after.role(name)),
+    ):
+        lives = metadata.signed.expires - moment
+        assert abs(lives - repository.config.expiry.of(role)) < timedelta(minutes=5)
+    assert isinstance(after.snapshot.signed, Snapshot)
+    entries = list(repository.log.entries())
+    said = {signed.role: signed.version for entry in entries for signed in entry.signed}
+    assert said[name] == versions[name] + 1
+    assert said["timestamp"] == after.timestamp.signed.version
+    assert said["snapshot"] == after.snapshot.signed.version
