@@ -165,7 +165,8 @@ class Judge:
         first, last = mutant.lines
         found = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
         if not mutant.inside:
-            found = {name for names in by_line.values() for name in names}
+            # Of a module without a body that runs, any test may see what it says.
+            found = {name for names in by_line.values() for name in names} or set(self._items)
             found -= self._unfit_anew
         found -= {"", *self.unfit}
         # The quickest first, and before them those that have noticed changes of this module.

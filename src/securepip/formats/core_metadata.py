@@ -310,7 +310,7 @@ def metadata_in(archive: zipfile.ZipFile, filename: str) -> bytes:
     """
     # The wheel specification: the .dist-info folder is named after the file name's first two
     # parts. Two folders that normalize to the same name would let pip read another than we do.
-    project = canonicalize_name(filename.split("-", 1)[0])
+    project = canonicalize_name(filename.partition("-")[0])
     names = [
         name
         for name in archive.namelist()

@@ -58,7 +58,5 @@ def _unpacked(pieces: Iterable[bytes], window: int) -> Iterator[bytes]:
             if unpacked := unpacker.decompress(data, CHUNK):
                 yield unpacked
             data = unpacker.unconsumed_tail or unpacker.unused_data
-    if rest := unpacker.flush():
-        yield rest
-    if not unpacker.eof:
+    if not unpacker.eof:  # before its end is a digest of all that was unpacked: nothing is left
         raise zlib.error("it ends too early")
