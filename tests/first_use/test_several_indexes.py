@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from securepip.errors import VerificationError
+from securepip.first_use import pages
+from securepip.first_use.setup import protect
+from securepip.first_use.signer import Signers
+from securepip.index import Store
+from securepip.transport import TransportOptions
+from securepip.trust import FirstUseRules, TrustStore
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
@@ -31,6 +41,34 @@ def test_the_first_index_that_knows_a_project_speaks_for_it(
     assert done.code == 0, done.err
     assert protected.freeze() == ["app==2.0", "lib==1.0", "tool==1.0"]
     assert protected.run("trust", "first-use", "--index-url", other.url).code == 0
+
+
+def test_of_two_first_sights_of_a_file_at_one_moment_the_second_is_refused(
+    index: Index, other: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes, two indexes: neither has signed yet when both have asked."""
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "data"))
+    other.offer(make_wheel(tmp_path / "evil", "app", "2.0", files={"app/evil.py": ""}))
+    store, app = TrustStore(tmp_path / "data" / "trust"), canonicalize_name("app")
+    names = [protect(each.url, FirstUseRules(), store).repository.name for each in (index, other)]
+    with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
+        first, second = (signers(store.read())[name] for name in names)
+        beside = Thread(target=second.prepare_pages, args=([app],))
+        publish = pages.publish_on_demand
+
+        def publish_late(*what: Any) -> object:
+            if beside.ident is None:
+                beside.start()
+                beside.join(0.7)
+            return publish(*what)
+
+        monkeypatch.setattr(pages, "publish_on_demand", publish_late)
+        first.prepare_pages([app])
+        beside.join()
+    wheel = "app-2.0-py3-none-any.whl"
+    first.check_file(app, wheel)
+    with pytest.raises(VerificationError):
+        second.check_file(app, wheel)
 
 
 def test_an_index_that_nobody_believes_is_refused(protected: Machine, other: Index) -> None:

@@ -122,7 +122,7 @@ def _sign(
     signed: set[tuple[NormalizedName, str]] = set()
     at = UpstreamFiles((site.index_url,), site.transport)
     learned = site.in_parallel(lambda choice: _learn(choice, at, site.store), choices)
-    with repository.lock(finish=False):
+    with repository.lock(finish=False), site.turn():
         projects: dict[NormalizedName, OnDemand] = {}
         for choice, found in zip(choices, learned, strict=True):
             project = choice.page.project

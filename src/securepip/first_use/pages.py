@@ -51,7 +51,7 @@ def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
         heard = site.in_parallel(
             lambda question: _hear(site, overlay, question, known[question.project]), asked
         )
-        with repository.lock(finish=False):
+        with repository.lock(finish=False), site.turn():
             _Round(site, repository, memory, overlay).sign(heard)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from packaging.utils import NormalizedName
 
+from securepip.dirs import data_dir
 from securepip.errors import SecurepipError
 from securepip.first_use.elsewhere import other_repositories, seen_elsewhere
 from securepip.first_use.memory_file import Seen, read_memory
@@ -26,6 +29,7 @@ from securepip.transport.pool import Pool
 from securepip.trust import FirstUseRules, TrustedRepository
 
 T = TypeVar("T")
+_TURN_SECONDS = 60
 R = TypeVar("R")
 
 
@@ -53,7 +57,7 @@ class Site:
         store: Where a file is kept that is read for its sha256.
         say: Called with a sentence that people should read.
         refresh: Which pages are asked for however lately they were asked for before.
-        others: The folders of this machine's repositories over other indexes.
+        believed: The folders of the repositories that this machine believes and signs.
         errors: Why a project may not be looked up.
         refused: Why a file (project, file name) may not be chosen.
     """
@@ -68,7 +72,7 @@ class Site:
     store: Store
     say: Callable[[str], None] = _silent
     refresh: Callable[[NormalizedName], bool] = nothing
-    others: tuple[Path, ...] = ()
+    believed: tuple[Path, ...] = ()
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
     _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
@@ -86,6 +90,35 @@ class Site:
             SecurepipError: It cannot be read.
         """
         return read_memory(self.rules.memory) if self.rules.memory is not None else {}
+
+    @property
+    def others(self) -> tuple[Path, ...]:
+        """The folders of this machine's repositories over other indexes, the newest too."""
+        return other_repositories(self.folder, self.believed)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One index of this machine is believed at a time, from ``bound`` to what is published.
+
+        Each has a repository and a lock of its own. Without this, two processes that see a file
+        at one moment, at two indexes, would both find nothing that the other has seen. It is taken
+        while the repository's lock is held, and nobody who has it waits for another one.
+
+        Raises:
+            SecurepipError: Another process has had it for long.
+        """
+        lock = FileLock(data_dir() / "first-use.lock", timeout=_TURN_SECONDS, mode=0o600)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise SecurepipError(
+                "another process has signed for long what it saw at another index",
+                remedy="Try again when it is done.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def bound(
         self, new: Mapping[NormalizedName, Sequence[PageFile]]
@@ -176,5 +209,5 @@ def open_site(
         store=store,
         say=say,
         refresh=refresh,
-        others=other_repositories(folder, (file_url_to_path(each.location) for each in others)),
+        believed=tuple(file_url_to_path(each.location) for each in others),
     )
