@@ -16,6 +16,7 @@ from securepip.first_use import pages
 from securepip.first_use.setup import protect
 from securepip.first_use.signer import Signers
 from securepip.index import Store
+from securepip.signing.publish.on_demand import publish_on_demand
 from securepip.transport import TransportOptions
 from securepip.trust import FirstUseRules, TrustStore
 from tests.support.indexes import Index, serve_index
@@ -54,13 +55,12 @@ def test_of_two_first_sights_of_a_file_at_one_moment_the_second_is_refused(
     with Signers(TransportOptions(), Store(tmp_path / "store")) as signers:
         first, second = (signers(store.read())[name] for name in names)
         beside = Thread(target=second.prepare_pages, args=([app],))
-        publish = pages.publish_on_demand
 
         def publish_late(*what: Any) -> object:
             if beside.ident is None:
                 beside.start()
                 beside.join(0.7)
-            return publish(*what)
+            return publish_on_demand(*what)
 
         monkeypatch.setattr(pages, "publish_on_demand", publish_late)
         first.prepare_pages([app])
