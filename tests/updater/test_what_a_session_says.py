@@ -363,6 +363,35 @@ def test_the_state_is_described_as_far_as_it_can_be_read(
 
 
 @pytest.mark.parametrize(
+    "damage", [None, b"", b"\xff", b"[]", b"1", b"{}", b'{"signed": 1}', b'{"signed": {}}']
+)
+def test_a_role_that_is_damaged_here_is_asked_for_anew(
+    shared_repository: MadeRepository, tmp_path: Path, damage: bytes | None
+) -> None:
+    state = tmp_path / "state"
+    session = local(shared_repository, state)
+    session.refresh()
+    path = state / "targets.json"
+    good = path.read_bytes()
+    assert session._is_current("targets")
+    found = session._in_folder("targets")
+    assert found is not None
+    assert found.signed.version == session.role_version("targets")
+    assert session._in_folder("root") is None, "it is no list of targets"
+    (state / "nobody.json").write_bytes(good)
+    assert not session._is_current("nobody"), "the snapshot does not list it"
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    assert not session._is_current("targets")
+    assert session._in_folder("targets") is None
+    document = json.loads(good)
+    document["signed"]["version"] += 1
+    path.write_text(json.dumps(document))
+    assert not session._is_current("targets")
+
+
+@pytest.mark.parametrize(
     ("names", "bits"),
     [
         ([], None),

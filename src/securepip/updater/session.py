@@ -244,7 +244,7 @@ class Session:
                 self._warm(role)
             if not wait and not self._is_current(BINS_ROLE):
                 return _bins_by_name(self._snapshot)
-            with suppress(OSError, RepositoryError, ValueError, AttributeError):
+            with suppress(OSError, RepositoryError, AttributeError):
                 data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
                     self._role_path(BINS_ROLE).read_bytes()
                 )

@@ -35,7 +35,7 @@ def describe_state(state: Path) -> list[RoleState]:
     for name in ("root", "timestamp", "snapshot", "targets"):
         try:
             signed = Metadata[Any].from_bytes((state / f"{name}.json").read_bytes()).signed
-        except (OSError, RepositoryError, ValueError):
+        except (OSError, RepositoryError):
             continue
         described.append(RoleState(name, signed.version, signed.expires))
     return described
@@ -45,7 +45,7 @@ def count_project_roles(state: Path) -> int:
     """How many projects sign for themselves, as the snapshot that was seen last lists them."""
     try:
         listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
-    except (OSError, RepositoryError, ValueError):
+    except (OSError, RepositoryError):
         return 0
     return sum(project_of_role(name.removesuffix(".json")) is not None for name in listed)
 
@@ -66,7 +66,7 @@ def describe_names(state: Path) -> str:
         )
     try:
         listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
-    except (OSError, RepositoryError, ValueError):
+    except (OSError, RepositoryError):
         return "not known yet: nothing was read from the repository so far"
     if all(meta.hashes for meta in listed.values()):
         return "roles need not say their names; the snapshot gives the digest of each"
