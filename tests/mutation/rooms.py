@@ -122,12 +122,12 @@ ROOMS = {
     ),
     "first use": Room(
         ("first_use/__init__.py", "first_use/accept.py", "first_use/refusals.py"),
-        ("first_use/test_refusals.py", "first_use/test_no_sha256.py", "first_use/test_naming.py"),
+        ("first_use/test_words.py", "first_use/test_naming.py", "first_use/test_refusals.py"),
         ("first_use",),
     ),
     "resolver": Room(
         ("resolver/search/satisfied.py", "resolver/requirements/parse.py"),
-        ("resolver/test_resolving.py", "resolver/test_requirements.py"),
+        ("resolver/test_parsing.py", "resolver/test_resolving.py", "resolver/test_requirements.py"),
         ("resolver", "attacks/test_direct_addresses.py"),
     ),
 }
