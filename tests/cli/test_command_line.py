@@ -284,6 +284,11 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
         "        print(moment, *sorted(sys.modules), file=sys.stderr)\n"
         "sys.addaudithook(lambda event, _: event in MOMENTS and say(event))\n"
         "atexit.register(say, 'end')\n"
+        "import threading; start = threading.Thread.start\n"
+        "def started(thread):\n"
+        "    say(thread.name)\n"
+        "    start(thread)\n"
+        "threading.Thread.start = started\n"
         "from securepip.cli import main\n"
         "sys.exit(main())"
     ).replace("MOMENTS", "('subprocess.Popen', 'socket.connect')")
@@ -299,6 +304,9 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
     # The target's interpreter starts before anything else is imported.
     started = {name.partition(".")[0] for name in loaded["subprocess.Popen"]}
     assert not started & (HEAVY | {"filelock", "email", "http", "ssl"})
+    # What verifies is imported while the first questions are under way.
+    asking = {name.partition(".")[0] for name in loaded["transport"]}
+    assert not asking & {"tuf", "cryptography", "securesystemslib", "resolvelib", "rich"}
     # Then the first question is asked, and until the end there is nothing of another command's.
     # `rich` would be for a terminal.
     for moment in ("socket.connect", "end"):

@@ -204,7 +204,7 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
         raise ArithmeticError(*projects)
 
     index = opened(tmp_path, trusting(tmp_path, local))
-    deferred = DeferredIndex(lambda: index)
+    deferred = DeferredIndex(lambda first: index)
     assert deferred.fetch([]) == []
     with monkeypatch.context() as patch:
         patch.setattr(VerifiedIndex, "prefetch_pages", fails)
@@ -219,7 +219,7 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
 
 def test_hints_are_passed_on(local: MadeRepository, tmp_path: Path, asked: Asked) -> None:
     index = opened(tmp_path, trusting(tmp_path, local))
-    deferred = DeferredIndex(lambda: index)
+    deferred = DeferredIndex(lambda first: index)
     deferred.prefetch_pages([ALPHA])
     assert asked.early == ["index.json"]
     deferred.prefetch_metadata(ALPHA, [file_of(index, ALPHA_1)])

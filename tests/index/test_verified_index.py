@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from securepip.index.received import Received
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
-from tests.support.hostile import flip_byte
+from tests.support.hostile import Alteration, Reply, flip_byte
 from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel
 
@@ -227,6 +228,7 @@ def test_an_unchanged_repository_costs_two_requests_and_no_page(
     first.prefetch_pages([ALPHA, GAMMA])
     assert first.page(ALPHA)
     assert first.page(GAMMA)
+    first.close()
     served.server.seen.clear()
     second = client()
     second.prefetch_pages([ALPHA, GAMMA])
@@ -235,25 +237,71 @@ def test_an_unchanged_repository_costs_two_requests_and_no_page(
     assert set(served.server.seen) == {"metadata/2.root.json", "metadata/timestamp.json"}
 
 
+def test_all_that_a_new_project_needs_is_asked_for_together_where_nothing_was_signed_since(
+    served: Served, client: Client
+) -> None:
+    assert client().page(ALPHA)
+    roles = served.made.repository.roles()
+    bins = [roles.bin_of(f"simple/{project}/index.json") for project in (ALPHA, GAMMA)]
+    assert bins[0] != bins[1]
+    together = {
+        "metadata/2.root.json",
+        "metadata/timestamp.json",
+        f"metadata/{roles.meta(bins[1]).version}.{bins[1]}.json",
+        "simple/gamma/index.json",
+    }
+    answer, asked = served.server.answer, threading.Barrier(len(together))
+
+    def answer_when_all_are_asked(path: str) -> Reply:
+        if path in together:
+            asked.wait(60)
+        return answer(path)
+
+    served.server.answer = answer_when_all_are_asked  # type: ignore[method-assign]
+    served.server.seen.clear()
+    index = client()
+    index.prefetch_pages([GAMMA])
+    assert index.page(GAMMA)
+    assert not asked.broken
+    assert set(served.server.seen) == together
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [flip_byte, lambda data: 404, lambda data: b"x" * (5 << 20)],
+    ids=["changed", "gone", "long"],
+)
+def test_what_lies_at_a_pages_address_without_a_digest_decides_nothing(
+    served: Served, client: Client, lie: Alteration
+) -> None:
+    served.server.alter("simple/gamma/index.json", lie)
+    index = client()
+    index.prefetch_pages([GAMMA])
+    page = index.page(GAMMA)
+    assert page is not None
+    assert [file.filename for file in page.files] == ["gamma-1.0-py3-none-any.whl"]
+    assert sum(path.startswith("simple/gamma/") for path in served.server.seen) == 2
+
+
 def test_what_was_begun_early_is_asked_once_and_what_failed_is_raised_when_it_is_asked(
     served: Served, client: Client
 ) -> None:
     served.server.delay = 0.02
-    index = DeferredIndex(client)
+    index = DeferredIndex(lambda first: client())
     index.begin([ALPHA, GAMMA])
     assert index.page(ALPHA)
     assert index.page(GAMMA)
     assert len(served.server.seen) == len(set(served.server.seen))
 
     served.server.withhold("metadata/timestamp.json")
-    index = DeferredIndex(client)
+    index = DeferredIndex(lambda first: client())
     index.begin([ALPHA])
     with pytest.raises(RepositoryUnavailableError):
         index.page(ALPHA)
 
     opened: list[int] = []
 
-    def nobody() -> VerifiedIndex:
+    def nobody(first: Sequence[NormalizedName]) -> VerifiedIndex:
         opened.append(1)
         raise UntrustedError("nobody is trusted")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.errors import VerificationError
 from securepip.transport import Transport, TransportOptions
-from securepip.updater import fetcher
+from securepip.updater import ahead, fetcher
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.session import Session
 from tests.support.hostile import HostileServer, Reply
@@ -63,7 +64,7 @@ def test_no_more_is_asked_for_early_than_anybody_needs(
 def test_a_long_file_of_no_announced_length_is_fetched_when_it_is_asked_for(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetcher, "UNANNOUNCED_BYTES", 1_000)
+    monkeypatch.setattr(ahead, "UNANNOUNCED_BYTES", 1_000)
     hostile.alter("metadata/x", lambda data: b"x" * 3_000)
     patient = fetcher.Fetcher(Transport(TransportOptions(retries=0)))
     patient.warm(f"{hostile.url}metadata/x", None)
@@ -118,6 +119,31 @@ def test_the_snapshot_of_a_session_is_the_one_that_it_verified(
     assert role is not None
     assert role.signed.version == version
     assert later.role(name) is None
+
+
+def test_a_timestamp_that_was_overtaken_while_it_waited_is_asked_for_once_more(
+    made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    address, state, root = f"{hostile.url}metadata/", tmp_path / "state", made.root.read_bytes()
+    with Transport(TransportOptions(retries=0)) as late, Transport() as other:
+        ahead.begin(late, address, state, root, [])
+        while len(hostile.seen) < 2:
+            time.sleep(0.01)
+        # Another process of this machine sees what is signed meanwhile.
+        made.add(make_wheel(tmp_path / "built", "lib", "2.0"))
+        Session("made", address, state, other, root).refresh()
+        hostile.seen.clear()
+        session = Session("made", address, state, late, root)
+        assert session.target("packages/lib/lib-2.0-py3-none-any.whl") is not None
+        assert hostile.seen[0] == "metadata/timestamp.json"
+        # One that is older by the time that it is asked for is a rollback as ever.
+        old = (made.folder / "metadata/timestamp.json").read_bytes()
+        made.add(make_wheel(tmp_path / "built", "lib", "3.0"))
+        Session("made", address, state, other, root).refresh()
+        hostile.alter("metadata/timestamp.json", lambda data: old)
+        with pytest.raises(VerificationError, match="version"):
+            Session("made", address, state, late, root).refresh()
 
 
 def test_what_need_not_wait_for_each_other_is_asked_for_together(

@@ -22,7 +22,7 @@ from tuf.api.exceptions import (
     LengthOrHashMismatchError,
     RepositoryError,
 )
-from tuf.api.metadata import MetaFile
+from tuf.api.metadata import MetaFile, SuccinctRoles
 from tuf.ngclient import Updater
 
 from securepip.errors import (
@@ -34,6 +34,7 @@ from securepip.errors import (
     VerificationError,
 )
 from securepip.transport import Transport, TransportOptions
+from securepip.updater import ahead
 from securepip.updater import session as sessions
 from securepip.updater.fetcher import Fetcher
 from securepip.updater.session import Session
@@ -55,7 +56,7 @@ def no_answer(monkeypatch: pytest.MonkeyPatch, error: TransportError) -> Iterato
         raise error
 
     with monkeypatch.context() as patched:
-        for name in ("get", "early", "peek"):
+        for name in ("_get", "peek"):
             patched.setattr(Transport, name, fails)
         yield
 
@@ -318,7 +319,8 @@ def test_a_session_that_looks_anew_sees_what_was_signed_since(
     session.look_anew()
     session.prefetch([path])
     assert session.role_version(name) == version + 1
-    assert session._fetcher.warmed(session._role_url(name)) is not None, "it is fetched early again"
+    url = f"{session.metadata_url}{version + 1}.{name}.json"
+    assert session._fetcher.warmed(url) is not None, "it is fetched early again"
 
 
 def test_the_state_is_described_as_far_as_it_can_be_read(
@@ -373,22 +375,24 @@ def test_a_role_that_is_damaged_here_is_asked_for_anew(
     session.refresh()
     path = state / "targets.json"
     good = path.read_bytes()
-    assert session._is_current("targets")
+    roles = session._roles
+    assert roles is not None
+    assert roles._is_current("targets")
     found = session._in_folder("targets")
     assert found is not None
     assert found.signed.version == session.role_version("targets")
     assert session._in_folder("root") is None, "it is no list of targets"
     (state / "nobody.json").write_bytes(good)
-    assert not session._is_current("nobody"), "the snapshot does not list it"
+    assert not roles._is_current("nobody"), "the snapshot does not list it"
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    assert not session._is_current("targets")
+    assert not roles._is_current("targets")
     assert session._in_folder("targets") is None
     document = json.loads(good)
     document["signed"]["version"] += 1
     path.write_text(json.dumps(document))
-    assert not session._is_current("targets")
+    assert not roles._is_current("targets")
 
 
 @pytest.mark.parametrize(
@@ -406,11 +410,13 @@ def test_a_role_that_is_damaged_here_is_asked_for_anew(
     ],
 )
 def test_bins_divide_the_targets_as_their_names_say(names: list[str], bits: int | None) -> None:
-    found = sessions._bins_by_name({name: MetaFile(1) for name in names})
-    assert (found and found.bit_length) == bits
+    found = ahead._bins_by_name({name: MetaFile(1) for name in names})
+    assert (found and found.bits) == bits
     if found is not None:
-        assert found.name_prefix == "bin"
-        assert found.get_role_for_target("simple/app/index.json") + ".json" in names
+        assert found.prefix == "bin"
+        roles, path = SuccinctRoles([], 1, found.bits, found.prefix), "simple/app/index.json"
+        assert found.role_of(path) == roles.get_role_for_target(path)
+        assert found.role_of(path) + ".json" in names
 
 
 def test_metadata_without_an_end_is_not_read_to_its_end(

@@ -37,7 +37,7 @@ from securepip.gateway.tasks import PATIENCE_SECONDS, PatientPool, Shared, in_po
 from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.index.on_demand import Signers
 from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
-from securepip.transport import Transport, redact
+from securepip.transport import Transport
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, same_index
 
@@ -171,7 +171,7 @@ class Answers:
     def repositories(self) -> list[str]:
         """The trusted repositories, for people: names and locations."""
         repositories = self._now().trust.repositories
-        return [f"{repository.name} ({redact(repository.location)})" for repository in repositories]
+        return [repository.shown for repository in repositories]
 
     async def page(self, project: NormalizedName) -> PageAnswer:
         """A project's page.

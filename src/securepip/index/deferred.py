@@ -25,11 +25,13 @@ class DeferredIndex:
     """Implements ``securepip.index.Index`` by an index that is opened for the first question.
 
     Args:
-        open_index: Opens it; what it raises is raised by the question.
+        open_index: Opens it, given the projects that are asked for first, as far as they are
+            known; what it raises is raised by the question.
     """
 
-    def __init__(self, open_index: Callable[[], VerifiedIndex]) -> None:
+    def __init__(self, open_index: Callable[[Sequence[NormalizedName]], VerifiedIndex]) -> None:
         self._open_index = open_index
+        self._first: tuple[NormalizedName, ...] = ()
         self._beginning: threading.Thread | None = None
         self._failed: Exception | None = None
 
@@ -38,7 +40,7 @@ class DeferredIndex:
 
         What fails is raised when something is asked.
         """
-        asked = tuple(projects)
+        self._first = asked = tuple(projects)
         try:
             index = self._opened
         except SecurepipError as error:
@@ -56,7 +58,7 @@ class DeferredIndex:
 
     @cached_property
     def _opened(self) -> VerifiedIndex:
-        return self._open_index()
+        return self._open_index(self._first)
 
     @property
     def _index(self) -> VerifiedIndex:

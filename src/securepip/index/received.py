@@ -18,6 +18,7 @@ from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.layout import SIMPLE_DIR
 from securepip.formats.page import MAX_PAGE_BYTES, PageFile, parse_page
+from securepip.index.ahead import plain_page
 from securepip.index.signed import LocatedPage, SignedFile, expected, page_url
 from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
@@ -88,7 +89,16 @@ class Received:
         if key not in self._early and not self._store.has(sha256):
             self._early[key] = self._transport.early(url, max_bytes=max_bytes)
 
-    def bytes_of(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
+    def begin_page(
+        self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
+    ) -> None:
+        """Begin to fetch the page that a repository signs for a project, likewise."""
+        if not self._transport.expects(plain_page(repository, project)):
+            self.begin(page_url(repository, target), *expected(target))
+
+    def bytes_of(
+        self, url: str, max_bytes: int, sha256: Sha256, what: str, *, also_at: str = ""
+    ) -> bytes:
         """The bytes of that digest.
 
         Args:
@@ -96,6 +106,7 @@ class Received:
             max_bytes: The most that there may be.
             sha256: Their digest.
             what: What they are, for messages.
+            also_at: Where they may have been begun ahead, perhaps with other bytes.
 
         Raises:
             VerificationError: What was served is not what was signed.
@@ -104,6 +115,11 @@ class Received:
         kept = self._store.read(sha256, max_bytes)
         if kept is not None:
             return kept
+        ahead = self._transport.begun_ahead(also_at) if also_at else None
+        with suppress(TransportError):
+            if ahead is not None and sha256_of(data := ahead.result()) == sha256:
+                self._store.add(sha256, data)
+                return data
         early = self._early.pop((url, max_bytes, sha256), None)
         try:
             data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
@@ -134,7 +150,8 @@ class Received:
         if length > MAX_PAGE_BYTES:
             raise VerificationError(f"the signed page of {project} has {length} bytes")
         url = page_url(repository, target)
-        data = self.bytes_of(url, length, sha256, f"the page of {project}")
+        plain = plain_page(repository, project)
+        data = self.bytes_of(url, length, sha256, f"the page of {project}", also_at=plain)
         try:
             page = parse_page(data, project)
         except FormatError as error:

@@ -18,6 +18,7 @@ from securepip.errors import UntrustedError, VerificationError
 from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.layout import file_target, page_target
 from securepip.formats.page import PageFile
+from securepip.index.ahead import begin_pages
 from securepip.index.on_demand import OnDemand, Signers
 from securepip.index.signed import LocatedPage, SignedFile, SignedPage, expected
 from securepip.transport import Transport, join_url, redact
@@ -54,8 +55,7 @@ class Speakers:
 
     def first(self, project: NormalizedName) -> TrustedRepository | None:
         """The one that is asked first for a project; None where nobody is."""
-        assignment = next(self._trust.assigned(project), None)
-        return None if assignment is None else self._trust.named(assignment.repositories[0])
+        return self._trust.first(project)
 
     def all(self, project: NormalizedName) -> list[TrustedRepository]:
         """Those that may speak for a project, in the order in which they are asked."""
@@ -65,7 +65,7 @@ class Speakers:
 
     def prefetch_pages(
         self, repository: TrustedRepository, projects: Sequence[NormalizedName]
-    ) -> list[TargetFile]:
+    ) -> list[tuple[NormalizedName, TargetFile]]:
         """The signed pages of those projects that one repository knows, looked up together.
 
         Raises:
@@ -73,9 +73,12 @@ class Speakers:
         """
         self.prepare_pages(repository.name, projects)
         session = self.session(repository)
+        if repository.name not in self.signers:
+            new = (project for project in projects if project not in session.seen)
+            begin_pages(self._transport.called(repository.shown), repository, new)
         session.prefetch(page_target(project) for project in projects)
-        found = (session.target(page_target(project)) for project in projects)
-        return [target for target in found if target is not None]
+        found = ((project, session.target(page_target(project))) for project in projects)
+        return [(project, target) for project, target in found if target is not None]
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
         """Who speaks for a project, and the target that is its page; None when nobody knows it.
@@ -166,7 +169,7 @@ class Speakers:
                 name,
                 repository.metadata_url,
                 repository.state,
-                self._transport.called(f"{repository.name} ({redact(repository.location)})"),
+                self._transport.called(repository.shown),
                 repository.root,
             )
         if name in self.signers:

@@ -41,8 +41,6 @@ from securepip.index.signed import (
     SignedFile,
     SignedPage,
     agreed,
-    expected,
-    page_url,
 )
 from securepip.index.speakers import Speakers, untrusted
 from securepip.index.store import Store
@@ -118,8 +116,8 @@ class VerifiedIndex:
                 wanted.setdefault(first.name, (first, []))[1].append(project)
         with suppress(SecurepipError):
             for repository, names in wanted.values():
-                for target in self._speakers.prefetch_pages(repository, names):
-                    self._received.begin(page_url(repository, target), *expected(target))
+                for project, target in self._speakers.prefetch_pages(repository, names):
+                    self._received.begin_page(repository, target, project)
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
         """As ``Index.page``."""
@@ -282,7 +280,7 @@ class VerifiedIndex:
         repository = located.repository if located else self._speakers.first(project)
         if repository is None:
             return "no trusted repository"
-        return f"{repository.name} ({redact(repository.location)})"
+        return repository.shown
 
     def _chosen(
         self, wanted: Sequence[tuple[NormalizedName, PageFile]]

@@ -19,6 +19,9 @@ ANSWER_SECONDS = 2.0
 
 EARNING_BYTES_PER_SECOND = 20_000
 EARLY_BYTES = 64 << 20
+AHEAD_FILES = 1024
+AHEAD_SECONDS = 30.0
+"""How old an answer may be that was begun before it was known who would ask for it."""
 
 
 class NoRoomError(Exception):
@@ -144,6 +147,10 @@ class Early:
         self._future = submit(fetch, holding)
         weakref.finalize(self, holding.drop).atexit = False
 
+    def has_failed(self) -> bool:
+        """Whether it is known already that there is no body."""
+        return self._future.done() and self._future.exception() is not None
+
     def result(self) -> bytes:
         """The body; waits for it.
 
@@ -154,3 +161,35 @@ class Early:
             return self._future.result()
         except NoRoomError:
             return self._fetch(None)
+
+
+class Ahead:
+    """Early bodies for whoever asks for their addresses first. From any thread."""
+
+    def __init__(self) -> None:
+        self._early: dict[str, tuple[float, Early]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, url: str, begin: Callable[[], Early]) -> None:
+        """Have ``begin`` begin the body at ``url``, unless it is on its way already."""
+        with self._lock:
+            self._drop_old()
+            if url not in self._early and len(self._early) < AHEAD_FILES:
+                self._early[url] = time.monotonic(), begin()
+
+    def expects(self, url: str) -> bool:
+        """Whether there is a body for ``url``, or may be soon."""
+        with self._lock:
+            self._drop_old()
+            return url in self._early and not self._early[url][1].has_failed()
+
+    def take(self, url: str) -> Early | None:
+        """The body that was begun for ``url``, which is then the caller's; None where none was."""
+        with self._lock:
+            self._drop_old()
+            return self._early.pop(url, (0.0, None))[1]
+
+    def _drop_old(self) -> None:
+        oldest = time.monotonic() - AHEAD_SECONDS
+        for url in [url for url, (since, _) in self._early.items() if since < oldest]:
+            del self._early[url]

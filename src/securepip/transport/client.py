@@ -21,7 +21,7 @@ import urllib3
 
 from securepip.errors import TransportError, UnreachableError
 from securepip.redaction import redact
-from securepip.transport.allowance import Allowance, Early, Holding, unlimited
+from securepip.transport.allowance import Ahead, Allowance, Early, Holding, unlimited
 from securepip.transport.body import (
     BrokenBodyError,
     check_range,
@@ -106,6 +106,7 @@ class _Wire:
         self.options = options
         self.pool = Pool(PARALLEL)
         self.watchdog = Watchdog()
+        self.ahead = Ahead()
         self.lock = threading.Lock()
 
     @cached_property
@@ -190,6 +191,21 @@ class Transport:
             return self._get(url, max_bytes, {}, (200,), holding).body
 
         return Early(fetch, self.submit, self._allowance)
+
+    def begin_ahead(self, url: str, *, max_bytes: int) -> None:
+        """As ``early``, where nobody is there yet to hold what it returns; see ``begun_ahead``."""
+        self._wire.ahead.begin(url, lambda: self.early(url, max_bytes=max_bytes))
+
+    def expects(self, url: str) -> bool:
+        """Whether ``begun_ahead`` may have a body of ``url``."""
+        return self._wire.ahead.expects(url)
+
+    def begun_ahead(self, url: str) -> Early | None:
+        """What some view of this transport has begun at ``url``; for one caller, and not for long.
+
+        Its limits are those of that view.
+        """
+        return self._wire.ahead.take(url)
 
     def peek(
         self, url: str, *, headers: Mapping[str, str] | None = None, accept: Iterable[int] = (200,)

@@ -29,7 +29,7 @@ from securepip.dirs import (
 )
 from securepip.errors import SecurepipError, UsageError
 from securepip.formats.layout import METADATA_DIR, SIMPLE_DIR, page_target
-from securepip.transport import file_url_to_path, path_to_url
+from securepip.transport import file_url_to_path, path_to_url, redact
 from securepip.trust.first_use import FirstUse, FirstUseRules
 from securepip.trust.location import index_address
 
@@ -68,6 +68,11 @@ class TrustedRepository:
     state: Path
     index_urls: tuple[str, ...] = ()
     first_use: FirstUse | None = None
+
+    @property
+    def shown(self) -> str:
+        """What people know it by: its name, and where it is, without credentials."""
+        return f"{self.name} ({redact(self.location)})"
 
     @property
     def metadata_url(self) -> str:
@@ -170,6 +175,11 @@ class Trust:
         known = ", ".join(repository.name for repository in self.repositories) or "none"
         raise UsageError(f"no trusted repository is called {name!r} (there are: {known})")
 
+    def first(self, project: NormalizedName) -> TrustedRepository | None:
+        """The repository that is asked first for a project; None where nobody is."""
+        assignment = next(self.assigned(project), None)
+        return None if assignment is None else self.named(assignment.repositories[0])
+
     def only(self, name: str) -> Trust:
         """The same, with nobody but the repository of that name, which may speak for all.
 
@@ -202,12 +212,12 @@ class Trust:
             UsageError: There is none.
         """
         if named is None:
-            first = next(self.assigned(project), None)
+            first = self.first(project)
             if first is None:
                 raise UsageError(
                     f"no trusted repository speaks for {project}: name one, --repository"
                 )
-            return self.named(first.repositories[0])
+            return first
         for repository in self.repositories:
             if index_address(repository.location) == index_address(named):
                 return repository

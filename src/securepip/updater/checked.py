@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
-from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from tuf.ngclient import Updater, UpdaterConfig
 
 from securepip.dirs import replace_file, way_out
 from securepip.errors import FormatError, SecurepipError
 from securepip.formats.digests import parse_sha256, sha256_of
 from securepip.formats.layout import ALL_ROLES, BINS_ROLE, CLAIMED_ROLE, OWN_ROLES
 from securepip.formats.roles import Naming, check_role, naming_of
+from securepip.updater.fetcher import Fetcher
 from securepip.updater.same_version import check_same_version
 
 _OFFLINE = (Targets.type, BINS_ROLE, CLAIMED_ROLE)
@@ -50,12 +51,13 @@ class CheckedUpdater(Updater):
         self,
         state: Path,
         metadata_url: str,
-        fetcher: FetcherInterface,
+        fetcher: Fetcher,
         config: UpdaterConfig,
         root: bytes | None,
         listed: Callable[[Mapping[str, MetaFile]], None],
     ) -> None:
         self._state = state
+        self._answers = fetcher
         self._listed = listed
         self._delegators: dict[str, str] = {}
         self._checked: set[str] = set()
@@ -81,6 +83,18 @@ class CheckedUpdater(Updater):
         """The version of a role below root that was verified in this session; None for others."""
         loaded = self._trusted_set.get(role) if role in self._checked else None
         return loaded.version if isinstance(loaded, Targets) else None
+
+    def _load_timestamp(self) -> None:
+        """As python-tuf; asked for once more where it was refused and had been asked for early.
+
+        Meanwhile another process may have seen a later one, or new keys may sign it.
+        """
+        try:
+            super()._load_timestamp()
+        except RepositoryError:
+            if not self._answers.last_was_early:
+                raise
+            super()._load_timestamp()
 
     def _load_snapshot(self) -> None:
         super()._load_snapshot()

@@ -14,13 +14,7 @@ from tuf.ngclient import FetcherInterface
 
 from securepip.errors import TooLargeError, TransportError
 from securepip.transport import Early, Transport
-
-MAX_METADATA_BYTES = 128 << 20
-"""The longest metadata file that is read, whatever length is announced for it."""
-
-UNANNOUNCED_BYTES = 2 << 20
-"""The longest one that is fetched early where no length is announced. A longer one is fetched when
-python-tuf asks for it: one at a time."""
+from securepip.updater.ahead import MAX_METADATA_BYTES, early_limit
 
 EARLY_FILES = 1024
 """The most files that are fetched early and not asked for yet."""
@@ -35,6 +29,8 @@ class Fetcher(FetcherInterface):
         self.last_url = ""
         """The URL that python-tuf asked for last: the one that its next complaint is about."""
         self.last_error: TransportError | None = None
+        self.last_was_early = False
+        """Whether the last answer was asked for before python-tuf asked."""
 
     def warm(self, url: str, length: int | None) -> None:
         """Begin to fetch ``url``, for when python-tuf asks for it.
@@ -43,15 +39,19 @@ class Fetcher(FetcherInterface):
             url: Of a metadata file.
             length: Its length in bytes, as far as it is announced.
         """
+        if self._transport.expects(url):
+            return
         if url not in self._early and len(self._early) < EARLY_FILES:
-            limit = min(length or UNANNOUNCED_BYTES, MAX_METADATA_BYTES)
-            self._early[url] = self._transport.early(url, max_bytes=limit)
+            self._early[url] = self._transport.early(url, max_bytes=early_limit(length))
 
     def warmed(self, url: str) -> bytes | None:
         """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
-        early = self._early.get(url)
+        early = self._early.get(url) or self._transport.begun_ahead(url)
+        if early is None:
+            return None
+        self._early[url] = early
         try:
-            return None if early is None else early.result()
+            return early.result()
         except TransportError:
             return None
 
@@ -63,7 +63,7 @@ class Fetcher(FetcherInterface):
             DownloadLengthMismatchError: There are more than ``max_length`` bytes.
             DownloadError: There was no answer.
         """
-        self.last_url, self.last_error = url, None
+        self.last_url, self.last_error, self.last_was_early = url, None, False
         try:
             data = self._taken(url)
             if data is None:
@@ -88,9 +88,10 @@ class Fetcher(FetcherInterface):
 
     def _taken(self, url: str) -> bytes | None:
         """What was fetched early, which is held no longer; None where it was not, or is longer."""
-        early = self._early.get(url)
+        early = self._early.get(url) or self._transport.begun_ahead(url)
         if early is None:
             return None
+        self._early[url] = early
         try:
             data = early.result()
         except TooLargeError:
@@ -100,6 +101,7 @@ class Fetcher(FetcherInterface):
             raise
         # Not before: a transport may say that it is not there yet, and is then asked again.
         del self._early[url]
+        self.last_was_early = True
         return data
 
     def _fetch(self, url: str) -> Iterator[bytes]:

@@ -4,25 +4,20 @@ The rules:
 
 * python-tuf's ``Updater`` decides what is trusted, in one thread. What this class adds is which
   bytes are fetched early and in parallel, a lock, and errors for people.
-* Hints are read from metadata on disk or from warmed answers, perhaps not verified yet. They
-  decide only which URLs below the repository's ``metadata/`` are asked for early, and of those
-  only the ones whose role the verified snapshot lists.
+* What is fetched early follows from hints (``ahead``), and is verified when its turn comes.
 * The state folder protects against rollback: it is locked during ``refresh`` (python-tuf is
   single-instance), and never emptied to get out of trouble.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
@@ -34,7 +29,7 @@ from tuf.api.exceptions import (
     LengthOrHashMismatchError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, MetaFile, SuccinctRoles, TargetFile, Targets
+from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
 from tuf.ngclient import UpdaterConfig
 
 from securepip.dirs import private_folder, way_out
@@ -45,27 +40,19 @@ from securepip.errors import (
     UnreachableError,
     VerificationError,
 )
-from securepip.formats.layout import (
-    BINS_ROLE,
-    CLAIMED_ROLE,
-    RECENTLY_CLAIMED_ROLE,
-    project_of_target,
-    project_role,
-    shard_names,
-)
+from securepip.formats.layout import project_of_target
 from securepip.formats.roles import Naming
 from securepip.formats.words import counted
 from securepip.transport import Transport, redact
+from securepip.updater import ahead
+from securepip.updater.ahead import MAX_METADATA_BYTES, RolesAhead
 from securepip.updater.checked import CheckedUpdater
-from securepip.updater.fetcher import MAX_METADATA_BYTES, Fetcher
+from securepip.updater.fetcher import Fetcher
 from securepip.updater.seen import Seen
 
 LOCK_SECONDS = 300.0
 MAX_TARGETS_BYTES = 32 << 20
 """The longest targets metadata that is read where the snapshot announces no length."""
-
-_BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
-"""The file name of a bin in a snapshot: its prefix, and its number."""
 
 _NOT_RENEWED = "Either nobody has renewed them, or somebody holds newer ones back."
 _SAME_TIME = timedelta(minutes=10)
@@ -92,6 +79,7 @@ class Session:
         self.metadata_url = metadata_url
         self._state = state
         self._root = root
+        self._transport = transport
         self._fetcher = Fetcher(transport)
         self.seen = Seen(state)
         """The projects that were ever seen in this repository; kept when the session ends."""
@@ -99,8 +87,7 @@ class Session:
         self._updater: CheckedUpdater | None = None
         self._snapshot: Mapping[str, MetaFile] = {}
         self._found: dict[str, TargetFile | None] = {}
-        self._division: SuccinctRoles | None = None
-        self._asked: set[str] = set()
+        self._roles: RolesAhead | None = None
         self._soon: tuple[str, ...] = ()
 
     def refresh(self) -> None:
@@ -121,8 +108,7 @@ class Session:
         self._updater = None
         self._snapshot = {}
         self._found = {}
-        self._division = None
-        self._asked = set()
+        self._roles = None
 
     def _refreshed(self) -> CheckedUpdater:
         if self._updater is not None:
@@ -156,7 +142,9 @@ class Session:
         """
         self._soon = tuple(target_paths)
         self.refresh()
-        self._begin([path for path in self._soon if path not in self._found], wait=wait)
+        if self._roles is not None:
+            wanted = [path for path in self._soon if path not in self._found]
+            self._roles.begin(wanted, wait=wait)
         self._soon = ()
 
     def target(self, target_path: str) -> TargetFile | None:
@@ -213,6 +201,8 @@ class Session:
         return path
 
     def _refresh(self) -> CheckedUpdater:
+        new = (path for path in self._soon if not self._was_seen(path))
+        ahead.begin(self._transport, self.metadata_url, self._state, self._root, new)
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
@@ -222,82 +212,24 @@ class Session:
         updater.refresh()
         return updater
 
+    def _was_seen(self, target_path: str) -> bool:
+        project = project_of_target(target_path)
+        return project is not None and project in self.seen
+
     def _begin_listed(self, snapshot: Mapping[str, MetaFile]) -> None:
         """Begin to fetch what look-ups will need, as soon as a verified snapshot lists it.
 
         That snapshot stays this session's: another process may put a later one into the folder.
         """
         self._snapshot = snapshot
-        self._warm("targets")
-        self._begin(self._soon, wait=False)
-
-    def _begin(self, target_paths: Iterable[str], *, wait: bool) -> None:
-        unclaimed = [path for path in target_paths if not self._warm_claim(path)]
-        if unclaimed and (bins := self._bins(wait)):
-            for path in unclaimed:
-                self._warm(bins.get_role_for_target(path))
-
-    def _bins(self, wait: bool) -> SuccinctRoles | None:
-        """How the bins divide the targets, as a hint."""
-        if self._division is None:
-            for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
-                self._warm(role)
-            if not wait and not self._is_current(BINS_ROLE):
-                return _bins_by_name(self._snapshot)
-            with suppress(OSError, RepositoryError, AttributeError):
-                data = self._fetcher.warmed(self._role_url(BINS_ROLE)) or (
-                    self._role_path(BINS_ROLE).read_bytes()
-                )
-                delegations = Metadata[Targets].from_bytes(data).signed.delegations
-                self._division = None if delegations is None else delegations.succinct_roles
-        return self._division
-
-    def _warm_claim(self, target_path: str) -> bool:
-        """Begin to fetch the roles that stand between the top and a project that signs for itself.
-
-        Their names follow from the project's, and the snapshot lists all there are: a hint.
-
-        Returns:
-            Whether the project has a role of its own, so that the bins are hardly needed.
-        """
-        project = project_of_target(target_path)
-        if project is None:
-            return False
-        role = project_role(project)
-        has_role = f"{role}.json" in self._snapshot
-        for top in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
-            names = [top, *shard_names(top, project)] if has_role else shard_names(top, project)
-            for name in names:
-                self._warm(name)
-            if has_role and any(self._names_role(name, role) for name in names):
-                break
-        self._warm(role)
-        return has_role
-
-    def _names_role(self, delegator: str, role: str) -> bool:
-        """Whether a delegator that is in the state folder delegates to ``role``, as a hint."""
-        metadata = self._in_folder(delegator)
-        delegations = metadata.signed.delegations if metadata else None
-        return delegations is not None and role in (delegations.roles or ())
-
-    def _warm(self, role: str) -> None:
-        if role in self._asked:
-            return
-        self._asked.add(role)
-        listed = self._snapshot.get(f"{role}.json")
-        if listed is not None and not self._is_current(role):
-            self._fetcher.warm(self._role_url(role), listed.length)
-
-    def _is_current(self, role: str) -> bool:
-        """Whether the state folder has the version of the role that the snapshot asks for."""
-        try:
-            document: Any = json.loads(self._role_path(role).read_bytes())
-            return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        self._roles = RolesAhead(
+            self.metadata_url, self._state, snapshot, self._fetcher.warm, self._fetcher.warmed
+        )
+        self._roles.warm("targets")
+        self._roles.begin(self._soon, wait=False)
 
     def _in_folder(self, role: str) -> Metadata[Targets] | None:
-        """What the state folder has of a role now; a hint."""
+        """What the state folder has of a role now."""
         try:
             metadata = Metadata[Targets].from_bytes(self._role_path(role).read_bytes())
         except (OSError, RepositoryError):
@@ -306,10 +238,6 @@ class Session:
 
     def _role_path(self, role: str) -> Path:
         return self._state / f"{quote(role, '')}.json"
-
-    def _role_url(self, role: str) -> str:
-        listed = self._snapshot.get(f"{role}.json")
-        return f"{self.metadata_url}{listed.version if listed else 0}.{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
         """Run ``action`` of python-tuf, its errors made understandable."""
@@ -383,20 +311,6 @@ def _meaning_and_remedy(
     if cause is not None and cause.meaning:
         return f"{cause.meaning} Nothing is installed without it.", cause.remedy or remedy
     return "The repository cannot be reached. Nothing is installed without it.", remedy
-
-
-def _bins_by_name(snapshot: Mapping[str, MetaFile]) -> SuccinctRoles | None:
-    """How the bins divide the targets, by their names; None where there are two kinds of them.
-
-    It spares the round trip in which the role that divides them is fetched.
-    """
-    names = (_BIN_NAME.fullmatch(name) for name in snapshot)
-    found = Counter(match[1] for match in names if match)
-    if len(found) != 1:
-        return None
-    ((prefix, count),) = found.items()
-    bits = count.bit_length() - 1
-    return SuccinctRoles([], 1, bits, prefix) if bits and count == 1 << bits else None
 
 
 def _of_clocks(fetcher: Fetcher, url: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -141,7 +141,9 @@ def prepare(
     display = Display(request.progress_bar)
     installs = isinstance(request, InstallRequest) and not request.dry_run
     index = DeferredIndex(
-        lambda: _open_index(request.places, addresses, folder, stack, display, installs=installs)
+        lambda first: _open_index(
+            request.places, addresses, folder, stack, display, first, installs=installs
+        )
     )
     indexes.say_where()
 
@@ -240,17 +242,19 @@ def _open_index(
     cache: Path,
     stack: ExitStack,
     display: Display,
+    first: Sequence[NormalizedName],
     *,
     installs: bool,
 ) -> VerifiedIndex:
     """The index over whom this machine believes; its connections are closed with ``stack``.
 
+    What is asked for the projects that come first is begun before the index is imported.
+
     Raises:
         UntrustedError: An index is named that stands for no trusted repository.
     """
     from securepip.dirs import temporary_folder
-    from securepip.first_use import open_signers
-    from securepip.index import Store, VerifiedIndex
+    from securepip.index import ahead
     from securepip.trust import TrustStore
 
     store = TrustStore.of_user()
@@ -266,6 +270,10 @@ def _open_index(
         trust = trust.with_state_copied_to(Path(stack.enter_context(temporary_folder())))
     trust = addresses.indexes.asked_of(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
+    ahead.begin(trust, transport, first)
+    from securepip.first_use import open_signers
+    from securepip.index import Store, VerifiedIndex
+
     files = Store(cache / "store")
     display.watch(transport.traffic)
     refresh = _refreshed(places)

@@ -1,0 +1,250 @@
+"""What python-tuf will ask a repository for, begun before it asks, and before it is imported.
+
+Rule: whatever is read here is a hint, from the state folder or from answers that are not verified
+yet. It decides only which addresses below the repository's ``metadata/`` are asked for early.
+python-tuf then asks for each file in its own order, and verifies it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+from securepip.formats.layout import (
+    BINS_ROLE,
+    CLAIMED_ROLE,
+    RECENTLY_CLAIMED_ROLE,
+    project_of_target,
+    project_role,
+    shard_names,
+)
+from securepip.transport import Transport, is_local
+
+MAX_METADATA_BYTES = 128 << 20
+"""The longest metadata file that is read, whatever length is announced for it."""
+UNANNOUNCED_BYTES = 2 << 20
+"""The longest one that is fetched early where no length is announced. A longer one is fetched when
+python-tuf asks for it: one at a time."""
+
+_MAX_ROOT_BYTES = 512_000
+_MAX_TIMESTAMP_BYTES = 16_384
+_ROOT_NAME = re.compile(r"([1-9][0-9]*)\.root\.json")
+_BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
+"""The file name of a bin in a snapshot: its prefix, and its number."""
+
+
+class Listed(Protocol):
+    """What a snapshot says of a role, as python-tuf's ``MetaFile``: its version and length."""
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+
+    @property
+    def length(self) -> int | None:
+        """Its length in bytes, where the snapshot says it."""
+
+
+class _Known(NamedTuple):
+    version: int
+    length: int | None
+
+
+class _Bins(NamedTuple):
+    """How the bins divide the targets (TAP 15): names begin so, by that many bits of a digest."""
+
+    prefix: str
+    bits: int
+
+    def role_of(self, target_path: str) -> str:
+        digest = hashlib.sha256(target_path.encode()).digest()
+        number = int.from_bytes(digest[:4], "big") >> (32 - self.bits)
+        digits = len(f"{(1 << self.bits) - 1:x}")
+        return f"{self.prefix}-{number:0{digits}x}"
+
+
+def begin(
+    transport: Transport, metadata_url: str, state: Path, root: bytes | None, new: Iterable[str]
+) -> None:
+    """Begin to fetch what a refresh asks for, and the first look-ups after it.
+
+    Where nothing was signed since the last time, the roles that were listed then are those that
+    are needed now.
+
+    Args:
+        transport: Fetches.
+        metadata_url: Where the repository's metadata is.
+        state: The folder of its trusted metadata.
+        root: Its pinned root.
+        new: Target paths that no run has looked up yet.
+    """
+    if is_local(metadata_url):
+        return
+    following = f"{metadata_url}{_root_version(state, root) + 1}.root.json"
+    transport.begin_ahead(following, max_bytes=_MAX_ROOT_BYTES)
+    transport.begin_ahead(f"{metadata_url}timestamp.json", max_bytes=_MAX_TIMESTAMP_BYTES)
+    paths = tuple(new)
+    listed = _last_listed(state) if paths else {}
+    if listed:
+
+        def warm(url: str, length: int | None) -> None:
+            transport.begin_ahead(url, max_bytes=early_limit(length))
+
+        RolesAhead(metadata_url, state, listed, warm).begin(paths, wait=False)
+
+
+def early_limit(length: int | None) -> int:
+    """How many bytes of a role are fetched early, where a snapshot announces that length."""
+    return min(length or UNANNOUNCED_BYTES, MAX_METADATA_BYTES)
+
+
+class RolesAhead:
+    """Begins to fetch the roles that look-ups will need, of those that a snapshot lists.
+
+    Args:
+        metadata_url: Where the repository's metadata is.
+        state: The folder of its trusted metadata.
+        snapshot: What the snapshot lists, by file name.
+        warm: Begins to fetch a file, given its address and its length as far as it is announced.
+        warmed: What was begun at an address; waits for it.
+    """
+
+    def __init__(
+        self,
+        metadata_url: str,
+        state: Path,
+        snapshot: Mapping[str, Listed],
+        warm: Callable[[str, int | None], None],
+        warmed: Callable[[str], bytes | None] = lambda url: None,
+    ) -> None:
+        self._metadata_url = metadata_url
+        self._state = state
+        self._snapshot = snapshot
+        self._fetch = warm
+        self._fetched = warmed
+        self._division: _Bins | None = None
+        self._asked: set[str] = set()
+
+    def begin(self, target_paths: Iterable[str], *, wait: bool) -> None:
+        """Begin to fetch the roles on the way to these targets.
+
+        Args:
+            target_paths: Target paths, known to the repository or not.
+            wait: Whether the roles between the top and the bins may be waited for.
+        """
+        unclaimed = [path for path in target_paths if not self._warm_claim(path)]
+        if unclaimed and (bins := self._bins(wait)):
+            for path in unclaimed:
+                self.warm(bins.role_of(path))
+
+    def warm(self, role: str) -> None:
+        """Begin to fetch a role, unless the state folder has what the snapshot lists."""
+        if role in self._asked:
+            return
+        self._asked.add(role)
+        listed = self._snapshot.get(f"{role}.json")
+        if listed is not None and not self._is_current(role):
+            self._fetch(self._url(role), listed.length)
+
+    def _bins(self, wait: bool) -> _Bins | None:
+        if self._division is None:
+            for role in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, BINS_ROLE):
+                self.warm(role)
+            if not wait and not self._is_current(BINS_ROLE):
+                return _bins_by_name(self._snapshot)
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                data = self._fetched(self._url(BINS_ROLE)) or self._path(BINS_ROLE).read_bytes()
+                roles: Any = json.loads(data)["signed"]["delegations"]["succinct_roles"]
+                bits = int(roles["bit_length"])
+                if 0 < bits <= 32:
+                    self._division = _Bins(str(roles["name_prefix"]), bits)
+        return self._division
+
+    def _warm_claim(self, target_path: str) -> bool:
+        """Begin to fetch the roles that stand between the top and a project that signs for itself.
+
+        Their names follow from the project's, and the snapshot lists all there are.
+
+        Returns:
+            Whether the project has a role of its own, so that the bins are hardly needed.
+        """
+        project = project_of_target(target_path)
+        if project is None:
+            return False
+        role = project_role(project)
+        has_role = f"{role}.json" in self._snapshot
+        for top in (CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE):
+            names = [top, *shard_names(top, project)] if has_role else shard_names(top, project)
+            for name in names:
+                self.warm(name)
+            if has_role and any(self._names_role(name, role) for name in names):
+                break
+        self.warm(role)
+        return has_role
+
+    def _names_role(self, delegator: str, role: str) -> bool:
+        """Whether a delegator that is in the state folder delegates to ``role``."""
+        try:
+            document: Any = json.loads(self._path(delegator).read_bytes())
+            return any(each["name"] == role for each in document["signed"]["delegations"]["roles"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _is_current(self, role: str) -> bool:
+        """Whether the state folder has the version of the role that the snapshot asks for."""
+        try:
+            document: Any = json.loads(self._path(role).read_bytes())
+            return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _path(self, role: str) -> Path:
+        return self._state / f"{quote(role, '')}.json"
+
+    def _url(self, role: str) -> str:
+        listed = self._snapshot.get(f"{role}.json")
+        return f"{self._metadata_url}{listed.version if listed else 0}.{quote(role, '')}.json"
+
+
+def _root_version(state: Path, root: bytes | None) -> int:
+    """The version of the last root that is known here; 0 for none."""
+    with suppress(OSError):
+        names = [_ROOT_NAME.fullmatch(each.name) for each in (state / "root_history").iterdir()]
+        if versions := [int(name[1]) for name in names if name]:
+            return max(versions)
+    with suppress(ValueError, KeyError, TypeError):
+        return int(json.loads(root or b"")["signed"]["version"])
+    return 0
+
+
+def _last_listed(state: Path) -> dict[str, _Known]:
+    """What the snapshot lists that was seen last; nothing where there is none that can be read."""
+    try:
+        listed = json.loads((state / "snapshot.json").read_bytes())["signed"]["meta"]
+        return {
+            name: _Known(int(each["version"]), int(each.get("length", 0)))
+            for name, each in listed.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _bins_by_name(snapshot: Mapping[str, Listed]) -> _Bins | None:
+    """How the bins divide the targets, by their names; None where there are two kinds of them.
+
+    It spares the round trip in which the role that divides them is fetched.
+    """
+    names = (_BIN_NAME.fullmatch(name) for name in snapshot)
+    found = Counter(match[1] for match in names if match)
+    if len(found) != 1:
+        return None
+    ((prefix, count),) = found.items()
+    bits = count.bit_length() - 1
+    return _Bins(prefix, bits) if bits and count == 1 << bits else None
