@@ -92,7 +92,7 @@ def test_an_sdist_is_unpacked_the_same_where_python_has_no_filter_for_it(
 def test_links_and_modes_are_pips(tmp_path: Path) -> None:
     path = tmp_path / "one-1.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        for name, mode in (("setup.py", 0o4755), ("data", 0o600)):
+        for name, mode in (("setup.py", 0o4755), ("data", 0o600), ("plain", 0o666)):
             info = tarfile.TarInfo(f"one-1/{name}")
             info.mode, info.size, info.mtime = mode, 4, 1_000_000_000
             tar.addfile(info, io.BytesIO(b"text"))
@@ -107,7 +107,9 @@ def test_links_and_modes_are_pips(tmp_path: Path) -> None:
             link.type, link.linkname = kind, target
             tar.addfile(link)
     top = unpacked(named(path), tmp_path)
-    assert sorted(each.name for each in top.iterdir()) == ["data", "inside", "later", "setup.py"]
+    names = sorted(each.name for each in top.iterdir())
+    assert names == ["data", "inside", "later", "plain", "setup.py"]
+    assert not (top / "plain").stat().st_mode & 0o111
     assert stat.S_IMODE((top / "setup.py").stat().st_mode) == 0o777 & ~_umask() | 0o111
     assert (top / "setup.py").stat().st_mtime == 1_000_000_000
     assert (top / "data").read_text() == "text"
@@ -196,9 +198,9 @@ def _umask() -> int:
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-@pytest.mark.parametrize(("limit", "most"), [("_MAX_MEMBERS", 3), ("_MAX_UNPACKED_BYTES", 30)])
+@pytest.mark.parametrize(("limit", "needed"), [("_MAX_MEMBERS", 5), ("_MAX_UNPACKED_BYTES", 40)])
 def test_an_sdist_is_unpacked_within_bounds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str, most: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str, needed: int
 ) -> None:
     members = [(f"one-1/{number}", tarfile.REGTYPE, "0123456789") for number in range(4)]
     if kind == "tar":
@@ -209,8 +211,9 @@ def test_an_sdist_is_unpacked_within_bounds(
                 archive.writestr(name, text)
         source = named(tmp_path / "one-1.zip")
     (tmp_path / "fits").mkdir()
+    monkeypatch.setattr(unpack, limit, needed)
     assert unpacked(source, tmp_path / "fits").name == "one-1"
-    monkeypatch.setattr(unpack, limit, most)
+    monkeypatch.setattr(unpack, limit, needed - 1)
     with pytest.raises(FormatError, match="more than"):
         unpacked(source, tmp_path)
 

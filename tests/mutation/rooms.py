@@ -52,12 +52,10 @@ ROOMS = {
         ("updater",),
         (
             "updater",
-            "index/test_verified_index.py",
-            "attacks/test_swapped_bins.py",
             "attacks/test_claims_after_new_keys.py",
             "signing_claims/test_clients.py",
         ),
-        ("attacks", "machine"),
+        ("index/test_verified_index.py", "attacks", "machine"),
     ),
     "index": Room(
         ("index",),
@@ -66,7 +64,11 @@ ROOMS = {
     ),
     "installer": Room(
         ("installer/handoff.py", "installer/build/unpack.py", "installer/record.py"),
-        ("installer/test_unpacking.py", "installer/test_record.py"),
+        (
+            "installer/test_unpacking.py",
+            "installer/test_record.py",
+            "installer/test_handing_over.py",
+        ),
         ("installer", "fuzzing", "machine", "cli/test_install.py", "attacks/test_surroundings.py"),
     ),
     "plugin": Room(

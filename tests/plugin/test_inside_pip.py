@@ -429,10 +429,24 @@ def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -
     session.auth._keyring_provider = "import"
     assert gateways._settings(session)["keyring"] == "import"
     # Those of the command that runs are found in its frame, by this name.
-    options = SimpleNamespace(timeout=7, retries=0, find_links=["x"])
+    options: Any = SimpleNamespace(timeout=7, retries=0, find_links=["x"])
+
+    def within(options: Any) -> dict[str, Any]:
+        assert options is not None, "another thing of that name"
+        return gateways._settings(session)
+
+    for other in (SimpleNamespace(timeout=8), SimpleNamespace(retries=8), {"timeout": 8}):
+        assert within(other)["timeout"] == 7
     told = gateways._settings(session)
     assert (told["timeout"], told["retries"]) == (options.timeout, options.retries)
     assert told["own_places"] is True
+
+
+def test_a_gateway_without_pipes_is_told_in_words() -> None:
+    for stdin, stdout in ((None, io.BytesIO()), (io.BytesIO(), None)):
+        process: Any = SimpleNamespace(stdin=stdin, stdout=stdout, kill=lambda: None)
+        with pytest.raises(TypeError, match="no pipes"):
+            gateways._first_answer(process, "{}")
 
 
 @pytest.mark.parametrize(
@@ -613,6 +627,11 @@ def test_a_requirements_file_from_elsewhere_is_read_as_text_and_checked(
     held._requirements_file(module)
     for url in (PAGE, PAGE.upper(), "http://packages.example.org/r.txt"):
         assert module.get_file_content(url, None) == (url, contents)
+    for odd_line in ("app==${SECRET}\n", "-i https://packages.example.org/${SECRET}\n"):
+        contents = odd_line
+        with pytest.raises(InstallationError, match="names more than projects"):
+            module.get_file_content(PAGE, None)
+        said.pop()
     contents = "./folder\n"
     assert module.get_file_content("/here/r.txt", None) == ("/here/r.txt", contents)
     assert module.get_file_content("file:///r.txt", None)[1] == contents
