@@ -21,7 +21,8 @@ What is measured, in this order, the installers taking turns in each:
 code as the others do. Last comes what the plugin adds to a pip that fetches, and to one that does
 not. Processor seconds are those of all processes; memory is the largest sum of what the processes
 of one run have in use at a time (PSS, looked at each 20 ms): a page that several share counts once,
-a part in each, as the copies of one pip share nearly all of theirs.
+a part in each, as the copies of one pip share nearly all of theirs. Beside it is the largest single
+process (its VmHWM), which is what `time -v` shows of one.
 
 Fairness: the pip that runs is the one that securepip hands over to, started by the target's
 interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
@@ -72,7 +73,8 @@ LIMIT_SECONDS = 900
 ROOM_BYTES = 20_000_000_000
 HEAD = (
     "| set | round trip | run | by | rounds | seconds | ratio | processor | ratio | MB | ratio "
-    "| requests | kB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| largest process, MB | ratio | requests | kB |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -83,7 +85,8 @@ class Measure:
     Attributes:
         seconds: That it took.
         processor: Seconds of all processors.
-        memory: MB.
+        memory: MB of all processes.
+        largest: MB of the largest process.
         requests: Over the wire.
         bytes: Over the wire.
     """
@@ -91,6 +94,7 @@ class Measure:
     seconds: float
     processor: float
     memory: float
+    largest: float
     requests: int
     bytes: int
 
@@ -236,34 +240,36 @@ def run(command: Sequence[str], environment: Mapping[str, str], wire: Wire) -> M
             code = process.wait()
             seconds = time.perf_counter() - began
             limit.cancel()
-            peak = memory.peak()
+            peak, largest = memory.peak()
         if code:
             said.seek(0)
             sys.exit(f"{command}\n{said.read()}")
     now = os.times()
     processor = now.children_user + now.children_system - used.children_user - used.children_system
-    return Measure(
-        seconds, processor, peak, wire.requests - before.requests, wire.bytes - before.bytes
-    )
+    moved = wire.requests - before.requests, wire.bytes - before.bytes
+    return Measure(seconds, processor, peak, largest, *moved)
 
 
 class Memory:
     """Watches how much memory a process and all that it starts have in use together."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._peak, self._ended = pid, 0.0, threading.Event()
+        self._pid, self._ended = pid, threading.Event()
+        self._peak, self._largest = 0.0, 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def peak(self) -> float:
-        """The most that it was, in MB; ends watching."""
+    def peak(self) -> tuple[float, float]:
+        """The most that it was, and the most of one process, in MB; ends watching."""
         self._ended.set()
         self._thread.join()
-        return self._peak / 1000
+        return self._peak / 1000, self._largest / 1000
 
     def _watch(self) -> None:
         while not self._ended.wait(0.02):
-            self._peak = max(self._peak, sum(map(_kilobytes, _tree(str(self._pid)))))
+            pids = list(_tree(str(self._pid)))
+            self._peak = max(self._peak, sum(_kilobytes(each, "smaps_rollup") for each in pids))
+            self._largest = max(self._largest, *(_kilobytes(each, "status") for each in pids))
 
 
 def _tree(pid: str) -> Iterator[str]:
@@ -274,12 +280,13 @@ def _tree(pid: str) -> Iterator[str]:
                 yield from _tree(child)
 
 
-def _kilobytes(pid: str) -> float:
+def _kilobytes(pid: str, file: str) -> float:
+    """What a file of a process says of its memory: its part, or the most that it ever had."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return 0
-    found = (line.split() for line in lines if line.startswith("Pss:"))
+    found = (line.split() for line in lines if line.startswith(("Pss:", "VmHWM:")))
     return sum(int(words[1]) * 1.024 for words in found)
 
 
@@ -316,6 +323,7 @@ def report(installers: Sequence[Installer], name: str, delay: float) -> None:
                 f"| {own.seconds:.2f} | {own.seconds / base.seconds:.2f} "
                 f"| {own.processor:.2f} | {own.processor / base.processor:.2f} "
                 f"| {own.memory:.0f} | {own.memory / base.memory:.2f} "
+                f"| {own.largest:.0f} | {own.largest / base.largest:.2f} "
                 f"| {own.requests} | {own.bytes / 1000:.0f} |",
                 flush=True,
             )
@@ -326,6 +334,7 @@ def summary(measures: Sequence[Measure]) -> Measure:
         median(one.seconds for one in measures),
         median(one.processor for one in measures),
         median(one.memory for one in measures),
+        median(one.largest for one in measures),
         round(median(one.requests for one in measures)),
         round(median(one.bytes for one in measures)),
     )
