@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,7 @@ class Bench:
         """Run something with its calls counted, or one of them failing."""
 
         def within(tell: Callable[[object], None]) -> None:
+            tempfile.tempdir = None  # it was found before: what is temporary is counted, too
             injector = Injector([self.work], but, fault)
             injector.install()
             done = work()

@@ -6,14 +6,18 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from tests.faults.bench import bench
 from tests.faults.injector import ERRORS, KILLED, Fault, Injector
 from tests.faults.runner import SCENES, sample
 from tests.faults.together import rounds
+from tests.support.machine import Finished
 
 SEED = int(os.environ.get("SECUREPIP_SEED", date.today().toordinal()))
 SCENES_A_DAY, FAULTS = 3, 8
@@ -89,6 +93,20 @@ def test_what_is_no_state_is_not_counted(tmp_path: Path) -> None:
     assert not injector.calls
     injector.check("open", tmp_path / "file")
     assert [call.kind for call in injector.calls] == ["open"]
+
+
+def test_what_is_temporary_is_counted(empty_environment: Path, tmp_path: Path) -> None:
+    """A disk is full most often where temporary files are."""
+    assert tempfile.gettempdir()  # found before, as in a process that has run something else
+
+    def work() -> Finished:
+        with mock.patch.dict(os.environ, place.machine.variables), tempfile.TemporaryFile() as one:
+            one.write(b"text")
+        return Finished(0, "", "")
+
+    with bench(tmp_path / "bench", empty_environment) as place:
+        kinds = {call.kind for call in place.run(work).calls}
+    assert "create" in kinds
 
 
 def test_installs_at_once_on_one_home_all_come_to_their_end(
