@@ -28,7 +28,6 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, TargetFile, Targets
@@ -319,7 +318,7 @@ def one_sync(folder: Path, url: str, projects: int) -> None:
 
     with Repository.open(folder) as repository:
         known = bool(repository.projects())
-        names = [] if known else [Requirement(f"p{number}") for number in range(projects)]
+        names = [] if known else [NormalizedName(f"p{number}") for number in range(projects)]
         with closing(Transport()) as transport:
             sources = open_sources([url], (), transport)
             options = SyncOptions(names)

@@ -12,7 +12,6 @@ from securepip.errors import UsageError
 from securepip.redaction import redact
 from securepip.signing.repository.config import CONFIG_NAME, UNFINISHED_DIR
 from securepip.signing.repository.site import FolderSite, Site
-from securepip.transport import file_url_to_path
 
 DATABASE_VARIABLE = "SECUREPIP_DATABASE"
 """The environment variable that names the database: its password is in no list of processes."""
@@ -72,6 +71,8 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
     if not scheme:
         return FolderSite(Path(address), unfinished)
     if scheme == "file":
+        from securepip.transport import file_url_to_path  # with it comes all that fetches
+
         return FolderSite(file_url_to_path(address), unfinished)
     if scheme not in STORES:
         raise UsageError(

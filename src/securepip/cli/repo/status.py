@@ -72,9 +72,8 @@ def show(place: Place, *, as_json: bool = False) -> int:
 
 def _warn_of_the_rest(shown: Status, home: Path) -> None:
     """What a person has to do that has no date."""
-    from securepip.signing.offline.recover import RECOVERY_DIR
-    from securepip.signing.offline.rotate import PENDING_DIR
     from securepip.signing.publish.status import OFFLINE_ROLES
+    from securepip.signing.repository.config import PENDING_DIR, RECOVERY_DIR
 
     if shown.offline_keys_stay:
         console.say(

@@ -20,6 +20,9 @@ from securepip.errors import UsageError
 from securepip.formats.words import counted, first_of
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.utils import NormalizedName
+
     from securepip.resolver import FileOptions
     from securepip.signing.overlay import SyncReport
     from securepip.signing.overlay.sync import SyncOptions
@@ -211,7 +214,7 @@ def _options(
     if not projects and (request.requirements or request.projects or request.groups):
         raise UsageError("the requirements name no project of an index")
     return SyncOptions(
-        requirements=[each for each in projects if each is not None],
+        requirements=[_briefly(each) for each in projects if each is not None],
         constraints=[each.requirement for each in asked.constraints if each.requirement],
         with_dependencies=request.with_dependencies,
         dependency_versions=request.dependency_versions,
@@ -221,6 +224,14 @@ def _options(
         restore=request.restore,
         accept_loss=frozenset(map(parse_project, request.accept_loss)),
     )
+
+
+def _briefly(requirement: Requirement) -> Requirement | NormalizedName:
+    """``requirement``, or the name alone where it says no more: there may be a million."""
+    from securepip.formats.layout import parse_project
+
+    says_more = requirement.specifier or requirement.extras or requirement.marker
+    return requirement if says_more or requirement.url else parse_project(requirement.name)
 
 
 def _warn_of_other_indexes(said: FileOptions, indexes: tuple[str, ...]) -> None:

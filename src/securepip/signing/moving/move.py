@@ -18,9 +18,8 @@ from securepip.formats.digests import sha256_of
 from securepip.formats.layout import METADATA_DIR, PACKAGES_DIR, SIMPLE_DIR
 from securepip.signing.moving.files import ROOT, Progress, copy_files, verify_copy
 from securepip.signing.moving.memory import carry, carry_files
-from securepip.signing.offline.recover import RECOVERY_DIR
-from securepip.signing.offline.rotate import PENDING_DIR
 from securepip.signing.page.status_page import write as write_status_page
+from securepip.signing.repository.config import PENDING_DIR, RECOVERY_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.site import Site

@@ -52,6 +52,7 @@ from securepip.signing.offline.proposal import Proposal, Replacement, check_sign
 from securepip.signing.offline.restore import Restored, restore
 from securepip.signing.offline.rotate import NewKeys, all_keyids, keys_of, prepare_keys
 from securepip.signing.publish.accounted import check_signed_here, remember_seen
+from securepip.signing.repository.config import RECOVERY_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles, next_version
 from securepip.signing.repository.state.log import ANCHOR_FIELD, SignedRole, anchor_of
@@ -65,7 +66,6 @@ ALWAYS = ("targets", BINS_ROLE)
 STEALABLE = (*ALWAYS, CLAIMED_ROLE, "root")
 """Offline roles whose keys may have been stolen too: what they signed is not believed then."""
 
-RECOVERY_DIR = "recovery"
 _FINDINGS_NAME = "findings.json"
 
 

@@ -30,14 +30,13 @@ from securepip.signing.offline.proposal import (
     propose,
 )
 from securepip.signing.publish.accounted import accounted
+from securepip.signing.repository.config import PENDING_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
 from securepip.signing.repository.storage.files import flush
 
 ROTATABLE = (keys.ONLINE, *OFFLINE_ROLES, *ONLINE_ROLES)
 """What can be rotated. ``online`` is one key for all roles that are signed on the server."""
-
-PENDING_DIR = "pending"
 
 
 @dataclass(frozen=True)

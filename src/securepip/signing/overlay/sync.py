@@ -60,7 +60,8 @@ class SyncOptions:
     """What the operator asks for.
 
     Attributes:
-        requirements: The projects; of none, every project that came from an index.
+        requirements: The projects, as requirements or by their names alone, which take a tenth of
+            the memory; of none, every project that came from an index.
         constraints: pip's, which say what versions its users may get.
         with_dependencies: Also sign what the requirements can lead to.
         dependency_versions: How many releases of each project are read for their dependencies.
@@ -74,7 +75,7 @@ class SyncOptions:
             configured for them.
     """
 
-    requirements: Sequence[Requirement] = ()
+    requirements: Sequence[Requirement | NormalizedName] = ()
     constraints: Sequence[Requirement] = ()
     with_dependencies: bool = False
     dependency_versions: int = 5
@@ -168,7 +169,7 @@ class _Sync:
         self._because: dict[NormalizedName, NormalizedName] = {}
         self._required: dict[NormalizedName, set[NormalizedName]] = {}
         self._wishes: dict[NormalizedName, _Wish] = {}
-        self._named: Iterator[Requirement] = iter(())
+        self._named: Iterator[Requirement | NormalizedName] = iter(())
         self._judged: dict[NormalizedName, Judged] = {}
         self._open: set[NormalizedName] = set()
         self._done = 0
@@ -211,7 +212,7 @@ class _Sync:
             self._report.notices.append(change)
         named = self._options.requirements
         known = () if named else self._overlay.projects()
-        self._named = iter(named) if named else map(Requirement, known)
+        self._named = iter(named or known)
         self._total = len(named) or len(known)
         if len(known) > NOTED and not self._options.restore:
             self._is_unchanged = self._overlay.unchanged_by_serial()
@@ -222,15 +223,16 @@ class _Sync:
     def _feed(self) -> None:
         """Ask for some more of what was named, and not for all at once: answers take memory."""
         while self._work.under_way < _AHEAD:
-            requirement = next(self._named, None)
-            if requirement is None:
+            named = next(self._named, None)
+            if named is None:
                 return
-            project = parse_project(requirement.name)
+            project = named if isinstance(named, str) else parse_project(named.name)
             if self._is_unchanged(project):
                 self._leave(project)
                 continue
             self._ask(project, _NAMED)
             if self._follows:
+                requirement = Requirement(named) if isinstance(named, str) else named
                 self._do(self._follower.follow(requirement))
 
     def _ask(self, project: NormalizedName, wish: _Wish) -> None:

@@ -25,7 +25,7 @@ from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version
-from securepip.signing.repository.state.known import RoleFacts
+from securepip.signing.repository.state.known import FactsFile, RoleFacts
 from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.storage.interface import Storage
 
@@ -61,11 +61,11 @@ class Committed:
 
     Attributes:
         names: The roles.
-        in_place: The bins among them that were changed in place.
+        in_place: What there is to know of the bins among them that were changed in place.
     """
 
     names: tuple[str, ...]
-    in_place: tuple[RoleFacts, ...] = ()
+    in_place: FactsFile
 
 
 def now() -> datetime:
@@ -178,7 +178,10 @@ class Committer:
             data = self._sign(metadata, delegator, name)
             pinned = not _is_unpinned_bin(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
-        in_place = list(self._sign_bins(root, bins, listed, repository, signed)) if bins else []
+        in_place, names = FactsFile(), [*(finished or ()), *changed]
+        for facts in self._sign_bins(root, bins, listed, repository, signed) if bins else ():
+            in_place.add(facts)
+            names.append(facts.name)
         version = next_version(self._storage, "snapshot", snapshot.signed.version)
         snapshot.signed.version = version
         data = self._sign(snapshot, root, "snapshot")
@@ -188,8 +191,7 @@ class Committer:
             snapshot.signed.version, data, ["sha256"]
         )
         self.renew_timestamp(root, timestamp, signed, replaces=replaces)
-        names = (*(finished or ()), *changed, *(each.name for each in in_place))
-        return Committed((*names, "snapshot", "timestamp"), tuple(in_place))
+        return Committed((*names, "snapshot", "timestamp"), in_place)
 
     def renew_timestamp(
         self,

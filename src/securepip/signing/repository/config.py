@@ -22,6 +22,9 @@ LOCK_NAME = "lock"
 DATABASE_NAME = "database"
 """Where it is there, a database remembers in place of the folder: this one."""
 UNFINISHED_DIR = "unfinished"
+RECOVERY_DIR = "recovery"
+PENDING_DIR = "pending"
+"""Where it is there, a change of keys was begun, and not finished."""
 PEP458 = "pep458"
 DEFAULT_EXPECTED_FILES = 10_000
 _FORMAT = 1

@@ -7,8 +7,9 @@ does not know: a thief of the online key may have made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import chain
 
 from tuf.api.metadata import Metadata, Root, Targets
 
@@ -150,7 +151,8 @@ class Current:
                 bins=BinWork(roles.role(BINS_ROLE), roles.naming, bins),
             )
             self._remember(roles)
-            self._follow(before, roles, {**(finished or {}), **changed}, committed.in_place)
+            with closing(committed.in_place) as in_place:
+                self._follow(before, roles, {**(finished or {}), **changed}, in_place)
         finally:
             # Signing changes these objects: they are read anew, whatever happened.
             self._roles = None
@@ -204,7 +206,7 @@ class Current:
         before: str,
         roles: Roles,
         signed: Mapping[str, Metadata[Targets]],
-        in_place: Sequence[RoleFacts],
+        in_place: Iterable[RoleFacts],
     ) -> None:
         """Know what was signed just now, as far as no other role has to be read for it."""
         known = self._ledger.lookup
@@ -213,7 +215,7 @@ class Current:
         if any(name in FRAME or name.startswith(TOPS) for name in signed):
             return  # other roles may count now: whoever looks something up next finds out which
         facts = [facts_of(name, metadata.signed) for name, metadata in signed.items()]
-        known.apply(snapshot_digest(roles), [*facts, *in_place])
+        known.apply(snapshot_digest(roles), chain(facts, in_place))
 
     def _replaced(self, base: Roles | None) -> bytes | None:
         """The timestamp that the next one replaces: the one that was read, or whatever is there."""

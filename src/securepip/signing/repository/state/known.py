@@ -8,9 +8,13 @@ found here still has to be that of the page's bytes.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import islice
+from tempfile import TemporaryFile
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Targets
@@ -20,6 +24,7 @@ from securepip.formats.layout import PACKAGES_DIR, PAGE_NAME, SIMPLE_DIR, projec
 from securepip.signing.repository.state.connection import Connection
 
 _NOBODY_KNOWS = ""
+_AT_A_TIME = 512
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,27 @@ def facts_of(name: str, role: Targets) -> RoleFacts:
     }
     files = sum(path.startswith(f"{PACKAGES_DIR}/") for path in role.targets)
     return RoleFacts(name, role.version, role.expires.timestamp(), pages, files)
+
+
+class FactsFile:
+    """Facts of any number of roles, in a file that nobody else sees, in the order they come in."""
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile()  # noqa: SIM115 # closed by `close`
+
+    def add(self, facts: RoleFacts) -> None:
+        """Keep ``facts`` too."""
+        pickle.dump(facts, self._file, pickle.HIGHEST_PROTOCOL)
+
+    def __iter__(self) -> Iterator[RoleFacts]:
+        self._file.seek(0)
+        with suppress(EOFError):
+            while True:
+                yield pickle.load(self._file)  # noqa: S301 # our own, of a moment ago
+
+    def close(self) -> None:
+        """Drop the file."""
+        self._file.close()
 
 
 class Known:
@@ -207,7 +233,11 @@ class Known:
 
     def _put(self, roles: Iterable[RoleFacts]) -> None:
         """Let these be the rows of their roles: few statements, however many roles they are."""
-        facts = {each.name: each for each in roles}
+        coming = iter(roles)
+        while some := {each.name: each for each in islice(coming, _AT_A_TIME)}:
+            self._put_some(some)
+
+    def _put_some(self, facts: Mapping[str, RoleFacts]) -> None:
         self._forget(facts)
         self._connection.executemany(
             "INSERT INTO known_role VALUES (?, ?, ?, ?, ?)",
