@@ -62,10 +62,12 @@ class Committed:
     Attributes:
         names: The roles.
         in_place: What there is to know of the bins among them that were changed in place.
+        timestamp: The bytes of the timestamp that made them current.
     """
 
     names: tuple[str, ...]
     in_place: FactsFile
+    timestamp: bytes
 
 
 def now() -> datetime:
@@ -190,8 +192,8 @@ class Committer:
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]
         )
-        self.renew_timestamp(root, timestamp, signed, replaces=replaces)
-        return Committed((*names, "snapshot", "timestamp"), in_place)
+        written = self.renew_timestamp(root, timestamp, signed, replaces=replaces)
+        return Committed((*names, "snapshot", "timestamp"), in_place, written)
 
     def renew_timestamp(
         self,
@@ -200,7 +202,7 @@ class Committer:
         signed: Sequence[SignedRole] = (),
         *,
         replaces: bytes | None,
-    ) -> None:
+    ) -> bytes:
         """Sign ``timestamp`` with its next version and make it current.
 
         Args:
@@ -208,6 +210,9 @@ class Committer:
             timestamp: The current timestamp; it is changed.
             signed: What it makes current, for the log.
             replaces: The bytes of the file that is current now; None for none.
+
+        Returns:
+            Its bytes.
 
         Raises:
             RepositoryStateError: Its key is not here, the log is not what was written, or another
@@ -223,6 +228,7 @@ class Committer:
         self._storage.flush()
         self._remember()
         self._storage.replace(f"{METADATA_DIR}/{TIMESTAMP_NAME}", data, replaces)
+        return data
 
     def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
         """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.

@@ -138,6 +138,7 @@ class Current:
         """
         roles = base or self._made_here()
         replaces, before = self._replaced(base), snapshot_digest(roles)
+        after: tuple[bytes, Roles] | None = None
         try:
             committed = self._committer.commit(
                 roles.root.signed,
@@ -153,9 +154,12 @@ class Current:
             self._remember(roles)
             with closing(committed.in_place) as in_place:
                 self._follow(before, roles, {**(finished or {}), **changed}, in_place)
+            if base is None and not finished and not _are_of_frame(changed):
+                after = committed.timestamp, roles.frame()
         finally:
-            # Signing changes these objects: they are read anew, whatever happened.
-            self._roles = None
+            # Signing changes these objects: whatever went wrong, they are read anew. Else what was
+            # signed just now is what is current, if the timestamp is the one that was written.
+            self._roles, self._is_read, self._is_followed = after, False, False
         return committed.names
 
     def renew_timestamp(self) -> tuple[str, ...]:
@@ -212,7 +216,7 @@ class Current:
         known = self._ledger.lookup
         if known.snapshot() != before:
             return
-        if any(name in FRAME or name.startswith(TOPS) for name in signed):
+        if _are_of_frame(signed):
             return  # other roles may count now: whoever looks something up next finds out which
         facts = [facts_of(name, metadata.signed) for name, metadata in signed.items()]
         known.apply(snapshot_digest(roles), chain(facts, in_place))
@@ -256,6 +260,11 @@ class Current:
                     remedy="Put the newest state back. If it is lost, or somebody had a hand in "
                     "it, `securepip repo recover` makes a new one that clients accept.",
                 )
+
+
+def _are_of_frame(names: Iterable[str]) -> bool:
+    """Whether one of these roles says which others count."""
+    return any(name in FRAME or name.startswith(TOPS) for name in names)
 
 
 def snapshot_digest(roles: Roles) -> str:

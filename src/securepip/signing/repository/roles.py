@@ -11,6 +11,7 @@ Source: TUF specification 5.3 to 5.6; python-tuf verifies.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +83,13 @@ class Roles:
         self._verify(self.root.signed, "snapshot", self.snapshot)
         if self.snapshot.signed.version != meta.version:
             raise self._odd(f"{meta.version}.snapshot.json is of another version")
+
+    def frame(self) -> Roles:
+        """The same roles, of which those that change from day to day are read again."""
+        roles = copy(self)
+        kept = (*FRAME, *TOPS)
+        roles._targets = {name: self._targets[name] for name in kept if name in self._targets}
+        return roles
 
     @property
     def targets(self) -> Metadata[Targets]:
