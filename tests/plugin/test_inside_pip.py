@@ -285,7 +285,14 @@ def test_pip_connects_to_the_gateway_alone(
             hook("socket.connect", None, address)
     monkeypatch.setattr(guards, "_in_pip", lambda: False)
     hook("socket.connect", None, address)
-    hook("open", "x", "r", 0)
+    hook("os.putenv", "x")
+
+
+def test_what_is_neither_a_connection_nor_a_process_is_no_concern_of_the_hook(
+    hook: Callable[..., None],
+) -> None:
+    hook("os.putenv", "x")
+    hook("open", "x", ["git", "clone"], 0)
 
 
 @pytest.mark.parametrize(
@@ -440,6 +447,17 @@ def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -
     told = gateways._settings(session)
     assert (told["timeout"], told["retries"]) == (options.timeout, options.retries)
     assert told["own_places"] is True
+
+
+def test_a_gateway_that_says_nothing_is_not_waited_for_without_end(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "_START_SECONDS", 0.1)
+    silent = Gateway([sys.executable, "-S", "-c", "import time; time.sleep(300)"])
+    with pytest.raises(InstallationError, match="did not start"):
+        silent.url(session)
+    assert silent._process is not None
+    assert silent._process.wait(60) != 0
 
 
 def test_a_gateway_without_pipes_is_told_in_words() -> None:
@@ -741,6 +759,7 @@ def test_a_module_is_changed_once_it_is_loaded_and_a_strange_one_stops_pip(
         spec.loader.exec_module(types.ModuleType(name))
         assert done == ["loaded", "loaded", "changed"]
         done.clear()
+    assert held.find_spec("pip._internal.build_env.venv") is not None, "since pip 26"
     for error in (AttributeError("x"), TypeError("x"), ImportError("x")):
 
         def patch(module: Any, error: Exception = error) -> None:

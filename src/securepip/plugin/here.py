@@ -42,7 +42,7 @@ def _unnamed(variables: Mapping[str, str]) -> Iterator[Path]:
         folders.insert(0, Path(active, "Scripts" if os.name == "nt" else "bin"))
     seen = set()
     for folder in folders:
-        if not folder.is_absolute() or not folder.is_dir():
+        if not folder.is_absolute():
             continue
         for path in sorted(folder.glob("python*")):
             # A virtual environment's is a link to another's, and is told apart by where it is.
