@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+import tracemalloc
 import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import cache_from_source
+from mmap import mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,12 +52,19 @@ def wheel(tmp_path: Path) -> HandOff:
     return hand_off(make_wheel(tmp_path / "store", "one", "1", files={"one.py": _GOOD}))
 
 
-def _code_of(source: bytes, *, beside: bytes) -> bytes:
+def _code_of(source: bytes, *, beside: bytes) -> mmap:
     """What a forger keeps: the code of a source, said to be that of another."""
-    stream = io.BytesIO()
-    row = compile_member(source, 0, stream)
+    row, code = _compiled(source)
+    return WheelCode.join([(["one.py"], [[sha256_of(beside), *row[1:]]], code)])
+
+
+def _compiled(source: bytes) -> tuple[list[Any], Path]:
+    """What a worker answers of a source, and the file that it writes."""
+    code = Path(tempfile.mkdtemp()) / "code"
+    with code.open("xb") as stream:
+        row = compile_member(source, 0, stream)
     assert row is not None
-    return WheelCode.join([(["one.py"], [[sha256_of(beside), *row[1:]]], stream.getvalue())])
+    return row, code
 
 
 def _import(python: Path, expression: str, *options: str) -> str:
@@ -178,6 +188,23 @@ def test_a_damaged_file_is_as_good_as_none(
     assert cache.find(_WHEEL, _HERE)
     kept.write_bytes(damage(kept.read_bytes()))
     assert cache.find(_WHEEL, _HERE) is None
+
+
+def test_the_heap_holds_nothing_of_what_a_large_wheel_compiles_to(cache: ByteCodeCache) -> None:
+    assert cache.is_usable
+    large = b"text = '%s'\n" % (b"x" * 4_000_000)
+    row, code = _compiled(large)
+    tracemalloc.start()
+    try:
+        cache.keep(_WHEEL, _HERE, WheelCode.join([(["one.py"], [row], code)]))
+        found = cache.find(_WHEEL, _HERE)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    one = found.get("one.py") if found else None
+    assert one is not None
+    assert len(one.before) + len(one.after) > 4_000_000
+    assert most < 1_000_000
 
 
 def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ import stat
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from securepip.dirs.explain import chosen_cache, chosen_data, no_temporary_folder, way_out
 from securepip.errors import SecurepipError
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 _log = logging.getLogger(__name__)
 
@@ -135,12 +139,12 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
         raise no_temporary_folder(str(error.strerror)) from None
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+def replace_file(path: Path, *data: bytes | mmap, mode: int = 0o600, durable: bool = True) -> None:
     """Replace a file as a whole, on the disk when this returns; its folder must be there.
 
     Args:
         path: The file.
-        data: What it is to hold.
+        data: What it is to hold, one after the other.
         mode: Its mode.
         durable: Whether it has to outlive a power cut. A file of a cache whose contents are
             compared with a digest or a mark need not: it takes five times as long.
@@ -152,7 +156,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = 
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+            stream.writelines(data)
             stream.flush()
             if durable:
                 # Or a power cut could leave the new name without the new contents.

@@ -9,9 +9,12 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO, NewType
+from typing import TYPE_CHECKING, BinaryIO, NewType
 
 from securepip.errors import FormatError
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 Sha256 = NewType("Sha256", str)
 """A SHA-256 digest: 64 lower-case hexadecimal digits."""
@@ -43,7 +46,7 @@ def parse_sha256(text: object) -> Sha256:
     raise FormatError(f"not a sha256 digest: {text!r:.80}")
 
 
-def sha256_of(data: bytes) -> Sha256:
+def sha256_of(data: bytes | mmap | memoryview) -> Sha256:
     """The digest of ``data``."""
     return Sha256(hashlib.sha256(data).hexdigest())
 

@@ -138,7 +138,7 @@ def enable(environment: Environment) -> Status:
     _check_pip(environment)
     with _changing(environment):
         for path, data in contents(environment).items():
-            replace_file(path, data, _FOR_ALL)
+            replace_file(path, data, mode=_FOR_ALL)
     tried = status(environment)
     if not tried.works:
         disable(environment)

@@ -19,12 +19,13 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from mmap import mmap
 from pathlib import Path
 
 from securepip.dirs import Seal, check_private, own_seal, private_folder, replace_file
 from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256, sha256_of
-from securepip.installer.target.byte_code import Interpreter, WheelCode
+from securepip.installer.target.byte_code import Interpreter, WheelCode, in_memory
 
 _LIMIT_BYTES = 1 << 30
 """About 1,000 wheels of the usual size."""
@@ -76,28 +77,29 @@ class ByteCodeCache:
         path = self._path(wheel, interpreter)
         try:
             check_private(path)
-            data = path.read_bytes()
-            mark, _, kept = data.partition(b"\n")
-            if self._seal is None or not self._seal.proves(
-                mark.decode("ascii"), *_facts(wheel, interpreter, kept)
-            ):
+            data = in_memory(b"", [path])
+            start = data.find(b"\n") + 1
+            with memoryview(data)[start:] as kept:
+                facts = _facts(wheel, interpreter, kept)
+            mark = data[: max(start - 1, 0)].decode("ascii")
+            if self._seal is None or not self._seal.proves(mark, *facts):
                 return None
-            code = WheelCode.parse(kept)
+            code = WheelCode.parse(data, start)
         except (OSError, ValueError, SecurepipError):
             return None
         with suppress(OSError):
             os.utime(path)  # It was used: what goes first is what was not.
         return code
 
-    def keep(self, wheel: Sha256, interpreter: Interpreter, code: bytes) -> None:
+    def keep(self, wheel: Sha256, interpreter: Interpreter, code: bytes | mmap) -> None:
         """Keep what a wheel was compiled to (``WheelCode.join``), where that is possible."""
         if self._seal is None or self._is_full:
             return
         mark = self._seal.mark(*_facts(wheel, interpreter, code))
-        data = mark.encode() + b"\n" + code
         try:
             # A power cut may leave a damaged one: that is seen, and compiled anew.
-            replace_file(self._path(wheel, interpreter), data, durable=False)
+            path = self._path(wheel, interpreter)
+            replace_file(path, mark.encode() + b"\n", code, durable=False)
             self._has_grown = True
         except OSError as error:
             self._say(f"{self._folder} cannot be written: {error}")
@@ -136,5 +138,7 @@ def _key(wheel: Sha256, interpreter: Interpreter) -> tuple[str, ...]:
     return (wheel, str(interpreter.level), *interpreter.identity)
 
 
-def _facts(wheel: Sha256, interpreter: Interpreter, code: bytes) -> tuple[str, ...]:
+def _facts(
+    wheel: Sha256, interpreter: Interpreter, code: bytes | mmap | memoryview
+) -> tuple[str, ...]:
     return ("byte code", sha256_of(code), *_key(wheel, interpreter))

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ Part = tuple[list[str], list[Any], Path]
 """Members, what a worker answers of them, and the file that holds their code."""
 
 
-def joined(parts: Sequence[Future[Part]]) -> bytes:
+def joined(parts: Sequence[Future[Part]]) -> mmap:
     """The byte code of a wheel, once it is all there, as ``WheelCode`` has it.
 
     Raises:
@@ -189,7 +190,7 @@ def joined(parts: Sequence[Future[Part]]) -> bytes:
         ValueError: A process answers something else.
     """
     done = [part.result() for part in parts]
-    code = WheelCode.join([(members, rows, path.read_bytes()) for members, rows, path in done])
+    code = WheelCode.join(done)
     for _, _, path in done:
         path.unlink()
     return code
