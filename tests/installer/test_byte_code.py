@@ -9,6 +9,7 @@ import tempfile
 import threading
 import tracemalloc
 import venv
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,11 @@ import pytest
 from securepip.dirs import Seal
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.installer import HandOff, InstallOptions, install
-from securepip.installer.target._compile_worker import compile_member, interpreter
+from securepip.installer.target._compile_worker import (
+    compile_member,
+    compile_members,
+    interpreter,
+)
 from securepip.installer.target.byte_code import Interpreter, WheelCode
 from securepip.installer.target.byte_code_cache import ByteCodeCache
 from tests.installer.conftest import hand_off, run_pip, site_packages
@@ -205,6 +210,28 @@ def test_the_heap_holds_nothing_of_what_a_large_wheel_compiles_to(cache: ByteCod
     assert one is not None
     assert len(one.before) + len(one.after) > 4_000_000
     assert most < 1_000_000
+
+
+def test_a_worker_reads_once_what_a_wheel_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    whole = zipfile.ZipFile
+
+    def counted(path: str) -> zipfile.ZipFile:
+        read.append(path)
+        return whole(path)
+
+    files = {"one.py": _GOOD, "two.py": _EVIL}
+    first, second = (str(make_wheel(tmp_path, name, "1", files=files)) for name in ("one", "two"))
+    monkeypatch.setattr(zipfile, "ZipFile", counted)
+    asked = [(first, "one.py"), (first, "two.py"), (second, "two.py")]
+    rows = [
+        compile_members(wheel, [member], 0, str(tmp_path / f"code-{at}"))
+        for at, (wheel, member) in enumerate(asked)
+    ]
+    assert [row[0] for (row,) in rows] == list(map(sha256_of, (_GOOD, _EVIL, _EVIL)))
+    assert read == [first, second]
 
 
 def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> None:

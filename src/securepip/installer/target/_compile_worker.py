@@ -25,6 +25,7 @@ each line in has one line out:
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -169,10 +170,20 @@ def compile_installed(path: str) -> tuple[int, int, str | None] | None:
 
 def compile_members(wheel: str, members: list[str], level: int, output: str) -> list[Any]:
     """Compile sources of a wheel; see ``compile_member``."""
+    archive = opened(wheel)
+    with Path(output).open("xb") as stream:
+        return [compile_member(archive.read(member), level, stream) for member in members]
+
+
+@functools.lru_cache(maxsize=1)
+def opened(wheel: str) -> Any:
+    """The wheel as an archive: the next question is mostly about the same one.
+
+    To read what a large wheel holds takes as long as to compile one of its sources.
+    """
     import zipfile
 
-    with zipfile.ZipFile(wheel) as archive, Path(output).open("xb") as stream:
-        return [compile_member(archive.read(member), level, stream) for member in members]
+    return zipfile.ZipFile(wheel)
 
 
 def compile_member(source: bytes, level: int, stream: BinaryIO) -> list[Any] | None:
