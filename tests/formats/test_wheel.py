@@ -79,3 +79,12 @@ def test_the_scripts_of_a_wheel_are_those_of_both_groups(tmp_path: Path) -> None
     with zipfile.ZipFile(tmp_path / "app.whl") as archive:
         assert script_names(archive, FOLDER) == ("one", "two")
         assert script_names(archive, "other-1.dist-info") == ()
+
+
+def test_no_script_hides_behind_what_is_too_long_to_be_read(tmp_path: Path) -> None:
+    text = "[console_scripts]\n" + "#" * (1 << 20) + "\nhidden = app:main\n"
+    with zipfile.ZipFile(tmp_path / "app.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{FOLDER}/entry_points.txt", text)
+    with zipfile.ZipFile(tmp_path / "app.whl") as archive:
+        with pytest.raises(FormatError, match="is larger than 1048576 bytes"):
+            script_names(archive, FOLDER)

@@ -8,6 +8,7 @@ import site
 from collections.abc import Callable
 from pathlib import Path
 
+import packaging
 import pip as pip_package
 import pytest
 
@@ -50,6 +51,27 @@ def test_an_interruption_ends_pip_before_it_goes_on(new_environment: Callable[[]
         with pytest.raises(KeyboardInterrupt):
             pip.run(["install", "--no-index", "no-such-project"], while_running=interrupt)
         assert pip._process.returncode is not None
+
+
+def test_a_target_writes_no_byte_code_of_what_securepip_itself_imports(
+    new_environment: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path file there may put another compiler in the place of Python's."""
+    python = new_environment()
+    (site_packages(python) / "compiler.pth").write_text(
+        "import builtins; "
+        "builtins.compile = lambda text, *a, old=builtins.compile, **k: "
+        "old(text + b'\\nFORGED = 1\\n' if type(text) is bytes else text, *a, **k)\n"
+    )
+    copy = tmp_path / "packaging"
+    shutil.copytree(
+        Path(packaging.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    monkeypatch.setattr(packaging, "__file__", str(copy / "__init__.py"))
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    with Pip(python, asked=True, wanted=()) as pip:
+        assert pip.facts()
+    assert not list(copy.rglob("*.pyc"))
 
 
 def test_the_pip_of_the_target_never_runs_in_the_place_of_ours(

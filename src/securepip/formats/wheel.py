@@ -51,13 +51,23 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
         archive: The wheel.
         dist_info: Its ``.dist-info`` folder.
 
+    Raises:
+        FormatError: They are more than anybody writes: of what is not read, an installer would make
+            scripts all the same.
+
     Source: the entry points specification, as ``importlib.metadata`` reads it.
     """
     try:
         with archive.open(f"{dist_info}/entry_points.txt") as stream:
-            text = stream.read(_MAX_ENTRY_POINTS_BYTES).decode(errors="replace")
+            data = stream.read(_MAX_ENTRY_POINTS_BYTES + 1)
     except KeyError:
         return ()
+    if len(data) > _MAX_ENTRY_POINTS_BYTES:
+        raise FormatError(
+            f"{dist_info}/entry_points.txt is larger than {_MAX_ENTRY_POINTS_BYTES} bytes",
+            meaning="What it names after that would become scripts that nobody has looked at.",
+        )
+    text = data.decode(errors="replace")
     names, group = [], ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):

@@ -71,7 +71,11 @@ def compatible_tags() -> list[str]:
 
 
 def answer(packaging_folder: str) -> str:
-    """The facts, as JSON, by the `packaging` of that folder whatever else is installed here."""
+    """The facts, as JSON, by the `packaging` of that folder whatever else is installed here.
+
+    Byte code is not written there: what runs in this environment (a path file, ``sitecustomize``)
+    may have put another compiler in its place, and securepip itself imports that folder.
+    """
     _forget_packaging()
     spec = importlib.util.spec_from_file_location(
         "packaging",
@@ -82,10 +86,12 @@ def answer(packaging_folder: str) -> str:
         raise ImportError(packaging_folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules["packaging"] = module
-    spec.loader.exec_module(module)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
+        spec.loader.exec_module(module)
         return json.dumps(facts())
     finally:
+        sys.dont_write_bytecode = writes
         _forget_packaging()
 
 
