@@ -85,6 +85,8 @@ def test_no_script_hides_behind_what_is_too_long_to_be_read(tmp_path: Path) -> N
     text = "[console_scripts]\n" + "#" * (1 << 20) + "\nhidden = app:main\n"
     with zipfile.ZipFile(tmp_path / "app.whl", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{FOLDER}/entry_points.txt", text)
-    with zipfile.ZipFile(tmp_path / "app.whl") as archive:
-        with pytest.raises(FormatError, match="is larger than 1048576 bytes"):
-            script_names(archive, FOLDER)
+    with (
+        zipfile.ZipFile(tmp_path / "app.whl") as archive,
+        pytest.raises(FormatError, match="is larger than 1048576 bytes"),
+    ):
+        script_names(archive, FOLDER)
