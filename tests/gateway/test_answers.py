@@ -375,6 +375,18 @@ def test_what_a_release_requires_is_remembered_by_whichever_way_it_was_sent(
             asyncio.run(answers.page(UNKNOWN))
 
 
+def test_an_address_with_a_marker_is_passed_on_where_somebody_answers_for_connections(
+    tmp_path: Path,
+) -> None:
+    address = "evil @ https://packages.example.org/evil-1.0.zip ; python_version < '3'"
+    built = make_wheel(tmp_path / "built", "lib", "1.0", requires=[address])
+    made = make_repository(tmp_path / "repository", built)
+    with answering(tmp_path / "a", made) as answers, pytest.raises(RefusedError, match="an addr"):
+        asyncio.run(answers.file(LIB, wheel("lib")))
+    with answering(tmp_path / "b", made, connections_are_held=True) as answers:
+        assert asyncio.run(answers.file(LIB, wheel("lib"))).size
+
+
 def test_metadata_that_no_page_signs_is_unknown(
     local: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

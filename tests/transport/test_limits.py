@@ -368,6 +368,7 @@ def test_a_pool_has_as_many_threads_as_it_needs_and_not_more_than_it_may() -> No
     assert begun.acquire(timeout=5)
     assert begun.acquire(timeout=5)
     pool.close()
+    pool.close()
     goes_on.set()
     assert again[0].result(5)
     assert again[1].result(5)

@@ -6,7 +6,6 @@ Rule: every way in which a body can be wrong ends here, as an error that names t
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 
@@ -70,7 +69,7 @@ def read_body(
             yield piece
     except GivenUpError as error:
         raise given_up(error, watch, shown, max_bytes) from None
-    except (urllib3.exceptions.HTTPError, OSError, ssl.SSLError, DecodingError) as error:
+    except (urllib3.exceptions.HTTPError, OSError, DecodingError) as error:
         raise BrokenBodyError(shown, error) from None
     # Reading what has arrived does not notice an early end.
     if announced is not None and received < announced:
