@@ -18,6 +18,7 @@ import pytest
 from securepip.cli.main import _all_parsers, main, whole_parser
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Machine
+from tests.support.repositories import make_repository
 from tests.support.terminal import run_in_terminal
 
 COMMANDS = [
@@ -217,6 +218,15 @@ HEAVY = {"tuf", "requests", "rich", "resolvelib", "cryptography", "securesystems
 @pytest.mark.parametrize("words", [("--help",), ("install", "--help"), ("repo", "sync", "--help")])
 def test_help_imports_nothing_heavy(machine: Machine, words: tuple[str, ...]) -> None:
     assert not modules_of(machine, *words) & HEAVY
+
+
+def test_looking_at_a_repository_imports_nothing_that_fetches_or_recovers(
+    machine: Machine, tmp_path: Path
+) -> None:
+    folder = make_repository(tmp_path / "repository").folder
+    imported = modules_of(machine, "repo", "status", folder, whole=True)
+    assert "securepip.signing.publish.status" in imported
+    assert not imported & {"requests", "urllib3", "securepip.signing.offline.recover"}
 
 
 def test_install_has_imported_only_its_own_modules_when_it_has_read_its_command_line(
