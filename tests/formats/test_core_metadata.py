@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -13,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from securepip.errors import FormatError
+from securepip.errors import FormatError, SecurepipError
 from securepip.formats import core_metadata
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
+from securepip.formats.wheel import check_installable
 from tests.support.wheels import make_sdist, make_wheel, metadata_text
 
 
@@ -132,3 +135,24 @@ def test_a_dist_info_folder_with_dashes_in_its_name_is_known_as_pip_knows_it(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("two-words-1.0.dist-info/METADATA", metadata_text("two-words", "1.0"))
     assert parse_core_metadata(read_core_metadata(path)).project == "two-words"
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "installable"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ENOMEM])
+def test_an_archive_that_this_machine_cannot_read_just_now_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: int
+) -> None:
+    path = (make_sdist if kind == "sdist" else make_wheel)(tmp_path, "alpha", "1.0")
+
+    def failing(*args: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code))  # as a read says it: without the name
+
+    monkeypatch.setattr(zipfile, "ZipFile", failing)
+    monkeypatch.setattr(core_metadata, "open_tar", failing)
+    with pytest.raises(SecurepipError, match=f"{path.name} cannot be used") as raised:
+        if kind == "installable":
+            check_installable(path, path.name)
+        else:
+            read_core_metadata(path)
+    assert not isinstance(raised.value, FormatError)
+    assert "This machine is the reason" in raised.value.meaning

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +25,7 @@ from securepip.errors import FormatError, RefusedError, RepositoryStateError, Se
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.signing.claims.transactions.accept import accept
-from securepip.signing.claims.transactions.archive import open_archive, write_archive
+from securepip.signing.claims.transactions.archive import Archive, open_archive, write_archive
 from securepip.signing.claims.transactions.check import Property, check
 from securepip.signing.claims.transactions.compose import (
     Draft,
@@ -474,6 +476,29 @@ def test_a_zip_bomb_is_read_no_further_than_what_is_expected(
         for name, data in contents.items():
             archive.writestr(name, data)
     assert "more than" in refuse(claimed, path, None).what
+
+
+@pytest.mark.parametrize("place", ["read", "extract"])
+def test_a_disk_that_fails_here_is_not_told_as_a_fault_of_the_maintainers(
+    claimed: MadeRepository,
+    alice: Maintainers,
+    wheel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    path = alice.release(claimed, "app", tmp_path, wheel)
+    opened = Archive._open
+
+    def failing(self: Archive, member: str) -> zipfile.ZipExtFile:
+        if member.endswith(".whl") == (place == "extract"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/there")
+        return opened(self, member)
+
+    monkeypatch.setattr(Archive, "_open", failing)
+    told = refuse(claimed, path, None)
+    assert told.exit_code == 1
+    assert told.what == "/there cannot be used: No space left on device"
 
 
 def test_a_distribution_that_unpacks_to_more_than_was_signed_is_refused(

@@ -25,7 +25,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from securepip.errors import BrokenDistributionError, FormatError
+from securepip.dirs import explained
+from securepip.errors import BrokenDistributionError, FormatError, SecurepipError
 from securepip.formats.distribution import WHEEL_SUFFIX
 
 if TYPE_CHECKING:
@@ -68,6 +69,21 @@ ARCHIVE_ERRORS = (
     RuntimeError,
 )
 """What reading an archive raises that is damaged, encrypted, or made to be unreadable."""
+
+
+def unreadable(path: Path, error: Exception, broken: FormatError) -> SecurepipError:
+    """What is said of an archive: that this machine cannot read it just now, or that it is broken.
+
+    Args:
+        path: The archive.
+        error: One of ``ARCHIVE_ERRORS``.
+        broken: What is said where this machine is not the reason.
+    """
+    if isinstance(error, SecurepipError):
+        return error
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)  # a read does not say of what
+    return explained(error) or broken
 
 
 @contextmanager
@@ -272,6 +288,7 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
         BrokenDistributionError: It is not a readable wheel or sdist, or has not exactly one
             metadata file.
         FormatError: That is larger than any.
+        SecurepipError: This machine cannot read it just now.
     """
     filename = filename or path.name
     try:
@@ -279,7 +296,8 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
             return _read_wheel(path, filename)
         return _read_sdist(path, filename)
     except ARCHIVE_ERRORS as error:
-        raise BrokenDistributionError(f"{filename} is not a readable archive: {error}") from None
+        broken = BrokenDistributionError(f"{filename} is not a readable archive: {error}")
+        raise unreadable(path, error, broken) from None
 
 
 def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
@@ -292,7 +310,8 @@ def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
     try:
         return _read_wheel(wheel, filename)
     except ARCHIVE_ERRORS as error:
-        raise BrokenDistributionError(f"{filename} is not a readable archive: {error}") from None
+        broken = BrokenDistributionError(f"{filename} is not a readable archive: {error}")
+        raise unreadable(wheel, error, broken) if isinstance(wheel, Path) else broken from None
 
 
 def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:

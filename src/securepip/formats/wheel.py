@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, unreadable
 
 _NEEDED = ("METADATA", "WHEEL", "RECORD")
 _SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
@@ -33,7 +33,8 @@ def check_installable(path: Path, filename: str) -> None:
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+        broken = FormatError(f"{filename} is not a readable archive: {error}")
+        raise unreadable(path, error, broken) from None
     folder = dist_info_of(members, filename)
     missing = [name for name in _NEEDED if f"{folder}/{name}" not in members]
     if missing:

@@ -15,7 +15,12 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from securepip.errors import FormatError, InstallationError, VerificationError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, metadata_in, parse_core_metadata
+from securepip.formats.core_metadata import (
+    ARCHIVE_ERRORS,
+    metadata_in,
+    parse_core_metadata,
+    unreadable,
+)
 from securepip.formats.distribution import Kind, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.formats.wheel import dist_info_of, script_names
@@ -115,7 +120,8 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
             dist_info = _dist_info(archive.namelist(), copy.name)
             scripts = script_names(archive, dist_info)
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{copy.name} is not a readable archive: {error}") from None
+        broken = FormatError(f"{copy.name} is not a readable archive: {error}")
+        raise unreadable(copy, error, broken) from None
     if isinstance(item.wheel, BuiltWheel):
         _check_built(data, planned)
     elif data != planned.core_metadata:

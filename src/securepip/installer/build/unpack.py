@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_tar
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_tar, unreadable
 from securepip.formats.digests import CHUNK
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserFile, VerifiedFile
@@ -49,7 +49,8 @@ def unpack_sdist(sdist: VerifiedFile | UserFile, folder: Path) -> Path:
         else:
             _unpack_tar(copy, _Folder(unpacked))
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{copy.name} cannot be unpacked: {error}") from None
+        broken = FormatError(f"{copy.name} cannot be unpacked: {error}")
+        raise unreadable(copy, error, broken) from None
     found = list(unpacked.iterdir())
     alone = len(found) == 1 and found[0].is_dir() and not found[0].is_symlink()
     # As pip: an old archive may hold its files without a folder around them.

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS
+from securepip.errors import FormatError, SecurepipError
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, unreadable
 from securepip.formats.digests import CHUNK
 from securepip.formats.layout import (
     METADATA_DIR,
@@ -193,10 +193,8 @@ class Archive:
             raise FormatError(f"{member} in {self.path} is compressed in an unusual way")
         return self._archive.open(info)  # type: ignore[return-value] # for reading
 
-    def _damaged(self, error: Exception) -> FormatError:
-        if isinstance(error, FormatError):
-            return error
-        return FormatError(f"{self.path} cannot be read: {error}")
+    def _damaged(self, error: Exception) -> SecurepipError:
+        return unreadable(self.path, error, FormatError(f"{self.path} cannot be read: {error}"))
 
 
 @contextmanager
@@ -213,7 +211,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
         with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
             yield Archive(path, archive)
     except _ERRORS as error:
-        raise FormatError(f"{path} cannot be read as a transaction: {error}") from None
+        broken = FormatError(f"{path} cannot be read as a transaction: {error}")
+        raise unreadable(path, error, broken) from None
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> None:
