@@ -67,6 +67,12 @@ def unpacked(source: UserFile, folder: Path) -> Path:
         [("one-1/a/b/l", SYM, "../.."), ("one-1/out", SYM, "a/b/l/../..")],
         [("one-1/l", tarfile.DIRTYPE, ""), ("one-1/x", SYM, "l/.."), ("one-1/l", SYM, "..")],
         [("one-1/a", SYM, "b"), ("one-1/b", SYM, "a"), ("one-1/c", SYM, "a/d")],
+        # Inside as long as `l` is a link: a build could put a folder in its place.
+        [
+            ("one-1/a/b", tarfile.DIRTYPE, ""),
+            ("one-1/l", SYM, "a/b"),
+            ("one-1/x", SYM, "l/../../.."),
+        ],
         [("one-1/out", FIFO, "")],
         [("one-1/out", tarfile.CHRTYPE, "")],
         [("one-1/..", tarfile.REGTYPE, "")],
@@ -168,6 +174,16 @@ def test_folders_count_as_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source = pack(tmp_path, [("one-1/a", tarfile.DIRTYPE, "")] * 10)
     monkeypatch.setattr(unpack, "_MAX_MEMBERS", 9)
     with pytest.raises(FormatError, match="more than 9 files"):
+        unpacked(source, tmp_path)
+
+
+def test_links_count_as_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pack(tmp_path, [(f"one-1/{number}", SYM, "x") for number in range(4)])
+    (tmp_path / "fits").mkdir()
+    monkeypatch.setattr(unpack, "_MAX_MEMBERS", 5)  # with the folder
+    assert unpacked(source, tmp_path / "fits").name == "one-1"
+    monkeypatch.setattr(unpack, "_MAX_MEMBERS", 4)
+    with pytest.raises(FormatError, match="more than 4 files"):
         unpacked(source, tmp_path)
 
 

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -308,6 +307,7 @@ def test_what_is_neither_a_connection_nor_a_process_is_no_concern_of_the_hook(
         (["python", "clone"], None),
         ([], None),
         ("git clone", None),
+        (Path("/usr/bin/git"), None),
         ([sys.executable, "/x/__pip-runner__.py", "install"], None),
         (["/other/python", "/x/__pip-runner__.py", "install"], "not enabled for /other/python"),
         (["/other/python", "/x/pip", "install"], "not enabled for /other/python"),
@@ -336,18 +336,13 @@ def test_pip_starts_nothing_that_fetches_past_the_plugin(
     hook("subprocess.Popen", "x", words, None, None)
 
 
-def test_an_interpreter_is_asked_whether_it_starts_the_plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interpreter_is_asked_whether_it_starts_the_plugin(tmp_path: Path) -> None:
     assert not guards._has_plugin(str(tmp_path / "gone"))
-    for code in (0, 1):
-
-        def ran(words: list[str], code: int = code, **options: Any) -> Any:
-            assert words[0] == "/other/python"
-            return subprocess.CompletedProcess(words, code)
-
-        monkeypatch.setattr(subprocess, "run", ran)
-        assert guards._has_plugin("/other/python") == (code == 0)
+    for answer in (True, False):
+        python = tmp_path / f"python-{answer}"
+        python.write_text(f'#!/bin/sh\ntest "$1" = -c && {str(answer).lower()}\n')
+        python.chmod(0o700)
+        assert guards._has_plugin(str(python)) == answer
 
 
 @pytest.mark.parametrize(
@@ -424,6 +419,8 @@ def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -
     assert "timeout" not in told or told["timeout"] is not None
     assert told["default_index"].endswith("/simple")
     session.verify, session.securepip_cache = True, None
+    session.auth.index_urls = None
+    assert gateways._settings(session)["indexes"] == []
     session.pip_trusted_origins = [("b.example.org", None)]
     session.auth.prompting = True
     told = gateways._settings(session)
@@ -458,6 +455,31 @@ def test_a_gateway_that_says_nothing_is_not_waited_for_without_end(
         silent.url(session)
     assert silent._process is not None
     assert silent._process.wait(60) != 0
+
+
+def test_a_gateway_is_beyond_the_keys_of_a_terminal_and_lives_on_once_it_has_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Gateway([sys.executable, "-S", "-c", "input()"])._load()
+    assert os.getsid(process.pid) == process.pid
+    timers: list[str] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+            assert (seconds, work) == (60.0, process.kill)
+
+        def start(self) -> None:
+            timers.append("started" if self.daemon else "keeps pip from ending")
+
+        def cancel(self) -> None:
+            timers.append("cancelled")
+
+    monkeypatch.setattr("threading.Timer", Timer)
+    assert gateways._first_answer(process, "") == b""
+    assert timers == ["started", "cancelled"]
+    assert process.wait(60) == 0
 
 
 def test_a_gateway_without_pipes_is_told_in_words() -> None:
@@ -583,7 +605,9 @@ def copy_of(kind: type) -> Any:
     return type(kind.__name__, (kind,), {})
 
 
-def test_every_address_of_the_web_is_the_gateways(held: seams._Seams) -> None:
+def test_every_address_of_the_web_is_the_gateways(
+    held: seams._Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = SimpleNamespace(PipSession=copy_of(PipSession))
     held._session(module)
     with module.PipSession(cache="x") as made:
@@ -592,8 +616,12 @@ def test_every_address_of_the_web_is_the_gateways(held: seams._Seams) -> None:
             assert type(made.get_adapter(url)).__name__ == "GatewayAdapter"
         assert type(made.get_adapter("file:///x")).__name__ == "LocalFSAdapter"
         assert type(made.securepip_adapter(PAGE)).__name__ != "GatewayAdapter"
-    with module.PipSession() as made:
-        assert made.securepip_cache is None
+    imported: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("importlib.import_module", imported.append)
+        made = module.PipSession()
+    assert made.securepip_cache is None
+    assert set(held._patches) <= set(imported), "who can fetch has all seams"
 
 
 @pytest.mark.parametrize(
@@ -623,6 +651,7 @@ def test_the_hashes_of_a_direct_address_are_remembered(
     link = Link(required.url) if required.url else None
     module.InstallRequirement(required, None, link=link, hash_options=options)
     assert gateway.digests(FILE) == digests
+    assert len(gateway._direct) == (digests is not None)
 
 
 def test_a_requirements_file_from_elsewhere_is_read_as_text_and_checked(
@@ -645,7 +674,11 @@ def test_a_requirements_file_from_elsewhere_is_read_as_text_and_checked(
     held._requirements_file(module)
     for url in (PAGE, PAGE.upper(), "http://packages.example.org/r.txt"):
         assert module.get_file_content(url, None) == (url, contents)
-    for odd_line in ("app==${SECRET}\n", "-i https://packages.example.org/${SECRET}\n"):
+    for odd_line in (
+        "app==${SECRET}\n",
+        "-i https://packages.example.org/${SECRET}\n",
+        "app-1.0.zip\n",
+    ):
         contents = odd_line
         with pytest.raises(InstallationError, match="names more than projects"):
             module.get_file_content(PAGE, None)
@@ -693,7 +726,7 @@ def test_wheels_that_were_built_are_kept_apart(held: seams._Seams, given: str, u
 def test_the_environments_own_file_names_no_place(
     held: seams._Seams, gateway: Found, load_only: str | None, by_file: bool
 ) -> None:
-    says = {"global.index-url": "x", "install.find-links": "y", "global.timeout": "3"}
+    says = {"global.index-url": "x", "a.b.find-links": "y", "global.timeout": "3"}
 
     class Loaded:
         def __init__(self) -> None:
