@@ -130,3 +130,7 @@ class RefusedError(SecurepipError):
 
 class RepositoryStateError(SecurepipError):
     """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""
+
+
+class NotARepositoryError(RepositoryStateError):
+    """Nobody signs in this folder: it may be a copy of what another one serves."""

@@ -15,7 +15,7 @@ from securepip.cli.keys import short
 from securepip.cli.options import Commands, Network, add_network_options, network_of, new_command
 from securepip.cli.parser import whole
 from securepip.cli.repo.place import Place, add_database, add_folder, place_at
-from securepip.errors import UsageError
+from securepip.errors import NotARepositoryError, UsageError
 from securepip.formats.words import counted
 
 if TYPE_CHECKING:
@@ -156,7 +156,6 @@ def _rebuild(request: AuditRequest) -> int:
 def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
     """Where the trust of both begins: said, or remembered by one that is a repository's own."""
     from securepip.formats.digests import parse_sha256
-    from securepip.signing.repository.config import NotARepositoryError
 
     if known is not None:
         return parse_sha256(known)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from securepip.errors import RepositoryStateError, UsageError
+from securepip.errors import NotARepositoryError, RepositoryStateError, UsageError
 from securepip.formats.digests import Sha256, parse_sha256
 
 STATE_DIR = "state"
@@ -118,10 +118,6 @@ class Config:
         """The file's contents."""
         document = {"format": _FORMAT, **asdict(self)}
         return (json.dumps(document, indent=1) + "\n").encode()
-
-
-class NotARepositoryError(RepositoryStateError):
-    """Nobody signs in this folder: it may be a copy of what another one serves."""
 
 
 def load_config(folder: Path) -> Config:
