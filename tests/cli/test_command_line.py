@@ -322,6 +322,7 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
     for moment in ("socket.connect", "end"):
         tops = {name.partition(".")[0] for name in loaded[moment]}
         assert not tops & {"asyncio", "rich", "starlette", "uvicorn", "pyproject_hooks", "tomli_w"}
+        assert not tops & {"chardet", "charset_normalizer"}
         rooms = {name.split(".")[1] for name in loaded[moment] if name.startswith("securepip.")}
         assert not rooms & {"gateway", "lock", "plugin", "signing"}
         # What builds, and what reads pages of links and settings of projects.
