@@ -97,6 +97,17 @@ class PromptTransport(Transport):
             self._begun[url] = self._threads.submit(fetch, url)
         return self._result(self._begun[url])
 
+    def begin_ahead(self, url: str, *, max_bytes: int) -> None:
+        """Begin nothing: a question that is asked again would begin it again."""
+
+    def expects(self, url: str) -> bool:
+        """Nothing is begun ahead."""
+        return False
+
+    def begun_ahead(self, url: str) -> None:
+        """Nothing is begun ahead."""
+        return
+
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """As ``Transport.submit``; who may not wait for the result gets ``NotYetError``."""
         outer = _Promised[R](self._result)
