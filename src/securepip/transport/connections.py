@@ -107,7 +107,9 @@ class Session(requests.Session):
             # As nearly always: the library would take it apart, and put the same together again.
             asked.method, asked.url, asked.hooks = "GET", url, {"response": []}
             asked.prepare_headers({**self.headers, **headers})
-            asked.prepare_cookies(self.cookies)
+            asked._cookies = self.cookies  # type: ignore[attr-defined] # what redirects look at
+            if any(True for _ in self.cookies):
+                asked.prepare_cookies(self.cookies)
             asked.prepare_auth(self.auth)
         else:
             asked.prepare(
