@@ -48,15 +48,15 @@ def test_each_interpreter_of_the_path_is_asked_once_and_nothing_else_is_started(
     python(tmp_path / "system" / "python3.11", system)
     python(tmp_path / "system" / "python3-config")
     python(tmp_path / "system" / "python3").chmod(0o600)
-    python(tmp_path / "again" / "python3", system)
+    python(tmp_path / "deeper" / "again" / "python3", system)
     python(tmp_path / "relative" / "python")
     broken = python(tmp_path / "broken" / "python")
     virtual = python(tmp_path / "virtual" / "bin" / "python", system, virtual=True)
     active = python(tmp_path / "active" / "bin" / "python", system, virtual=True)
     (tmp_path / "file").touch()
-    folders = ["system", "again", "broken", "virtual/bin", "file", "missing"]
+    folders = ["system", "deeper/again", "broken", "virtual/bin", "file", "missing"]
     variables = {
-        "PATH": os.pathsep.join([*(str(tmp_path / folder) for folder in folders), "relative"]),
+        "PATH": os.pathsep.join(["relative", *(str(tmp_path / folder) for folder in folders)]),
         "VIRTUAL_ENV": str(tmp_path / "active"),
     }
     found = environments_here([], variables)

@@ -184,6 +184,10 @@ def test_nothing_is_sent_anywhere(gateway: Found, method: str) -> None:
         made.send(request(method=method))
     assert made.sent == []
     made.send(request(method="HEAD"))
+    assert made.sent[0][1]["stream"] is False
+    made._session.auth.index_urls = None
+    made.send(request())
+    assert "index=" not in made.sent[1][0].url
 
 
 # What it answers.
@@ -328,9 +332,16 @@ def test_pip_starts_nothing_that_fetches_past_the_plugin(
     else:
         with pytest.raises(InstallationError, match=refused):
             hook("subprocess.Popen", "x", words, None, None)
-    monkeypatch.setattr(guards, "_has_plugin", lambda python: True)
+    asked: list[str] = []
+
+    def has_plugin(python: str) -> bool:
+        asked.append(python)
+        return True
+
+    monkeypatch.setattr(guards, "_has_plugin", has_plugin)
     if refused is None or "not enabled" in refused:
         hook("subprocess.Popen", "x", words, None, None)
+        assert asked == (["/other/python"] if refused else [])
     monkeypatch.setattr(guards, "_has_plugin", lambda python: False)
     monkeypatch.setattr(guards, "_in_pip", lambda: False)
     hook("subprocess.Popen", "x", words, None, None)
@@ -421,6 +432,8 @@ def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -
     session.verify, session.securepip_cache = True, None
     session.auth.index_urls = None
     assert gateways._settings(session)["indexes"] == []
+    session.timeout = 5
+    assert gateways._settings(session)["timeout"] == 5, "where no command runs"
     session.pip_trusted_origins = [("b.example.org", None)]
     session.auth.prompting = True
     told = gateways._settings(session)
@@ -460,7 +473,9 @@ def test_a_gateway_that_says_nothing_is_not_waited_for_without_end(
 def test_a_gateway_is_beyond_the_keys_of_a_terminal_and_lives_on_once_it_has_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    process = Gateway([sys.executable, "-S", "-c", "input()"])._load()
+    made = Gateway([sys.executable, "-S", "-c", "input()"])
+    process = made._load()
+    assert made._load() is process, "one is enough"
     assert os.getsid(process.pid) == process.pid
     timers: list[str] = []
 
@@ -546,6 +561,12 @@ def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
         assert made._inherited() == url
         assert made.port == port
         assert made.is_running()
+        asked: list[tuple[int, int]] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "kill", lambda *arguments: asked.append(arguments))
+            assert made.is_running()
+        assert asked == [(os.getpid(), 0)], "it is asked and not ended"
+        assert Gateway(["/nowhere"]).url(None) == url
         made._pid = 1 << 22
         assert not made.is_running()
         for mode in (0o640, 0o604, 0o660):
@@ -660,7 +681,7 @@ def test_a_requirements_file_from_elsewhere_is_read_as_text_and_checked(
     from pip._internal.req import req_file
 
     said: list[bool] = []
-    contents = "app==1.0\n"
+    contents = "--pre\n-r other.txt\napp==1.0\n"
 
     def read(url: str, session: object) -> tuple[str, str]:
         said.append(gateway.reads_text)
