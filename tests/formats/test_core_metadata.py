@@ -156,3 +156,18 @@ def test_an_archive_that_this_machine_cannot_read_just_now_is_not_called_broken(
             read_core_metadata(path)
     assert not isinstance(raised.value, FormatError)
     assert "This machine is the reason" in raised.value.meaning
+
+
+def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_wheel(tmp_path, "alpha", "1.0")
+    opened, failures = zipfile.ZipFile, ["File is not a zip file"]
+
+    def sometimes(one: Path) -> zipfile.ZipFile:
+        if failures:
+            raise zipfile.BadZipFile(failures.pop())  # as `zipfile` says it of a failed read
+        return opened(one)
+
+    monkeypatch.setattr(zipfile, "ZipFile", sometimes)
+    assert b"Name: alpha" in read_core_metadata(path)

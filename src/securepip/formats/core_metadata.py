@@ -86,6 +86,25 @@ def unreadable(path: Path, error: Exception, broken: FormatError) -> SecurepipEr
     return explained(error) or broken
 
 
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """A ZIP archive.
+
+    ``zipfile`` takes a read that fails for the sign of a file that is no archive: then the file is
+    read once more.
+
+    Raises:
+        OSError: It cannot be read.
+        zipfile.BadZipFile: It is none.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        with path.open("rb") as stream:
+            while stream.read(_CHUNK):
+                pass
+        return zipfile.ZipFile(path)
+
+
 @contextmanager
 def open_tar(path: Path, encoding: str | None = None) -> Iterator[tarfile.TarFile]:
     """An archive that is read once, from its beginning to its end, packed in whatever way.
@@ -315,7 +334,7 @@ def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
 
 
 def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) if isinstance(path, Path) else zipfile.ZipFile(path) as archive:
         return metadata_in(archive, filename)
 
 
@@ -360,7 +379,7 @@ def metadata_in(archive: zipfile.ZipFile, filename: str) -> bytes:
 
 def _read_sdist(path: Path, filename: str) -> bytes:
     if filename.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             for name in archive.namelist():
                 if _is_pkg_info(name):
                     with archive.open(name) as member:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, unreadable
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_zip, unreadable
 
 _NEEDED = ("METADATA", "WHEEL", "RECORD")
 _SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
@@ -30,7 +30,7 @@ def check_installable(path: Path, filename: str) -> None:
             that folder lacks a file without which nothing installs it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             members = set(archive.namelist())
     except ARCHIVE_ERRORS as error:
         broken = FormatError(f"{filename} is not a readable archive: {error}")
