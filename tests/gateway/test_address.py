@@ -86,6 +86,16 @@ def test_one_that_does_not_answer_to_its_token_is_none(
         assert running(tmp_path) is None
 
 
+def test_one_that_is_slow_just_now_is_found_when_it_answers_again(
+    tmp_path: Path, server: HTTPServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with announced(tmp_path, url):
+        with monkeypatch.context() as busy:
+            busy.setattr("securepip.gateway.address._answers", lambda url: False)
+            assert running(tmp_path) is None
+        assert running(tmp_path) == url
+
+
 def test_the_newest_of_several_is_found(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

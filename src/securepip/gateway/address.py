@@ -63,13 +63,17 @@ def running(folder: Path) -> str | None:
     except OSError:
         return None
     for path in paths:
+        is_left = True
         with suppress(*_NO_ANSWER), path.open("rb") as stream:
             if _is_held(stream):
+                # It may answer later. Where that cannot be told, a file in use cannot be removed.
+                is_left = sys.platform == "win32"
                 url = str(json.loads(stream.read())["url"])
                 if _answers(url):
                     return url
-        with suppress(OSError):
-            path.unlink()
+        if is_left:
+            with suppress(OSError):
+                path.unlink()
     return None
 
 
