@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("obstore", reason="the extra `engine` is not installed")
 
-from securepip.engine import storage
+from securepip.engine import bucket
 from tests.buckets.indexes import BucketIndex
 from tests.support.machine import Machine
 from tests.support.store import BUCKET, Store, store_behind
@@ -17,7 +17,7 @@ from tests.support.store import BUCKET, Store, store_behind
 @pytest.fixture
 def store(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An S3 with one empty bucket, of which nothing is asked twice."""
-    monkeypatch.setitem(storage._RETRY, "max_retries", 0)
+    monkeypatch.setitem(bucket._RETRY, "max_retries", 0)
     with store_behind(moto) as store:
         yield store
 

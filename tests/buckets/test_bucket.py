@@ -157,6 +157,20 @@ def test_a_store_that_fails_in_the_middle_leaves_nothing_invalid_current(
     assert index.run("audit").code == 0
 
 
+def test_what_plain_clients_see_is_made_up_for_where_the_store_failed(
+    index: BucketIndex, tmp_path: Path
+) -> None:
+    """The list of projects stays as it is, so that nothing but the page is written then."""
+    index.add(make_wheel(tmp_path, "app", "1.0"))
+    name = index.key("simple/app/index.html")
+    index.store.decide = lambda method, asked: 503 if (method, asked) == ("PUT", name) else None
+    assert index.run("add", make_wheel(tmp_path, "app", "2.0")).code == 1
+    index.store.decide = lambda method, asked: None
+    assert b"app-2.0" not in index.read("simple/app/index.html")
+    index.add(make_wheel(tmp_path, "lib", "1.0"))
+    assert b"app-2.0" in index.read("simple/app/index.html")
+
+
 @pytest.mark.parametrize(
     ("address", "variables", "status", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import requests
+import uv
 
+from securepip.engine import metrics
 from securepip.engine import worker as workers
 from securepip.engine.front import FrontServer
 from securepip.engine.publication import Publication
@@ -26,7 +29,7 @@ from tests.engine.made import Made
 from tests.support.hostile import running
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.wheels import make_wheel
-from tests.uploads.sending import Site
+from tests.uploads.sending import Site, fields_of
 from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
     test_a_token_is_for_its_projects_until_it_is_revoked,
     test_only_who_has_a_token_uploads,
@@ -106,6 +109,56 @@ def test_an_upload_is_kept_safe_until_a_worker_comes(made: Made, tmp_path: Path)
     assert made.repository.projects() == ["app", "b"]
     assert not [*staged.iterdir()]
     assert not rows(made, "SELECT * FROM procrastinate_jobs WHERE task_name = 'publish'")
+
+
+def test_uv_publishes_by_a_front_end_and_shows_why_it_may_not(site: Site, tmp_path: Path) -> None:
+    def publish(wheel: Path) -> subprocess.CompletedProcess[str]:
+        where = ("--publish-url", site.url, "--token", site.token)
+        return subprocess.run(
+            [uv.find_uv_bin(), "publish", "--no-config", *where, wheel],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    done = publish(make_wheel(tmp_path, "app", "1.0"))
+    assert done.returncode == 0, done.stderr
+    assert site.files("app") == ["app-1.0-py3-none-any.whl"]
+    done = publish(make_wheel(tmp_path / "other", "app", "1.0", files={"app/evil.py": ""}))
+    assert done.returncode != 0
+    assert "already exists with other bytes" in " ".join(done.stderr.split())
+
+
+_ABOUT = ["metadata_version", "2.3", "summary", "An app.", "pyversion", "py3"]
+_FIELDS = {
+    # Which fields each sends beside those that say what the file is, and which digests.
+    "flit": ([*_ABOUT, "classifiers", "A", "classifiers", "B"], ["md5", "sha256"]),
+    "poetry": (
+        [*_ABOUT, "keywords", "a, b", "project_urls", "Home, https://packages.example.org/"],
+        ["md5", "sha256", "blake2_256"],
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", _FIELDS)
+def test_flit_and_poetry_publish_by_a_front_end(site: Site, tmp_path: Path, tool: str) -> None:
+    """What they send, without them: each brings a house of its own."""
+    wheel = make_wheel(tmp_path, "app", "1.0")
+    good = fields_of(wheel, description="", metadata_version="")
+    about, digests = _FIELDS[tool]
+    sent = [
+        *(each for each in good.items() if not each[0].endswith("_digest")),
+        *zip(about[::2], about[1::2], strict=True),
+        *((f"{name}_digest", good[f"{name}_digest"]) for name in digests),
+    ]
+    answer = requests.post(
+        site.url,
+        data=sent,
+        files={"content": (wheel.name, wheel.read_bytes())},
+        auth=("__token__", site.token),
+        allow_redirects=False,
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    assert site.files("app") == [wheel.name]
 
 
 def test_the_job_of_a_worker_that_died_is_done_by_the_next(made: Made, tmp_path: Path) -> None:
@@ -188,31 +241,40 @@ def until_taken(site: Site, wheel: Path) -> int:
     return 0
 
 
-def test_numbers_and_health_are_told_without_a_name(site: Site, tmp_path: Path) -> None:
+def test_numbers_and_health_are_told_without_a_name(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.send(make_wheel(tmp_path / "built", "secret-project", "1.0"))
     base = site.url.removesuffix("legacy/")
-    numbers = requests.get(f"{base}-/metrics", timeout=30)
-    assert numbers.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    found = dict(
-        line.rsplit(" ", 1) for line in numbers.text.splitlines() if not line.startswith("#")
-    )
+    told = requests.get(f"{base}-/metrics", timeout=30)
+    assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    found = dict(line.rsplit(" ", 1) for line in told.text.splitlines() if not line.startswith("#"))
     assert found["securepip_files_total"] == "1"
     assert found["securepip_queue_length"] == "0"
     assert found["securepip_workers"] == "1"
     assert 0 <= float(found["securepip_snapshot_age_seconds"]) < 300
-    assert "secret" not in numbers.text
+    assert "secret" not in told.text
     assert requests.get(f"{base}-/health", timeout=30).text == "ok\n"
+    with monkeypatch.context() as later:
+        now = metrics.now()
+        later.setattr(metrics, "now", lambda: now + 8 * 86_400)
+        sick = requests.get(f"{base}-/health", timeout=30)
+        assert (sick.status_code, sick.text[:26]) == (503, "the timestamp has expired:")
     timestamp = site.made.folder / "metadata" / "timestamp.json"
+    signed = timestamp.read_bytes()
+    site.send(make_wheel(tmp_path / "built", "secret-project", "2.0"))
     document = json.loads(timestamp.read_bytes())
-    document["signed"]["expires"] = "2001-01-01T00:00:00Z"
-    timestamp.write_text(json.dumps(document))
-    sick = requests.get(f"{base}-/health", timeout=30)
-    assert (sick.status_code, sick.text[:26]) == (503, "the timestamp has expired:")
-    for damaged in (b"", b"{}", b"\xff", b'{"signed": {"_type": "timestamp"}, "signatures": []}'):
+    document["signed"]["expires"] = "2101-01-01T00:00:00Z"
+    for damaged in (
+        *(b"", b"{}", b"\xff", b'{"signed": {"_type": "timestamp"}, "signatures": []}'),
+        json.dumps(document).encode(),
+        signed,  # by the right key, and put back by who writes to the storage
+    ):
         timestamp.write_bytes(damaged)
         for page in ("health", "metrics"):
             sick = requests.get(f"{base}-/{page}", timeout=30)
-            assert (sick.status_code, sick.text[:24]) == (503, "the timestamp is damaged")
+            assert sick.status_code == 503
+            assert sick.text.startswith("the timestamp is not the one that was signed")
 
 
 def test_a_worker_renews_what_is_due_and_forgets_what_is_old(

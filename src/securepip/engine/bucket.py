@@ -6,11 +6,18 @@ folder that has them belongs to this bucket alone.
 
 from __future__ import annotations
 
+import os
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+from obstore.store import from_url
 
 from securepip.dirs import data_dir
 from securepip.engine.address import StoreAddress
+from securepip.engine.failures import explained
 from securepip.engine.storage import ObjectStorage
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import sha256_of
@@ -26,9 +33,19 @@ from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.local import LocalState
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
 _DIR = "buckets"
 _BEGUN_NAME = "begun"
 _SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATUS_DIR)
+
+
+_RETRY: RetryConfig = {
+    "max_retries": 4,
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)},
+    "retry_timeout": timedelta(seconds=60),
+}
 
 
 class BucketSite:
@@ -36,18 +53,22 @@ class BucketSite:
 
     Args:
         address: Where it is.
+        client: What asks the store; by default a new one, with the credentials of the environment.
 
     Raises:
         StorageError: The settings of the environment are not valid.
     """
 
-    def __init__(self, address: StoreAddress) -> None:
+    def __init__(self, address: StoreAddress, client: ObjectStore | None = None) -> None:
+        self._where = address
+        self._client = client or _client(address)
         self.address = str(address)
         self.name = address.prefix.rpartition("/")[2] or address.bucket
-        self.storage = ObjectStorage.at(address)
+        self.storage = ObjectStorage(self._client, self.address)
         readable = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         digest = sha256_of(self.address.encode())[:16]
         self._folder = data_dir() / _DIR / f"{readable}-{digest}"
+        self.memory = str(self._folder)
 
     @property
     def home(self) -> Path:
@@ -55,6 +76,10 @@ class BucketSite:
         home = self._folder / STATE_DIR
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return home
+
+    def anew(self) -> BucketSite:
+        """As ``Site.anew``: connections to the store are everybody's."""
+        return BucketSite(self._where, self._client)
 
     def serves(self, path: Path) -> bool:  # nothing of this machine is served
         """As ``Site.serves``."""
@@ -79,8 +104,7 @@ class BucketSite:
                 f"{self.address} is not empty: it holds {left[0]!r:.200}",
                 remedy="Name a bucket or prefix in which there is nothing.",
             )
-        for name in left:
-            self.storage.delete(name)
+        self.storage.delete(*left)
         self.storage.settle()
         try:
             (self.home / _BEGUN_NAME).touch()
@@ -112,3 +136,17 @@ class BucketSite:
                 f"securepip repo init {self.address}",
             )
         return LocalState(self._folder)
+
+
+def _client(address: StoreAddress) -> ObjectStore:
+    # They replace obstore's own limits, so that it forgets these variables.
+    plain = (os.environ.get(f"{each}_ALLOW_HTTP", "") for each in ("AWS", "AZURE", "GOOGLE"))
+    limits: ClientConfig = {
+        "connect_timeout": timedelta(seconds=10),
+        "timeout": timedelta(seconds=60),
+        "allow_http": any(each.lower() in ("1", "true") for each in plain),
+    }
+    try:
+        return from_url(str(address), client_options=limits, retry_config=_RETRY)
+    except (BaseError, ValueError) as error:
+        raise explained(error, str(address)) from None

@@ -68,7 +68,13 @@ CREATE TABLE tally (
 INSERT INTO tally VALUES (1, 0, 0, 0, 0);
 """
 
-ENGINE_STEPS = (_FILES, _UPLOADS)
+_UNDER_WAY = """
+CREATE TABLE under_way (
+    folder {text} NOT NULL, name {text} NOT NULL, data BYTEA NOT NULL, PRIMARY KEY (folder, name)
+);
+"""
+
+ENGINE_STEPS = (_FILES, _UPLOADS, _UNDER_WAY)
 """The tables that a database has beside those of every repository (``state.schema``)."""
 
 _LOCK_SECONDS = 60

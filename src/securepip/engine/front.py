@@ -51,18 +51,16 @@ class FrontServer(UploadServer):
         wait: float = WAIT_SECONDS,
     ) -> None:
         self._pool = Pool(url, AT_ONCE + _FURTHER)
-
-        def site() -> DatabaseSite:
-            return DatabaseSite(storing_site(address, _UNFINISHED_DIR), url, self._pool.connect)
+        site = DatabaseSite(storing_site(address, _UNFINISHED_DIR), url, self._pool.connect)
 
         def open_repository() -> Repository:
-            return Repository.open(site())
+            return Repository.open(site.anew())
 
         with ExitStack() as opened:
             opened.callback(self._pool.close)
             queue = opened.enter_context(closing(Queue(open_repository, url, wait)))
             super().__init__(
-                site(), open_repository, host, port, log,
+                site, open_repository, host, port, log,
                 limits=limits, insecure=insecure, publisher=queue,
             )  # fmt: skip
             opened.pop_all()  # from now on ``server_close`` does it

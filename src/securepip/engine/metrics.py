@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
 
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Timestamp
-
 from securepip.engine.queue import state_of
-from securepip.errors import SecurepipError
+from securepip.errors import RepositoryStateError, SecurepipError
 from securepip.formats.layout import METADATA_DIR
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.roles import TIMESTAMP_NAME
+from securepip.signing.repository.roles import Top
 from securepip.signing.repository.state.log import Log
+from securepip.signing.repository.storage.interface import StorageError
 
 HEALTH_PATH = "/-/health"
 METRICS_PATH = "/-/metrics"
@@ -67,12 +65,16 @@ class Page:
     text: str
 
 
+class DamagedTimestampError(RepositoryStateError):
+    """The timestamp is damaged, was signed by somebody else, or is older than what was signed."""
+
+
 def numbers(repository: Repository) -> Numbers:
     """Measure.
 
     Raises:
         SecurepipError: The database or the storage does not answer.
-        RepositoryError: What is there as the timestamp is none.
+        DamagedTimestampError: What is there as the timestamp is not the one that was signed.
     """
     execute = state_of(repository).connection.execute
     waiting, oldest = execute(
@@ -85,8 +87,16 @@ def numbers(repository: Repository) -> Numbers:
     publications, seconds, files, refused = execute(
         "SELECT publications, seconds, files, refused FROM tally"
     ).fetchone()
-    signed = repository.storage.read(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
-    expires = Metadata[Timestamp].from_bytes(signed).signed.expires
+    _, newest = repository.ledger.current()  # first: a newer one may be signed meanwhile
+    try:
+        top = Top(repository.storage.below(METADATA_DIR), repository.config.root_sha256)
+    except StorageError:
+        raise  # nothing was found to be wrong
+    except RepositoryStateError as error:
+        raise DamagedTimestampError(error.what) from error
+    timestamp = top.timestamp.signed
+    if timestamp.version < newest:
+        raise DamagedTimestampError(f"version {timestamp.version} is older than {newest}")
     return Numbers(
         waiting=int(waiting),
         oldest=float(oldest),
@@ -96,7 +106,7 @@ def numbers(repository: Repository) -> Numbers:
         files=files,
         refused=refused,
         snapshot=_snapshot_time(repository.log),
-        expires=expires.timestamp(),
+        expires=timestamp.expires.timestamp(),
     )
 
 
@@ -106,7 +116,7 @@ def health(open_repository: Callable[[], Repository]) -> Page:
     if isinstance(found, Page):
         return found
     wrong = []
-    if found.expires < datetime.now(timezone.utc).timestamp():
+    if found.expires < now():
         wrong.append("the timestamp has expired: see why no worker renews it")
     if found.oldest > STUCK_SECONDS:
         wrong.append(f"an upload waits for {found.oldest:.0f} s: see what the workers print")
@@ -127,10 +137,10 @@ def _measure(open_repository: Callable[[], Repository]) -> Numbers | Page:
     try:
         with open_repository() as repository:
             return numbers(repository)
-    except RepositoryError:
+    except DamagedTimestampError:
         return Page(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            "the timestamp is damaged: see what `securepip repo status` says\n",
+            "the timestamp is not the one that was signed: see what `securepip repo status` says\n",
         )
     except (SecurepipError, OSError):
         # The words are for the operator, and this may be seen by everybody.
@@ -139,14 +149,19 @@ def _measure(open_repository: Callable[[], Repository]) -> Numbers | Page:
         )
 
 
+def now() -> float:
+    """The moment (Unix time)."""
+    return datetime.now(timezone.utc).timestamp()
+
+
 def _lines(found: Numbers) -> Iterator[str]:
-    now = datetime.now(timezone.utc).timestamp()
+    moment = now()
     for name, kind, text, value in (
         ("queue_length", "gauge", "Uploads that wait for their publication.", found.waiting),
         ("queue_oldest_seconds", "gauge", "For how long the oldest has waited.", found.oldest),
         ("workers", "gauge", "Workers that live.", found.workers),
-        ("snapshot_age_seconds", "gauge", "Since the current snapshot.", now - found.snapshot),
-        ("timestamp_left_seconds", "gauge", "Until the timestamp expires.", found.expires - now),
+        ("snapshot_age_seconds", "gauge", "Since the current snapshot.", moment - found.snapshot),
+        ("timestamp_left_seconds", "gauge", "Until the timestamp expires.", found.expires - moment),
         ("publications_total", "counter", "Publications of uploads.", found.publications),
         ("publication_seconds_total", "counter", "How long these took.", found.seconds),
         ("files_total", "counter", "Uploads that were published.", found.files),

@@ -10,7 +10,7 @@ from pathlib import Path
 from securepip.engine.address import STORES, parse_store
 from securepip.errors import UsageError
 from securepip.redaction import redact
-from securepip.signing.repository.config import CONFIG_NAME, UNFINISHED_DIR
+from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, UNFINISHED_DIR, load_config
 from securepip.signing.repository.site import FolderSite, Site
 
 DATABASE_VARIABLE = "SECUREPIP_DATABASE"
@@ -95,8 +95,11 @@ def memory_of(address: str, database: str | None) -> str:
 
     A repository that has its memory beside it goes on with that, whatever the environment says.
     """
-    if database is None and address and (storing_site(address).home / CONFIG_NAME).exists():
-        return ""
+    if database is None and address:
+        folder = storing_site(address).home.parent
+        remembers = (folder / STATE_DIR / CONFIG_NAME).exists()
+        if remembers and not load_config(folder).remembered_in:
+            return ""
     return database_of(database) or ""
 
 

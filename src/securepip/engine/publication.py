@@ -195,9 +195,10 @@ class Publication:
         rows = connection.execute("SELECT staged FROM upload WHERE answered IS NULL")
         waiting = {str(staged) for (staged,) in rows}
         old = time.time() - _LEFT_OVER_SECONDS
-        for stored in [*repository.storage.list(STAGED_DIR)]:
-            if stored.name not in waiting and stored.modified < old:
-                repository.storage.delete(stored.name)
+        staged = [*repository.storage.list(STAGED_DIR)]
+        repository.storage.delete(
+            *(each.name for each in staged if each.name not in waiting and each.modified < old)
+        )
 
 
 def _is(row: _Row, distribution: Distribution) -> bool:
@@ -221,13 +222,9 @@ def _own_folder(repository: Repository) -> Path:
 
 def _delete(repository: Repository, names: Sequence[str]) -> None:
     """Let staged bytes be gone. What cannot be deleted now is deleted when it is old."""
-
-    def delete(name: str) -> None:
-        with suppress(OSError):
-            repository.storage.delete(name)
-
-    with ThreadPoolExecutor(_FETCHES) as pool:
-        list(pool.map(delete, names))
+    with suppress(OSError):
+        repository.storage.delete(*names)
+        repository.storage.settle()
 
 
 def _waiting(connection: Connection) -> list[_Row]:

@@ -21,9 +21,9 @@ import psycopg
 
 from securepip.engine.database import PostgresConnection, conninfo, errors, only_row
 from securepip.engine.state import DatabaseState
-from securepip.signing.repository.config import STATE_DIR
+from securepip.signing.repository.config import STATE_DIR, parse_config
 from securepip.signing.repository.repository import Repository
-from securepip.signing.uploads.publisher import Answer, Upload, check_known
+from securepip.signing.uploads.publisher import Answer, Upload, check_known, not_now
 from securepip.signing.uploads.refusal import UploadRefusedError
 
 STAGED_DIR = f"{STATE_DIR}/staged"
@@ -101,6 +101,11 @@ class Queue:
         repository.storage.flush()
         connection = state_of(repository).connection
         with errors(connection.address), connection.psycopg.transaction():
+            # Who moves the repository away waits for this, or is seen here.
+            settings = connection.psycopg.execute("SELECT document FROM setting FOR SHARE")
+            config = parse_config(only_row(settings)[0].encode(), connection.address)
+            if config.remembered_in or config.moved_to not in ("", repository.address):
+                raise not_now()
             inserted = connection.psycopg.execute(
                 "INSERT INTO upload (project, filename, sha256, size, staged, token)"
                 " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from securepip.engine.database import PostgresConnection, connect
 from securepip.errors import RepositoryStateError
+from securepip.redaction import redact
 from securepip.signing.repository.config import (
     DATABASE_NAME,
     LEDGER_NAME,
@@ -20,7 +23,11 @@ from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.state.log import Log
 from securepip.signing.repository.state.tokens import Tokens
+from securepip.signing.repository.state.under_way import FolderUnderWay
+from securepip.signing.repository.storage.files import Writer
 from securepip.signing.repository.storage.interface import Storage
+
+_UNDER_WAY = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,100}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
 
 
 class DatabaseState:
@@ -28,13 +35,16 @@ class DatabaseState:
 
     Args:
         connection: They.
+        home: The folder of this machine for what is under way.
         mark: A file to be made as soon as there is a repository: it says that its memory is here.
 
     Attributes:
         connection: Where its tables are.
     """
 
-    def __init__(self, connection: PostgresConnection, mark: Path | None = None) -> None:
+    def __init__(
+        self, connection: PostgresConnection, home: Path, mark: Path | None = None
+    ) -> None:
         self.connection = connection
         self._mark = mark
         self._held = 0
@@ -42,6 +52,7 @@ class DatabaseState:
         self.ledger = Ledger(connection)
         self.log = Log(TableLines(connection, self.address))
         self.tokens = Tokens(connection)
+        self.under_way = TableUnderWay(connection, home)
 
     def settings(self) -> Config:
         """As ``State.settings``."""
@@ -59,11 +70,19 @@ class DatabaseState:
         if self._mark is not None:
             self._mark.write_text(f"{self.address}\n", encoding="utf-8")
             self._mark = None
-        self.connection.execute(
-            'INSERT INTO setting VALUES (1, ?) ON CONFLICT ("only")'
-            " DO UPDATE SET document = excluded.document",
-            (config.to_json().decode(),),
-        )
+        with self.connection:
+            self.connection.execute(
+                'INSERT INTO setting VALUES (1, ?) ON CONFLICT ("only")'
+                " DO UPDATE SET document = excluded.document",
+                (config.to_json().decode(),),
+            )
+            # Front ends read the settings in the transaction in which they keep an upload.
+            waits = self.connection.execute("SELECT 1 FROM upload WHERE answered IS NULL LIMIT 1")
+            if (config.moved_to or config.remembered_in) and waits.fetchone() is not None:
+                raise RepositoryStateError(
+                    f"uploads wait in the database {self.address} for their publication",
+                    remedy="Stop the front ends, let a worker publish what waits, and try again.",
+                )
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -100,6 +119,7 @@ class DatabaseSite:
         self._site = site
         self._url = url
         self._connect = connect
+        self.memory = redact(url)
 
     @property
     def address(self) -> str:
@@ -121,6 +141,10 @@ class DatabaseSite:
         """As ``Site.storage``."""
         return self._site.storage
 
+    def anew(self) -> DatabaseSite:
+        """As ``Site.anew``."""
+        return DatabaseSite(self._site.anew(), self._url, self._connect)
+
     def serves(self, path: Path) -> bool:
         """As ``Site.serves``."""
         return self._site.serves(path)
@@ -140,17 +164,19 @@ class DatabaseSite:
             # Of a run that was killed: there is no repository yet.
             connection.execute("DELETE FROM log_line")
             opened.pop_all()
-        return DatabaseState(connection, self.home / DATABASE_NAME)
+        return DatabaseState(connection, self.home, self.home / DATABASE_NAME)
 
     def take(self) -> State:
         """As ``Site.take``."""
+        remembers = (self.home / LEDGER_NAME).exists()  # it may be what is carried from there
         self._site.take().close()
-        (self.home / LEDGER_NAME).unlink(missing_ok=True)
-        return DatabaseState(self._connect(self._url), self.home / DATABASE_NAME)
+        if not remembers:
+            (self.home / LEDGER_NAME).unlink(missing_ok=True)
+        return DatabaseState(self._connect(self._url), self.home, self.home / DATABASE_NAME)
 
     def open(self) -> State:
         """As ``Site.open``."""
-        return DatabaseState(self._connect(self._url))
+        return DatabaseState(self._connect(self._url), self.home)
 
 
 class TableLines:
@@ -214,3 +240,74 @@ class TableLines:
         self.connection.execute(
             "UPDATE log_line SET book = 1 + (SELECT max(book) FROM log_line) WHERE book = 0"
         )
+
+
+class TableUnderWay:
+    """Folders in a table, with a copy on the machine that works on them. Implements ``UnderWay``.
+
+    Args:
+        connection: Where the table is.
+        home: Where the copies are.
+    """
+
+    def __init__(self, connection: PostgresConnection, home: Path) -> None:
+        self._connection = connection
+        self._home = home
+
+    def names(self, folder: str) -> list[str]:
+        """As ``UnderWay.names``."""
+        rows = self._connection.execute(
+            "SELECT name FROM under_way WHERE folder = ? ORDER BY name", (folder,)
+        )
+        return [_checked(name) for (name,) in rows]
+
+    def file(self, folder: str, name: str) -> Path | None:
+        """As ``UnderWay.file``."""
+        row = self._connection.execute(
+            "SELECT data FROM under_way WHERE folder = ? AND name = ?", (folder, name)
+        ).fetchone()
+        if row is None:
+            return None
+        path = self._home / folder / _checked(name)
+        Writer(self._home / f"{folder}.unfinished").write(path, row[0])
+        return path
+
+    def folder(self, folder: str) -> Path:
+        """As ``UnderWay.folder``."""
+        path = self._home / folder
+        if path.exists():
+            shutil.rmtree(path)  # of what another machine may have ended
+        for name in self.names(folder):
+            self.file(folder, name)
+        return path
+
+    def keep(self, folder: str) -> None:
+        """As ``UnderWay.keep``."""
+        here = FolderUnderWay(self._home)
+        with self._connection:
+            self._connection.execute("DELETE FROM under_way WHERE folder = ?", (folder,))
+            self._connection.executemany(
+                "INSERT INTO under_way VALUES (?, ?, ?)",
+                (
+                    (folder, name, (self._home / folder / name).read_bytes())
+                    for name in here.names(folder)
+                ),
+            )
+
+    def forget(self, folder: str, name: str = "") -> None:
+        """As ``UnderWay.forget``."""
+        FolderUnderWay(self._home).forget(folder, name)
+        self._connection.execute(
+            "DELETE FROM under_way WHERE folder = ? AND ? IN ('', name)", (folder, name)
+        )
+
+
+def _checked(name: str) -> str:
+    """A path below a folder: who may write to the database must not reach other files."""
+    if not _UNDER_WAY.fullmatch(name):
+        raise RepositoryStateError(
+            f"the database remembers a file of the name {name!r:.200}",
+            meaning="Nothing that securepip began has such a name: somebody else wrote it there.",
+            remedy="Find out who, and restore the database from a backup.",
+        )
+    return name

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
@@ -27,13 +25,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import from_url
 
 from securepip.engine.failures import explained, is_absent, is_overtaken
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR, METADATA_SUFFIX, PACKAGES_DIR, SIMPLE_DIR
 from securepip.formats.page import JSON_TYPE
+from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.storage.files import save
 from securepip.signing.repository.storage.interface import (
     Opened,
@@ -45,9 +43,7 @@ from securepip.signing.repository.storage.parts import Parts
 
 if TYPE_CHECKING:
     from obstore import PutMode
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
-
-    from securepip.engine.address import StoreAddress
+    from obstore.store import ObjectStore
 
 MAX_READ = 256 << 20
 """The most that is read of one object into memory: far more than any metadata or page has."""
@@ -58,11 +54,9 @@ _AT_ONCE = 32
 _PENDING_BYTES = 256 << 20
 _KNOWN, _ALL_KNOWN = 1 << 20, 32 << 20
 """Metadata and pages up to this size, and so many bytes of them in all, are asked for once."""
-_RETRY: RetryConfig = {
-    "max_retries": 4,
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)},
-    "retry_timeout": timedelta(seconds=60),
-}
+_DELETED = 1_000
+_TIMESTAMP = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
+_DIGEST = re.compile(rf"(?:{SIMPLE_DIR}|{PACKAGES_DIR})/[^/]+/[0-9a-f]{{64}}\.[^/]+")
 _ONCE = re.compile(rf"{METADATA_DIR}/[1-9][0-9]*\.[^/]+\.json")
 _PAGE = re.compile(rf"{SIMPLE_DIR}/[^/]+/([0-9a-f]{{64}})\.[^/]+")
 _FOR_EVER = re.compile(rf"(?:{_ONCE.pattern}|[^/]+/[^/]+/[0-9a-f]{{64}}\.[^/]+|{PACKAGES_DIR}/.+)")
@@ -139,6 +133,17 @@ class ObjectReader:
             chunks = iter(partial(stream.read, PART), b"")
             save(chunks, path, sha256, f"{self.address}/{name}")
 
+    def holds(self, name: str, sha256: Sha256) -> bool:
+        """As ``Storage.holds``."""
+        digest = hashlib.sha256()
+        try:
+            with self.open(name).stream as stream:
+                while chunk := stream.read(PART):
+                    digest.update(chunk)
+        except FileNotFoundError:
+            return False
+        return digest.hexdigest() == sha256
+
     @contextmanager
     def _asking(self, name: str) -> Iterator[None]:
         """Say in words what the store answers, of the object ``name``."""
@@ -173,21 +178,9 @@ class ObjectStorage(ObjectReader):
         self._pending: dict[str, tuple[bool, Future[None]]] = {}
         self._bytes = 0
         self._known: dict[str, bytes] = {}  # of names that are given once
+        self._tagged: tuple[str, bytes, str | None] = "", b"", None  # what was read last of it
         self._known_bytes = 0
         self._changing = threading.Lock()
-
-    @classmethod
-    def at(cls, address: StoreAddress) -> ObjectStorage:
-        """The storage at an address, with the credentials of the environment.
-
-        Raises:
-            StorageError: The settings of the environment are not valid.
-        """
-        try:
-            store = from_url(str(address), client_options=_client(), retry_config=_RETRY)
-        except (BaseError, ValueError) as error:
-            raise explained(error, str(address)) from None
-        return cls(store, str(address))
 
     def below(self, folder: str) -> Part:
         """As ``Storage.below``."""
@@ -198,12 +191,24 @@ class ObjectStorage(ObjectReader):
         self._settle(name)
         known = self._known.get(name)
         if known is None:
-            known = super().read(name)
-            if len(known) <= _KNOWN and _is_final(name, known):
-                self._keep(name, known)
+            known = self._read_tagged(name) if name == _TIMESTAMP else super().read(name)
+            self._keep(name, known)
         return known
 
+    def _read_tagged(self, name: str) -> bytes:
+        """Read what may be replaced afterwards, on the condition that it is what was read."""
+        with self._asking(name):
+            found = obstore.get(self._store, name)
+            if found.meta["size"] > min(PART, MAX_READ):
+                return super().read(name)
+            data = found.bytes().to_bytes()
+            self._tagged = name, data, found.meta["e_tag"]
+        return data
+
     def _keep(self, name: str, data: bytes) -> None:
+        """Need not ask for it again, if that name never has other bytes."""
+        if len(data) > _KNOWN or not _is_final(name, data):
+            return
         with self._changing:
             if self._known_bytes + len(data) > _ALL_KNOWN:
                 self._known.clear()
@@ -226,16 +231,21 @@ class ObjectStorage(ObjectReader):
         self._settle(name)
         return super().open(name)
 
-    def holds(self, name: str, sha256: Sha256) -> bool:
-        """As ``Storage.holds``."""
-        digest = hashlib.sha256()
+    def create(self, name: str, data: bytes) -> bool:
+        """As ``Storage.create``: the store says it, in one request."""
+        self._settle(name)
         try:
-            with self.open(name).stream as stream:
-                while chunk := stream.read(PART):
-                    digest.update(chunk)
-        except FileNotFoundError:
+            self._put_once(name, data)
+        except OvertakenError:
             return False
-        return digest.hexdigest() == sha256
+        return True
+
+    def ensure(self, name: str, data: bytes) -> None:
+        """As ``Storage.ensure``: to write costs no more than to look."""
+        if _DIGEST.fullmatch(name):
+            self._begin(name, partial(self._put_named, name, data), len(data))
+        else:
+            self.write(name, data)
 
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """As ``Storage.write``."""
@@ -249,15 +259,14 @@ class ObjectStorage(ObjectReader):
         self.settle()
         mode: PutMode = "create"
         if before is not None:
-            try:
-                with self._asking(name):
-                    found = obstore.get(self._store, name)
-                    tag = found.meta["e_tag"]
-                    is_same = found.meta["size"] == len(before) and found.bytes() == before
-            except FileNotFoundError:
-                raise OvertakenError(self.address, name) from None
-            if not is_same:
+            if self._tagged[:2] != (name, before):
+                try:
+                    self._read_tagged(name)
+                except FileNotFoundError:
+                    raise OvertakenError(self.address, name) from None
+            if self._tagged[:2] != (name, before):
                 raise OvertakenError(self.address, name)
+            tag = self._tagged[2]
             if tag is None:
                 raise StorageError(
                     f"{self.address}/{name}",
@@ -279,6 +288,8 @@ class ObjectStorage(ObjectReader):
         """As ``Storage.copy``."""
         size = source.stat().st_size
         if size > PART:
+            if _DIGEST.fullmatch(name) and self.holds(name, sha256):
+                return
             # A long one is sent by parts, and is there when the last one is.
             with source.open("rb") as stream:
                 self._put(name, _verified(stream, sha256, source))
@@ -286,21 +297,28 @@ class ObjectStorage(ObjectReader):
         data = source.read_bytes()
         if sha256_of(data) != sha256:
             raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
-        self._begin(name, partial(self._put, name, data), len(data))
+        put = self._put_named if _DIGEST.fullmatch(name) else self._put
+        self._begin(name, partial(put, name, data), len(data))
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``: the store copies, unless type or age of the two differ."""
         self._settle(existing)
         if _attributes(existing) == _attributes(name):
             self._begin(name, partial(self._copy, existing, name), 0)
-        elif not self.holds(name, sha256):
-            self.write(name, self.read(existing))
+        else:
+            self.ensure(name, self.read(existing))
 
-    def delete(self, name: str) -> None:
+    def delete(self, *names: str) -> None:
         """As ``Storage.delete``."""
         self._settle_writes()
-        self._known.pop(name, None)
-        self._begin(name, partial(self._delete, name), 0, writes=False)
+        for start in range(0, len(names), _DELETED):
+            some = names[start : start + _DELETED]
+            for name in some:
+                self._settle(name)
+                self._known.pop(name, None)
+            with self._changing:
+                future = self._pool.submit(self._delete, some)
+                self._pending |= dict.fromkeys(some, (False, future))
 
     def note(self, name: str) -> None:
         """As ``Storage.note``: what another process has written is there."""
@@ -374,14 +392,30 @@ class ObjectStorage(ObjectReader):
             # The store itself is asked: what is under way with this name is this very call.
             if ObjectReader(self._store, self.address).read(name) != data:
                 raise
+        self._keep(name, data)
+
+    def _put_named(self, name: str, data: bytes) -> None:
+        """Write what its name says the digest of, unless it is there."""
+        try:
+            self._put(name, data, "create")
+        except OvertakenError:
+            if not ObjectReader(self._store, self.address).holds(name, sha256_of(data)):
+                self._put(name, data)
+        self._keep(name, data)
 
     def _copy(self, existing: str, name: str) -> None:
         with self._asking(existing):
             obstore.copy(self._store, existing, name)
 
-    def _delete(self, name: str) -> None:
-        with suppress(FileNotFoundError), self._asking(name):
-            obstore.delete(self._store, name)
+    def _delete(self, names: Sequence[str]) -> None:
+        try:
+            with self._asking(names[0]):
+                obstore.delete(self._store, names)
+        except FileNotFoundError:
+            # Some stores say so, and stop there.
+            for name in names:
+                with suppress(FileNotFoundError), self._asking(name):
+                    obstore.delete(self._store, name)
 
 
 class Part:
@@ -424,16 +458,6 @@ class Part:
     def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
         """As ``Reader.fetch``."""
         self._whole.fetch(f"{self._folder}/{name}", path, sha256)
-
-
-def _client() -> ClientConfig:
-    """Limits of each request. They replace obstore's own, so that it forgets this variable."""
-    plain = (os.environ.get(f"{each}_ALLOW_HTTP", "") for each in ("AWS", "AZURE", "GOOGLE"))
-    return {
-        "connect_timeout": timedelta(seconds=10),
-        "timeout": timedelta(seconds=60),
-        "allow_http": any(each.lower() in ("1", "true") for each in plain),
-    }
 
 
 def _is_final(name: str, data: bytes) -> bool:

@@ -155,12 +155,19 @@ def _add_move(commands: Commands) -> None:
         help="the PostgreSQL database that is to remember what is signed there; by default that "
         "of --database or of the environment, and without one a folder of this machine",
     )  # fmt: skip
+    parser.add_argument(
+        "--to-folder", action="store_true",
+        help="no database is to remember what is signed there, but a folder of this machine",
+    )  # fmt: skip
     parser.set_defaults(run=_move)
 
 
 def _move(arguments: argparse.Namespace) -> int:
     here = place_at(arguments)
-    there = Place(arguments.target, database=arguments.to_database or arguments.database)
+    if arguments.to_folder and arguments.to_database:
+        raise UsageError("either a database is to remember, or a folder: not both")
+    database = "" if arguments.to_folder else arguments.to_database or arguments.database
+    there = Place(arguments.target, database=database)
     return move(replace(here, words=arguments.why), there)
 
 
@@ -171,8 +178,9 @@ def move(here: Place, there: Place) -> int:
 
     memory = memory_of(here.address, here.database)
     source, target = site_of(here.address, memory), there.site()
-    same_state = memory == memory_of("", there.database) != ""
-    if source.address == target.address and (same_state or not there.database):
+    memory_there = memory_of("", there.database)
+    same_state = memory == memory_there != ""
+    if source.address == target.address and memory == memory_there:
         raise UsageError("the repository is there already")
     moved = carry(
         source,

@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securepip.cli import console
@@ -40,10 +39,10 @@ def _status(arguments: argparse.Namespace) -> int:
 def show(place: Place, *, as_json: bool = False) -> int:
     """Say how a repository is, what needs a person first; 1 where somebody has to do something."""
     from securepip.signing.publish.accounted import check_recent
-    from securepip.signing.publish.status import status
+    from securepip.signing.publish.status import status, unfinished_of
 
     with place.open("repo status") as repository:
-        shown = status(repository)
+        shown, unfinished = status(repository), unfinished_of(repository)
         problem = None
         try:
             check_recent(repository)
@@ -53,7 +52,7 @@ def show(place: Place, *, as_json: bool = False) -> int:
         console.say_machine(json.dumps(_document(shown, problem)))
         return 1 if problem or any(each.urgent for each in shown.waiting) else 0
     urgent = warn_of(shown.waiting, place)
-    _warn_of_the_rest(shown, repository.home)
+    _warn_of_the_rest(shown, unfinished)
     noteworthy = _show_claims(shown.claims)
     if not (shown.waiting or noteworthy or problem):
         _say_next(shown)
@@ -70,10 +69,9 @@ def show(place: Place, *, as_json: bool = False) -> int:
     return 1 if urgent or problem else 0
 
 
-def _warn_of_the_rest(shown: Status, home: Path) -> None:
+def _warn_of_the_rest(shown: Status, unfinished: Sequence[str]) -> None:
     """What a person has to do that has no date."""
     from securepip.signing.publish.status import OFFLINE_ROLES
-    from securepip.signing.repository.config import PENDING_DIR, RECOVERY_DIR
 
     if shown.offline_keys_stay:
         console.say(
@@ -88,9 +86,8 @@ def _warn_of_the_rest(shown: Status, home: Path) -> None:
             "Run `repo refresh`, then have `targets` signed: `repo refresh --offline-keys DIR`, or "
             "`repo ceremony`."
         )
-    for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
-        if (home / unfinished).exists():
-            console.warn(f"A `repo {command}` was interrupted. Run it again to finish it.")
+    for command in unfinished:
+        console.warn(f"A `repo {command}` was interrupted. Run it again to finish it.")
 
 
 def _say_next(shown: Status) -> None:

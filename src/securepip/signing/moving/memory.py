@@ -6,9 +6,6 @@ the caller's last step.
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from securepip.signing.repository.register import PENDING_DIR as PENDING_KEYS_DIR
 from securepip.signing.repository.state.interface import State
 
@@ -63,7 +60,17 @@ def carry(source: State, target: State) -> None:
     target.ledger.flush()
 
 
-def carry_files(source: Path, target: Path) -> None:
-    """Bring the transactions that wait for offline keys along."""
-    if (source / PENDING_KEYS_DIR).is_dir():
-        shutil.copytree(source / PENDING_KEYS_DIR, target / PENDING_KEYS_DIR, dirs_exist_ok=True)
+def carry_files(source: State, target: State) -> None:
+    """Let the transactions that wait for offline keys wait at ``target``. Both locks must be held.
+
+    The two may have their copies of them in the same folder.
+    """
+    folder = source.under_way.folder(PENDING_KEYS_DIR)
+    names = source.under_way.names(PENDING_KEYS_DIR)
+    waiting = {name: (folder / name).read_bytes() for name in names}
+    target.under_way.forget(PENDING_KEYS_DIR)
+    there = target.under_way.folder(PENDING_KEYS_DIR)
+    for name, data in waiting.items():
+        there.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (there / name).write_bytes(data)
+    target.under_way.keep(PENDING_KEYS_DIR)

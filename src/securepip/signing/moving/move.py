@@ -19,7 +19,8 @@ from securepip.formats.layout import METADATA_DIR, PACKAGES_DIR, SIMPLE_DIR
 from securepip.signing.moving.files import ROOT, Progress, copy_files, verify_copy
 from securepip.signing.moving.memory import carry, carry_files
 from securepip.signing.page.status_page import write as write_status_page
-from securepip.signing.repository.config import PENDING_DIR, RECOVERY_DIR
+from securepip.signing.publish.status import unfinished_of
+from securepip.signing.repository.config import Config
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import TIMESTAMP_NAME
 from securepip.signing.repository.site import Site
@@ -57,11 +58,11 @@ def move(
         RepositoryStateError: ``target`` holds something else, ``source`` is not whole, or one of
             them fails. The repository is where it was, or running this again finishes it.
     """
-    with Repository.open(source, reason=reason) as here, here.lock(moving_to=target.address):
+    with Repository.open(source, reason=reason) as here, here.lock(moving_to=target):
         _check_finished(here)
         projects = here.projects()
         files = 0
-        if not _is_there(here, target, same_state=same_state):
+        if not _is_there(here, source, target, same_state=same_state):
             before = _check_target(here, target)
             target.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as held:
@@ -73,12 +74,13 @@ def move(
                 verify_copy(here, target.storage, timestamp)
                 if there is not None:
                     carry(here.state, there)
-                    carry_files(here.home, target.home)
-                settings = replace(here.config, moved_to="")
+                    carry_files(here.state, there)
+                settings = replace(here.config, moved_to="", remembered_in="")
                 if there is not None:
                     # Whoever finds this later knows a move that did not end from one that did.
-                    there.keep_settings(replace(settings, moved_to=here.address))
-                here.state.keep_settings(replace(settings, moved_to=target.address))
+                    there.keep_settings(_moved(settings, source))
+                away = _moved(settings, target)
+                here.state.keep_settings(replace(away, remembered_in="") if same_state else away)
                 target.storage.replace(_TIMESTAMP, timestamp, before)
                 if there is not None:
                     there.keep_settings(settings)
@@ -91,12 +93,11 @@ def move(
 
 
 def _check_finished(here: Repository) -> None:
-    for unfinished, command in ((PENDING_DIR, "rotate"), (RECOVERY_DIR, "recover")):
-        if (here.home / unfinished).exists():
-            raise RepositoryStateError(
-                f"a `repo {command}` of {here.address} was interrupted",
-                remedy="Run it again to finish it, and then move the repository.",
-            )
+    for command in unfinished_of(here):
+        raise RepositoryStateError(
+            f"a `repo {command}` of {here.address} was interrupted",
+            remedy="Run it again to finish it, and then move the repository.",
+        )
 
 
 def _check_target(here: Repository, target: Site) -> bytes | None:
@@ -135,7 +136,15 @@ def _check_target(here: Repository, target: Site) -> bytes | None:
     return before
 
 
-def _is_there(here: Repository, target: Site, *, same_state: bool) -> bool:
+def _moved(settings: Config, place: Site) -> Config:
+    return replace(settings, moved_to=place.address, remembered_in=place.memory)
+
+
+def _is_moved(settings: Config, place: Site) -> bool:
+    return (settings.moved_to, settings.remembered_in) == (place.address, place.memory)
+
+
+def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool) -> bool:
     """Whether a move to ``target`` has come to its end but for what follows from what is signed.
 
     What is remembered there is newer by now than what is remembered here: it is left as it is.
@@ -160,15 +169,17 @@ def _is_there(here: Repository, target: Site, *, same_state: bool) -> bool:
             f"{target.address} holds another repository",
             remedy="Name a place where there is nothing.",
         )
-    if config.moved_to not in ("", target.address):
+    was_moved_there = _is_moved(here.config, target)
+    if config.moved_to not in ("", target.address) or config.remembered_in:
         # An older state, which was moved away; but it must not be the newer one.
-        if here.config.moved_to == target.address and config.moved_to != here.address:
+        if was_moved_there and not _is_moved(config, source):
+            where = config.moved_to if config.moved_to != target.address else config.remembered_in
             raise RepositoryStateError(
-                f"the repository was moved from {target.address} to {config.moved_to} meanwhile",
-                remedy=f"Name {config.moved_to} instead of {here.address}.",
+                f"the repository was moved from {target.address} to {where} meanwhile",
+                remedy=f"Name {where} instead of {here.address}.",
             )
         return False
-    if here.config.moved_to != target.address:
+    if not was_moved_there:
         raise RepositoryStateError(
             f"{target.address} signs for the same repository",
             meaning="It was copied and not moved: both go their own ways.",

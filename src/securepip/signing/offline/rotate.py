@@ -7,8 +7,8 @@ keys, `repo ceremony` does the same with files that are carried to them.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,6 @@ from securepip.signing.publish.accounted import accounted
 from securepip.signing.repository.config import PENDING_DIR
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles
-from securepip.signing.repository.storage.files import flush
 
 ROTATABLE = (keys.ONLINE, *OFFLINE_ROLES, *ONLINE_ROLES)
 """What can be rotated. ``online`` is one key for all roles that are signed on the server."""
@@ -116,12 +115,12 @@ def execute(repository: Repository, proposal: Proposal) -> Rotated:
     Raises:
         RepositoryStateError: As ``apply``.
     """
-    pending = repository.home / PENDING_DIR
-    write_bundle(pending, proposal)
-    flush()
+    under_way = repository.state.under_way
+    write_bundle(under_way.folder(PENDING_DIR), proposal)
+    under_way.keep(PENDING_DIR)
     before, uris = all_keyids(repository.roles()), dict(repository.config.signers)
     signed = apply(repository, proposal)
-    shutil.rmtree(pending)
+    under_way.forget(PENDING_DIR)
     return _result(repository, before, uris, signed, resumed=False)
 
 
@@ -134,20 +133,22 @@ def resume(repository: Repository, why: str) -> Rotated | None:
     Raises:
         RepositoryStateError: As ``apply``, unless the repository has changed since.
     """
-    pending = repository.home / PENDING_DIR
+    under_way = repository.state.under_way
+    pending = under_way.folder(PENDING_DIR)
     try:
         proposal = read_bundle(pending)
     except RepositoryStateError:
         # Killed before it was whole: nothing had been signed on the strength of it.
-        shutil.rmtree(pending, ignore_errors=True)
+        with suppress(OSError):
+            under_way.forget(PENDING_DIR)
         return None
     before, uris = all_keyids(repository.roles()), dict(repository.config.signers)
     try:
         signed = apply(repository, proposal)
     except StaleProposalError:
-        shutil.rmtree(pending)
+        under_way.forget(PENDING_DIR)
         return None
-    shutil.rmtree(pending)
+    under_way.forget(PENDING_DIR)
     if proposal.why != why:
         return None
     return _result(repository, before, uris, signed, resumed=True)

@@ -92,7 +92,9 @@ def add_each(
     pages: dict[NormalizedName, ProjectPage] = {}
     files: list[NewFile] = []
     with repository.lock():
-        for project, group in _by_project(distributions).items():
+        by_project = _by_project(distributions)
+        repository.ask_for(by_project)
+        for project, group in by_project.items():
             try:
                 current = repository.page(project)
             except DamagedPageError as error:

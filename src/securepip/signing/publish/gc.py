@@ -96,8 +96,7 @@ def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool
         gone = sum(".snapshot." in each.name for each in doomed)
         done = Swept(len(doomed), sum(each.size for each in doomed), gone, len(snapshots))
         if not dry:
-            for each in doomed:
-                repository.storage.delete(each.name)
+            repository.storage.delete(*(each.name for each in doomed))
             repository.storage.flush()
         return done
 

@@ -13,6 +13,7 @@ from securepip.formats.layout import (
 )
 from securepip.signing.publish.refresh import Expiring, expiring, offline_keys_stay
 from securepip.signing.repository.claim_tree import TOPS, Claim
+from securepip.signing.repository.config import PENDING_DIR, RECOVERY_DIR
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import FRAME, Roles
@@ -146,3 +147,10 @@ def _claims(repository: Repository, roles: Roles) -> Iterator[ClaimStatus]:
             role = roles.role(claim.role).signed
             why, waits = frozen.get(claim.project), claim.project in pending
             yield ClaimStatus(claim, role.version, role.expires, why, waits)
+
+
+def unfinished_of(repository: Repository) -> list[str]:
+    """The commands, of `rotate` and `recover`, that were interrupted."""
+    rotating = bool(repository.state.under_way.names(PENDING_DIR))
+    recovering = (repository.home / RECOVERY_DIR).exists()
+    return ["rotate"] * rotating + ["recover"] * recovering

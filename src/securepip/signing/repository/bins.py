@@ -27,7 +27,6 @@ from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, check_role, name_role
 from securepip.signing.keys.canonical import CANONICAL, sign_anew
-from securepip.signing.repository.roles import next_version
 from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
 
@@ -230,11 +229,14 @@ class _Worker:
         metadata = self._read(each) if each.version else Metadata(Targets())
         role = metadata.signed
         apply_lines(role, each.edits)
-        role.version = next_version(hand.storage, each.name, each.version)
+        role.version = each.version
         name_role(role, each.name, hand.repository)
         role.expires = hand.expires
-        data = sign_anew(metadata, self._signers, each.name)
-        hand.storage.write(_path(each.name, role.version), data)
+        is_new = False
+        while not is_new:  # as ``roles.next_version``: no number is given twice
+            role.version += 1
+            data = sign_anew(metadata, self._signers, each.name)
+            is_new = hand.storage.create(_path(each.name, role.version), data)
         return SignedBin(
             sha256_of(data), len(data), tuple(metadata.signatures), facts_of(each.name, role)
         )

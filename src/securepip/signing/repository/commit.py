@@ -184,10 +184,12 @@ class Committer:
         for facts in self._sign_bins(root, bins, listed, repository, signed) if bins else ():
             in_place.add(facts)
             names.append(facts.name)
-        version = next_version(self._storage, "snapshot", snapshot.signed.version)
-        snapshot.signed.version = version
-        data = self._sign(snapshot, root, "snapshot")
-        self._storage.write(f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json", data)
+        is_new = False
+        while not is_new:  # as ``next_version``: no number is given twice
+            snapshot.signed.version += 1
+            data = self._sign(snapshot, root, "snapshot")
+            path = f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json"
+            is_new = self._storage.create(path, data)
         signed.append(_entry("snapshot", snapshot, data))
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]

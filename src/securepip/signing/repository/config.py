@@ -103,6 +103,7 @@ class Config:
         name: What people call it, for its status page; "" where nobody has said.
         url: Where people reach it, likewise.
         moved_to: The address at which it is now; "" where it stayed. Nothing is signed elsewhere.
+        remembered_in: What remembers there (``Site.memory``); "" where that is what did before.
     """
 
     repository_id: str
@@ -113,6 +114,7 @@ class Config:
     name: str = ""
     url: str = ""
     moved_to: str = ""
+    remembered_in: str = ""
 
     def to_json(self) -> bytes:
         """The file's contents."""
@@ -182,6 +184,7 @@ def parse_config(data: bytes, where: str) -> Config:
             name=str(document.get("name", "")),
             url=str(document.get("url", "")),
             moved_to=str(document.get("moved_to", "")),
+            remembered_in=str(document.get("remembered_in", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RepositoryStateError(

@@ -43,7 +43,13 @@ class Current:
         self._ledger = ledger
         self._committer = committer
         self._roles: tuple[bytes, Roles] | None = None
+        self._root: Metadata[Root] | None = None
         self._held = self._is_read = self._is_followed = False
+
+    @property
+    def at_once(self) -> int:
+        """As ``Storage.at_once``."""
+        return self._storage.at_once
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -75,16 +81,16 @@ class Current:
             raise RepositoryStateError(
                 f"{self._storage.address} has no {TIMESTAMP_NAME}: {error.strerror}"
             ) from None
-        if self._roles is not None:
-            newer = self._roles[1].root.signed.version + 1
-            if self._metadata.exists(f"{newer}.root.json"):
-                self._roles = None
-        if self._roles is None or self._roles[0] != timestamp:
-            roles = Roles(self._metadata, self._root_sha256)
+        if self._roles is None or self._roles[0] != timestamp or self._has_newer_root():
+            roles = Roles(self._metadata, self._root_sha256, timestamp, self._root)
             self._check_current(roles, known)
-            self._roles = timestamp, roles
+            self._roles, self._root = (timestamp, roles), roles.root
         self._is_read, self._is_followed = self._held, False
         return self._roles[1]
+
+    def _has_newer_root(self) -> bool:
+        root = self._root
+        return root is not None and self._metadata.exists(f"{root.signed.version + 1}.root.json")
 
     def known(self) -> Known:
         """What is known of the current state; what another process signed is read first.
@@ -110,7 +116,7 @@ class Current:
             RepositoryStateError: What is on disk is not what was signed.
         """
         # Roles that were read before keep their contents: only fresh ones say what is on disk.
-        self._roles = None
+        self._roles = self._root = None
         roles = self.roles()
         return self._ledger.lookup.rebuild(
             snapshot_digest(roles), counted_versions(roles), _reader(roles)
@@ -184,7 +190,7 @@ class Current:
         Raises:
             RepositoryStateError: Fewer root keys than its threshold are here.
         """
-        roles = self._made_here()
+        roles, self._root = self._made_here(), None
         try:
             roles.root.signed.version += 1
             self._committer.sign_root(roles.root, roles.root.signed, roles.timestamp.signed)
@@ -202,7 +208,7 @@ class Current:
         """
         timestamp = (base or self._made_here()).timestamp.signed
         self._committer.write_root(root, timestamp)
-        self._roles = None
+        self._roles = self._root = None
         self._ledger.set_current(root.signed.version, timestamp.version)
 
     def _follow(

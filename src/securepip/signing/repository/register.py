@@ -12,10 +12,14 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
+from securepip.signing.repository.config import UNFINISHED_DIR
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.storage.files import Writer
 
 PENDING_DIR = "pending-keys"
-"""Where the changes of keys lie, in the home of a repository."""
+"""Where the changes of keys lie, among what is under way."""
+
+_END = ".zip"
 
 
 class Register:
@@ -23,6 +27,7 @@ class Register:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._under_way = repository.state.under_way
         self._connection = repository.ledger.connection
 
     def freeze(self, project: NormalizedName, why: str) -> None:
@@ -61,21 +66,23 @@ class Register:
 
     def keep_pending(self, project: NormalizedName, transaction: Path) -> None:
         """Remember a change of keys until the offline keys are here; it replaces an older one."""
-        self._repository.keep(self._path(project), transaction)
+        path = self._under_way.folder(PENDING_DIR) / _name(project)
+        Writer(self._repository.home / UNFINISHED_DIR).write(path, transaction.read_bytes())
+        self._under_way.keep(PENDING_DIR)
 
     def pending(self, project: NormalizedName) -> Path | None:
         """The change of keys of ``project`` that waits for the offline keys."""
-        path = self._path(project)
-        return path if path.exists() else None
+        return self._under_way.file(PENDING_DIR, _name(project))
 
     def all_pending(self) -> list[NormalizedName]:
         """The projects whose change of keys waits for the offline keys."""
-        folder = self._path(NormalizedName("x")).parent
-        return sorted(NormalizedName(path.stem) for path in folder.glob("*.zip"))
+        names = self._under_way.names(PENDING_DIR)
+        return sorted(NormalizedName(name.removesuffix(_END)) for name in names if _END in name)
 
     def forget_pending(self, project: NormalizedName) -> None:
         """The change of keys of ``project`` has taken effect, or cannot any more."""
-        self._path(project).unlink(missing_ok=True)
+        self._under_way.forget(PENDING_DIR, _name(project))
 
-    def _path(self, project: NormalizedName) -> Path:
-        return self._repository.home / PENDING_DIR / f"{project}.zip"
+
+def _name(project: NormalizedName) -> str:
+    return project + _END

@@ -24,7 +24,7 @@ from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
 from securepip.signing.repository.commit import Committer
-from securepip.signing.repository.config import UNFINISHED_DIR, Config
+from securepip.signing.repository.config import Config
 from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.pages.contents import Contents, NewFile, SignedPage
@@ -40,7 +40,6 @@ from securepip.signing.repository.site import FolderSite, Site
 from securepip.signing.repository.state.interface import State
 from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.state.log import Reason
-from securepip.signing.repository.storage.files import Writer
 from securepip.signing.repository.storage.interface import StorageError
 
 __all__ = ["HTML_NAME", "NewFile", "Published", "Repository", "SignedProject"]
@@ -146,7 +145,7 @@ class Repository:
         self.state.close()
 
     @contextmanager
-    def lock(self, *, finish: bool = True, moving_to: str = "") -> Iterator[None]:
+    def lock(self, *, finish: bool = True, moving_to: Site | None = None) -> Iterator[None]:
         """Let no other process change the repository meanwhile. May be nested.
 
         What a killed run left unfinished is finished first, unless the state is to be replaced.
@@ -163,7 +162,7 @@ class Repository:
                         held.enter_context(self._current.held())
                         # Another process may have replaced a key meanwhile.
                         self.config = self.state.settings()
-                        _check_here(self.address, self.config.moved_to, moving_to)
+                        _check_here(self.config, self._site, moving_to)
                         self.keys.remember(self.config.signers)
                         self.storage.clear()
                         if finish:
@@ -231,6 +230,10 @@ class Repository:
         sha256 = self.known().page(project)
         return None if sha256 is None else self._contents.signed(project, sha256)
 
+    def ask_for(self, projects: Iterable[NormalizedName]) -> None:
+        """Have the pages of these projects at hand, where asking for one takes its time."""
+        self._contents.ask_for(projects, self.known())
+
     def publish(
         self,
         pages: Mapping[NormalizedName, ProjectPage | None],
@@ -267,10 +270,6 @@ class Repository:
     def serves(self, path: Path) -> bool:
         """As ``Site.serves``."""
         return self._site.serves(path)
-
-    def keep(self, path: Path, source: Path) -> None:
-        """Make the contents of ``source`` those of ``path``, which appears whole or not at all."""
-        Writer(self.home / UNFINISHED_DIR).write(path, source.read_bytes())
 
     def check(
         self, page: ProjectPage | None, current: ProjectPage | None, files: Sequence[NewFile]
@@ -378,11 +377,18 @@ class Repository:
         self.keys.remember(signers)
 
 
-def _check_here(address: str, place: str, moving_to: str) -> None:
-    if place not in ("", address, moving_to):
-        raise RepositoryStateError(
-            f"the repository in {address} was moved to {place}",
-            meaning="What is here stays valid for a while, but nothing more is signed here.",
-            remedy=f"Name {place} instead. If it was not moved to its end, this goes on: "
-            f"securepip repo move {shlex.quote(address)} {shlex.quote(place)}",
-        )
+def _check_here(config: Config, site: Site, moving_to: Site | None) -> None:
+    place, memory = config.moved_to or site.address, config.remembered_in
+    there = moving_to and (moving_to.address, moving_to.memory)
+    if (place, memory) == (site.address, "") or (place, memory or site.memory) == there:
+        return
+    is_known = "://" in memory
+    known, which = (f", with --database, which is {memory}", f" --to-database {memory}")
+    raise RepositoryStateError(
+        f"the repository in {site.address} was moved to "
+        f"{place if place != site.address else f'what is remembered in {memory}'}",
+        meaning="What is here stays valid for a while, but nothing more is signed here.",
+        remedy=f"Name {place} instead{known if is_known else ''}. If it was not moved to its end, "
+        f"this goes on: securepip repo move {shlex.quote(site.address)} {shlex.quote(place)}"
+        f"{which if is_known else ''}",
+    )

@@ -54,14 +54,14 @@ FRAME = ("targets", BINS_ROLE, CLAIMED_ROLE)
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
-class Roles:
-    """The current roles of the repository whose metadata is in ``metadata``, verified.
-
-    Targets roles are read when they are first asked for.
+class Top:
+    """The root and the timestamp of a repository, verified.
 
     Args:
         metadata: Where its ``metadata`` folder is read.
         root_sha256: The digest of its first root, which is also its name for other roles.
+        timestamp: The bytes of the timestamp, where they were read already.
+        root: A root that was verified before: those before it are not read again.
 
     Attributes:
         repository: That digest.
@@ -70,14 +70,96 @@ class Roles:
         RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
     """
 
-    def __init__(self, metadata: Reader | Path, root_sha256: Sha256) -> None:
+    def __init__(
+        self,
+        metadata: Reader | Path,
+        root_sha256: Sha256,
+        timestamp: bytes | None = None,
+        root: Metadata[Root] | None = None,
+    ) -> None:
         self._metadata = Folder(metadata) if isinstance(metadata, Path) else metadata
         self.repository = root_sha256
+        self.root = self._newest_root(root or self._first_root(root_sha256))
+        data = self._read(TIMESTAMP_NAME) if timestamp is None else timestamp
+        self.timestamp = self._parse(TIMESTAMP_NAME, data, Timestamp)
+        self._verify(self.root.signed, "timestamp", self.timestamp)
+
+    def _first_root(self, first_sha256: Sha256) -> Metadata[Root]:
+        """The first root, whose digest is remembered."""
+        data = self._read("1.root.json")
+        if sha256_of(data) != first_sha256:
+            raise self._odd("1.root.json is not the root that this repository began with")
+        root = self._parse("1.root.json", data, Root)
+        self._verify(root.signed, "root", root)
+        return root
+
+    def _newest_root(self, root: Metadata[Root]) -> Metadata[Root]:
+        """Walk from a root that is verified to the newest."""
+        while self._metadata.exists(f"{root.signed.version + 1}.root.json"):
+            newer = self._load(f"{root.signed.version + 1}.root.json", Root)
+            self._verify(root.signed, "root", newer)
+            self._verify(newer.signed, "root", newer)
+            if newer.signed.version != root.signed.version + 1:
+                raise self._odd(f"{root.signed.version + 1}.root.json is of another version")
+            root = newer
+        return root
+
+    def _load(self, filename: str, kind: type[S]) -> Metadata[S]:
+        return self._parse(filename, self._read(filename), kind)
+
+    def _parse(self, filename: str, data: bytes, kind: type[S]) -> Metadata[S]:
+        try:
+            metadata = Metadata[S].from_bytes(data)
+        except RepositoryError as error:
+            raise self._odd(f"{filename} is not signed metadata: {error}") from None
+        if not isinstance(metadata.signed, kind):
+            raise self._odd(f"{filename} is of another role")
+        return metadata
+
+    def _read(self, filename: str) -> bytes:
+        try:
+            return self._metadata.read(filename)
+        except FileNotFoundError as error:
+            raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
+
+    def _verify(self, delegator: Root | Targets, name: str, metadata: Metadata[S]) -> None:
+        try:
+            delegator.verify_delegate(
+                name, CANONICAL.serialize(metadata.signed), metadata.signatures
+            )
+        except (RepositoryError, ValueError) as error:
+            raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
+
+    def _odd(self, what: str) -> RepositoryStateError:
+        return RepositoryStateError(
+            f"{self._metadata.address}: {what}",
+            meaning="Something other than securepip changed or lost files of the repository.",
+            remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
+        )
+
+
+class Roles(Top):
+    """The current roles of the repository whose metadata is in ``metadata``, verified.
+
+    Targets roles are read when they are first asked for.
+
+    Args:
+        metadata: As of ``Top``, and so are the others.
+
+    Raises:
+        RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
+    """
+
+    def __init__(
+        self,
+        metadata: Reader | Path,
+        root_sha256: Sha256,
+        timestamp: bytes | None = None,
+        root: Metadata[Root] | None = None,
+    ) -> None:
+        super().__init__(metadata, root_sha256, timestamp, root)
         self._targets: dict[str, Metadata[Targets]] = {}
         self._naming: Naming | None = None
-        self.root = self._load_root(root_sha256)
-        self.timestamp = self._load(TIMESTAMP_NAME, Timestamp)
-        self._verify(self.root.signed, "timestamp", self.timestamp)
         meta = self.timestamp.signed.snapshot_meta
         self.snapshot = self._load(f"{meta.version}.snapshot.json", Snapshot)
         self._verify(self.root.signed, "snapshot", self.snapshot)
@@ -243,48 +325,6 @@ class Roles:
             raise self._odd(f"nobody delegates to {name}") from None
         return found.signed
 
-    def _load_root(self, first_sha256: Sha256) -> Metadata[Root]:
-        """Walk from the first root, whose digest is remembered, to the newest."""
-        data = self._read("1.root.json")
-        if sha256_of(data) != first_sha256:
-            raise self._odd("1.root.json is not the root that this repository began with")
-        root = self._parse("1.root.json", data, Root)
-        self._verify(root.signed, "root", root)
-        while self._metadata.exists(f"{root.signed.version + 1}.root.json"):
-            newer = self._load(f"{root.signed.version + 1}.root.json", Root)
-            self._verify(root.signed, "root", newer)
-            self._verify(newer.signed, "root", newer)
-            if newer.signed.version != root.signed.version + 1:
-                raise self._odd(f"{root.signed.version + 1}.root.json is of another version")
-            root = newer
-        return root
-
-    def _load(self, filename: str, kind: type[S]) -> Metadata[S]:
-        return self._parse(filename, self._read(filename), kind)
-
-    def _parse(self, filename: str, data: bytes, kind: type[S]) -> Metadata[S]:
-        try:
-            metadata = Metadata[S].from_bytes(data)
-        except RepositoryError as error:
-            raise self._odd(f"{filename} is not signed metadata: {error}") from None
-        if not isinstance(metadata.signed, kind):
-            raise self._odd(f"{filename} is of another role")
-        return metadata
-
-    def _read(self, filename: str) -> bytes:
-        try:
-            return self._metadata.read(filename)
-        except FileNotFoundError as error:
-            raise self._odd(f"{filename} cannot be read: {error.strerror}") from None
-
-    def _verify(self, delegator: Root | Targets, name: str, metadata: Metadata[S]) -> None:
-        try:
-            delegator.verify_delegate(
-                name, CANONICAL.serialize(metadata.signed), metadata.signatures
-            )
-        except (RepositoryError, ValueError) as error:
-            raise self._odd(f"the role {name} is not signed as it has to be: {error}") from None
-
     def _verify_digest(self, filename: str, data: bytes, meta: MetaFile) -> None:
         """Maintainers may have signed two files of one version: one of them was made current."""
         if meta.hashes:
@@ -294,13 +334,6 @@ class Roles:
                 raise self._odd(
                     f"{filename} is not the one that was made current: {error}"
                 ) from None
-
-    def _odd(self, what: str) -> RepositoryStateError:
-        return RepositoryStateError(
-            f"{self._metadata.address}: {what}",
-            meaning="Something other than securepip changed or lost files of the repository.",
-            remedy="Find out by whom, and restore the folder from a backup. Nothing was signed.",
-        )
 
 
 def next_version(storage: Reader, name: str, after: int) -> int:

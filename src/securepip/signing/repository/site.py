@@ -36,6 +36,7 @@ class Site(Protocol):
         name: Its last part, for people.
         home: A folder of this machine that is not served, for what is under way and for reports.
         storage: What the repository serves.
+        memory: What remembers for it, for people, without secrets.
     """
 
     @property
@@ -49,6 +50,12 @@ class Site(Protocol):
 
     @property
     def storage(self) -> Storage: ...  # noqa: D102 # said above
+
+    @property
+    def memory(self) -> str: ...  # noqa: D102 # said above
+
+    def anew(self) -> Site:
+        """The same places, for use from another thread."""
 
     def serves(self, path: Path) -> bool:
         """Whether what lies at ``path`` on this machine would be served, or looked for as such."""
@@ -86,10 +93,16 @@ class FolderSite:
 
     def __init__(self, folder: Path, unfinished: str = UNFINISHED_DIR) -> None:
         self._folder = folder.absolute()
+        self._unfinished = unfinished
         self.address = str(self._folder)
         self.name = self._folder.name
         self.home = self._folder / STATE_DIR
+        self.memory = self.address
         self.storage = LocalStorage(self._folder, self.home / unfinished)
+
+    def anew(self) -> FolderSite:
+        """As ``Site.anew``."""
+        return FolderSite(self._folder, self._unfinished)
 
     def serves(self, path: Path) -> bool:
         """As ``Site.serves``."""

@@ -6,7 +6,8 @@ written over. What was revoked is deleted at once, and what nobody is led to any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from securepip.formats.layout import (
 )
 from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.repository.pages.writing import Writing
+from securepip.signing.repository.state.known import Known
 from securepip.signing.repository.storage.files import has_sha256
 from securepip.signing.repository.storage.interface import Storage, not_read
 
@@ -96,7 +98,7 @@ class Contents:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.writing = Writing()
+        self.writing = Writing(storage.at_once)
 
     def page(self, project: NormalizedName, sha256: Sha256) -> ProjectPage:
         """The page of that digest.
@@ -123,6 +125,21 @@ class Contents:
         path = self.storage.here(consistent_path(page_target(project), sha256))
         return SignedPage(project, sha256, path or self.page(project, sha256))
 
+    def ask_for(self, projects: Iterable[NormalizedName], known: Known) -> None:
+        """Have the pages of these projects at hand, asked for side by side.
+
+        What is wrong with one is said when it is used.
+        """
+
+        def ask(path: str) -> None:
+            with suppress(OSError):
+                self.storage.read(path)
+
+        if self.storage.at_once > 1:
+            digests = [(project, known.page(project)) for project in projects]
+            pages = [consistent_path(page_target(each), sha) for each, sha in digests if sha]
+            self.writing.each(ask, pages)
+
     def holds(self, project: NormalizedName, file: PageFile) -> bool:
         """Whether a distribution is here under the name that clients ask for."""
         return self.storage.exists(_twin(project, file))
@@ -130,7 +147,7 @@ class Contents:
     def place_page(self, project: NormalizedName, data: bytes) -> Sha256:
         """Write a page under a name that nothing current mentions yet."""
         sha256 = sha256_of(data)
-        self.write_changed(consistent_path(page_target(project), sha256), data)
+        self.storage.ensure(consistent_path(page_target(project), sha256), data)
         return sha256
 
     def place(self, new: NewFile, page: ProjectPage | None) -> None:
@@ -145,8 +162,7 @@ class Contents:
         if new.path.stat().st_size != file.size:
             raise RepositoryStateError(f"{new.path} is not of {file.size} bytes, as its page says")
         twin, plain = _twin(new.project, file), file_target(new.project, new.filename)
-        if not self.storage.holds(twin, file.sha256):
-            self.storage.copy(new.path, twin, file.sha256)
+        self.storage.copy(new.path, twin, file.sha256)
         self.storage.link(twin, plain, file.sha256)
         metadata = new.core_metadata
         if (None if metadata is None else sha256_of(metadata)) != file.core_metadata:
@@ -155,7 +171,7 @@ class Contents:
             return
         plain += METADATA_SUFFIX
         twin = consistent_path(plain, file.core_metadata)
-        self.write_changed(twin, metadata)
+        self.storage.ensure(twin, metadata)
         self.storage.link(twin, plain, file.core_metadata)
 
     def restore(self, path: str, sha256: Sha256, copy: Path) -> bool:
@@ -182,11 +198,6 @@ class Contents:
         self.storage.link(twin, path, sha256)
         return True
 
-    def write_changed(self, name: str, data: bytes) -> None:
-        """Make ``data`` the contents of ``name``, unless they are."""
-        if not self.storage.holds(name, sha256_of(data)):
-            self.storage.write(name, data)
-
     def sweep(self, project: NormalizedName, sha256: Sha256 | None) -> None:
         """Delete the distributions that the page does not offer: a revoked one is for nobody.
 
@@ -194,8 +205,8 @@ class Contents:
             project: Whose.
             sha256: The digest of its page; None for none.
         """
-        found = list(self.storage.list(f"{PACKAGES_DIR}/{project}"))
-        if not found:
+        stored = [each.name for each in self.storage.list(f"{PACKAGES_DIR}/{project}")]
+        if not stored:
             return
         offered: set[str] = set()
         for file in self.page(project, sha256).files if sha256 else ():
@@ -203,9 +214,7 @@ class Contents:
             if file.core_metadata:
                 name = file.filename + METADATA_SUFFIX
                 offered |= {name, f"{file.core_metadata}.{name}"}
-        for stored in found:
-            if stored.name.rpartition("/")[2] not in offered:
-                self.storage.delete(stored.name)
+        self.storage.delete(*(name for name in stored if name.rpartition("/")[2] not in offered))
 
 
 def _lost(shown: str, error: FileNotFoundError) -> DamagedPageError:

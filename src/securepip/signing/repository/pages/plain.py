@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from packaging.utils import NormalizedName
@@ -54,6 +54,7 @@ class PlainView:
         self._known = known
         self._storage = contents.storage
         self._at_a_time = _AT_A_TIME if self._storage.at_once == 1 else 1
+        self._is_listed = False
 
     def follow(self, *, whole: bool = False) -> None:
         """Show what is signed, where a run has begun to change it.
@@ -62,7 +63,8 @@ class PlainView:
         short; a long one when it has waited for ``LIST_SECONDS``, or when all has to be ``whole``.
         """
         unfinished = self._ledger.unfinished()
-        listed = self._storage.exists(_HTML_LIST)
+        listed = (self._is_listed and not whole) or self._storage.exists(_HTML_LIST)
+        self._is_listed = listed
         if not unfinished and listed and self._ledger.list_due() is None:
             return
         # First what is new, then what names it; what is gone goes when nothing names it any more.
@@ -71,10 +73,14 @@ class PlainView:
         due = self._ledger.list_due()
         some: list[tuple[NormalizedName, Sha256]] = []
         writing = self._contents.writing
+        shown: dict[NormalizedName, bool] = {}
+        if due is None and self._storage.at_once > 1:
+            asked = writing.each(self._storage.exists, list(map(page_target, unfinished)))
+            shown = dict(zip(unfinished, asked, strict=True))
         for project in unfinished:
             sha256 = known.page(project)
             # Before it is shown: a run that is killed in between would not see it any more.
-            if due is None and self._storage.exists(page_target(project)) != (sha256 is not None):
+            if due is None and self._is_shown(project, shown) != (sha256 is not None):
                 self._ledger.want_list(time.time())
                 due = self._ledger.list_due()
             if sha256 is None:
@@ -88,13 +94,13 @@ class PlainView:
         writing.wait()
         if not listed or (due is not None and (whole or self._is_time(known, due))):
             projects = known.projects()
-            self._contents.write_changed(_HTML_LIST, _to_html(projects))
-            self._contents.write_changed(_JSON_LIST, _to_json(projects))
+            self._storage.ensure(_HTML_LIST, _to_html(projects))
+            self._storage.ensure(_JSON_LIST, _to_json(projects))
             self._storage.settle()
             self._ledger.list_written()
+            self._is_listed = True
         for project in gone:
-            self._storage.delete(page_target(project))
-            self._storage.delete(_html_page(project))
+            self._storage.delete(page_target(project), _html_page(project))
             self._contents.sweep(project, None)
         self._storage.settle()
         self._ledger.finish()
@@ -103,13 +109,18 @@ class PlainView:
         waited = time.time() - due
         return not 0 <= waited < LIST_SECONDS or known.counts().projects <= SHORT_LIST
 
+    def _is_shown(self, project: NormalizedName, known: Mapping[NormalizedName, bool]) -> bool:
+        """Whether plain clients see the project; some are ``known`` already."""
+        found = known.get(project)
+        return self._storage.exists(page_target(project)) if found is None else found
+
     def _show(self, pages: Sequence[tuple[NormalizedName, Sha256]]) -> None:
         for project, sha256 in pages:
             target = page_target(project)
             self._storage.link(consistent_path(target, sha256), target, sha256)
             if not self._storage.take(_html_key(sha256), _html_page(project)):
                 page = self._contents.page(project, sha256)
-                self._contents.write_changed(_html_page(project), page.to_html())
+                self._storage.ensure(_html_page(project), page.to_html())
             self._contents.sweep(project, sha256)
 
 

@@ -7,12 +7,15 @@ once, so that little is held in memory, and ``wait`` is reached before anything 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
 
 _THREADS = 4
 _MOST_WAITING = 64
@@ -20,16 +23,27 @@ _LONG = 256 << 10
 
 
 class Writing:
-    """What is being written."""
+    """What is being written.
 
-    def __init__(self) -> None:
+    Args:
+        at_once: How many requests to the storage are worth having under way.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
         self._waiting: deque[Future[Any]] = deque()
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor  # not for who writes nothing
 
-        return ThreadPoolExecutor(_THREADS, "writing")
+        return ThreadPoolExecutor(max(_THREADS, self._at_once), "writing")
+
+    def each(self, ask: Callable[[_A], _R], arguments: Sequence[_A]) -> list[_R]:
+        """What ``ask`` says of each, which is asked side by side where answers take their time."""
+        if self._at_once == 1 or len(arguments) < 2:
+            return list(map(ask, arguments))
+        return list(self._threads.map(ask, arguments))
 
     def submit(self, held: int, write: Callable[..., object], *arguments: Any) -> None:
         """Call ``write``, soon or now.

@@ -12,6 +12,7 @@ from securepip.signing.repository.config import Config
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.state.log import Log
 from securepip.signing.repository.state.tokens import Tokens
+from securepip.signing.repository.state.under_way import UnderWay
 
 
 class State(Protocol):
@@ -33,6 +34,10 @@ class State(Protocol):
     def tokens(self) -> Tokens:
         """Who may upload, and to which projects."""
 
+    @property
+    def under_way(self) -> UnderWay:
+        """What was begun and waits for its end."""
+
     def settings(self) -> Config:
         """The settings, read anew: another process may have changed them.
 
@@ -41,7 +46,11 @@ class State(Protocol):
         """
 
     def keep_settings(self, config: Config) -> None:
-        """Change the settings, durably. The lock must be held."""
+        """Change the settings, durably. The lock must be held.
+
+        Raises:
+            RepositoryStateError: They say that the repository is moved away, and uploads wait.
+        """
 
     def lock(self) -> AbstractContextManager[bool]:
         """Let no other process change the repository meanwhile. May be nested.

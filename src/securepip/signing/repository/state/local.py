@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from securepip.errors import RepositoryStateError
 from securepip.signing.repository.config import (
     CONFIG_NAME,
+    DATABASE_NAME,
     LEDGER_NAME,
     LOCK_NAME,
     LOG_NAME,
@@ -24,6 +25,7 @@ from securepip.signing.repository.state.lines import FileLines
 from securepip.signing.repository.state.log import Log
 from securepip.signing.repository.state.sqlite import open_sqlite
 from securepip.signing.repository.state.tokens import Tokens
+from securepip.signing.repository.state.under_way import FolderUnderWay
 from securepip.signing.repository.storage.files import Writer
 
 _LOCK_SECONDS = 60
@@ -44,6 +46,7 @@ class LocalState:
         self.ledger = Ledger(open_sqlite(self._folder / LEDGER_NAME))
         self.log = Log(FileLines(self._folder / LOG_NAME))
         self.tokens = Tokens(self.ledger.connection)
+        self.under_way = FolderUnderWay(self._folder)
 
     @property
     def address(self) -> str:
@@ -57,6 +60,8 @@ class LocalState:
     def keep_settings(self, config: Config) -> None:
         """As ``State.keep_settings``."""
         self._writer.write(self._folder / CONFIG_NAME, config.to_json(), durable=True)
+        if not config.remembered_in:
+            (self._folder / DATABASE_NAME).unlink(missing_ok=True)  # it remembers here again
 
     @contextmanager
     def lock(self) -> Iterator[bool]:

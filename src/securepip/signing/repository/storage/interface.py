@@ -158,6 +158,12 @@ class Storage(Reader, Protocol):
     def holds(self, name: str, sha256: Sha256) -> bool:
         """Whether the name is there with just these bytes: a power cut can leave it without."""
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write ``data`` under a name that is given once; False where it was given before."""
+
+    def ensure(self, name: str, data: bytes) -> None:
+        """As ``write``; where ``name`` has these bytes already, it may cost nothing."""
+
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """Make ``data`` the contents of ``name``: all of it, or nothing happened.
 
@@ -184,6 +190,8 @@ class Storage(Reader, Protocol):
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
         """Make the contents of ``source``, a file of this machine, those of ``name``.
 
+        Where ``name`` has the bytes of that digest already, nothing happens.
+
         Raises:
             RepositoryStateError: They have another digest; ``name`` is as it was.
         """
@@ -191,11 +199,11 @@ class Storage(Reader, Protocol):
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """Let ``name`` have the bytes of ``existing`` too, at no cost where that can be.
 
-        ``sha256`` is their digest. Where ``name`` has these bytes already, nothing happens.
+        ``sha256`` is their digest. Where ``name`` has these bytes already, it may cost nothing.
         """
 
-    def delete(self, name: str) -> None:
-        """Let the name be gone, if it is there. What was written before is there by then."""
+    def delete(self, *names: str) -> None:
+        """Let the names be gone, if they are there. What was written before is there by then."""
 
     def note(self, name: str) -> None:
         """Let the next ``flush`` wait for ``name`` too, which another process has written."""

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from securepip.formats.digests import CHUNK, Sha256
+from securepip.formats.digests import CHUNK, Sha256, sha256_of
 from securepip.signing.repository.storage.files import Writer, has_sha256, save
 from securepip.signing.repository.storage.interface import Opened, OvertakenError, Stored, not_read
 
@@ -102,6 +102,18 @@ class LocalStorage(Folder):
         self._writer.note(path)
         return True
 
+    def create(self, name: str, data: bytes) -> bool:
+        """As ``Storage.create``. The repository's lock keeps others away meanwhile."""
+        if self.exists(name):
+            return False
+        self.write(name, data)
+        return True
+
+    def ensure(self, name: str, data: bytes) -> None:
+        """As ``Storage.ensure``."""
+        if not self.holds(name, sha256_of(data)):
+            self.write(name, data)
+
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """As ``Storage.write``."""
         self._writer.write(self._folder / name, data, durable=durable)
@@ -127,7 +139,8 @@ class LocalStorage(Folder):
 
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
         """As ``Storage.copy``."""
-        self._writer.copy(source, self._folder / name, sha256)
+        if not self.holds(name, sha256):
+            self._writer.copy(source, self._folder / name, sha256)
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``."""
@@ -137,9 +150,10 @@ class LocalStorage(Folder):
         else:
             self._writer.link(there, path, sha256)
 
-    def delete(self, name: str) -> None:
+    def delete(self, *names: str) -> None:
         """As ``Storage.delete``."""
-        (self._folder / name).unlink(missing_ok=True)
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
 
     def note(self, name: str) -> None:
         """As ``Storage.note``."""
