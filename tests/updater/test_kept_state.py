@@ -39,7 +39,8 @@ def test_what_was_seen_is_kept_with_what_others_saw_meanwhile(tmp_path: Path) ->
     assert APP in Seen(tmp_path)
     written = (tmp_path / "projects-seen").stat().st_ino
     one.keep()
-    other.add(APP)
+    for project in (APP, LIB):
+        other.add(project)
     other.keep()
     assert (tmp_path / "projects-seen").stat().st_ino == written, "nothing was new"
 

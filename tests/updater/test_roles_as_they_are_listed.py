@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,3 +157,31 @@ def test_a_promise_is_written_once_and_kept(made: MadeRepository, tmp_path: Path
         session.refresh()
     assert promise.stat().st_ino == written
     assert promise.read_bytes().count(made.root_sha256.encode()) == 1
+
+
+def test_what_offline_keys_sign_is_compared_also_where_no_digest_is_listed(
+    made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client(made, tmp_path / "state") as session:
+        assert session.target(APP) is not None
+    compared: list[str] = []
+    monkeypatch.setattr(
+        checked, "check_same_version", lambda role, *arguments, **more: compared.append(role)
+    )
+    with client(made, tmp_path / "state") as session:
+        session.refresh()
+        assert session._updater is not None
+        for listed in session._updater.snapshot.values():
+            listed.hashes = None
+        assert session.target(APP) is not None
+    assert {"claimed", "bins"} <= set(compared)
+
+
+def test_what_a_session_has_seen_is_kept_when_it_ends(made: MadeRepository, tmp_path: Path) -> None:
+    with client(made, tmp_path / "state") as session:
+        session.refresh()
+        session.seen.add(NormalizedName("app"))
+        assert not (tmp_path / "state" / "projects-seen").exists()
+        del session
+    gc.collect()
+    assert (tmp_path / "state" / "projects-seen").read_text() == "app\n"
