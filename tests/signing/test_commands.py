@@ -131,7 +131,6 @@ def test_an_offline_role_that_expires_soon_makes_everyday_commands_fail_loudly(
 @pytest.mark.parametrize(
     "words",
     [
-        ["init", "new", "--expected-files", "0"],
         ["init", "new", "--expiry", "root"],
         ["status", "nowhere"],
         ["add", "nowhere", "one-1.0-py3-none-any.whl"],
