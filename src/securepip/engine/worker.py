@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import procrastinate
 import psycopg
@@ -105,6 +106,7 @@ class Worker:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_unheard)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.add_signal_handler(number, self._stopping.set)
@@ -163,3 +165,9 @@ class Worker:
                     await self._app.configure_task(
                         PUBLISH, queue=QUEUE, lock=LOCK, queueing_lock=PUBLISH
                     ).defer_async(upload=row["id"])
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of a job that another worker has ended meanwhile: its upload is answered."""
+    if not isinstance(context.get("exception"), ProcrastinateException):
+        loop.default_exception_handler(context)
