@@ -15,6 +15,7 @@ import securepip.index
 from securepip.errors import (
     FormatError,
     TooSlowError,
+    UntrustedError,
     VerificationError,
 )
 from securepip.formats.digests import sha256_of
@@ -205,7 +206,6 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
 
     index = opened(tmp_path, trusting(tmp_path, local))
     deferred = DeferredIndex(lambda first: index)
-    assert deferred.fetch([]) == []
     with monkeypatch.context() as patch:
         patch.setattr(VerifiedIndex, "prefetch_pages", fails)
         deferred.begin([ALPHA])
@@ -215,6 +215,17 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
         with pytest.raises(ArithmeticError, match="alpha"):
             deferred.opened()
     assert deferred.opened() is index
+
+
+def test_an_index_is_not_opened_for_nothing() -> None:
+    opened_for: list[str] = []
+
+    def open_index() -> VerifiedIndex:
+        opened_for.append("nothing")
+        raise UntrustedError("nobody is trusted")
+
+    assert DeferredIndex(open_index).fetch([]) == []
+    assert opened_for == []
 
 
 def test_hints_are_passed_on(local: MadeRepository, tmp_path: Path, asked: Asked) -> None:
