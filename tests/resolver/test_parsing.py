@@ -159,6 +159,7 @@ def test_in_an_address_a_semicolon_begins_a_marker_only_before_a_space() -> None
         (f"sha384:{'a' * 97}", False),
         (f"sha512:{'a' * 129}", False),
         (f"sha256:{'g' * 64}", False),
+        (f"sha256::{A}", False),
     ],
 )
 def test_a_hash_has_as_many_digits_as_its_kind_has(value: str, is_right: bool) -> None:
