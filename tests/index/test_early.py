@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,10 +218,10 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
 
 
 def test_an_index_is_not_opened_for_nothing() -> None:
-    opened_for: list[str] = []
+    opened_for: list[Sequence[NormalizedName]] = []
 
-    def open_index() -> VerifiedIndex:
-        opened_for.append("nothing")
+    def open_index(first: Sequence[NormalizedName]) -> VerifiedIndex:
+        opened_for.append(first)
         raise UntrustedError("nobody is trusted")
 
     assert DeferredIndex(open_index).fetch([]) == []
