@@ -68,7 +68,7 @@ class BucketSite:
         readable = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         digest = sha256_of(self.address.encode())[:16]
         self._folder = data_dir() / _DIR / f"{readable}-{digest}"
-        self.memory = str(self._folder)
+        self.memory = self.address  # of whichever machine: the timestamp says which one is newest
 
     @property
     def home(self) -> Path:
