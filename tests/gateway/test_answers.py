@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from securepip.errors import FormatError, VerificationError
+from securepip.errors import FormatError, RepositoryUnavailableError, VerificationError
 from securepip.formats.digests import sha256_of
 from securepip.formats.page import PageFile
 from securepip.gateway import answers as module
@@ -28,7 +28,7 @@ from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.index.signed import LocatedPage, SignedFile
 from securepip.transport import Transport
 from securepip.trust import Trust, TrustStore
-from tests.support.hostile import serve_hostile
+from tests.support.hostile import flip_byte, serve_hostile
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_sdist, make_wheel
 
@@ -179,6 +179,38 @@ def replace_began(moment: Any, clock: SimpleNamespace) -> Any:
     """The same moment, as if it had begun now."""
     moment.began = clock.now
     return moment
+
+
+@pytest.mark.parametrize("files", ["timestamp", r"\d+\.snapshot", r"\d+\.bins", r"\d+\.bin-.*"])
+@pytest.mark.parametrize("failure", ["changed", "missing"])
+def test_what_fails_is_the_answer_to_a_question_however_fast_it_comes(
+    local: MadeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: str,
+    failure: str,
+) -> None:
+    """What prepares a question may be the first that meets it, and must not be the only one."""
+    wait = asyncio.wait
+
+    async def until_all_has_arrived(wanted: Any) -> None:
+        await asyncio.sleep(0.05)
+        await wait(wanted)
+
+    monkeypatch.setattr(moments.asyncio, "wait", until_all_has_arrived)
+    with serve_hostile(local.folder) as server:
+        pattern = rf"metadata/{files}\.json"
+        if failure == "changed":
+            server.alter(pattern, flip_byte)
+        else:
+            server.withhold(pattern, status=404)
+        trust = TrustStore(tmp_path / "trust")
+        trust.add("first", server.url, local.root.read_bytes())
+        with Transport() as transport:
+            answers = Answers(trust.read, transport, Store(tmp_path / "store"))
+            with pytest.raises((VerificationError, RepositoryUnavailableError)):
+                asyncio.run(asyncio.wait_for(answers.page(LIB), 5))
+            answers.close()
 
 
 def test_nothing_is_left_when_it_is_closed_and_what_was_seen_is_kept(

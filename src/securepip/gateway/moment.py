@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import SecurepipError
 from securepip.formats.page import PageFile
 from securepip.gateway.prompt import NotYetError, PromptTransport
 from securepip.gateway.tasks import Batches, PatientPool, Shared, in_pool
@@ -155,25 +154,19 @@ class View:
         self, projects: Sequence[NormalizedName]
     ) -> list[SignedPage | Exception | None]:
         self.look_ups += len(projects)
-        with suppress(NotYetError), self._transport.asking():
-            self.index.prefetch_pages(projects)
-        return [self._result(self.index.signed_page, project) for project in projects]
+        return self._transport.answers(
+            lambda: self.index.prefetch_pages(projects),
+            [partial(self.index.signed_page, project) for project in projects],
+        )
 
     def _signed_files(
         self, wanted: Sequence[tuple[LocatedPage, PageFile]]
     ) -> list[SignedFile | Exception]:
         self.look_ups += len(wanted)
-        # An error comes again, for whom it concerns.
-        with suppress(SecurepipError, NotYetError), self._transport.asking():
-            self.index.prefetch_files(wanted)
-        return [self._result(lambda one: self.index.signed_file(*one), each) for each in wanted]
-
-    def _result(self, function: Callable[[K], T], item: K) -> T | Exception:
-        try:
-            with self._transport.asking():
-                return function(item)
-        except Exception as error:
-            return error
+        return self._transport.answers(
+            lambda: self.index.prefetch_files(wanted),
+            [partial(self.index.signed_file, *each) for each in wanted],
+        )
 
 
 async def _answered(questions: Batches[K, T], question: K) -> T:

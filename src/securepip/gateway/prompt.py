@@ -1,6 +1,6 @@
 """A transport for the thread that owns the sessions: it waits for no server there.
 
-The rule: in a block of ``asking()``, what has not arrived is begun, and ``NotYetError`` is raised
+The rule: in a question of ``answers``, what has not arrived is begun, and ``NotYetError`` is raised
 with it. Who asked comes back with the same question when it has arrived. So one server that sends
 nothing, or a byte now and then, holds up those who ask for what it has, and nobody else.
 
@@ -12,9 +12,8 @@ from the answers that are there by then.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import TypeVar
 
 from securepip.gateway.tasks import PatientPool
@@ -37,7 +36,7 @@ class NotYetError(Exception):
 
 
 class PromptTransport(Transport):
-    """Another transport, as it is for who asks in a block of ``asking()``.
+    """Another transport, as it is for the questions of ``answers``.
 
     Args:
         transport: Fetches everything.
@@ -51,23 +50,41 @@ class PromptTransport(Transport):
         self._asker = threading.local()
         self._begun: dict[str, Future[Answer]] = {}
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """One question. What it used is forgotten when it was answered.
+    def answers(
+        self, prepare: Callable[[], None], questions: Iterable[Callable[[], R]]
+    ) -> list[R | Exception]:
+        """Ask questions that are prepared together; an error is an answer.
 
-        Raises:
-            NotYetError: What it needs has not arrived.
+        What an answered question used is forgotten, and what their preparation used when all of
+        them are answered: an error that it met comes again, for whom it concerns.
+
+        Args:
+            prepare: Begins what they need. Its errors are not heard.
+            questions: Each answers, or raises ``NotYetError`` where what it needs has not arrived.
         """
+        prepared, _ = self._asked(prepare)
+        answered: set[str] = set()
+        answers: list[R | Exception] = []
+        for question in questions:
+            used, answer = self._asked(question)
+            answers.append(answer)
+            if not isinstance(answer, NotYetError):
+                answered |= used
+        if not any(isinstance(answer, NotYetError) for answer in answers):
+            answered |= prepared
+        for url in answered:
+            self._begun.pop(url, None)
+        return answers
+
+    def _asked(self, question: Callable[[], R]) -> tuple[set[str], R | Exception]:
+        """What a question used, and its answer."""
         self._asker.used = used = set[str]()
         try:
-            yield
-        except NotYetError:
-            used.clear()
-            raise
+            return used, question()
+        except Exception as error:
+            return used, error
         finally:
             self._asker.used = None
-            for url in used:
-                self._begun.pop(url, None)
 
     def get(
         self,
