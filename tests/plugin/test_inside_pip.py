@@ -73,6 +73,13 @@ class Response:
         self.closed = True
 
 
+@pytest.fixture(autouse=True)
+def _no_gateway_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is started is named in the environment, for what pip starts."""
+    monkeypatch.setenv(GATEWAY, "")
+    monkeypatch.delenv(GATEWAY)
+
+
 @pytest.fixture
 def gateway() -> Found:
     return Found()
