@@ -197,7 +197,7 @@ def test_what_fails_is_the_answer_to_a_question_however_fast_it_comes(
         await asyncio.sleep(0.05)
         await wait(wanted)
 
-    monkeypatch.setattr(moments.asyncio, "wait", until_all_has_arrived)
+    monkeypatch.setattr(asyncio, "wait", until_all_has_arrived)
     with serve_hostile(local.folder) as server:
         pattern = rf"metadata/{files}\.json"
         if failure == "changed":
