@@ -20,7 +20,7 @@ from securepip.errors import (
 from securepip.formats.core_metadata import parse_core_metadata
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.page import PageFile
-from securepip.index import DeferredIndex, Store, VerifiedFile, VerifiedIndex
+from securepip.index import DeferredIndex, Store, VerifiedFile, VerifiedIndex, ahead
 from securepip.index.received import Received
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
@@ -260,10 +260,22 @@ def test_all_that_a_new_project_needs_is_asked_for_together_where_nothing_was_si
     served.server.answer = answer_when_all_are_asked  # type: ignore[method-assign]
     served.server.seen.clear()
     index = client()
+    ahead.begin(index._speakers._trust, index._transport, [GAMMA])
     index.prefetch_pages([GAMMA])
     assert index.page(GAMMA)
     assert not asked.broken
     assert set(served.server.seen) == together
+
+
+def test_what_nobody_has_begun_is_asked_for_in_the_order_of_the_specification(
+    served: Served, client: Client
+) -> None:
+    served.server.seen.clear()
+    assert client().page(ALPHA)
+    first = [path.rpartition("/")[2] for path in served.server.seen[:3]]
+    assert first[0].endswith(".root.json")
+    assert first[1] == "timestamp.json"
+    assert first[2].endswith(".snapshot.json")
 
 
 @pytest.mark.parametrize(

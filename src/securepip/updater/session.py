@@ -40,11 +40,9 @@ from securepip.errors import (
     UnreachableError,
     VerificationError,
 )
-from securepip.formats.layout import project_of_target
 from securepip.formats.roles import Naming
 from securepip.formats.words import counted
 from securepip.transport import Transport, redact
-from securepip.updater import ahead
 from securepip.updater.ahead import MAX_METADATA_BYTES, RolesAhead
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.fetcher import Fetcher
@@ -79,7 +77,6 @@ class Session:
         self.metadata_url = metadata_url
         self._state = state
         self._root = root
-        self._transport = transport
         self._fetcher = Fetcher(transport)
         self.seen = Seen(state)
         """The projects that were ever seen in this repository; kept when the session ends."""
@@ -201,8 +198,6 @@ class Session:
         return path
 
     def _refresh(self) -> CheckedUpdater:
-        new = (path for path in self._soon if not self._was_seen(path))
-        ahead.begin(self._transport, self.metadata_url, self._state, self._root, new)
         config = UpdaterConfig(
             snapshot_max_length=MAX_METADATA_BYTES, targets_max_length=MAX_TARGETS_BYTES
         )
@@ -211,10 +206,6 @@ class Session:
         )
         updater.refresh()
         return updater
-
-    def _was_seen(self, target_path: str) -> bool:
-        project = project_of_target(target_path)
-        return project is not None and project in self.seen
 
     def _begin_listed(self, snapshot: Mapping[str, MetaFile]) -> None:
         """Begin to fetch what look-ups will need, as soon as a verified snapshot lists it.

@@ -140,4 +140,4 @@ def parse_tables(path: str, data: bytes) -> Table:
         return Table(path, tomllib.loads(data.decode("utf-8-sig")))
     except Exception as error:
         said = f"{str(error) or type(error).__name__:.300}"
-        raise RequirementError(f"{path} is not a TOML file: {said}") from None
+        raise RequirementError(f"Failed to parse TOML in {path!r}: {said}") from None
