@@ -27,6 +27,7 @@ from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, check_role, name_role
 from securepip.signing.keys.canonical import CANONICAL, sign_anew
+from securepip.signing.repository.roles import write_next
 from securepip.signing.repository.state.known import RoleFacts, facts_of
 from securepip.signing.repository.storage.interface import Storage
 
@@ -232,11 +233,9 @@ class _Worker:
         role.version = each.version
         name_role(role, each.name, hand.repository)
         role.expires = hand.expires
-        is_new = False
-        while not is_new:  # as ``roles.next_version``: no number is given twice
-            role.version += 1
-            data = sign_anew(metadata, self._signers, each.name)
-            is_new = hand.storage.create(_path(each.name, role.version), data)
+        data = write_next(
+            hand.storage, each.name, role, lambda: sign_anew(metadata, self._signers, each.name)
+        )
         return SignedBin(
             sha256_of(data), len(data), tuple(metadata.signatures), facts_of(each.name, role)
         )

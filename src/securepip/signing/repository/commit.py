@@ -24,7 +24,7 @@ from securepip.signing.keys.canonical import COMPACT, add_signature, sign_anew
 from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
-from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version
+from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version, write_next
 from securepip.signing.repository.state.known import FactsFile, RoleFacts
 from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.storage.interface import Storage
@@ -184,12 +184,12 @@ class Committer:
         for facts in self._sign_bins(root, bins, listed, repository, signed) if bins else ():
             in_place.add(facts)
             names.append(facts.name)
-        is_new = False
-        while not is_new:  # as ``next_version``: no number is given twice
-            snapshot.signed.version += 1
-            data = self._sign(snapshot, root, "snapshot")
-            path = f"{METADATA_DIR}/{snapshot.signed.version}.snapshot.json"
-            is_new = self._storage.create(path, data)
+        data = write_next(
+            self._storage,
+            "snapshot",
+            snapshot.signed,
+            lambda: self._sign(snapshot, root, "snapshot"),
+        )
         signed.append(_entry("snapshot", snapshot, data))
         timestamp.signed.snapshot_meta = MetaFile.from_data(
             snapshot.signed.version, data, ["sha256"]

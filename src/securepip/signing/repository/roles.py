@@ -10,7 +10,7 @@ Source: TUF specification 5.3 to 5.6; python-tuf verifies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from pathlib import Path
 from typing import TypeVar
@@ -44,7 +44,7 @@ from securepip.formats.layout import (
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
-from securepip.signing.repository.storage.interface import Reader
+from securepip.signing.repository.storage.interface import Reader, Storage
 from securepip.signing.repository.storage.local import Folder
 
 TIMESTAMP_NAME = "timestamp.json"
@@ -352,3 +352,26 @@ def next_version(storage: Reader, name: str, after: int) -> int:
     while storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
         version += 1
     return version
+
+
+def write_next(
+    storage: Storage, name: str, role: Snapshot | Targets, sign: Callable[[], bytes]
+) -> bytes:
+    """Write a role with the first version above its own that was given to no file, as above.
+
+    The storage itself says so, where to ask it first would cost a request.
+
+    Args:
+        storage: What the repository serves.
+        name: The role.
+        role: It; its version is changed.
+        sign: Signs it as it is then, and says the bytes of its file.
+
+    Returns:
+        These bytes.
+    """
+    while True:
+        role.version += 1
+        data = sign()
+        if storage.create(f"{METADATA_DIR}/{role.version}.{name}.json", data):
+            return data
