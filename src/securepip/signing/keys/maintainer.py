@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.signer import Key
 
 from securepip.dirs import data_dir, write_private
@@ -108,14 +107,7 @@ def read_public(path: Path) -> Key:
         return keys.check_public_key(Key.from_dict(keyid, document))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        SecuresystemslibError,
-    ) as error:
+    except keys.NO_KEYS as error:
         raise FormatError(f"{path} is no public key of a maintainer: {error!r:.200}") from None
 
 

@@ -51,6 +51,16 @@ from securepip.signing.keys.encrypted import (
 )
 
 ONLINE, OFFLINE = "online", "offline"
+NO_KEYS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    SecuresystemslibError,
+)
+"""What comes of reading public keys from a document of somebody else in which there are none."""
+
 _SUFFIX = ".pem"
 _UNQUOTABLE = set("?#;")
 _KINDS = re.compile(

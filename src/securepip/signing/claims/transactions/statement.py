@@ -19,7 +19,7 @@ from securesystemslib.signer import Key, Signer
 from securepip.errors import FormatError
 from securepip.formats.layout import parse_project
 from securepip.formats.words import counted
-from securepip.signing.keys.ring import check_public_key
+from securepip.signing.keys.ring import NO_KEYS, check_public_key
 from securepip.signing.repository.claim_tree import Keyholders
 
 PAYLOAD_TYPE = "application/vnd.securepip.project-keys+json"
@@ -104,14 +104,7 @@ def parse_statement(data: bytes) -> SignedStatement:
         holders = check_holders(keys, document["threshold"])
         project, lost = parse_project(document["project"]), document["lost-keys"] is True
         return SignedStatement(Statement(project, version, holders, lost), envelope)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        SecuresystemslibError,
-    ) as error:
+    except NO_KEYS as error:
         raise FormatError(f"this is no statement about keys: {error!r:.200}") from None
 
 
