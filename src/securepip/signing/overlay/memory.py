@@ -11,7 +11,7 @@ make the file impossible to install for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
@@ -20,7 +20,7 @@ from securepip.formats.digests import Sha256
 from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.connection import Connection
-from securepip.signing.repository.state.later import Later
+from securepip.signing.repository.state.later import Later, write
 
 RECHECK_SECONDS = 7 * 86400.0
 """For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
@@ -128,7 +128,8 @@ class Memory:
 
     def keep_projects(self, projects: Iterable[NormalizedName], later: Later | None = None) -> None:
         """Never forget these, whatever their index says of them from now on."""
-        self._put(
+        write(
+            self._connection,
             "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",
             [(project,) for project in projects],
             later,
@@ -155,7 +156,8 @@ class Memory:
     ) -> None:
         """Remember it, once the page is published."""
         readings = [[r.source, r.fingerprint, r.validator, r.serial] for r in state.readings]
-        self._put(
+        write(
+            self._connection,
             "INSERT INTO upstream_page VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (project) DO UPDATE SET settings = excluded.settings,"
             " readings = excluded.readings, page = excluded.page,"
@@ -261,12 +263,6 @@ class Memory:
                         "DELETE FROM upstream_page WHERE project = ?", (project,)
                     )
         return forgotten
-
-    def _put(self, sql: str, rows: Iterable[Sequence[object]], later: Later | None) -> None:
-        waiting = Later(self._connection) if later is None else later
-        waiting.put(sql, rows)
-        if later is None:
-            waiting.flush()
 
 
 def _reading(source: str, fingerprint: str, validator: str, serial: int = 0) -> Reading:

@@ -49,3 +49,14 @@ class Later:
                 self._connection.executemany(sql, rows)
         self._rows.clear()
         self._count = 0
+
+
+def write(
+    connection: Connection, sql: str, rows: Iterable[Sequence[Any]], later: Later | None
+) -> None:
+    """Execute ``sql`` for each of ``rows``: at once, or ``later`` where there is such."""
+    if later is not None:
+        later.put(sql, rows)
+        return
+    with connection:
+        connection.executemany(sql, rows)

@@ -20,7 +20,7 @@ from securepip.formats.digests import Sha256
 from securepip.formats.distribution import parse_distribution
 from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.known import Known
-from securepip.signing.repository.state.later import Later
+from securepip.signing.repository.state.later import Later, write
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,13 @@ class Ledger:
             files: They.
             later: Where rows wait, for who flushes it before he signs.
         """
-        now = Later(self.connection) if later is None else later
-        now.put(
+        write(
+            self.connection,
             "INSERT INTO signed (project, filename, sha256) VALUES (?, ?, ?)"
             " ON CONFLICT DO NOTHING",
             files,
+            later,
         )
-        if later is None:
-            now.flush()
 
     def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
         """Remember that ``filename`` came with other bytes than before, so that it can be accepted.
