@@ -51,15 +51,14 @@ class Readers:
         self._reader = reader
         self._processes = [_Process(reader, transport, self._threads) for _ in range(count)]
         self._here = Pool(self._threads)
-        self._here_under_way: set[NormalizedName] = set()
+        self._here_free = threading.Semaphore(self._threads)
 
     def submit(self, question: Question, answer: Answer) -> None:
         """Call ``answer`` with what is offered, in another thread."""
         process = min(self._processes, key=lambda each: each.under_way)
         # They have as much again when what they read now is done: not so while they start.
         is_enough = process.under_way >= 2 * self._threads
-        if is_enough and len(self._here_under_way) < self._threads:
-            self._here_under_way.add(question.project)
+        if is_enough and self._here_free.acquire(blocking=False):
             self._here.submit(self._read_here, (question, answer))
         else:
             process.submit(question, answer)
@@ -73,7 +72,7 @@ class Readers:
     def _read_here(self, asked: tuple[Question, Answer]) -> None:
         question, answer = asked
         offered = self._reader.read(question)
-        self._here_under_way.discard(question.project)
+        self._here_free.release()
         answer(offered)
 
 
