@@ -81,16 +81,19 @@ class Current:
             raise RepositoryStateError(
                 f"{self._storage.address} has no {TIMESTAMP_NAME}: {error.strerror}"
             ) from None
-        if self._roles is None or self._roles[0] != timestamp or self._has_newer_root():
+        if (
+            self._roles is None
+            or self._roles[0] != timestamp
+            or self._has_newer(self._roles[1].root)
+        ):
             roles = Roles(self._metadata, self._root_sha256, timestamp, self._root)
             self._check_current(roles, known)
             self._roles, self._root = (timestamp, roles), roles.root
         self._is_read, self._is_followed = self._held, False
         return self._roles[1]
 
-    def _has_newer_root(self) -> bool:
-        root = self._root
-        return root is not None and self._metadata.exists(f"{root.signed.version + 1}.root.json")
+    def _has_newer(self, root: Metadata[Root]) -> bool:
+        return self._metadata.exists(f"{root.signed.version + 1}.root.json")
 
     def known(self) -> Known:
         """What is known of the current state; what another process signed is read first.
@@ -190,13 +193,13 @@ class Current:
         Raises:
             RepositoryStateError: Fewer root keys than its threshold are here.
         """
-        roles, self._root = self._made_here(), None
+        roles = self._made_here()
         try:
             roles.root.signed.version += 1
             self._committer.sign_root(roles.root, roles.root.signed, roles.timestamp.signed)
             self._remember(roles)
         finally:
-            self._roles = None
+            self._roles = self._root = None
 
     def write_root(self, root: Metadata[Root], base: Roles | None = None) -> None:
         """Make ``root`` the current one; it is signed and checked.
