@@ -104,7 +104,7 @@ class Queue:
             # Who moves the repository away waits for this, or is seen here.
             settings = connection.psycopg.execute("SELECT document FROM setting FOR SHARE")
             config = parse_config(only_row(settings)[0].encode(), connection.address)
-            if config.remembered_in or config.moved_to not in ("", repository.address):
+            if config.is_away(repository.address):
                 raise not_now()
             inserted = connection.psycopg.execute(
                 "INSERT INTO upload (project, filename, sha256, size, staged, token)"

@@ -170,7 +170,7 @@ def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool)
             remedy="Name a place where there is nothing.",
         )
     was_moved_there = _is_moved(here.config, target)
-    if config.moved_to not in ("", target.address) or config.remembered_in:
+    if config.is_away(target.address):
         # An older state, which was moved away; but it must not be the newer one.
         if was_moved_there and not _is_moved(config, source):
             where = config.moved_to if config.moved_to != target.address else config.remembered_in

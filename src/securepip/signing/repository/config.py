@@ -116,6 +116,10 @@ class Config:
     moved_to: str = ""
     remembered_in: str = ""
 
+    def is_away(self, address: str) -> bool:
+        """Whether it is elsewhere than at ``address``, or something else remembers."""
+        return self.remembered_in != "" or self.moved_to not in ("", address)
+
     def to_json(self) -> bytes:
         """The file's contents."""
         document = {"format": _FORMAT, **asdict(self)}

@@ -380,7 +380,7 @@ class Repository:
 def _check_here(config: Config, site: Site, moving_to: Site | None) -> None:
     place, memory = config.moved_to or site.address, config.remembered_in
     there = moving_to and (moving_to.address, moving_to.memory)
-    if (place, memory) == (site.address, "") or (place, memory or site.memory) == there:
+    if not config.is_away(site.address) or (place, memory or site.memory) == there:
         return
     is_known = "://" in memory
     known, which = (f", with --database, which is {memory}", f" --to-database {memory}")
