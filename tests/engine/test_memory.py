@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from errno import ENOSPC
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
 
 from securepip.cli import main
+from securepip.engine.database import PostgresConnection
 from securepip.engine.opened import site_of
 from securepip.engine.publication import Publication
 from securepip.engine.queue import Queue
@@ -105,6 +108,40 @@ def test_a_folder_gives_its_memory_to_a_database_and_takes_it_back(
         page = repository.page(NormalizedName("app"))
         assert page is not None
         assert len(page.files) == 4
+
+
+def test_what_waits_outlives_a_move_that_fails_while_it_is_carried(
+    url: str, tmp_path: Path, repo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_repository(
+        tmp_path / "own", make_wheel(tmp_path / "built", "app", "1.0"), expected_files=1
+    )
+    transaction = tmp_path / "app.zip"
+    transaction.write_bytes(b"signed by its maintainers")
+    with made.repository.lock():
+        Register(made.repository).keep_pending(NormalizedName("app"), transaction)
+    made.repository.state.close()
+
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    insert = PostgresConnection.executemany
+
+    def broken(self: PostgresConnection, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        insert(self, sql, rows)
+        if "under_way" in sql:
+            full()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        patched.setattr(PostgresConnection, "executemany", broken)
+        code, said = repo("move", made.folder, made.folder, "--to-database", url)
+    assert code == 1
+    assert "No space left on device" in said
+    check_pending(str(made.folder), None, transaction.read_bytes())
+    code, said = repo("move", made.folder, made.folder, "--to-database", url)
+    assert code == 0, said
+    check_pending(str(made.folder), url, transaction.read_bytes())
 
 
 def check_pending(address: str, url: str | None, data: bytes) -> None:

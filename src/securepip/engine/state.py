@@ -283,15 +283,16 @@ class TableUnderWay:
 
     def keep(self, folder: str) -> None:
         """As ``UnderWay.keep``."""
-        here = FolderUnderWay(self._home)
+        names = FolderUnderWay(self._home).names(folder)
+        self.put(folder, ((name, (self._home / folder / name).read_bytes()) for name in names))
+
+    def put(self, folder: str, files: Iterable[tuple[str, bytes]]) -> None:
+        """As ``UnderWay.put``."""
         with self._connection:
             self._connection.execute("DELETE FROM under_way WHERE folder = ?", (folder,))
             self._connection.executemany(
                 "INSERT INTO under_way VALUES (?, ?, ?)",
-                (
-                    (folder, name, (self._home / folder / name).read_bytes())
-                    for name in here.names(folder)
-                ),
+                ((folder, name, data) for name, data in files),
             )
 
     def forget(self, folder: str, name: str = "") -> None:

@@ -63,14 +63,9 @@ def carry(source: State, target: State) -> None:
 def carry_files(source: State, target: State) -> None:
     """Let the transactions that wait for offline keys wait at ``target``. Both locks must be held.
 
-    The two may have their copies of them in the same folder.
+    The two may have them in the same folder: whoever is killed here leaves them there.
     """
     folder = source.under_way.folder(PENDING_KEYS_DIR)
     names = source.under_way.names(PENDING_KEYS_DIR)
-    waiting = {name: (folder / name).read_bytes() for name in names}
-    target.under_way.forget(PENDING_KEYS_DIR)
-    there = target.under_way.folder(PENDING_KEYS_DIR)
-    for name, data in waiting.items():
-        there.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (there / name).write_bytes(data)
-    target.under_way.keep(PENDING_KEYS_DIR)
+    files = ((name, (folder / name).read_bytes()) for name in names)
+    target.under_way.put(PENDING_KEYS_DIR, files)

@@ -7,6 +7,7 @@ signed, or is checked again before it takes effect; no private key is ever among
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,9 @@ class UnderWay(Protocol):
 
     def keep(self, folder: str) -> None:
         """Remember what the folder on this machine has, durably, and nothing else."""
+
+    def put(self, folder: str, files: Iterable[tuple[str, bytes]]) -> None:
+        """Remember these files, each with its name, durably, and nothing else."""
 
     def forget(self, folder: str, name: str = "") -> None:
         """Let the folder be gone, or that file of it."""
@@ -62,6 +66,18 @@ class FolderUnderWay:
 
     def keep(self, folder: str) -> None:  # all that was written is waited for
         """As ``UnderWay.keep``."""
+        flush()
+
+    def put(self, folder: str, files: Iterable[tuple[str, bytes]]) -> None:
+        """As ``UnderWay.put``."""
+        others = set(self.names(folder))
+        for name, data in files:
+            path = self._home / folder / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(data)
+            others.discard(name)
+        for name in others:
+            self.forget(folder, name)
         flush()
 
     def forget(self, folder: str, name: str = "") -> None:
