@@ -1,0 +1,46 @@
+"""What a process that signs keeps of the roles from one signature to the next is what is signed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import RepositoryStateError
+from securepip.signing.repository.repository import Repository
+from tests.support.repositories import MadeRepository, make_repository
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRepository:
+    return make_repository(tmp_path / "own", expected_files=1)
+
+
+def test_a_root_that_another_process_has_signed_is_seen_under_the_same_timestamp(
+    made: MadeRepository,
+) -> None:
+    assert made.repository.roles().root.signed.version == 1
+    with Repository.open(made.folder, keys=[made.offline_keys]) as other, other.lock():
+        other.sign_root()
+    assert made.repository.roles().root.signed.version == 2
+
+
+def test_a_root_that_could_not_be_signed_is_not_taken_for_the_current_one(
+    made: MadeRepository,
+) -> None:
+    made.offline_keys.rename(made.offline_keys.with_name("elsewhere"))
+    with Repository.open(made.folder) as repository:
+        with repository.lock(), pytest.raises(RepositoryStateError, match="key"):
+            repository.sign_root()
+        assert repository.roles().root.signed.version == 1
+
+
+def test_a_bin_that_was_read_before_it_was_changed_in_place_is_read_again(
+    made: MadeRepository,
+) -> None:
+    repository = made.repository
+    with repository.lock():
+        name = next(repository.roles().bin_names())
+        before = repository.roles().role(name).signed.version
+        repository.sign({}, bins=[(name, b"")])
+        assert repository.roles().role(name).signed.version == before + 1
