@@ -46,12 +46,9 @@ class Fetcher(FetcherInterface):
 
     def warmed(self, url: str) -> bytes | None:
         """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
-        early = self._early.get(url) or self._transport.begun_ahead(url)
-        if early is None:
-            return None
-        self._early[url] = early
+        early = self._under_way(url)
         try:
-            return early.result()
+            return None if early is None else early.result()
         except TransportError:
             return None
 
@@ -86,12 +83,18 @@ class Fetcher(FetcherInterface):
         """
         return self._transport.peek(url, accept=range(200, 600)).headers.get("Date", "")
 
+    def _under_way(self, url: str) -> Early | None:
+        """What was begun at ``url``, by this object or ahead of it; it is held from now on."""
+        early = self._early.get(url) or self._transport.begun_ahead(url)
+        if early is not None:
+            self._early[url] = early
+        return early
+
     def _taken(self, url: str) -> bytes | None:
         """What was fetched early, which is held no longer; None where it was not, or is longer."""
-        early = self._early.get(url) or self._transport.begun_ahead(url)
+        early = self._under_way(url)
         if early is None:
             return None
-        self._early[url] = early
         try:
             data = early.result()
         except TooLargeError:
