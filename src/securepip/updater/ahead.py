@@ -25,7 +25,7 @@ from securepip.formats.layout import (
     project_role,
     shard_names,
 )
-from securepip.transport import Transport, is_local
+from securepip.transport import Transport
 
 MAX_METADATA_BYTES = 128 << 20
 """The longest metadata file that is read, whatever length is announced for it."""
@@ -80,13 +80,11 @@ def begin(
 
     Args:
         transport: Fetches.
-        metadata_url: Where the repository's metadata is.
+        metadata_url: Where the repository's metadata is, on another machine.
         state: The folder of its trusted metadata.
         root: Its pinned root.
         new: Target paths that no run has looked up yet.
     """
-    if is_local(metadata_url):
-        return
     following = f"{metadata_url}{_root_version(state, root) + 1}.root.json"
     transport.begin_ahead(following, max_bytes=_MAX_ROOT_BYTES)
     transport.begin_ahead(f"{metadata_url}timestamp.json", max_bytes=_MAX_TIMESTAMP_BYTES)
