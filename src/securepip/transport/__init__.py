@@ -2,11 +2,11 @@
 
 import sys
 import warnings
-from contextlib import suppress
 
-with warnings.catch_warnings(), suppress(ImportError):
+with warnings.catch_warnings():
     # requests guesses the encoding of texts by one of these, and does without them, as pip's copy
     # of it. Nothing here reads a text, and to import them takes a twentieth of a small install.
+    # Who has imported requests or one of them before keeps what there is.
     warnings.simplefilter("ignore")
     _guessers = {"chardet", "charset_normalizer"} - sys.modules.keys()
     sys.modules.update(dict.fromkeys(_guessers))  # type: ignore[arg-type] # None: not to be found
