@@ -22,7 +22,9 @@ from securepip.formats.distribution import parse_distribution
 from securepip.index.types import UserFile
 from securepip.installer.build import unpack
 from securepip.installer.build.unpack import unpack_sdist
-from tests.support.wheels import make_sdist
+from securepip.installer.wheels import copy_all
+from tests.installer.conftest import hand_off
+from tests.support.wheels import make_sdist, make_wheel
 
 SYM, HARD, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
 Member = tuple[str, bytes, str]
@@ -287,6 +289,27 @@ def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
     assert sorted(each.name for each in top.iterdir()) == ["configure", "empty", "setup.py"]
     assert os.access(top / "configure", os.X_OK)
     assert not (top / "setup.py").stat().st_mode & stat.S_IXUSR
+
+
+def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, failures = zipfile.ZipFile, ["File is not a zip file"]
+    sdist, wheel = tmp_path / "one-1.zip", hand_off(make_wheel(tmp_path, "one", "1"))
+    with zipfile.ZipFile(sdist, "w") as archive:
+        archive.writestr("one-1/setup.py", "")
+
+    def sometimes(path: Path) -> zipfile.ZipFile:
+        if failures:
+            raise zipfile.BadZipFile(failures.pop())  # as `zipfile` says it of a failed read
+        return opened(path)
+
+    monkeypatch.setattr(zipfile, "ZipFile", sometimes)
+    assert (unpacked(named(sdist), tmp_path) / "setup.py").is_file()
+    failures.append("File is not a zip file")
+    (copied,) = copy_all([wheel], tmp_path / "unpacked")
+    assert copied.project == "one"
+    assert not failures
 
 
 def test_a_zip_file_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:

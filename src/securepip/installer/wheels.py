@@ -6,7 +6,6 @@ Rule: what is checked here is the copy that pip reads, never the file that it wa
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from securepip.errors import FormatError, InstallationError, VerificationError
 from securepip.formats.core_metadata import (
     ARCHIVE_ERRORS,
     metadata_in,
+    open_zip,
     parse_core_metadata,
     unreadable,
 )
@@ -114,7 +114,7 @@ def _is_planned(source: VerifiedFile | UserFile | UserDirectory, planned: Planne
 def _read(copy: Path, item: HandOff) -> CheckedWheel:
     planned = item.planned
     try:
-        with zipfile.ZipFile(copy) as archive:
+        with open_zip(copy) as archive:
             data = metadata_in(archive, copy.name)
             members = [member for member in archive.infolist() if not member.is_dir()]
             dist_info = _dist_info(archive.namelist(), copy.name)

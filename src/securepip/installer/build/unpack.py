@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_tar, unreadable
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_tar, open_zip, unreadable
 from securepip.formats.digests import CHUNK
 from securepip.formats.layout import check_filename
 from securepip.index.types import UserFile, VerifiedFile
@@ -205,7 +205,7 @@ def _unpack_file(
 
 
 def _unpack_zip(path: Path, folder: _Folder) -> None:
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         for member in archive.infolist():
             if member.is_dir():
                 folder.add_folder(member.filename)
