@@ -34,8 +34,9 @@ def externally_managed() -> str | None:
     """The file that says that another tool manages the packages here (PEP 668), if there is one."""
     if sys.prefix != sys.base_prefix or hasattr(sys, "real_prefix"):
         return None  # a virtual environment
-    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # noqa: PTH118
-    return marker if os.path.isfile(marker) else None  # noqa: PTH113
+    # Without pathlib: nothing else here imports it, and that takes longer than to look.
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # noqa: PTH118 - so
+    return marker if os.path.isfile(marker) else None  # noqa: PTH113 - so
 
 
 def metadata_in_memory() -> list[str]:
