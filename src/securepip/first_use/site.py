@@ -28,8 +28,9 @@ from securepip.transport import Transport, file_url_to_path, redact
 from securepip.transport.pool import Pool
 from securepip.trust import FirstUseRules, TrustedRepository
 
-T = TypeVar("T")
 _TURN_SECONDS = 60
+
+T = TypeVar("T")
 R = TypeVar("R")
 
 
