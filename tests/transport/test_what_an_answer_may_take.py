@@ -12,11 +12,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from securepip.errors import TooSlowError, TransportError
-from securepip.transport import Allowance, Transport, TransportOptions, watch
+from securepip.transport import (
+    Allowance,
+    Transport,
+    TransportOptions,
+    allowance,
+    path_to_url,
+    watch,
+)
 from tests.transport.test_transport import raw_server
 
 BUDGET = 0.4
@@ -213,3 +222,40 @@ def test_bodies_that_are_fetched_early_are_held_up_to_a_limit_and_then_fetched_w
         assert [len(each.result()) for each in early] == [1000] * 2
         # A thread may hold the last one for a moment after it has handed it over.
         assert asked < 5 + 3 + 2 * 2
+
+
+def test_what_was_begun_ahead_is_for_one_caller_and_kept_neither_for_long_nor_without_end(
+    transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / str(number) for number in range(3)]
+    for file in files:
+        file.write_text(file.name)
+    first, second, third = map(path_to_url, files)
+    now = 0.0
+    monkeypatch.setattr(allowance, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(allowance, "AHEAD_FILES", 2)
+    for url in (first, second, third):
+        transport.begin_ahead(url, max_bytes=9)
+    assert not transport.expects(third)
+    now += allowance.AHEAD_SECONDS
+    early = transport.begun_ahead(first)
+    assert early is not None
+    assert early.result() == b"0"
+    assert transport.begun_ahead(first) is None
+    assert transport.expects(second)
+    now += 1
+    assert not transport.expects(second)
+    assert transport.begun_ahead(second) is None
+    transport.begin_ahead(third, max_bytes=9)
+    assert transport.expects(third)
+
+
+def test_what_was_begun_ahead_and_has_failed_is_expected_by_nobody(
+    transport: Transport, tmp_path: Path
+) -> None:
+    url = path_to_url(tmp_path / "missing")
+    transport.begin_ahead(url, max_bytes=9)
+    until = time.monotonic() + 5
+    while transport.expects(url):
+        assert time.monotonic() < until
+        time.sleep(0.001)
