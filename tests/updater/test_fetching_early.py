@@ -142,8 +142,10 @@ def test_a_timestamp_that_was_overtaken_while_it_waited_is_asked_for_once_more(
         made.add(make_wheel(tmp_path / "built", "lib", "3.0"))
         Session("made", address, state, other, root).refresh()
         hostile.alter("metadata/timestamp.json", lambda data: old)
+        hostile.seen.clear()
         with pytest.raises(VerificationError, match="version"):
             Session("made", address, state, late, root).refresh()
+        assert hostile.seen.count("metadata/timestamp.json") == 1
 
 
 def test_what_need_not_wait_for_each_other_is_asked_for_together(
