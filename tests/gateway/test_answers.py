@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from securepip.errors import FormatError, RepositoryUnavailableError, VerificationError
 from securepip.formats.digests import sha256_of
+from securepip.formats.layout import page_target
 from securepip.formats.page import PageFile
 from securepip.gateway import answers as module
 from securepip.gateway import moment as moments
@@ -211,6 +214,26 @@ def test_what_fails_is_the_answer_to_a_question_however_fast_it_comes(
             with pytest.raises((VerificationError, RepositoryUnavailableError)):
                 asyncio.run(asyncio.wait_for(answers.page(LIB), 5))
             answers.close()
+
+
+def test_each_thing_is_asked_for_once_however_slowly_it_comes(
+    local: MadeRepository, tmp_path: Path
+) -> None:
+    """And no page before it is known where it is: who asks again would begin it again."""
+
+    def late(data: bytes) -> bytes:
+        time.sleep(0.02)
+        return data
+
+    with serve_hostile(local.folder) as server, Transport() as transport:
+        server.alter(r"(?!.*\.root\.json).*", late)
+        trust = TrustStore(tmp_path / "trust")
+        trust.add("first", server.url, local.root.read_bytes())
+        answers = Answers(trust.read, transport, Store(tmp_path / "store"))
+        assert asyncio.run(asyncio.wait_for(answers.page(LIB), 5)).page.project == LIB
+        answers.close()
+        assert set(Counter(server.seen).values()) == {1}
+        assert page_target(LIB) not in server.seen
 
 
 def test_nothing_is_left_when_it_is_closed_and_what_was_seen_is_kept(
