@@ -117,14 +117,6 @@ class PromptTransport(Transport):
     def begin_ahead(self, url: str, *, max_bytes: int) -> None:
         """Begin nothing: a question that is asked again would begin it again."""
 
-    def expects(self, url: str) -> bool:
-        """Nothing is begun ahead."""
-        return False
-
-    def begun_ahead(self, url: str) -> None:
-        """Nothing is begun ahead."""
-        return
-
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """As ``Transport.submit``; who may not wait for the result gets ``NotYetError``."""
         outer = _Promised[R](self._result)
