@@ -140,8 +140,7 @@ def program() -> NoReturn:
         atexit._run_exitfuncs()
         with suppress(OSError):
             for stream in (sys.stdout, sys.stderr):
-                if stream is not None:
-                    stream.flush()
+                stream.flush()
             os._exit(code)
     sys.exit(code)
 
