@@ -288,3 +288,17 @@ def test_a_write_whose_answer_was_lost_is_known_again() -> None:
     assert not again.is_alive()
     with pytest.raises(OvertakenError):
         bucket.write(name, b"other", durable=True)
+
+
+def test_what_another_publisher_has_replaced_is_not_replaced_by_who_never_read_it() -> None:
+    kept, name = MemoryStore(), "metadata/timestamp.json"
+    bucket = storage.ObjectStorage(kept, "memory")
+    obstore.put(kept, name, b"first")
+    assert bucket.read(name) == b"first"
+    obstore.put(kept, name, b"of another")
+    for before in (b"first", b"never there"):
+        with pytest.raises(OvertakenError):
+            bucket.replace(name, b"second", before)
+    assert bucket.read(name) == b"of another"
+    bucket.replace(name, b"second", b"of another")
+    assert bucket.read(name) == b"second"

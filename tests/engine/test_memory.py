@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName
 
 from securepip.cli import main
 from securepip.engine.database import PostgresConnection
-from securepip.engine.opened import site_of
+from securepip.engine.opened import DATABASE_VARIABLE, memory_of, site_of
 from securepip.engine.publication import Publication
 from securepip.engine.queue import Queue
 from securepip.errors import RepositoryStateError
@@ -110,12 +110,13 @@ def test_a_folder_gives_its_memory_to_a_database_and_takes_it_back(
         assert len(page.files) == 4
 
 
-def test_what_waits_outlives_a_move_that_fails_while_it_is_carried(
+def test_what_is_remembered_outlives_a_move_that_fails_while_it_is_carried(
     url: str, tmp_path: Path, repo: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_repository(
         tmp_path / "own", make_wheel(tmp_path / "built", "app", "1.0"), expected_files=1
     )
+    made.repository.state.tokens.create(None)
     transaction = tmp_path / "app.zip"
     transaction.write_bytes(b"signed by its maintainers")
     with made.repository.lock():
@@ -139,9 +140,13 @@ def test_what_waits_outlives_a_move_that_fails_while_it_is_carried(
     assert code == 1
     assert "No space left on device" in said
     check_pending(str(made.folder), None, transaction.read_bytes())
+    assert repo("token", "list", made.folder)[1].count("every project") == 1
+    monkeypatch.setenv(DATABASE_VARIABLE, url)
+    assert memory_of(str(made.folder), None) == ""
     code, said = repo("move", made.folder, made.folder, "--to-database", url)
     assert code == 0, said
     check_pending(str(made.folder), url, transaction.read_bytes())
+    assert memory_of(str(made.folder), None) == url
 
 
 def check_pending(address: str, url: str | None, data: bytes) -> None:

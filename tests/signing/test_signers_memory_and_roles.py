@@ -31,10 +31,10 @@ from securepip.signing.keys.ring import KeyRing, no_passphrase
 from securepip.signing.repository import commit
 from securepip.signing.repository.commit import MAX_PINNED_BINS, Committer
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.roles import Roles, next_version
+from securepip.signing.repository.roles import Roles, next_version, write_next
 from securepip.signing.repository.state.ledger import Ledger, Withdrawn
 from securepip.signing.repository.state.sqlite import open_sqlite
-from securepip.signing.repository.storage.local import Folder
+from securepip.signing.repository.storage.local import Folder, LocalStorage
 from tests.support.repositories import MadeRepository
 
 APP, LIB = NormalizedName("app"), NormalizedName("lib")
@@ -285,6 +285,22 @@ def test_the_next_number_is_one_that_nobody_has_used(tmp_path: Path) -> None:
     found = [next_version(storage, "bins", after) for after in range(7)]
     assert found == [1, 2, 5, 5, 5, 7, 7]
     assert next_version(storage, "other", 0) == 1
+
+
+@pytest.mark.parametrize(("version", "written"), [(0, 1), (2, 5), (5, 7)])
+def test_who_writes_a_role_gives_it_such_a_number_too(
+    tmp_path: Path, version: int, written: int
+) -> None:
+    storage = LocalStorage(tmp_path, tmp_path / "unfinished")
+    for taken in (3, 4, 6):
+        assert storage.create(f"metadata/{taken}.bins.json", b"of before")
+        assert not storage.create(f"metadata/{taken}.bins.json", b"other")
+        assert storage.read(f"metadata/{taken}.bins.json") == b"of before"
+    role = Targets()
+    role.version = version
+    data = write_next(storage, "bins", role, lambda: f"signed as {role.version}".encode())
+    assert (role.version, data) == (written, f"signed as {written}".encode())
+    assert storage.read(f"metadata/{written}.bins.json") == data
 
 
 # Commits.
