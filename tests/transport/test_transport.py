@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import os
@@ -17,6 +18,7 @@ from securepip.errors import FormatError, TooLargeError, TransportError
 from securepip.transport import (
     Transport,
     TransportOptions,
+    connections,
     file_url_to_path,
     join_url,
     path_to_url,
@@ -267,3 +269,30 @@ def test_an_error_page_does_not_cost_the_connection(transport: Transport) -> Non
             with pytest.raises(TransportError, match="404"):
                 transport.get(url, max_bytes=100)
     assert len(connections) == 1
+
+
+@pytest.mark.parametrize("ended_by", ["another server", "the end"])
+def test_a_connection_is_kept_open_neither_beside_many_others_nor_after_the_end(
+    ended_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        while connection.recv(1000):
+            pass
+        ended.set()
+
+    def other(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+
+    monkeypatch.setattr(connections, "PARALLEL", 1)
+    with raw_server(answer) as url, raw_server(other) as another, Transport() as transport:
+        assert transport.get(f"{url}x", max_bytes=2).body == b"ok"
+        assert not ended.is_set()
+        if ended_by == "another server":
+            assert transport.get(f"{another}x", max_bytes=2).body == b"ok"
+        else:
+            transport.close()
+        gc.collect()
+        assert ended.wait(5)

@@ -244,8 +244,14 @@ class _Adapter(HTTPAdapter):
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
             if proxies:
                 return found
+            if len(self._pools) >= PARALLEL:  # the library closes what nobody holds any more
+                self._pools.clear()
             pool = self._pools[key] = found
         return pool
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """As the library's, without a search for the proxy where there is none."""
