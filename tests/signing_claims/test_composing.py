@@ -390,7 +390,7 @@ def test_a_reason_that_is_no_line_of_words_is_refused(
     def odd(begun: Draft) -> None:
         begun.role.signed.unrecognized_fields["x-securepip-why"] = "two\nlines"
 
-    refuse(owned, edited(owned, odd, tmp_path), Property.CONSISTENT, "")
+    refuse(owned, edited(owned, odd, tmp_path), Property.CONSISTENT, "reason")
 
     def good(begun: Draft) -> None:
         begun.role.signed.unrecognized_fields["x-securepip-why"] = "new signatures"

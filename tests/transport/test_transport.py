@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from securepip.errors import FormatError, TooLargeError, TransportError
 from securepip.transport import (
@@ -296,3 +299,14 @@ def test_a_connection_is_kept_open_neither_beside_many_others_nor_after_the_end(
             transport.close()
         gc.collect()
         assert ended.wait(5)
+
+
+@given(st.text("/.a-~_:%@?#1\\", max_size=12))
+@example("/a/../b")
+@example("/./a")
+@example("/a/..")
+@example("/..a/...")
+def test_an_address_that_is_sent_as_it_is_is_the_one_that_requests_makes_of_it(path: str) -> None:
+    url = f"https://packages.example.org{path}"
+    if connections._PLAIN_URL.fullmatch(url):
+        assert requests.Request("GET", url).prepare().url == url
