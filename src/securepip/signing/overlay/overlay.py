@@ -40,7 +40,7 @@ from securepip.signing.overlay.upstream.project_json import ProjectJson
 from securepip.signing.overlay.work.readers import Readers
 from securepip.signing.repository.pages.batch import Batch
 from securepip.signing.repository.pages.contents import SignedPage
-from securepip.signing.repository.repository import Published, Repository
+from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.later import Later
 from securepip.transport import Transport
 
@@ -280,8 +280,11 @@ class Overlay:
         self._memory.keep_facts(judged.project, learned, self._now)
         return replace(judged, facts=judged.facts.plus(learned))
 
-    def publish(self, judged: Iterable[Judged]) -> Published:
+    def publish(self, judged: Iterable[Judged]) -> tuple[str, ...]:
         """Make the pages current, in one snapshot, and remember what they were made from.
+
+        Returns:
+            The roles that were signed.
 
         Raises:
             RepositoryStateError: A key is not here, or the state is odd. Nothing changed.

@@ -408,7 +408,7 @@ class _Sync:
 
     def _publish(self) -> None:
         """One snapshot for all that was written since the last one."""
-        self._roles += self._repository.commit(self._batch).signed
+        self._roles += self._repository.commit(self._batch)
         self._published_at = time.monotonic()
 
     def _finish(self) -> None:

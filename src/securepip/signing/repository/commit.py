@@ -257,20 +257,21 @@ class Committer:
 
         def bins() -> Iterator[Bin]:
             for name, edits in chain([first], coming):
-                meta = before[f"{name}.json"]
+                meta = listed[f"{name}.json"]
                 yield Bin(name, meta.version, (meta.hashes or {}).get("sha256"), edits)
 
-        before = dict(listed)
         pinned = not _is_unpinned_bin(delegator, root)
         expires = now() + self._expiry.of(first[0])
         hand = Hand(
             self._storage, work.delegator.to_bytes(COMPACT), work.naming, repository, expires
         )
+        keyids: tuple[str, ...] = ()
         for done in sign_bins(hand, self._needed(delegator, first[0]), bins()):
             facts = done.facts
+            keyids = keyids if keyids == done.keyids else done.keyids  # one object for all of them
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None
             listed[f"{facts.name}.json"] = MetaFile(facts.version, done.length, hashes)
-            signed.append(SignedRole(facts.name, facts.version, done.sha256, done.keyids))
+            signed.append(SignedRole(facts.name, facts.version, done.sha256, keyids))
             yield facts
 
     def _write_role(

@@ -255,17 +255,18 @@ class Repository:
         with self.lock():
             batch = self.batch()
             batch.stage(pages, files)
-            return self.commit(batch)
+            projects = tuple(project for project in pages if project in batch)
+            return Published(projects, self.commit(batch))
 
     def batch(self) -> Batch:
         """Changes that are staged one after the other, for ``commit``. The lock must be held."""
         return Batch(self._contents, self.ledger, self._current, self.check_unclaimed)
 
-    def commit(self, batch: Batch) -> Published:
+    def commit(self, batch: Batch) -> tuple[str, ...]:
         """As ``Batch.commit``; then let plain clients see it."""
-        published = Published(*batch.commit())
+        signed = batch.commit()
         self._plain.follow()
-        return published
+        return signed
 
     def serves(self, path: Path) -> bool:
         """As ``Site.serves``."""

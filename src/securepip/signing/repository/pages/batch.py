@@ -1,8 +1,9 @@
 """Many changes of pages, made current by one snapshot.
 
 Rule: what is staged is written and forgotten: files and pages under names that nothing current
-mentions, the ledger's rows, and what changes in the bins, in a file of its own. Until ``commit``,
-clients see nothing of it; after a kill before that, nothing of it was.
+mentions, the ledger's rows, and which projects and targets change, in files of its own. Memory
+holds nothing for each. Until ``commit``, clients see nothing of it; after a kill before that,
+nothing of it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from securepip.signing.repository.current import Current
 from securepip.signing.repository.pages.contents import Contents, NewFile
 from securepip.signing.repository.pages.edits import check_page, digests_of, edits_of
 from securepip.signing.repository.pages.plain import prepare
+from securepip.signing.repository.pages.staged import Staged
 from securepip.signing.repository.state.later import Later
 from securepip.signing.repository.state.ledger import Ledger
 
@@ -59,11 +61,15 @@ class Batch:
         self._known = self._current.known()
         self._roles = self._current.roles()
         self._edits = Edits()
-        self._staged: dict[NormalizedName, Sha256 | None] = {}
+        self._staged = Staged()
 
     def __len__(self) -> int:
         """How many projects change."""
         return len(self._staged)
+
+    def __contains__(self, project: NormalizedName) -> bool:
+        """Whether the project changes."""
+        return project in self._staged
 
     def is_partial(self, project: NormalizedName) -> bool:
         """Whether only some files on the current page of ``project`` have targets."""
@@ -80,9 +86,7 @@ class Batch:
 
     def digest(self, project: NormalizedName) -> Sha256 | None:
         """The digest of the page that is to be current; None for none."""
-        if project in self._staged:
-            return self._staged[project]
-        return self._known.page(project)
+        return self._staged.digest(project, self._known.page(project))
 
     def stage(
         self,
@@ -135,29 +139,31 @@ class Batch:
             edits = edits_of(before, after, self._place, written.get(project), anew=anew)
             self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
-            self._staged[project] = None if target is None else Sha256(target.hashes["sha256"])
+            digest = None if target is None else Sha256(target.hashes["sha256"])
+            self._staged.put(project, digest)
             self._ledger.record(digests_of(after), self.later)
 
-    def commit(self) -> tuple[tuple[NormalizedName, ...], tuple[str, ...]]:
+    def commit(self) -> tuple[str, ...]:
         """Make what is staged current, in one snapshot.
 
         Returns:
-            The projects, and the roles that were signed.
+            The roles that were signed.
 
         Raises:
             RepositoryStateError: A key is not here. Nothing changed.
         """
-        projects = tuple(self._staged)
         self.later.flush()
-        if not projects:
-            return (), ()
-        self._ledger.begin(projects)
+        if not self._staged:
+            return ()
+        self._ledger.begin(self._staged)
         self._writing.wait()
         signed = sign_edits(self._current, self._edits)
-        self._ledger.complete(projects)
+        if self._partial:
+            self._ledger.complete(self._staged)
         self._edits.close()
+        self._staged.close()
         self._begin()
-        return projects, signed
+        return signed
 
     def _place(self, page: ProjectPage, data: bytes) -> Sha256:
         """Write a page, by the time that the batch is committed."""

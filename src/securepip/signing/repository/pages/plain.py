@@ -8,10 +8,13 @@ Sources: PEP 503 and PEP 691.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from packaging.utils import NormalizedName
 
@@ -28,6 +31,8 @@ SHORT_LIST = 5_000
 """A list of so many projects is written in a few milliseconds, and so at once."""
 LIST_SECONDS = 60.0
 """So long a longer one may be behind, until the next command; `refresh` always writes it."""
+_TOGETHER = 2_000
+"""So many projects are looked up together."""
 _AT_A_TIME = 16
 """So many projects are shown by a thread that it is worth telling it, where writing is fast."""
 _HTML_LIST = f"{SIMPLE_DIR}/{HTML_NAME}"
@@ -62,22 +67,42 @@ class PlainView:
         The list of all projects follows when a project has come or gone: at once, while it is
         short; a long one when it has waited for ``LIST_SECONDS``, or when all has to be ``whole``.
         """
-        unfinished = self._ledger.unfinished()
+        unfinished = self._ledger.unfinished(most=_TOGETHER)
         listed = (self._is_listed and not whole) or self._storage.exists(_HTML_LIST)
         self._is_listed = listed
         if not unfinished and listed and self._ledger.list_due() is None:
             return
         # First what is new, then what names it; what is gone goes when nothing names it any more.
         known = self._known()
+        gone: list[NormalizedName] = []
+        while unfinished:
+            gone += self._show_some(unfinished, known)
+            unfinished = self._ledger.unfinished(unfinished[-1], _TOGETHER)
+        self._contents.writing.wait()
+        due = self._ledger.list_due()
+        if not listed or (due is not None and (whole or self._is_time(known, due))):
+            self._write_list(_HTML_LIST, _to_html(known.each_project()))
+            self._write_list(_JSON_LIST, _to_json(known.each_project()))
+            self._storage.settle()
+            self._ledger.list_written()
+            self._is_listed = True
+        for project in gone:
+            self._storage.delete(page_target(project), _html_page(project))
+            self._contents.sweep(project, None)
+        self._storage.settle()
+        self._ledger.finish()
+
+    def _show_some(self, projects: Sequence[NormalizedName], known: Known) -> list[NormalizedName]:
+        """Begin to show the pages of these; those that have none are said."""
         gone = []
         due = self._ledger.list_due()
         some: list[tuple[NormalizedName, Sha256]] = []
         writing = self._contents.writing
         shown: dict[NormalizedName, bool] = {}
         if due is None and self._storage.at_once > 1:
-            asked = writing.each(self._storage.exists, list(map(page_target, unfinished)))
-            shown = dict(zip(unfinished, asked, strict=True))
-        for project in unfinished:
+            asked = writing.each(self._storage.exists, list(map(page_target, projects)))
+            shown = dict(zip(projects, asked, strict=True))
+        for project in projects:
             sha256 = known.page(project)
             # Before it is shown: a run that is killed in between would not see it any more.
             if due is None and self._is_shown(project, shown) != (sha256 is not None):
@@ -91,19 +116,19 @@ class PlainView:
                 writing.submit(0, self._show, some)
                 some = []
         writing.submit(0, self._show, some)
-        writing.wait()
-        if not listed or (due is not None and (whole or self._is_time(known, due))):
-            projects = known.projects()
-            self._storage.ensure(_HTML_LIST, _to_html(projects))
-            self._storage.ensure(_JSON_LIST, _to_json(projects))
-            self._storage.settle()
-            self._ledger.list_written()
-            self._is_listed = True
-        for project in gone:
-            self._storage.delete(page_target(project), _html_page(project))
-            self._contents.sweep(project, None)
-        self._storage.settle()
-        self._ledger.finish()
+        return gone
+
+    def _write_list(self, name: str, lines: Iterable[str]) -> None:
+        """Let the file be there, by way of another one: the list of a million projects is long."""
+        digest = hashlib.sha256()
+        with TemporaryDirectory(prefix="securepip-") as folder:
+            path = Path(folder, "list")
+            with path.open("wb") as stream:
+                for line in lines:
+                    data = line.encode()
+                    digest.update(data)
+                    stream.write(data)
+            self._storage.copy(path, name, Sha256(digest.hexdigest()))
 
     def _is_time(self, known: Known, due: float) -> bool:
         waited = time.time() - due
@@ -137,18 +162,19 @@ def _html_page(project: NormalizedName) -> str:
     return f"{SIMPLE_DIR}/{project}/{HTML_NAME}"
 
 
-def _to_html(projects: Sequence[NormalizedName]) -> bytes:
-    links = "".join(f'<a href="{escape(name)}/">{escape(name)}</a><br>\n' for name in projects)
-    return (
+def _to_html(projects: Iterable[NormalizedName]) -> Iterator[str]:
+    yield (
         "<!DOCTYPE html>\n<html>\n<head>\n"
         f'<meta name="pypi:repository-version" content="{API_VERSION}">\n'
-        f"<title>Simple index</title>\n</head>\n<body>\n{links}</body>\n</html>\n"
-    ).encode()
+        "<title>Simple index</title>\n</head>\n<body>\n"
+    )
+    for name in projects:
+        yield f'<a href="{escape(name)}/">{escape(name)}</a><br>\n'
+    yield "</body>\n</html>\n"
 
 
-def _to_json(projects: Sequence[NormalizedName]) -> bytes:
-    document = {
-        "meta": {"api-version": API_VERSION},
-        "projects": [{"name": name} for name in projects],
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
+def _to_json(projects: Iterable[NormalizedName]) -> Iterator[str]:
+    yield f'{{"meta":{{"api-version":"{API_VERSION}"}},"projects":['
+    for number, name in enumerate(projects):
+        yield ("," if number else "") + json.dumps({"name": name}, separators=(",", ":"))
+    yield "]}"

@@ -23,7 +23,7 @@ from securepip.formats.layout import PACKAGES_DIR, PAGE_NAME, SIMPLE_DIR, projec
 from securepip.signing.repository.state.connection import Connection
 
 _NOBODY_KNOWS = ""
-_AT_A_TIME = 512
+_AT_A_TIME = 128
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,13 @@ class Known:
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
+        return list(self.each_project())
+
+    def each_project(self) -> Iterator[NormalizedName]:
+        """The same, one after the other: there may be a million. Nothing may change meanwhile."""
         rows = self._connection.execute("SELECT DISTINCT project FROM known_page ORDER BY project")
-        return [NormalizedName(project) for (project,) in rows]
+        for (project,) in rows:
+            yield NormalizedName(project)
 
     def counts(self) -> Counts:
         """How much is signed."""

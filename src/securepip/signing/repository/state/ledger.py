@@ -206,12 +206,20 @@ class Ledger:
         with self.connection:
             self.connection.executemany(
                 "INSERT INTO unfinished VALUES (?) ON CONFLICT DO NOTHING",
-                [(project,) for project in projects],
+                ((project,) for project in projects),
             )
 
-    def unfinished(self) -> list[NormalizedName]:
-        """The projects of which ``finish`` was not reached: a run ended before its work did."""
-        rows = self.connection.execute("SELECT project FROM unfinished ORDER BY project")
+    def unfinished(self, after: str = "", most: int = 1 << 31) -> list[NormalizedName]:
+        """The projects of which ``finish`` was not reached: a run ended before its work did.
+
+        Args:
+            after: Only those whose name comes after this one.
+            most: So many of them, the first ones by name.
+        """
+        rows = self.connection.execute(
+            "SELECT project FROM unfinished WHERE project > ? ORDER BY project LIMIT ?",
+            (after, most),
+        )
         return [NormalizedName(project) for (project,) in rows]
 
     def finish(self) -> None:
@@ -253,7 +261,7 @@ class Ledger:
         """Every file on the pages of ``projects`` has a target now."""
         with self.connection:
             self.connection.executemany(
-                "DELETE FROM partial WHERE project = ?", [(project,) for project in projects]
+                "DELETE FROM partial WHERE project = ?", ((project,) for project in projects)
             )
 
     def current(self) -> tuple[int, int]:

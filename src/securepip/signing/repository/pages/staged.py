@@ -1,0 +1,51 @@
+"""The projects that are to change, in a file that nobody else sees, however many they are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from packaging.utils import NormalizedName
+
+from securepip.formats.digests import Sha256
+
+
+class Staged:
+    """The digest of the page to come of each project; None where it is to have none."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("")
+        self._connection.execute(
+            "CREATE TABLE staged (project TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"
+        )
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, project: NormalizedName) -> bool:
+        return self._row(project) is not None
+
+    def __iter__(self) -> Iterator[NormalizedName]:
+        rows = self._connection.execute("SELECT project FROM staged")
+        return (NormalizedName(project) for (project,) in rows)
+
+    def put(self, project: NormalizedName, sha256: Sha256 | None) -> None:
+        """Add a project that is not among them."""
+        self._connection.execute("INSERT INTO staged VALUES (?, ?)", (project, sha256))
+        self._count += 1
+
+    def digest(self, project: NormalizedName, other: Sha256 | None) -> Sha256 | None:
+        """The digest of the page to come; ``other`` where the project is not among them."""
+        row = self._row(project)
+        return other if row is None else row[0]
+
+    def close(self) -> None:
+        """Drop the file."""
+        self._connection.close()
+
+    def _row(self, project: NormalizedName) -> tuple[Sha256 | None] | None:
+        found: tuple[Sha256 | None] | None = self._connection.execute(
+            "SELECT sha256 FROM staged WHERE project = ?", (project,)
+        ).fetchone()
+        return found
