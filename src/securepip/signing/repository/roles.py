@@ -83,6 +83,10 @@ class Top:
         data = self._read(TIMESTAMP_NAME) if timestamp is None else timestamp
         self.timestamp = self._parse(TIMESTAMP_NAME, data, Timestamp)
         self._verify(self.root.signed, "timestamp", self.timestamp)
+        self._read_more()
+
+    def _read_more(self) -> None:
+        """What a subclass reads at once below the timestamp."""
 
     def _first_root(self, first_sha256: Sha256) -> Metadata[Root]:
         """The first root, whose digest is remembered."""
@@ -141,23 +145,10 @@ class Top:
 class Roles(Top):
     """The current roles of the repository whose metadata is in ``metadata``, verified.
 
-    Targets roles are read when they are first asked for.
-
-    Args:
-        metadata: As of ``Top``, and so are the others.
-
-    Raises:
-        RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
+    Targets roles are read when they are first asked for. Arguments and errors are those of ``Top``.
     """
 
-    def __init__(
-        self,
-        metadata: Reader | Path,
-        root_sha256: Sha256,
-        timestamp: bytes | None = None,
-        root: Metadata[Root] | None = None,
-    ) -> None:
-        super().__init__(metadata, root_sha256, timestamp, root)
+    def _read_more(self) -> None:
         self._targets: dict[str, Metadata[Targets]] = {}
         self._naming: Naming | None = None
         meta = self.timestamp.signed.snapshot_meta
