@@ -355,7 +355,7 @@ def test_the_state_is_described_as_far_as_it_can_be_read(
     (state / "snapshot.json").write_text(json.dumps(snapshot))
     assert count_project_roles(state) == 2
     assert "can show an empty list of files" in describe_names(state)
-    for damage in (b"", b"\xff", b"{}", b"[]"):
+    for damage in (b"", b"\xff", b"{}", b"[]", (state / "targets.json").read_bytes()):
         for name in ("timestamp", "snapshot"):
             (state / f"{name}.json").unlink()
             (state / f"{name}.json").write_bytes(damage)

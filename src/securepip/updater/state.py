@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Snapshot
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from securepip.formats.layout import ALL_ROLES, project_of_role
 from securepip.updater.checked import known_naming
+
+S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,19 @@ class RoleState:
 
 def describe_state(state: Path) -> list[RoleState]:
     """The top-level roles in a state folder; those that are not there are left out."""
-    described = []
-    for name in ("root", "timestamp", "snapshot", "targets"):
-        try:
-            signed = Metadata[Any].from_bytes((state / f"{name}.json").read_bytes()).signed
-        except (OSError, RepositoryError):
-            continue
-        described.append(RoleState(name, signed.version, signed.expires))
-    return described
+    found = (
+        _read(state, Root),
+        _read(state, Timestamp),
+        _read(state, Snapshot),
+        _read(state, Targets),
+    )
+    return [RoleState(each.type, each.version, each.expires) for each in found if each is not None]
 
 
 def count_project_roles(state: Path) -> int:
     """How many projects sign for themselves, as the snapshot that was seen last lists them."""
-    try:
-        listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
-    except (OSError, RepositoryError):
-        return 0
+    snapshot = _read(state, Snapshot)
+    listed = snapshot.meta if snapshot else ()
     return sum(project_of_role(name.removesuffix(".json")) is not None for name in listed)
 
 
@@ -64,11 +63,10 @@ def describe_names(state: Path) -> str:
             "every role says its name and its repository, those of projects that sign for "
             "themselves perhaps not; online keys cannot take that back"
         )
-    try:
-        listed = Metadata[Snapshot].from_bytes((state / "snapshot.json").read_bytes()).signed.meta
-    except (OSError, RepositoryError):
+    snapshot = _read(state, Snapshot)
+    if snapshot is None:
         return "not known yet: nothing was read from the repository so far"
-    if all(meta.hashes for meta in listed.values()):
+    if all(meta.hashes for meta in snapshot.meta.values()):
         return "roles need not say their names; the snapshot gives the digest of each"
     return (
         "roles need not say their names: whoever answers in the repository's place can show an "
@@ -76,3 +74,12 @@ def describe_names(state: Path) -> str:
         "seen them before. A repository of securepip ends that with `securepip repo refresh` and "
         "a ceremony, or `refresh --offline-keys`; ask its operator"
     )
+
+
+def _read(state: Path, kind: type[S]) -> S | None:
+    """The role of that kind in a state folder; None where no such role is in its file."""
+    try:
+        signed = Metadata[S].from_bytes((state / f"{kind.type}.json").read_bytes()).signed
+    except (OSError, RepositoryError):
+        return None
+    return signed if isinstance(signed, kind) else None
