@@ -19,6 +19,7 @@ from securepip.errors import FormatError, SecurepipError
 from securepip.formats import core_metadata
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.wheel import check_installable
+from securepip.verify.wheel import read_wheel
 from tests.support.wheels import make_sdist, make_wheel, metadata_text
 
 
@@ -137,7 +138,7 @@ def test_a_dist_info_folder_with_dashes_in_its_name_is_known_as_pip_knows_it(
     assert parse_core_metadata(read_core_metadata(path)).project == "two-words"
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist", "installable"])
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "installable", "installed"])
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ENOMEM])
 def test_an_archive_that_this_machine_cannot_read_just_now_is_not_called_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: int
@@ -152,6 +153,8 @@ def test_an_archive_that_this_machine_cannot_read_just_now_is_not_called_broken(
     with pytest.raises(SecurepipError, match=f"{path.name} cannot be used") as raised:
         if kind == "installable":
             check_installable(path, path.name)
+        elif kind == "installed":
+            read_wheel(path, path.name)
         else:
             read_core_metadata(path)
     assert not isinstance(raised.value, FormatError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import tarfile
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from securepip.formats.page import JSON_TYPE as JSON
+from securepip.signing.overlay.follow import requirements
 from securepip.signing.overlay.follow.markers import counts
 from securepip.signing.overlay.follow.requirements import build_requirements
 from tests.signing_sync.conftest import Sync
@@ -184,6 +186,19 @@ def test_an_sdist_tells_what_it_needs_and_what_its_build_needs(
     offer(index, tmp_path, "lib")
     offer(index, tmp_path, "flit-core")
     assert run("app", with_dependencies=True).signed == ["app", "flit-core", "lib"]
+
+
+def test_an_sdist_that_this_machine_cannot_read_just_now_is_not_called_damaged(
+    index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> tarfile.TarFile:
+        raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+
+    index.offer(make_sdist(tmp_path, "app", "1.0", requires=["lib"]))
+    monkeypatch.setattr(requirements, "open_tar", failing)
+    (problem,) = run("app", with_dependencies=True).problems
+    assert "cannot be used: Input/output error" in problem.what
+    assert "pyproject" not in problem.what
 
 
 def test_what_an_old_sdist_does_not_say_is_remarked_on_and_it_is_built_with_setuptools(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -60,7 +59,6 @@ ARCHIVE_ERRORS = (
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
-    struct.error,
     EOFError,
     IndexError,  # a member whose name is empty
     OSError,

@@ -264,7 +264,7 @@ def _built_or_bundled(
     for status, path in found:
         try:
             contents = read_wheel(path, path.name)
-        except (FormatError, OSError):
+        except FormatError:
             continue
         result = _Result(*against_wheel(case.installed, contents), contents)
         if not _alarming(result.findings) or (status is Status.WITH_PYTHON and not case.signed):

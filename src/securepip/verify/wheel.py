@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 from packaging.tags import Tag, parse_tag
 
 from securepip.errors import FormatError
-from securepip.formats.core_metadata import ARCHIVE_ERRORS
+from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_zip, unreadable
 from securepip.formats.digests import CHUNK, Sha256, sha256_of_stream
 from securepip.formats.wheel import dist_info_of
 
@@ -70,12 +70,13 @@ def read_wheel(path: Path, filename: str) -> Contents:
     """What a wheel installs, its members hashed.
 
     Raises:
-        FormatError: It cannot be read.
+        FormatError: It is no archive, or damaged.
+        SecurepipError: This machine cannot read it just now.
     """
     members: dict[str, Member] = {}
     others: list[Member] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.namelist()
             if len(names) > _MAX_MEMBERS:
                 raise FormatError(f"{filename} has more than {_MAX_MEMBERS} members")
@@ -95,7 +96,8 @@ def read_wheel(path: Path, filename: str) -> Contents:
                 with archive.open(entry_points) as stream:
                     text = stream.read(_MAX_TEXT_BYTES)
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"{filename} is not a readable archive: {error}") from None
+        broken = FormatError(f"{filename} is not a readable archive: {error}")
+        raise unreadable(path, error, broken) from None
     return Contents(members, tuple(others), dict(_scripts(text)), dist_info)
 
 

@@ -44,7 +44,8 @@ def unpack_sdist(sdist: VerifiedFile | UserFile, folder: Path) -> Path:
     unpacked = folder / "source"
     unpacked.mkdir()
     try:
-        if zipfile.is_zipfile(copy):
+        # As pip. Of a file that cannot be read just now, `is_zipfile` says that it is none.
+        if copy.suffix.lower() == ".zip" or zipfile.is_zipfile(copy):
             _unpack_zip(copy, _Folder(unpacked))
         else:
             _unpack_tar(copy, _Folder(unpacked))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,17 @@ from typing import IO
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError, TransportError
+from securepip.errors import FormatError, SecurepipError, TransportError
 from securepip.formats.core_metadata import (
     ARCHIVE_ERRORS,
     bounded_members,
     open_tar,
+    open_zip,
     parse_core_metadata,
     parse_dependency,
     read_core_metadata,
     read_wheel_metadata,
+    unreadable,
 )
 from securepip.formats.digests import sha256_of, sha256_of_stream
 from securepip.formats.distribution import parse_distribution
@@ -87,7 +88,8 @@ def find_requirements(
         return _find_beside(project, group, at) or (Found() if briefly else _find_inside(group, at))
     except Exception as error:
         # Whatever a distribution holds must not stop the work on others.
-        remark = f"the requirements of {group[0].filename} cannot be read: {error!r:.200}"
+        why = error.what if isinstance(error, SecurepipError) else f"{error!r:.200}"
+        remark = f"the requirements of {group[0].filename} cannot be read: {why}"
         return Found(remark=remark, failed=True)
 
 
@@ -168,6 +170,7 @@ def _read_distribution(file: PageFile, at: UpstreamFiles) -> tuple[bytes, tuple[
     Raises:
         TransportError: It did not come.
         FormatError: It is too large, not what the page says, or not readable.
+        SecurepipError: This machine cannot read it just now.
     """
     if is_local(file.url):
         return _read_archive(file_url_to_path(file.url), file)
@@ -191,13 +194,14 @@ def _read_archive(path: Path, file: PageFile) -> tuple[bytes, tuple[str, ...]]:
     try:
         return data, build_requirements(_read_pyproject(path, file.filename))
     except ARCHIVE_ERRORS as error:
-        raise FormatError(f"its pyproject.toml cannot be read: {error!s:.200}") from None
+        broken = FormatError(f"its pyproject.toml cannot be read: {error!s:.200}")
+        raise unreadable(path, error, broken) from None
 
 
 def _read_pyproject(path: Path, filename: str) -> bytes | None:
     """The ``pyproject.toml`` in the top folder of an sdist, or None."""
     if filename.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             for name in archive.namelist():
                 if _is_pyproject(name):
                     with archive.open(name) as member:
