@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from securepip.errors import RepositoryStateError
+from securepip.signing.repository import current
+from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.repository import Repository
+from securepip.signing.repository.state.known import FactsFile
 from tests.support.repositories import MadeRepository, make_repository
 
 
@@ -44,3 +47,36 @@ def test_a_bin_that_was_read_before_it_was_changed_in_place_is_read_again(
         before = repository.roles().role(name).signed.version
         repository.sign({}, bins=[(name, b"")])
         assert repository.roles().role(name).signed.version == before + 1
+
+
+def test_a_root_that_was_written_is_verified_when_it_is_read(made: MadeRepository) -> None:
+    """It is the object that is kept, changed: whoever believes that would believe anything."""
+    repository = made.repository
+    with repository.lock():
+        root = repository.roles().root
+        root.signed.version += 1
+        root.signatures.clear()
+        repository.write_root(root)
+    with pytest.raises(RepositoryStateError, match="root is not signed as it has to be"):
+        repository.roles()
+
+
+def test_what_is_known_of_bins_is_dropped_where_they_do_not_become_current(
+    made: MadeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[FactsFile] = []
+
+    class Seen(FactsFile):
+        def __init__(self) -> None:
+            super().__init__()
+            files.append(self)
+
+    def failing(*_: object, **__: object) -> bytes:
+        raise RepositoryStateError("no timestamp")
+
+    monkeypatch.setattr(current, "FactsFile", Seen)
+    monkeypatch.setattr(Committer, "renew_timestamp", failing)
+    repository = made.repository
+    with repository.lock(), pytest.raises(RepositoryStateError, match="no timestamp"):
+        repository.sign({}, bins=[(next(repository.roles().bin_names()), b"")])
+    assert [each._file.closed for each in files] == [True]

@@ -25,7 +25,7 @@ from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version, write_next
-from securepip.signing.repository.state.known import FactsFile, RoleFacts
+from securepip.signing.repository.state.known import FactsFile
 from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
 from securepip.signing.repository.storage.interface import Storage
 
@@ -48,11 +48,13 @@ class BinWork:
         delegator: The current role that delegates to them.
         naming: What roles of this repository have to say of themselves.
         bins: Their names, and what changes in each (``bins.Edits``); nothing where it is renewed.
+        facts: Keeps what there is to know of them afterwards.
     """
 
     delegator: Metadata[Targets]
     naming: Naming
     bins: Iterable[tuple[str, bytes]]
+    facts: FactsFile
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,10 @@ class Committed:
 
     Attributes:
         names: The roles.
-        in_place: What there is to know of the bins among them that were changed in place.
         timestamp: The bytes of the timestamp that made them current.
     """
 
     names: tuple[str, ...]
-    in_place: FactsFile
     timestamp: bytes
 
 
@@ -180,10 +180,9 @@ class Committer:
             data = self._sign(metadata, delegator, name)
             pinned = not _is_unpinned_bin(delegator, root)
             signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
-        in_place, names = FactsFile(), [*(finished or ()), *changed]
-        for facts in self._sign_bins(root, bins, listed, repository, signed) if bins else ():
-            in_place.add(facts)
-            names.append(facts.name)
+        names = [*(finished or ()), *changed]
+        if bins is not None:
+            names += self._sign_bins(root, bins, listed, repository, signed)
         data = write_next(
             self._storage,
             "snapshot",
@@ -195,7 +194,7 @@ class Committer:
             snapshot.signed.version, data, ["sha256"]
         )
         written = self.renew_timestamp(root, timestamp, signed, replaces=replaces)
-        return Committed((*names, "snapshot", "timestamp"), in_place, written)
+        return Committed((*names, "snapshot", "timestamp"), written)
 
     def renew_timestamp(
         self,
@@ -248,7 +247,8 @@ class Committer:
         listed: dict[str, MetaFile],
         repository: Sha256,
         signed: list[SignedRole],
-    ) -> Iterator[RoleFacts]:
+    ) -> Iterator[str]:
+        """Sign bins, and know what there is to know of them; yields their names."""
         delegator = work.delegator.signed
         coming = iter(work.bins)
         first = next(coming, None)
@@ -272,7 +272,8 @@ class Committer:
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None
             listed[f"{facts.name}.json"] = MetaFile(facts.version, done.length, hashes)
             signed.append(SignedRole(facts.name, facts.version, done.sha256, keyids))
-            yield facts
+            work.facts.add(facts)
+            yield facts.name
 
     def _write_role(
         self,

@@ -19,7 +19,7 @@ from securepip.formats.layout import BINS_ROLE, METADATA_DIR
 from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
-from securepip.signing.repository.state.known import Known, RoleFacts, facts_of
+from securepip.signing.repository.state.known import FactsFile, Known, RoleFacts, facts_of
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.storage.interface import Storage
 
@@ -149,19 +149,19 @@ class Current:
         replaces, before = self._replaced(base), snapshot_digest(roles)
         after: tuple[bytes, Roles] | None = None
         try:
-            committed = self._committer.commit(
-                roles.root.signed,
-                roles.timestamp,
-                roles.snapshot,
-                changed,
-                lambda name: roles.delegator(name, {**(finished or {}), **changed}),
-                roles.repository,
-                finished,
-                replaces=replaces,
-                bins=BinWork(roles.role(BINS_ROLE), roles.naming, bins),
-            )
-            self._remember(roles)
-            with closing(committed.in_place) as in_place:
+            with closing(FactsFile()) as in_place:
+                committed = self._committer.commit(
+                    roles.root.signed,
+                    roles.timestamp,
+                    roles.snapshot,
+                    changed,
+                    lambda name: roles.delegator(name, {**(finished or {}), **changed}),
+                    roles.repository,
+                    finished,
+                    replaces=replaces,
+                    bins=BinWork(roles.role(BINS_ROLE), roles.naming, bins, in_place),
+                )
+                self._remember(roles)
                 self._follow(before, roles, {**(finished or {}), **changed}, in_place)
             if base is None and not finished and not _are_of_frame(changed):
                 after = committed.timestamp, roles.frame()
