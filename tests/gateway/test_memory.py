@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
 from securepip.gateway import answers as answers_module
-from securepip.gateway import dependencies, moment
+from securepip.gateway import dependencies, moment, prompt
 from securepip.gateway.answers import Answers
 from securepip.gateway.moment import Moment, View
+from securepip.gateway.prompt import NotYetError, PromptTransport
+from securepip.gateway.tasks import PatientPool
 from securepip.gateway.web.serve import _Protocol
 from securepip.index import Store
-from securepip.transport import Transport, TransportOptions
+from securepip.transport import Answer, Transport, TransportOptions
 from securepip.trust import TrustStore
 from securepip.updater import Session
 from tests.gateway.conftest import Running, run_gateway
@@ -112,3 +116,36 @@ def test_of_what_is_required_the_last_is_remembered(monkeypatch: pytest.MonkeyPa
         remembered.check("app.whl", metadata_text("app", "1.0", [name]).encode())
     said = [remembered.unknown(NormalizedName(name)) is not None for name in ("a", "b", "c")]
     assert said == [False, True, True]
+
+
+def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched: list[str] = []
+    may_arrive = threading.Event()
+
+    def get(_: Transport, url: str, **__: object) -> Answer:
+        assert may_arrive.wait(60)
+        fetched.append(url)
+        return Answer(url, 200, {}, b"123456")
+
+    monkeypatch.setattr(Transport, "get", get)
+    monkeypatch.setattr(prompt, "_MAX_KEPT_BYTES", 10)
+    with Transport(TransportOptions()) as transport, closing(PatientPool(1)) as pool:
+        asked = PromptTransport(transport, pool)
+
+        def ask(name: str) -> object:
+            url = f"https://packages.example.org/{name}"
+            (answer,) = asked.answers(lambda: None, [lambda: asked.get(url, max_bytes=10)])
+            may_arrive.set()
+            if isinstance(answer, NotYetError):
+                answer.future.result()
+            may_arrive.clear()
+            return answer
+
+        assert all(isinstance(ask(name), NotYetError) for name in "abcd")
+        assert len(asked._begun) == 3, "so much is kept as is too much with the one before"
+        assert isinstance(ask("d"), Answer)
+        assert isinstance(ask("a"), NotYetError)
+        assert isinstance(ask("a"), Answer)
+    assert [url[-1] for url in fetched] == ["a", "b", "c", "d", "a"]

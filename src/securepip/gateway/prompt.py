@@ -19,6 +19,9 @@ from typing import TypeVar
 from securepip.gateway.tasks import PatientPool
 from securepip.transport import Answer, Transport, is_local
 
+_MAX_KEPT_BYTES = 32 << 20
+"""So much may have arrived for questions that are not asked again: who asked has gone away."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -74,7 +77,17 @@ class PromptTransport(Transport):
             answered |= prepared
         for url in answered:
             self._begun.pop(url, None)
+        self._drop_oldest()
         return answers
+
+    def _drop_oldest(self) -> None:
+        """Forget what was used longest ago, as far as it is too much: who asks fetches it again."""
+        kept = 0
+        for url, future in reversed(list(self._begun.items())):
+            if kept > _MAX_KEPT_BYTES and future.done():
+                del self._begun[url]
+            elif future.done() and not (future.cancelled() or future.exception()):
+                kept += len(future.result().body)
 
     def _asked(self, question: Callable[[], R]) -> tuple[set[str], R | Exception]:
         """What a question used, and its answer."""
@@ -110,9 +123,9 @@ class PromptTransport(Transport):
         if used is None or is_local(url):
             return fetch(url)
         used.add(url)
-        if url not in self._begun:
-            self._begun[url] = self._threads.submit(fetch, url)
-        return self._result(self._begun[url])
+        begun = self._begun.pop(url, None) or self._threads.submit(fetch, url)
+        self._begun[url] = begun  # the last one to be forgotten
+        return self._result(begun)
 
     def begin_ahead(self, url: str, *, max_bytes: int) -> None:
         """Begin nothing: a question that is asked again would begin it again."""
