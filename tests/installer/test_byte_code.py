@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.util import cache_from_source
 from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -30,6 +30,8 @@ from securepip.installer.target._compile_worker import (
 )
 from securepip.installer.target.byte_code import Interpreter, WheelCode
 from securepip.installer.target.byte_code_cache import ByteCodeCache
+from securepip.installer.target.compile import Compiler
+from securepip.interpreter.process import Pip
 from tests.installer.conftest import hand_off, run_pip, site_packages
 from tests.support.wheels import make_wheel
 
@@ -57,10 +59,10 @@ def wheel(tmp_path: Path) -> HandOff:
     return hand_off(make_wheel(tmp_path / "store", "one", "1", files={"one.py": _GOOD}))
 
 
-def _code_of(source: bytes, *, beside: bytes) -> mmap:
+def _code_of(source: bytes, *, beside: bytes, member: str = "one.py") -> mmap:
     """What a forger keeps: the code of a source, said to be that of another."""
     row, code = _compiled(source)
-    return WheelCode.join([(["one.py"], [[sha256_of(beside), *row[1:]]], code)])
+    return WheelCode.join([([member], [[sha256_of(beside), *row[1:]]], code)])
 
 
 def _compiled(source: bytes) -> tuple[list[Any], Path]:
@@ -137,6 +139,22 @@ def test_byte_code_is_that_of_the_source_that_is_there_whatever_the_wheel_holds(
     script = f"{with_target}; import one; print(one.whose())"
     command = [str(python), "-B", "-c", script]
     assert subprocess.check_output(command, text=True).strip() == "good"
+
+
+@pytest.mark.parametrize(
+    ("member", "believed"), [("one.py", True), ("one-1.data/scripts/one.py", False)]
+)
+def test_a_script_which_pip_rewrites_is_read_before_byte_code_is_written_for_it(
+    tmp_path: Path, member: str, believed: bool
+) -> None:
+    """Its length may be that of the wheel's by chance; no other file is read again."""
+    path = tmp_path / "one.py"
+    path.write_bytes(_GOOD)
+    wheel = WheelCode.parse(_code_of(_EVIL, beside=_EVIL, member=member))
+    compiler = Compiler(Path(sys.executable), cast(Pip, None), {}, tmp_path)
+    compiler._interpreter = _HERE
+    done = compiler._write_one(str(path), wheel, member, len(_GOOD))
+    assert (done is not None) == believed
 
 
 def test_what_runs_in_one_environment_decides_nothing_of_what_is_kept_for_others(

@@ -144,6 +144,9 @@ def test_the_command_shows_what_is_wrong_asks_and_reports(
     own: MadeRepository, machine: Machine, tmp_path: Path
 ) -> None:
     attack(own, tmp_path)
+    for name, data in (("as-in-the-copy.txt", b"good"), ("changed.txt", b"evil")):
+        (tmp_path / "good" / "packages" / "app" / name).write_bytes(b"good")
+        (own.folder / "packages" / "app" / name).write_bytes(data)
     words: list[str | Path] = [
         "repo", "recover", own.folder, "--good", tmp_path / "good",
         "--offline-keys", own.offline_keys, "--keys", own.online_keys,
@@ -162,6 +165,7 @@ def test_the_command_shows_what_is_wrong_asks_and_reports(
     assert json.loads(report.read_text())["dropped"] == ["packages/app/app-3.0-py3-none-any.whl"]
     (aside,) = (own.folder / "state" / "set-aside").iterdir()
     assert [path for path in aside.rglob("*.whl") if "app-3.0" in path.name]
+    assert [path.name for path in aside.rglob("*.txt")] == ["changed.txt"]
     compared = machine.run("repo", "audit", tmp_path / "good", own.folder)
     assert compared.code == 1
     assert "added" not in compared.out
