@@ -124,7 +124,12 @@ ROOMS = {
     ),
     "first use": Room(
         ("first_use/__init__.py", "first_use/accept.py", "first_use/refusals.py"),
-        ("first_use/test_words.py", "first_use/test_naming.py", "first_use/test_refusals.py"),
+        (
+            "first_use/test_words.py",
+            "first_use/test_naming.py",
+            "first_use/test_accepting.py",
+            "first_use/test_refusals.py",
+        ),
         ("first_use",),
     ),
     "resolver": Room(

@@ -18,8 +18,9 @@ HASHED = f"{ADDRESS}#sha256={A}"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command runs: the projects ``web`` and ``old``, and ``bare``, which is none."""
-    for name, file in (("web", "pyproject.toml"), ("old", "setup.py"), ("bare", "README")):
+    """Where the command runs: ``bare`` is no project, and the other folders are."""
+    files = {"web": "pyproject.toml", "old": "setup.py", "bare": "README"}
+    for name, file in {**files, ".own": "setup.py", "bare/deep": "setup.py"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / file).touch()
     (tmp_path / "web-1.0-py3-none-any.whl").touch()
@@ -42,6 +43,8 @@ def named(asked: UserRequirement) -> str:
         ("./web[Fast,b]", "None", "web", {"fast", "b"}),
         ("./web [fast]", "None", "web", {"fast"}),
         ("./old", "None", "old", set()),
+        (".own", "None", ".own", set()),
+        ("bare/deep", "None", "bare/deep", set()),
         ("./web-1.0-py3-none-any.whl", "web==1.0", "web-1.0-py3-none-any.whl", set()),
         ("web-1.0-py3-none-any.whl[x]", "web==1.0", "web-1.0-py3-none-any.whl", {"x"}),
         ("web-1.0.tar.gz", "None", "web-1.0.tar.gz", set()),
@@ -121,6 +124,7 @@ def test_an_address_needs_a_strong_hash_unless_nobody_judges_or_a_marker_may_rul
         assert parse_requirement(text, judge=False).link is not None
         assert parse_requirement(f"{text} ; python_version < '3'").marker is not None
     assert parse_requirement(HASHED).acceptable == {f"sha256:{A}"}
+    assert parse_requirement(f"{ADDRESS}#sha256=a:b").acceptable == {"sha256:a:b"}
     assert parse_requirement(ADDRESS, hashes=[f"sha256:{A.upper()}"]).hashes == {f"sha256:{A}"}
     by_name = parse_requirement(f"web[Fast] @ {HASHED}")
     assert by_name.link is not None

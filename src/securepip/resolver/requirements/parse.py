@@ -159,7 +159,7 @@ def _strip_extras(text: str) -> tuple[str, set[str]]:
     if not found:
         return text, set()
     try:
-        return found[1].rstrip(), Requirement(f"placeholder{found[2].lower()}").extras
+        return found[1].rstrip(), Requirement(f"placeholder{found[2]}").extras
     except InvalidRequirement:
         return text, set()
 
