@@ -112,6 +112,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 
 def test_what_was_refused_at_one_index_is_accepted_there_alone(own: Own) -> None:
+    for index in own.indexes.values():
+        index.says_sizes = False  # so that there is something to forget of the file at both
     own.sign("one", "two")
     before = own.known("two")
     own.refuse("one", X)
@@ -136,8 +138,11 @@ def test_what_was_refused_at_two_indexes_and_is_not_the_same_is_not_accepted(own
     own.sign("one", "two")
     own.refuse("one", X)
     own.refuse("two", Y)
-    with pytest.raises(UsageError, match="at several indexes, and not the same"):
+    with pytest.raises(UsageError, match="at several indexes, and not the same") as refused:
         own.accept("one", "two")
+    for name, sha256 in (("one", X), ("two", Y)):
+        url = own.indexes[name].url
+        assert f"at {url} ({name}): sha256 {sha256}" in refused.value.meaning
     assert own.accept("two") == [Accepted("two", Y)]
 
 

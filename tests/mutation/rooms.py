@@ -114,6 +114,7 @@ ROOMS = {
             "signing_claims/test_hostile_requests.py",
             "signing_claims/test_evidence.py",
             "signing_claims/test_keys.py",
+            "signing_claims/test_each_check.py",
         ),
         ("signing_claims", "attacks/test_names_of_roles.py", "attacks/tables", "fuzzing"),
     ),

@@ -122,6 +122,8 @@ def test_a_file_is_added_once_and_never_changed(tmp_path: Path) -> None:
     page = with_files(PAGE, [wheel])
     assert page.files == (*PAGE.files, wheel.page_file)
     assert with_files(page, [wheel]) == page
+    sdist = read_distribution(make_sdist(tmp_path, "app", "3.0"), moment)
+    assert with_files(page, [wheel, sdist]).files == (*page.files, sdist.page_file)
     other = make_wheel(tmp_path / "other", "app", "3.0", requires=["lib"])
     with pytest.raises(RepositoryStateError, match="published files never change"):
         with_files(page, [read_distribution(other, moment)])
