@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
@@ -22,6 +23,7 @@ from securepip.engine.database import Pool, connect
 from securepip.engine.state import DatabaseSite, TableLines
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
+from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
 from securepip.signing.overlay.memory import Facts, Memory, PageState, Upstream
 from securepip.signing.overlay.upstream.interface import Reading
 from securepip.signing.publish.add import add
@@ -125,10 +127,33 @@ def overlay_story(connection: Connection) -> object:
         memory.recheck_at(A, [ONE], [ONE]),
         memory.forget([(A, ONE), (B, ONE)]),
         memory.state(A),
+        memory.count(),
+        [*memory.each_known()],
     ]
 
 
-@pytest.mark.parametrize("story", [ledger_story, known_story, tokens_story, overlay_story])
+def walk_story(connection: Connection) -> object:
+    """A sync that is killed once, and what it goes on with."""
+    walk = Walk(connection)
+    old = Want(SpecifierSet("<2"), frozenset([A]))
+    begun = walk.begin("this", 100.0)
+    named = walk.name(A, old), walk.name(A, None), walk.wants(A)
+    walk.settle(A, [old], [Need(Wish(B, A, named=False, certain=False), old)])
+    walk.published()
+    found = walk.waiting(), walk.next(), walk.next(), walk.again()
+    again = walk.begin("this", 200.0), walk.next(), walk.is_over()
+    walk.settle(
+        B, walk.wants(B), [Need(Wish(A, B, named=False), Want(SpecifierSet(), frozenset()))]
+    )
+    walk.trouble(B)
+    last = walk.again(), walk.wants(A), walk.wish(B), walk.begin("this", 300.0)
+    walk.end()
+    return [begun, named, found, again, last, walk.waiting()]
+
+
+@pytest.mark.parametrize(
+    "story", [ledger_story, known_story, tokens_story, overlay_story, walk_story]
+)
 def test_the_database_remembers_what_a_file_remembers(
     story: Callable[[Connection], object], url: str, tmp_path: Path
 ) -> None:

@@ -35,8 +35,11 @@ REMADE = {
     "page_week",
     "listing",
     "flushed",
+    "walk",
+    "walk_project",
+    "walk_want",
 }
-"""Those that follow from what is signed and from the log."""
+"""Those that follow from what is signed and from the log, and what a killed sync has left."""
 
 
 def carry(source: State, target: State) -> None:

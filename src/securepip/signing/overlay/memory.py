@@ -11,7 +11,7 @@ make the file impossible to install for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from packaging.utils import NormalizedName
@@ -24,6 +24,8 @@ from securepip.signing.repository.state.later import Later, write
 
 RECHECK_SECONDS = 7 * 86400.0
 """For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
+
+_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,33 @@ class Memory:
         """The projects that an index has offered here at some time, whatever became of them."""
         rows = self._connection.execute("SELECT project FROM synced ORDER BY project")
         return [NormalizedName(project) for (project,) in rows]
+
+    def each_known(self) -> Iterator[tuple[NormalizedName, bool]]:
+        """Those, and all that have a page, in order; and whether an index has ever offered each.
+
+        They may change meanwhile: some are looked up at a time.
+        """
+        after = ""
+        while True:
+            rows = self._connection.execute(
+                "SELECT project, max(offered) FROM ("
+                "SELECT * FROM (SELECT project, 1 AS offered FROM synced"
+                " WHERE project > ? ORDER BY project LIMIT ?) AS offered_here"
+                " UNION ALL SELECT * FROM (SELECT DISTINCT project, 0 AS offered FROM known_page"
+                " WHERE project > ? ORDER BY project LIMIT ?) AS signed_here"
+                ") AS known GROUP BY project ORDER BY project LIMIT ?",
+                (after, _AT_A_TIME, after, _AT_A_TIME, _AT_A_TIME),
+            ).fetchall()
+            for project, offered in rows:
+                yield NormalizedName(project), bool(offered)
+            if not rows:
+                return
+            after = rows[-1][0]
+
+    def count(self) -> int:
+        """How many projects an index has offered here."""
+        (count,) = self._connection.execute("SELECT count(*) FROM synced").fetchone()
+        return int(count)
 
     def keep_projects(self, projects: Iterable[NormalizedName], later: Later | None = None) -> None:
         """Never forget these, whatever their index says of them from now on."""

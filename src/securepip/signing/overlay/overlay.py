@@ -18,7 +18,7 @@ that could not be written, signed and read again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -136,22 +136,20 @@ class Overlay:
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)
 
-    def projects(self) -> list[NormalizedName]:
+    def projects(self) -> Iterator[NormalizedName]:
         """The projects that came from an index, sorted: those that a sync keeps up to date.
 
         Not those that are wholly this repository's own: a stranger could have taken their names at
         an index. Nor those that were removed here. But also those of which nothing is signed now,
         because they are in quarantine say: they may come back.
         """
-        ledger, offered = self._repository.ledger, set(self._memory.projects())
-        found = {project for project in offered if not ledger.is_withdrawn(project)}
-        for project in self._repository.projects():
-            if project in found:
-                continue  # whoever asks for it finds out whether it is wholly our own by now
+        for project, offered in self._memory.each_known():
+            if offered and not self._repository.ledger.is_withdrawn(project):
+                yield project  # whoever asks for it finds out whether it is wholly our own by now
+                continue
             page = self._repository.page(project)
             if page is not None and page.files and not _is_wholly_own(page):
-                found.add(project)
-        return sorted(found)
+                yield project
 
     def unchanged_by_serial(self) -> Callable[[NormalizedName], bool]:
         """Tells of a project whether its index, which counts changes, has seen none since then.
@@ -279,6 +277,16 @@ class Overlay:
         """Keep what was learned of the project's files."""
         self._memory.keep_facts(judged.project, learned, self._now)
         return replace(judged, facts=judged.facts.plus(learned))
+
+    def written(self, project: NormalizedName, page: ProjectPage | None) -> Judged:
+        """What became of a project whose page was written before."""
+        facts = self._memory.facts(project, self._now)
+        return Judged(project, Standing.UNCHANGED, page, Settled(page), facts)
+
+    def judge_anew(self, project: NormalizedName, later: Later) -> None:
+        """Let the next question about a project be answered, although no source has changed."""
+        later.flush()
+        self._memory.forget_state(project)
 
     def publish(self, judged: Iterable[Judged]) -> tuple[str, ...]:
         """Make the pages current, in one snapshot, and remember what they were made from.

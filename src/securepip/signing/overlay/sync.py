@@ -9,32 +9,23 @@ once, so that a sync that is killed or stuck has published what it had.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from hashlib import sha256
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
-from securepip.errors import RepositoryStateError, UsageError
-from securepip.formats.layout import file_target, parse_project, relative_file_url
-from securepip.formats.page import PageFile
+from securepip.errors import UsageError
+from securepip.formats.layout import parse_project
+from securepip.formats.words import counted
 from securepip.signing.overlay.ask import Offered, Question
-from securepip.signing.overlay.follow.follower import (
-    Doubt,
-    Follower,
-    NeedProject,
-    NeedRequirements,
-    Step,
-)
-from securepip.signing.overlay.follow.requirements import Found, find_requirements
+from securepip.signing.overlay.follow.follower import Follower, want_of
+from securepip.signing.overlay.follow.trail import Read, Trail
+from securepip.signing.overlay.follow.walk import Walk
 from securepip.signing.overlay.judge import Rules
-from securepip.signing.overlay.memory import Facts
+from securepip.signing.overlay.memory import Memory
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
 from securepip.signing.overlay.upstream.interface import Source
@@ -43,7 +34,9 @@ from securepip.signing.overlay.work.readers import Readers
 from securepip.signing.overlay.work.threads import Work
 from securepip.signing.publish.refresh import refresh
 from securepip.signing.repository.repository import Repository
-from securepip.transport import PARALLEL, Transport, path_to_url
+from securepip.signing.repository.state.schema import WALK
+from securepip.signing.repository.state.sqlite import private_sqlite
+from securepip.transport import PARALLEL, Transport
 
 NOTED = 100
 """Where more projects are named, nobody reads what each requires that is not signed: it would cost
@@ -95,29 +88,6 @@ class _Asked:
     offered: Offered
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The requirements of a file have arrived."""
-
-    project: NormalizedName
-    file: PageFile
-    found: Found
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """Why a project is looked at: somebody named it, or something needs it on every platform."""
-
-    named: bool
-    certain: bool
-
-    def __or__(self, other: _Wish) -> _Wish:
-        return _Wish(self.named or other.named, self.certain or other.certain)
-
-
-_NAMED = _Wish(named=True, certain=True)
-
-
 def sync(
     repository: Repository,
     sources: Sequence[Source],
@@ -161,88 +131,122 @@ class _Sync:
         self._repository = repository
         self._overlay = overlay
         self._options = options
-        self._follower = (
-            Follower(options.constraints, options.dependency_versions)
-            if options.with_dependencies
-            else Follower(options.constraints, versions=1, pythons=())
+        self._follows = options.with_dependencies
+        self._walk = Walk(
+            repository.ledger.connection if options.with_dependencies else private_sqlite(WALK)
         )
-        self._because: dict[NormalizedName, NormalizedName] = {}
-        self._required: dict[NormalizedName, set[NormalizedName]] = {}
-        self._wishes: dict[NormalizedName, _Wish] = {}
         self._named: Iterator[Requirement | NormalizedName] = iter(())
-        self._judged: dict[NormalizedName, Judged] = {}
+        self._total = 0
         self._open: set[NormalizedName] = set()
-        self._done = 0
-        self._reading: Counter[NormalizedName] = Counter()
+        self._done = self._waiting = 0
+        self._counted_at = 0.0
         self._batch = repository.batch()
         self._published_at = time.monotonic()
         self._roles: list[str] = []
         self._is_unchanged: Callable[[NormalizedName], bool] = lambda project: False
-        self._work: Work[_Asked | _Read] = Work()
+        self._work: Work[_Asked | Read] = Work()
         self._readers: Readers | None = None
         self._report = SyncReport()
+        self._trail = Trail(
+            overlay,
+            repository.storage,
+            self._walk,
+            Follower(options.constraints, options.dependency_versions)
+            if options.with_dependencies
+            else Follower(options.constraints, versions=1, pythons=()),
+            self._report,
+            self._work.submit,
+            self._batch.later,
+            signs=options.with_dependencies,
+        )
 
     def run(self, progress: Progress) -> SyncReport:
         """Ask, judge, follow, and publish."""
         try:
             self._start()
-            self._feed()
-            for result in self._work.results():
-                if isinstance(result, _Asked):
-                    self._take_offer(result)
-                else:
-                    self._take_requirements(result)
-                self._feed()
-                progress(self._done, max(self._total, self._done + len(self._open)))
-                if self._is_time():
-                    self._publish()
+            self._take_all(progress)
+            while self._trail.has_wrong and not self._work.under_way:
+                self._trail.has_wrong = False
+                self._publish()
+                self._take_all(progress)
             self._give_up()
         finally:
             self._work.close()
             if self._readers is not None:
                 self._readers.close()
-        for project in list(self._judged):
-            self._write(project)
         self._publish()
+        if self._options.with_dependencies and self._walk.is_over():
+            self._walk.end()
         self._finish()
         return self._report
+
+    def _take_all(self, progress: Progress) -> None:
+        self._feed()
+        for result in self._work.results():
+            if isinstance(result, _Asked):
+                self._take_offer(result)
+            else:
+                self._write(self._trail.take(result))
+            self._feed()
+            progress(self._done, max(self._total, self._expected()))
+            if self._is_time():
+                self._publish()
 
     def _start(self) -> None:
         if change := self._overlay.change_upstream(named=self._options.upstream_named):
             self._report.notices.append(change)
         named = self._options.requirements
-        known = () if named else self._overlay.projects()
-        self._named = iter(named or known)
-        self._total = len(named) or len(known)
-        if len(known) > NOTED and not self._options.restore:
+        self._named = iter(named or self._overlay.projects())
+        self._total = len(named) or Memory(self._repository.ledger.connection).count()
+        if not named and self._total > NOTED and not self._options.restore:
             self._is_unchanged = self._overlay.unchanged_by_serial()
         self._follows = self._options.with_dependencies or self._total <= NOTED
         if self._total >= readers.MANY:
             self._readers = self._overlay.readers()
+        if self._options.with_dependencies:
+            asked = _digest(self._options, self._overlay.sources)
+            if done := self._walk.begin(asked, time.time()):
+                self._report.notices.append(
+                    f"the sync before this one was not ended: {counted(done, 'project')} of it "
+                    "are signed, and this one does the rest"
+                )
 
     def _feed(self) -> None:
-        """Ask for some more of what was named, and not for all at once: answers take memory."""
-        while self._work.under_way < _AHEAD:
-            named = next(self._named, None)
-            if named is None:
-                return
-            project = named if isinstance(named, str) else parse_project(named.name)
-            if self._is_unchanged(project):
-                self._leave(project)
-                continue
-            self._ask(project, _NAMED)
-            if self._follows:
-                requirement = Requirement(named) if isinstance(named, str) else named
-                self._do(self._follower.follow(requirement))
+        """Ask for some more of what was named or found, not for all: answers take memory."""
+        while self._work.under_way < _AHEAD and self._feed_one():
+            pass
 
-    def _ask(self, project: NormalizedName, wish: _Wish) -> None:
-        """The first stage, for a project that was not asked for yet."""
-        if project in self._wishes:
-            self._wishes[project] |= wish
+    def _feed_one(self) -> bool:
+        named = next(self._named, None)
+        if named is not None:
+            self._name(named)
+            return True
+        found = self._walk.next() if self._follows else None
+        if found is not None:
+            self._ask(found.project)
+            return True
+        # What is wanted of a project that is settled is followed together, and not one by one:
+        # of some, a thousand others want something.
+        again = self._walk.again() if self._follows and not self._work.under_way else None
+        if again is not None:
+            written = self._overlay.written(again, self._batch.page_to_come(again))
+            self._write(self._trail.look(written, is_written=True))
+        return again is not None
+
+    def _name(self, named: Requirement | NormalizedName) -> None:
+        project = named if isinstance(named, str) else parse_project(named.name)
+        if self._is_unchanged(project):
+            self._leave(project)
             return
-        self._wishes[project] = wish
+        requirement = Requirement(named) if self._follows and isinstance(named, str) else named
+        want = None if isinstance(requirement, str) else want_of(requirement)[1]
+        if self._walk.name(project, want if self._follows else None):
+            self._ask(project)
+
+    def _ask(self, project: NormalizedName) -> None:
+        """The first stage, for a project that was not asked for yet."""
         self._open.add(project)
-        if self._options.restore and wish.named:
+        if self._options.restore and self._walk.wish(project).named:
             self._repository.ledger.restore(project)
         question = self._overlay.question(project, anew=self._options.restore)
         if isinstance(question, Judged):
@@ -252,6 +256,12 @@ class _Sync:
             self._readers.submit(question, lambda offered: answer(_Asked(question, offered)))
         else:
             self._work.submit(lambda: _Asked(question, self._overlay.read(question)))
+
+    def _expected(self) -> int:
+        """How many projects there are, as far as is known. Counting them takes its time, too."""
+        if self._options.with_dependencies and time.monotonic() >= self._counted_at + 1.0:
+            self._waiting, self._counted_at = self._walk.waiting(), time.monotonic()
+        return self._done + len(self._open) + self._waiting
 
     def _take_offer(self, asked: _Asked) -> None:
         project = asked.question.project
@@ -270,21 +280,22 @@ class _Sync:
     def _settle(self, judged: Judged) -> None:
         """The second stage is over for a project: what it means is said, and followed."""
         project, settled = judged.project, judged.settled
-        self._judged[project] = judged
         self._open.discard(project)
         self._done += 1
-        self._report.problems += settled.problems
+        if settled.problems:
+            self._report.problems += settled.problems
+            self._walk.trouble(project)
         self._report.remarks += [f"{project}: {remark}" for remark in judged.remarks]
         if settled.left_out:
             self._report.left_out[project] = settled.left_out
-        self._say_standing(judged, self._wishes[project])
-        if self._follows:
-            self._do(self._follower.tell_page(project, judged.page, judged.facts.requirements))
-        if not self._options.with_dependencies and not self._reading[project]:
-            self._write(project)
+        self._say_standing(judged)
+        self._write(self._trail.look(judged) if self._follows else judged)
 
-    def _say_standing(self, judged: Judged, wish: _Wish) -> None:
+    def _say_standing(self, judged: Judged) -> None:
         project = judged.project
+        if judged.standing is Standing.OFFERED and judged.page is not None:
+            return
+        wish = self._walk.wish(project)
         if judged.standing is Standing.CLAIMED:
             self._report.claimed.append(project)
         elif judged.standing is Standing.OWN and wish.named and self._options.requirements:
@@ -298,98 +309,28 @@ class _Sync:
                 # Needed on some platform or Python only, perhaps one that nobody uses any more.
                 self._report.remarks.append(f"{project}: {what}")
         elif judged.standing is Standing.QUARANTINED:
-            self._report.notices.append(
-                f"{project} is in quarantine at its index: nothing of it is signed"
-            )
+            what = f"{project} is in quarantine at its index: nothing of it is signed"
+            self._report.notices.append(what)
+            self._walk.trouble(project)
         elif judged.standing is Standing.OFFERED and judged.page is None and wish.named:
             self._problem(project, "there is nothing to sign")
 
-    def _do(self, steps: Sequence[Step]) -> None:
-        """The third stage: what the follower needs next."""
-        for step in steps:
-            if isinstance(step, Doubt):
-                self._doubt(step)
-            elif not self._options.with_dependencies:
-                self._note(step)
-            elif isinstance(step, NeedProject):
-                self._because.setdefault(step.project, step.because)
-                self._ask(step.project, _Wish(named=False, certain=step.certain))
-            else:
-                self._read(step)
-
-    def _read(self, step: NeedRequirements) -> None:
-        self._reading[step.project] += 1
-        self._work.submit(partial(self._read_requirements, step))
-
-    def _note(self, step: NeedProject | NeedRequirements) -> None:
-        """What is required is not signed, but said: where finding out costs one small request."""
-        if isinstance(step, NeedProject):
-            self._required.setdefault(step.because, set()).add(step.project)
-        elif (
-            step.project in self._judged
-            and self._judged[step.project].before is None
-            and step.group[0].core_metadata is not None
-        ):
-            self._read(step)
-
-    def _read_requirements(self, step: NeedRequirements) -> _Read:
-        with ExitStack() as fetched:
-            located = [self._locate(step.project, file, fetched) for file in step.group]
-            briefly = not self._options.with_dependencies
-            found = find_requirements(step.project, located, self._overlay.files, briefly=briefly)
-            return _Read(step.project, step.group[0], found)
-
-    def _locate(self, project: NormalizedName, file: PageFile, fetched: ExitStack) -> PageFile:
-        """``file`` with an absolute URL; the repository's own is read on this machine."""
-        if file.url != relative_file_url(project, file.filename):
-            return file
-        name = file_target(project, file.filename)
-        path = self._repository.storage.here(name)
-        if path is None:
-            folder = fetched.enter_context(TemporaryDirectory(prefix="securepip-"))
-            path = Path(folder, file.filename)
-            # Who reads it says so, where it is not there.
-            with suppress(OSError, RepositoryStateError):
-                self._repository.storage.fetch(name, path, file.sha256)
-        return file._replace(url=path_to_url(path))
-
-    def _take_requirements(self, read: _Read) -> None:
-        project, file, found = read.project, read.file, read.found
-        if found.remark:
-            self._doubt(Doubt(project, found.remark, found.failed))
-        judged = self._judged[project]
-        if found.wrong_metadata:
-            judged = self._overlay.correct_metadata(judged, file)
-        if self._options.with_dependencies and (found.requirements or not found.remark):
-            judged = self._overlay.learn(
-                judged, Facts(requirements={file.sha256: found.requirements})
-            )
-        self._judged[project] = judged
-        self._do(self._follower.tell_requirements(project, file, found.requirements))
-        self._reading[project] -= 1
-        if not self._options.with_dependencies and not self._reading[project]:
-            self._write(project)
-
-    def _doubt(self, doubt: Doubt) -> None:
-        if doubt.failed:
-            self._problem(doubt.project, doubt.what)
-        else:
-            self._report.remarks.append(f"{doubt.project}: {doubt.what}")
-
     def _problem(self, project: NormalizedName, what: str) -> None:
         self._report.problems.append(Problem(project, what))
+        self._walk.trouble(project)
 
     def _give_up(self) -> None:
         """Leave out what does not come to an end: the rest must be signed before it expires."""
         for project in sorted(self._open):
             self._problem(project, "was not read in time: it stays as it was")
-        if self._options.with_dependencies:
-            for project in self._follower.unread():
-                self._problem(project, "its requirements were not read in time")
+        for judged in self._trail.give_up():
+            self._write(judged)
 
-    def _write(self, project: NormalizedName) -> None:
-        """The last stage for a project: it is written, said and forgotten."""
-        each = self._judged.pop(project)
+    def _write(self, each: Judged | None) -> None:
+        """The last stage for a project, if it has come: it is written, said and forgotten."""
+        if each is None:
+            return
+        project = each.project
         self._overlay.stage(self._batch, each)
         self._report.files += len(each.page.files) if each.page else 0
         if not each.is_changed:
@@ -398,8 +339,9 @@ class _Sync:
             self._report.removed.append(project)
         else:
             self._report.signed.append(project)
-            if each.before is None and not self._wishes[project].named:
-                self._report.because[project] = self._because[project]
+            wish = self._walk.wish(project) if each.before is None and self._follows else None
+            if wish is not None and not wish.named:
+                self._report.because[project] = NormalizedName(wish.because)
 
     def _is_time(self) -> bool:
         waited = time.monotonic() - self._published_at
@@ -409,6 +351,8 @@ class _Sync:
     def _publish(self) -> None:
         """One snapshot for all that was written since the last one."""
         self._roles += self._repository.commit(self._batch)
+        if self._options.with_dependencies:
+            self._walk.published()
         self._published_at = time.monotonic()
 
     def _finish(self) -> None:
@@ -416,7 +360,22 @@ class _Sync:
         self._report.roles = tuple(dict.fromkeys((*self._roles, *renewed.signed)))
         self._report.signed.sort()
         self._report.removed.sort()
-        for project, required in sorted(self._required.items()):
+        for project, required in sorted(self._trail.required.items()):
             unsigned = sorted(each for each in required if self._repository.page(each) is None)
             if unsigned:
                 self._report.unsigned[project] = tuple(unsigned)
+
+
+def _digest(options: SyncOptions, sources: Sequence[Source]) -> str:
+    """Tells one request from another: what is asked for, and of whom."""
+    said = sha256()
+    for one in (
+        *(source.location for source in sources),
+        *sorted(map(str, options.constraints)),
+        *sorted(options.accept_loss),
+        f"{options.dependency_versions} {options.min_age} {options.restore}",
+    ):
+        said.update(f"{one}\n".encode())
+    for requirement in options.requirements:
+        said.update(f"{requirement}\n".encode())
+    return said.hexdigest()

@@ -84,6 +84,16 @@ class Batch:
         sha256 = self._known.page(project)
         return None if sha256 is None else self._contents.page(project, sha256)
 
+    def page_to_come(self, project: NormalizedName) -> ProjectPage | None:
+        """The page that is to be current.
+
+        Raises:
+            RepositoryStateError: What is on disk is not what was signed.
+        """
+        self._writing.wait()
+        sha256 = self.digest(project)
+        return None if sha256 is None else self._contents.page(project, sha256)
+
     def digest(self, project: NormalizedName) -> Sha256 | None:
         """The digest of the page that is to be current; None for none."""
         return self._staged.digest(project, self._known.page(project))

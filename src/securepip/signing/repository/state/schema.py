@@ -123,7 +123,26 @@ ALTER TABLE upstream ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
 UPDATE upstream SET position = {row};
 """
 
-STEPS = ("".join((_LEDGER, _KNOWN, _TOKENS, _OVERLAY, _PAGE)), _ORDERED_UPSTREAMS)
+# What a sync has found and has still to do.
+WALK = """
+CREATE TABLE walk (
+    "only" INTEGER PRIMARY KEY CHECK ("only" = 1),
+    asked {text} NOT NULL, begun DOUBLE PRECISION NOT NULL
+);
+CREATE TABLE walk_project (
+    id {numbered}, project {text} NOT NULL UNIQUE, because {text} NOT NULL,
+    named INTEGER NOT NULL, certain INTEGER NOT NULL,
+    stage INTEGER NOT NULL, published INTEGER NOT NULL, troubled INTEGER NOT NULL
+);
+CREATE INDEX walk_project_by_stage ON walk_project (stage, id);
+CREATE TABLE walk_want (
+    project {text} NOT NULL, specifier {text} NOT NULL, extras {text} NOT NULL,
+    followed INTEGER NOT NULL,
+    PRIMARY KEY (project, specifier, extras)
+) {keyed};
+"""
+
+STEPS = ("".join((_LEDGER, _KNOWN, _TOKENS, _OVERLAY, _PAGE)), _ORDERED_UPSTREAMS, WALK)
 
 
 def statements(steps: Sequence[str], done: int, words: Words) -> Iterator[str]:

@@ -60,6 +60,14 @@ def open_sqlite(path: Path) -> SqliteConnection:
     return connection
 
 
+def private_sqlite(step: str) -> SqliteConnection:
+    """The tables of one of the ``STEPS``, empty, in a file that nobody else sees."""
+    connection = sqlite3.connect("", factory=SqliteConnection)
+    for statement in statements((step,), 0, _WORDS):
+        connection.execute(statement)
+    return connection
+
+
 def _version(connection: sqlite3.Connection) -> int:
     """How many steps the file has taken."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,259 @@
+"""What a sync has found and has still to do: tables, of which memory holds nothing.
+
+Rule: nothing here decides what may be signed. Of a run that is killed, what was not published is
+asked for again, and what others wanted of it is followed again; the rest is done, and the next run
+that is asked for the same goes on with what waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName
+
+from securepip.signing.repository.state.connection import Connection
+
+CONTINUED_SECONDS = 6 * 3600.0
+"""A walk that began so long ago is begun anew: what it has settled may have changed since."""
+
+
+_WAITS, _UNDER_WAY, _SETTLED, _AGAIN, _LATER = range(5)
+"""How far a project is. Of one that is settled more may be wanted since: it is looked at again. One
+that is for later waits as soon as what was written of it has been published."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a requirement somewhere on the way from what was named asks of a project."""
+
+    specifier: SpecifierSet
+    extras: frozenset[NormalizedName]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Why a project is looked at.
+
+    Attributes:
+        project: The project.
+        because: The project that requires it; "" where somebody named it.
+        named: Whether somebody named it.
+        certain: Whether it is required on every platform.
+    """
+
+    project: NormalizedName
+    because: str = ""
+    named: bool = True
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Need:
+    """A project that something requires, and what of it."""
+
+    wish: Wish
+    want: Want
+
+
+class Walk:
+    """The tables of one repository, or of one run. Use from one thread, with the lock held."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def begin(self, asked: str, now: float) -> int:
+        """Go on with the walk that waits, if it is the one that is ``asked`` for; or begin anew.
+
+        Args:
+            asked: What tells one request from another.
+            now: Unix time.
+
+        Returns:
+            How many projects of it are done.
+        """
+        execute = self._connection.execute
+        row = execute("SELECT asked, begun FROM walk").fetchone()
+        if row is None or row[0] != asked or not 0 <= now - row[1] < CONTINUED_SECONDS:
+            with self._connection:
+                self._clear()
+                execute("INSERT INTO walk VALUES (1, ?, ?)", (asked, now))
+            return 0
+        with self._connection:
+            execute(
+                "UPDATE walk_want SET followed = 0 WHERE project IN"
+                " (SELECT project FROM walk_project WHERE published = 0)"
+            )
+            execute("UPDATE walk_project SET stage = ? WHERE published = 0", (_WAITS,))
+            execute(
+                f"UPDATE walk_project SET stage = {_OPEN} WHERE published = 1"  # noqa: S608 # ours
+            )
+        (done,) = execute("SELECT count(*) FROM walk_project WHERE published = 1").fetchone()
+        return int(done)
+
+    def name(self, project: NormalizedName, want: Want | None) -> bool:
+        """Somebody names ``project``; whether it has to be asked for, and is under way from now on.
+
+        Args:
+            project: The project.
+            want: What of it is to be followed.
+        """
+        added = self._connection.execute(
+            f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, '', 1, 1, ?, 0, 0)"  # noqa: S608
+            " ON CONFLICT (project) DO NOTHING",
+            (project, _UNDER_WAY),
+        )
+        if not added.rowcount:
+            self._connection.execute(
+                "UPDATE walk_project SET named = 1, certain = 1 WHERE project = ?", (project,)
+            )
+        if want is not None:
+            self._add_wants([(project, want)])
+        return added.rowcount > 0
+
+    def next(self) -> Wish | None:
+        """The next project that waits; it is under way from now on."""
+        return self._take(_WAITS)
+
+    def again(self) -> NormalizedName | None:
+        """The next one that is settled, of which more is wanted; it is under way from now on."""
+        wish = self._take(_AGAIN)
+        return None if wish is None else wish.project
+
+    def wish(self, project: NormalizedName) -> Wish:
+        """Why a project is looked at, that was named or found."""
+        row = self._connection.execute(
+            "SELECT because, named, certain FROM walk_project WHERE project = ?", (project,)
+        ).fetchone()
+        return Wish(project, row[0], bool(row[1]), bool(row[2]))
+
+    def wants(self, project: NormalizedName) -> list[Want]:
+        """What is wanted of a project and was not followed yet."""
+        rows = self._connection.execute(
+            "SELECT specifier, extras FROM walk_want WHERE project = ? AND followed = 0"
+            " ORDER BY specifier, extras",
+            (project,),
+        )
+        return [
+            Want(SpecifierSet(specifier), frozenset(map(NormalizedName, extras.split())))
+            for specifier, extras in rows.fetchall()
+        ]
+
+    def settle(
+        self,
+        project: NormalizedName,
+        wants: Iterable[Want],
+        needs: Sequence[Need],
+        *,
+        later: bool = False,
+    ) -> None:
+        """All of it or nothing: a project is done, as far as nothing more is wanted of it.
+
+        Args:
+            project: The project.
+            wants: What was wanted of it, and is followed by now.
+            needs: What was found to be needed.
+            later: Whether it has to be asked for again, when what there is has been published.
+        """
+        with self._connection:
+            self._connection.executemany(
+                "UPDATE walk_want SET followed = 1"
+                " WHERE project = ? AND specifier = ? AND extras = ?",
+                [(project, *_fields(want)) for want in wants],
+            )
+            self._connection.executemany(
+                f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, ?, 0, ?, ?, 0, 0)"  # noqa: S608
+                " ON CONFLICT (project) DO UPDATE SET certain ="
+                " CASE WHEN excluded.certain = 1 THEN 1 ELSE walk_project.certain END",
+                [(n.wish.project, n.wish.because, int(n.wish.certain), _WAITS) for n in needs],
+            )
+            self._add_wants((need.wish.project, need.want) for need in needs)
+            self._connection.execute(
+                f"UPDATE walk_project SET stage = {_OPEN} WHERE project = ?",  # noqa: S608 # ours
+                (project,),
+            )
+            if later:
+                self._connection.execute(
+                    "UPDATE walk_project SET stage = ?, published = 0 WHERE project = ?",
+                    (_LATER, project),
+                )
+
+    def published(self) -> None:
+        """What was settled until now is current."""
+        with self._connection:
+            self._connection.execute(
+                "UPDATE walk_project SET published = 1"
+                " WHERE stage IN (?, ?) AND published = 0 AND troubled = 0",
+                (_SETTLED, _AGAIN),
+            )
+            self._connection.execute(
+                "UPDATE walk_project SET stage = ? WHERE stage = ?", (_WAITS, _LATER)
+            )
+
+    def waiting(self) -> int:
+        """How many projects were found that wait to be asked for."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM walk_project WHERE stage = ?", (_WAITS,)
+        ).fetchone()
+        return int(count)
+
+    def trouble(self, project: NormalizedName) -> None:
+        """Something was said of a project: whoever goes on finds it out again, and says it too."""
+        self._connection.execute(
+            "UPDATE walk_project SET troubled = 1 WHERE project = ?", (project,)
+        )
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to be done."""
+        row = self._connection.execute(
+            "SELECT 1 FROM walk_project WHERE stage <> ? LIMIT 1", (_SETTLED,)
+        ).fetchone()
+        return row is None
+
+    def end(self) -> None:
+        """All of it is done."""
+        with self._connection:
+            self._clear()
+
+    def _take(self, stage: int) -> Wish | None:
+        row = self._connection.execute(
+            "SELECT project, because, named, certain FROM walk_project WHERE stage = ?"
+            " ORDER BY id LIMIT 1",
+            (stage,),
+        ).fetchone()
+        if row is None:
+            return None
+        self._connection.execute(
+            "UPDATE walk_project SET stage = ? WHERE project = ?", (_UNDER_WAY, row[0])
+        )
+        return Wish(NormalizedName(row[0]), row[1], bool(row[2]), bool(row[3]))
+
+    def _add_wants(self, wants: Iterable[tuple[NormalizedName, Want]]) -> None:
+        rows = [(project, *_fields(want)) for project, want in wants]
+        self._connection.executemany(
+            "INSERT INTO walk_want VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING", rows
+        )
+        self._connection.executemany(
+            f"UPDATE walk_project SET stage = {_OPEN}"  # noqa: S608 # ours
+            f" WHERE project = ? AND stage = {_SETTLED}",
+            [(project,) for project, *_ in rows],
+        )
+
+    def _clear(self) -> None:
+        for table in ("walk", "walk_project", "walk_want"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 # a name from above
+
+
+_COLUMNS = "project, because, named, certain, stage, published, troubled"
+
+_OPEN = (
+    "CASE WHEN EXISTS (SELECT 1 FROM walk_want"  # noqa: S608 # constants
+    " WHERE walk_want.project = walk_project.project AND walk_want.followed = 0)"
+    f" THEN {_AGAIN} ELSE {_SETTLED} END"
+)
+"""The stage of a project that is settled: something of it may be wanted still."""
+
+
+def _fields(want: Want) -> tuple[str, str]:
+    return str(want.specifier), " ".join(sorted(want.extras))

@@ -1,0 +1,188 @@
+"""A sync with dependencies streams: it publishes on its way, asks once, and goes on when killed."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName
+
+from securepip.signing.overlay.follow import walk as walks
+from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
+from securepip.signing.overlay.sync import SyncOptions, sync
+from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.publish.accounted import check_own
+from securepip.signing.repository.state.schema import WALK
+from securepip.signing.repository.state.sqlite import private_sqlite
+from securepip.transport import Transport, TransportOptions
+from tests.signing_sync.conftest import Sync
+from tests.support.indexes import Index
+from tests.support.repositories import MadeRepository
+from tests.support.wheels import make_wheel, metadata_text
+
+room = sys.modules["securepip.signing.overlay.sync"]  # the package has a function of that name
+LIBS = [f"lib{number}" for number in range(9)]
+EVERY = sorted(["app", "base", *LIBS])
+
+
+@pytest.fixture
+def graph(index: Index, tmp_path: Path) -> Index:
+    """A project that needs nine others, which need one release each of a tenth."""
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=LIBS))
+    for number, lib in enumerate(LIBS):
+        needs = [f"base<1.{number + 1}"]
+        index.offer(make_wheel(tmp_path, lib, "1.0", requires=needs))
+        index.offer(make_wheel(tmp_path, "base", f"1.{number}"))
+    return index
+
+
+def _asked(index: Index) -> Counter[str]:
+    """How often each page, and each metadata file, was asked for."""
+    return Counter(line for line in index.seen if "/simple/" in line or ".metadata" in line)
+
+
+def _killed(
+    overlay: MadeRepository, index: Index, requirements: Sequence[str], after: int
+) -> set[str]:
+    """A sync that ends when it has done so much; the projects that it has published."""
+
+    def stop(done: int, total: int) -> None:
+        if done >= after:
+            raise KeyboardInterrupt
+
+    with Transport(TransportOptions(timeout=5, retries=0)) as transport:
+        sources = open_sources([index.url], (), transport)
+        options = SyncOptions(
+            list(map(Requirement, requirements)), with_dependencies=True, publish_projects=1
+        )
+        with pytest.raises(KeyboardInterrupt):
+            sync(overlay.repository, sources, transport, options, progress=stop)
+    return set(overlay.repository.projects())
+
+
+def test_a_sync_with_dependencies_publishes_on_its_way_and_asks_for_nothing_twice(
+    graph: Index, overlay: MadeRepository, run: Sync
+) -> None:
+    begin = overlay.repository.roles().snapshot.signed.version
+    report = run("app", with_dependencies=True, publish_projects=2, dependency_versions=1)
+    assert report.signed == EVERY
+    assert overlay.repository.roles().snapshot.signed.version == begin + 6
+    assert {report.because[NormalizedName(lib)] for lib in LIBS} == {"app"}
+    asked = _asked(graph)
+    # Nine of them want another release of the last one each: one page, and nine metadata files.
+    assert set(asked.values()) == {1}
+    assert len(asked) == 11 + 10 + 9
+    check_own(overlay.repository)
+    graph.seen.clear()
+    assert run("app", with_dependencies=True, dependency_versions=1).roles == ()
+    assert len(_asked(graph)) == 11
+
+
+def test_a_killed_sync_has_published_what_it_had_and_the_next_one_asks_only_for_the_rest(
+    graph: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_AHEAD", 1)
+    there = _killed(overlay, graph, ["app"], after=5)
+    assert len(there) >= 3
+    check_own(overlay.repository)
+    graph.seen.clear()
+    report = run("app", with_dependencies=True)
+    assert {*there, *report.signed} == set(EVERY) and not there & set(report.signed)
+    asked = _asked(graph)
+    assert not [line for line in asked if line.split("/")[2] in there]
+    assert set(asked.values()) == {1}
+    assert f"{len(there)} projects" in report.notices[0]
+    check_own(overlay.repository)
+    # That was its end: what is asked for from now on begins anew.
+    graph.seen.clear()
+    assert run("app", with_dependencies=True).notices == []
+    assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
+
+
+@pytest.mark.parametrize("other", ["another request", "too long ago"])
+def test_nothing_is_left_out_where_the_killed_sync_was_another_one_or_is_long_ago(
+    graph: Index,
+    overlay: MadeRepository,
+    run: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    other: str,
+) -> None:
+    assert _killed(overlay, graph, ["app"], after=5)
+    graph.seen.clear()
+    if other == "too long ago":
+        monkeypatch.setattr(walks, "CONTINUED_SECONDS", 0.0)
+    report = run("app", with_dependencies=True, dependency_versions=4 + (other[0] == "t"))
+    assert report.notices == []
+    assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
+
+
+def test_what_was_wrong_in_a_killed_sync_is_said_by_the_next_one(
+    graph: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    graph.offer(make_wheel(tmp_path, "odd", "1.0", requires=["nowhere", *LIBS]))
+    _killed(overlay, graph, ["odd"], after=11)
+    report = run("odd", with_dependencies=True)
+    assert [problem.project for problem in report.problems] == ["nowhere"]
+
+
+def test_a_page_that_was_signed_before_its_metadata_was_found_to_be_wrong_is_signed_again(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib<2", "middle"]))
+    index.offer(make_wheel(tmp_path, "middle", "1.0", requires=["lib>=2"]))
+    index.offer(make_wheel(tmp_path, "lib", "1.0"))
+    (wrong,) = index.offer(make_wheel(tmp_path, "lib", "2.0", requires=["deep"]))
+    wrong.metadata = metadata_text("lib", "2.0", ["forged"]).encode()
+    index.serves_metadata = False
+    index.offer(make_wheel(tmp_path, "deep", "1.0"))
+    report = run("app", with_dependencies=True)
+    assert "deep" in report.signed and "forged" not in report.signed
+    page = overlay.repository.page(NormalizedName("lib"))
+    assert page is not None
+    assert {file.filename: file.core_metadata is None for file in page.files} == {
+        "lib-1.0-py3-none-any.whl": False,
+        "lib-2.0-py3-none-any.whl": True,
+    }
+    check_own(overlay.repository)
+    assert run("app", with_dependencies=True).roles == ()
+
+
+def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> None:
+    walk = Walk(private_sqlite(WALK))
+    app, lib, base = map(NormalizedName, ("app", "lib", "base"))
+    anything, old = Want(SpecifierSet(), frozenset()), Want(SpecifierSet("<2"), frozenset())
+    assert walk.begin("this", 100.0) == 0
+    assert walk.name(app, anything) and not walk.name(app, anything)
+    walk.settle(app, walk.wants(app), _needs(app, (lib, anything), (base, old)))
+    assert _all(walk.next() for _ in range(2)) == [lib, base] and walk.next() is None
+    walk.settle(lib, walk.wants(lib), _needs(lib, (base, anything)))
+    walk.published()
+    # The want of one that is under way is followed when it is settled.
+    assert walk.wants(base) == [anything, old] and walk.again() is None
+    assert walk.begin("this", 200.0) == 2
+    assert _all([walk.next()]) == [base] and walk.next() is None
+    walk.settle(base, [anything], [])
+    assert walk.again() == base and walk.wants(base) == [old]
+    walk.settle(base, [old], [], later=True)
+    assert not walk.is_over() and walk.next() is None
+    walk.published()
+    assert _all([walk.next()]) == [base]
+    walk.settle(base, [], [])
+    assert walk.is_over() and walk.waiting() == 0
+    walk.trouble(base)
+    walk.published()
+    assert walk.begin("this", 300.0) == 2 and _all([walk.next()]) == [base]
+    assert walk.begin("another", 300.0) == 0 and walk.is_over()
+
+
+def _needs(project: NormalizedName, *wanted: tuple[NormalizedName, Want]) -> list[Need]:
+    return [Need(Wish(needed, project, named=False), want) for needed, want in wanted]
+
+
+def _all(wishes: Iterable[Wish | None]) -> list[NormalizedName]:
+    return [wish.project for wish in wishes if wish is not None]
