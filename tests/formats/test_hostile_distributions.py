@@ -154,7 +154,7 @@ def test_what_is_passed_over_on_the_way_to_the_metadata_of_an_sdist_is_bounded(
 
 
 def test_an_xz_file_of_several_streams_is_read_to_its_end_and_one_that_is_cut_is_refused(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -167,6 +167,9 @@ def test_an_xz_file_of_several_streams_is_read_to_its_end_and_one_that_is_cut_is
     several = lzma.compress(plain[:1000]) + b"\0" * 8 + lzma.compress(plain[1000:]) + b"\0" * 4
     sdist.write_bytes(several)
     assert read_core_metadata(sdist) == HEAD
+    for chunk in range(len(several) // 2, 7, -1):  # wherever a piece ends that is read at once
+        monkeypatch.setattr(core_metadata, "_CHUNK", chunk)
+        assert read_core_metadata(sdist) == HEAD
     sdist.write_bytes(lzma.compress(plain[:1000])[:-40])
     with pytest.raises(BrokenDistributionError, match="before its end"):
         read_core_metadata(sdist)

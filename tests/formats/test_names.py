@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from securepip.errors import FormatError
@@ -20,6 +25,7 @@ from securepip.formats.layout import (
     project_of_role,
     project_of_target,
     relative_file_url,
+    shard_names,
 )
 
 
@@ -125,6 +131,13 @@ def test_a_path_belongs_to_a_project_only_if_it_is_one_of_ours(
     path: str, project: str | None
 ) -> None:
     assert project_of_target(path) == project
+
+
+def test_the_shards_of_claims_are_named_as_they_have_always_been() -> None:
+    """Clients look there for the role of a project."""
+    name = NormalizedName("x" * 30)
+    lengths = (1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 28)
+    assert shard_names("claimed", name) == [f"claimed.{name[:length]}" for length in lengths]
 
 
 def test_only_the_role_of_a_normalized_name_is_that_of_a_project() -> None:

@@ -120,6 +120,17 @@ def test_files_are_looked_up_together_in_all_repositories_that_must_agree(
         index.signed_file(located, known_to_one)
 
 
+def test_files_that_are_fetched_together_are_looked_up_together(
+    local: MadeRepository, tmp_path: Path, asked: Asked
+) -> None:
+    index = opened(tmp_path, trusting(tmp_path, local))
+    files = [(ALPHA, file_of(index, name)) for name in (ALPHA_1, ALPHA_2)]
+    asked.prefetched.clear()
+    assert [each.filename for each in index.fetch(files)] == [ALPHA_1, ALPHA_2]
+    paths = [f"packages/alpha/{name}" for name in (ALPHA_1, ALPHA_2)]
+    assert asked.prefetched == [("made", paths, True)]
+
+
 @pytest.mark.parametrize("signs", [True, False])
 def test_a_file_is_what_its_target_says_where_its_page_leaves_it_open_to_a_signer_and_only_there(
     local: MadeRepository, tmp_path: Path, signs: bool

@@ -133,6 +133,7 @@ def test_links_and_modes_are_pips(tmp_path: Path) -> None:
         ([("one-1/a", tarfile.REGTYPE, ""), ("two/b", tarfile.REGTYPE, "")], "source", None),
         ([("a", tarfile.REGTYPE, "1")], "source", ["a"]),
         ([("a", SYM, "b")], "source", ["a"]),
+        ([("a", SYM, ".")], "source", ["a"]),
         ([("b/c", tarfile.REGTYPE, "1"), ("a", SYM, "b")], "source", ["a", "b"]),
         # A name that starts with a slash counts from the folder, as in every tool that unpacks.
         ([("/one-1/a", tarfile.REGTYPE, "1")], "one-1", ["a"]),
@@ -143,6 +144,7 @@ def test_links_and_modes_are_pips(tmp_path: Path) -> None:
         "two folders",
         "a file",
         "a link",
+        "a link to the folder",
         "a link and a folder",
         "slash",
         "empty folder",

@@ -74,7 +74,7 @@ def sent(credentials: Credentials, url: str) -> str | None:
 class Server:
     """Refuses each request but one that says what is right."""
 
-    def __init__(self, right: str = "") -> None:
+    def __init__(self, right: str | None = "") -> None:
         self.right = right
         self.seen: list[str | None] = []
         self.drained = 0
@@ -112,6 +112,9 @@ def test_an_address_says_who_asks_with_its_characters_as_pip_writes_them() -> No
     assert sent(credentials, f"{HOST}:443/y") == "u@x:p:1"
     for other in (ELSEWHERE, f"{HOST}:8443", HOST.replace("https", "http")):
         assert sent(credentials, f"{other}/y") is None
+    plain = Credentials(("http://u:p@packages.example.org/",), "disabled")
+    for port, answer in ((":80", "u:p"), (":443", None), (":81", None)):
+        assert sent(plain, f"http://packages.example.org{port}/") == answer
     assert sent(credentials, "https://%C3%A9:x@e.example.org/") == "é:x"
     euro = "€:x".encode().decode("latin-1")
     assert sent(credentials, "https://%E2%82%AC:x@e.example.org/") == euro
@@ -173,7 +176,31 @@ def test_netrc_is_not_read_for_a_server_that_only_a_redirect_names(
     assert (netrc, keyring.asked, server.seen) == ([], [], [None])
 
 
+@pytest.mark.parametrize("has_password", [True, False])
+def test_a_server_that_the_user_named_gets_what_is_its_own_when_a_redirect_leads_there(
+    monkeypatch: pytest.MonkeyPatch, has_password: bool
+) -> None:
+    named = ELSEWHERE.replace("//", "//n:p@") if has_password else ELSEWHERE
+    credentials = Credentials((named,), "auto")
+    keyring = with_keyring(monkeypatch, elsewhere=Login("k", "p"))
+    request = request_to(credentials, f"{HOST}/")
+    request.url = f"{ELSEWHERE}/"
+    server = Server("n:p" if has_password else "k:p")
+    assert request.hooks["response"][0](server.answer(request)).status_code == 200
+    assert server.seen == [None, server.right]
+    assert bool(keyring.asked) == (not has_password)
+
+
 # ------------------------------------------------------------------- after a refusal
+
+
+def test_nobody_is_asked_for_a_password_where_none_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keyring = with_keyring(monkeypatch, packages=Login("k", "p"))
+    server = Server(None)
+    assert asked(Credentials((), "auto"), server, f"{HOST}/x").status_code == 200
+    assert (keyring.asked, server.seen, server.drained) == ([], [None], 0)
 
 
 def test_a_keyring_is_asked_after_a_refusal_and_what_was_right_is_kept(

@@ -103,6 +103,19 @@ def test_a_role_has_one_delegator(made: MadeRepository, tmp_path: Path) -> None:
             updater._load_targets("bins", "bin-0")
 
 
+def test_a_role_that_is_kept_here_and_listed_no_longer_is_not_believed(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    name = made.repository.roles().bin_of(APP)
+    with client(made, tmp_path / "state") as session:
+        session.refresh()
+        assert session._updater is not None
+        kept = (made.folder / "metadata" / f"1.{name}.json").read_bytes()
+        (tmp_path / "state" / "bin-left-over.json").write_bytes(kept)
+        with pytest.raises((RepositoryError, KeyError)):
+            session._updater._load_targets("bin-left-over", "bins")
+
+
 def test_a_wrong_role_is_not_left_in_the_place_of_the_right_one(
     made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,11 +123,12 @@ def test_a_wrong_role_is_not_left_in_the_place_of_the_right_one(
     with client(made, tmp_path / "state") as session:
         session.refresh()
         session.naming  # noqa: B018 - it is there before
+        before = sorted((tmp_path / "state").iterdir())
         assert session._updater is not None
         session._updater.naming = Naming(Sha256("f" * 64), "all")
         with pytest.raises(VerificationError, match="was signed for the repository"):
             session.target(APP)
-        assert not (tmp_path / "state" / f"{name}.json").exists()
+        assert sorted((tmp_path / "state").iterdir()) == before
     with client(made, tmp_path / "state") as session:
         assert session.target(APP) is not None
     assert (tmp_path / "state" / f"{name}.json").exists()

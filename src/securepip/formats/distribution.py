@@ -98,9 +98,10 @@ def _parse_release(before: str) -> tuple[NormalizedName, Version, BuildTag] | No
 def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | None:
     """Project, version and build number that the name of a wheel says; None where it is none."""
     try:
-        return parse_wheel_filename(filename)[:3]
+        project, version, build, _ = parse_wheel_filename(filename)
     except (InvalidWheelFilename, InvalidVersion):
         return None
+    return project, version, build
 
 
 def _parse_sdist(stem: str, project: NormalizedName) -> DistributionName | None:
