@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from securepip.errors import UsageError
@@ -193,3 +197,35 @@ def test_the_active_environment_is_meant_where_securepip_has_one_of_its_own(
         with pytest.raises(UsageError, match="of its own") as caught:
             probe()
         assert "--python .venv" in str(caught.value.remedy)
+
+
+_NAMED = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "files"),
+    [
+        ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}Requires-Dist: base\n\nRequires-Dist: no\n"}),
+        ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}requires-dist: a ;python_version>'3'"}),
+        ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}Summary: a\nNo field\nRequires-Dist: no"}),
+        ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}License: x\n Requires-Dist: no\nProvides-Extra: b"}),
+        ("odd-1.0.dist-info", {"METADATA": f"\n{_NAMED}"}),
+        ("odd-1.0.dist-info", {"METADATA": ""}),
+        ("odd.egg-info", {"PKG-INFO": f"{_NAMED}\nText\n", "requires.txt": "base\n[a]\nmore>1\n"}),
+        ("odd.egg-info", {"PKG-INFO": f"{_NAMED}Requires-Dist: base\n"}),
+        ("odd.egg-info", {"": f"{_NAMED}Requires-Dist: base\nProvides-Extra: a\n\nText"}),
+    ],
+)  # fmt: skip
+def test_what_is_read_of_the_metadata_of_installed_distributions_is_what_it_says(
+    place: str, files: Mapping[str, str], tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / place / name if name else tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (expected,) = importlib.metadata.distributions(path=[str(tmp_path)])
+    (read,) = replace(probe(), path=(str(tmp_path),)).installed.values()
+    assert list(map(str, read.requires_dist)) == [
+        str(Requirement(line)) for line in expected.requires or ()
+    ]
+    assert sorted(read.extras) == sorted(expected.metadata.get_all("Provides-Extra") or ())

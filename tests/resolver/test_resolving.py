@@ -230,6 +230,19 @@ def test_a_project_that_no_repository_has_says_who_wanted_it() -> None:
     assert "securepip repo sync DIR nowhere" in str(caught.value)
 
 
+def _install_all(site: Path) -> None:
+    """Distributions with extras, a cycle, an address, a pre-release and a marker that is false."""
+    address = "base @ https://packages.example.org/base.zip"
+    speed = ["fast[more]>=1; extra == 'speed'", "tools; extra == 'speed'"]
+    install(site, "web", "1.0", ["tools", "safe<2", address, *speed], ["speed"])
+    install(site, "fast", "2.0", ["other; extra == 'more'", "cyclic~=1.0"], ["more"])
+    install(site, "cyclic", "1.1", ["safe", "web[speed]"])
+    install(site, "tools", "1.0", ["other>=0.9", "base", "absent; python_version < '3'"])
+    install(site, "safe", "1.0", ["base==1.0"])
+    install(site, "base", "1.0")
+    install(site, "other", "1.0a1")
+
+
 class TestWhatIsInstalled:
     def test_it_is_kept_and_the_index_is_not_asked(self, tmp_path: Path) -> None:
         install(tmp_path, "web", "1.0", ["base>=1", "fast; extra == 'speed'"], ["speed"])
@@ -300,15 +313,7 @@ class TestWhatIsInstalled:
     def test_what_is_said_without_a_search_is_what_a_search_says(
         self, words: Sequence[str], tmp_path: Path
     ) -> None:
-        address = "base @ https://packages.example.org/base.zip"
-        speed = ["fast[more]>=1; extra == 'speed'", "tools; extra == 'speed'"]
-        install(tmp_path, "web", "1.0", ["tools", "safe<2", address, *speed], ["speed"])
-        install(tmp_path, "fast", "2.0", ["other; extra == 'more'", "cyclic~=1.0"], ["more"])
-        install(tmp_path, "cyclic", "1.1", ["safe", "web[speed]"])
-        install(tmp_path, "tools", "1.0", ["other>=0.9", "base", "absent; python_version < '3'"])
-        install(tmp_path, "safe", "1.0", ["base==1.0"])
-        install(tmp_path, "base", "1.0")
-        install(tmp_path, "other", "1.0a1")
+        _install_all(tmp_path)
         there, options = environment(tmp_path), ResolveOptions()
         asked = ResolveInput(
             tuple(parse_requirement(word, "-r all.txt (line 1)") for word in words),
@@ -317,6 +322,51 @@ class TestWhatIsInstalled:
         walked = plan_of_nothing(asked, there, options)
         assert walked is not None
         assert walked == solve(asked, there, UntouchableIndex(), options)
+
+    @pytest.mark.parametrize(
+        ("words", "newer", "pages"),
+        [
+            (("web",), (), ["web"]),
+            (("web",), ("base", "safe"), ["web"]),
+            (("web[speed]",), (), ["web"]),
+            (("web[speed]>=1", "tools"), (), ["tools", "web"]),
+            (("cyclic<2", "safe<2", "tools"), ("safe", "cyclic"), ["cyclic", "safe", "tools"]),
+            (("cyclic", "tools"), ("cyclic",), []),
+            (("web", "tools"), ("tools",), []),
+            (("safe", "web"), ("safe",), []),
+            (("other", "tools"), (), []),
+            (("other>=0.5a1", "web"), (), []),
+        ],
+    )
+    def test_an_upgrade_to_nothing_newer_says_what_a_search_says(
+        self,
+        words: Sequence[str],
+        newer: Sequence[str],
+        pages: Sequence[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        _install_all(tmp_path)
+        index, searched = FakeIndex(), FakeIndex()
+        for each in (index, searched):
+            for project, distribution in environment(tmp_path).installed.items():
+                each.add(project, str(distribution.version), extras=sorted(distribution.extras))
+                each.add(project, "0.1")
+                each.add(project, "9.0a1")
+                if project in newer:
+                    each.add(project, "3.0")
+        asked = ResolveInput(
+            tuple(map(parse_requirement, words)),
+            tuple(map(parse_requirement, ("safe!=3.0",) if "web" not in words else ())),
+        )
+        there, options = environment(tmp_path), ResolveOptions(upgrade=True)
+        chosen = solve(asked, there, index, options)
+        monkeypatch.setattr("securepip.resolver.search.solve.plan_of_nothing", lambda *_: None)
+        assert chosen == solve(asked, there, searched, options)
+        if pages:
+            assert chosen.install == ()
+            assert sorted({one.partition(" ")[2] for one in index.asked}) == pages
+            assert index.waves == 1
 
     @pytest.mark.parametrize(
         ("words", "limits", "options"),

@@ -1,15 +1,19 @@
 """Where all is there already: what a search would come to, without one.
 
 Rule: this answers only when nothing is left to choose: everything that is asked for, and all that
-this requires, is installed in a version that will do. Whatever is not so plain is for the search,
-which then finds, explains or refuses it. Projects are looked at in the order of the search, so
-that what is said is the same.
+this requires, is installed in a version that will do; and where the user wants the newest of what
+they name, nothing newer is signed. Whatever is not so plain is for the search, which then finds,
+explains or refuses it. Projects are looked at in the order of the search, so that what is said is
+the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from securepip.errors import ResolutionError
 from securepip.resolver.candidates.graph import (
@@ -29,10 +33,15 @@ from securepip.resolver.search.order import preference
 
 Installed = InstalledCandidate | ExtrasCandidate
 Requirement = SpecifierRequirement | ExactRequirement
+IsNewest = Callable[[NormalizedName, SpecifierSet, Version], bool]
+"""Whether nothing newer of a project than a version of it is offered within limits."""
 
 
 def plan_of_nothing(
-    given: ResolveInput, environment: TargetEnvironment, options: ResolveOptions
+    given: ResolveInput,
+    environment: TargetEnvironment,
+    options: ResolveOptions,
+    is_newest: IsNewest | None = None,
 ) -> Plan | None:
     """The plan that installs nothing, if nothing has to be installed.
 
@@ -40,13 +49,21 @@ def plan_of_nothing(
         given: What the user asks for.
         environment: The target.
         options: How to choose, what files say included.
+        is_newest: Asked of what the user names, where an upgrade is wanted. Without it, a search
+            decides about each upgrade; and always about one of dependencies, too.
 
     Returns:
         None where a search has to decide.
     """
-    if options.upgrade or options.ignore_installed or options.force_reinstall:
+    if options.ignore_installed or options.force_reinstall:
         return None
-    walk = _Walk(environment, with_dependencies=not options.no_deps)
+    if options.upgrade and (is_newest is None or options.upgrade_strategy == "eager"):
+        return None
+    walk = _Walk(
+        environment,
+        is_newest if options.upgrade else None,
+        with_dependencies=not options.no_deps,
+    )
     try:
         return walk.plan(given)
     except (_UndecidedError, ResolutionError):
@@ -60,8 +77,15 @@ class _UndecidedError(Exception):
 class _Walk:
     """From what is asked for through all that it requires."""
 
-    def __init__(self, environment: TargetEnvironment, *, with_dependencies: bool) -> None:
+    def __init__(
+        self,
+        environment: TargetEnvironment,
+        is_newest: IsNewest | None,
+        *,
+        with_dependencies: bool,
+    ) -> None:
         self._installed = environment.installed
+        self._is_newest = is_newest
         self._markers = MarkerRules(environment)
         self._with_dependencies = with_dependencies
         self._constraints: dict[NormalizedName, SpecifierSet] = {}
@@ -83,6 +107,8 @@ class _Walk:
             identifier = min(waiting, key=lambda name: preference(name, self._asked[name], order))
             waiting.remove(identifier)
             candidate = self._met[identifier]
+            if self._is_newest and (identifier in order or candidate.project in order):
+                self._check_newest(identifier, candidate, self._is_newest)
             for requirement in self._required_by(candidate):
                 if requirement.identifier not in self._asked:
                     waiting.add(requirement.identifier)
@@ -126,6 +152,22 @@ class _Walk:
         parents = self._parents.setdefault(project, set())
         if parent is not None and parent != project:
             parents.add(parent)
+
+    def _check_newest(self, identifier: str, candidate: Installed, is_newest: IsNewest) -> None:
+        """Leave it to the search if it would now find something newer than what is installed.
+
+        It knows by now what is known here: later requirements may admit pre-releases.
+        """
+        asked = [*self._asked[identifier]]
+        if identifier != candidate.project:
+            asked += self._asked.get(candidate.project, ())
+        limit = self._constraints.get(candidate.project, SpecifierSet())
+        for requirement in asked:
+            if isinstance(requirement, ExactRequirement):
+                return  # of a candidate that was looked at with extras
+            limit &= requirement.specifier
+        if not is_newest(candidate.project, limit, candidate.version):
+            raise _UndecidedError
 
     def _candidate_for(self, requirement: Requirement) -> Installed:
         if isinstance(requirement, ExactRequirement):

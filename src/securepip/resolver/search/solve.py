@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
+from packaging.version import Version
 from resolvelib import ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from securepip.index.types import Index
@@ -35,6 +37,7 @@ from securepip.resolver.search.older import Solution, passed_over, tell
 from securepip.resolver.search.outcome import make_plan
 from securepip.resolver.search.provider import Provider
 from securepip.resolver.search.reporter import make_reporter
+from securepip.resolver.search.satisfied import plan_of_nothing
 
 _MAX_ROUNDS = 200_000
 
@@ -120,6 +123,14 @@ def solve(
             raise explain_too_deep(error.round_count) from None
         return _Found(solution, dependencies)
 
+    def is_newest(project: NormalizedName, limit: SpecifierSet, version: Version) -> bool:
+        catalogue.announce_pages(asked.projects)
+        files = catalogue.matching(project, limit)
+        return files[0].version <= version if files else catalogue.knows(project)
+
+    plan = plan_of_nothing(requirements, environment, options, is_newest)
+    if plan is not None:
+        return plan
     look_ahead(asked.requirements)
     found = search()
     if catalogue.asks_index and (matches.unknown or found.dependencies.addresses):
