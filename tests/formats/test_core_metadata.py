@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.metadata import parse_email
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from securepip.errors import FormatError, SecurepipError
@@ -32,6 +35,37 @@ def test_a_wheel_and_an_sdist_give_their_metadata(tmp_path: Path) -> None:
         assert metadata.project == "alpha-beta"
         assert metadata.version == Version("1.0")
         assert [str(one) for one in metadata.requires_dist] == ["gamma>=1"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Provides-Extra: X.Y\nprovides-extra: z\nDynamic: Version\nAuthor: f\xc3\xbcr\n",
+        b"Requires-Dist: base ; python_version > '3'\r\nRequires-Python: f\xc3\xbcr\r\n",
+        b"Provides-Extra: \xff\nDynamic: \xff\nAuthor: \xff\n\nRequires-Dist: text\n",
+        b"Metadata-Version: 2.1\nMetadata-Version: 2.2\nno field\nRequires-Dist: text\n",
+        b"Summary: a\n Requires-Dist: b\rRequires-Python: >=3\x0b\rDescription: c\n",
+        b"Requires-Python: \xff\n",
+        b"Requires-Dist: \xff\n",
+        b"Version: 1.0\n",
+        b"name: alpha\n",
+    ],
+)
+def test_fields_are_what_the_reference_reader_reads(fields: bytes) -> None:
+    data = b"Name: alpha\nVersion: 1.0\n" + fields
+    raw, unreadable = parse_email(data)
+    if {"name", "version", "requires-dist", "requires-python"} & unreadable.keys():
+        with pytest.raises(FormatError, match="unreadable field"):
+            parse_core_metadata(data)
+        return
+    read = parse_core_metadata(data)
+    assert [str(one) for one in read.requires_dist] == [
+        str(Requirement(line)) for line in raw.get("requires_dist", ())
+    ]
+    assert read.requires_python == raw.get("requires_python")
+    assert read.extras == {canonicalize_name(one) for one in raw.get("provides_extra", ())}
+    assert read.dynamic == {one.lower() for one in raw.get("dynamic", ())}
+    assert read.metadata_version == (1, 0)
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "2.3", "2.4", "2.5"])

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.errors import MessageError
+from email.parser import Parser
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -47,6 +48,9 @@ _HEADER_TYPES = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
+_SINGLE = ("name", "version", "requires-python", "metadata-version")
+_REPEATED = ("requires-dist", "provides-extra", "dynamic")
+_DECISIVE = frozenset({"name", "version", "requires-dist", "requires-python"})
 # Reading mail, which metadata is, takes time in proportion to lines times different names.
 _MAX_FIELDS, _MAX_FIELD_NAMES = 100_000, 200
 # Thousands of versions or markers take their time whenever they are looked at.
@@ -223,34 +227,36 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
     Raises:
         FormatError: Name, version or a requirement is missing or invalid.
     """
-    # Here, because much of it is for checking what nobody here asks of metadata.
-    from packaging.metadata import parse_email
-
+    # Not `packaging.metadata`: to import it takes as long as all else that reads metadata here.
     try:
-        raw, unparsed = parse_email(_fields(data))
+        fields = Parser().parsestr(_fields(data).decode("utf-8", "surrogateescape"))
+        read = {name: fields.get_all(name, []) for name in (*_SINGLE, *_REPEATED)}
     except (MessageError, ValueError, LookupError, RecursionError) as error:
         raise FormatError(f"not core metadata: {error!r:.200}") from None
-    for decisive in ("name", "version", "requires-dist", "requires-python"):
-        if decisive in unparsed:
-            raise FormatError(f"core metadata with an unreadable field {decisive!r}")
-    name, version = raw.get("name"), raw.get("version")
+    for field, values in read.items():
+        # What is not UTF-8 is no `str`, but an object of `email`.
+        is_text = all(isinstance(value, str) for value in values)
+        if not is_text or (field in _SINGLE and len(values) > 1):
+            if field in _DECISIVE:
+                raise FormatError(f"core metadata with an unreadable field {field!r}")
+            read[field] = []
+    single = {name: read[name][0] if read[name] else None for name in _SINGLE}
+    name, version = single["name"], single["version"]
     if not name or not version:
         raise FormatError("core metadata without a name or a version")
     try:
         parsed_version = Version(version)
-        requirements = tuple(
-            parse_dependency(line.strip()) for line in raw.get("requires_dist", ())
-        )
+        requirements = tuple(parse_dependency(line.strip()) for line in read["requires-dist"])
     except (ValueError, FormatError) as error:
         raise FormatError(f"core metadata of {name} {version}: {error!s:.500}") from None
     return CoreMetadata(
         name=name,
         version=parsed_version,
         requires_dist=requirements,
-        requires_python=raw.get("requires_python"),
-        extras=frozenset(canonicalize_name(extra) for extra in raw.get("provides_extra", ())),
-        dynamic=frozenset(line.strip().lower() for line in raw.get("dynamic", ())),
-        metadata_version=_parse_metadata_version(raw.get("metadata_version", "1.0")),
+        requires_python=single["requires-python"],
+        extras=frozenset(canonicalize_name(extra) for extra in read["provides-extra"]),
+        dynamic=frozenset(line.strip().lower() for line in read["dynamic"]),
+        metadata_version=_parse_metadata_version(single["metadata-version"] or "1.0"),
     )
 
 

@@ -117,10 +117,10 @@ def _asked_first(request: InstallRequest, asked: Prepared) -> list[NormalizedNam
 
 def _import_what_follows(*, installs: bool) -> None:
     """Import what the search and the hand-off need, while there is nothing to do but to wait."""
-    search = ("securepip.resolver.search.solve", "packaging.metadata")
-    installer = ("securepip.installer.sdists", "securepip.installer.handoff")
-    for name in (*search, *(installer if installs else ())):
-        import_module(name)
+    import_module("securepip.resolver.search.solve")
+    if installs:
+        import_module("securepip.installer.sdists")
+        import_module("securepip.installer.handoff")
 
 
 def _loading(pip: Pip | None, asked: Prepared, stack: ExitStack) -> Pip:
