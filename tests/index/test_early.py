@@ -187,7 +187,8 @@ def test_where_one_repository_is_enough_its_page_is_taken_as_it_is(
     assert agreed([located, none], 2).page.files == ()
     assert agreed([located, none, located], 2).page == located.page
     assert agreed([located, none, located], 3).page.files == ()
-    assert UserDirectory(tmp_path, tmp_path.as_uri(), "named").editable is False
+    folder = UserDirectory(tmp_path, tmp_path.as_uri(), "named")
+    assert (folder.filename, folder.editable) == (str(tmp_path), False)
     with pytest.raises(AttributeError, match="nothing"):
         _ = securepip.index.nothing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from securepip.errors import FormatError, RefusedError, RepositoryStateError
 from securepip.formats.digests import Sha256
@@ -19,13 +20,20 @@ from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions import accept as accepting
 from securepip.signing.claims.transactions import archive as archives
-from securepip.signing.claims.transactions.accept import accept, check_statement, claim
+from securepip.signing.claims.transactions.accept import (
+    Accepted,
+    accept,
+    check_statement,
+    claim,
+)
 from securepip.signing.claims.transactions.archive import open_archive, write_archive
 from securepip.signing.claims.transactions.check import Checked, check, is_signed_by
 from securepip.signing.claims.transactions.compose import again, draft, select, yanked
 from securepip.signing.claims.transactions.state import state_in
-from securepip.signing.claims.transactions.statement import Statement
+from securepip.signing.claims.transactions.statement import SignedStatement, Statement
+from securepip.signing.publish.add import read_distribution
 from securepip.signing.repository.claim_tree import Keyholders
+from securepip.signing.repository.commit import now
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
 from tests.signing_claims.test_accepting import PAGE, ROLE, members
@@ -35,6 +43,7 @@ from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_sdist, make_wheel
 
 APP, LIB = NormalizedName("app"), NormalizedName("lib")
+ODD = "packages/app/app-9.0.tar.gz"
 
 
 @pytest.fixture
@@ -78,6 +87,7 @@ def test_no_piece_is_read_that_is_too_large_for_memory(
     [
         ({PAGE: b"{}"}, "holds no role of a project"),
         ({ROLE: b"{}", "metadata/project.lib.json": b"{}"}, "or more than one"),
+        ({ROLE: b"{}", "targets/packages/app/.ssh": b""}, "not the name of a distribution"),
         ({ROLE: b"{}", "metadata/": b"", "targets/packages/app/": b""}, ""),
     ],
 )
@@ -104,8 +114,63 @@ def test_a_member_that_is_damaged_is_said_to_be(
     with pytest.raises(FormatError, match="cannot be read: Bad CRC-32"):
         accept(claimed.repository, path)
 
+    with pytest.raises(FormatError, match="No such file"):
+        accept(claimed.repository, tmp_path / "missing.zip")
+
 
 # ------------------------------------------------------------------------- checks
+
+
+@pytest.mark.parametrize("levels", [150, 500, 5000])
+def test_a_role_that_is_nested_without_end_is_refused(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path, levels: int
+) -> None:
+    path = alice.change(claimed, "app", tmp_path, lambda page: page)
+    content = members(path)
+    deep = b"[" * levels + b"]" * levels
+    content[ROLE] = content[ROLE].replace(b'"_type"', b'"x":' + deep + b',"_type"', 1)
+    write_archive(path, content.items())
+    with pytest.raises(RefusedError):
+        accept(claimed.repository, path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda targets: targets.pop("simple/app/index.json"), "signs for no page"),
+        (
+            lambda targets: targets.update({ODD: TargetFile(1, {"sha256": "0" * 64}, ODD)}),
+            f"do not agree about {ODD}",
+        ),
+    ],
+)
+def test_what_page_and_role_do_not_agree_about_is_named(
+    claimed: MadeRepository,
+    alice: Maintainers,
+    tmp_path: Path,
+    edit: Callable[[dict[str, TargetFile]], object],
+    words: str,
+) -> None:
+    state = state_in(claimed.repository, APP)
+    made = draft(state, state.page)
+    edit(made.role.signed.targets)
+    with pytest.raises(RefusedError, match=words):
+        accept(claimed.repository, alice.write(made, tmp_path))
+
+
+def test_a_distribution_of_another_project_is_refused_whose_name_could_be_of_this_one(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    """``app-1-2.tar.gz`` is version 2 of ``app-1``, or 1.post2 of ``app``."""
+    sdist = make_sdist(tmp_path / "dist", "app-1", "2")
+    sdist = sdist.rename(sdist.with_name("app-1-2.tar.gz"))
+    read = read_distribution(sdist, now())
+    assert read.new.project == "app-1"
+    state = state_in(claimed.repository, APP)
+    page = replace(state.page, files=(*state.page.files, read.page_file))
+    made = draft(state, page, [replace(read.new, project=APP)])
+    with pytest.raises(RefusedError, match="is a distribution of app-1"):
+        accept(claimed.repository, alice.write(made, tmp_path))
 
 
 def test_a_page_of_the_same_length_that_is_not_the_signed_one_is_refused(
@@ -207,8 +272,14 @@ def test_files_of_a_version_are_selected_beside_what_is_none() -> None:
 # --------------------------------------------------------------------------- keys
 
 
-def test_keys_are_not_said_to_be_lost_unless_somebody_says_so(alice: Maintainers) -> None:
-    assert not Statement(APP, 1, alice.holders).lost
+def test_nothing_is_said_of_keys_unless_somebody_says_so(alice: Maintainers) -> None:
+    statement = Statement(APP, 1, alice.holders)
+    assert not statement.lost
+    assert Accepted() == Accepted(None, None, waiting=False, outdated=False)
+    signed = SignedStatement(statement, statement.to_envelope())
+    signed.sign(list(alice.signers))
+    assert signed.is_signed_by(alice.holders)
+    assert not signed.is_signed_by(replace(alice.holders, threshold=2))
 
 
 def test_a_change_of_keys_that_is_no_newer_than_the_present_ones_is_an_old_one(
@@ -241,6 +312,28 @@ def test_a_change_that_waits_is_overtaken_by_one_of_the_same_version(
     with claimed.repository.lock():
         claimed.repository.sign(tree.changed)
     assert APP in promote(claimed.repository).promotion.outdated
+
+
+def test_a_change_that_waits_takes_effect_only_when_the_present_keys_have_signed_it(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    """A thief of the online key lays it there, and it names those who have signed the role."""
+    promote(claimed.repository)
+    mallory = Maintainers.of(1)
+    both = Maintainers((*alice.signers, *mallory.signers))
+    state = state_in(claimed.repository, APP)
+    path = mallory.write(draft(state, state.page, holders=both.holders), tmp_path)
+    Register(claimed.repository).keep_pending(APP, path)
+    accept(claimed.repository, alice.change(claimed, "app", tmp_path, lambda page: page))
+    assert APP in promote(claimed.repository).promotion.outdated
+
+
+def test_only_the_claims_that_are_named_are_promoted(
+    claimed: MadeRepository, alice: Maintainers
+) -> None:
+    claim_project(claimed, "lib", alice)
+    assert promote(claimed.repository, {APP}).promotion.moved == [APP]
+    assert promote(claimed.repository).promotion.moved == [LIB]
 
 
 def test_only_the_changes_of_keys_that_are_named_take_effect(
