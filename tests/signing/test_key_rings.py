@@ -213,6 +213,13 @@ def test_folders_come_before_what_is_remembered_and_a_file_that_is_gone_is_none(
     assert fresh.find(KEY) is SIGNER
 
 
+def test_where_a_key_is_stays_known_when_others_are_remembered() -> None:
+    known = keys.KeyRing((), {"one": "hsm:1"}, keys.no_passphrase)
+    known.remember({"two": "hsm:2"})
+    known.remember({"one": "hsm:3"})
+    assert [known.uri(each) for each in ("one", "two", "three")] == ["hsm:3", "hsm:2", None]
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -281,6 +288,7 @@ def _asked(monkeypatch: pytest.MonkeyPatch, kind: type, uri: str) -> tuple[objec
         (AzureSigner, "azurekms://v.vault.azure.net/keys/online/1", ("v", "online")),
         (AzureSigner, "azurekms://v.vault.azure.net/keys/online", ("v", "online")),
         (VaultSigner, "hv:online/1", ("online",)),
+        (VaultSigner, "hv:on:line/1", ("on:line",)),
     ],
 )
 def test_each_kind_of_uri_is_asked_for_the_key_that_it_names(
@@ -477,6 +485,7 @@ def test_what_canonical_json_cannot_say_is_not_signed(field: dict[str, Any]) -> 
     for signed in (
         Targets(unrecognized_fields=dict(field)),
         Targets(targets={"a": target}),
+        Targets(delegations=Delegations({}, {}, unrecognized_fields=dict(field))),
         Snapshot(unrecognized_fields=dict(field)),
         Snapshot(meta={"a.json": listed}),
     ):

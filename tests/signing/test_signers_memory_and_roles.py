@@ -25,7 +25,8 @@ from tuf.api.metadata import (
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import page_target
+from securepip.formats.layout import ALL_ROLES, NAMED_FIELD, ROLE_FIELD, page_target
+from securepip.formats.roles import Naming
 from securepip.signing.keys.canonical import CANONICAL
 from securepip.signing.keys.ring import KeyRing, no_passphrase
 from securepip.signing.repository import commit
@@ -277,6 +278,64 @@ def test_a_root_that_does_not_follow_is_not_believed(made: MadeRepository) -> No
         Roles(metadata, A)
 
 
+@pytest.mark.parametrize("by_the_old", [True, False])
+def test_a_new_root_is_signed_by_the_keys_of_the_old_one_and_by_its_own(
+    made: MadeRepository, by_the_old: bool
+) -> None:
+    root: Metadata[Root] = Metadata.from_bytes(made.root.read_bytes())
+    old = [made.repository.keys.find(root.signed.keys[each]) for each in root.signatures]
+    new = [CryptoSigner.generate_ed25519() for _ in range(2)]
+    root.signed.version = 2
+    role = root.signed.roles["root"]
+    role.keyids[:] = [each.public_key.keyid for each in new]
+    root.signed.keys.update({each.public_key.keyid: each.public_key for each in new})
+    root.signatures.clear()
+    second = made.folder / "metadata" / "2.root.json"
+    for signer in old if by_the_old else new:
+        assert signer is not None
+        root.sign(signer, append=True)
+    second.write_bytes(root.to_bytes())
+    with pytest.raises(RepositoryStateError, match="the role root is not signed as it has to be"):
+        read(made)
+    for signer in new if by_the_old else old:
+        assert signer is not None
+        root.sign(signer, append=True)
+    second.write_bytes(root.to_bytes())
+    assert read(made).root.signed.version == 2
+
+
+def test_a_role_that_is_called_otherwise_is_not_believed(made: MadeRepository) -> None:
+    roles = read(made)
+    assert roles.naming.named == ALL_ROLES
+    name = roles.bin_of(page_target(APP))
+    assert roles.role("bins") and roles.role(name)
+    assert roles.naming.named == ALL_ROLES
+
+    def without_digests(signed: Any) -> None:
+        signed.meta[f"{name}.json"] = MetaFile(signed.meta[f"{name}.json"].version)
+
+    metadata = made.folder / "metadata"
+    resign(made, metadata / f"{roles.snapshot.signed.version}.snapshot.json", without_digests)
+    bin_path = path_of(made, name)
+    resign(made, bin_path, lambda signed: signed.unrecognized_fields.update({ROLE_FIELD: "bin-x"}))
+    with pytest.raises(RepositoryStateError, match="restore the folder from a backup"):
+        read(made).role(name)
+
+
+def test_names_are_promised_when_all_roles_say_theirs(made: MadeRepository) -> None:
+    """A repository that an earlier version has made."""
+    roles = read(made)
+    name = roles.bin_of(page_target(APP))
+    del roles.role(name).signed.unrecognized_fields[ROLE_FIELD]
+    roles._naming = Naming(roles.repository)
+    assert roles.unnamed() == [name]
+    targets = Targets()
+    roles.promise_names(targets, ())
+    assert NAMED_FIELD not in targets.unrecognized_fields
+    roles.promise_names(targets, [name])
+    assert targets.unrecognized_fields[NAMED_FIELD] == ALL_ROLES
+
+
 def test_the_next_number_is_one_that_nobody_has_used(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
     for version in (3, 4, 6):
@@ -377,11 +436,14 @@ def test_what_is_signed_lives_as_long_as_is_said_and_names_what_it_replaces(
     before = repository.roles()
     name = before.bin_of(page_target(APP))
     versions = {each: before.meta(each).version for each in ("targets", "bins", name)}
+    numbers = (before.timestamp.signed.version, before.snapshot.signed.version)
     moment = commit.now()
     with repository.lock():
         repository.sign({name: before.role(name)})
     after = read(made)
     assert after.meta(name).version == versions[name] + 1
+    found = (after.timestamp.signed.version, after.snapshot.signed.version)
+    assert found == (numbers[0] + 1, numbers[1] + 1)
     assert after.meta("bins").version == versions["bins"]
     assert after.snapshot.signed.version == before.snapshot.signed.version
     assert after.timestamp.signed.snapshot_meta.hashes is not None
