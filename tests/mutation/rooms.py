@@ -101,6 +101,8 @@ ROOMS = {
             "signing/test_known.py",
             "signing/test_publishing.py",
             "signing/test_log.py",
+            "signing/test_many_bins.py",
+            "signing/test_kept_roles.py",
             "signing_claims/test_keys.py",
         ),
         ("signing", "attacks/test_hostile_signers.py", "attacks/tables", "signing_sync"),
