@@ -177,7 +177,7 @@ def sign(count: int, keep: Path | None) -> None:
 
             collected = timed(collect)
             before = processor()
-            first = timed(lambda: repository.sign({}, bins=edits.items()))
+            first = timed(lambda: repository.sign({}, bins=edits))
             spent = processor() - before
             edits.close()
             most = peak()

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer
@@ -44,6 +44,8 @@ _FEW_LINES = 1_000
 """So many changes are held in memory, and written together."""
 
 _AT_A_TIME = 32
+_SENT = 8
+"""So many are sent to another process together, with all that changes in them."""
 _THREADS = 2
 """While one waits for the disk, or for the key's library, another one goes on."""
 
@@ -82,16 +84,31 @@ class SignedBin:
     facts: RoleFacts
 
 
+class Changes(Protocol):
+    """The names of bins, and what changes in each (``Edits``); nothing where it is renewed."""
+
+    def __len__(self) -> int:
+        """How many bins."""
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Each bin once."""
+
+
 class Edits:
-    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many."""
+    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many.
+
+    Implements ``Changes``.
+    """
 
     def __init__(self) -> None:
+        self._count: int | None = None
         self._connection = sqlite3.connect("")
         self._connection.execute("CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)")
         self._waiting: list[tuple[str, str]] = []
 
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
         """Let these paths be those targets, each in the bin named; None takes one away."""
+        self._count = None
         self._waiting += [
             (name, f"{path}\t-1\t" if target is None else _line(path, target))
             for path, (name, target) in edits.items()
@@ -104,13 +121,13 @@ class Edits:
         self._waiting.clear()
 
     def __len__(self) -> int:
-        """How many bins change."""
-        self._write()
-        (count,) = self._connection.execute("SELECT count(DISTINCT bin) FROM edit").fetchone()
-        return int(count)
+        if self._count is None:
+            self._write()
+            (count,) = self._connection.execute("SELECT count(DISTINCT bin) FROM edit").fetchone()
+            self._count = int(count)
+        return self._count
 
-    def items(self) -> Iterator[tuple[str, bytes]]:
-        """The bins, and what changes in each."""
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
         self._write()
         rows = self._connection.execute("SELECT bin, line FROM edit ORDER BY bin, rowid")
         for name, group in groupby(rows, itemgetter(0)):
@@ -156,8 +173,16 @@ class Hand:
     keys: Sequence[tuple[bytes, str, Mapping[str, Any]]] = ()
 
 
-def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Iterator[SignedBin]:
+def sign_bins(
+    hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin], count: int
+) -> Iterator[SignedBin]:
     """Sign and write ``bins``, and say of each what became of it, in their order.
+
+    Args:
+        hand: What it takes.
+        signers: The keys.
+        bins: They. Few of them are in memory at a time.
+        count: How many they are.
 
     Raises:
         RepositoryStateError: One of them is not what was signed, or a key fails.
@@ -177,9 +202,7 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
         with ThreadPoolExecutor(at_once) as threads:
             yield from _signed(threads, worker.sign_all, coming, at_a_time=1, most=at_once)
         return
-    first = list(islice(coming, WORTH_PROCESSES))
-    coming = chain(first, coming)
-    if len(first) < WORTH_PROCESSES or processes < 2:
+    if count < WORTH_PROCESSES or processes < 2:
         with ThreadPoolExecutor(_THREADS) as threads:
             yield from _signed(threads, worker.sign_all, coming)
         return
@@ -192,7 +215,9 @@ def sign_bins(hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin]) -> Ite
     # Spawned and not forked: this process may have threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
-        for each in _signed(pool, _sign_group, coming, most=3 * processes):
+        for each in _signed(
+            pool, _sign_group, coming, at_a_time=_AT_A_TIME // 4, most=3 * processes
+        ):
             # What another process has written has to be on the disk too before it is current.
             hand.storage.note(_path(each.facts.name, each.facts.version))
             yield each

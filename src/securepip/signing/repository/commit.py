@@ -8,7 +8,7 @@ Source: TUF specification 6 (repository operations) and PEP 458 (consistent snap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
@@ -22,7 +22,7 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, name_role
 from securepip.signing.keys.canonical import COMPACT, add_signature, sign_anew
 from securepip.signing.keys.ring import KeyRing
-from securepip.signing.repository.bins import Bin, Hand, sign_bins
+from securepip.signing.repository.bins import Bin, Changes, Hand, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version, write_next
 from securepip.signing.repository.state.known import FactsFile
@@ -47,13 +47,13 @@ class BinWork:
     Attributes:
         delegator: The current role that delegates to them.
         naming: What roles of this repository have to say of themselves.
-        bins: Their names, and what changes in each (``bins.Edits``); nothing where it is renewed.
+        bins: Which, and what changes in each.
         facts: Keeps what there is to know of them afterwards.
     """
 
     delegator: Metadata[Targets]
     naming: Naming
-    bins: Iterable[tuple[str, bytes]]
+    bins: Changes
     facts: FactsFile
 
 
@@ -266,7 +266,8 @@ class Committer:
             self._storage, work.delegator.to_bytes(COMPACT), work.naming, repository, expires
         )
         keyids: tuple[str, ...] = ()
-        for done in sign_bins(hand, self._needed(delegator, first[0]), bins()):
+        signers = self._needed(delegator, first[0])
+        for done in sign_bins(hand, signers, bins(), len(work.bins)):
             facts = done.facts
             keyids = keyids if keyids == done.keyids else done.keyids  # one object for all of them
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None

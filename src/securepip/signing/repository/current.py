@@ -16,6 +16,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
 from securepip.formats.layout import BINS_ROLE, METADATA_DIR
+from securepip.signing.repository.bins import Changes
 from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
@@ -130,11 +131,11 @@ class Current:
         changed: Mapping[str, Metadata[Targets]],
         finished: Mapping[str, Metadata[Targets]] | None = None,
         base: Roles | None = None,
-        bins: Iterable[tuple[str, bytes]] = (),
+        bins: Changes = (),
     ) -> tuple[str, ...]:
         """Sign ``changed`` roles anew, then snapshot and timestamp.
 
-        ``bins`` are changed in place: the name of each, and what changes in it (``bins.Edits``).
+        ``bins`` are changed in place.
 
         ``finished`` roles were signed elsewhere and checked: they become current as they are.
         ``base`` is what the new state follows, where that is not the current one.

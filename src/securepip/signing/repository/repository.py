@@ -23,6 +23,7 @@ from securepip.formats.digests import Sha256
 from securepip.formats.layout import page_target, project_role
 from securepip.formats.page import ProjectPage
 from securepip.signing.keys.ring import KeyRing, Passphrase, no_passphrase
+from securepip.signing.repository.bins import Changes
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.config import Config
 from securepip.signing.repository.current import Current
@@ -339,7 +340,7 @@ class Repository:
         changed: Mapping[str, Metadata[Targets]],
         finished: Mapping[str, Metadata[Targets]] | None = None,
         base: Roles | None = None,
-        bins: Iterable[tuple[str, bytes]] = (),
+        bins: Changes = (),
     ) -> tuple[str, ...]:
         """As ``Current.sign``; the lock must be held."""
         return self._current.sign(changed, finished, base, bins)

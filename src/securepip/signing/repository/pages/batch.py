@@ -192,9 +192,9 @@ def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:
         RepositoryStateError: As ``Current.sign``.
     """
     if len(edits) >= MANY or current.at_once > 1:
-        return current.sign({}, bins=edits.items())
+        return current.sign({}, bins=edits)
     roles = current.roles()
-    changed = {name: roles.role(name) for name, _ in edits.items()}
-    for name, lines in edits.items():
+    changed = {name: roles.role(name) for name, _ in edits}
+    for name, lines in edits:
         apply_lines(changed[name].signed, lines)
     return current.sign(changed)
