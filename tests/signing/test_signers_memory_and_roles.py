@@ -447,6 +447,7 @@ def test_what_is_signed_lives_as_long_as_is_said_and_names_what_it_replaces(
     assert after.meta("bins").version == versions["bins"]
     assert after.snapshot.signed.version == before.snapshot.signed.version
     assert after.timestamp.signed.snapshot_meta.hashes is not None
+    assert after.meta(name).hashes, "whose key is stolen cannot serve another file"
     for role, metadata in (
         ("timestamp", after.timestamp),
         ("snapshot", after.snapshot),
