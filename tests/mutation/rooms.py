@@ -101,6 +101,7 @@ ROOMS = {
             "signing/test_known.py",
             "signing/test_publishing.py",
             "signing/test_log.py",
+            "signing/test_durable.py",
             "signing/test_many_bins.py",
             "signing/test_kept_roles.py",
             "signing_claims/test_keys.py",

@@ -31,7 +31,18 @@ def test_what_an_earlier_version_has_remembered_still_counts() -> None:
     assert recall(OTHER) == Remembered(keys=("k",), seen={"root": (2, DIGEST)}, root="{}")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 3}', '{"format": 2}', '{"x": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 3}',
+        '{"format": 3, "repositories": {}}',
+        '{"format": 2}',
+        '{"x": {}}',
+    ],
+)
 def test_a_memory_that_cannot_be_read_is_not_passed_over(text: str) -> None:
     memory().write_text(text)
     with pytest.raises(RepositoryStateError, match="cannot be read"):

@@ -173,6 +173,11 @@ def test_the_roles_are_read_once_and_each_by_its_delegator(made: MadeRepository)
             roles.delegator(odd)
     with pytest.raises(RepositoryStateError, match="the snapshot does not list nobody"):
         roles.meta("nobody")
+    for bins in (Targets(), Targets(delegations=Delegations({}, {}))):
+        without = read(made)
+        without._targets["bins"] = Metadata(bins)
+        with pytest.raises(RepositoryStateError, match="bins delegates to no hash bins"):
+            _ = without.succinct
     changed = {"targets": Metadata(Targets(delegations=Delegations({}, {})))}
     with pytest.raises(RepositoryStateError, match="nobody delegates to bins"):
         roles.delegator("bins", changed)

@@ -55,6 +55,7 @@ def test_a_recently_claimed_project_gets_other_keys_at_once(
     done = accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, bob))
     assert not done.waiting
     assert claim_of(claimed).holders == bob.holders
+    assert claimed.repository.roles().target("simple/app/index.json") is not None
     wheel = make_wheel(tmp_path / "dist", "app", "3.0")
     with pytest.raises(RefusedError, match="not the project's"):
         accept(claimed.repository, release_unsigned_by_holders(claimed, alice, tmp_path, wheel))

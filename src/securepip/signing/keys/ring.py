@@ -244,10 +244,11 @@ def check_public_key(key: Key) -> Key:
             would be read by all clients.
     """
     document = key.to_dict()
-    public = key.keyval.get("public") if isinstance(key.keyval, dict) else None
+    value = key.keyval if isinstance(key.keyval, dict) else {}
+    public = value.get("public")
     if (
         document.keys() != {"keytype", "scheme", "keyval"}
-        or key.keyval.keys() != {"public"}
+        or value.keys() != {"public"}
         or not _KINDS.fullmatch(f"{key.keytype} {key.scheme}")
         or not isinstance(public, str)
         or not _PUBLIC.fullmatch(public)
