@@ -97,12 +97,12 @@ def sign_anew(metadata: Metadata[Any], signers: Iterable[Signer], name: str) -> 
 
 
 def _file_of(metadata: Metadata[Any], canonical: bytes) -> bytes:
-    """``metadata.to_bytes(COMPACT)``, of which ``canonical`` is most, if nothing in it is quoted.
+    """``metadata.to_bytes(COMPACT)``, of which ``canonical`` is most if all of it can be printed.
 
     A bin is turned into text once then, and not twice.
     """
     text = canonical.decode()
-    if metadata.unrecognized_fields or not text.isascii() or not text.isprintable() or "\\" in text:
+    if metadata.unrecognized_fields or not text.isascii() or not text.isprintable():
         return metadata.to_bytes(COMPACT)
     signatures = [each.to_dict() for each in metadata.signatures.values()]
     return f'{{"signatures":{_ENCODE(signatures)},"signed":{text}}}'.encode()
