@@ -64,9 +64,14 @@ def ring(*folders: Path, at: str | None = None, secret: bytes = b"sesame") -> ke
 # Files.
 
 
-def test_a_file_of_keys_is_private_and_never_replaced(tmp_path: Path) -> None:
+def test_a_file_of_keys_is_private_and_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "deep" / "keys"
+    waited: list[int] = []
+    monkeypatch.setattr("os.fsync", waited.append)
     keys.store(folder, [("online", SIGNER)], None)
+    assert waited, "a power cut takes no key whose public half was signed for"
     (path,) = folder.iterdir()
     assert path.name == f"online.{KEY.keyid}.pem"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -458,6 +463,7 @@ def test_a_key_that_fails_while_it_signs_is_told_in_words() -> None:
 FLOATS: list[tuple[str, Any]] = [
     ("role", Targets(unrecognized_fields={"x": [1]})),
     ("text", Targets(unrecognized_fields={"x": "a", "y": 1, "z": True})),
+    ("lines", Targets(unrecognized_fields={"x": "a\nb"})),
     ("marks", Targets(unrecognized_fields={"x": 'a\\b"c'})),
     ("target", Targets(targets={"a": TargetFile(1, {"sha256": "0"}, "a", {"x": [None]})})),
     ("delegations", Targets(delegations=Delegations({KEY.keyid: KEY}, {}))),

@@ -76,8 +76,9 @@ def test_a_claimed_project_gets_other_keys_with_the_offline_keys(
     claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
 ) -> None:
     promote(claimed.repository)
-    shard = claimed.repository.roles().meta("claimed.ap")
-    assert (shard.version, bool(shard.hashes)) == (1, True)
+    for name in ("claimed.ap", "project.app"):
+        meta = claimed.repository.roles().meta(name)
+        assert (meta.version, bool(meta.hashes)) == (1, True)
     fetch_everything(claimed.folder, tmp_path / "client")
     done = accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, bob))
     assert done.waiting and done.published is None
