@@ -71,6 +71,7 @@ def test_a_repository_from_init_to_status(
     assert main(["repo", "add", str(folder), "--restore", str(files[1])]) == 0
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_keys_can_be_elsewhere_and_encrypted(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

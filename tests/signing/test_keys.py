@@ -26,6 +26,7 @@ from securepip.signing.repository.repository import Repository
 from tests.support.wheels import make_wheel
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_encrypted_keys_sign_with_their_passphrase_only(tmp_path: Path) -> None:
     secret = "gräßlich geheim".encode()
     create(

@@ -28,6 +28,7 @@ from tests.support.repositories import MadeRepository
 
 _PIP = Path(pip.__file__).with_name("__pip-runner__.py")
 _SOURCES = Path(__file__).parents[2] / "src"
+_PATH = os.pathsep.join(["/usr/local/bin", "/usr/bin", "/bin"])
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ class Machine:
             "SECUREPIP_DATA_DIR": str(folder / "data"),
             "SECUREPIP_CACHE_DIR": str(folder / "cache"),
             "PIP_CONFIG_FILE": os.devnull,
-            # pip asks for rustc's version; rustup without its folder thinks about it for long.
-            "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
+            # Only programs of the system: each Python that a developer has there would be asked
+            # whether its pip verifies, and rustc for its version.
+            "PATH": _PATH,
             "PIP_RETRIES": "0",
             "PIP_TIMEOUT": "5",
         }
