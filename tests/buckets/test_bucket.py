@@ -204,6 +204,34 @@ def test_what_is_wrong_with_a_bucket_is_said(
     assert "word" not in done.err.replace("password", "")
 
 
+NOWHERE = "http://127.0.0.1:9"
+AZURE = {"AZURE_STORAGE_ACCOUNT_NAME": "operator", "AZURE_STORAGE_ACCOUNT_KEY": "c2VjcmV0"}
+GOOGLE = {"GOOGLE_BASE_URL": NOWHERE, "GOOGLE_SKIP_SIGNATURE": "true"}
+
+
+@pytest.mark.parametrize(
+    ("address", "variables", "said"),
+    [
+        ("gs://packages/new", GOOGLE, "(GOOGLE_BASE_URL)"),
+        ("gs://packages/new", {**GOOGLE, "AWS_ALLOW_HTTP": "true"}, "GOOGLE_ALLOW_HTTP is true"),
+        ("az://packages/new", {**AZURE, "AZURE_STORAGE_ENDPOINT": NOWHERE}, "AZURE_ALLOW_HTTP is"),
+        ("az://packages/new", {}, "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY."),
+    ],
+)
+def test_a_store_that_does_not_answer_is_told_of_by_its_own_settings(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    variables: dict[str, str],
+    said: str,
+) -> None:
+    monkeypatch.setattr("securepip.engine.bucket._RETRY", {"max_retries": 0})
+    done = machine.run("repo", "init", address, **variables)
+    assert done.code == 1
+    assert said in done.err
+    assert "AWS_" not in done.err
+
+
 def test_what_is_there_already_is_not_taken_for_a_new_repository(
     index: BucketIndex, tmp_path: Path
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from securepip.engine.worker import Worker
 from securepip.signing.publish import refresh
 from securepip.signing.repository import commit
 from securepip.signing.uploads.form import Limits
-from tests.engine.made import Made
+from tests.engine.made import Made, make
+from tests.signing.clients import updater
 from tests.support.hostile import running
 from tests.support.postgres import PASSWORD, Postgres
+from tests.support.store import BUCKET, store_behind
 from tests.support.wheels import make_wheel
 from tests.uploads.sending import Site, fields_of
 from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
@@ -40,10 +43,12 @@ from tests.uploads.test_uploads import (  # noqa: F401 # run once more, here
 
 
 @contextmanager
-def serving(made: Made, wait: float = 60.0) -> Iterator[str]:
+def serving(
+    made: Made, wait: float = 60.0, log: Callable[[str], None] = lambda line: None
+) -> Iterator[str]:
     """A front end; its URL."""
     limits = Limits(file_bytes=1 << 20)
-    front = FrontServer(str(made.folder), made.url, limits=limits, wait=wait)
+    front = FrontServer(made.address, made.url, log=log, limits=limits, wait=wait)
     with front as server, running(server):
         yield server.url
 
@@ -229,6 +234,62 @@ def test_a_database_that_is_gone_for_a_moment_costs_no_upload(
         thread.join(90)
     assert answers == [200] * 6
     assert not any(PASSWORD in line for line in site.said)
+
+
+def test_a_bucket_that_answers_503_costs_no_upload_and_nothing_half_is_current(
+    moto: str, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("securepip.engine.bucket._RETRY", {"max_retries": 0})
+    timestamp, address, said = "index/metadata/timestamp.json", f"s3://{BUCKET}/index", list[str]()
+    with ExitStack() as stack:
+        store = stack.enter_context(store_behind(moto))
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        public = store.public_url(address)
+        made = stack.enter_context(
+            make(address, tmp_path / "known", url, tmp_path / "keys", public)
+        )
+        base = stack.enter_context(serving(made, log=said.append))
+        stack.enter_context(working(made, said))
+        site = as_site(made, base, said)
+
+        # A front end: nothing is taken that is not kept safe.
+        store.decide = lambda method, name: 503
+        refused = site.send(make_wheel(tmp_path / "built", "app", "1.0"))
+        assert (refused.status_code, "try again later" in refused.text) == (503, True)
+        sick = requests.get(f"{base}-/health", timeout=30)
+        assert (sick.status_code, "storage cannot be read now" in sick.text) == (503, True)
+        assert [line for line in said if "the store answers 503" in line], "the operator knows why"
+        said.clear()
+        store.decide = lambda method, name: None
+        assert not rows(made, "SELECT 1 FROM upload")
+
+        # A worker: the file is safe, whatever is signed is refused at every second request.
+        refusals = itertools.count()
+
+        def decide(method: str, name: str) -> int | None:
+            is_written = method == "PUT" and "/staged/" not in name
+            return 503 if is_written and next(refusals) % 2 else None
+
+        before, answers = store.get(timestamp), list[int]()
+        store.decide = decide
+        wheel = make_wheel(tmp_path / "built", "app", "2.0")
+        sending = threading.Thread(target=lambda: answers.append(site.send(wheel).status_code))
+        sending.start()
+        end = time.monotonic() + 60
+        while not [line for line in said if "could not be published, and wait" in line]:
+            assert time.monotonic() < end, said
+            time.sleep(0.02)
+        store.decide = lambda method, name: 503 if method == "PUT" else None
+        assert store.get(timestamp) == before, "what was current still is"
+        updater(made.folder, tmp_path / "client", public).refresh()
+        store.decide = lambda method, name: None
+        sending.join(60)
+        assert answers == [200]
+        client = updater(made.folder, tmp_path / "client", public)
+        assert client.get_targetinfo(f"packages/app/{wheel.name}") is not None
+    assert [line for line in said if "the store answers 503" in line]
+    assert not any(store.environment["AWS_SECRET_ACCESS_KEY"] in line for line in said)
 
 
 def until_taken(site: Site, wheel: Path) -> int:

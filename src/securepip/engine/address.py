@@ -7,8 +7,34 @@ from dataclasses import dataclass
 
 from securepip.errors import UsageError
 
-STORES = ("s3", "gs", "az")
-"""The schemes: S3-compatible, Google Cloud Storage, Azure."""
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment variables that say how a store is asked, as obstore names them.
+
+    Attributes:
+        credentials: Who asks, for people.
+        endpoint: Where it is, if not where its maker has it.
+        without_tls: Whether it may be asked without TLS.
+    """
+
+    credentials: str
+    endpoint: str
+    without_tls: str
+
+
+SETTINGS = {
+    "s3": Settings(
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP"
+    ),
+    "gs": Settings("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BASE_URL", "GOOGLE_ALLOW_HTTP"),
+    "az": Settings(
+        "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_ALLOW_HTTP",
+    ),
+}
+"""Of each scheme: S3-compatible, Google Cloud Storage, Azure."""
 
 _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._~-]+)*)/*")
 
@@ -18,7 +44,7 @@ class StoreAddress:
     """Where a repository is in an object store. Its text is the one way to write it.
 
     Attributes:
-        scheme: One of ``STORES``.
+        scheme: One of ``SETTINGS``.
         bucket: The bucket or container.
         prefix: What all its names begin with, without a slash at either end; may be empty.
     """

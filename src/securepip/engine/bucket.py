@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from securepip.dirs import data_dir
-from securepip.engine.address import StoreAddress
+from securepip.engine.address import SETTINGS, StoreAddress
 from securepip.engine.failures import explained
 from securepip.engine.storage import ObjectStorage
 from securepip.errors import RepositoryStateError
@@ -139,12 +139,12 @@ class BucketSite:
 
 
 def _client(address: StoreAddress) -> ObjectStore:
-    # They replace obstore's own limits, so that it forgets these variables.
-    plain = (os.environ.get(f"{each}_ALLOW_HTTP", "") for each in ("AWS", "AZURE", "GOOGLE"))
+    # They replace obstore's own limits, so that it forgets this variable.
+    without_tls = os.environ.get(SETTINGS[address.scheme].without_tls, "")
     limits: ClientConfig = {
         "connect_timeout": timedelta(seconds=10),
         "timeout": timedelta(seconds=60),
-        "allow_http": any(each.lower() in ("1", "true") for each in plain),
+        "allow_http": without_tls.lower() in ("1", "true"),
     }
     try:
         return from_url(str(address), client_options=limits, retry_config=_RETRY)

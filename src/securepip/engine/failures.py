@@ -17,6 +17,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from securepip.engine.address import SETTINGS
 from securepip.signing.repository.storage.interface import StorageError
 
 _STATUS = re.compile(r"status code: ([1-5][0-9]{2})")
@@ -24,7 +25,7 @@ _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
 _KEY = re.compile(r'Error parsing Path "([^"\n]{1,1024})"')
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _NO_CREDENTIALS = re.compile(
-    r"169\.254\.|metadata\.google|no credentials|credential", re.IGNORECASE
+    r"169\.254\.|metadata\.google|credential|account must be specified", re.IGNORECASE
 )
 _LATE = re.compile(r"timed? ?out|timeout", re.IGNORECASE)
 _AGAIN = "What was current still is. Run the same command again."
@@ -43,7 +44,13 @@ def is_overtaken(error: Exception) -> bool:
 
 
 def explained(error: Exception, shown: str) -> StorageError:
-    """What went wrong with a request for what is ``shown``."""
+    """What went wrong with a request.
+
+    Args:
+        error: What obstore says of it.
+        shown: The address of what was asked for.
+    """
+    settings = SETTINGS.get(shown.partition("://")[0], SETTINGS["s3"])
     text = str(error).partition("Debug source")[0]
     status, code = _STATUS.search(text), _CODE.search(text)
     answer = " ".join(match[1] for match in (status, code) if match)
@@ -93,14 +100,13 @@ def explained(error: Exception, shown: str) -> StorageError:
             shown,
             "there are no credentials for the store in this environment",
             "The store was not asked.",
-            "Set them as its own tools need them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_NAME and its key.",
+            f"Set them as its own tools need them: {settings.credentials}.",
         )
     late = _LATE.search(text)
     return StorageError(
         shown,
         "the store does not answer in time" if late else "the store cannot be reached",
-        "The network, the store, or its address (AWS_ENDPOINT_URL) is not as it has to be. Without "
-        "TLS it is asked only where AWS_ALLOW_HTTP is true.",
+        f"The network, the store, or its address ({settings.endpoint}) is not as it has to be. "
+        f"Without TLS it is asked only where {settings.without_tls} is true.",
         _AGAIN,
     )

@@ -7,7 +7,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from securepip.engine.address import STORES, parse_store
+from securepip.engine.address import SETTINGS, parse_store
 from securepip.errors import UsageError
 from securepip.redaction import redact
 from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, UNFINISHED_DIR, load_config
@@ -74,7 +74,7 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
         from securepip.transport import file_url_to_path  # with it comes all that fetches
 
         return FolderSite(file_url_to_path(address), unfinished)
-    if scheme not in STORES:
+    if scheme not in SETTINGS:
         raise UsageError(
             f"no repository can be kept at an address that begins with {scheme}://",
             remedy="Name a folder, or a bucket: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "
@@ -105,7 +105,7 @@ def memory_of(address: str, database: str | None) -> str:
 
 def is_store(address: str) -> bool:
     """Whether it is the address of an object store."""
-    return _scheme(address) in STORES
+    return _scheme(address) in SETTINGS
 
 
 def _scheme(address: str) -> str:
