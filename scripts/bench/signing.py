@@ -28,15 +28,18 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from packaging.utils import NormalizedName
-from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, TargetFile, Targets
+if (
+    __name__ != "__mp_main__"
+):  # the other processes of a sync start with this file too: no part of it
+    from packaging.utils import NormalizedName
+    from securesystemslib.signer import CryptoSigner
+    from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, page_target
-from securepip.signing.publish.add import add
-from securepip.signing.publish.create import create
-from securepip.signing.repository.bins import Edits
-from securepip.signing.repository.repository import Repository
+    from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, page_target
+    from securepip.signing.publish.add import add
+    from securepip.signing.publish.create import create
+    from securepip.signing.repository.bins import Edits
+    from securepip.signing.repository.repository import Repository
 
 PEP_TARGETS = 2_273_539
 PEP_BYTES = 2_184_393

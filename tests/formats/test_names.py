@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from securepip.errors import FormatError
 from securepip.formats.digests import Sha256, parse_sha256
-from securepip.formats.distribution import Kind, parse_distribution
+from securepip.formats.distribution import Kind, _parse_release, _parse_wheel, parse_distribution
 from securepip.formats.layout import (
     check_filename,
     consistent_path,
@@ -144,3 +144,8 @@ def test_only_the_role_of_a_normalized_name_is_that_of_a_project() -> None:
     assert project_of_role("project.app") == "app"
     for role in ("app", "project.App", "project.", "project.a.b", "project.project.app"):
         assert project_of_role(role) is None
+
+
+@given(st.from_regex(r"[A-Za-z0-9._]{1,9}-[0-9.a+!]{1,9}(-[0-9a-z]{1,3})?", fullmatch=True))
+def test_a_release_is_what_the_library_says_that_it_is(before: str) -> None:
+    assert _parse_release(before) == _parse_wheel(f"{before}-py3-none-any.whl")

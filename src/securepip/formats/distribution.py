@@ -23,6 +23,7 @@ from packaging.version import InvalidVersion, Version
 
 WHEEL_SUFFIX = ".whl"
 _MAX_TAGS = 1_000
+_PLAIN = re.compile(r"([A-Za-z0-9]+(?:[._][A-Za-z0-9]+)*)-([0-9]+(?:\.[0-9]+)*)")
 # Old sdists name the Python that they are for after the version.
 _PYTHON = re.compile(r"-py[123]\.?[0-9]?$")
 SDIST_SUFFIXES = (
@@ -92,6 +93,9 @@ def _are_tags(tags: str) -> bool:
 @lru_cache(maxsize=4096)
 def _parse_release(before: str) -> tuple[NormalizedName, Version, BuildTag] | None:
     """What the name of a wheel says before its three tags; None where it is none."""
+    plain = _PLAIN.fullmatch(before)
+    if plain:  # as nearly all are; the library looks at tags again for each
+        return canonicalize_name(plain[1]), Version(plain[2]), ()
     return _parse_wheel(f"{before}-py3-none-any.whl")
 
 

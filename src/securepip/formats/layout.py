@@ -20,6 +20,7 @@ from securepip.formats.digests import Sha256
 METADATA_DIR = "metadata"
 SIMPLE_DIR = "simple"
 PACKAGES_DIR = "packages"
+_OWN = f"../../{PACKAGES_DIR}/"
 PAGE_NAME = "index.json"
 METADATA_SUFFIX = ".metadata"
 
@@ -146,6 +147,11 @@ def consistent_path(target_path: str, sha256: Sha256) -> str:
     return f"{folder}/{sha256}.{name}"
 
 
+def is_own_url(url: str, project: NormalizedName, filename: str) -> bool:
+    """Whether ``url`` is that of a repository's own distribution (``relative_file_url``)."""
+    return url.startswith(_OWN) and url == relative_file_url(project, filename)
+
+
 def relative_file_url(project: NormalizedName, filename: str) -> str:
     """The URL of a repository's own distribution, relative to its project page."""
-    return f"../../{PACKAGES_DIR}/{project}/{quote(check_filename(filename))}"
+    return f"{_OWN}{project}/{quote(check_filename(filename))}"

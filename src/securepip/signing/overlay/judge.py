@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from packaging.utils import NormalizedName
 
 from securepip.formats.digests import NOT_KNOWN_YET, Sha256
-from securepip.formats.layout import relative_file_url
+from securepip.formats.layout import is_own_url
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.formats.words import counted
 from securepip.signing.overlay.ask import Offered
@@ -70,8 +70,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     if offered.page.status == "quarantined":
         return Settled(ProjectPage(project, own) if own else None)
     own_names = {file.filename for file in own}
-    known = ledger.known(project)
-    withdrawn = ledger.withdrawn(project)
+    known, withdrawn = ledger.bounds(project)
     kept: list[PageFile] = []
     left_out = list(offered.left_out)
     refused: list[PageFile] = []
@@ -149,9 +148,7 @@ def own_files(page: ProjectPage | None) -> tuple[PageFile, ...]:
     """The files of ``page`` that the repository itself holds."""
     if page is None:
         return ()
-    return tuple(
-        file for file in page.files if file.url == relative_file_url(page.project, file.filename)
-    )
+    return tuple(file for file in page.files if is_own_url(file.url, page.project, file.filename))
 
 
 def _settle_unknown(

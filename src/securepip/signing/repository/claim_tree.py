@@ -306,6 +306,11 @@ def _claim(
     return Claim(project, top, delegator, holders, since if isinstance(since, int) else 1)
 
 
+def delegates(metadata: Metadata[Targets]) -> bool:
+    """Whether a role leads to others: in most repositories, no project signs for itself."""
+    return bool(_roles(metadata))
+
+
 def _roles(metadata: Metadata[Targets]) -> dict[str, DelegatedRole]:
     delegations = metadata.signed.delegations
     return {} if delegations is None or delegations.roles is None else delegations.roles

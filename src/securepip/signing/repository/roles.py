@@ -43,7 +43,14 @@ from securepip.formats.layout import (
 )
 from securepip.formats.roles import Naming, check_role, is_named, naming_of
 from securepip.signing.keys.canonical import CANONICAL
-from securepip.signing.repository.claim_tree import TOPS, Claim, ClaimTree, Keyholders, shard_parent
+from securepip.signing.repository.claim_tree import (
+    TOPS,
+    Claim,
+    ClaimTree,
+    Keyholders,
+    delegates,
+    shard_parent,
+)
 from securepip.signing.repository.storage.interface import Reader, Storage
 from securepip.signing.repository.storage.local import Folder
 
@@ -274,7 +281,8 @@ class Roles(Top):
 
     def claim(self, project: NormalizedName) -> Claim | None:
         """Who signs for ``project``, when it signs for itself."""
-        return next(filter(None, (self.claims_below(top).find(project) for top in TOPS)), None)
+        tops = (top for top in TOPS if delegates(self.role(top)))
+        return next(filter(None, (self.claims_below(top).find(project) for top in tops)), None)
 
     def claims_below(self, top: str) -> ClaimTree:
         """The claims that ``claimed`` or ``recently-claimed`` holds; what it changes is a copy."""

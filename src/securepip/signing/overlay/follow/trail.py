@@ -17,7 +17,7 @@ from packaging.utils import NormalizedName
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import Sha256
-from securepip.formats.layout import file_target, relative_file_url
+from securepip.formats.layout import file_target, is_own_url
 from securepip.formats.page import PageFile
 from securepip.signing.overlay.follow.follower import Follower, Group, Look
 from securepip.signing.overlay.follow.requirements import Found, find_requirements
@@ -168,7 +168,7 @@ class Trail:
 
     def _locate(self, project: NormalizedName, file: PageFile, fetched: ExitStack) -> PageFile:
         """``file`` with an absolute URL; the repository's own is read on this machine."""
-        if file.url != relative_file_url(project, file.filename):
+        if not is_own_url(file.url, project, file.filename):
             return file
         name = file_target(project, file.filename)
         path = self._storage.here(name)

@@ -59,7 +59,7 @@ class Batch:
     def _begin(self) -> None:
         # With the lock held, nobody else changes the state before the batch is committed.
         self._known = self._current.known()
-        self._roles = self._current.roles()
+        self._bin_of = self._current.roles().succinct.get_role_for_target
         self._edits = Edits()
         self._staged = Staged()
 
@@ -96,7 +96,8 @@ class Batch:
 
     def digest(self, project: NormalizedName) -> Sha256 | None:
         """The digest of the page that is to be current; None for none."""
-        return self._staged.digest(project, self._known.page(project))
+        staged = self._staged.find(project)
+        return self._known.page(project) if staged is None else staged[1]
 
     def stage(
         self,
@@ -147,7 +148,7 @@ class Batch:
             before, after = current[project], pages[project]
             anew = project in self._partial
             edits = edits_of(before, after, self._place, written.get(project), anew=anew)
-            self._edits.put({path: (self._roles.bin_of(path), edits[path]) for path in edits})
+            self._edits.put({path: (self._bin_of(path), edits[path]) for path in edits})
             target = edits.get(page_target(project))
             digest = None if target is None else Sha256(target.hashes["sha256"])
             self._staged.put(project, digest)

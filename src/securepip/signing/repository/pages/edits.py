@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.digests import NOT_KNOWN_YET, Sha256
-from securepip.formats.layout import file_target, page_target, relative_file_url
+from securepip.formats.layout import check_filename, file_target, is_own_url, page_target
 from securepip.formats.page import ProjectPage
 from securepip.signing.repository.pages.contents import Contents, NewFile, files_of
 from securepip.signing.repository.roles import Roles
@@ -42,7 +42,7 @@ def check_page(
         FormatError: The page offers a file whose name is none of a distribution.
     """
     project = page.project
-    known, withdrawn = ledger.known(project), ledger.withdrawn(project)
+    known, withdrawn = ledger.bounds(project)
     coming = {file.filename for file in files if file.project == project}
     for file in page.files:
         # Published files are immutable: who pinned a release must never get another one.
@@ -59,7 +59,7 @@ def check_page(
                 f"{file.filename} was removed from this repository",
                 remedy="With --restore it can be published again.",
             )
-        if file.url == relative_file_url(project, file.filename):
+        if is_own_url(file.url, project, check_filename(file.filename)):
             before = current.file(file.filename) if current else None
             if before and before.sha256 != file.sha256 and before.url == file.url:
                 raise RepositoryStateError(

@@ -19,6 +19,7 @@ class Staged:
             "CREATE TABLE staged (project TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"
         )
         self._count = 0
+        self._last: tuple[NormalizedName, Sha256 | None] | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -34,11 +35,14 @@ class Staged:
         """Add a project that is not among them."""
         self._connection.execute("INSERT INTO staged VALUES (?, ?)", (project, sha256))
         self._count += 1
+        self._last = project, sha256
 
-    def digest(self, project: NormalizedName, other: Sha256 | None) -> Sha256 | None:
-        """The digest of the page to come; ``other`` where the project is not among them."""
+    def find(self, project: NormalizedName) -> tuple[NormalizedName, Sha256 | None] | None:
+        """The project and the digest of its page to come; None where it is not among them."""
+        if self._last is not None and self._last[0] == project:
+            return self._last  # most are asked for right after they came
         row = self._row(project)
-        return other if row is None else row[0]
+        return None if row is None else (project, row[0])
 
     def close(self) -> None:
         """Drop the file."""

@@ -177,6 +177,22 @@ class Ledger:
         )
         return Withdrawn(project, frozenset((version, filename) for version, filename in rows))
 
+    def bounds(self, project: NormalizedName) -> tuple[dict[str, Sha256], Withdrawn]:
+        """As ``known`` and ``withdrawn``, looked up at once."""
+        rows = self.connection.execute(
+            "SELECT id, filename, sha256 FROM signed WHERE project = ?"
+            " UNION ALL SELECT 0, version, filename FROM withdrawn WHERE project = ? ORDER BY 1",
+            (project, project),
+        )
+        known: dict[str, Sha256] = {}
+        marks = set()
+        for number, *fields in rows:
+            if number:
+                known[fields[0]] = Sha256(fields[1])
+            else:
+                marks.add((fields[0], fields[1]))
+        return known, Withdrawn(project, frozenset(marks))
+
     def is_withdrawn(self, project: NormalizedName, filename: str | None = None) -> bool:
         """Whether ``filename``, its version, or its whole project was revoked.
 
