@@ -53,7 +53,9 @@ def test_pages_metadata_and_files_arrive_as_they_were_signed(client: Client) -> 
     assert [str(requirement) for requirement in metadata.requires_dist] == ["gamma"]
     sdist = page_file(index, "beta", "beta-1.0.tar.gz")
     assert parse_core_metadata(index.core_metadata(BETA, sdist)).name == "beta"
-    fetched = index.fetch([(ALPHA, page.files[0]), (BETA, sdist)])
+    arrived: list[VerifiedFile] = []
+    fetched = index.fetch([(ALPHA, page.files[0]), (BETA, sdist)], arrived.append)
+    assert sorted(arrived, key=fetched.index) == fetched
     assert [file.filename for file in fetched] == ["alpha-1.0-py3-none-any.whl", "beta-1.0.tar.gz"]
     for file in fetched:
         assert sha256_of(file.path.read_bytes()) == file.sha256

@@ -166,7 +166,8 @@ def test_what_runs_in_one_environment_decides_nothing_of_what_is_kept_for_others
     early = site_packages(evil / "bin" / "python") / "early.pth"
     early.write_text(
         "import importlib.machinery as m; m.SourceFileLoader.source_to_code = "
-        f"lambda self, data, path, **more: compile({_EVIL!r}, path, 'exec')\n"
+        "lambda self, data, path, **more: "
+        f"compile(data if '/pip/' in str(path) else {_EVIL!r}, path, 'exec')\n"
     )
     # The attack: such an environment compiles something else, and pip in it does too.
     run_pip(evil / "bin" / "python", "install", "--no-deps", wheel.wheel.path)

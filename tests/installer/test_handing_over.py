@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +13,17 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from securepip.installer import handoff
+from securepip.errors import VerificationError
+from securepip.formats.digests import sha256_of
+from securepip.installer import HandOff, HandOver, handoff
 from securepip.installer.handoff import InstallOptions
+from securepip.installer.target.byte_code import WheelCode
+from securepip.installer.target.compile import Compiler
+from securepip.installer.target.workers import Part, SourceCompiler, Sources
+from securepip.installer.wheels import Copies
+from securepip.interpreter.process import Pip
+from tests.installer.conftest import hand_off, site_packages, verified
+from tests.support.wheels import make_wheel
 
 
 @pytest.mark.parametrize(
@@ -74,3 +87,88 @@ def test_what_pip_says_of_what_it_replaces_is_said_once_for_several_processes() 
         "    Uninstalling a-1.0:",
         "    Uninstalling a-1.0:",
     )
+
+
+def test_a_wheel_is_copied_and_checked_when_it_comes(tmp_path: Path) -> None:
+    one, two, other = (
+        hand_off(make_wheel(tmp_path / "store", name, "1")) for name in ("one", "two", "other")
+    )
+    copied, told = threading.Event(), list[Sources]()
+
+    def tell(sources: Sources) -> None:
+        told.append(sources)
+        copied.set()
+
+    with Copies(tmp_path, tell) as copies:
+        copies.expect([one.planned, two.planned])
+        for item in (other, one):
+            copies.take(verified(item.wheel.path))
+        assert copied.wait(10)
+        # It is read no more: what the store holds by now does not matter.
+        one.wheel.path.write_bytes(b"evil")
+        wheels = copies.all([two, one])
+    assert [wheel.project for wheel in wheels] == ["two", "one"]
+    assert {sources.wheel.name for sources in told} == {
+        "one-1-py3-none-any.whl",
+        "two-1-py3-none-any.whl",
+    }
+    assert not (tmp_path / "other-1-py3-none-any.whl").exists()
+    assert wheels[1].sources.wheel.read_bytes() != b"evil"
+
+
+def test_a_wheel_that_came_early_and_is_not_what_was_resolved_is_refused(tmp_path: Path) -> None:
+    other = verified(make_wheel(tmp_path / "store", "one", "1"))
+    resolved = hand_off(make_wheel(tmp_path / "resolved", "one", "1", ["two"]))
+    with Copies(tmp_path) as copies:
+        copies.expect([resolved.planned])
+        copies.take(other)
+        with pytest.raises(VerificationError, match="not the file that was planned"):
+            copies.all([HandOff(resolved.planned, other)])
+
+
+def test_what_is_not_installed_in_the_end_leaves_nothing(python: Path, tmp_path: Path) -> None:
+    one = hand_off(make_wheel(tmp_path / "store", "one", "1"))
+    with HandOver(python) as hand_over:
+        hand_over.expect([one.planned])
+        hand_over.take(verified(one.wheel.path))
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not (site_packages(python) / "one").exists()
+
+
+def test_byte_code_is_written_in_the_order_in_which_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a wheel that comes late would hold up all that were installed after it."""
+    parts: dict[str, Future[Part]] = {}
+    written: list[str] = []
+
+    def compile_later(_: SourceCompiler, wheel: Sources) -> list[Future[Part]]:
+        return [parts.setdefault(wheel.sha256, Future())]
+
+    def join(made: Sequence[tuple[Sequence[str], Sequence[Any], Path]]) -> Any:
+        written.extend(members[0] for members, _, _ in made)
+        raise ValueError
+
+    monkeypatch.setattr(SourceCompiler, "compile", compile_later)
+    monkeypatch.setattr(WheelCode, "join", staticmethod(join))
+    wheels = [Sources(tmp_path, sha256_of(name.encode()), ()) for name in ("a", "b", "c")]
+    a, b, c = wheels
+    with (
+        Pip(Path(sys.executable)) as pip,
+        Compiler(Path(sys.executable), pip, {}, tmp_path) as compiler,
+    ):
+        for wheel in wheels:
+            compiler.start(wheel)
+        compiler._pool.submit(int).result()
+        for wheel in wheels:
+            compiler.submit(wheel, {})
+        told: list[list[str]] = []
+        compiler.after(b, {}, lambda _: told.append(written[:]))
+        parts[c.sha256].set_result((["c"], [], tmp_path))
+        compiler.look()
+        for wheel, name in ((b, "b"), (a, "a")):
+            parts[wheel.sha256].set_result(([name], [], tmp_path))
+        compiler.after(c, {}, lambda _: told.append(written[:]))
+        compiler.finish([])
+    assert written == ["c", "a", "b"]
+    assert sorted(told, key=len) == [["c"], ["c", "a", "b"]]

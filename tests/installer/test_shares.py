@@ -16,7 +16,7 @@ import pytest
 from securepip.errors import InstallationError
 from securepip.installer import InstallOptions, handoff, install, shares
 from securepip.installer.shares import compare, divide
-from securepip.installer.wheels import copy_all
+from securepip.installer.wheels import Copies
 from securepip.interpreter import _shares
 from tests.installer.conftest import (
     hand_off,
@@ -89,7 +89,7 @@ def test_wheels_that_write_the_same_file_stay_together(
         wheel = make_wheel(tmp_path, name, "1", files=files, entry_points=script and points)
         wheels.append(hand_off(wheel))
     (tmp_path / "copies").mkdir()
-    divided = divide(compare(copy_all(wheels, tmp_path / "copies"), _SCHEME), 2)
+    divided = divide(compare(Copies(tmp_path / "copies").all(wheels), _SCHEME), 2)
     assert sorted(map(sorted, divided)) == ([["one"], ["two"]] if apart else [["one", "two"]])
 
 
@@ -105,7 +105,7 @@ def test_wheels_that_write_the_same_file_by_way_of_a_link_stay_together(tmp_path
         for name, file in (("one", "a.py"), ("two", "two-1.data/data/lib64/site-packages/a.py"))
     ]
     (tmp_path / "copies").mkdir()
-    divided = divide(compare(copy_all(wheels, tmp_path / "copies"), scheme), 2)
+    divided = divide(compare(Copies(tmp_path / "copies").all(wheels), scheme), 2)
     assert sorted(map(sorted, divided)) == [["one", "two"]]
 
 
@@ -144,7 +144,7 @@ def test_byte_code_is_of_the_source_that_is_there_where_a_wheel_holds_two(
 def test_little_is_installed_by_one_process(tmp_path: Path) -> None:
     wheels = [hand_off(make_wheel(tmp_path, name, "1")) for name in ("one", "two")]
     (tmp_path / "copies").mkdir()
-    assert divide(compare(copy_all(wheels, tmp_path / "copies"), _SCHEME), 8) == [["one", "two"]]
+    assert divide(compare(Copies(tmp_path / "copies").all(wheels), _SCHEME), 8) == [["one", "two"]]
 
 
 @pytest.mark.usefixtures("eager")

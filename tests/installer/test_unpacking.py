@@ -22,7 +22,7 @@ from securepip.formats.distribution import parse_distribution
 from securepip.index.types import UserFile
 from securepip.installer.build import unpack
 from securepip.installer.build.unpack import unpack_sdist
-from securepip.installer.wheels import copy_all
+from securepip.installer.wheels import Copies
 from tests.installer.conftest import hand_off
 from tests.support.wheels import make_sdist, make_wheel
 
@@ -309,7 +309,7 @@ def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
     monkeypatch.setattr(zipfile, "ZipFile", sometimes)
     assert (unpacked(named(sdist), tmp_path) / "setup.py").is_file()
     failures.append("File is not a zip file")
-    (copied,) = copy_all([wheel], tmp_path / "unpacked")
+    (copied,) = Copies(tmp_path / "unpacked").all([wheel])
     assert copied.project == "one"
     assert not failures
 

@@ -91,9 +91,13 @@ class DeferredIndex:
         """As ``Index.core_metadata``."""
         return self._index.core_metadata(project, file)
 
-    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
+    def fetch(
+        self,
+        wanted: Sequence[tuple[NormalizedName, PageFile]],
+        arrived: Callable[[VerifiedFile], None] | None = None,
+    ) -> list[VerifiedFile]:
         """As ``VerifiedIndex.fetch``."""
-        return self._index.fetch(wanted) if wanted else []
+        return self._index.fetch(wanted, arrived) if wanted else []
 
     def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
         """As ``Index.speakers_for``."""

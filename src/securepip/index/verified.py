@@ -15,7 +15,7 @@ any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 
@@ -178,14 +178,27 @@ class VerifiedIndex:
         (verified,) = self.fetch([(project, file)])
         return metadata_inside(verified, file)
 
-    def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
-        """As ``Index.fetch``."""
+    def fetch(
+        self,
+        wanted: Sequence[tuple[NormalizedName, PageFile]],
+        arrived: Callable[[VerifiedFile], None] | None = None,
+    ) -> list[VerifiedFile]:
+        """As ``Index.fetch``; ``arrived`` is told of each once it is verified, from any thread."""
         found = [(self._required(project), file) for project, file in self._chosen(wanted)]
         self.prefetch_files(found)
         signed = [self.signed_file(located, file) for located, file in found]
         self._downloads.expect([one.target.length for one in signed])
-        downloads = self._downloads
-        return list(self._transport.map(lambda one: self.fetch_signed(one, downloads), signed))
+
+        def fetch_one(one: SignedFile) -> VerifiedFile:
+            file = self.fetch_signed(one, self._downloads)
+            if arrived is not None:
+                arrived(file)
+            return file
+
+        # The largest first: none is alone on the way at the end.
+        order = sorted(signed, key=lambda one: -one.target.length)
+        fetched = dict(zip(map(id, order), self._transport.map(fetch_one, order), strict=True))
+        return [fetched[id(one)] for one in signed]
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
         """As ``Speakers.signed_page``."""

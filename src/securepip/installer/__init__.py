@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from securepip.installer.build.cache import WheelCache
     from securepip.installer.copies import copy_verified
-    from securepip.installer.handoff import InstallOptions, InstallReport, install
+    from securepip.installer.handoff import HandOver, InstallOptions, InstallReport, install
     from securepip.installer.sdists import BuildOptions, SdistBuilder
     from securepip.installer.target.byte_code_cache import ByteCodeCache
     from securepip.installer.target.externally_managed import refuse_externally_managed
@@ -22,6 +22,7 @@ __all__ = [
     "BuildOptions",
     "ByteCodeCache",
     "HandOff",
+    "HandOver",
     "InstallOptions",
     "InstallReport",
     "SdistBuilder",
@@ -36,6 +37,7 @@ _WHERE = {
     "BuildOptions": "sdists",
     "ByteCodeCache": "target.byte_code_cache",
     "HandOff": "wheels",
+    "HandOver": "handoff",
     "InstallOptions": "handoff",
     "InstallReport": "handoff",
     "SdistBuilder": "sdists",

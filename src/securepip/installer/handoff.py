@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from packaging.utils import NormalizedName
 
 from securepip.dirs import full_folders
 from securepip.errors import InstallationError
+from securepip.index.types import VerifiedFile
 from securepip.installer.progress import InstalledFile, Progress
 from securepip.installer.shares import compare, divide
 from securepip.installer.target.byte_code_cache import ByteCodeCache
 from securepip.installer.target.compile import Compiler
-from securepip.installer.wheels import HandOff, copy_all
+from securepip.installer.wheels import Copies, HandOff
 from securepip.interpreter.process import Pip
+from securepip.resolver.plan import PlannedFile
 
 _PIP = (
     "install",
@@ -94,55 +97,88 @@ class InstallReport:
     replaced: tuple[str, ...] = ()
 
 
-def install(
-    files: Sequence[HandOff],
-    python: Path,
-    options: InstallOptions | None = None,
-    pip: Pip | None = None,
-    byte_code: ByteCodeCache | None = None,
-) -> InstallReport:
-    """Install verified wheels with our own pip, and leave what pip leaves.
+class HandOver:
+    """An installation that begins before all of its wheels are there.
+
+    Each wheel is copied, checked and compiled when it comes; pip installs once all are there. What
+    came and is not installed in the end goes with the private folder.
 
     Args:
-        files: All that is to be installed, in that order.
         python: The target's interpreter. It needs no pip.
         options: pip's options.
         pip: One that was started before, for this interpreter. Used up.
         byte_code: Where byte code is kept for the next time; None to keep none.
 
     Raises:
-        VerificationError: A wheel is not what was verified and resolved; nothing is installed.
-        FormatError: A wheel is not a readable wheel; nothing is installed.
-        InstallationError: pip failed, or did not install what was planned.
+        InstallationError: The interpreter cannot be run.
     """
-    options = options or InstallOptions()
-    with tempfile.TemporaryDirectory(prefix="securepip-") as temporary:  # mode 0700
-        folder = Path(temporary)
-        with (
-            pip or Pip(python) as pip,
-            Compiler(python, pip, options.location, folder, byte_code) as compiler,
-        ):
-            wheels = copy_all(files, folder)
-            schemes = compiler.schemes()
-            if options.compile:
-                compiler.start(wheel.sources for wheel in wheels)
-            writes = compare(wheels, schemes[0])
-            # Into --target pip moves all at once, folder by folder, when it is all there.
-            at_once = options.target is None
-            shares = divide(writes, (os.cpu_count() or 1) if at_once else 1)
-            progress = Progress(
-                wheels,
-                schemes,
-                compiler if options.compile else None,
-                writes.unmixed if at_once else (),
-                shares,
+
+    def __init__(
+        self,
+        python: Path,
+        options: InstallOptions | None = None,
+        pip: Pip | None = None,
+        byte_code: ByteCodeCache | None = None,
+    ) -> None:
+        self._options = options or InstallOptions()
+        self._opened = ExitStack()
+        with ExitStack() as opening:
+            # mode 0700
+            temporary = opening.enter_context(tempfile.TemporaryDirectory(prefix="securepip-"))
+            self._folder = Path(temporary)
+            code = self._folder / "code"  # not beside the wheels, which pip looks through
+            code.mkdir()
+            self._pip = opening.enter_context(pip or Pip(python))
+            self._compiler = opening.enter_context(
+                Compiler(python, self._pip, self._options.location, code, byte_code)
             )
-            arguments = [*_PIP, *options.arguments(), f"--find-links={folder}"]
-            order = [item.planned.project for item in files]
-            told = _write_requirements(files, folder, shares)
-            code, said, errors = pip.run(arguments, order, told, while_running=progress.look)
-            # Also when pip has failed: what it had installed by then stays, as with pip alone.
-            progress.complete()
+            self._copies = opening.enter_context(
+                Copies(self._folder, self._compiler.start if self._options.compile else None)
+            )
+            self._opened = opening.pop_all()
+
+    def expect(self, plan: Iterable[PlannedFile]) -> None:
+        """What is to be installed, as far as it is known."""
+        self._copies.expect(plan)
+
+    def take(self, file: VerifiedFile) -> None:
+        """Begin with a wheel that is there. From any thread; what fails is raised by ``install``.
+
+        What was not expected, and what is no wheel, is passed over.
+        """
+        self._copies.take(file)
+
+    def install(self, files: Sequence[HandOff]) -> InstallReport:
+        """Install these wheels with our own pip, and leave what pip leaves.
+
+        Args:
+            files: All that is to be installed, in that order.
+
+        Raises:
+            VerificationError: A wheel is not what was verified and resolved; nothing is installed.
+            FormatError: A wheel is not a readable wheel; nothing is installed.
+            InstallationError: pip failed, or did not install what was planned.
+        """
+        options, folder, compiler = self._options, self._folder, self._compiler
+        wheels = self._copies.all(files)
+        schemes = compiler.schemes()
+        writes = compare(wheels, schemes[0])
+        # Into --target pip moves all at once, folder by folder, when it is all there.
+        at_once = options.target is None
+        shares = divide(writes, (os.cpu_count() or 1) if at_once else 1)
+        progress = Progress(
+            wheels,
+            schemes,
+            compiler if options.compile else None,
+            writes.unmixed if at_once else (),
+            shares,
+        )
+        arguments = [*_PIP, *options.arguments(), f"--find-links={folder}"]
+        order = [item.planned.project for item in files]
+        told = _write_requirements(files, folder, shares)
+        code, said, errors = self._pip.run(arguments, order, told, while_running=progress.look)
+        # Also when pip has failed: what it had installed by then stays, as with pip alone.
+        progress.complete()
         if code:
             errors = errors.strip().removeprefix("ERROR: ")
             full = full_folders()
@@ -153,6 +189,28 @@ def install(
         if options.target is None:
             progress.check()
         return InstallReport(progress.installed(), errors, _replaced(said))
+
+    def __enter__(self) -> HandOver:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+
+def install(
+    files: Sequence[HandOff],
+    python: Path,
+    options: InstallOptions | None = None,
+    pip: Pip | None = None,
+    byte_code: ByteCodeCache | None = None,
+) -> InstallReport:
+    """Install wheels that are all there, as ``HandOver`` does.
+
+    Raises:
+        VerificationError, FormatError, InstallationError: As ``HandOver.install``.
+    """
+    with HandOver(python, options, pip, byte_code) as hand_over:
+        return hand_over.install(files)
 
 
 def _replaced(said: str) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ class Progress:
         }
 
     def look(self) -> None:
-        """Find what has been installed since the last look, and start to compile it."""
+        """Find what has been installed since the last look, and complete what is compiled."""
         found = [
             path
             for path, (_, _, before) in self._waiting.items()
@@ -98,12 +98,16 @@ class Progress:
             if self._compiler:
                 unmixed = wheel in self._unmixed
                 self._compiler.submit(wheel.sources, self._paths(wheel), unmixed=unmixed)
-        if found and self._compiler:
+        if self._compiler is None:
+            return
+        if found:
             for wheel in self._found:
                 is_whole = wheel in self._unmixed and self._next.get(wheel) in self._found
                 if is_whole and wheel not in self._amended:
                     self._amended.add(wheel)
-                    self._compiler.after(self._paths(wheel), partial(self._amend, wheel))
+                    amend = partial(self._amend, wheel)
+                    self._compiler.after(wheel.sources, self._paths(wheel), amend)
+        self._compiler.look()
 
     def complete(self) -> None:
         """Compile the rest, and record the byte code and where a distribution comes from."""

@@ -6,8 +6,8 @@ Rule: what is checked here is the copy that pip reads, never the file that it wa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from securepip.formats.core_metadata import (
     parse_core_metadata,
     unreadable,
 )
-from securepip.formats.distribution import Kind, parse_distribution
+from securepip.formats.distribution import WHEEL_SUFFIX, Kind, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.formats.wheel import dist_info_of, script_names
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
@@ -69,15 +69,60 @@ class CheckedWheel:
     direct_url: bytes | None
 
 
-def copy_all(files: Sequence[HandOff], folder: Path) -> list[CheckedWheel]:
-    """Make and check a private copy of every wheel, in parallel; they are in the given order.
+class Copies:
+    """Private copies of wheels, made and checked in parallel, each when its wheel is there.
 
-    Raises:
-        VerificationError: One is not what was verified, or not what was resolved.
-        FormatError: One is not a readable wheel.
+    Args:
+        folder: A private folder.
+        copied: Is told of the sources of each that is checked. From any thread.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda item: _copy(item, folder), files))
+
+    def __init__(self, folder: Path, copied: Callable[[Sources], None] | None = None) -> None:
+        self._folder, self._copied = folder, copied
+        self._expected: Mapping[NormalizedName, PlannedFile] = {}
+        self._begun: dict[NormalizedName, tuple[HandOff, Future[CheckedWheel]]] = {}
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+
+    def expect(self, plan: Iterable[PlannedFile]) -> None:
+        """What ``take`` may be told of."""
+        self._expected = {one.project: one for one in plan}
+
+    def take(self, file: VerifiedFile) -> None:
+        """Begin with the copy of a file that is there, if it is a wheel that is expected."""
+        planned = self._expected.get(file.project)
+        if planned is not None and file.filename.endswith(WHEEL_SUFFIX):
+            self._begin(HandOff(planned, file))
+
+    def all(self, files: Sequence[HandOff]) -> list[CheckedWheel]:
+        """The copies of these, in that order.
+
+        Raises:
+            VerificationError: One is not what was verified, or not what was resolved.
+            FormatError: One is not a readable wheel.
+        """
+        begun = [self._begun.get(item.planned.project) for item in files]
+        copies = [
+            one[1] if one and one[0] == item else self._begin(item)
+            for item, one in zip(files, begun, strict=True)
+        ]
+        return [copy.result() for copy in copies]
+
+    def __enter__(self) -> Copies:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _begin(self, item: HandOff) -> Future[CheckedWheel]:
+        copy = self._pool.submit(self._copy, item)
+        self._begun[item.planned.project] = item, copy
+        return copy
+
+    def _copy(self, item: HandOff) -> CheckedWheel:
+        wheel = _copy(item, self._folder)
+        if self._copied is not None:
+            self._copied(wheel.sources)
+        return wheel
 
 
 def _copy(item: HandOff, folder: Path) -> CheckedWheel:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from securepip.cli.pip_commands.prepare import Prepared
     from securepip.cli.pip_commands.requests import InstallRequest
-    from securepip.installer import HandOff, InstallOptions
+    from securepip.installer import HandOff, HandOver, InstallOptions
     from securepip.interpreter.process import Pip
     from securepip.resolver.plan import Plan
 
@@ -65,11 +65,13 @@ def run(request: InstallRequest) -> int:
         if plan.install and request.dry_run:
             console.say(f"Would install {said.names(plan, as_written=True)}")
         elif plan.install:
-            with asked.display:
-                files = asked.index.fetch(plan.signed)
-                said.say_verified(files)
-                wheels = asked.open_builder().wheels(plan, files)
-            _hand_off(request, plan, wheels, asked, pip)
+            with _open_hand_over(request, asked, pip) as hand_over:
+                with asked.display:
+                    hand_over.expect(plan.install)
+                    files = asked.index.fetch(plan.signed, hand_over.take)
+                    said.say_verified(files)
+                    wheels = asked.open_builder().wheels(plan, files)
+                _hand_off(request, plan, wheels, asked, hand_over)
     return 0
 
 
@@ -133,24 +135,28 @@ def _loading(pip: Pip | None, asked: Prepared, stack: ExitStack) -> Pip:
     return pip
 
 
+def _open_hand_over(request: InstallRequest, asked: Prepared, pip: Pip | None) -> HandOver:
+    from securepip.installer import HandOver
+
+    python = asked.environment.python
+    return HandOver(python, _install_options(request), pip, asked.open_byte_code())
+
+
 def _hand_off(
     request: InstallRequest,
     plan: Plan,
     wheels: Sequence[HandOff],
     asked: Prepared,
-    pip: Pip | None,
+    hand_over: HandOver,
 ) -> None:
     from securepip.cli.pip_commands import said
-    from securepip.installer import install
     from securepip.resolver.consistency import broken_requirements
 
     environment = asked.environment
     looks = request.warn_conflicts and not request.choosing.no_deps
     broken = broken_requirements(plan, environment) if looks else ()
     console.say("Installing collected packages: " + ", ".join(one.name for one in plan.install))
-    report = install(
-        wheels, environment.python, _install_options(request), pip, asked.open_byte_code()
-    )
+    report = hand_over.install(wheels)
     for line in report.replaced:
         console.say(line)
     if report.warnings:

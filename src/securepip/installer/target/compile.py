@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from securepip.errors import InstallationError
@@ -40,6 +41,21 @@ Scheme = Mapping[str, str]
 
 Installed = Mapping[str, str]
 """Where the Python files of a wheel are: paths, as pip spells them, by names in the wheel."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A wheel that is installed, and whose byte code is to be written.
+
+    Attributes:
+        installed: Where its sources are.
+        unmixed: Whether these files are what the wheel holds, and will stay so.
+        told: Are told what byte code there is then.
+    """
+
+    installed: Installed
+    unmixed: bool
+    told: list[Callable[[Collection[str]], None]]
 
 
 class Compiler:
@@ -69,17 +85,23 @@ class Compiler:
         self._closed = False
         self._interpreter: Interpreter | None = None
         self._sources: SourceCompiler | None = None
+        self._started: list[Sources] = []
         self._compiling: dict[Sources, list[Future[Part]]] = {}
-        self._pool = ThreadPoolExecutor(1)
+        self._waiting: dict[Sources, _Waiting] = {}
         self._writing: list[Future[None]] = []
         self._compiled: dict[str, Compiled | None] = {}
+        self._pool = ThreadPoolExecutor(1)  # asks, then starts, then writes
+        self._asked = self._pool.submit(self._ask)
 
     def schemes(self) -> Sequence[Scheme]:
-        """Where pip may install to, first choice first. Called once, before all else.
+        """Where pip may install to, first choice first.
 
         Raises:
             InstallationError: The interpreter does not run.
         """
+        return self._asked.result()
+
+    def _ask(self) -> Sequence[Scheme]:
         try:
             said = json.loads(self._pip.ask(_compile_worker.__file__, self._location))
             schemes: Sequence[Scheme] = said["schemes"]
@@ -90,34 +112,41 @@ class Compiler:
             self._interpreter = interpreter
         return schemes
 
-    def start(self, wheels: Iterable[Sources]) -> None:
-        """Start to compile what was not compiled before, in this order."""
-        if self._interpreter is None:
-            return
-        self._sources = SourceCompiler(self._python, self._interpreter, self._folder)
-        cache = self._cache
-        if cache is not None and not cache.is_usable:
-            cache = self._cache = None
-        for wheel in wheels:
-            if cache is None or not cache.has(wheel.sha256, self._interpreter):
-                self._compiling[wheel] = self._sources.compile(wheel)
+    def start(self, wheel: Sources) -> None:
+        """Start to compile a wheel that was not compiled before, after those before it.
+
+        From any thread.
+        """
+        self._pool.submit(self._start, wheel)
 
     def submit(self, wheel: Sources, installed: Installed, *, unmixed: bool = False) -> None:
-        """Start to write the byte code of a wheel that is installed now.
+        """Have the byte code written of a wheel that was started and is installed now.
 
         Args:
             wheel: Its sources.
             installed: Where they are.
             unmixed: Whether these files are what the wheel holds, and will stay so.
         """
-        self._writing.append(self._pool.submit(self._write, wheel, installed, unmixed))
+        self._waiting[wheel] = _Waiting(installed, unmixed, [])
 
-    def after(self, installed: Installed, done: Callable[[Collection[str]], None]) -> None:
-        """Have ``done`` told what byte code there is of sources that were submitted before.
+    def after(
+        self, wheel: Sources, installed: Installed, done: Callable[[Collection[str]], None]
+    ) -> None:
+        """Have ``done`` told what byte code there is of a wheel that was submitted before.
 
         What it raises is raised by ``finish``, which need not be asked about these.
         """
-        self._writing.append(self._pool.submit(self._tell, installed, done))
+        waiting = self._waiting.get(wheel)
+        if waiting is not None:
+            waiting.told.append(done)
+        else:
+            self._writing.append(self._pool.submit(self._tell, installed, done))
+
+    def look(self) -> None:
+        """Start to write what is compiled and installed by now."""
+        for wheel in list(self._waiting):
+            if all(part.done() for part in self._compiling.get(wheel, ())):
+                self._begin_to_write(wheel)
 
     def finish(self, paths: Iterable[str]) -> Mapping[str, str]:
         """Wait for the rest; returns the byte code of each path that compiles.
@@ -126,6 +155,9 @@ class Compiler:
             InstallationError: A process died.
         """
         paths = list(paths)
+        # What is compiled first is written first, whenever pip has installed it.
+        for wheel in [one for one in self._started if one in self._waiting] + list(self._waiting):
+            self._begin_to_write(wheel)
         try:
             for each in self._writing:
                 each.result()
@@ -157,12 +189,34 @@ class Compiler:
         if target:
             target.close()
 
-    def _write(self, wheel: Sources, installed: Installed, unmixed: bool) -> None:
+    def _start(self, wheel: Sources) -> None:
+        interpreter, cache = self._interpreter, self._cache
+        if interpreter is None:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            if self._sources is None:
+                self._sources = SourceCompiler(self._python, interpreter, self._folder)
+        if cache is not None and not cache.is_usable:
+            cache = self._cache = None
+        if cache is None or not cache.has(wheel.sha256, interpreter):
+            self._started.append(wheel)
+            self._compiling[wheel] = self._sources.compile(wheel)
+
+    def _begin_to_write(self, wheel: Sources) -> None:
+        waiting = self._waiting.pop(wheel, None)
+        if waiting is not None:
+            self._writing.append(self._pool.submit(self._write, wheel, waiting))
+
+    def _write(self, wheel: Sources, waiting: _Waiting) -> None:
         code = self._code(wheel)
-        sizes = {source.member: source.size for source in wheel.files} if unmixed else {}
-        for member, path in installed.items():
+        sizes = {source.member: source.size for source in wheel.files} if waiting.unmixed else {}
+        for member, path in waiting.installed.items():
             done = self._write_one(path, code, member, sizes.get(member))
             self._compiled[path] = done or self._compile_installed(path)
+        for told in waiting.told:
+            self._tell(waiting.installed, told)
 
     def _tell(self, installed: Installed, done: Callable[[Collection[str]], None]) -> None:
         found = (self._compiled[path] for path in installed.values())
