@@ -20,9 +20,11 @@ What is measured, in this order, the installers taking turns in each:
 `first-use` is securepip where nobody else signs: it signs what that index shows. uv compiles byte
 code as the others do. Last comes what the plugin adds to a pip that fetches, and to one that does
 not. Processor seconds are those of all processes; memory is the largest sum of what the processes
-of one run have in use at a time (PSS, looked at each 20 ms): a page that several share counts once,
-a part in each, as the copies of one pip share nearly all of theirs. Beside it is the largest single
-process (its VmHWM), which is what `time -v` shows of one.
+of one run have in use at a time (PSS): a page that several share counts once, a part in each, as
+the copies of one pip share nearly all of theirs. Beside it is the largest single process (its
+VmHWM), which is what `time -v` shows of one. Both are looked at each 20 ms, and less often where
+looking takes longer: it may have a thirtieth of one processor. With five processes it had an
+eighth, which slows down those that use all processors, and not pip, which uses one.
 
 Fairness: the pip that runs is the one that securepip hands over to, started by the target's
 interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
@@ -266,10 +268,13 @@ class Memory:
         return self._peak / 1000, self._largest / 1000
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.02):
+        took = 0.0
+        while not self._ended.wait(max(0.02, 30 * took)):
+            began = time.thread_time()
             pids = list(_tree(str(self._pid)))
             self._peak = max(self._peak, sum(_kilobytes(each, "smaps_rollup") for each in pids))
             self._largest = max(self._largest, *(_kilobytes(each, "status") for each in pids))
+            took = time.thread_time() - began
 
 
 def _tree(pid: str) -> Iterator[str]:
