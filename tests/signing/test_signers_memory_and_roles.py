@@ -309,6 +309,15 @@ def test_a_new_root_is_signed_by_the_keys_of_the_old_one_and_by_its_own(
     assert read(made).root.signed.version == 2
 
 
+def test_the_timestamp_that_was_read_is_the_one_that_counts(made: MadeRepository) -> None:
+    data = (made.folder / "metadata" / "timestamp.json").read_bytes()
+    with made.repository.lock():
+        made.repository.sign({})
+    version = read(made).timestamp.signed.version
+    before = Roles(made.folder / "metadata", made.root_sha256, data)
+    assert before.timestamp.signed.version == version - 1
+
+
 def test_a_role_that_is_called_otherwise_is_not_believed(made: MadeRepository) -> None:
     roles = read(made)
     assert roles.naming.named == ALL_ROLES

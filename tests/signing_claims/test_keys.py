@@ -52,8 +52,11 @@ def test_a_recently_claimed_project_gets_other_keys_at_once(
     claimed: MadeRepository, alice: Maintainers, bob: Maintainers, tmp_path: Path
 ) -> None:
     fetch_everything(claimed.folder, tmp_path / "client")
+    left_over = claimed.folder / "metadata" / "2.project.app.json"
+    left_over.write_bytes(b"of a run that was killed, or a thief's")
     done = accept(claimed.repository, alice.hand_over(claimed, "app", tmp_path, bob))
     assert not done.waiting
+    assert b"thief" not in left_over.read_bytes()
     assert claim_of(claimed).holders == bob.holders
     assert claimed.repository.roles().target("simple/app/index.json") is not None
     wheel = make_wheel(tmp_path / "dist", "app", "3.0")
