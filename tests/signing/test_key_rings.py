@@ -463,6 +463,7 @@ def test_a_key_that_fails_while_it_signs_is_told_in_words() -> None:
 FLOATS: list[tuple[str, Any]] = [
     ("role", Targets(unrecognized_fields={"x": [1]})),
     ("text", Targets(unrecognized_fields={"x": "a", "y": 1, "z": True})),
+    ("letters", Targets(unrecognized_fields={"x": "é"})),
     ("lines", Targets(unrecognized_fields={"x": "a\nb"})),
     ("marks", Targets(unrecognized_fields={"x": 'a\\b"c'})),
     ("target", Targets(targets={"a": TargetFile(1, {"sha256": "0"}, "a", {"x": [None]})})),

@@ -142,6 +142,13 @@ def test_tampering_with_it_is_noticed_and_stops_signing_if_it_reaches_the_end(
         current = (made.folder / "metadata" / "timestamp.json").read_bytes()
         with pytest.raises(RepositoryStateError, match=r"log\.jsonl"):
             made.add(make_wheel(tmp_path, "more", "2.0"))
+        with (
+            Repository.open(made.folder, keys=[made.offline_keys]) as repository,
+            repository.lock(),
+            pytest.raises(RepositoryStateError, match=r"log\.jsonl"),
+        ):
+            repository.sign_root()
+        assert not (made.folder / "metadata" / "2.root.json").exists()
         assert (made.folder / "metadata" / "timestamp.json").read_bytes() == current
 
 

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.metadata import Targets
 
 from securepip.errors import FormatError, RefusedError, RepositoryStateError
+from securepip.formats.layout import ALL_ROLES, NAMED_FIELD, OWN_ROLES, ROLE_FIELD
+from securepip.formats.roles import Naming
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions.accept import accept, claim
 from securepip.signing.claims.transactions.check import Property
@@ -94,6 +97,19 @@ def test_a_claimed_project_gets_other_keys_with_the_offline_keys(
     accept(claimed.repository, bob.release(claimed, "app", tmp_path, wheel))
     for client in ("client", "new"):
         assert f"packages/app/{wheel.name}" in fetch_everything(claimed.folder, tmp_path / client)
+
+
+def test_all_roles_are_promised_to_be_named_when_those_of_projects_are(
+    claimed: MadeRepository,
+) -> None:
+    for named in (ALL_ROLES, OWN_ROLES):
+        roles = claimed.repository.roles()
+        if named == OWN_ROLES:
+            del roles.role("project.app").signed.unrecognized_fields[ROLE_FIELD]
+        roles._naming = Naming(roles.repository)
+        targets = Targets()
+        roles.promise_names(targets, ())
+        assert targets.unrecognized_fields[NAMED_FIELD] == named
 
 
 def test_a_change_of_keys_from_before_the_present_keys_brings_none_of_them_back(
