@@ -512,6 +512,9 @@ def test_the_last_and_each_number_of_a_role_are_remembered() -> None:
     known = Remembered(seen={"bins": (3, DIGESTS[0]), "claimed": (9, DIGESTS[1])})
     assert known.last("bins") == (3, DIGESTS[0])
     assert known.last("nobody") == (0, None)
+    for first, second in ((DIGESTS[0], DIGESTS[1]), (DIGESTS[1], DIGESTS[0])):
+        both = Remembered(signed={"x": (1, first)}, seen={"x": (2, second)})
+        assert both.last("x") == (2, second)
     known = known.with_signed("bins", 5, DIGESTS[1]).with_signed("bins", 4, DIGESTS[2])
     assert known.last("bins") == (5, DIGESTS[1])
     assert known.newest("bins") == 5

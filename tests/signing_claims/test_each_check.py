@@ -253,7 +253,8 @@ def test_what_comes_between_the_checks_and_the_lock_is_seen(
         accept(claimed.repository, first)
     same = alice.change(claimed, "app", tmp_path, lambda page: page)
     accepted_meanwhile(same)
-    assert accept(claimed.repository, same).checked is None
+    done = accept(claimed.repository, same)
+    assert done == Accepted(None, None, waiting=False, outdated=False)
 
 
 def test_the_next_maintainer_of_a_release_signs_as_one_of_the_present_ones(
