@@ -207,6 +207,7 @@ def test_folders_come_before_what_is_remembered_and_a_file_that_is_gone_is_none(
     odd = "file2:" + place.format(tmp_path / "with:colon")
     assert ring(at=odd).uri(KEY.keyid) == odd
     assert ring(at=odd).find(KEY) is not None
+    assert ring().public_key(odd)[0].removeprefix("file2:") == odd.removeprefix("file2:")
     empty = ring()
     assert not empty.has(KEY.keyid)
     empty.remember({KEY.keyid: first})

@@ -441,6 +441,16 @@ def test_as_many_keys_sign_as_have_to(made: MadeRepository) -> None:
             committer(ring).add_signatures(metadata, roles.root.signed, "root")
     committer(repository.keys).add_signatures(metadata, roles.root.signed, "root")
     assert len(metadata.signatures) == needed
+    # A root that is signed anew keeps nothing of who has signed it before.
+    strange = CryptoSigner.generate_ed25519()
+    metadata.sign(strange, append=True)
+    metadata.signed.version += 1
+    with repository.lock():
+        committer(repository.keys).sign_root(
+            metadata, roles.root.signed, repository.roles().timestamp.signed
+        )
+    assert len(read(made).root.signatures) == needed
+    assert strange.public_key.keyid not in read(made).root.signatures
 
 
 def test_what_is_signed_lives_as_long_as_is_said_and_names_what_it_replaces(
