@@ -128,12 +128,13 @@ def test_a_sync_killed_at_any_moment_leaves_a_repository_that_the_next_one_compl
     index: Index, overlay: MadeRepository, tmp_path: Path
 ) -> None:
     names = [f"app{number}" for number in range(12)]
-    for name in names:
-        index.offer(make_wheel(tmp_path, name, "1.0"))
+    for name, needed in zip(names, [*names[1:], names[0]], strict=True):
+        index.offer(make_wheel(tmp_path, name, "1.0", requires=[needed]))
     command = [sys.executable, "-m", "securepip", "repo", "sync", str(overlay.folder)]
-    command += ["--upstream", index.url, *names]
+    command += ["--upstream", index.url, "--publish-projects", "2"]
+    every, following = [*command, *names], [*command, names[0], "--with-dependencies"]
     environment = {**os.environ, "PYTHONPATH": str(_SOURCES)}
-    for _ in range(4):
+    for command in (every, following, every, following):
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -145,7 +146,7 @@ def test_a_sync_killed_at_any_moment_leaves_a_repository_that_the_next_one_compl
         index.seen.clear()
         for name in Repository.open(overlay.folder).projects():
             Repository.open(overlay.folder).page(canonicalize_name(name))
-    assert main(command[3:]) == 0
+    assert main(following[3:]) == 0
     for name in names:
         assert overlay.repository.page(canonicalize_name(name)) is not None
 
