@@ -4,6 +4,7 @@
     python scripts/bench/signing.py commands FOLDER            # a repository that `sign` has kept
     python scripts/bench/signing.py sync [--projects 5000 …]   # from a loopback index
     python scripts/bench/signing.py add [--files 1000]         # one batch of uploads
+    python scripts/bench/signing.py wire [--targets 22735390]  # computed from 60 bins, not signed
 
 Each prints markdown, the bar beside each figure. `sign --keep FOLDER` keeps its repository for
 `commands`. A plain script over python-tuf, which makes the same bins one after the other, stands
@@ -17,7 +18,9 @@ import asyncio
 import gzip
 import hashlib
 import json
+import math
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -33,10 +36,14 @@ if (
 ):  # the other processes of a sync start with this file too: no part of it
     from packaging.utils import NormalizedName
     from securesystemslib.signer import CryptoSigner
-    from tuf.api.metadata import Metadata, TargetFile, Targets
+    from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets
 
+    from securepip.formats.digests import sha256_of
     from securepip.formats.layout import BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE, page_target
+    from securepip.formats.roles import name_role
+    from securepip.signing.keys.canonical import sign_anew
     from securepip.signing.publish.add import add
+    from securepip.signing.publish.bins import bin_count
     from securepip.signing.publish.create import create
     from securepip.signing.repository.bins import Edits
     from securepip.signing.repository.repository import Repository
@@ -63,6 +70,9 @@ def main() -> None:
     part = parts.add_parser("sync")
     part.add_argument("--projects", type=int, nargs="+", default=[1000, 5000])
     part.set_defaults(run=lambda given: sync(given.projects))
+    part = parts.add_parser("wire")
+    part.add_argument("--targets", type=int, default=10 * PEP_TARGETS)
+    part.set_defaults(run=lambda given: computed_wire(given.targets))
     part = parts.add_parser("add")
     part.add_argument("--files", type=int, default=1000)
     part.set_defaults(run=lambda given: add_many(given.files))
@@ -113,16 +123,20 @@ def new_repository(folder: Path, targets: int) -> Repository:
 
 def made_targets(count: int) -> Iterator[tuple[str, TargetFile]]:
     """Pages and distributions with names as long as real ones."""
-    for number in range(count):
-        project, which = divmod(number, FILES + 1)
-        name = f"made-project-{project}"
-        path = (
-            page_target(NormalizedName(name))
-            if which == 0
-            else f"packages/{name}/made_project_{project}-1.{which}.0-py3-none-any.whl"
-        )
-        digest = hashlib.sha256(path.encode()).hexdigest()
-        yield path, TargetFile(10_000 + number, {"sha256": digest}, path)
+    yield from map(made_target, range(count))
+
+
+def made_target(number: int) -> tuple[str, TargetFile]:
+    """One of them."""
+    project, which = divmod(number, FILES + 1)
+    name = f"made-project-{project}"
+    path = (
+        page_target(NormalizedName(name))
+        if which == 0
+        else f"packages/{name}/made_project_{project}-1.{which}.0-py3-none-any.whl"
+    )
+    digest = hashlib.sha256(path.encode()).hexdigest()
+    return path, TargetFile(10_000 + number, {"sha256": digest}, path)
 
 
 def peak() -> float:
@@ -216,6 +230,45 @@ def wire(folder: Path) -> None:
         above = size("1.root.json") + sum(map(of, frame))
         some = [name for _, name in zip(range(60), roles.bin_names(), strict=False)]
         one_bin = sum(map(of, some)) / len(some)
+    show_wire(timestamp, snapshot, above, one_bin)
+
+
+def computed_wire(count: int) -> None:
+    """The same for a repository that is not made: some of its bins, and a snapshot as long."""
+    bins, some = bin_count(count), 60
+    chance, signer = random.Random(0), CryptoSigner.generate_ed25519()  # noqa: S311 # no secret
+    digits = len(f"{bins - 1:x}")
+
+    def in_a_bin() -> int:
+        return max(0, round(chance.gauss(count / bins, math.sqrt(count / bins))))
+
+    def signed(metadata: Metadata[Targets] | Metadata[Snapshot], name: str) -> bytes:
+        metadata.signed.version = 2
+        if isinstance(metadata.signed, Targets):
+            name_role(metadata.signed, name, sha256_of(b"of no repository"))
+        return sign_anew(metadata, [signer], name)
+
+    def one_bin(number: int) -> tuple[int, bytes]:
+        role = Metadata(Targets())
+        numbers = chance.sample(range(count), in_a_bin())
+        role.signed.targets = dict(map(made_target, numbers))
+        return len(numbers), signed(role, f"bin-{number:0{digits}x}")
+
+    made = [one_bin(number) for number in range(some)]
+    empty = len(signed(Metadata(Targets()), f"bin-{0:0{digits}x}"))
+    a_target = sum(len(data) - empty for _, data in made) / sum(held for held, _ in made)
+    snapshot = Metadata(Snapshot())
+    for number in range(bins):
+        length = empty + round(in_a_bin() * a_target + chance.gauss(0, 3 * math.sqrt(some)))
+        snapshot.signed.meta[f"bin-{number:0{digits}x}.json"] = MetaFile(2, length)
+    sizes = [len(gzip.compress(data, 9)) for _, data in made]
+    print(f"\n{count:,} targets in {bins:,} bins, computed from {some} of them\n")
+    whole = len(gzip.compress(signed(snapshot, "snapshot"), 9))
+    show_wire(400, whole, 3_000, sum(sizes) / some)
+
+
+def show_wire(timestamp: int, snapshot: int, above: int, one_bin: float) -> None:
+    """The table, of compressed lengths; ``above`` is what stands above bins and snapshot."""
     print("\nMetadata on the wire, compressed, and its part of the distributions' bytes\n")
     head("user", "1 distribution", "30 distributions", "bar (1)", "PEP 458")
     users = (
