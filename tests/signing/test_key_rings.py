@@ -316,6 +316,13 @@ def test_what_a_device_says_is_passed_on_and_a_wrong_uri_is_no_key(
     monkeypatch.setattr(HSMSigner, "import_", staticmethod(fails))
     with pytest.raises(RepositoryStateError, match=r"the key hsm: cannot be reached: KeyError: "):
         ring().public_key("hsm:")
+
+    def asks(*arguments: object) -> Signer:
+        raise RepositoryStateError("nobody is there to type it")
+
+    monkeypatch.setattr(HSMSigner, "import_", staticmethod(asks))
+    with pytest.raises(RepositoryStateError, match="^nobody is there"):
+        ring().public_key("hsm:")
     for uri in ("online", "https://packages.example.org", ""):
         with pytest.raises(UsageError, match="not the URI of a key") as said:
             ring().public_key(uri)
