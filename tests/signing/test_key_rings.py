@@ -321,7 +321,7 @@ def test_what_a_device_says_is_passed_on_and_a_wrong_uri_is_no_key(
         raise RepositoryStateError("nobody is there to type it")
 
     monkeypatch.setattr(HSMSigner, "import_", staticmethod(asks))
-    with pytest.raises(RepositoryStateError, match="^nobody is there"):
+    with pytest.raises(RepositoryStateError, match=r"^nobody is there"):
         ring().public_key("hsm:")
     for uri in ("online", "https://packages.example.org", ""):
         with pytest.raises(UsageError, match="not the URI of a key") as said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -138,6 +139,9 @@ def test_what_is_left_to_do_is_remembered_until_it_is_done(ledger: Ledger) -> No
     ledger.set_current(3, 4)
     assert ledger.current() == (3, 4)
     ledger.flush()
+    ledger.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        ledger.current()
 
 
 # Roles, as they lie on the disk.
@@ -171,6 +175,8 @@ def test_the_roles_are_read_once_and_each_by_its_delegator(made: MadeRepository)
     for odd in ("project.app", "nobody", "claimed.x", "bin-zz"):
         with pytest.raises(RepositoryStateError, match="nobody delegates to"):
             roles.delegator(odd)
+    with pytest.raises(RepositoryStateError, match="the role nobody is not signed as"):
+        roles._verify(roles.root.signed, "nobody", roles.timestamp)
     with pytest.raises(RepositoryStateError, match="the snapshot does not list nobody"):
         roles.meta("nobody")
     for bins in (Targets(), Targets(delegations=Delegations({}, {}))):
