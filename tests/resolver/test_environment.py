@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from securepip.errors import UsageError
+from securepip.errors import ResolutionError, UsageError
 from securepip.interpreter.find import find_interpreter
 from securepip.resolver import probe
 from tests.support.wheels import metadata_text
@@ -229,3 +229,35 @@ def test_what_is_read_of_the_metadata_of_installed_distributions_is_what_it_says
         str(Requirement(line)) for line in expected.requires or ()
     ]
     assert sorted(read.extras) == sorted(expected.metadata.get_all("Provides-Extra") or ())
+
+
+@pytest.mark.parametrize(
+    ("extras", "names"),
+    [
+        ((), {"base", "both", "address", "late"}),
+        (("x-y",), {"base", "both", "address", "late", "one", "two"}),
+        (("z", "other"), {"base", "both", "address", "late", "three"}),
+    ],
+)
+def test_what_other_extras_require_is_not_parsed(
+    extras: tuple[str, ...], names: set[str], tmp_path: Path
+) -> None:
+    lines = [
+        "base>=1",
+        "one ; extra == 'X_y'",
+        'two[a,b]>=1,<3;extra=="x-y"',
+        "three; extra == 'z'",
+        "both; extra == 'x-y' or python_version > '3'",
+        "address @ https://packages.example.org/address;extra=='x-y'",
+        "late; extra != 'x-y'",
+        "is not valid; extra == 'unknown'",
+    ]
+    folder = tmp_path / "odd-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(metadata_text("odd", "1.0", lines), encoding="utf-8")
+    (read,) = replace(probe(), path=(str(tmp_path),)).installed.values()
+    assert {one.name for one in read.requires(frozenset(map(canonicalize_name, extras)))} == names
+    with pytest.raises(ResolutionError, match="invalid requirement"):
+        read.requires(frozenset({canonicalize_name("unknown")}))
+    with pytest.raises(ResolutionError, match="invalid requirement"):
+        assert read.requires_dist

@@ -7,7 +7,7 @@ remembering cheap, and is how a candidate that was ruled out is recognized.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -190,9 +190,8 @@ class FileCandidate:
         """What it is a candidate for."""
         return self.project
 
-    @property
-    def requires_dist(self) -> Sequence[Requirement]:
-        """Its requirements, of all extras and markers."""
+    def requires(self, extras: Collection[NormalizedName]) -> Sequence[Requirement]:
+        """Its requirements with their markers; of those of other extras some may be missing."""
         return self.metadata.requires_dist
 
     @property
@@ -236,10 +235,9 @@ class InstalledCandidate:
         """The version."""
         return self.distribution.version
 
-    @property
-    def requires_dist(self) -> Sequence[Requirement]:
-        """Its requirements, of all extras and markers."""
-        return self.distribution.requires_dist
+    def requires(self, extras: Collection[NormalizedName]) -> Sequence[Requirement]:
+        """Its requirements with their markers; of those of other extras some may be missing."""
+        return self.distribution.requires(extras)
 
     @property
     def provided_extras(self) -> frozenset[NormalizedName]:

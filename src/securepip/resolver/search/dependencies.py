@@ -112,7 +112,7 @@ class Dependencies:
                     "%s %s does not provide the extra '%s'", base.project, base.version, missing
                 )
             extras = candidate.extras & base.provided_extras
-        for written in base.requires_dist:
+        for written in base.requires(extras):
             if not self._markers.apply(written.marker, extras):
                 continue
             for requirement in self._requirements(written, candidate):

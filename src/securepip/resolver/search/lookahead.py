@@ -132,7 +132,7 @@ class LookAhead:
         written: Sequence[Requirement] = ()
         with suppress(SecurepipError, InvalidMetadataError):
             if installed is not None:
-                written = installed.requires_dist
+                written = installed.requires(extras)
             elif guess is not None:
                 written = self._metadata.read(project, guess)[1].requires_dist
             return [

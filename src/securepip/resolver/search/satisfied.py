@@ -196,7 +196,7 @@ class _Walk:
             if extras - base.provided_extras:
                 raise _UndecidedError  # The search warns of it.
             found.append(ExactRequirement(base))
-        for written in base.requires_dist if self._with_dependencies else ():
+        for written in base.requires(extras) if self._with_dependencies else ():
             if not self._markers.apply(written.marker, extras):
                 continue
             chain = chain_of(candidate)
