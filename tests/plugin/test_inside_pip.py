@@ -27,9 +27,10 @@ from securepip.plugin.shim import gateway as gateways
 from securepip.plugin.shim import guard as guards
 from securepip.plugin.shim import seams
 from securepip.plugin.shim.adapter import make_adapter
-from securepip.plugin.shim.gateway import GATEWAY, Gateway
+from securepip.plugin.shim.gateway import Gateway
 from securepip.plugin.shim.guard import guard
-from securepip.plugin.shim.inside import MAX_REASON, is_called_by, refusal
+from securepip.plugin.shim.hint import will_fetch
+from securepip.plugin.shim.inside import GATEWAY, MAX_REASON, is_called_by, refusal
 
 PAGE = "https://packages.example.org/simple/app/"
 FILE = "https://packages.example.org/app-1.0.zip"
@@ -267,7 +268,7 @@ def test_what_was_kept_is_said_to_be_cached_where_pip_caches(
 @pytest.fixture
 def hook(gateway: Found, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(guards, "_in_pip", lambda: True)
-    return lambda event, *arguments: guard(gateway)(event, arguments)
+    return lambda event, *arguments: guard(lambda: gateway.port)(event, arguments)
 
 
 @pytest.mark.parametrize(
@@ -532,22 +533,12 @@ def test_a_gateway_without_pipes_is_told_in_words() -> None:
 def test_a_command_that_fetches_is_known_beforehand(
     monkeypatch: pytest.MonkeyPatch, words: list[str], fetches: bool
 ) -> None:
-    assert gateways._will_fetch(words) == fetches
-    loaded: list[int] = []
-    made = Gateway(["gateway"])
-    monkeypatch.setattr(made, "_load", lambda: loaded.append(1))
     monkeypatch.delenv(GATEWAY, raising=False)
-    made.begin(words)
-    assert bool(loaded) == fetches
-    loaded.clear()
-    made.begin([*words, "--python=x"])
-    made.begin([*words, "--python", "x"])
+    assert will_fetch(words) == fetches
+    assert not will_fetch([*words, "--python=x"])
+    assert not will_fetch([*words, "--python", "x"])
     monkeypatch.setenv(GATEWAY, "/f")
-    made.begin(words)
-    assert not loaded
-    monkeypatch.delenv(GATEWAY)
-    monkeypatch.setattr(made, "_load", lambda: 1 // 0)
-    made.begin(words)  # what needs the gateway says why there is none
+    assert not will_fetch(words)
 
 
 def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
@@ -605,9 +596,9 @@ def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
 def test_what_the_environments_own_file_says_is_named_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    made = Gateway([])
+    said = {"index-url": ("https://me:secret@evil.example.org/ x", "/env/pip.conf")}
+    made = Gateway([], said)
     made._url = "http://127.0.0.1:1/"
-    made.not_obeyed["index-url"] = ("https://me:secret@evil.example.org/ x", "/env/pip.conf")
     for _ in range(2):
         made.url(None)
     (record,) = caplog.records
@@ -625,7 +616,9 @@ def refuse(reason: str) -> NoReturn:
 
 @pytest.fixture
 def held(gateway: Found) -> seams._Seams:
-    return seams._Seams(gateway, [], refuse)
+    made = seams._Seams(["/nowhere"], [], refuse)
+    made._gateway = gateway
+    return made
 
 
 def copy_of(kind: type) -> Any:
@@ -752,7 +745,7 @@ def test_wheels_that_were_built_are_kept_apart(held: seams._Seams, given: str, u
 @pytest.mark.parametrize("load_only", [None, "site"])
 @pytest.mark.parametrize("by_file", [True, False])
 def test_the_environments_own_file_names_no_place(
-    held: seams._Seams, gateway: Found, load_only: str | None, by_file: bool
+    held: seams._Seams, load_only: str | None, by_file: bool
 ) -> None:
     says = {"global.index-url": "x", "a.b.find-links": "y", "global.timeout": "3"}
 
@@ -775,16 +768,16 @@ def test_the_environments_own_file_names_no_place(
     assert kept == says
     if load_only is None:
         assert left == {"global.timeout": "3"}
-        assert gateway.not_obeyed == {
+        assert held.not_obeyed == {
             "index-url": ("x", "/site/pip.conf"),
             "find-links": ("y", "/site/pip.conf"),
         }
     else:
         assert left == says
-        assert gateway.not_obeyed == {}
+        assert held.not_obeyed == {}
 
 
-def test_the_pip_of_a_build_gets_the_plugin(gateway: Found, tmp_path: Path) -> None:
+def test_the_pip_of_a_build_gets_the_plugin(tmp_path: Path) -> None:
     (tmp_path / "shim.py").write_text("x")
     (tmp_path / "lib").mkdir()
 
@@ -792,7 +785,7 @@ def test_the_pip_of_a_build_gets_the_plugin(gateway: Found, tmp_path: Path) -> N
         def __init__(self, name: str) -> None:
             self.lib_dirs = [str(tmp_path / "lib")]
 
-    held = seams._Seams(gateway, [str(tmp_path / "shim.py")], refuse)
+    held = seams._Seams([], [str(tmp_path / "shim.py")], refuse)
     held._venv(SimpleNamespace(VenvBuildEnvironment=VenvBuildEnvironment))
     VenvBuildEnvironment("x")
     assert (tmp_path / "lib" / "shim.py").read_text() == "x"
@@ -848,9 +841,6 @@ def test_the_plugin_attaches_once_unless_it_is_switched_off(
     monkeypatch.setattr(sys, "addaudithook", hooks.append)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(sys, "stderr", said)
-    begun: list[object] = []
-    monkeypatch.setattr(Gateway, "begin", lambda self, words: begun.append(words))
-    monkeypatch.setattr(sys, "argv", ["pip", "install", "x"])
     config: dict[str, Any] = {"command": [], "needs": [str(tmp_path)], "files": []}
     gone = config | {"needs": [str(tmp_path), str(tmp_path / "gone")]}
     off = value not in ("0", "", "no")
@@ -860,5 +850,28 @@ def test_the_plugin_attaches_once_unless_it_is_switched_off(
         assert seams.attach(config, refuse) == ""
     assert ("switched off" in said.getvalue()) == off
     assert len(hooks) == (0 if off else 1)
-    assert begun == ([] if off else [["install", "x"]])
     assert isinstance(sys.meta_path[0], seams._Seams) != off
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"), [(["install", "no-such-thing"], True), (["list"], False), ([], False)]
+)
+def test_the_gateway_begins_with_pip_where_pip_will_fetch(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], begins: bool
+) -> None:
+    monkeypatch.setattr(sys, "addaudithook", lambda hook: None)
+    monkeypatch.setattr(sys, "argv", ["pip", *words])
+    begun: list[object] = []
+
+    def begin(self: Gateway) -> None:
+        begun.append(self._command)
+        raise OSError("what needs the gateway says why there is none")
+
+    monkeypatch.setattr(Gateway, "begin", begin)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    assert seams.attach({"command": ["gateway"], "needs": [], "files": []}, refuse) == ""
+    assert begun == ([["gateway"]] if begins else [])
+    (held,) = (each for each in sys.meta_path if isinstance(each, seams._Seams))
+    assert held.port() is None
+    assert (held._gateway is not None) == begins
+    assert held.gateway() is held.gateway()

@@ -18,6 +18,7 @@ import pytest
 
 from securepip.formats.pip_configuration import default_index
 from securepip.plugin.shim.gateway import Gateway
+from securepip.plugin.shim.hint import will_fetch
 from tests.plugin.conftest import assert_refused, run_pip
 from tests.support.builds import MAKER_CODE, make_maker
 from tests.support.hostile import HostileServer, flip_byte
@@ -217,7 +218,8 @@ def test_the_gateway_loads_while_pip_does_where_the_command_fetches(
     started = tmp_path / "started"
     program = "import sys; open(sys.argv[1], 'w').close(); sys.stdin.read()"
     gateway = Gateway([sys.executable, "-S", "-c", program, str(started)])
-    gateway.begin(words)
+    if will_fetch(words):
+        gateway.begin()
     # Nothing else of it runs at once: its port is known when it is asked for.
     assert gateway.port is None
     if loads:

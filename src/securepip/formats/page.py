@@ -11,7 +11,6 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from html import escape
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -103,6 +102,8 @@ class ProjectPage:
 
     def to_html(self) -> bytes:
         """The PEP 503 form, for clients that do not verify."""
+        from html import escape  # and its table of characters: who installs makes no page
+
         name = escape(self.project)
         status = f'<meta name="pypi:project-status" content="{escape(self.status)}">\n'
         if self.status_reason is not None:
@@ -202,6 +203,8 @@ def _file_to_json(file: PageFile) -> str:
 
 
 def _file_to_html(file: PageFile) -> str:
+    from html import escape
+
     said = _hash_of(file)
     attributes = [("href", f"{file.url}#{said.replace(':', '=')}" if said else file.url)]
     if file.requires_python is not None:

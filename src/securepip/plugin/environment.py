@@ -30,7 +30,7 @@ from securepip.errors import SecurepipError, UsageError
 from securepip.gateway.by_url import NOBODY_SIGNS
 from securepip.interpreter.process import clean_environment
 from securepip.plugin.joined import joined_shim
-from securepip.plugin.shim.gateway import GATEWAY
+from securepip.plugin.shim.inside import GATEWAY
 from securepip.plugin.shim.seams import SWITCH
 from securepip.plugin.start import start_line, start_module
 

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import os
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from securepip.plugin.shim.inside import MAX_REASON, refusal
+from securepip.plugin.shim.inside import GATEWAY, MAX_REASON, refusal
 from securepip.redaction import redact
 
-GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
-"""The variable that names a file, which says where the gateway is."""
 _START_SECONDS = 60.0
-_FETCHING = {"download", "wheel", "-U", "--upgrade", "-I", "--ignore-installed"}
-_NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(\[[^]]*\])?\s*([=<>!~][^;@]*)?", re.ASCII)
 
 
 class Gateway:
-    """The gateway that this process asks: its parent's, or one of its own from the first use on."""
+    """The gateway that this process asks: its parent's, or one of its own from the first use on.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    Args:
+        command: Starts one.
+        not_obeyed: What the environment's own file says of indexes: values and files, by option.
+    """
+
+    def __init__(
+        self, command: Sequence[str], not_obeyed: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
         self._command = command
+        self._not_obeyed = not_obeyed or {}
         self._local = threading.local()
         self._lock = threading.Lock()
         self._direct: dict[tuple[str, ...], set[str]] = {}
@@ -42,8 +44,6 @@ class Gateway:
         self._pid = 0
         self._url: str | None = None
         self.port: int | None = None
-        self.not_obeyed: dict[str, tuple[str, str]] = {}
-        """What the environment's own file says of indexes: values and files, by option."""
         self._told: set[str] = set()
 
     def tell(self, text: str) -> None:
@@ -52,20 +52,20 @@ class Gateway:
             self._told.add(text)
             logging.getLogger("pip._internal.securepip").warning("%s", text)
 
-    def begin(self, words: Sequence[str]) -> None:
-        """Start one now, where a command looks as if it will fetch: it loads while pip does.
+    def begin(self) -> None:
+        """Start one now: it loads while pip does.
 
         It is told nothing yet, and asks nobody anything before it is. If it is never needed, it
         ends with this process.
+
+        Raises:
+            OSError: It cannot be started.
         """
-        elsewhere = any(word.partition("=")[0] == "--python" for word in words)
-        with suppress(Exception):  # Only a hint: what needs the gateway says why there is none.
-            if not os.environ.get(GATEWAY) and not elsewhere and _will_fetch(words):
-                self._load()
+        self._load()
 
     def url(self, session: Any) -> str:
         """Its address, ending in a slash; started for a session of pip's if there is none yet."""
-        for option, (value, file) in self.not_obeyed.items():
+        for option, (value, file) in self._not_obeyed.items():
             self.tell(
                 f"Not obeying {option} = {' '.join(map(redact, value.split()))}, which the "
                 f"environment's own {file} says: name it on the command line (--{option}) if you "
@@ -173,20 +173,6 @@ class Gateway:
             return ""
         self._errors.seek(0)
         return self._errors.read(MAX_REASON).decode("utf-8", "replace").strip()
-
-
-def _will_fetch(words: Sequence[str]) -> bool:
-    """Whether a command line looks as if pip would fetch; a hint, and nothing else."""
-    if not _FETCHING.isdisjoint(words):
-        return True
-    for word in words if "install" in words else ():
-        named = _NAMED.fullmatch(word)
-        if named and word != "install":
-            try:
-                importlib.metadata.distribution(named[1])
-            except importlib.metadata.PackageNotFoundError:
-                return True
-    return False
 
 
 def _key(url: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from securepip.plugin.shim.gateway import Gateway
 from securepip.plugin.shim.inside import KNOWN, is_called_by, refusal
 
 _VCS = {"git", "hg", "svn", "bzr"}
@@ -17,16 +16,19 @@ _VCS = {"git", "hg", "svn", "bzr"}
 _VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
 
 
-def guard(gateway: Gateway) -> Callable[[str, tuple[Any, ...]], None]:
+def guard(port: Callable[[], int | None]) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook: what pip does by a way that the plugin does not know does not happen.
 
     Only what pip itself does: a program that imports pip may connect where it likes.
+
+    Args:
+        port: The gateway's, as soon as it is known.
     """
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "socket.connect":
             address = arguments[1]
-            known = not isinstance(address, tuple) or address[:2] == ("127.0.0.1", gateway.port)
+            known = not isinstance(address, tuple) or address[:2] == ("127.0.0.1", port())
             if not known and _in_pip():
                 raise refusal(
                     f"pip was about to connect to {address[0]}:{address[1]} by a way that "

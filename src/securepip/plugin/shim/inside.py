@@ -7,6 +7,8 @@ from types import FrameType
 
 KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
 """What is said of a pip that is made in another way."""
+GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
+"""The variable that names a file, which says where the gateway is."""
 MAX_REASON = 64 << 10
 """Bytes of a reason that a gateway gives."""
 

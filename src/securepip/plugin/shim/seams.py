@@ -8,18 +8,20 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from securepip.plugin.shim.adapter import make_adapter
-from securepip.plugin.shim.gateway import Gateway
 from securepip.plugin.shim.guard import guard
+from securepip.plugin.shim.hint import will_fetch
 from securepip.plugin.shim.inside import KNOWN, is_called_by, refusal
-from securepip.plugin.shim.requirements import check_requirements
+
+if TYPE_CHECKING:
+    from securepip.plugin.shim.gateway import Gateway
 
 SWITCH = "SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION"
 """The variable that switches verification off."""
@@ -52,23 +54,37 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
         return f"securepip, which verifies, is no longer where it was: {gone[0]} is gone."
     # pip may be imported more than once in a process.
     if not any(type(finder).__name__ == _Seams.__name__ for finder in sys.meta_path):
-        gateway = Gateway(config["command"])
-        gateway.begin(getattr(sys, "argv", [])[1:])
-        sys.meta_path.insert(0, _Seams(gateway, config["files"], refuse))
-        sys.addaudithook(guard(gateway))
+        seams = _Seams(config["command"], config["files"], refuse)
+        with suppress(Exception):  # Only a hint: what needs the gateway says why there is none.
+            if will_fetch(getattr(sys, "argv", [])[1:]):
+                seams.gateway().begin()
+        sys.meta_path.insert(0, seams)
+        sys.addaudithook(guard(seams.port))
     return ""
 
 
 class _Seams:
     """A finder that changes the modules of pip that fetch, as soon as they have been loaded.
 
-    Which is late: ``pip list`` loads none of them.
+    What asks the gateway is not even compiled before pip fetches: most commands do not.
+
+    Args:
+        command: Starts a gateway.
+        files: Those that the plugin consists of.
+        refuse: Stops pip with a reason.
+
+    Attributes:
+        not_obeyed: What the environment's own file says of indexes: values and files, by option.
     """
 
     def __init__(
-        self, gateway: Gateway, files: Sequence[str], refuse: Callable[[str], NoReturn]
+        self, command: Sequence[str], files: Sequence[str], refuse: Callable[[str], NoReturn]
     ) -> None:
-        self._gateway = gateway
+        self._command = command
+        self._lock = threading.Lock()
+        self._gateway: Gateway | None = None
+        self._adapter: Any = None
+        self.not_obeyed: dict[str, tuple[str, str]] = {}
         self._files = files
         self._refuse = refuse
         self._finding = threading.local()
@@ -82,6 +98,19 @@ class _Seams:
         }
         # Since pip 26.
         self._new_patches = {"pip._internal.build_env.venv": self._venv}
+
+    def gateway(self) -> Gateway:
+        """The gateway that this pip asks; one for all its threads."""
+        with self._lock:
+            if self._gateway is None:
+                from securepip.plugin.shim.gateway import Gateway
+
+                self._gateway = Gateway(self._command, self.not_obeyed)
+            return self._gateway
+
+    def port(self) -> int | None:
+        """The gateway's port, as soon as it is known."""
+        return self._gateway.port if self._gateway else None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -122,15 +151,14 @@ class _Seams:
     def _session(self, module: Any) -> None:
         from pip._vendor.requests.adapters import HTTPAdapter
 
-        session, gateway = module.PipSession, self._gateway
-        adapter = make_adapter(HTTPAdapter, gateway)
+        session, sends = module.PipSession, self._sends
         original = session.get_adapter
         create = session.__init__
 
         def get_adapter(self: Any, url: str) -> Any:
             # Not by mounting: a trusted host would be mounted over it.
             if url.lower().startswith(("http:", "https:")):
-                return adapter(self)
+                return sends(HTTPAdapter)(self)
             return original(self, url)
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
@@ -144,8 +172,18 @@ class _Seams:
         session.get_adapter, session.__init__ = get_adapter, __init__
         session.securepip_adapter = original
 
+    def _sends(self, base: Any) -> Any:
+        """The class of adapters that send to the gateway."""
+        gateway = self.gateway()
+        with self._lock:
+            if self._adapter is None:
+                from securepip.plugin.shim.adapter import make_adapter
+
+                self._adapter = make_adapter(base, gateway)
+            return self._adapter
+
     def _requirement(self, module: Any) -> None:
-        requirement, gateway = module.InstallRequirement, self._gateway
+        requirement, gateway = module.InstallRequirement, self.gateway
         create = requirement.__init__
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
@@ -156,19 +194,21 @@ class _Seams:
                 given += [
                     (name, each) for name, all_of in self.hash_options.items() for each in all_of
                 ]
-                gateway.name_direct(link.url, {f"{n}:{d}" for n, d in given if n in _STRONG})
+                gateway().name_direct(link.url, {f"{n}:{d}" for n, d in given if n in _STRONG})
 
         requirement.__init__ = __init__
 
     def _requirements_file(self, module: Any) -> None:
-        read, gateway = module.get_file_content, self._gateway
+        read, gateway = module.get_file_content, self.gateway
         if not (callable(module.join_lines) and callable(module.ignore_comments)):
             raise TypeError("it reads lines in another way")
 
         def get_file_content(url: str, session: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
             if urlsplit(url).scheme.lower() not in ("http", "https"):
                 return read(url, session, *args, **kwargs)  # type: ignore[no-any-return] # pip's
-            with gateway.reading_text():
+            from securepip.plugin.shim.requirements import check_requirements
+
+            with gateway().reading_text():
                 location, content = read(url, session, *args, **kwargs)
             check_requirements(url, content, module)
             return location, content
@@ -199,7 +239,7 @@ class _Seams:
         cache.__init__ = __init__
 
     def _configuration(self, module: Any) -> None:
-        configuration, said = module.Configuration, self._gateway.not_obeyed
+        configuration, said = module.Configuration, self.not_obeyed
         load = configuration._load_file
 
         def _load_file(self: Any, variant: Any, fname: str) -> Any:
