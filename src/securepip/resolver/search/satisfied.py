@@ -102,17 +102,19 @@ class _Walk:
             _UndecidedError, ResolutionError: Something has to be looked for, or said.
         """
         order = self._ask(given)
-        waiting = set(self._asked)
+        waiting = {name: preference(name, asked, order) for name, asked in self._asked.items()}
         while waiting:
-            identifier = min(waiting, key=lambda name: preference(name, self._asked[name], order))
-            waiting.remove(identifier)
+            identifier = min(waiting, key=waiting.__getitem__)
+            del waiting[identifier]
             candidate = self._met[identifier]
             if self._is_newest and (identifier in order or candidate.project in order):
                 self._check_newest(identifier, candidate, self._is_newest)
             for requirement in self._required_by(candidate):
-                if requirement.identifier not in self._asked:
-                    waiting.add(requirement.identifier)
+                name = requirement.identifier
+                is_new = name not in self._asked
                 self._meet(requirement, candidate.project)
+                if is_new or name in waiting:
+                    waiting[name] = preference(name, self._asked[name], order)
         return Plan(satisfied=tuple(map(self._satisfied, self._candidates.values())))
 
     def _ask(self, given: ResolveInput) -> dict[str, int]:
