@@ -282,6 +282,10 @@ def test_an_install_with_nothing_to_do_imports_no_more_than_it_takes_to_see_that
     rooms = {name.split(".")[1] for name in loaded if name.startswith("securepip.")}
     assert not rooms & {"first_use", "installer", "transport", "trust", "updater"}
     assert "securepip.resolver.search.solve" not in loaded
+    upgrading = modules_of(client, *words, "-U", whole=True)
+    assert "tuf.api.metadata" in upgrading
+    search = {"resolvelib", "packaging.metadata", "securepip.resolver.search.solve"}
+    assert not upgrading & search
 
 
 def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: Machine) -> None:

@@ -1,7 +1,7 @@
 """The one verb of this room: from what the user asks for to what is to be installed.
 
-Rule: nothing is asked of the index, and nothing that searches is imported, when everything is
-installed already.
+Rule: nothing is asked of the index when everything is installed already and no upgrade is asked
+for; and nothing that searches is imported when there is nothing to install.
 """
 
 from __future__ import annotations
@@ -47,9 +47,14 @@ def resolve(
             file of another project, or a file has another hash than the user named.
     """
     options = requirements.options(options)
-    plan = plan_of_nothing(requirements, environment, options)
+    plan, offered = plan_of_nothing(requirements, environment, options), None
+    if plan is None and options.upgrade:
+        from securepip.resolver.candidates.offered import Offered
+
+        offered = Offered(requirements, environment, index, options)
+        plan = plan_of_nothing(requirements, environment, options, offered.is_newest)
     if plan is not None:
         return plan
     from securepip.resolver.search.solve import solve
 
-    return solve(requirements, environment, index, options, sdist_metadata, fetch_direct)
+    return solve(requirements, environment, index, options, sdist_metadata, fetch_direct, offered)

@@ -51,7 +51,7 @@ def run(request: InstallRequest) -> int:
         first = _asked_first(request, asked)
         if first:
             asked.index.begin(first)
-            _import_what_follows(installs=installs)
+            _import_what_follows(request, installs=installs)
         plan = asked.resolve(
             ignore_installed=request.ignore_installed or request.destination.folder is not None,
             force_reinstall=request.force_reinstall,
@@ -117,8 +117,12 @@ def _asked_first(request: InstallRequest, asked: Prepared) -> list[NormalizedNam
     ]
 
 
-def _import_what_follows(*, installs: bool) -> None:
+def _import_what_follows(request: InstallRequest, *, installs: bool) -> None:
     """Import what the search and the hand-off need, while there is nothing to do but to wait."""
+    if request.upgrade and not installs:
+        # Mostly there is nothing newer, and then there is no search.
+        import_module("securepip.resolver.candidates.offered")
+        return
     import_module("securepip.resolver.search.solve")
     if installs:
         import_module("securepip.installer.sdists")

@@ -1,6 +1,6 @@
 """What the user asks for, as the resolver takes it.
 
-Rule: what does not apply to the target is said and left out; the order of the rest is the user's.
+Rule: the order is the user's. What does not apply to the target has been left out (``Offered``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from securepip.resolver.candidates.direct import DirectFiles
 from securepip.resolver.candidates.finder import CandidateFinder
 from securepip.resolver.candidates.graph import AnyRequirement, project_of, requirements_from
 from securepip.resolver.candidates.metadata import InvalidMetadataError
-from securepip.resolver.environment.markers import MarkerRules
 from securepip.resolver.requirements.types import UserRequirement
 from securepip.resolver.search.dependencies import direct_requirements
 
@@ -45,18 +44,6 @@ class Asked:
     def names(self, identifier: str) -> bool:
         """Whether the user named it, as it is or without its extras."""
         return identifier in self.order or project_of(identifier) in self.order
-
-
-def is_meant(one: UserRequirement, markers: MarkerRules) -> bool:
-    """Whether a requirement's marker holds; it is said when not."""
-    if markers.apply(one.marker):
-        return True
-    _log.info(
-        "Ignoring %s: markers '%s' don't match your environment",
-        one.requirement.name if one.requirement else one.text,
-        one.marker,
-    )
-    return False
 
 
 def collect(

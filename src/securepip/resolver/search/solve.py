@@ -9,26 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
-from packaging.version import Version
 from resolvelib import ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from securepip.index.types import Index
-from securepip.resolver.candidates.catalogue import Catalogue
 from securepip.resolver.candidates.direct import DirectFiles
 from securepip.resolver.candidates.finder import CandidateFinder
 from securepip.resolver.candidates.graph import PythonCandidate
-from securepip.resolver.candidates.hashes import HashRules
 from securepip.resolver.candidates.metadata import MetadataReader
 from securepip.resolver.candidates.narration import Narrator
-from securepip.resolver.candidates.ranking import FileRanking
-from securepip.resolver.environment.markers import MarkerRules
+from securepip.resolver.candidates.offered import Offered
 from securepip.resolver.environment.target import TargetEnvironment
 from securepip.resolver.options import FetchDirect, ResolveOptions, SdistMetadata
 from securepip.resolver.plan import Plan
 from securepip.resolver.requirements.types import ResolveInput
-from securepip.resolver.search.asked import collect, is_meant
+from securepip.resolver.search.asked import collect
 from securepip.resolver.search.dependencies import Dependencies
 from securepip.resolver.search.explain import explain_conflict, explain_too_deep
 from securepip.resolver.search.lookahead import LookAhead
@@ -37,7 +32,6 @@ from securepip.resolver.search.older import Solution, passed_over, tell
 from securepip.resolver.search.outcome import make_plan
 from securepip.resolver.search.provider import Provider
 from securepip.resolver.search.reporter import make_reporter
-from securepip.resolver.search.satisfied import plan_of_nothing
 
 _MAX_ROUNDS = 200_000
 
@@ -49,6 +43,7 @@ def solve(
     options: ResolveOptions,
     sdist_metadata: SdistMetadata | None = None,
     fetch_direct: FetchDirect | None = None,
+    offered: Offered | None = None,
 ) -> Plan:
     """Search. Arguments and errors are those of ``resolver.resolve``.
 
@@ -59,30 +54,25 @@ def solve(
         options: How to choose, what files say included.
         sdist_metadata: Builds metadata.
         fetch_direct: Fetches what is named by address and hash.
+        offered: What is on offer for it, where it has been looked at already.
 
     Raises:
         SecurepipError: There is no solution, or something of it cannot be had or verified.
     """
-    markers = MarkerRules(environment)
-    wanted = [one for one in requirements.requirements if is_meant(one, markers)]
-    limits = [one for one in requirements.constraints if markers.apply(one.marker)]
-    hashes = HashRules(
-        wanted,
-        limits,
-        required=options.require_hashes,
-        fetch=lambda project, file: index.fetch([(project, file)])[0],
-    )
-    ranking, narrator = FileRanking(environment, options), Narrator()
-    catalogue = Catalogue(environment, index, ranking, hashes, options)
+    offered = offered or Offered(requirements, environment, index, options)
+    markers, wanted, catalogue = offered.markers, offered.wanted, offered.catalogue
+    narrator = Narrator()
     settings = {
         one.project: one.config_settings
         for one in wanted
         if one.project is not None and one.config_settings
     }
     metadata = MetadataReader(index, sdist_metadata, settings)
-    finder = CandidateFinder(hashes, metadata, narrator)
-    direct = DirectFiles(ranking, hashes, metadata, fetch_direct, options.downloads, narrator)
-    asked = collect(wanted, limits, finder, direct)
+    finder = CandidateFinder(offered.hashes, metadata, narrator)
+    direct = DirectFiles(
+        offered.ranking, offered.hashes, metadata, fetch_direct, options.downloads, narrator
+    )
+    asked = collect(wanted, offered.limits, finder, direct)
     python = PythonCandidate(environment.version)
 
     def prefers_installed(identifier: str) -> bool:
@@ -123,14 +113,6 @@ def solve(
             raise explain_too_deep(error.round_count) from None
         return _Found(solution, dependencies)
 
-    def is_newest(project: NormalizedName, limit: SpecifierSet, version: Version) -> bool:
-        catalogue.announce_pages(asked.projects)
-        files = catalogue.matching(project, limit)
-        return files[0].version <= version if files else catalogue.knows(project)
-
-    plan = plan_of_nothing(requirements, environment, options, is_newest)
-    if plan is not None:
-        return plan
     look_ahead(asked.requirements)
     found = search()
     if catalogue.asks_index and (matches.unknown or found.dependencies.addresses):
