@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ def test_a_file_of_keys_is_private_and_never_replaced(
 ) -> None:
     folder = tmp_path / "deep" / "keys"
     waited: list[int] = []
-    monkeypatch.setattr("os.fsync", waited.append)
+    monkeypatch.setattr("os.fsync", lambda number: waited.append(os.fstat(number).st_size))
     keys.store(folder, [("online", SIGNER)], None)
-    assert waited, "a power cut takes no key whose public half was signed for"
     (path,) = folder.iterdir()
+    assert waited == [path.stat().st_size], "a power cut takes no key that was signed for"
     assert path.name == f"online.{KEY.keyid}.pem"
     assert path.stat().st_mode & 0o777 == 0o600
     for each in (folder, folder.parent):

@@ -428,6 +428,20 @@ def test_only_of_many_bins_with_the_snapshots_keys_are_no_digests_given(
     assert commit._is_unpinned_bin(delegator, root) == is_unpinned
 
 
+@pytest.mark.parametrize(("pinned", "has_digest"), [(256, True), (1, False)])
+def test_the_digest_of_one_of_many_bins_is_in_no_snapshot(
+    made: MadeRepository, monkeypatch: pytest.MonkeyPatch, pinned: int, has_digest: bool
+) -> None:
+    monkeypatch.setattr(commit, "MAX_PINNED_BINS", pinned)
+    roles = made.repository.roles()
+    name = roles.bin_of(page_target(APP))
+    with made.repository.lock():
+        made.repository.sign({name: roles.role(name)})
+    meta = read(made).meta(name)
+    assert bool(meta.hashes) == has_digest
+    assert meta.length == path_of(made, name).stat().st_size
+
+
 def test_as_many_keys_sign_as_have_to(made: MadeRepository) -> None:
     repository = made.repository
     roles = repository.roles()
