@@ -442,6 +442,18 @@ def test_the_digest_of_one_of_many_bins_is_in_no_snapshot(
     assert meta.length == path_of(made, name).stat().st_size
 
 
+def test_a_number_is_not_given_twice_because_its_file_is_gone(made: MadeRepository) -> None:
+    name = read(made).bin_of(page_target(APP))
+    for _ in range(2):
+        before = read(made).meta(name).version
+        for old in (made.folder / "metadata").glob(f"*.{name}.json"):
+            if old != path_of(made, name):
+                old.unlink()
+        with made.repository.lock():
+            made.repository.sign({name: made.repository.roles().role(name)})
+        assert read(made).meta(name).version == before + 1
+
+
 def test_as_many_keys_sign_as_have_to(made: MadeRepository) -> None:
     repository = made.repository
     roles = repository.roles()
