@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
@@ -115,10 +116,15 @@ def sync(
     if not sources:
         raise UsageError("pip is configured for no index", remedy="Name one: --upstream URL")
     rules = Rules(datetime.now(timezone.utc), options.min_age, options.accept_loss)
-    with repository.lock():
+    # What others wait for is remembered; what somebody names is asked for once, and forgotten.
+    known = repository.ledger.connection
+    follows = options.with_dependencies
+    tables = nullcontext(known) if follows else closing(private_sqlite(WALK))
+    with repository.lock(), tables as connection:
         traffic = transport.traffic
         sent, received = traffic.requests, traffic.bytes
-        run = _Sync(repository, Overlay(repository, sources, transport, rules), options)
+        overlay = Overlay(repository, sources, transport, rules)
+        run = _Sync(repository, overlay, options, Walk(connection))
         report = run.run(progress)
         report.requests, report.received = traffic.requests - sent, traffic.bytes - received
         return report
@@ -127,14 +133,14 @@ def sync(
 class _Sync:
     """One run over one repository."""
 
-    def __init__(self, repository: Repository, overlay: Overlay, options: SyncOptions) -> None:
+    def __init__(
+        self, repository: Repository, overlay: Overlay, options: SyncOptions, walk: Walk
+    ) -> None:
         self._repository = repository
         self._overlay = overlay
         self._options = options
         self._follows = options.with_dependencies
-        self._walk = Walk(
-            repository.ledger.connection if options.with_dependencies else private_sqlite(WALK)
-        )
+        self._walk = walk
         self._named: Iterator[Requirement | NormalizedName] = iter(())
         self._total = 0
         self._open: set[NormalizedName] = set()
@@ -203,13 +209,18 @@ class _Sync:
         self._follows = self._options.with_dependencies or self._total <= NOTED
         if self._total >= readers.MANY:
             self._readers = self._overlay.readers()
-        if self._options.with_dependencies:
-            asked = _digest(self._options, self._overlay.sources)
-            if done := self._walk.begin(asked, time.time()):
-                self._report.notices.append(
-                    f"the sync before this one was not ended: {counted(done, 'project')} of it "
-                    "are signed, and this one does the rest"
-                )
+        if not self._options.with_dependencies:
+            return
+        if done := self._walk.begin(_digest(self._options, self._overlay.sources), time.time()):
+            self._report.notices.append(
+                f"the sync before this one was not ended: {counted(done, 'project')} of it "
+                "are signed, and this one does the rest"
+            )
+        if not named:
+            # All of them now: what is found on the way becomes known too, and nobody has named it.
+            with self._repository.ledger.connection:
+                for project in self._named:
+                    self._name(project, waits=True)
 
     def _feed(self) -> None:
         """Ask for some more of what was named or found, not for all: answers take memory."""
@@ -233,14 +244,15 @@ class _Sync:
             self._write(self._trail.look(written, is_written=True))
         return again is not None
 
-    def _name(self, named: Requirement | NormalizedName) -> None:
+    def _name(self, named: Requirement | NormalizedName, *, waits: bool = False) -> None:
         project = named if isinstance(named, str) else parse_project(named.name)
         if self._is_unchanged(project):
             self._leave(project)
             return
         requirement = Requirement(named) if self._follows and isinstance(named, str) else named
         want = None if isinstance(requirement, str) else want_of(requirement)[1]
-        if self._walk.name(project, want if self._follows else None):
+        is_new = self._walk.name(project, want if self._follows else None, waits=waits)
+        if is_new and not waits:
             self._ask(project)
 
     def _ask(self, project: NormalizedName) -> None:

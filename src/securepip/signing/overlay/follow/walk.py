@@ -85,24 +85,27 @@ class Walk:
                 "UPDATE walk_want SET followed = 0 WHERE project IN"
                 " (SELECT project FROM walk_project WHERE published = 0)"
             )
-            execute("UPDATE walk_project SET stage = ? WHERE published = 0", (_WAITS,))
+            execute(
+                "UPDATE walk_project SET stage = ?, troubled = 0 WHERE published = 0", (_WAITS,)
+            )
             execute(
                 f"UPDATE walk_project SET stage = {_OPEN} WHERE published = 1"  # noqa: S608 # ours
             )
         (done,) = execute("SELECT count(*) FROM walk_project WHERE published = 1").fetchone()
         return int(done)
 
-    def name(self, project: NormalizedName, want: Want | None) -> bool:
-        """Somebody names ``project``; whether it has to be asked for, and is under way from now on.
+    def name(self, project: NormalizedName, want: Want | None, *, waits: bool = False) -> bool:
+        """Somebody names ``project``; whether nobody had named it, and nothing had led to it.
 
         Args:
             project: The project.
             want: What of it is to be followed.
+            waits: Whether it waits; else it is under way from now on.
         """
         added = self._connection.execute(
             f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, '', 1, 1, ?, 0, 0)"  # noqa: S608
             " ON CONFLICT (project) DO NOTHING",
-            (project, _UNDER_WAY),
+            (project, _WAITS if waits else _UNDER_WAY),
         )
         if not added.rowcount:
             self._connection.execute(
