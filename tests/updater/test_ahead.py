@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.api.metadata import MetaFile, SuccinctRoles
 
-from securepip.updater import ahead
+from securepip import updater
+from securepip.errors import TransportError
+from securepip.transport import Transport
+from securepip.updater import ahead, fetcher, session
 from securepip.updater.ahead import RolesAhead
+from tests.support.repositories import MadeRepository
 
 URL = "https://packages.example.org/metadata/"
 APP, WHEEL = "simple/app/index.json", "packages/app/app-1.0.tar.gz"
@@ -199,7 +204,7 @@ def test_the_bins_of_what_is_looked_up_are_asked_for_by_their_names_or_as_is_sai
     here = Asked(tmp_path, snapshot)
     assert here.begin(APP) == [*tops[:2], bin_of(APP)]
     assert here.roles._division is not None
-    (tmp_path / "bins.json").unlink()
+    keep(tmp_path, "bins", **divided(1, "half"))
     assert here.begin(WHEEL, wait=True) == [bin_of(WHEEL)], "it is known from before"
 
 
@@ -242,6 +247,33 @@ def test_of_a_project_that_does_not_sign_for_itself_the_bin_is_asked_for_too(
     found = Asked(tmp_path, snapshot).begin(APP, "index.json")
     shards = ["1.claimed.ap.json", "1.recently-claimed.a.json", "1.bins.json"]
     assert found == [*shards, bin_of(APP), bin_of("index.json")]
+
+
+def test_a_session_is_imported_when_it_is_asked_for() -> None:
+    assert updater.Session is session.Session
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = updater.nothing
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(None, DownloadError), (404, DownloadHTTPError), (500, DownloadHTTPError)]
+)
+def test_no_answer_is_told_from_one_that_says_no(status: int | None, kind: type) -> None:
+    error = TransportError("no", url=URL, status=status)
+    assert type(fetcher._translate(error)) is kind
+
+
+def test_roles_are_waited_for_unless_somebody_says_not_to(
+    made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[bool] = []
+    monkeypatch.setattr(RolesAhead, "begin", lambda roles, paths, *, wait: waits.append(wait))
+    with Transport() as transport:
+        url = f"{made.folder.as_uri()}/metadata/"
+        own = session.Session("made", url, tmp_path / "state", transport, made.root.read_bytes())
+        own.prefetch([APP])
+        own.prefetch([APP], wait=False)
+    assert waits == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,17 @@ def test_no_more_is_asked_for_early_than_anybody_needs(
     assert len(hostile.seen) == 30
 
 
+def test_what_was_begun_ahead_is_not_fetched_early_as_well(hostile: HostileServer) -> None:
+    hostile.alter("metadata/.*", lambda data: b"x")
+    url = f"{hostile.url}metadata/1"
+    with Transport(TransportOptions(retries=0)) as transport:
+        transport.begin_ahead(url, max_bytes=9)
+        patient = fetcher.Fetcher(transport)
+        patient.warm(url, 1)
+        assert patient.download_bytes(url, 1) == b"x"
+    assert hostile.seen == ["metadata/1"]
+
+
 def test_a_long_file_of_no_announced_length_is_fetched_when_it_is_asked_for(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,3 +169,8 @@ def test_no_other_file_is_listed_under_a_number_that_is_known(
 def test_the_file_that_is_listed_is_the_one_that_is_known() -> None:
     known = signed(2)
     check_same_version("one", known, listed(2, known), DELEGATOR, only_onward=lambda: True)
+
+
+def test_a_role_whose_keys_nobody_names_any_more_is_no_evidence() -> None:
+    other = listed(2, b"other")
+    check_same_version("nobody", signed(2), other, DELEGATOR, only_onward=lambda: True)

@@ -6,10 +6,13 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from packaging.utils import NormalizedName
 from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Snapshot
 
 from securepip.errors import SecurepipError, VerificationError
 from securepip.formats.digests import Sha256
@@ -90,6 +93,19 @@ def test_what_offline_keys_sign_is_known_by_its_name_where_names_are_promised(
     assert updater._is_of_offline_keys(role) == is_offline
 
 
+@pytest.mark.parametrize(
+    ("role", "seen", "is_so"),
+    [("targets", 3, True), ("claimed.ap", 3, True), ("targets", 4, False), ("bin-0", 3, False)],
+)
+def test_only_what_offline_keys_sign_goes_never_back(role: str, seen: int, is_so: bool) -> None:
+    """And not where another process has put a later snapshot into the folder."""
+    updater: Any = CheckedUpdater.__new__(CheckedUpdater)
+    updater.naming = Naming(Sha256("a" * 64), "all")
+    updater._trusted_set = SimpleNamespace(snapshot=Snapshot(version=3))
+    updater._load_local_metadata = lambda name: Metadata(Snapshot(version=seen)).to_bytes()
+    assert updater._goes_only_onward(role) == is_so
+
+
 def test_a_role_has_one_delegator(made: MadeRepository, tmp_path: Path) -> None:
     with client(made, tmp_path / "state") as session:
         session.refresh()
@@ -129,6 +145,7 @@ def test_a_wrong_role_is_not_left_in_the_place_of_the_right_one(
         with pytest.raises(VerificationError, match="was signed for the repository"):
             session.target(APP)
         assert sorted((tmp_path / "state").iterdir()) == before
+        assert session._updater.version_of("claimed") is None
     with client(made, tmp_path / "state") as session:
         assert session.target(APP) is not None
     assert (tmp_path / "state" / f"{name}.json").exists()

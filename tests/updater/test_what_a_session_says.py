@@ -275,7 +275,7 @@ def test_state_that_cannot_be_written_stops_everything_and_is_named(
 
     with monkeypatch.context() as patched:
         patched.setattr(Updater, "refresh", full)
-        with pytest.raises(SecurepipError, match="No space left"):
+        with pytest.raises(SecurepipError, match=r": No space left on device\n"):
             session.refresh()
     session.refresh()
 

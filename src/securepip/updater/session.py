@@ -26,7 +26,6 @@ from tuf.api.exceptions import (
     DownloadHTTPError,
     DownloadLengthMismatchError,
     ExpiredMetadataError,
-    LengthOrHashMismatchError,
     RepositoryError,
 )
 from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
@@ -237,7 +236,7 @@ class Session:
             return action()
         except ExpiredMetadataError as error:
             raise self._expired(error) from error
-        except (RepositoryError, DownloadLengthMismatchError, LengthOrHashMismatchError) as error:
+        except (RepositoryError, DownloadLengthMismatchError) as error:
             raise self._not_verified(error) from error
         except DownloadError as error:
             raise self._unavailable(error) from error
