@@ -208,6 +208,14 @@ def test_the_bins_of_what_is_looked_up_are_asked_for_by_their_names_or_as_is_sai
     assert here.begin(WHEEL, wait=True) == [bin_of(WHEEL)], "it is known from before"
 
 
+@pytest.mark.parametrize("bits", [1, 32])
+def test_the_fewest_and_the_most_bins_are_understood(tmp_path: Path, bits: int) -> None:
+    keep(tmp_path, "bins", **divided(bits))
+    asked = Asked(tmp_path, listing("bins", *BINS))
+    asked.begin(APP, wait=True)
+    assert asked.roles._division == ahead._Bins("bin", bits)
+
+
 @pytest.mark.parametrize("bits", [0, 33, -1, "x", None])
 def test_a_number_of_bins_that_makes_no_sense_is_passed_over(tmp_path: Path, bits: object) -> None:
     keep(tmp_path, "bins", **divided(bits))
@@ -244,6 +252,7 @@ def test_of_a_project_that_does_not_sign_for_itself_the_bin_is_asked_for_too(
     tmp_path: Path,
 ) -> None:
     snapshot = listing("claimed.ap", "recently-claimed.a", "project.lib", "bins", *BINS)
+    keep(tmp_path, "claimed.ap", 0, **delegating("project.app"))
     found = Asked(tmp_path, snapshot).begin(APP, "index.json")
     shards = ["1.claimed.ap.json", "1.recently-claimed.a.json", "1.bins.json"]
     assert found == [*shards, bin_of(APP), bin_of("index.json")]
@@ -267,6 +276,8 @@ def test_roles_are_waited_for_unless_somebody_says_not_to(
     made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[bool] = []
+    asked: list[str] = []
+    monkeypatch.setattr(RolesAhead, "warm", lambda roles, role: asked.append(role))
     monkeypatch.setattr(RolesAhead, "begin", lambda roles, paths, *, wait: waits.append(wait))
     with Transport() as transport:
         url = f"{made.folder.as_uri()}/metadata/"
@@ -274,6 +285,7 @@ def test_roles_are_waited_for_unless_somebody_says_not_to(
         own.prefetch([APP])
         own.prefetch([APP], wait=False)
     assert waits == [False, True, False]
+    assert asked == ["targets"]
 
 
 @pytest.mark.parametrize(

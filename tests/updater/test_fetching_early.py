@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tuf.api.exceptions import DownloadHTTPError
 from tuf.api.metadata import Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 
@@ -69,7 +70,21 @@ def test_what_was_begun_ahead_is_not_fetched_early_as_well(hostile: HostileServe
         patient = fetcher.Fetcher(transport)
         patient.warm(url, 1)
         assert patient.download_bytes(url, 1) == b"x"
-    assert hostile.seen == ["metadata/1"]
+        for _ in range(3):
+            patient.warm(f"{url}0", 1)
+        assert patient.warmed(f"{url}0") == b"x"
+    assert hostile.seen == ["metadata/1", "metadata/10"]
+
+
+def test_what_could_not_be_fetched_early_is_asked_for_again(hostile: HostileServer) -> None:
+    url = f"{hostile.url}metadata/1"
+    with Transport(TransportOptions(retries=0)) as transport:
+        patient = fetcher.Fetcher(transport)
+        patient.warm(url, 1)
+        with pytest.raises(DownloadHTTPError):
+            patient.download_bytes(url, 1)
+        hostile.alter("metadata/.*", lambda data: b"x")
+        assert patient.download_bytes(url, 1) == b"x"
 
 
 def test_a_long_file_of_no_announced_length_is_fetched_when_it_is_asked_for(

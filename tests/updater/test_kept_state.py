@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from packaging.utils import canonicalize_name
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
@@ -56,6 +58,37 @@ def test_what_a_person_has_forgotten_is_forgotten_and_nothing_else(tmp_path: Pat
     assert LIB in seen
     assert not seen.forget(APP)
     assert (tmp_path / "projects-seen").read_text() == "lib\n"
+
+
+def test_what_is_forgotten_is_forgotten_where_it_was_not_kept_yet(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    seen.add(APP)
+    assert not seen.forget(APP)
+    assert APP not in seen
+
+
+@pytest.mark.parametrize("how", ["held by another", "no file"])
+def test_names_that_cannot_be_changed_are_said_and_end_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("securepip.updater.seen._LOCK_SECONDS", 0.01)
+    (tmp_path / "projects-seen").write_text("lib\n")
+    seen = Seen(tmp_path)
+    seen.add(APP)
+    with ExitStack() as held:
+        if how == "no file":
+            (tmp_path / ".projects-seen.lock").mkdir()
+        else:
+            held.enter_context(FileLock(tmp_path / ".projects-seen.lock"))
+        with pytest.raises(SecurepipError, match="projects-seen cannot be changed"):
+            Seen(tmp_path).forget(LIB)
+        with caplog.at_level(logging.WARNING):
+            seen.keep()
+        assert "cannot be written" in caplog.text
+    (tmp_path / "projects-seen").unlink()
+    (tmp_path / "projects-seen").mkdir()
+    with pytest.raises(SecurepipError, match="projects-seen cannot be read"):
+        assert APP not in Seen(tmp_path)
 
 
 def test_names_that_cannot_be_read_are_not_taken_for_none(

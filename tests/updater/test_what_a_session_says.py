@@ -317,6 +317,8 @@ def test_a_session_that_looks_anew_sees_what_was_signed_since(
         made.repository.sign({name: made.repository.roles().role(name)})
     assert session.role_version(name) == version
     session.look_anew()
+    assert session.role_version(name) == version + 1, "it has refreshed"
+    session.look_anew()
     session.prefetch([path])
     assert session.role_version(name) == version + 1
     url = f"{session.metadata_url}{version + 1}.{name}.json"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from packaging.utils import NormalizedName
 
 from securepip.dirs import replace_file
@@ -64,7 +64,7 @@ class Seen:
                 if project not in names:
                     return False
                 self._write(names - {project})
-        except (OSError, Timeout) as error:
+        except OSError as error:  # also where another process keeps the lock
             raise SecurepipError(f"{self._path} cannot be changed: {error}") from None
         return True
 
@@ -78,7 +78,7 @@ class Seen:
                 return
             with self._locked():
                 self._write(self._on_disk() | new)
-        except (OSError, Timeout, SecurepipError) as error:
+        except (OSError, SecurepipError) as error:
             _log.warning(
                 "%s cannot be written: %s\nWhat was seen in the repository now is not remembered.",
                 self._path,
