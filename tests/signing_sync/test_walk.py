@@ -152,20 +152,6 @@ def test_a_page_that_was_signed_before_its_metadata_was_found_to_be_wrong_is_sig
     assert run("app", with_dependencies=True).roles == ()
 
 
-def test_what_is_found_on_the_way_is_not_taken_for_what_somebody_named(
-    index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "_AHEAD", 1)
-    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib<2"]))
-    index.offer(make_wheel(tmp_path, "lib", "1.0"))
-    index.offer(make_wheel(tmp_path, "lib", "2.0", requires=["newer-only"]))
-    index.offer(make_wheel(tmp_path, "newer-only", "1.0"))
-    run("app")
-    report = run(with_dependencies=True, publish_projects=1)
-    assert (report.signed, report.because) == (["lib"], {"lib": "app"})
-    assert run(with_dependencies=True).signed == ["newer-only"]
-
-
 def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> None:
     walk = Walk(private_sqlite(WALK))
     app, lib, base = map(NormalizedName, ("app", "lib", "base"))

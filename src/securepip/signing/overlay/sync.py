@@ -216,11 +216,6 @@ class _Sync:
                 f"the sync before this one was not ended: {counted(done, 'project')} of it "
                 "are signed, and this one does the rest"
             )
-        if not named:
-            # All of them now: what is found on the way becomes known too, and nobody has named it.
-            with self._repository.ledger.connection:
-                for project in self._named:
-                    self._name(project, waits=True)
 
     def _feed(self) -> None:
         """Ask for some more of what was named or found, not for all: answers take memory."""
@@ -228,6 +223,7 @@ class _Sync:
             pass
 
     def _feed_one(self) -> bool:
+        # All that were named come first: what is found on the way becomes known as they are.
         named = next(self._named, None)
         if named is not None:
             self._name(named)
@@ -244,15 +240,14 @@ class _Sync:
             self._write(self._trail.look(written, is_written=True))
         return again is not None
 
-    def _name(self, named: Requirement | NormalizedName, *, waits: bool = False) -> None:
+    def _name(self, named: Requirement | NormalizedName) -> None:
         project = named if isinstance(named, str) else parse_project(named.name)
         if self._is_unchanged(project):
             self._leave(project)
             return
         requirement = Requirement(named) if self._follows and isinstance(named, str) else named
         want = None if isinstance(requirement, str) else want_of(requirement)[1]
-        is_new = self._walk.name(project, want if self._follows else None, waits=waits)
-        if is_new and not waits:
+        if self._walk.name(project, want if self._follows else None):
             self._ask(project)
 
     def _ask(self, project: NormalizedName) -> None:

@@ -8,7 +8,6 @@ what changes in it, and what there is to know of it then.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from securepip.formats.roles import Naming, check_role, name_role
 from securepip.signing.keys.canonical import CANONICAL, sign_anew
 from securepip.signing.repository.roles import write_next
 from securepip.signing.repository.state.known import RoleFacts, facts_of
+from securepip.signing.repository.state.sqlite import private_sqlite
 from securepip.signing.repository.storage.interface import Storage
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class Edits:
 
     def __init__(self) -> None:
         self._count: int | None = None
-        self._connection = sqlite3.connect("")
-        self._connection.execute("CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)")
+        self._connection = private_sqlite(
+            "CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)"
+        )
         self._waiting: list[tuple[str, str]] = []
 
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:

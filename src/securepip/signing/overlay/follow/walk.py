@@ -94,18 +94,17 @@ class Walk:
         (done,) = execute("SELECT count(*) FROM walk_project WHERE published = 1").fetchone()
         return int(done)
 
-    def name(self, project: NormalizedName, want: Want | None, *, waits: bool = False) -> bool:
-        """Somebody names ``project``; whether nobody had named it, and nothing had led to it.
+    def name(self, project: NormalizedName, want: Want | None) -> bool:
+        """Somebody names ``project``; whether it has to be asked for, and is under way from now on.
 
         Args:
             project: The project.
             want: What of it is to be followed.
-            waits: Whether it waits; else it is under way from now on.
         """
         added = self._connection.execute(
             f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, '', 1, 1, ?, 0, 0)"  # noqa: S608
             " ON CONFLICT (project) DO NOTHING",
-            (project, _WAITS if waits else _UNDER_WAY),
+            (project, _UNDER_WAY),
         )
         if not added.rowcount:
             self._connection.execute(

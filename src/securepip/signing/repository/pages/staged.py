@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from packaging.utils import NormalizedName
 
 from securepip.formats.digests import Sha256
+from securepip.signing.repository.state.sqlite import private_sqlite
 
 
 class Staged:
     """The digest of the page to come of each project; None where it is to have none."""
 
     def __init__(self) -> None:
-        self._connection = sqlite3.connect("")
-        self._connection.execute(
+        self._connection = private_sqlite(
             "CREATE TABLE staged (project TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"
         )
         self._count = 0

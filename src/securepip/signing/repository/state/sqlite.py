@@ -12,6 +12,7 @@ from securepip.signing.repository.state.schema import STEPS, Words, statements
 
 _WORDS = Words(text="TEXT", numbered="INTEGER PRIMARY KEY", keyed="WITHOUT ROWID", row="rowid")
 _WAIT_SECONDS = 60
+_PRIVATE_KIB = 512
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -61,8 +62,12 @@ def open_sqlite(path: Path) -> SqliteConnection:
 
 
 def private_sqlite(step: str) -> SqliteConnection:
-    """The tables of one of the ``STEPS``, empty, in a file that nobody else sees."""
+    """The tables of a step (``schema``), empty, in a file that nobody else sees.
+
+    It is in memory as far as it is short.
+    """
     connection = sqlite3.connect("", factory=SqliteConnection)
+    connection.execute(f"PRAGMA cache_size = -{_PRIVATE_KIB}")
     for statement in statements((step,), 0, _WORDS):
         connection.execute(statement)
     return connection
