@@ -32,9 +32,9 @@ _NOTHING = Sha256("0" * 64)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SignedRole:
-    """One signed file.
+    """One signed file. There is one for each bin.
 
     Attributes:
         role: Its role.
@@ -277,13 +277,14 @@ class Log:
     def _parse(self, line: bytes) -> Entry | None:
         try:
             document = json.loads(line)
+            keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for those of all bins
             return Entry(
                 number=int(document["number"]),
                 time=datetime.fromisoformat(document["time"]),
                 why=str(document["why"]),
                 words=str(document.get("words", "")),
                 signed=tuple(
-                    SignedRole(role, version, sha256, tuple(keyids))
+                    SignedRole(role, version, sha256, keys.setdefault(tuple(keyids), tuple(keyids)))
                     for role, version, sha256, keyids in document["signed"]
                 ),
                 previous=Sha256(document["previous"]),
