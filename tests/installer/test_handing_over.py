@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,13 +18,16 @@ from securepip.errors import VerificationError
 from securepip.formats.digests import sha256_of
 from securepip.installer import HandOff, HandOver, handoff
 from securepip.installer.handoff import InstallOptions
-from securepip.installer.target.byte_code import WheelCode
+from securepip.installer.target import _compile_worker
+from securepip.installer.target.byte_code import Interpreter, WheelCode
 from securepip.installer.target.compile import Compiler
-from securepip.installer.target.workers import Part, SourceCompiler, Sources
+from securepip.installer.target.workers import Part, Source, SourceCompiler, Sources
 from securepip.installer.wheels import Copies
 from securepip.interpreter.process import Pip
 from tests.installer.conftest import hand_off, site_packages, verified
 from tests.support.wheels import make_wheel
+
+_HERE = Interpreter.parse(_compile_worker.interpreter())
 
 
 @pytest.mark.parametrize(
@@ -172,3 +176,49 @@ def test_byte_code_is_written_in_the_order_in_which_it_is_made(
         compiler.finish([])
     assert written == ["c", "a", "b"]
     assert sorted(told, key=len) == [["c"], ["c", "a", "b"]]
+
+
+def test_of_what_waits_to_be_compiled_the_largest_wheel_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    go, begun = threading.Event(), threading.Event()
+
+    def compile_one(_: SourceCompiler, wheel: Path, members: list[str], output: Path) -> Part:
+        asked.append(wheel)
+        begun.set()
+        assert go.wait(10)
+        return members, [], output
+
+    monkeypatch.setattr(SourceCompiler, "_compile", compile_one)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    compiler = SourceCompiler(Path(sys.executable), _HERE, tmp_path)
+    first, small, large = (
+        Sources(tmp_path / name, sha256_of(name.encode()), (Source(f"{name}.py", size),))
+        for name, size in (("first", 1), ("small", 2), ("large", 3))
+    )
+    parts = compiler.compile(first)
+    assert begun.wait(10)
+    parts += [*compiler.compile(small), *compiler.compile(large)]
+    go.set()
+    assert [part.result(10)[0] for part in parts] == [["first.py"], ["small.py"], ["large.py"]]
+    assert [path.name for path in asked] == ["first", "large", "small"]
+    compiler.close()
+
+
+def test_nobody_waits_for_what_is_not_compiled_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(SourceCompiler, "_compile", lambda *_: go.wait(10))
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    compiler = SourceCompiler(Path(sys.executable), _HERE, tmp_path)
+    wheel = Sources(tmp_path, sha256_of(b""), (Source("a.py", 200_000), Source("b.py", 1)))
+    under_way, waiting = compiler.compile(wheel)
+    while not under_way.running():
+        time.sleep(0.001)
+    threading.Timer(0.01, go.set).start()
+    compiler.close()
+    assert waiting.cancelled()
+    with pytest.raises(ValueError, match="too late"):
+        compiler.compile(wheel)

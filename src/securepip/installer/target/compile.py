@@ -85,7 +85,6 @@ class Compiler:
         self._closed = False
         self._interpreter: Interpreter | None = None
         self._sources: SourceCompiler | None = None
-        self._started: list[Sources] = []
         self._compiling: dict[Sources, list[Future[Part]]] = {}
         self._waiting: dict[Sources, _Waiting] = {}
         self._writing: list[Future[None]] = []
@@ -113,10 +112,7 @@ class Compiler:
         return schemes
 
     def start(self, wheel: Sources) -> None:
-        """Start to compile a wheel that was not compiled before, after those before it.
-
-        From any thread.
-        """
+        """Start to compile a wheel, if it was not compiled before. From any thread."""
         self._pool.submit(self._start, wheel)
 
     def submit(self, wheel: Sources, installed: Installed, *, unmixed: bool = False) -> None:
@@ -155,8 +151,8 @@ class Compiler:
             InstallationError: A process died.
         """
         paths = list(paths)
-        # What is compiled first is written first, whenever pip has installed it.
-        for wheel in [one for one in self._started if one in self._waiting] + list(self._waiting):
+        # In the order in which they are compiled, whenever pip has installed them.
+        for wheel in sorted(self._waiting, key=lambda one: -one.size):
             self._begin_to_write(wheel)
         try:
             for each in self._writing:
@@ -201,7 +197,6 @@ class Compiler:
         if cache is not None and not cache.is_usable:
             cache = self._cache = None
         if cache is None or not cache.has(wheel.sha256, interpreter):
-            self._started.append(wheel)
             self._compiling[wheel] = self._sources.compile(wheel)
 
     def _begin_to_write(self, wheel: Sources) -> None:
@@ -244,8 +239,8 @@ class Compiler:
             kept = self._cache and self._cache.find(wheel.sha256, self._interpreter)
             if kept:
                 return kept
-            started = self._sources.compile(wheel)
         try:
+            started = started or self._sources.compile(wheel)
             code = joined(started)
             made = WheelCode.parse(code)
         except (OSError, ValueError, CancelledError, InstallationError):

@@ -11,9 +11,11 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from heapq import heappop, heappush
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,11 @@ class Sources:
     wheel: Path
     sha256: Sha256
     files: tuple[Source, ...]
+
+    @property
+    def size(self) -> int:
+        """Their length together, in bytes."""
+        return sum(source.size for source in self.files)
 
 
 class Worker:
@@ -115,6 +122,9 @@ class Worker:
 class SourceCompiler:
     """Compiles sources out of wheels, in parallel; a process starts when there is work for it.
 
+    Of what waits the largest wheel comes first: at the end little is left to be written, and no
+    process is alone with a large one.
+
     Args:
         python: The target's interpreter.
         interpreter: What it says of itself.
@@ -129,9 +139,15 @@ class SourceCompiler:
         self._workers: list[Worker] = []
         self._closed = False
         self._parts = 0
+        self._waiting: list[tuple[int, int]] = []  # the size of the wheel, negative, and the part
+        self._jobs: dict[int, tuple[Future[Part], Callable[[], Part]]] = {}
 
     def compile(self, sources: Sources) -> list[Future[Part]]:
-        """Start to compile the sources of a wheel; see ``joined``."""
+        """Start to compile the sources of a wheel; see ``joined``.
+
+        Raises:
+            ValueError: It is closed.
+        """
         parts: list[list[str]] = []
         size = _BYTES_AT_ONCE
         for source in sources.files:
@@ -140,11 +156,18 @@ class SourceCompiler:
                 size = 0
             parts[-1].append(source.member)
             size += source.size
-        started = []
-        for members in parts:
-            self._parts += 1
-            output = self._folder / f"code-{self._parts}"
-            started.append(self._pool.submit(self._compile, sources.wheel, members, output))
+        started: list[Future[Part]] = []
+        with self._lock:
+            if self._closed:
+                raise ValueError("it is too late to compile")
+            for members in parts:
+                self._parts += 1
+                output = self._folder / f"code-{self._parts}"
+                call = partial(self._compile, sources.wheel, members, output)
+                started.append(Future())
+                self._jobs[self._parts] = started[-1], call
+                heappush(self._waiting, (-sources.size, self._parts))
+                self._pool.submit(self._next)
         return started
 
     def close(self) -> None:
@@ -153,9 +176,20 @@ class SourceCompiler:
             self._closed = True
             for worker in self._workers:
                 worker.end()
+            for part, _ in self._jobs.values():
+                part.cancel()
         self._pool.shutdown(cancel_futures=True)
         for worker in self._workers:
             worker.close()
+
+    def _next(self) -> None:
+        with self._lock:
+            part, call = self._jobs.pop(heappop(self._waiting)[1])
+        if part.set_running_or_notify_cancel():
+            try:
+                part.set_result(call())
+            except BaseException as error:
+                part.set_exception(error)
 
     def _compile(self, wheel: Path, members: list[str], output: Path) -> Part:
         question = [str(wheel), members, self._interpreter.level, str(output)]
