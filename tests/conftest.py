@@ -21,7 +21,7 @@ from tests.support.repositories import MadeRepository, make_repository
 from tests.support.store import moto_server
 from tests.support.wheels import make_wheel
 
-pytest_plugins = ["tests.attacks.marks"]
+pytest_plugins = ["tests.attacks.marks", "tests.support.unchanged"]
 
 # A loaded machine is no defect: examples are counted, not timed.
 settings.register_profile("securepip", deadline=None, max_examples=50)

@@ -32,10 +32,15 @@ _WHEEL = "/packages/flask/flask-3.0-py3-none-any.whl"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
+    """With files and a link in it that no repository has."""
     folder = tmp_path_factory.mktemp("serving")
     data = os.urandom(300_000)
     wheel = make_wheel(folder, "Flask", "3.0", files={"flask/data": data})
-    return make_repository(folder / "repository", wheel, make_wheel(folder, "a.b", "1.0"))
+    made = make_repository(folder / "repository", wheel, make_wheel(folder, "a.b", "1.0"))
+    (folder / "secret").write_text("secret")
+    (made.folder / "packages" / "outside").symlink_to(folder)
+    (made.folder / "metadata" / ".hidden").write_text("secret")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +142,7 @@ def test_names_are_normalized_by_redirect(
         "metadata/timestamp.json",
     ],
 )
-def test_nothing_else_is_served(
-    made: MadeRepository, connection: http.client.HTTPConnection, path: str
-) -> None:
-    outside = made.folder / "packages" / "outside"
-    if not outside.is_symlink():
-        (made.folder.parent / "secret").write_text("secret")
-        outside.symlink_to(made.folder.parent)
-        (made.folder / "metadata" / ".hidden").write_text("secret")
+def test_nothing_else_is_served(connection: http.client.HTTPConnection, path: str) -> None:
     assert ask(connection, path).status == 404
 
 

@@ -79,7 +79,7 @@ class HostileServer:
 @contextmanager
 def running(server: BaseServer) -> Iterator[None]:
     """Let a server answer, in a thread, as long as the ``with`` lasts."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     try:
         yield
