@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +35,11 @@ def _interpreters() -> list[str]:
     return list(found.values())
 
 
-@pytest.fixture(scope="module")
-def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("target") / "env"
-    venv.create(folder, with_pip=False, symlinks=True)
+@pytest.fixture
+def environment(empty_environment: Path, tmp_path: Path) -> Path:
+    """A virtual environment with nothing in it, to be changed."""
+    folder = tmp_path / "target"
+    shutil.copytree(empty_environment, folder, symlinks=True)
     return folder
 
 
@@ -70,17 +70,17 @@ def test_the_running_environment_is_probed_without_a_subprocess(
     assert "packaging" in here.installed
 
 
-def test_a_virtual_environment_without_pip_is_a_target(empty_environment: Path) -> None:
-    target = probe(str(empty_environment))
-    assert target.purelib.is_relative_to(empty_environment)
+def test_a_virtual_environment_without_pip_is_a_target(environment: Path) -> None:
+    target = probe(str(environment))
+    assert target.purelib.is_relative_to(environment)
     assert dict(target.installed) == {}
-    assert find_interpreter(str(empty_environment)) == str(target.python)
+    assert find_interpreter(str(environment)) == str(target.python)
 
 
 def test_variables_and_the_current_folder_do_not_confuse_it(
-    empty_environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clean = probe(str(empty_environment))
+    clean = probe(str(environment))
     (tmp_path / "json.py").write_text("raise SystemExit('the current folder was imported')")
     (tmp_path / "stray-1.0.dist-info").mkdir()
     (tmp_path / "stray-1.0.dist-info" / "METADATA").write_text(metadata_text("stray", "1.0"))
@@ -88,8 +88,8 @@ def test_variables_and_the_current_folder_do_not_confuse_it(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "json.py"))
-    assert probe(str(empty_environment)) == clean
-    assert "stray" not in probe(str(empty_environment)).installed
+    assert probe(str(environment)) == clean
+    assert "stray" not in probe(str(environment)).installed
 
 
 def test_the_users_own_site_counts_where_the_target_uses_it(
@@ -108,9 +108,9 @@ def test_the_users_own_site_counts_where_the_target_uses_it(
 
 
 def test_what_is_installed_is_read_when_asked_and_broken_things_are_passed_over(
-    empty_environment: Path, caplog: pytest.LogCaptureFixture
+    environment: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = probe(str(empty_environment)).purelib
+    site = probe(str(environment)).purelib
     good = site / "good_one-1.2.dist-info"
     good.mkdir()
     (good / "METADATA").write_text(
@@ -124,7 +124,7 @@ def test_what_is_installed_is_read_when_asked_and_broken_things_are_passed_over(
     (site / "old-1.0-py3.egg-info" / "PKG-INFO").write_text(metadata_text("old", "1.0"))
     (site / "-1.0.dist-info").mkdir()
     (site / "broken-1.0.dist-info").mkdir()
-    installed = probe(str(empty_environment)).installed
+    installed = probe(str(environment)).installed
     found = installed[next(name for name in installed if name == "good-one")]
     assert str(found.version) == "1.2"
     assert [str(one) for one in found.requires_dist] == ['base; extra == "x"']
@@ -159,8 +159,8 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
         probe(str(old))
 
 
-def test_what_a_finder_has_in_no_folder_is_installed_too(empty_environment: Path) -> None:
-    (site,) = (empty_environment / "lib").glob("python*/site-packages")
+def test_what_a_finder_has_in_no_folder_is_installed_too(environment: Path) -> None:
+    (site,) = (environment / "lib").glob("python*/site-packages")
     finder = site / "sitecustomize.py"
     finder.write_text(
         f"METADATA = {metadata_text('Frozen', '1.0', ['base'])!r}\n"
@@ -175,7 +175,7 @@ def test_what_a_finder_has_in_no_folder_is_installed_too(empty_environment: Path
         "sys.meta_path.append(Finder())\n"
     )
     try:
-        frozen = probe(str(empty_environment)).installed[canonicalize_name("Frozen")]
+        frozen = probe(str(environment)).installed[canonicalize_name("Frozen")]
     finally:
         finder.unlink()
     assert (str(frozen.version), frozen.location) == ("1.0", "<memory>")
@@ -185,13 +185,13 @@ def test_what_a_finder_has_in_no_folder_is_installed_too(empty_environment: Path
 
 @pytest.mark.parametrize("mark", ["pipx_metadata.json", "uv-receipt.toml"])
 def test_the_active_environment_is_meant_where_securepip_has_one_of_its_own(
-    empty_environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    monkeypatch.setenv("VIRTUAL_ENV", str(empty_environment))
+    monkeypatch.setenv("VIRTUAL_ENV", str(environment))
     assert probe().python == Path(sys.executable), "as with pip"
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / mark).touch()
-    assert probe().python == empty_environment / "bin" / "python"
+    assert probe().python == environment / "bin" / "python"
     for no_other in ("", str(tmp_path)):
         monkeypatch.setenv("VIRTUAL_ENV", no_other)
         with pytest.raises(UsageError, match="of its own") as caught:
