@@ -173,6 +173,29 @@ def test_a_hard_link_to_a_file_that_a_link_has_replaced_is_to_nothing(tmp_path: 
     assert [(each.name, each.read_text()) for each in top.iterdir()] == [("a", "2")]
 
 
+@pytest.mark.parametrize("target", ["missing", "folder", "file"])
+def test_a_member_in_the_place_of_a_link_replaces_it(tmp_path: Path, target: str) -> None:
+    members = [
+        ("one-1/folder", tarfile.DIRTYPE, ""),
+        ("one-1/file", tarfile.REGTYPE, "old"),
+        ("one-1/link", SYM, target),
+        ("one-1/link", tarfile.REGTYPE, "new"),
+    ]
+    place = unpacked(pack(tmp_path, members), tmp_path)
+    assert (place / "link").read_text() == "new"
+    assert not (place / "link").is_symlink()
+    assert (place / "file").read_text() == "old"
+
+
+def test_a_hard_link_to_nothing_is_passed_over_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [("one-1/file", tarfile.REGTYPE, ""), ("one-1/link", HARD, "one-1/missing")]
+    place = unpacked(pack(tmp_path, members), tmp_path)
+    assert [each.name for each in place.iterdir()] == ["file"]
+    assert ["there is no one-1/missing" in said for said in caplog.messages] == [True]
+
+
 def test_folders_count_as_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same folder a million times takes as long as a million files."""
     source = pack(tmp_path, [("one-1/a", tarfile.DIRTYPE, "")] * 10)
