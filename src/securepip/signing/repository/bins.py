@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer
@@ -44,7 +44,7 @@ _FEW_LINES = 1_000
 """So many changes are held in memory, and written together."""
 
 _AT_A_TIME = 32
-_SENT = 8
+_SENT = 16
 """So many are sent to another process together, with all that changes in them."""
 _THREADS = 2
 """While one waits for the disk, or for the key's library, another one goes on."""
@@ -84,24 +84,10 @@ class SignedBin:
     facts: RoleFacts
 
 
-class Changes(Protocol):
-    """The names of bins, and what changes in each (``Edits``); nothing where it is renewed."""
-
-    def __len__(self) -> int:
-        """How many bins."""
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Each bin once."""
-
-
 class Edits:
-    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many.
-
-    Implements ``Changes``.
-    """
+    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many."""
 
     def __init__(self) -> None:
-        self._count: int | None = None
         self._connection = private_sqlite(
             "CREATE TABLE edit (bin TEXT NOT NULL, line TEXT NOT NULL)"
         )
@@ -109,7 +95,6 @@ class Edits:
 
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
         """Let these paths be those targets, each in the bin named; None takes one away."""
-        self._count = None
         self._waiting += [
             (name, f"{path}\t-1\t" if target is None else _line(path, target))
             for path, (name, target) in edits.items()
@@ -121,12 +106,13 @@ class Edits:
         self._connection.executemany("INSERT INTO edit VALUES (?, ?)", self._waiting)
         self._waiting.clear()
 
-    def __len__(self) -> int:
-        if self._count is None:
-            self._write()
-            (count,) = self._connection.execute("SELECT count(DISTINCT bin) FROM edit").fetchone()
-            self._count = int(count)
-        return self._count
+    def are_many(self, least: int) -> bool:
+        """Whether at least so many bins change. To count all of them takes its time."""
+        self._write()
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT bin FROM edit LIMIT ?)", (least,)
+        ).fetchone()
+        return int(count) >= least
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         self._write()
@@ -137,6 +123,17 @@ class Edits:
     def close(self) -> None:
         """Drop the file."""
         self._connection.close()
+
+
+Changes = Edits | Sequence[tuple[str, bytes]]
+"""The names of bins, and what changes in each; nothing where it is renewed."""
+
+
+def are_worth_processes(bins: Changes) -> bool:
+    """Whether so many bins change that other processes take part."""
+    if isinstance(bins, Edits):
+        return bins.are_many(WORTH_PROCESSES)
+    return len(bins) >= WORTH_PROCESSES
 
 
 def _line(path: str, target: TargetFile) -> str:
@@ -175,7 +172,7 @@ class Hand:
 
 
 def sign_bins(
-    hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin], count: int
+    hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin], *, are_many: bool
 ) -> Iterator[SignedBin]:
     """Sign and write ``bins``, and say of each what became of it, in their order.
 
@@ -183,7 +180,7 @@ def sign_bins(
         hand: What it takes.
         signers: The keys.
         bins: They. Few of them are in memory at a time.
-        count: How many they are.
+        are_many: Whether they are worth other processes (``WORTH_PROCESSES``).
 
     Raises:
         RepositoryStateError: One of them is not what was signed, or a key fails.
@@ -203,7 +200,7 @@ def sign_bins(
         with ThreadPoolExecutor(at_once) as threads:
             yield from _signed(threads, worker.sign_all, coming, at_a_time=1, most=at_once)
         return
-    if count < WORTH_PROCESSES or processes < 2:
+    if not are_many or processes < 2:
         with ThreadPoolExecutor(_THREADS) as threads:
             yield from _signed(threads, worker.sign_all, coming)
         return

@@ -22,7 +22,7 @@ from securepip.formats.layout import METADATA_DIR
 from securepip.formats.roles import Naming, name_role
 from securepip.signing.keys.canonical import COMPACT, add_signature, sign_anew
 from securepip.signing.keys.ring import KeyRing
-from securepip.signing.repository.bins import Bin, Changes, Hand, sign_bins
+from securepip.signing.repository.bins import Bin, Changes, Hand, are_worth_processes, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version, write_next
 from securepip.signing.repository.state.known import FactsFile
@@ -267,7 +267,8 @@ class Committer:
         )
         keyids: tuple[str, ...] = ()
         signers = self._needed(delegator, first[0])
-        for done in sign_bins(hand, signers, bins(), len(work.bins)):
+        are_many = are_worth_processes(work.bins)
+        for done in sign_bins(hand, signers, bins(), are_many=are_many):
             facts = done.facts
             keyids = keyids if keyids == done.keyids else done.keyids  # one object for all of them
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None

@@ -192,7 +192,7 @@ def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:
     Raises:
         RepositoryStateError: As ``Current.sign``.
     """
-    if len(edits) >= MANY or current.at_once > 1:
+    if edits.are_many(MANY) or current.at_once > 1:
         return current.sign({}, bins=edits)
     roles = current.roles()
     changed = {name: roles.role(name) for name, _ in edits}
