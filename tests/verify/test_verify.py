@@ -21,6 +21,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from securepip.cli.asking.verify import _say
+from securepip.signing.publish.add import add
 from securepip.signing.publish.remove import remove
 from securepip.verify import strays
 from securepip.verify.types import NOT_SIGNED, Checked, Finding, Kind, Report, Status
@@ -122,6 +123,16 @@ def restored(site: Site) -> Iterator[Site]:
         if not path.is_file() or path.read_bytes() != data:
             path.write_bytes(data)
         os.utime(path, ns=(moment, moment))
+
+
+@pytest.fixture
+def withdrawn(restored: Site) -> Iterator[Site]:
+    """``second`` 2.0 was withdrawn; it comes back afterwards, and the machine sees that."""
+    remove(restored.made.repository, "second==2.0")
+    yield restored
+    wheel = restored.machine.folder / "built" / "second-2.0-py3-none-any.whl"
+    add(restored.made.repository, [wheel], restore=True)
+    assert restored.verify("second").code == 0
 
 
 def test_nothing_is_found_in_a_clean_environment_and_next_to_nothing_is_asked(site: Site) -> None:
@@ -303,21 +314,20 @@ def test_what_the_wheel_says_of_the_digest_of_a_file_does_not_count(
 
 
 def test_what_is_not_signed_is_named_for_what_it_is(
-    restored: Site, tmp_path: Path, made_elsewhere: Path
+    withdrawn: Site, tmp_path: Path, made_elsewhere: Path
 ) -> None:
     """A release that was revoked, a distribution of nobody's, a file of the user's own."""
-    machine = restored.machine
+    machine = withdrawn.machine
     done = machine.pip("install", "--no-index", "--no-deps", str(made_elsewhere))
     assert done.code == 0, done.err
     done = machine.pip("install", "--no-index", "--find-links", str(tmp_path), "foreign")
     assert done.code == 0, done.err
-    remove(restored.made.repository, "second==2.0")
-    (restored.packages / "d3" / "__init__.py").write_text("changed\n")
-    (restored.packages / "d4" / "added.py").write_text("added\n")
-    _stale_byte_code(restored)
-    done = restored.verify()
+    (withdrawn.packages / "d3" / "__init__.py").write_text("changed\n")
+    (withdrawn.packages / "d4" / "added.py").write_text("added\n")
+    _stale_byte_code(withdrawn)
+    done = withdrawn.verify()
     assert done.code == 3
-    rows = restored.found()
+    rows = withdrawn.found()
     found = {name: (row["status"], _kinds(row)) for name, row in rows.items() if row["findings"]}
     assert found == {
         "d1": ("signed", [("byte-code", 1)]),
@@ -328,8 +338,8 @@ def test_what_is_not_signed_is_named_for_what_it_is(
     }
     assert rows["elsewhere"]["status"] == "local"
     assert rows["source"]["status"] == "built"
-    assert restored.verify("d5", "source").code == 0
-    assert restored.verify("nothing-here").code == 1
+    assert withdrawn.verify("d5", "source").code == 0
+    assert withdrawn.verify("nothing-here").code == 1
 
 
 def test_what_an_index_advises_against_and_what_is_edited_in_place_is_said(
