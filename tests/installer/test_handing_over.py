@@ -53,6 +53,7 @@ def test_pip_is_told_where_to_install(
 ) -> None:
     assert options.location == location
     assert options.arguments() == arguments
+    assert options.compile
 
 
 def test_each_process_is_told_its_share_with_hashes_and_nothing_else(tmp_path: Path) -> None:

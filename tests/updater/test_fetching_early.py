@@ -76,6 +76,13 @@ def test_what_was_begun_ahead_is_not_fetched_early_as_well(hostile: HostileServe
     assert hostile.seen == ["metadata/1", "metadata/10"]
 
 
+@pytest.mark.parametrize("status", [200, 404, 599])
+def test_the_servers_time_is_in_any_answer(hostile: HostileServer, status: int) -> None:
+    hostile.answer = lambda path: b"x" if status == 200 else status  # type: ignore[method-assign]
+    with Transport(TransportOptions(retries=0)) as transport:
+        assert fetcher.Fetcher(transport).date_at(f"{hostile.url}x").endswith("GMT")
+
+
 def test_what_could_not_be_fetched_early_is_asked_for_again(hostile: HostileServer) -> None:
     url = f"{hostile.url}metadata/1"
     with Transport(TransportOptions(retries=0)) as transport:

@@ -129,7 +129,7 @@ def test_a_role_that_is_kept_here_and_listed_no_longer_is_not_believed(
         kept = (made.folder / "metadata" / f"1.{name}.json").read_bytes()
         (tmp_path / "state" / "bin-left-over.json").write_bytes(kept)
         with pytest.raises((RepositoryError, KeyError)):
-            session._updater._load_targets("bin-left-over", "bins")
+            session._updater._load_targets("bin-left-over", "targets")
 
 
 def test_a_wrong_role_is_not_left_in_the_place_of_the_right_one(
