@@ -140,6 +140,26 @@ def test_what_is_not_installed_in_the_end_leaves_nothing(python: Path, tmp_path:
     assert not (site_packages(python) / "one").exists()
 
 
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_hand_over_uses_what_it_is_given(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiles: bool
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(Copies, "expect", lambda copies, plan: asked.append(plan))
+    monkeypatch.setattr(Copies, "take", lambda copies, file: asked.append(file))
+    options = InstallOptions(compile=compiles)
+    one = hand_off(make_wheel(tmp_path / "store", "one", "1"))
+    wheel = verified(one.wheel.path)
+    with Pip(python) as pip, HandOver(python, options, pip) as hand_over:
+        assert hand_over._pip is pip
+        assert hand_over._options is options
+        assert (hand_over._folder / "code").is_dir()
+        assert (hand_over._copies._copied is not None) == compiles
+        hand_over.expect([one.planned])
+        hand_over.take(wheel)
+    assert asked == [[one.planned], wheel]
+
+
 def test_byte_code_is_written_in_the_order_in_which_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,6 +316,13 @@ def test_old_sdists_are_zip_files(tmp_path: Path) -> None:
     assert not (top / "setup.py").stat().st_mode & stat.S_IXUSR
 
 
+def test_a_zip_file_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "one-1.tar.gz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one-1/a", "1")
+    assert (unpacked(named(path), tmp_path) / "a").read_text() == "1"
+
+
 def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
