@@ -12,8 +12,8 @@ from tests.mutation.accepted import Key
 
 GOAL = 0.95
 """The share that the tests of a room should notice."""
-FLOOR = 0.4
-"""The share below which a run fails: the goal is not reached in all rooms yet."""
+FLOOR = 0.85
+"""The share below which a run fails: what is written anew has not been tried yet."""
 
 _ONE_IN = 1000
 
