@@ -210,6 +210,7 @@ _NAMED = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n"
         ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}Summary: a\nNo field\nRequires-Dist: no"}),
         ("odd-1.0.dist-info", {"METADATA": f"{_NAMED}License:\n Requires-Dist: y\nVersion: 2"}),
         ("odd-1.0.dist-info", {"METADATA": f"\n{_NAMED}"}),
+        ("odd-1.0.dist-info", {"METADATA": f"From me\n{_NAMED}From you\n b\nRequires-Dist: x"}),
         ("odd-1.0.dist-info", {"METADATA": ""}),
         ("odd.egg-info", {"PKG-INFO": f"{_NAMED}\nText\n", "requires.txt": "base\n[a]\nmore>1\n"}),
         ("odd.egg-info", {"PKG-INFO": f"{_NAMED}Requires-Dist: base\n"}),

@@ -73,16 +73,15 @@ site.addsitedir = addsitedir
 site.execsitecustomize = site.execusercustomize = lambda: None
 site.main()
 """
-# The user's own settings that decide where a Python looks; every other PYTHON* variable is about
-# the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
-# What `email` takes for the fields before a text, and those of them that are asked for.
-_HEAD = re.compile(r"(?:(?:[!-9;-~]*:|[ \t]).*\n?)*")
+# What `email` takes for the fields before a text, and those of them that are asked for. It passes
+# over the first line of a mailbox, wherever it stands.
+_HEAD = re.compile(r"(?:(?:From |[!-9;-~]*:|[ \t]).*\n?)*")
 _FIELD = re.compile(
     r"^(?:Name|Version|Requires-Dist|Provides-Extra):.*\n?(?:[ \t].*\n?)*", re.MULTILINE | re.I
 )
+# The user's own settings that decide where a Python looks; every other PYTHON* variable is about
+# the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
 _KEPT_VARIABLES = frozenset({"PYTHONNOUSERSITE", "PYTHONUSERBASE"})
-
-
 # What has an extra for its whole marker. In an address a semicolon may begin no marker.
 _OF_AN_EXTRA = re.compile(r"""[^;@]*;\s*extra\s*==\s*(["'])([A-Za-z0-9._-]+)\1""")
 
@@ -132,6 +131,8 @@ class _Fields(importlib.metadata.Distribution):
         # "" is a METADATA that is a file of its own, as old eggs have it.
         if text is None or filename not in ("METADATA", "PKG-INFO", ""):
             return text
+        if "\r" in text:  # read from no file
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         head = _HEAD.match(text)
         return "".join(_FIELD.findall(head[0] if head else ""))
 
