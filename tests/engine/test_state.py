@@ -22,7 +22,7 @@ from securepip.engine import database
 from securepip.engine.database import Pool, connect
 from securepip.engine.state import DatabaseSite, TableLines
 from securepip.errors import RepositoryStateError
-from securepip.formats.digests import Sha256
+from securepip.formats.digests import Sha256, sha256_of
 from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
 from securepip.signing.overlay.memory import Facts, Memory, PageState, Upstream
 from securepip.signing.overlay.upstream.interface import Reading
@@ -47,6 +47,7 @@ from tests.support.postgres import PASSWORD, Postgres
 from tests.support.wheels import make_wheel
 
 A, B = NormalizedName("a"), NormalizedName("B".lower())
+B_C = frozenset([B, NormalizedName("c")])
 ONE, TWO = Sha256("1" * 64), Sha256("2" * 64)
 
 
@@ -136,9 +137,15 @@ def walk_story(connection: Connection) -> object:
     """A sync that is killed once, and what it goes on with."""
     walk = Walk(connection)
     old = Want(SpecifierSet("<2"), frozenset([A]))
+    # Strangers write what is wanted: longer than a key may be, and with what is no text.
+    digests = [sha256_of(bytes([number])) for number in range(200)]
+    odd = Want(SpecifierSet("===1\0," + ",".join(f"!={int(one, 16)}" for one in digests)), B_C)
+    odder = Want(SpecifierSet(), frozenset(map(NormalizedName, digests)))
     begun = walk.begin("this", 100.0)
     named = walk.name(A, old), walk.name(A, None), walk.wants(A)
-    walk.settle(A, [old], [Need(Wish(B, A, named=False, certain=False), old)])
+    needed = Wish(B, A, named=False, certain=False)
+    walk.settle(A, [old], [Need(needed, want) for want in (old, odd, odder)])
+    assert {old, odd, odder} == {*walk.wants(B)}
     walk.published()
     found = walk.waiting(), walk.next(), walk.next(), walk.again()
     again = walk.begin("this", 200.0), walk.next(), walk.is_over()

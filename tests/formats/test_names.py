@@ -101,7 +101,9 @@ def test_no_name_leads_out_of_its_folder(text: str) -> None:
     assert relative_file_url(project, filename).startswith(f"../../packages/{project}/")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a-", "ä", "a b", "a\n", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "-a", "a-", "ä", "a b", "a\n", "a\0", "a" * 241]
+)
 def test_what_is_no_project_name_is_refused(name: str) -> None:
     with pytest.raises(FormatError):
         parse_project(name)

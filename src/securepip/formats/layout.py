@@ -77,7 +77,8 @@ def parse_project(name: str) -> NormalizedName:
         normalized = canonicalize_name(name, validate=True)
     except ValueError:
         raise FormatError(f"not a project name: {name!r:.80}") from None
-    if not is_normalized_name(normalized):
+    # A distribution of a longer one could have no name of its own, and a database no row of it.
+    if not is_normalized_name(normalized) or len(normalized) > _MAX_FILENAME:
         raise FormatError(f"not a project name: {name!r:.80}")
     return normalized
 

@@ -7,12 +7,14 @@ that is asked for the same goes on with what waits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
+from securepip.formats.digests import sha256_of
 from securepip.signing.repository.state.connection import Connection
 
 CONTINUED_SECONDS = 6 * 3600.0
@@ -133,13 +135,13 @@ class Walk:
     def wants(self, project: NormalizedName) -> list[Want]:
         """What is wanted of a project and was not followed yet."""
         rows = self._connection.execute(
-            "SELECT specifier, extras FROM walk_want WHERE project = ? AND followed = 0"
-            " ORDER BY specifier, extras",
+            "SELECT want FROM walk_want WHERE project = ? AND followed = 0 ORDER BY want",
             (project,),
         )
+        wants = (json.loads(text) for (text,) in rows.fetchall())
         return [
-            Want(SpecifierSet(specifier), frozenset(map(NormalizedName, extras.split())))
-            for specifier, extras in rows.fetchall()
+            Want(SpecifierSet(specifier), frozenset(map(NormalizedName, extras)))
+            for specifier, extras in wants
         ]
 
     def settle(
@@ -160,9 +162,8 @@ class Walk:
         """
         with self._connection:
             self._connection.executemany(
-                "UPDATE walk_want SET followed = 1"
-                " WHERE project = ? AND specifier = ? AND extras = ?",
-                [(project, *_fields(want)) for want in wants],
+                "UPDATE walk_want SET followed = 1 WHERE project = ? AND sha256 = ?",
+                [(project, sha256_of(_text(want))) for want in wants],
             )
             self._connection.executemany(
                 f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, ?, 0, ?, ?, 0, 0)"  # noqa: S608
@@ -232,7 +233,11 @@ class Walk:
         return Wish(NormalizedName(row[0]), row[1], bool(row[2]), bool(row[3]))
 
     def _add_wants(self, wants: Iterable[tuple[NormalizedName, Want]]) -> None:
-        rows = [(project, *_fields(want)) for project, want in wants]
+        rows = [
+            (project, sha256_of(text), text.decode())
+            for project, want in wants
+            for text in (_text(want),)
+        ]
         self._connection.executemany(
             "INSERT INTO walk_want VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING", rows
         )
@@ -257,5 +262,6 @@ _OPEN = (
 """The stage of a project that is settled: something of it may be wanted still."""
 
 
-def _fields(want: Want) -> tuple[str, str]:
-    return str(want.specifier), " ".join(sorted(want.extras))
+def _text(want: Want) -> bytes:
+    """As the tables have it: ASCII, because no database takes every character."""
+    return json.dumps([str(want.specifier), sorted(want.extras)]).encode()

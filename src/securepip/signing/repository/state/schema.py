@@ -123,7 +123,8 @@ ALTER TABLE upstream ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
 UPDATE upstream SET position = {row};
 """
 
-# What a sync has found and has still to do.
+# What a sync has found and has still to do. What is wanted, strangers write: the key is its digest,
+# because no database takes a text of any length for a key.
 WALK = """
 CREATE TABLE walk (
     "only" INTEGER PRIMARY KEY CHECK ("only" = 1),
@@ -136,9 +137,9 @@ CREATE TABLE walk_project (
 );
 CREATE INDEX walk_project_by_stage ON walk_project (stage, id);
 CREATE TABLE walk_want (
-    project {text} NOT NULL, specifier {text} NOT NULL, extras {text} NOT NULL,
+    project {text} NOT NULL, sha256 {text} NOT NULL, want {text} NOT NULL,
     followed INTEGER NOT NULL,
-    PRIMARY KEY (project, specifier, extras)
+    PRIMARY KEY (project, sha256)
 ) {keyed};
 """
 
