@@ -47,6 +47,10 @@ def test_what_is_changed_in_place_is_what_was_signed_and_what_is_known(
     pages = _pages(120)
     done = repository.publish(pages)
     assert sum(name.startswith("bin-") for name in done.signed) >= bins.MANY
+    *_, last = repository.log.entries()
+    (online,) = repository.roles().root.signed.roles["timestamp"].keyids
+    assert {each.role for each in last.signed} == set(done.signed)
+    assert {each.keyids for each in last.signed} == {(online,)}
     gone = NormalizedName("p7")
     repository.publish({**pages, gone: None})
     check_own(repository)
