@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
+from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.overlay.follow import walk as walks
 from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
 from securepip.signing.overlay.sync import SyncOptions, sync
@@ -104,7 +105,7 @@ def test_a_killed_sync_has_published_what_it_had_and_the_next_one_asks_only_for_
     assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
 
 
-@pytest.mark.parametrize("other", ["another request", "too long ago"])
+@pytest.mark.parametrize("other", ["another request", "too long ago", "another root"])
 def test_nothing_is_left_out_where_the_killed_sync_was_another_one_or_is_long_ago(
     graph: Index,
     overlay: MadeRepository,
@@ -116,7 +117,11 @@ def test_nothing_is_left_out_where_the_killed_sync_was_another_one_or_is_long_ag
     graph.seen.clear()
     if other == "too long ago":
         monkeypatch.setattr(walks, "CONTINUED_SECONDS", 0.0)
-    report = run("app", with_dependencies=True, dependency_versions=4 + (other[0] == "t"))
+    if other == "another root":  # as of a recovery, which goes back to what was signed before
+        assert rotate(overlay.repository, "targets", NewKeys(overlay.offline_keys))
+    report = run(
+        "app", with_dependencies=True, dependency_versions=5 - (other == "another request")
+    )
     assert report.notices == []
     assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
 

@@ -211,10 +211,13 @@ class _Sync:
             self._readers = self._overlay.readers()
         if not self._options.with_dependencies:
             return
-        if done := self._walk.begin(_digest(self._options, self._overlay.sources), time.time()):
+        # A recovery, which makes a new root, may have taken back what was published since.
+        root = self._repository.roles().root.signed.version
+        asked = _digest(self._options, self._overlay.sources, root)
+        if done := self._walk.begin(asked, time.time()):
             self._report.notices.append(
-                f"the sync before this one was not ended: {counted(done, 'project')} of it "
-                "are signed, and this one does the rest"
+                "the sync before this one was not ended: "
+                f"{counted(done, 'project is', 'projects are')} signed, and this one does the rest"
             )
 
     def _feed(self) -> None:
@@ -373,14 +376,14 @@ class _Sync:
                 self._report.unsigned[project] = tuple(unsigned)
 
 
-def _digest(options: SyncOptions, sources: Sequence[Source]) -> str:
-    """Tells one request from another: what is asked for, and of whom."""
+def _digest(options: SyncOptions, sources: Sequence[Source], root: int) -> str:
+    """Tells one request from another: what is asked for, of whom, and after which root."""
     said = sha256()
     for one in (
         *(source.location for source in sources),
         *sorted(map(str, options.constraints)),
         *sorted(options.accept_loss),
-        f"{options.dependency_versions} {options.min_age} {options.restore}",
+        f"{options.dependency_versions} {options.min_age} {options.restore} {root}",
     ):
         said.update(f"{one}\n".encode())
     for requirement in options.requirements:
