@@ -334,6 +334,7 @@ class TestWhatIsInstalled:
             (("cyclic", "tools"), ("cyclic",), []),
             (("web", "tools"), ("tools",), []),
             (("safe", "web"), ("safe",), []),
+            (("tools", "tools<2"), ("tools",), []),
             (("other", "tools"), (), []),
             (("other>=0.5a1", "web"), (), []),
         ],
@@ -344,7 +345,9 @@ class TestWhatIsInstalled:
         newer: Sequence[str],
         pages: Sequence[str],
         tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
+        caplog.set_level("INFO")
         _install_all(tmp_path)
         index, searched = FakeIndex(), FakeIndex()
         for each in (index, searched):
@@ -360,7 +363,10 @@ class TestWhatIsInstalled:
         )
         there, options = environment(tmp_path), ResolveOptions(upgrade=True)
         chosen = resolve(asked, there, index, options)
+        said = caplog.messages.copy()
+        caplog.clear()
         assert chosen == solve(asked, there, searched, options)
+        assert said == caplog.messages
         if pages:
             assert chosen.install == ()
             assert sorted({one.partition(" ")[2] for one in index.asked}) == pages

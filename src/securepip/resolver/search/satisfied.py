@@ -94,6 +94,7 @@ class _Walk:
         self._asked: dict[str, list[Requirement]] = {}
         self._met: dict[str, Installed] = {}
         self._parents: dict[NormalizedName, set[NormalizedName]] = {}
+        self._order: dict[str, int] = {}
 
     def plan(self, given: ResolveInput) -> Plan:
         """What is there.
@@ -101,14 +102,13 @@ class _Walk:
         Raises:
             _UndecidedError, ResolutionError: Something has to be looked for, or said.
         """
-        order = self._ask(given)
+        self._ask(given)
+        order = self._order
         waiting = {name: preference(name, asked, order) for name, asked in self._asked.items()}
         while waiting:
             identifier = min(waiting, key=waiting.__getitem__)
             del waiting[identifier]
             candidate = self._met[identifier]
-            if self._is_newest and (identifier in order or candidate.project in order):
-                self._check_newest(identifier, candidate, self._is_newest)
             for requirement in self._required_by(candidate):
                 name = requirement.identifier
                 is_new = name not in self._asked
@@ -117,15 +117,14 @@ class _Walk:
                     waiting[name] = preference(name, self._asked[name], order)
         return Plan(satisfied=tuple(map(self._satisfied, self._candidates.values())))
 
-    def _ask(self, given: ResolveInput) -> dict[str, int]:
-        """Meet what the user asks for; returns the order of its identifiers."""
+    def _ask(self, given: ResolveInput) -> None:
+        """Meet what the user asks for, and keep the order of its identifiers."""
         for one in given.constraints:
             if one.link is not None or one.project is None or one.requirement is None:
                 raise _UndecidedError
             if self._markers.apply(one.marker):
                 known = self._constraints.get(one.project, SpecifierSet())
                 self._constraints[one.project] = known & one.requirement.specifier
-        order: dict[str, int] = {}
         asked: list[SpecifierRequirement] = []
         for at, user in enumerate(given.requirements):
             if (
@@ -135,11 +134,10 @@ class _Walk:
             ):
                 raise _UndecidedError
             made = requirements_from(user.requirement, user.source, by_user=True)
-            order.setdefault(made[0].identifier, at)
+            self._order.setdefault(made[0].identifier, at)
             asked += made
         for requirement in sorted(asked, key=lambda each: each.identifier != each.project):
             self._meet(requirement, None)
-        return order
 
     def _meet(self, requirement: Requirement, parent: NormalizedName | None) -> None:
         project = requirement.project
@@ -154,11 +152,14 @@ class _Walk:
         parents = self._parents.setdefault(project, set())
         if parent is not None and parent != project:
             parents.add(parent)
+        if self._is_newest and (requirement.identifier in self._order or project in self._order):
+            self._check_newest(requirement.identifier, candidate, self._is_newest)
 
     def _check_newest(self, identifier: str, candidate: Installed, is_newest: IsNewest) -> None:
         """Leave it to the search if it would now find something newer than what is installed.
 
-        It knows by now what is known here: later requirements may admit pre-releases.
+        It looks whenever it meets a requirement, and knows what is known here: a later one may
+        rule out what it has found and told of, and may admit pre-releases.
         """
         asked = [*self._asked[identifier]]
         if identifier != candidate.project:
