@@ -7,12 +7,14 @@ import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName
 
+from securepip.errors import TransportError
 from securepip.gateway import answers as answers_module
 from securepip.gateway import dependencies, moment, prompt
 from securepip.gateway.answers import Answers
@@ -118,8 +120,9 @@ def test_of_what_is_required_the_last_is_remembered(monkeypatch: pytest.MonkeyPa
     assert said == [False, True, True]
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
+    fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
     may_arrive = threading.Event()
@@ -127,10 +130,13 @@ def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
     def get(_: Transport, url: str, **__: object) -> Answer:
         assert may_arrive.wait(60)
         fetched.append(url)
-        return Answer(url, 200, {}, b"123456")
+        if fails:
+            raise TransportError("it does not answer", url=url)
+        return Answer(url, 200, {}, b"12")
 
     monkeypatch.setattr(Transport, "get", get)
     monkeypatch.setattr(prompt, "_MAX_KEPT_BYTES", 10)
+    monkeypatch.setattr(prompt, "_EACH_BYTES", 6 if fails else 4)
     with Transport(TransportOptions()) as transport, closing(PatientPool(1)) as pool:
         asked = PromptTransport(transport, pool)
 
@@ -139,13 +145,14 @@ def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
             (answer,) = asked.answers(lambda: None, [lambda: asked.get(url, max_bytes=10)])
             may_arrive.set()
             if isinstance(answer, NotYetError):
-                answer.future.result()
+                wait([answer.future])
             may_arrive.clear()
             return answer
 
         assert all(isinstance(ask(name), NotYetError) for name in "abcd")
         assert len(asked._begun) == 3, "so much is kept as is too much with the one before"
-        assert isinstance(ask("d"), Answer)
+        arrived = TransportError if fails else Answer
+        assert isinstance(ask("d"), arrived)
         assert isinstance(ask("a"), NotYetError)
-        assert isinstance(ask("a"), Answer)
+        assert isinstance(ask("a"), arrived)
     assert [url[-1] for url in fetched] == ["a", "b", "c", "d", "a"]

@@ -21,6 +21,8 @@ from securepip.transport import Answer, Transport, is_local
 
 _MAX_KEPT_BYTES = 32 << 20
 """So much may have arrived for questions that are not asked again: who asked has gone away."""
+_EACH_BYTES = 4 << 10
+"""What an answer takes besides its body, and what an error takes, or more."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,8 +88,9 @@ class PromptTransport(Transport):
         for url, future in reversed(list(self._begun.items())):
             if kept > _MAX_KEPT_BYTES and future.done():
                 del self._begun[url]
-            elif future.done() and not (future.cancelled() or future.exception()):
-                kept += len(future.result().body)
+            elif future.done():
+                failed = future.cancelled() or future.exception()
+                kept += _EACH_BYTES + (0 if failed else len(future.result().body))
 
     def _asked(self, question: Callable[[], R]) -> tuple[set[str], R | Exception]:
         """What a question used, and its answer."""
