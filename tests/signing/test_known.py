@@ -40,7 +40,8 @@ def _counts(repository: Repository) -> tuple[int, int]:
 def test_a_repository_of_an_earlier_version_is_read_once_by_itself(made: MadeRepository) -> None:
     made.repository.ledger.connection.executescript(
         "DROP TABLE known_role; DROP TABLE known_page; DROP TABLE known_state;"
-        "DROP TABLE upstream; PRAGMA user_version = 0;"
+        "DROP TABLE upstream; DROP TABLE walk; DROP TABLE walk_project; DROP TABLE walk_want;"
+        "PRAGMA user_version = 0;"
     )
     made.repository.ledger.close()
     with Repository.open(made.folder) as repository:
