@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.publish.accounted import check_own
+from securepip.signing.repository.state import sqlite
 from securepip.signing.repository.state.schema import WALK
-from securepip.signing.repository.state.sqlite import private_sqlite
+from securepip.signing.repository.state.sqlite import open_sqlite, private_sqlite
+from securepip.signing.repository.state.tokens import Tokens
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
@@ -183,6 +186,29 @@ def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> Non
     walk.published()
     assert walk.begin("this", 300.0) == 2 and _all([walk.next()]) == [base]
     assert walk.begin("another", 300.0) == 0 and walk.is_over()
+
+
+def test_while_a_sync_waits_for_its_network_others_may_write_what_needs_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WAIT_SECONDS", 0.01)
+    app, lib = map(NormalizedName, ("app", "lib"))
+    want = Want(SpecifierSet(), frozenset())
+    with (
+        closing(open_sqlite(tmp_path / "file")) as here,
+        closing(open_sqlite(tmp_path / "file")) as there,
+    ):
+        walk, tokens = Walk(here), Tokens(there)
+        walk.begin("this", 100.0)
+        for step in (
+            lambda: walk.name(app, want),
+            lambda: walk.settle(app, [want], _needs(app, (lib, want))),
+            walk.next,
+            lambda: walk.trouble(lib),
+        ):
+            step()
+            token, _ = tokens.create(None)
+            assert tokens.revoke(token.id)
 
 
 def _needs(project: NormalizedName, *wanted: tuple[NormalizedName, Want]) -> list[Need]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
 
 from securepip.errors import RepositoryStateError
 from securepip.signing.repository.state.schema import STEPS, Words, statements
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _WORDS = Words(text="TEXT", numbered="INTEGER PRIMARY KEY", keyed="WITHOUT ROWID", row="rowid")
 _WAIT_SECONDS = 60
@@ -16,7 +22,41 @@ _PRIVATE_KIB = 512
 
 
 class SqliteConnection(sqlite3.Connection):
-    """An open file. Implements ``Connection``."""
+    """An open file. Implements ``Connection``.
+
+    The library would leave what one statement begins open until the next ``with`` is left, and
+    other processes waiting: a sync waits for its network then.
+    """
+
+    _within = 0
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """As ``Connection.execute``."""
+        rows = super().execute(sql, parameters)
+        if self.in_transaction and not self._within:
+            self.commit()
+        return rows
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
+        """As ``Connection.executemany``."""
+        done = super().executemany(sql, rows)
+        if self.in_transaction and not self._within:
+            self.commit()
+        return done
+
+    def __enter__(self) -> Self:
+        self._within += 1
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> Literal[False]:
+        self._within -= 1
+        return super().__exit__(kind, error, trace)
 
     def flush(self) -> None:
         """As ``Connection.flush``.
@@ -32,6 +72,12 @@ class SqliteConnection(sqlite3.Connection):
                 )
         finally:
             self.execute("PRAGMA synchronous = NORMAL")
+
+
+class _PrivateConnection(SqliteConnection):
+    """An open file that nobody else waits for: all that is done with it is one transaction."""
+
+    _within = 1
 
 
 def open_sqlite(path: Path) -> SqliteConnection:
@@ -66,7 +112,7 @@ def private_sqlite(step: str) -> SqliteConnection:
 
     It is in memory as far as it is short.
     """
-    connection = sqlite3.connect("", factory=SqliteConnection)
+    connection = sqlite3.connect("", factory=_PrivateConnection)
     connection.execute(f"PRAGMA cache_size = -{_PRIVATE_KIB}")
     for statement in statements((step,), 0, _WORDS):
         connection.execute(statement)
@@ -79,8 +125,8 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:  # it ends what was begun
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)  # anew: another process may have been first
         if version > len(STEPS):
             raise RepositoryStateError(
