@@ -148,7 +148,7 @@ def walk_story(connection: Connection) -> object:
     assert {old, odd, odder} == {*walk.wants(B)}
     walk.published()
     found = walk.waiting(), walk.next(), walk.next(), walk.again()
-    again = walk.begin("this", 200.0), walk.next(), walk.is_over()
+    again = walk.begin("this", 200.0), walk.next(), walk.next()
     walk.settle(
         B, walk.wants(B), [Need(Wish(A, B, named=False), Want(SpecifierSet(), frozenset()))]
     )

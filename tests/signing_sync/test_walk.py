@@ -18,6 +18,7 @@ from securepip.signing.overlay.follow import walk as walks
 from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.overlay.work import threads
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.state import sqlite
 from securepip.signing.repository.state.schema import WALK
@@ -108,6 +109,22 @@ def test_a_killed_sync_has_published_what_it_had_and_the_next_one_asks_only_for_
     assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
 
 
+def test_a_sync_that_gave_something_up_is_no_killed_one(
+    graph: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one asks for all: a project that never answers keeps nothing new of others back."""
+    monkeypatch.setattr(room, "_AHEAD", 1)
+    monkeypatch.setattr(threads, "RUN_SECONDS", 1.5)
+    graph.delay = 0.4
+    given_up = run("app", with_dependencies=True)
+    assert given_up.problems and given_up.signed
+    monkeypatch.undo()
+    graph.delay = 0
+    graph.seen.clear()
+    assert run("app", with_dependencies=True).notices == []
+    assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
+
+
 @pytest.mark.parametrize("other", ["another request", "too long ago", "another root"])
 def test_nothing_is_left_out_where_the_killed_sync_was_another_one_or_is_long_ago(
     graph: Index,
@@ -177,15 +194,15 @@ def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> Non
     walk.settle(base, [anything], [])
     assert walk.again() == base and walk.wants(base) == [old]
     walk.settle(base, [old], [], later=True)
-    assert not walk.is_over() and walk.next() is None
+    assert walk.next() is None and walk.waiting() == 0
     walk.published()
     assert _all([walk.next()]) == [base]
     walk.settle(base, [], [])
-    assert walk.is_over() and walk.waiting() == 0
+    assert walk.waiting() == 0
     walk.trouble(base)
     walk.published()
     assert walk.begin("this", 300.0) == 2 and _all([walk.next()]) == [base]
-    assert walk.begin("another", 300.0) == 0 and walk.is_over()
+    assert walk.begin("another", 300.0) == 0 and walk.next() is None
 
 
 def test_while_a_sync_waits_for_its_network_others_may_write_what_needs_no_lock(

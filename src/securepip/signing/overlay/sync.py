@@ -181,7 +181,8 @@ class _Sync:
             if self._readers is not None:
                 self._readers.close()
         self._publish()
-        if self._options.with_dependencies and self._walk.is_over():
+        if self._options.with_dependencies:
+            # Also where something was given up: what was done is asked for again, as always.
             self._walk.end()
         self._finish()
         return self._report

@@ -207,15 +207,8 @@ class Walk:
             "UPDATE walk_project SET troubled = 1 WHERE project = ?", (project,)
         )
 
-    def is_over(self) -> bool:
-        """Whether nothing is left to be done."""
-        row = self._connection.execute(
-            "SELECT 1 FROM walk_project WHERE stage <> ? LIMIT 1", (_SETTLED,)
-        ).fetchone()
-        return row is None
-
     def end(self) -> None:
-        """All of it is done."""
+        """The run has come to its end: the next one begins anew."""
         with self._connection:
             self._clear()
 
