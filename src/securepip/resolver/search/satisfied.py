@@ -152,20 +152,18 @@ class _Walk:
         parents = self._parents.setdefault(project, set())
         if parent is not None and parent != project:
             parents.add(parent)
-        if self._is_newest and (requirement.identifier in self._order or project in self._order):
-            self._check_newest(requirement.identifier, candidate, self._is_newest)
+        if self._is_newest and requirement.identifier in self._order:
+            self._check_newest(candidate, self._is_newest)
 
-    def _check_newest(self, identifier: str, candidate: Installed, is_newest: IsNewest) -> None:
+    def _check_newest(self, candidate: Installed, is_newest: IsNewest) -> None:
         """Leave it to the search if it would now find something newer than what is installed.
 
         It looks whenever it meets a requirement, and knows what is known here: a later one may
-        rule out what it has found and told of, and may admit pre-releases.
+        rule out what it has found and told of, and may admit pre-releases. The versions that are
+        asked for with extras are asked of the project itself, too, and before.
         """
-        asked = [*self._asked[identifier]]
-        if identifier != candidate.project:
-            asked += self._asked.get(candidate.project, ())
         limit = self._constraints.get(candidate.project, SpecifierSet())
-        for requirement in asked:
+        for requirement in self._asked.get(candidate.project, ()):
             if isinstance(requirement, ExactRequirement):
                 return  # of a candidate that was looked at with extras
             limit &= requirement.specifier
