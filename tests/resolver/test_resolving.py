@@ -20,6 +20,7 @@ from securepip.resolver import (
     parse_requirement,
     resolve,
 )
+from securepip.resolver.candidates.offered import Offered
 from securepip.resolver.search.satisfied import plan_of_nothing
 from securepip.resolver.search.solve import solve
 from tests.resolver.fakes import FakeIndex, UntouchableIndex, environment, install, pins, plan
@@ -241,6 +242,11 @@ def _install_all(site: Path) -> None:
     install(site, "safe", "1.0", ["base==1.0"])
     install(site, "base", "1.0")
     install(site, "other", "1.0a1")
+    # The first pins the last, which then comes before the second.
+    install(site, "shop", "1.0", ["stock", "till", "van"])
+    install(site, "stock", "1.0", ["van==1.0"])
+    install(site, "till", "1.0", ["tools"])
+    install(site, "van", "1.0", ["other"])
 
 
 class TestWhatIsInstalled:
@@ -305,8 +311,9 @@ class TestWhatIsInstalled:
         "words",
         [
             ("web",),
-            ("tools", "web[speed]>=1"),
+            ("tools", "web[speed]>=1; python_version > '3'"),
             ("cyclic", "safe<9", "tools"),
+            ("shop",),
             ("web[speed]", "base==1.0; python_version > '3'", "other"),
         ],
     )
@@ -317,7 +324,7 @@ class TestWhatIsInstalled:
         there, options = environment(tmp_path), ResolveOptions()
         asked = ResolveInput(
             tuple(parse_requirement(word, "-r all.txt (line 1)") for word in words),
-            tuple(parse_requirement(word) for word in ("safe!=3", "absent==1")),
+            tuple(map(parse_requirement, ("safe!=3", "absent==1", "safe>5; os_name == 'none'"))),
         )
         walked = plan_of_nothing(asked, there, options)
         assert walked is not None
@@ -335,6 +342,9 @@ class TestWhatIsInstalled:
             (("web", "tools"), ("tools",), []),
             (("safe", "web"), ("safe",), []),
             (("tools", "tools<2"), ("tools",), []),
+            (("web[speed]", "web<3"), ("web",), ["web"]),
+            (("web[speed]", "web"), ("web",), []),
+            (("cyclic", "web[speed]"), ("web",), []),
             (("other", "tools"), (), []),
             (("other>=0.5a1", "web"), (), []),
         ],
@@ -349,8 +359,8 @@ class TestWhatIsInstalled:
     ) -> None:
         caplog.set_level("INFO")
         _install_all(tmp_path)
-        index, searched = FakeIndex(), FakeIndex()
-        for each in (index, searched):
+        index, searched, offered = FakeIndex(), FakeIndex(), FakeIndex()
+        for each in (index, searched, offered):
             for project, distribution in environment(tmp_path).installed.items():
                 each.add(project, str(distribution.version), extras=sorted(distribution.extras))
                 each.add(project, "0.1")
@@ -367,6 +377,8 @@ class TestWhatIsInstalled:
         caplog.clear()
         assert chosen == solve(asked, there, searched, options)
         assert said == caplog.messages
+        is_newest = Offered(asked, there, offered, options).is_newest
+        assert (plan_of_nothing(asked, there, options, is_newest) is not None) == bool(pages)
         if pages:
             assert chosen.install == ()
             assert sorted({one.partition(" ")[2] for one in index.asked}) == pages
@@ -382,6 +394,8 @@ class TestWhatIsInstalled:
             (["web"], [], ResolveOptions()),
             (["base[unknown]"], [], ResolveOptions()),
             (["base; python_version < '3'"], [], ResolveOptions()),
+            (["base; os_name ~= 'none'"], [], ResolveOptions()),
+            (["other[more]"], [], ResolveOptions()),
             (["base"], [], ResolveOptions(upgrade=True)),
             (["base"], [], ResolveOptions(force_reinstall=True)),
             (["base"], [], ResolveOptions(ignore_installed=True)),
@@ -392,10 +406,34 @@ class TestWhatIsInstalled:
     ) -> None:
         install(tmp_path, "base", "1.0")
         install(tmp_path, "web", "1.0", ["missing"])
+        install(tmp_path, "other", "1.0", ["missing; extra != 'more'"], ["more"])
         asked = ResolveInput(
             tuple(map(parse_requirement, words)), tuple(map(parse_requirement, limits))
         )
         assert plan_of_nothing(asked, environment(tmp_path), options) is None
+
+    def test_what_is_there_lacks_nothing_where_dependencies_do_not_count(
+        self, tmp_path: Path
+    ) -> None:
+        install(tmp_path, "web", "1.0", ["missing"])
+        asked = ResolveInput((parse_requirement("web"),))
+        chosen = plan_of_nothing(asked, environment(tmp_path), ResolveOptions(no_deps=True))
+        assert chosen is not None
+        assert [one.project for one in chosen.satisfied] == ["web"]
+
+    def test_nothing_newer_is_asked_for_without_an_upgrade(self, tmp_path: Path) -> None:
+        install(tmp_path, "web", "1.0")
+        asked, there = ResolveInput((parse_requirement("web"),)), environment(tmp_path)
+        assert plan_of_nothing(asked, there, ResolveOptions(), lambda *_: False) is not None
+
+    def test_an_eager_upgrade_concerns_dependencies_too(self, tmp_path: Path) -> None:
+        install(tmp_path, "web", "1.0", ["base"])
+        install(tmp_path, "base", "1.0")
+        index = FakeIndex()
+        index.add("web", "1.0", ["base"])
+        index.add("base", "2.0")
+        eager = ResolveOptions(upgrade=True, upgrade_strategy="eager")
+        assert pins(plan(index, "web", site=tmp_path, options=eager)) == ["base==2.0"]
 
     def test_an_address_that_is_not_installed_is_not_replaced_by_a_name(
         self, tmp_path: Path
