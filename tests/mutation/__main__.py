@@ -35,7 +35,7 @@ def main() -> int:
     for number, room in enumerate(rooms):
         seconds = (end - time.monotonic()) / (len(rooms) - number)
         outcomes += _trial(room, options, seconds)
-    return _report(outcomes, rooms, options.seed)
+    return _report(outcomes, rooms, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,8 +79,12 @@ def _trial(room: str, options: argparse.Namespace, seconds: float) -> list[Outco
         return [one for one in read(results) if one.room == room]
 
 
-def _report(outcomes: Sequence[Outcome], rooms: Sequence[str], seed: str) -> int:
-    """Print what was found, and whether it is more than chance."""
+def _report(outcomes: Sequence[Outcome], rooms: Sequence[str], options: argparse.Namespace) -> int:
+    """Print what was found; 1 if it is more than chance.
+
+    What is listed as living and was noticed is only said of the room of a day: on a machine that
+    has much else to do a test may notice what no other run does.
+    """
     allowed = accepted()
     unreached = sum(one.end == "unreached" for one in outcomes)
     outcomes = [one for one in outcomes if one.end != "unreached"]
@@ -92,13 +96,14 @@ def _report(outcomes: Sequence[Outcome], rooms: Sequence[str], seed: str) -> int
         missed = sum(one.room == room for one in lives)
         print(f"{room:10} {score(len(of_room) - missed, len(of_room))}")
     killed, wrong = len(outcomes) - len(lives), faults(outcomes, allowed)
-    print(f"{'all':10} {score(killed, len(outcomes))}; seed {seed}")
+    print(f"{'all':10} {score(killed, len(outcomes))}; seed {options.seed}")
     print(f"{unreached} more are in lines that these tests do not reach.")
     print(*wrong, sep="\n")
     for share, word in ((GOAL, "goal"), (FLOOR, "floor")):
         if is_below(share, killed, len(outcomes)):
             print(f"That is below the {word} of {share:.0%}, and not by chance.")
-    return int(bool(wrong) or is_below(FLOOR, killed, len(outcomes)))
+    is_wrong = bool(wrong) and not options.one_room
+    return int(is_wrong or is_below(FLOOR, killed, len(outcomes)))
 
 
 if __name__ == "__main__":
