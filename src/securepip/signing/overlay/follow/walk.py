@@ -90,8 +90,11 @@ class Walk:
             execute(
                 "UPDATE walk_project SET stage = ?, troubled = 0 WHERE published = 0", (_WAITS,)
             )
+            execute("UPDATE walk_project SET stage = ? WHERE published = 1", (_SETTLED,))
             execute(
-                f"UPDATE walk_project SET stage = {_OPEN} WHERE published = 1"  # noqa: S608 # ours
+                "UPDATE walk_project SET stage = ? WHERE published = 1 AND project IN"
+                " (SELECT project FROM walk_want WHERE followed = 0)",
+                (_AGAIN,),
             )
         (done,) = execute("SELECT count(*) FROM walk_project WHERE published = 1").fetchone()
         return int(done)
@@ -104,8 +107,9 @@ class Walk:
             want: What of it is to be followed.
         """
         added = self._connection.execute(
-            f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, '', 1, 1, ?, 0, 0)"  # noqa: S608
-            " ON CONFLICT (project) DO NOTHING",
+            "INSERT INTO walk_project"
+            " (project, because, named, certain, stage, published, troubled)"
+            " VALUES (?, '', 1, 1, ?, 0, 0) ON CONFLICT (project) DO NOTHING",
             (project, _UNDER_WAY),
         )
         if not added.rowcount:
@@ -114,6 +118,7 @@ class Walk:
             )
         if want is not None:
             self._add_wants([(project, want)])
+            self._open_again([project])
         return added.rowcount > 0
 
     def next(self) -> Wish | None:
@@ -166,16 +171,17 @@ class Walk:
                 [(project, sha256_of(_text(want))) for want in wants],
             )
             self._connection.executemany(
-                f"INSERT INTO walk_project ({_COLUMNS}) VALUES (?, ?, 0, ?, ?, 0, 0)"  # noqa: S608
-                " ON CONFLICT (project) DO UPDATE SET certain ="
+                "INSERT INTO walk_project"
+                " (project, because, named, certain, stage, published, troubled)"
+                " VALUES (?, ?, 0, ?, ?, 0, 0) ON CONFLICT (project) DO UPDATE SET certain ="
                 " CASE WHEN excluded.certain = 1 THEN 1 ELSE walk_project.certain END",
                 [(n.wish.project, n.wish.because, int(n.wish.certain), _WAITS) for n in needs],
             )
             self._add_wants((need.wish.project, need.want) for need in needs)
             self._connection.execute(
-                f"UPDATE walk_project SET stage = {_OPEN} WHERE project = ?",  # noqa: S608 # ours
-                (project,),
+                "UPDATE walk_project SET stage = ? WHERE project = ?", (_SETTLED, project)
             )
+            self._open_again(dict.fromkeys([project, *(need.wish.project for need in needs)]))
             if later:
                 self._connection.execute(
                     "UPDATE walk_project SET stage = ?, published = 0 WHERE project = ?",
@@ -234,25 +240,20 @@ class Walk:
         self._connection.executemany(
             "INSERT INTO walk_want VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING", rows
         )
+
+    def _open_again(self, projects: Iterable[NormalizedName]) -> None:
+        """Look again at those that are settled, if something of them is wanted still."""
         self._connection.executemany(
-            f"UPDATE walk_project SET stage = {_OPEN}"  # noqa: S608 # ours
-            f" WHERE project = ? AND stage = {_SETTLED}",
-            [(project,) for project, *_ in rows],
+            "UPDATE walk_project SET stage = ? WHERE project = ? AND stage = ? AND EXISTS"
+            " (SELECT 1 FROM walk_want"
+            " WHERE walk_want.project = walk_project.project AND walk_want.followed = 0)",
+            [(_AGAIN, project, _SETTLED) for project in projects],
         )
 
     def _clear(self) -> None:
-        for table in ("walk", "walk_project", "walk_want"):
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 # a name from above
-
-
-_COLUMNS = "project, because, named, certain, stage, published, troubled"
-
-_OPEN = (
-    "CASE WHEN EXISTS (SELECT 1 FROM walk_want"  # noqa: S608 # constants
-    " WHERE walk_want.project = walk_project.project AND walk_want.followed = 0)"
-    f" THEN {_AGAIN} ELSE {_SETTLED} END"
-)
-"""The stage of a project that is settled: something of it may be wanted still."""
+        self._connection.execute("DELETE FROM walk")
+        self._connection.execute("DELETE FROM walk_project")
+        self._connection.execute("DELETE FROM walk_want")
 
 
 def _text(want: Want) -> bytes:
