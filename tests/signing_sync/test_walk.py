@@ -205,6 +205,24 @@ def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> Non
     assert walk.begin("another", 300.0) == 0 and walk.next() is None
 
 
+def test_what_is_wrong_with_a_project_that_was_published_before_is_found_again() -> None:
+    walk = Walk(private_sqlite(WALK))
+    app = NormalizedName("app")
+    anything, old = Want(SpecifierSet(), frozenset()), Want(SpecifierSet("<2"), frozenset())
+    walk.begin("this", 100.0)
+    walk.name(app, anything)
+    walk.settle(app, [anything], [])
+    walk.published()
+    walk.name(app, old)
+    assert walk.again() == app
+    walk.settle(app, [old], [])
+    walk.trouble(app)
+    walk.published()
+    # Nobody was told yet: the run is killed here.
+    assert walk.begin("this", 200.0) == 0
+    assert _all([walk.next()]) == [app] and walk.wants(app) == [anything, old]
+
+
 def test_while_a_sync_waits_for_its_network_others_may_write_what_needs_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ class Walk:
     def trouble(self, project: NormalizedName) -> None:
         """Something was said of a project: whoever goes on finds it out again, and says it too."""
         self._connection.execute(
-            "UPDATE walk_project SET troubled = 1 WHERE project = ?", (project,)
+            "UPDATE walk_project SET troubled = 1, published = 0 WHERE project = ?", (project,)
         )
 
     def end(self) -> None:
