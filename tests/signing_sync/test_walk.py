@@ -155,9 +155,11 @@ def test_what_was_wrong_in_a_killed_sync_is_said_by_the_next_one(
     assert [problem.project for problem in report.problems] == ["nowhere"]
 
 
+@pytest.mark.parametrize("publish_projects", [1, 50_000])
 def test_a_page_that_was_signed_before_its_metadata_was_found_to_be_wrong_is_signed_again(
-    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path, publish_projects: int
 ) -> None:
+    """Also where another publication, of what it requires, comes between."""
     index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib<2", "middle"]))
     index.offer(make_wheel(tmp_path, "middle", "1.0", requires=["lib>=2"]))
     index.offer(make_wheel(tmp_path, "lib", "1.0"))
@@ -165,7 +167,7 @@ def test_a_page_that_was_signed_before_its_metadata_was_found_to_be_wrong_is_sig
     wrong.metadata = metadata_text("lib", "2.0", ["forged"]).encode()
     index.serves_metadata = False
     index.offer(make_wheel(tmp_path, "deep", "1.0"))
-    report = run("app", with_dependencies=True)
+    report = run("app", with_dependencies=True, publish_projects=publish_projects)
     assert "deep" in report.signed and "forged" not in report.signed
     page = overlay.repository.page(NormalizedName("lib"))
     assert page is not None
