@@ -323,7 +323,7 @@ class _Sync:
             what = f"{project} is in quarantine at its index: nothing of it is signed"
             self._report.notices.append(what)
             self._walk.trouble(project)
-        elif judged.standing is Standing.OFFERED and judged.page is None and wish.named:
+        elif judged.standing is Standing.OFFERED and wish.named:  # without a page, as above
             self._problem(project, "there is nothing to sign")
 
     def _problem(self, project: NormalizedName, what: str) -> None:
