@@ -44,7 +44,7 @@ _FEW_LINES = 1_000
 """So many changes are held in memory, and written together."""
 
 _AT_A_TIME = 32
-_SENT = 16
+_SENT = 8
 """So many are sent to another process together, with all that changes in them."""
 _THREADS = 2
 """While one waits for the disk, or for the key's library, another one goes on."""
@@ -213,9 +213,7 @@ def sign_bins(
     # Spawned and not forked: this process may have threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
-        for each in _signed(
-            pool, _sign_group, coming, at_a_time=_AT_A_TIME // 4, most=3 * processes
-        ):
+        for each in _signed(pool, _sign_group, coming, at_a_time=_SENT, most=3 * processes):
             # What another process has written has to be on the disk too before it is current.
             hand.storage.note(_path(each.facts.name, each.facts.version))
             yield each
