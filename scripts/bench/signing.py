@@ -31,9 +31,8 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-if (
-    __name__ != "__mp_main__"
-):  # the other processes of a sync start with this file too: no part of it
+# The other processes of a sync start with this file too, and take no part in it.
+if __name__ != "__mp_main__":
     from packaging.utils import NormalizedName
     from securesystemslib.signer import CryptoSigner
     from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets
