@@ -122,7 +122,6 @@ def overlay_story(connection: Connection) -> object:
     memory.keep_facts(A, Facts({}, {ONE: TWO}, {TWO: ()}), 200.0)
     return [
         memory.upstream(),
-        memory.projects(),
         memory.state(A),
         memory.facts(A, 150.0),
         memory.recheck_at(A, [ONE], [ONE]),

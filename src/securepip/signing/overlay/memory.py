@@ -123,15 +123,10 @@ class Memory:
             self._connection.execute("DELETE FROM upstream")
             self._connection.executemany("INSERT INTO upstream VALUES (?, ?, ?)", rows)
 
-    def projects(self) -> list[NormalizedName]:
-        """The projects that an index has offered here at some time, whatever became of them."""
-        rows = self._connection.execute("SELECT project FROM synced ORDER BY project")
-        return [NormalizedName(project) for (project,) in rows]
-
     def each_known(self) -> Iterator[tuple[NormalizedName, bool]]:
-        """Those, and all that have a page, in order; and whether an index has ever offered each.
+        """Each project that has a page, or that an index once offered here; and whether one did.
 
-        They may change meanwhile: some are looked up at a time.
+        In the order of their names. They may change meanwhile: some are looked up at a time.
         """
         after = ""
         while True:
