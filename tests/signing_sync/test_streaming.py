@@ -11,14 +11,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName
 
+from securepip.signing.overlay import memory as memories
 from securepip.signing.overlay.ask import Offered, Question, Reader
-from securepip.signing.overlay.memory import Facts
+from securepip.signing.overlay.memory import Facts, Memory
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.files import UpstreamFiles
 from securepip.signing.overlay.upstream.page import UpstreamPage
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.overlay.work import readers
 from securepip.signing.publish.accounted import check_own
+from securepip.signing.repository.state.schema import STEPS
+from securepip.signing.repository.state.sqlite import private_sqlite
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
 from tests.support.indexes import Index
@@ -38,6 +41,18 @@ def offered(index: Index, tmp_path: Path) -> Index:
 
 def _snapshots(overlay: MadeRepository) -> int:
     return overlay.repository.roles().snapshot.signed.version
+
+
+def test_each_known_project_comes_once_although_only_some_are_looked_up_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memories, "_AT_A_TIME", 2)
+    connection = private_sqlite(STEPS[0])
+    pages = [(project, role, "") for project in "abdefh" for role in ("bin-0", "bin-1")]
+    connection.executemany("INSERT INTO known_page VALUES (?, ?, ?)", pages)
+    memory = Memory(connection)
+    memory.keep_projects(map(NormalizedName, "bfgi"))
+    assert [*memory.each_known()] == [(project, project in "bfgi") for project in "abdefghi"]
 
 
 def test_a_sync_publishes_after_so_many_projects_and_after_so_long(
