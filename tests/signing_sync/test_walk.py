@@ -6,7 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -144,6 +147,29 @@ def test_nothing_is_left_out_where_the_killed_sync_was_another_one_or_is_long_ag
     )
     assert report.notices == []
     assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
+
+
+def test_each_thing_that_decides_what_is_signed_tells_one_request_from_another() -> None:
+    def digest(source: str = "https://a.example.org", root: int = 1, **options: Any) -> str:
+        given = SyncOptions(**{"requirements": [Requirement("app")], **options})
+        # All that is asked of a source is where it is.
+        said: str = room._digest(given, [SimpleNamespace(location=source)], root)
+        return said
+
+    others = (
+        {"source": "https://b.example.org"},
+        {"root": 2},
+        {"requirements": [Requirement("app>1")]},
+        {"requirements": [Requirement("app"), Requirement("lib")]},
+        {"constraints": [Requirement("app")]},
+        {"constraints": [Requirement("lib<2")]},
+        {"accept_loss": frozenset(["app"])},
+        {"dependency_versions": 4},
+        {"min_age": timedelta(days=1)},
+        {"restore": True},
+    )
+    assert digest() == digest(publish_projects=1, publish_seconds=1.0)
+    assert len({digest(), *(digest(**other) for other in others)}) == 1 + len(others)
 
 
 def test_what_was_wrong_in_a_killed_sync_is_said_by_the_next_one(

@@ -379,14 +379,13 @@ class _Sync:
 
 def _digest(options: SyncOptions, sources: Sequence[Source], root: int) -> str:
     """Tells one request from another: what is asked for, of whom, and after which root."""
-    said = sha256()
-    for one in (
-        *(source.location for source in sources),
-        *sorted(map(str, options.constraints)),
-        *sorted(options.accept_loss),
-        f"{options.dependency_versions} {options.min_age} {options.restore} {root}",
-    ):
-        said.update(f"{one}\n".encode())
-    for requirement in options.requirements:
-        said.update(f"{requirement}\n".encode())
+    decides = (
+        [source.location for source in sources],
+        sorted(map(str, options.constraints)),
+        sorted(options.accept_loss),
+        (options.dependency_versions, options.min_age, options.restore, root),
+    )
+    said = sha256(repr(decides).encode())
+    for requirement in options.requirements:  # perhaps a million
+        said.update(f"\n{requirement}".encode())
     return said.hexdigest()
