@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,7 +18,13 @@ from packaging.utils import NormalizedName
 
 from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.overlay.follow import walk as walks
+from securepip.signing.overlay.follow.follower import Follower
+from securepip.signing.overlay.follow.trail import Trail
 from securepip.signing.overlay.follow.walk import Need, Walk, Want, Wish
+from securepip.signing.overlay.judge import Settled
+from securepip.signing.overlay.memory import Facts
+from securepip.signing.overlay.overlay import Judged, Standing
+from securepip.signing.overlay.report import SyncReport
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.signing.overlay.work import threads
@@ -181,6 +187,77 @@ def test_what_was_wrong_in_a_killed_sync_is_said_by_the_next_one(
     assert [problem.project for problem in report.problems] == ["nowhere"]
 
 
+@pytest.mark.parametrize("odd", ["its files are not there", "other bytes", "quarantine"])
+def test_what_was_wrong_with_a_project_whose_page_was_judged_is_said_by_the_next_one_too(
+    graph: Index,
+    overlay: MadeRepository,
+    run: Sync,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    odd: str,
+) -> None:
+    (file,) = graph.offer(make_wheel(tmp_path, "odd", "2.0"))
+    if odd == "its files are not there":
+        for name in (file.filename, f"{file.filename}.metadata"):
+            graph.raw[f"/files/{name}"] = (404, "text/html", b"gone")
+    elif odd == "quarantine":
+        graph.status["odd"] = "quarantined"
+    else:
+        graph.offer(make_wheel(tmp_path, "odd", "1.0"))
+        run("odd")
+        graph.offer(make_wheel(tmp_path / "other", "odd", "1.0", requires=["base"]))
+    monkeypatch.setattr(room, "_AHEAD", 1)
+    assert "app" in _killed(overlay, graph, ["odd>=2", "app"], after=4)
+    report = run("odd>=2", "app", with_dependencies=True)
+    assert "was not ended" in report.notices[0]
+    said = [f"{each.project} {each.what}" for each in report.problems] + report.notices[1:]
+    assert [line.split()[0] for line in said] == ["odd"]
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_page_whose_requirements_do_not_come_in_time_is_written_if_it_was_not_before(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path, is_written: bool
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0"))
+    run("app")
+    app, page = NormalizedName("app"), overlay.repository.page(NormalizedName("app"))
+    judged = Judged(app, Standing.UNCHANGED, page, Settled(page), Facts())
+    walk, report, unused = Walk(private_sqlite(WALK)), SyncReport(), cast("Any", None)
+    walk.name(app, Want(SpecifierSet(), frozenset()))
+    reading: list[object] = []
+    follower, storage = Follower((), 1), overlay.repository.storage
+    trail = Trail(unused, storage, walk, follower, report, reading.append, unused, signs=True)
+    assert trail.look(judged, is_written=is_written) is None and len(reading) == 1
+    assert trail.give_up() == ([] if is_written else [judged])
+    assert [problem.project for problem in report.problems] == ["app"]
+
+
+def test_a_file_that_cannot_be_read_is_asked_for_once_however_much_is_wanted_of_it(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path, "app", "1.0", requires=["lib", "middle"]))
+    index.offer(make_wheel(tmp_path, "middle", "1.0", requires=["lib>=1"]))
+    (lost,) = index.offer(make_wheel(tmp_path, "lib", "1.0"))
+    for name in (lost.filename, f"{lost.filename}.metadata"):
+        index.raw[f"/files/{name}"] = (404, "text/html", b"gone")
+    report = run("app", with_dependencies=True)
+    assert [problem.project for problem in report.problems] == ["lib"]
+    asked = Counter(line for line in index.seen if lost.filename in line)
+    assert asked and set(asked.values()) == {1}
+
+
+def test_a_page_whose_metadata_are_wrong_is_asked_for_once_where_that_is_known_in_time(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    (wrong,) = index.offer(make_wheel(tmp_path, "app", "1.0"))
+    wrong.metadata = metadata_text("app", "1.0", ["forged"]).encode()
+    index.serves_metadata = False
+    assert run("app", with_dependencies=True).signed == ["app"]
+    page = overlay.repository.page(NormalizedName("app"))
+    assert page is not None and page.files[0].core_metadata is None
+    assert sum("/simple/app/" in line for line in index.seen) == 1
+
+
 @pytest.mark.parametrize("publish_projects", [1, 50_000])
 def test_a_page_that_was_signed_before_its_metadata_was_found_to_be_wrong_is_signed_again(
     index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path, publish_projects: int
@@ -231,6 +308,40 @@ def test_a_walk_remembers_what_is_published_and_asks_again_for_all_else() -> Non
     walk.published()
     assert walk.begin("this", 300.0) == 2 and _all([walk.next()]) == [base]
     assert walk.begin("another", 300.0) == 0 and walk.next() is None
+
+
+def test_a_walk_that_began_in_the_future_is_begun_anew() -> None:
+    walk = Walk(private_sqlite(WALK))
+    walk.begin("this", 100.0)
+    walk.name(NormalizedName("app"), None)
+    assert walk.begin("this", 99.0) == 0 and walk.next() is None
+
+
+def test_a_wish_is_as_certain_as_the_most_certain_of_those_who_have_it() -> None:
+    walk = Walk(private_sqlite(WALK))
+    app, lib = map(NormalizedName, ("app", "lib"))
+    want = Want(SpecifierSet(), frozenset())
+    walk.begin("this", 100.0)
+    walk.name(app, want)
+    for certain, now in ((False, False), (True, True), (False, True)):
+        walk.settle(app, [], [Need(Wish(lib, app, named=False, certain=certain), want)])
+        assert walk.wish(lib) == Wish(lib, app, named=False, certain=now)
+    walk.settle(lib, [], [Need(Wish(NormalizedName("x"), lib, named=False, certain=False), want)])
+    assert not walk.name(NormalizedName("x"), want)
+    assert walk.wish(NormalizedName("x")) == Wish(NormalizedName("x"), lib)
+
+
+def test_what_was_wrong_and_is_right_when_it_is_looked_at_again_is_published() -> None:
+    walk = Walk(private_sqlite(WALK))
+    app = NormalizedName("app")
+    walk.begin("this", 100.0)
+    walk.name(app, None)
+    walk.trouble(app)
+    walk.settle(app, [], [])
+    assert walk.begin("this", 200.0) == 0 and _all([walk.next()]) == [app]
+    walk.settle(app, [], [])
+    walk.published()
+    assert walk.begin("this", 300.0) == 1 and walk.next() is None
 
 
 def test_what_is_wrong_with_a_project_that_was_published_before_is_found_again() -> None:
