@@ -607,6 +607,19 @@ def test_what_the_environments_own_file_says_is_named_once(
     assert "/env/pip.conf says" in record.message
 
 
+def test_what_that_file_says_is_named_also_when_it_is_read_after_the_gateway_has_begun(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held = seams._Seams([], [], refuse)
+    made = held.gateway()
+    made._url = "http://127.0.0.1:1/"
+    held.not_obeyed["index-url"] = ("https://evil.example.org/", "/env/pip.conf")
+    made.url(None)
+    assert [record.message.partition(" = ")[0] for record in caplog.records] == [
+        "Not obeying index-url"
+    ]
+
+
 # The seams.
 
 

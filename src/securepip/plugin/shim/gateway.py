@@ -29,13 +29,14 @@ class Gateway:
     Args:
         command: Starts one.
         not_obeyed: What the environment's own file says of indexes: values and files, by option.
+            Empty until pip reads that file, which may be after this has begun.
     """
 
     def __init__(
         self, command: Sequence[str], not_obeyed: Mapping[str, tuple[str, str]] | None = None
     ) -> None:
         self._command = command
-        self._not_obeyed = not_obeyed or {}
+        self._not_obeyed = {} if not_obeyed is None else not_obeyed
         self._local = threading.local()
         self._lock = threading.Lock()
         self._direct: dict[tuple[str, ...], set[str]] = {}
