@@ -22,6 +22,7 @@ from pip._internal.network.session import PipSession
 from pip._internal.req.req_install import InstallRequirement
 from pip._vendor.packaging.requirements import Requirement
 from pip._vendor.requests import Request
+from pip._vendor.requests.adapters import HTTPAdapter
 
 from securepip.plugin.shim import gateway as gateways
 from securepip.plugin.shim import guard as guards
@@ -656,6 +657,20 @@ def test_every_address_of_the_web_is_the_gateways(
         made = module.PipSession()
     assert made.securepip_cache is None
     assert set(held._patches) <= set(imported), "who can fetch has all seams"
+
+
+def test_a_pip_that_is_imported_again_has_adapters_of_its_own(
+    held: seams._Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    for base in (HTTPAdapter, copy_of(HTTPAdapter)):
+        monkeypatch.setattr("pip._vendor.requests.adapters.HTTPAdapter", base)
+        module = SimpleNamespace(PipSession=copy_of(PipSession))
+        held._session(module)
+        made += [module.PipSession().get_adapter(PAGE) for _ in range(2)]
+        assert base in type(made[-1]).__mro__
+        assert type(made[-2]) is type(made[-1])
+    assert type(made[0]) is not type(made[-1])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,7 +84,6 @@ class _Seams:
         self._command = command
         self._lock = threading.Lock()
         self._gateway: Gateway | None = None
-        self._adapter: Any = None
         self.not_obeyed: dict[str, tuple[str, str]] = {}
         self._files = files
         self._refuse = refuse
@@ -151,14 +151,20 @@ class _Seams:
     def _session(self, module: Any) -> None:
         from pip._vendor.requests.adapters import HTTPAdapter
 
-        session, sends = module.PipSession, self._sends
+        session, gateway = module.PipSession, self.gateway
         original = session.get_adapter
         create = session.__init__
+
+        @cache
+        def adapter() -> Any:
+            from securepip.plugin.shim.adapter import make_adapter
+
+            return make_adapter(HTTPAdapter, gateway())
 
         def get_adapter(self: Any, url: str) -> Any:
             # Not by mounting: a trusted host would be mounted over it.
             if url.lower().startswith(("http:", "https:")):
-                return sends(HTTPAdapter)(self)
+                return adapter()(self)
             return original(self, url)
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
@@ -171,16 +177,6 @@ class _Seams:
         seams = tuple(self._patches)
         session.get_adapter, session.__init__ = get_adapter, __init__
         session.securepip_adapter = original
-
-    def _sends(self, base: Any) -> Any:
-        """The class of adapters that send to the gateway."""
-        gateway = self.gateway()
-        with self._lock:
-            if self._adapter is None:
-                from securepip.plugin.shim.adapter import make_adapter
-
-                self._adapter = make_adapter(base, gateway)
-            return self._adapter
 
     def _requirement(self, module: Any) -> None:
         requirement, gateway = module.InstallRequirement, self.gateway
@@ -229,14 +225,14 @@ class _Seams:
         vcs.obtain = obtain
 
     def _cache(self, module: Any) -> None:
-        cache = module.WheelCache
-        create = cache.__init__
+        wheels = module.WheelCache
+        create = wheels.__init__
 
         def __init__(self: Any, cache_dir: str, *args: Any) -> None:  # noqa: N807 - in its place
             # A wheel in pip's own cache may have been built with tools that nobody verified.
             create(self, cache_dir and str(Path(cache_dir, "securepip")), *args)
 
-        cache.__init__ = __init__
+        wheels.__init__ = __init__
 
     def _configuration(self, module: Any) -> None:
         configuration, said = module.Configuration, self.not_obeyed
