@@ -47,12 +47,13 @@ def resolve(
             file of another project, or a file has another hash than the user named.
     """
     options = requirements.options(options)
-    plan, offered = plan_of_nothing(requirements, environment, options), None
-    if plan is None and options.upgrade:
+    offered = None
+    if options.upgrade:
         from securepip.resolver.candidates.offered import Offered
 
         offered = Offered(requirements, environment, index, options)
-        plan = plan_of_nothing(requirements, environment, options, offered.is_newest)
+    is_newest = offered.is_newest if offered else None
+    plan = plan_of_nothing(requirements, environment, options, is_newest)
     if plan is not None:
         return plan
     from securepip.resolver.search.solve import solve
