@@ -62,6 +62,19 @@ def test_pages_metadata_and_files_arrive_as_they_were_signed(client: Client) -> 
         assert file.repository == "made"
 
 
+def test_the_largest_file_is_fetched_first(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = client()
+    small = page_file(index, "beta", "beta-1.0.tar.gz")
+    large = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
+    sizes = [file.size or 0 for file in (small, large)]
+    assert sizes[0] != sizes[1]
+    monkeypatch.setattr(index._transport, "map", map)  # one after the other
+    arrived: list[VerifiedFile] = []
+    index.fetch([(BETA, small), (ALPHA, large)], arrived.append)
+    index.fetch([(ALPHA, large), (BETA, small)], arrived.append)
+    assert [file.size for file in arrived] == sorted(sizes, reverse=True) * 2
+
+
 def test_a_project_that_nobody_signed_is_unknown(client: Client) -> None:
     assert client().page(canonicalize_name("delta")) is None
 

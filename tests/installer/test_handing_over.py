@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,6 +133,18 @@ def test_a_wheel_that_came_early_and_is_not_what_was_resolved_is_refused(tmp_pat
             copies.all([HandOff(resolved.planned, other)])
 
 
+def test_what_came_early_is_not_what_is_installed_where_that_is_another_wheel(
+    tmp_path: Path,
+) -> None:
+    early, meant = (hand_off(make_wheel(tmp_path / "store", "one", each)) for each in "12")
+    with Copies(tmp_path) as copies:
+        copies.expect([early.planned])
+        copies.take(verified(early.wheel.path))
+        (copied,) = copies.all([meant])
+    assert copied.version == "2"
+    assert copied.sources.wheel.name == meant.wheel.filename
+
+
 def test_what_is_not_installed_in_the_end_leaves_nothing(python: Path, tmp_path: Path) -> None:
     one = hand_off(make_wheel(tmp_path / "store", "one", "1"))
     with HandOver(python) as hand_over:
@@ -197,6 +211,36 @@ def test_byte_code_is_written_in_the_order_in_which_it_is_made(
         compiler.finish([])
     assert written == ["c", "a", "b"]
     assert sorted(told, key=len) == [["c"], ["c", "a", "b"]]
+
+
+def test_nothing_is_started_after_the_end(tmp_path: Path) -> None:
+    python = Path(sys.executable)
+    with Pip(python) as pip, Compiler(python, pip, {}, tmp_path) as compiler:
+        assert compiler.schemes()
+    compiler._start(Sources(tmp_path, sha256_of(b""), ()))
+    assert compiler._sources is None
+
+
+def test_what_is_written_anew_after_it_was_compiled_is_compiled_again(tmp_path: Path) -> None:
+    python, source = Path(sys.executable), tmp_path / "one.py"
+    with Pip(python) as pip, Compiler(python, pip, {}, tmp_path) as compiler:
+        for text in ("x = 1", "x = 'another'"):
+            source.write_text(text)
+            done = compiler.finish([str(source)])
+            code = marshal.loads(Path(done[str(source)]).read_bytes()[16:])  # noqa: S302 - ours
+            assert code == compile(text, str(source), "exec", dont_inherit=True)
+
+
+def test_an_interpreter_that_is_another_one_without_its_surroundings_compiles_nothing(
+    tmp_path: Path,
+) -> None:
+    other = replace(_HERE, identity=(*_HERE.identity, "other"))
+    compiler = SourceCompiler(Path(sys.executable), other, tmp_path)
+    wheel = make_wheel(tmp_path, "one", "1")
+    (part,) = compiler.compile(Sources(wheel, sha256_of(b""), (Source("one/__init__.py", 1),)))
+    with pytest.raises(ValueError, match="another one without its surroundings"):
+        part.result(10)
+    compiler.close()
 
 
 def test_of_what_waits_to_be_compiled_the_largest_wheel_comes_first(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from securepip.errors import FormatError
+from securepip.errors import FormatError, SecurepipError
 from securepip.formats.digests import sha256_of
 from securepip.formats.distribution import parse_distribution
 from securepip.index.types import UserFile
@@ -337,11 +338,32 @@ def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
         return opened(path)
 
     monkeypatch.setattr(zipfile, "ZipFile", sometimes)
+    monkeypatch.setattr(zipfile, "is_zipfile", lambda _: False)  # as it says it of one, too
     assert (unpacked(named(sdist), tmp_path) / "setup.py").is_file()
     failures.append("File is not a zip file")
     (copied,) = Copies(tmp_path / "unpacked").all([wheel])
     assert copied.project == "one"
     assert not failures
+
+
+@pytest.mark.parametrize("kind", ["sdist", "wheel"])
+def test_what_this_machine_cannot_read_just_now_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    sdist, wheel = tmp_path / "one-1.zip", hand_off(make_wheel(tmp_path, "one", "1"))
+    sdist.write_bytes(wheel.wheel.path.read_bytes())
+
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+
+    monkeypatch.setattr(zipfile, "ZipFile", failing)
+    with pytest.raises(SecurepipError, match="cannot be used") as raised:
+        if kind == "sdist":
+            unpacked(named(sdist), tmp_path)
+        else:
+            Copies(tmp_path / "temporary").all([wheel])
+    assert not isinstance(raised.value, FormatError)
+    assert "This machine is the reason" in raised.value.meaning
 
 
 def test_a_zip_file_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
