@@ -10,7 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from securepip import plugin
+from securepip.plugin import joined
 from securepip.plugin.joined import LATER, MODULES, joined_shim
 
 
@@ -54,6 +57,12 @@ def test_no_module_of_the_shim_takes_the_name_of_what_another_one_has() -> None:
         elif isinstance(node, ast.Assign):
             defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
     assert [name for name, count in defined.items() if count > 1] == []
+
+
+def test_what_comes_later_ends_where_its_quotes_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joined, "LATER", ("plugin/joined",))
+    with pytest.raises(ValueError, match="in what comes later"):
+        joined_shim()
 
 
 def test_what_fetches_is_not_compiled_before_pip_fetches() -> None:

@@ -232,6 +232,14 @@ def test_what_is_read_of_the_metadata_of_installed_distributions_is_what_it_says
     assert sorted(read.extras) == sorted(expected.metadata.get_all("Provides-Extra") or ())
 
 
+@pytest.mark.parametrize("ending", ["\r\n", "\r"])
+def test_lines_end_in_any_way_in_metadata_that_is_in_no_file(ending: str) -> None:
+    text = f"{_NAMED}Summary: a\nRequires-Dist: base\nProvides-Extra: b\n\nRequires-Dist: no\n"
+    ended = text.replace("\n", ending)
+    (read,) = replace(probe(), path=(), in_memory=(ended,)).installed.values()
+    assert [str(read.version), *map(str, read.requires_dist), *read.extras] == ["1.0", "base", "b"]
+
+
 @pytest.mark.parametrize(
     ("extras", "names"),
     [

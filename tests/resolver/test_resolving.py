@@ -347,6 +347,7 @@ class TestWhatIsInstalled:
             (("cyclic", "web[speed]"), ("web",), []),
             (("other", "tools"), (), []),
             (("other>=0.5a1", "web"), (), []),
+            (("web", "tools; os_name == 'none'"), (), []),
         ],
     )
     def test_an_upgrade_to_nothing_newer_says_what_a_search_says(
@@ -420,6 +421,18 @@ class TestWhatIsInstalled:
         chosen = plan_of_nothing(asked, environment(tmp_path), ResolveOptions(no_deps=True))
         assert chosen is not None
         assert [one.project for one in chosen.satisfied] == ["web"]
+
+    def test_an_upgrade_of_what_nobody_knows_is_left_to_the_search(self, tmp_path: Path) -> None:
+        install(tmp_path, "web", "1.0")
+        asked, there = ResolveInput((parse_requirement("web"),)), environment(tmp_path)
+        options, index = ResolveOptions(upgrade=True), FakeIndex()
+        index.add("web", "2.0", tag="cp27-none-win32")
+        for knows in (True, False):
+            if not knows:
+                index.pages.clear()
+            is_newest = Offered(asked, there, index, options).is_newest
+            assert (plan_of_nothing(asked, there, options, is_newest) is not None) == knows
+        assert resolve(asked, there, index, options) == solve(asked, there, index, options)
 
     def test_nothing_newer_is_asked_for_without_an_upgrade(self, tmp_path: Path) -> None:
         install(tmp_path, "web", "1.0")
