@@ -156,3 +156,27 @@ def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
         assert isinstance(ask("a"), NotYetError)
         assert isinstance(ask("a"), arrived)
     assert [url[-1] for url in fetched] == ["a", "b", "c", "d", "a"]
+
+
+def test_what_a_question_still_uses_is_forgotten_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+
+    def get(_: Transport, url: str, **__: object) -> Answer:
+        assert url != "https://packages.example.org/slow" or end.wait(60)
+        return Answer(url, 200, {}, b"12")
+
+    monkeypatch.setattr(Transport, "get", get)
+    monkeypatch.setattr(prompt, "_MAX_KEPT_BYTES", 10)
+    monkeypatch.setattr(prompt, "_EACH_BYTES", 4)
+    with Transport(TransportOptions()) as transport, closing(PatientPool(2)) as pool:
+        asked = PromptTransport(transport, pool)
+
+        def ask(*names: str) -> None:
+            urls = [f"https://packages.example.org/{name}" for name in names]
+            asked.answers(lambda: None, [lambda: [asked.get(url, max_bytes=10) for url in urls]])
+            wait([asked._begun[url] for url in urls if url in asked._begun and "slow" not in url])
+
+        for names in (("a", "slow"), ("a", "slow"), ("b",), ("a", "slow"), ("c",), ("d",)):
+            ask(*names)
+        assert [url[-1] for url in asked._begun] == ["a", "w", "c", "d"]
+        end.set()
