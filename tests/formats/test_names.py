@@ -20,6 +20,7 @@ from securepip.formats.layout import (
     check_filename,
     consistent_path,
     file_target,
+    is_own_url,
     page_target,
     parse_project,
     project_of_role,
@@ -133,6 +134,21 @@ def test_a_path_belongs_to_a_project_only_if_it_is_one_of_ours(
     path: str, project: str | None
 ) -> None:
     assert project_of_target(path) == project
+
+
+@pytest.mark.parametrize(
+    ("url", "is_own"),
+    [
+        ("../../packages/app/app-1.0+a.tar.gz", False),
+        ("../../packages/app/app-1.0%2Ba.tar.gz", True),
+        ("../../packages/app/app-2.0.tar.gz", False),
+        ("../../packages/other/app-1.0%2Ba.tar.gz", False),
+        ("../../packages/app/../app/app-1.0%2Ba.tar.gz", False),
+        ("https://packages.example.org/packages/app/app-1.0%2Ba.tar.gz", False),
+    ],
+)
+def test_a_repositorys_own_file_is_at_one_address_alone(url: str, is_own: bool) -> None:
+    assert is_own_url(url, NormalizedName("app"), "app-1.0+a.tar.gz") is is_own
 
 
 def test_the_shards_of_claims_are_named_as_they_have_always_been() -> None:
