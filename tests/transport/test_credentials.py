@@ -65,7 +65,10 @@ def guarded(needs: str = "user:secret") -> Iterator[Guarded]:
         def log_message(self, *args: object) -> None:
             pass
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Listening(ThreadingHTTPServer):
+        request_queue_size = 64  # whoever finds a full queue waits for a second
+
+    listening = Listening(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
     server.port = listening.server_port
     thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)

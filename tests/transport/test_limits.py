@@ -311,8 +311,9 @@ def test_the_thread_ends_when_nothing_is_left_and_another_begins() -> None:
     dog = Watchdog()
     for _ in range(2):
         ours, theirs = socket.socketpair()
-        with ours, theirs, dog.watch(time.monotonic() + 0.05, unlimited(), "it") as watch:
+        with ours, theirs, dog.watch(time.monotonic() + _LONG, unlimited(), "it") as watch:
             watch.guard(ours)
+            dog.hurry(watch, 0.01)
             assert shut_within(_LONG, theirs)
             end = time.monotonic() + _LONG
             while dog._running and time.monotonic() < end:

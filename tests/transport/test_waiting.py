@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,9 +28,12 @@ def closed_port() -> int:
 
 
 def test_a_server_that_cannot_be_reached_is_said_once_a_wait_and_named_first(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "securepip.waiting")
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(watch, "time", clock)
     address = f"http://127.0.0.1:{closed_port()}/"
     with Transport(TransportOptions(retries=2)) as transport:
         for _ in range(2):
@@ -40,6 +45,7 @@ def test_a_server_that_cannot_be_reached_is_said_once_a_wait_and_named_first(
         f"cannot reach company ({address}), trying again",
         f"cannot reach company ({address}), trying again in 0.5 s",
     ]
+    assert slept == [0.0, 0.5] * 2
 
 
 def test_silence_is_said_while_it_lasts(

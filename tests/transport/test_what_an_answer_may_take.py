@@ -28,9 +28,11 @@ from securepip.transport import (
 )
 from tests.transport.test_transport import raw_server
 
-BUDGET = 0.4
-SUPPLY = 2.4
-"""Seconds after which the servers here end by themselves."""
+BUDGET = 0.1
+"""Seconds that an answer has."""
+
+LONG, SHORT = 10.0, 0.4
+"""Seconds after which the servers here end by themselves: much later, and a little later."""
 
 OK = b"HTTP/1.1 200 OK\r\n"
 GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
@@ -62,12 +64,12 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seconds_of(talk: Callable[[socket.socket], None], scheme: str = "http") -> float:
     """How long a client listens before it gives up."""
-    began = time.monotonic()
     with (
         raw_server(talk) as url,
         Transport(TransportOptions(timeout=5, retries=20)) as transport,
         pytest.raises(TransportError) as raised,
     ):
+        began = time.monotonic()
         transport.get(url.replace("http", scheme, 1), max_bytes=1000)
     assert raised.value.url.startswith(scheme)
     return time.monotonic() - began
@@ -86,14 +88,16 @@ def seconds_without_a_watch(
     return time.monotonic() - began
 
 
-def drip(first: bytes, again: bytes) -> Callable[[socket.socket], None]:
-    stop = time.monotonic() + SUPPLY
+def drip(endless: Endless, seconds: float) -> Callable[[socket.socket], None]:
+    """What sends ``endless`` for so long, or until the client has gone."""
+    first, again = endless
+    stop = time.monotonic() + seconds
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(first)
         while time.monotonic() < stop:
             connection.sendall(again)
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     return talk
 
@@ -104,8 +108,8 @@ def test_what_drips_without_end_is_given_up_when_its_time_is_over(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("securepip.transport.client._ERROR_PAGE_SECONDS", BUDGET)
-    assert seconds_of(drip(*ENDLESS[what])) < SUPPLY, "it was given up before the server was done"
-    assert seconds_without_a_watch(drip(*ENDLESS[what]), monkeypatch) > SUPPLY - 0.1
+    assert seconds_of(drip(ENDLESS[what], LONG)) < LONG, "it was given up before the server ended"
+    assert seconds_without_a_watch(drip(ENDLESS[what], SHORT), monkeypatch) > SHORT - 0.1
 
 
 @pytest.mark.parametrize("what", FAST)
@@ -134,8 +138,8 @@ def test_what_comes_fast_without_end_is_given_up_after_few_bytes(
 def test_a_tls_handshake_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # A record of 16 kB with the beginning of a message of 16 MB.
     slow = b"\x16\x03\x03\x40\x00\x02\xff\xff\xff", b"x"
-    assert seconds_of(drip(*slow), "https") < SUPPLY, "it was given up before the server was done"
-    assert seconds_without_a_watch(drip(*slow), monkeypatch, "https") > SUPPLY - 0.1
+    assert seconds_of(drip(slow, LONG), "https") < LONG, "it was given up before the server ended"
+    assert seconds_without_a_watch(drip(slow, SHORT), monkeypatch, "https") > SHORT - 0.1
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -169,7 +173,7 @@ def test_the_small_files_of_one_piece_of_work_have_a_time_together(transport: Tr
     """Each of them alone is in time: its budget is minutes."""
 
     def slowly(connection: socket.socket) -> None:
-        time.sleep(0.2)
+        time.sleep(0.06)
         connection.sendall(
             b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         )
@@ -185,18 +189,18 @@ def test_the_small_files_of_one_piece_of_work_have_a_time_together(transport: Tr
         return most
 
     with raw_server(slowly) as url:
-        assert tries(transport.within(Allowance(seconds=0.5)), url, 10) <= 3
-        assert tries(transport, url, 10) == 10
+        assert tries(transport.within(Allowance(seconds=0.15)), url, 6) <= 3
+        assert tries(transport, url, 6) == 6
 
 
 def test_what_arrives_earns_the_time_that_a_slow_network_needs(transport: Transport) -> None:
     def slowly(connection: socket.socket) -> None:
-        time.sleep(0.1)
+        time.sleep(0.06)
         connection.sendall(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok")
 
     view = transport.within(Allowance(seconds=0.2))
     with raw_server(slowly) as url:
-        for _ in range(10):
+        for _ in range(5):
             assert view.get(url, max_bytes=10).body == b"ok"
 
 
