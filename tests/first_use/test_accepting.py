@@ -24,7 +24,7 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.state.log import Reason
 from securepip.transport import TransportOptions, file_url_to_path
 from securepip.trust import FirstUse, FirstUseRules, TrustedRepository, TrustStore
-from tests.signing_sync.test_limits import make_certificate
+from tests.support.hostile import make_certificate
 from tests.support.indexes import Index, serve_index
 from tests.support.wheels import make_wheel
 

@@ -18,7 +18,7 @@ import pytest
 from tests.attacks.marks import attack
 from tests.gateway.conftest import run_gateway
 from tests.plugin.conftest import run_pip
-from tests.signing_sync.test_limits import make_certificate
+from tests.support.hostile import make_certificate
 from tests.support.indexes import Index, serve_index
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel

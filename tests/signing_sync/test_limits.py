@@ -6,15 +6,10 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from securepip.errors import TransportError
 from securepip.signing.overlay.upstream import fetch
@@ -22,34 +17,10 @@ from securepip.signing.overlay.upstream.pip_configuration import read_pip_config
 from securepip.signing.overlay.work import threads
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
-from tests.support.hostile import running, serve_hostile
+from tests.support.hostile import make_certificate, running, serve_hostile
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
-
-
-def make_certificate(folder: Path) -> Path:
-    """A PEM file with a key and its certificate, for this machine's loopback address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 @contextmanager

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from socketserver import BaseServer
 from urllib.parse import unquote, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from securepip.formats.digests import sha256_of
 
@@ -89,8 +96,8 @@ def running(server: BaseServer) -> Iterator[None]:
 
 
 @contextmanager
-def serve_hostile(folder: Path) -> Iterator[HostileServer]:
-    """Run a ``HostileServer`` on loopback for as long as the ``with`` lasts."""
+def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[HostileServer]:
+    """Run a ``HostileServer`` on loopback, perhaps over TLS, for as long as the ``with`` lasts."""
     state = HostileServer(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -135,12 +142,17 @@ def serve_hostile(folder: Path) -> Iterator[HostileServer]:
             """Say nothing."""
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # whoever finds a full queue waits for a second
+
         def handle_error(self, *args: object) -> None:
             """Say nothing of a client that went away in the middle."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         state.url = f"http://127.0.0.1:{server.server_address[1]}/"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            state.url = state.url.replace("http", "https", 1)
         with running(server):
             yield state
 
@@ -149,3 +161,27 @@ def flip_byte(data: bytes, at: int | None = None) -> bytes:
     """``data`` with one byte changed, in the middle unless told where."""
     at = len(data) // 2 if at is None else at
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def make_certificate(folder: Path) -> Path:
+    """A PEM file with a key and its certificate, for this machine's loopback address."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path

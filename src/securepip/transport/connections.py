@@ -11,6 +11,7 @@ import math
 import re
 import socket
 import ssl
+import warnings
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -23,6 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -73,6 +75,8 @@ def new_session(options: TransportOptions) -> Session:
         session.proxies = {"http": options.proxy, "https": options.proxy}
     session.trust_env = options.proxy_env and not options.proxy
     if options.trusted_hosts:
+        # As pip: whoever names a host knows it, and need not hear it for each file.
+        warnings.filterwarnings("ignore", category=InsecureRequestWarning)
         insecure = _InsecureAdapter(None, retry)
         for host in options.trusted_hosts:
             session.mount(f"https://{host}/", insecure)
@@ -240,7 +244,7 @@ class _Adapter(HTTPAdapter):
         url = request.url or ""
         key = url[: url.find("/", _SCHEME)], verify, cert
         pool = None if proxies else self._pools.get(key)
-        if pool is None or pool.pool is None:  # closed, to make room for others
+        if pool is None:
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
             if proxies:
                 return found

@@ -1,0 +1,177 @@
+"""Whose certificate is believed, and who is asked instead of a server: pip's options."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from securepip.errors import TransportError, UnreachableError
+from securepip.transport import Transport, TransportOptions
+from tests.support.hostile import HostileServer, make_certificate, serve_hostile
+from tests.transport.test_transport import raw_server
+
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_certificate(tmp_path_factory.mktemp("certificate")))
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A certificate that no server here has."""
+    return str(make_certificate(tmp_path_factory.mktemp("strange")))
+
+
+@pytest.fixture
+def server(tmp_path: Path, pem: str) -> Iterator[HostileServer]:
+    (tmp_path / "file").write_bytes(b"ok")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with serve_hostile(tmp_path, context) as made:
+        yield made
+
+
+def fetch(url: str, **options: object) -> bytes:
+    made = TransportOptions(retries=0, timeout=5, **options)  # type: ignore[arg-type] # any
+    with Transport(made) as transport:
+        return transport.get(url, max_bytes=2).body
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "is_believed"),
+    [
+        ({}, None, False),
+        ({"cert": "PEM"}, None, True),
+        ({"cert": "STRANGE"}, None, False),
+        ({}, "PEM", True),
+        ({"cert": "PEM"}, "STRANGE", True),
+        ({"cert": "STRANGE"}, "PEM", False),
+        ({"trusted_hosts": ("127.0.0.1",)}, None, True),
+        ({"trusted_hosts": ("127.0.0.1",)}, "STRANGE", True),
+        ({"trusted_hosts": ("127.0.0.1:PORT",)}, None, True),
+        ({"trusted_hosts": ("127.0.0.1:PORT", "packages.example.org"), "cert": "STRANGE"}, None, 1),
+        ({"trusted_hosts": ("127.0.0.1:1", "127.0.0", "localhost")}, None, False),
+    ],
+)
+def test_the_certificate_of_a_server_is_believed_where_the_user_says_so(
+    server: HostileServer,
+    pem: str,
+    strange: str,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+    environment: str | None,
+    is_believed: bool,
+) -> None:
+    names = {"PEM": pem, "STRANGE": strange}
+    if environment is not None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", names[environment])
+    port = server.url.rpartition(":")[2].strip("/")
+    given = dict(options)
+    if "cert" in given:
+        given["cert"] = names[str(given["cert"])]
+    if "trusted_hosts" in given:
+        hosts: tuple[str, ...] = given["trusted_hosts"]  # type: ignore[assignment] # as above
+        given["trusted_hosts"] = tuple(host.replace("PORT", port) for host in hosts)
+    if is_believed:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert fetch(f"{server.url}file", **given) == b"ok"
+    else:
+        with pytest.raises(TransportError, match="CERTIFICATE_VERIFY_FAILED"):
+            fetch(f"{server.url}file", **given)
+        assert server.seen == []
+
+
+def test_a_server_is_told_who_asks_by_the_certificate_of_the_user(tmp_path: Path, pem: str) -> None:
+    (tmp_path / "file").write_bytes(b"ok")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    context.load_verify_locations(pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with serve_hostile(tmp_path, context) as server:
+        with pytest.raises(TransportError):
+            fetch(f"{server.url}file", cert=pem)
+        assert fetch(f"{server.url}file", cert=pem, client_cert=pem) == b"ok"
+
+
+def answer(connection: socket.socket) -> None:
+    connection.sendall(OK)
+
+
+@pytest.mark.parametrize("by", ["option", "environment", "nobody"])
+@pytest.mark.parametrize("environment_counts", [True, False])
+def test_a_proxy_is_asked_where_the_user_names_one(
+    monkeypatch: pytest.MonkeyPatch, by: str, environment_counts: bool
+) -> None:
+    direct: list[bytes] = []
+    by_proxy: list[bytes] = []
+    with raw_server(answer, direct) as url, raw_server(answer, by_proxy) as proxy:
+        if by != "nobody":
+            # What the option names comes first.
+            wrong = "http://127.0.0.1:9/"
+            monkeypatch.setenv("HTTP_PROXY", proxy if by == "environment" else wrong)
+        option = proxy if by == "option" else None
+        assert fetch(f"{url}/x", proxy=option, proxy_env=environment_counts) == b"ok"
+    asks = by == "option" or (by == "environment" and environment_counts)
+    assert [one.split(b" HTTP")[0] for one in by_proxy] == ([f"GET {url}/x".encode()] * asks)
+    assert [one.split(b" HTTP")[0] for one in direct] == [b"GET /file/x"] * (not asks)
+
+
+def test_a_proxy_sees_of_what_is_encrypted_only_the_name_of_the_server() -> None:
+    seen: list[bytes] = []
+
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(refuse, seen) as proxy, pytest.raises(UnreachableError, match="403"):
+        fetch("https://user:word@packages.example.org/secret", proxy=proxy)
+    ((first, *_),) = [each.split(b"\r\n") for each in seen]
+    assert first.startswith(b"CONNECT packages.example.org:443 HTTP/1.")
+    assert b"secret" not in seen[0]
+
+
+@pytest.mark.parametrize("is_believed", [True, False])
+def test_the_certificate_of_a_server_behind_a_proxy_is_looked_at_too(
+    server: HostileServer, pem: str, is_believed: bool
+) -> None:
+    port = int(server.url.rpartition(":")[2].strip("/"))
+
+    def connect(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 Go on\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as beyond:
+            pump(connection, beyond)
+
+    with raw_server(connect) as proxy:
+        url = f"{server.url}file"
+        if is_believed:
+            assert fetch(url, proxy=proxy, cert=pem) == b"ok"
+        else:
+            with pytest.raises(TransportError, match="CERTIFICATE_VERIFY_FAILED"):
+                fetch(url, proxy=proxy)
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    """Pass on what either says until one of them has ended."""
+    while True:
+        for ready in select.select([one, other], [], [], 5)[0]:
+            data = ready.recv(65536)
+            if not data:
+                return
+            (other if ready is one else one).sendall(data)
