@@ -315,7 +315,8 @@ def test_numbers_and_health_are_told_without_a_name(
     assert found["securepip_workers"] == "1"
     assert 0 <= float(found["securepip_snapshot_age_seconds"]) < 300
     assert "secret" not in told.text
-    assert requests.get(f"{base}-/health", timeout=30).text == "ok\n"
+    well = requests.get(f"{base}-/health", data=b"GET / HTTP/1.1", timeout=30)
+    assert (well.text, well.headers["Connection"]) == ("ok\n", "close")  # its body is no request
     with monkeypatch.context() as later:
         now = metrics.now()
         later.setattr(metrics, "now", lambda: now + 8 * 86_400)

@@ -229,6 +229,32 @@ def test_other_methods_are_refused(url: str) -> None:
         connection.close()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Content-Length: 47",
+        "Content-Length: 0\r\nContent-Length: 47",
+        "Content-Length : 47",
+        "Transfer-Encoding : chunked",
+        "no header\r\nContent-Length: 47",
+        " Content-Length: 47",
+        "X: one\r\n two\r\nContent-Length: 47",
+        "X: one\r\r\nContent-Length: 47",
+        "Content-Type: multipart/mixed\r\nno header\r\nContent-Length: 47",
+        "Content-Type: multipart/mixed; boundary=a\r\n--a--\r\nContent-Length: 47",
+    ],
+)
+def test_no_part_of_a_request_is_taken_for_the_next_one(url: str, headers: str) -> None:
+    """Behind a proxy, the next one may be somebody else's, with a token in it."""
+    smuggled = "GET /metadata/1.root.json HTTP/1.1\r\nHost: a\r\n\r\n"
+    sent = f"GET /metadata/timestamp.json HTTP/1.1\r\n{headers}\r\n\r\n{smuggled}"
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as connection:
+        connection.sendall(sent.encode())
+        with connection.makefile("rb") as answers:
+            assert answers.read().count(b"HTTP/1.1 ") == 1  # and the connection has ended
+
+
 def test_small_answers_wait_for_no_acknowledgement(made: MadeRepository) -> None:
     """With Nagle's algorithm and delayed acknowledgements, each would cost 40 ms."""
     seen: SimpleQueue[int] = SimpleQueue()

@@ -61,6 +61,10 @@ def test_the_checks_of_repo_add_are_those_of_uploads(site: Site, tmp_path: Path)
     assert "not what its file name says" in answer.text
     assert str(tmp_path) not in answer.text
     assert "uploads/" not in answer.text
+    make_wheel(tmp_path, "app", "1.0", metadata=metadata_text("a\x1b[2Jpp\x07", "1.0"))
+    told = site.send(liar)
+    assert "its metadata says a?[2Jpp? 1.0" in told.reason  # it is shown on a terminal
+    assert "its metadata says a?[2Jpp? 1.0" in told.text
     liar.write_bytes(b"no archive")
     assert site.send(liar).status_code == 400
     assert site.files("app") == []

@@ -10,11 +10,18 @@ and any static host or CDN takes its place where more is asked of it.
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.errors import (
+    MultipartInvariantViolationDefect,
+    NoBoundaryInMultipartDefect,
+    StartBoundaryNotFoundDefect,
+)
+from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -31,7 +38,14 @@ from securepip.signing.repository.site import FolderSite, Site
 from securepip.signing.repository.storage.interface import Opened, Reader, StorageError
 
 _IDLE_SECONDS = 60
+_HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _CACHE_BYTES = 64 << 20
+# A form is behind its headers: the reader of mail finds none of it.
+_OF_NO_BODY = (
+    NoBoundaryInMultipartDefect,
+    StartBoundaryNotFoundDefect,
+    MultipartInvariantViolationDefect,
+)
 
 
 class RepositoryServer(ThreadingMixIn, TCPServer):
@@ -126,11 +140,27 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:
-        """Send a file, a redirect or an error."""
-        if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
+    def parse_request(self) -> bool:
+        """As the library; what a proxy could take for the end of a request is its end here too.
+
+        A proxy keeps its connections to this server and sends the requests of many clients over
+        each. Who can make it end a request elsewhere writes the beginning of somebody else's.
+        """
+        if not super().parse_request():
+            return False
+        if not _is_plain(self.headers):
+            self.close_connection = True
+            self._answer_empty(HTTPStatus.BAD_REQUEST)
+            return False
+        lengths = self.headers.get_all("Content-Length", [])
+        has_body = "Transfer-Encoding" in self.headers or lengths not in ([], ["0"])
+        if has_body and self.command in ("GET", "HEAD"):
             # Nobody reads that body, and it must not be taken for the next request.
             self.close_connection = True
+        return True
+
+    def do_GET(self) -> None:
+        """Send a file, a redirect or an error."""
         try:
             found = find(self.path, self.headers.get("Accept", ""))
             if isinstance(found, Redirect):
@@ -195,3 +225,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer_empty(self, code: HTTPStatus, *headers: Header) -> None:
         self._answer(code, *headers, ("Content-Length", "0"))
+
+
+def _is_plain(headers: Message) -> bool:
+    """Whether every reader finds the same headers. The library reads them as those of a mail."""
+    return (
+        all(isinstance(defect, _OF_NO_BODY) for defect in headers.defects)
+        and not headers.get_payload()  # what is behind the headers for it, and not for others
+        and all(_HEADER_NAME.fullmatch(name) for name in headers.keys())  # noqa: SIM118 # repeated
+        and not any("\r" in value or "\n" in value for value in headers.values())
+    )

@@ -227,6 +227,8 @@ class UploadHandler(Handler):
         """Answer, also one who has not sent everything yet."""
         if self._left:
             self.close_connection = True
+        # A file's own name and version may be among them, for somebody's terminal.
+        words = "".join(each if each.isprintable() or each == "\n" else "?" for each in words)
         body = f"{words}\n".encode()
         line = " ".join(words.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
         self._answer(
