@@ -98,7 +98,7 @@ class Judge:
         _kept(pytest.TempPathFactory), _kept(functools._lru_cache_wrapper)
         live = _live_functions()
         gc.freeze()  # what the children share stays shared
-        if not all(mutant.inside for mutant in self.mutants):
+        if self.mutants:
             self._repeat_anew()
         for mutant in self.mutants:
             if time.monotonic() > self.until:
@@ -154,6 +154,10 @@ class Judge:
             return "unreached", ""
         with _on_disk(mutant) as original:
             swaps = _swaps(mutant, original, live) if mutant.inside else []
+            if not swaps:
+                names = [name for name in names if name not in self._unfit_anew]
+            if not names:
+                return "unreached", ""
             end, by = self._in_its_place(session, names, swaps) if swaps else self._anew(names)
         if end == "killed":
             self._kills[mutant.module, by] += 1
@@ -345,13 +349,14 @@ def _swaps(mutant: Mutant, original: str, live: _Live) -> list[_Swap]:
     before, after = (
         compile(text, path, "exec", dont_inherit=True) for text in (original, mutant.code)
     )
-    return [
+    swaps = [
         (function, new)
         for old, new in _functions(before, after)
         if old != new
         for function in live.get((path, old.co_firstlineno, old.co_name), ())
-        if function.__code__.co_freevars == new.co_freevars
     ]
+    fits = all(function.__code__.co_freevars == code.co_freevars for function, code in swaps)
+    return swaps if fits else []
 
 
 def _functions(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:

@@ -56,7 +56,9 @@ def mutants(module: str) -> Iterator[Mutant]:
             text = head + tree.code_for_node(new) + tail
             before = lines[start.line - 1 : end.line]
             if text != "".join(before):
-                code = "".join([*lines[: start.line - 1], text, *lines[end.line :]])
+                # What follows stays in its lines: nothing else differs.
+                fewer = "\n" * (len(before) - text.count("\n"))
+                code = "".join([*lines[: start.line - 1], text, fewer, *lines[end.line :]])
                 reached = (start.line, end.line)
                 yield Mutant(module, reached, _one_line(before), _one_line([text]), code, inside)
 

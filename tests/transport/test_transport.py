@@ -262,7 +262,9 @@ def test_an_error_page_does_not_cost_the_connection(transport: Transport) -> Non
     def refuse(connection: socket.socket) -> None:
         connections.append(connection)
         while True:
-            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
+            connection.sendall(
+                b"HTTP/1.1 404 Not Found\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\ngone"
+            )
             if not connection.recv(65536):
                 return
 

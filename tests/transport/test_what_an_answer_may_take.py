@@ -49,7 +49,7 @@ ENDLESS: dict[str, Endless] = {
     "a gzip header": (GZIP + HEADER + b"\x08" + bytes(6), b"x"),
     "gzip of nothing": (GZIP + HEADER + bytes(7), b"\0\0\0\xff\xff"),
     "a chunk's length": (CHUNKED + b"1;", b"x"),
-    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n"),
+    "trailers": (CHUNKED + b"0\r\n", b"X: " + b"y" * 95 + b"\r\n"),
     "a page that says 404": (b"HTTP/1.1 404 Not Found\r\n\r\n", b"x"),
     "the body of a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", b"x"),
 }

@@ -80,8 +80,7 @@ def new_session(options: TransportOptions) -> Session:
         insecure = _InsecureAdapter(None, retry)
         for host in options.trusted_hosts:
             session.mount(f"https://{host}/", insecure)
-            if ":" not in host:
-                session.mount(f"https://{host}:", insecure)
+            session.mount(f"https://{host}:", insecure)
     return session
 
 
