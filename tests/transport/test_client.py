@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import pickle
 import socket
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import securepip.transport
 from securepip.errors import TooSlowError, TransportError, UnreachableError
 from securepip.transport import Allowance, Transport, TransportOptions, client, path_to_url
 from securepip.transport.client import Traffic
@@ -177,6 +181,19 @@ def test_a_download_asks_for_the_bytes_as_they_are_and_takes_what_comes(
     assert into.getvalue() == b"not packed"
     assert b"Accept-Encoding: identity" in seen[0]
     assert b"Range:" not in seen[0]
+
+
+def test_what_guesses_encodings_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    guessers = ("chardet", "charset_normalizer")
+    monkeypatch.setattr(securepip, "transport", securepip.transport)
+    for name in list(sys.modules):
+        if name.startswith(("requests", "securepip.transport", *guessers)):
+            monkeypatch.delitem(sys.modules, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.import_module("securepip.transport")
+    assert "requests" in sys.modules
+    assert not [name for name in sys.modules if name.startswith(guessers)]
 
 
 # ------------------------------------------------------------------- what is said
