@@ -54,9 +54,10 @@ def test_each_interpreter_of_the_path_is_asked_once_and_nothing_else_is_started(
     virtual = python(tmp_path / "virtual" / "bin" / "python", system, virtual=True)
     active = python(tmp_path / "active" / "bin" / "python", system, virtual=True)
     (tmp_path / "file").touch()
-    folders = ["system", "deeper/again", "broken", "virtual/bin", "file", "missing"]
+    folders = ["deeper/again", "broken", "virtual/bin", "file", "missing"]
+    paths = [str(tmp_path / "system"), "relative", *(str(tmp_path / each) for each in folders)]
     variables = {
-        "PATH": os.pathsep.join(["relative", *(str(tmp_path / folder) for folder in folders)]),
+        "PATH": os.pathsep.join(paths),
         "VIRTUAL_ENV": str(tmp_path / "active"),
     }
     found = environments_here([], variables)

@@ -307,6 +307,24 @@ def test_connections_of_one_server_are_in_one_pool_unless_they_differ_in_trust()
     assert not first.block
 
 
+def test_a_redirect_puts_no_other_server_in_the_place_of_one() -> None:
+    """The library leaves the address in a redirect as it is, perhaps without a slash."""
+    session = new_session(TransportOptions())
+    adapter: Any = session.get_adapter(HOST)
+
+    def host_of_pool(url: str) -> str:
+        request = requests.Request("GET", HOST).prepare()
+        request.url = url
+        found: str = adapter.get_connection_with_tls_context(request, True).host
+        return found
+
+    for chosen in ("https://packages.example.com", "https://packages.example.com?x=/", "http://ab"):
+        host_of_pool(chosen)
+    assert host_of_pool("https://packages.example.co/x") == "packages.example.co"
+    assert host_of_pool("https://packages.example.com/x") == "packages.example.com"
+    assert host_of_pool("http://a/") == "a"
+
+
 def test_pools_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "PARALLEL", 2)
     adapter: Any = new_session(TransportOptions()).get_adapter(HOST)

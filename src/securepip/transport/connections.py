@@ -240,8 +240,10 @@ class _Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """As the library's, which works out for each request anew which pool it is."""
+        # Whoever chose an address in a redirect may have left out the slash after the host. If the
+        # host were cut short then, another server would be asked, and be sent the password.
         url = request.url or ""
-        key = url[: url.find("/", _SCHEME)], verify, cert
+        key = url[:_SCHEME], url[_SCHEME:].partition("/")[0], verify, cert
         pool = None if proxies else self._pools.get(key)
         if pool is None:
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
