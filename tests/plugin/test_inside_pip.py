@@ -483,8 +483,10 @@ def test_a_gateway_is_beyond_the_keys_of_a_terminal_and_lives_on_once_it_has_ans
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = Gateway([sys.executable, "-S", "-c", "input()"])
+    made.begin()
+    begun = made._process
     process = made._load()
-    assert made._load() is process, "one is enough"
+    assert process is begun, "one is enough"
     assert os.getsid(process.pid) == process.pid
     timers: list[str] = []
 
@@ -568,6 +570,9 @@ def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
         assert Gateway(["/nowhere"]).url(None) == url
         made._pid = 1 << 22
         assert not made.is_running()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "name", "nt")
+            assert made.is_running(), "where a process cannot be asked for"
         for mode in (0o640, 0o604, 0o660):
             path.chmod(mode)
             assert Gateway([])._inherited() is None
@@ -643,6 +648,7 @@ def copy_of(kind: type) -> Any:
 def test_every_address_of_the_web_is_the_gateways(
     held: seams._Seams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert held.port() == 8080
     module = SimpleNamespace(PipSession=copy_of(PipSession))
     held._session(module)
     with module.PipSession(cache="x") as made:

@@ -199,11 +199,12 @@ def test_what_guesses_encodings_is_not_imported(monkeypatch: pytest.MonkeyPatch)
 # ------------------------------------------------------------------- what is said
 
 
-def test_nothing_is_asked_for_when_the_time_of_the_work_is_over(transport: Transport) -> None:
-    seen: list[bytes] = []
-    with raw_server(answers(b"ok"), seen) as url, pytest.raises(TooSlowError):
-        transport.within(Allowance(seconds=0)).get(url, max_bytes=2)
-    assert seen == []
+def test_nobody_is_asked_when_the_time_of_the_work_is_over(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("somebody is asked"))
+    with pytest.raises(TooSlowError):
+        transport.within(Allowance(seconds=0)).get("http://127.0.0.1:9/", max_bytes=2)
 
 
 def test_a_page_that_says_no_has_little_time(
@@ -223,6 +224,24 @@ def test_a_page_that_says_no_has_little_time(
             transport.get(url, max_bytes=9)
         stop.set()
     assert time.monotonic() - began < OPTIONS.timeout
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
+@pytest.mark.parametrize("retries", [0, 5])
+def test_a_server_that_falls_silent_has_no_longer_than_an_answer_may_take(
+    says: bytes, retries: int
+) -> None:
+    goes_on = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(says)
+        goes_on.wait(LONG)
+
+    options = TransportOptions(timeout=LONG, retries=retries, answer_seconds=0.05)
+    with Transport(options) as transport, raw_server(talk) as url:
+        with pytest.raises(TransportError, match="too slowly"):
+            transport.get(url, max_bytes=9)
+        goes_on.set()
 
 
 def test_a_server_that_says_nothing_is_told_from_one_that_cannot_be_reached() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 import tracemalloc
@@ -83,6 +84,24 @@ def test_the_body_of_an_answer_that_nobody_wants_is_not_read(
     finally:
         tracemalloc.stop()
     assert sent < 200_000_000
+
+
+def test_the_body_of_a_redirect_is_not_unpacked(transport: Transport) -> None:
+    bomb = gzip.compress(bytes(20_000_000))
+    head = b"HTTP/1.1 %s\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\nLocation: /x\r\n\r\n"
+
+    def redirect(connection: socket.socket) -> None:
+        connection.sendall(head % (b"302 Found", len(bomb)) + bomb)
+        connection.recv(65536)
+        connection.sendall(head % (b"404 No", 0))
+
+    tracemalloc.start()
+    try:
+        with raw_server(redirect) as url, pytest.raises(TransportError, match="404"):
+            transport.get(url, max_bytes=10)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_connection_of_a_short_redirect_is_used_again(transport: Transport) -> None:

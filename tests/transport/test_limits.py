@@ -279,6 +279,7 @@ def test_one_thread_shuts_each_connection_when_its_time_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watches, "NOTICE_SECONDS", 300.0)  # nothing else wakes the thread
+    before = set(threading.enumerate())
     dog = Watchdog()
     pairs = [socket.socketpair() for _ in range(4)]
     now = time.monotonic()
@@ -288,9 +289,9 @@ def test_one_thread_shuts_each_connection_when_its_time_is_over(
         begun.append((context, context.__enter__()))
         begun[-1][1].guard(ours)
     try:
-        threads = [one for one in threading.enumerate() if one.name == "watchdog"]
-        assert threads
-        assert all(one.daemon for one in threads)
+        (thread,) = set(threading.enumerate()) - before
+        assert thread.name == "watchdog"
+        assert thread.daemon
         assert not shut_within(0.01, pairs[0][1])
         assert shut_within(_LONG, pairs[1][1])
         assert shut_within(_LONG, pairs[2][1])

@@ -231,6 +231,7 @@ def test_what_may_be_better_in_a_moment_is_tried_again(status: int) -> None:
         ("9" * 20, 30),
         ("9" * 5000, None),
         ("Fri, 31 Dec 9999999 23:59:59 GMT", None),
+        (f"Fri, 31 Dec {'9' * 20} 23:59:59 GMT", None),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 30),
         ("soon", None),
     ],

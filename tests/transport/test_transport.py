@@ -156,7 +156,7 @@ def test_headers_that_drip_end_with_their_time_budget(
             connection.sendall(b"x")
 
     with raw_server(drip) as url:
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError, match="too slowly"):
             transport.get(url, max_bytes=1000)
         stopped.set()
 

@@ -241,6 +241,11 @@ def test_what_was_begun_ahead_is_for_one_caller_and_kept_neither_for_long_nor_wi
     for url in (first, second, third):
         transport.begin_ahead(url, max_bytes=9)
     assert not transport.expects(third)
+    monkeypatch.setattr(allowance, "AHEAD_FILES", 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(transport, "early", lambda url, max_bytes: pytest.fail("it was begun"))
+        transport.begin_ahead(first, max_bytes=9)
+    monkeypatch.setattr(allowance, "AHEAD_FILES", 2)
     now += allowance.AHEAD_SECONDS
     early = transport.begun_ahead(first)
     assert early is not None

@@ -187,7 +187,8 @@ class Ahead:
         """The body that was begun for ``url``, which is then the caller's; None where none was."""
         with self._lock:
             self._drop_old()
-            return self._early.pop(url, (0.0, None))[1]
+            found = self._early.pop(url, None)
+            return found[1] if found else None
 
     def _drop_old(self) -> None:
         oldest = time.monotonic() - AHEAD_SECONDS

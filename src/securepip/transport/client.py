@@ -375,10 +375,6 @@ class Transport:
 
 def _failed(error: Exception, watch: Watch, shown: str, max_bytes: int) -> TransportError:
     """What is said when there was no answer."""
-    try:
-        watch.check()
-    except GivenUpError as late:  # what the libraries made of a connection that was shut
-        error = late
     if isinstance(error, GivenUpError):
         return given_up(error, watch, shown, max_bytes)
     why = reason(error)
