@@ -187,6 +187,23 @@ def test_a_project_of_the_repository_itself_is_never_asked_for_elsewhere(
     assert "own" in str(run("internal").problems[0])
 
 
+def test_a_project_of_which_every_file_was_removed_stays_whose_it_was(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    index.offer(*(make_wheel(tmp_path, name, "1.0") for name in ("app", "taken")))
+    run("app", "taken")
+    overlay.add(make_wheel(tmp_path / "own", "taken", "1.1"), make_wheel(tmp_path, "own", "1.0"))
+    for what in ("app==1.0", "taken==1.0", "taken==1.1", "own==1.0"):
+        remove(overlay.repository, what)
+    assert (run("app").signed, page_of(overlay, "app").files) == ([], ())
+    # What was bad is mended by the next release; a stranger's of the same name mends nothing.
+    index.offer(*(make_wheel(tmp_path, name, "2.0") for name in ("app", "taken", "own")))
+    report = run("app", "taken", "own")
+    assert [each.filename for each in page_of(overlay, "app").files] == ["app-2.0-py3-none-any.whl"]
+    assert report.signed == ["app"]
+    assert not page_of(overlay, "taken").files + page_of(overlay, "own").files
+
+
 def test_files_added_here_stay_on_the_page_and_win(
     index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     if current and project not in rules.accept_loss:
         count = len(current.files)
         lost = sum(file.filename not in kept_names for file in current.files)
-        if lost == count or (count >= _FEW and lost > count / 2):
+        if lost and (lost == count or (count >= _FEW and lost > count / 2)):
             are = counted(lost, "is", "are")
             what = f"of its {counted(count, 'file')}, {are} not offered any more as they were"
             if len(bare) >= lost:
@@ -119,8 +119,9 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
             else:
                 problems.append(_held_back(project, what))
             page, held_back = current, True
+    is_empty = not page.files and not (current and not current.files)
     return Settled(
-        page if page.files else None,
+        None if is_empty else page,
         tuple(left_out),
         tuple(problems),
         tuple(refused),

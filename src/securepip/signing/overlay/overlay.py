@@ -213,7 +213,9 @@ class Overlay:
         state, digest = self._memory.state(project), current.sha256 if current else ""
         may_be_unchanged = not anew and self._may_be_unchanged(project, state, digest)
         # What nobody has changed since it was judged is not read: it was not wholly own then.
-        if not may_be_unchanged and current and _is_wholly_own(current.load()):
+        page = current.load() if current and not may_be_unchanged else None
+        # Of a page of which every file was removed, it is remembered if an index's were the last.
+        if page is not None and _is_wholly_own(page) and (page.files or state is None):
             return _left_alone(project, Standing.OWN, current, facts)
         return Question(
             project,

@@ -144,6 +144,7 @@ class Batch:
         ]
         if not changed:
             return
+        self._ledger.own(by_project, self.later)
         for project in changed:
             before, after = current[project], pages[project]
             anew = project in self._partial

@@ -109,6 +109,11 @@ class Ledger:
             later,
         )
 
+    def own(self, projects: Iterable[NormalizedName], later: Later) -> None:
+        """Files of this repository's own are about to be signed: no page is an index's alone."""
+        rows = ((project,) for project in projects)
+        write(self.connection, "DELETE FROM upstream_page WHERE project = ?", rows, later)
+
     def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
         """Remember that ``filename`` came with other bytes than before, so that it can be accepted.
 
