@@ -76,6 +76,8 @@ def test_what_an_entry_may_leave_out_or_say_is_nothing() -> None:
     assert parse_page(json.dumps(nothing).encode(), APP).status == "active"
     with pytest.raises(FormatError):
         file_with(url="https://packages.example.org/\ud800")
+    with pytest.raises(FormatError, match="text expected, not 5"):
+        file_with(url=5)
     with pytest.raises(FormatError):
         parse_page(b"[" * 100_000, APP)
     assert MAX_PAGE_BYTES > 40_000_000  # the longest that there is
@@ -118,7 +120,7 @@ def test_a_time_is_of_one_form(text: str) -> None:
 
 def test_names_are_as_long_as_they_may_be_and_end_as_names_do() -> None:
     assert check_filename("a" * 240)
-    for wrong in ("a" * 241, "a.", "a ", "a\n"):
+    for wrong in ("a" * 241, "a.", "a ", "a\n", None, 5):
         with pytest.raises(FormatError):
             check_filename(wrong)
     assert shard_names("claimed", canonicalize_name("ab")) == ["claimed.a", "claimed.ab"]

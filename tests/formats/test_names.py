@@ -103,11 +103,19 @@ def test_no_name_leads_out_of_its_folder(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "-a", "a-", "ä", "a b", "a\n", "a\0", "a" * 241]
+    "name",
+    ["", ".", "..", "a/b", "-a", "a-", "ä", "\u212a", "\u017f", "a b", "a\n", "a\0", "a" * 241],
 )
 def test_what_is_no_project_name_is_refused(name: str) -> None:
+    """The sign of Kelvin is no k, though one in small letters is, nor is a long s an s."""
+    assert parse_project("a" * 240) == "a" * 240
     with pytest.raises(FormatError):
         parse_project(name)
+
+
+def test_a_digest_stands_before_the_name_of_a_file_in_its_folder() -> None:
+    digest = Sha256("0" * 64)
+    assert consistent_path("packages/app/app-1.zip", digest) == f"packages/app/{digest}.app-1.zip"
 
 
 def test_digests_are_64_hexadecimal_digits() -> None:

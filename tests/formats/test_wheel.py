@@ -33,6 +33,7 @@ def test_a_wheel_has_one_folder_of_metadata(more: list[str]) -> None:
     "more",
     [
         [f"{FOLDER}/./METADATA"],
+        [f"{FOLDER}/./WHEEL"],  # even where there is no other
         [f"{FOLDER}//METADATA"],
         [f"app/../{FOLDER}/METADATA"],
         [f"./{FOLDER}/METADATA"],
@@ -82,11 +83,14 @@ def test_the_scripts_of_a_wheel_are_those_of_both_groups(tmp_path: Path) -> None
 
 
 def test_no_script_hides_behind_what_is_too_long_to_be_read(tmp_path: Path) -> None:
-    text = "[console_scripts]\n" + "#" * (1 << 20) + "\nhidden = app:main\n"
-    with zipfile.ZipFile(tmp_path / "app.whl", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{FOLDER}/entry_points.txt", text)
-    with (
-        zipfile.ZipFile(tmp_path / "app.whl") as archive,
-        pytest.raises(FormatError, match="is larger than 1048576 bytes"),
-    ):
-        script_names(archive, FOLDER)
+    text = "[console_scripts]\n" + "\nseen = app:main\n".rjust(1 << 20, "#")[18:]
+    path = tmp_path / "app.whl"
+    for more in ("", "x"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{FOLDER}/entry_points.txt", text + more)
+        with zipfile.ZipFile(path) as archive:
+            if not more:
+                assert script_names(archive, FOLDER) == ("seen",)
+                continue
+            with pytest.raises(FormatError, match="is larger than 1048576 bytes"):
+                script_names(archive, FOLDER)

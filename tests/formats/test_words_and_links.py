@@ -43,6 +43,7 @@ def test_json_is_sent_to_who_asks_for_it_by_name(accept: str, sent: str) -> None
         ("br, GZIP ; q=0.5", 0.5),
         ("gzip;level=1;Q=0.25", 0.25),
         ("gzip;q=much", 0.0),
+        ("gzip;q=1", 1.0),
         ("br", 0.0),
     ],
 )
@@ -56,6 +57,7 @@ def test_the_links_of_a_page_are_those_that_have_an_address() -> None:
         '<meta name="pypi:repository-version" content="9"><meta name="other" content="y">'
         '<base href="/one/"><base href="/two/">'
         '<a href="x-1.tar.gz#sha256=0" data-yanked>x</a><a>no</a><a href="">no</a><b href="z">'
+        '<meta charset="utf-8"><b name="pypi:z" content="no">'
     )
     assert page.anchors == [{"href": "x-1.tar.gz#sha256=0", "data-yanked": None}]
     assert page.base == "/one/"

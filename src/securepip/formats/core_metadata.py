@@ -16,8 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.errors import MessageError
-from email.parser import Parser
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -170,12 +169,12 @@ class _Xz:
         while len(found) < size:
             if self._decompressor.eof:
                 # Another stream may follow, after a padding of zeros.
-                self._rest = (self._decompressor.unused_data or self._rest).lstrip(b"\0")
+                self._rest = self._decompressor.unused_data.lstrip(b"\0")
                 self._rest = self._rest or self._file.read(_CHUNK).lstrip(b"\0")
                 if not self._rest:
                     break
                 self._decompressor = lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY_BYTES)
-            elif self._decompressor.needs_input and not self._rest:
+            elif self._decompressor.needs_input:
                 self._rest = self._file.read(_CHUNK)
                 if not self._rest:
                     raise EOFError("the archive ends before its end")
@@ -228,11 +227,8 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
         FormatError: Name, version or a requirement is missing or invalid.
     """
     # Not `packaging.metadata`: to import it takes as long as all else that reads metadata here.
-    try:
-        fields = Parser().parsestr(_fields(data).decode("utf-8", "surrogateescape"))
-        read = {name: fields.get_all(name, []) for name in (*_SINGLE, *_REPEATED)}
-    except (MessageError, ValueError, LookupError, RecursionError) as error:
-        raise FormatError(f"not core metadata: {error!r:.200}") from None
+    fields = HeaderParser().parsestr(_fields(data).decode("utf-8", "surrogateescape"))
+    read = {name: fields.get_all(name, []) for name in (*_SINGLE, *_REPEATED)}
     for field, values in read.items():
         # What is not UTF-8 is no `str`, but an object of `email`.
         is_text = all(isinstance(value, str) for value in values)
@@ -273,7 +269,7 @@ def parse_dependency(text: str) -> Requirement:
     try:
         return Requirement(text)
     except InvalidRequirement as error:
-        raise FormatError(str(error)) from None
+        raise FormatError(f"{error!s:.500}") from None
     except RecursionError:
         raise FormatError("a requirement that is nested too deeply") from None
 

@@ -103,7 +103,7 @@ def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | No
     """Project, version and build number that the name of a wheel says; None where it is none."""
     try:
         project, version, build, _ = parse_wheel_filename(filename)
-    except (InvalidWheelFilename, InvalidVersion):
+    except InvalidWheelFilename:
         return None
     return project, version, build
 

@@ -78,7 +78,7 @@ def parse_project(name: str) -> NormalizedName:
     except ValueError:
         raise FormatError(f"not a project name: {name!r:.80}") from None
     # A distribution of a longer one could have no name of its own, and a database no row of it.
-    if not is_normalized_name(normalized) or len(normalized) > _MAX_FILENAME:
+    if len(normalized) > _MAX_FILENAME:
         raise FormatError(f"not a project name: {name!r:.80}")
     return normalized
 

@@ -37,7 +37,7 @@ class Links(HTMLParser):
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
+        super().__init__()
         self.base: str | None = None
         self.anchors: list[Attributes] = []
         self.meta: dict[str, str] = {}

@@ -29,6 +29,7 @@ _NO_OPTIONS = frozenset(
     {"version", "help", "config-file"}
     | {"unsafely-disable-package-verification", "allow-older-releases", "repository"}
 )
+_FILE_NAME = "pip.ini" if os.name == "nt" else "pip.conf"
 PLACES = frozenset({"index-url", "pypi-url", "extra-index-url", "no-index", "find-links"})
 """The options that say where distributions come from."""
 
@@ -85,10 +86,9 @@ def places_of_prefix(
     Raises:
         SecurepipError: It cannot be read.
     """
-    own = configuration_of(prefix or sys.prefix)
-    if own not in configuration_files(prefix or sys.prefix, environ):
+    if environ.get("PIP_CONFIG_FILE") == os.devnull:
         return []
-    sections = _read(own)
+    sections = _read(configuration_of(prefix or sys.prefix))
     said = [pair for name in ("global", *commands) for pair in sections.get(name, {}).items()]
     return [(name, value) for name, value in said if name in PLACES and value]
 
@@ -121,23 +121,20 @@ def default_index() -> str:
 
 def configuration_of(prefix: str) -> Path:
     """The file in which an environment has its own configuration."""
-    return Path(prefix) / ("pip.ini" if os.name == "nt" else "pip.conf")
+    return Path(prefix) / _FILE_NAME
 
 
-def configuration_files(
-    prefix: str, environ: Mapping[str, str], *, isolated: bool = False
-) -> list[Path]:
+def configuration_files(prefix: str, environ: Mapping[str, str], *, isolated: bool) -> list[Path]:
     """The files that pip reads, the weakest first, whether they are there or not."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []
-    name = "pip.ini" if os.name == "nt" else "pip.conf"
-    files = [folder / name for folder in _global_folders()]
+    files = [folder / _FILE_NAME for folder in _global_folders()]
     # The named one stands for the user's own files.
     if not isolated and not (named and Path(named).exists()):
         home = Path.home()
-        files.append(home / ("pip" if os.name == "nt" else ".pip") / name)
-        files.append(_user_folder(home) / name)
+        files.append(home / ("pip" if os.name == "nt" else ".pip") / _FILE_NAME)
+        files.append(_user_folder(home) / _FILE_NAME)
     files.append(configuration_of(prefix))
     if named:
         files.append(Path(named))
@@ -167,7 +164,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     """The options of a file by section; nothing where there is no file."""
     try:
         text = path.read_text(encoding=locale.getpreferredencoding(False))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that is /dev/null has none
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
@@ -193,10 +190,11 @@ def _normalize(name: str) -> str:
 
 
 def _global_folders() -> list[Path]:
-    if os.name == "nt" or sys.platform == "darwin":
-        return [platformdirs.site_config_path("pip", appauthor=False)]
-    folders = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
-    return [*(Path(folder) for folder in folders.split(os.pathsep)), Path("/etc")]
+    said = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
+    folders = [Path(folder) for folder in said.split(os.pathsep)]
+    if os.name != "nt" and sys.platform != "darwin":
+        folders.append(Path("/etc"))
+    return folders
 
 
 def _user_folder(home: Path) -> Path:
