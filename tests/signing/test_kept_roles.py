@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securepip.errors import RepositoryStateError
-from securepip.signing.repository import current
 from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.state.known import FactsFile
+from securepip.signing.repository.state.later import Aside
 from tests.support.repositories import MadeRepository, make_repository
 
 
@@ -61,22 +61,22 @@ def test_a_root_that_was_written_is_verified_when_it_is_read(made: MadeRepositor
         repository.roles()
 
 
-def test_what_is_known_of_bins_is_dropped_where_they_do_not_become_current(
+def test_what_is_kept_of_bins_in_files_is_dropped_where_they_do_not_become_current(
     made: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files: list[FactsFile] = []
+    files: list[Aside[Any]] = []
+    begin = Aside.__init__
 
-    class Seen(FactsFile):
-        def __init__(self) -> None:
-            super().__init__()
-            files.append(self)
+    def seen(aside: Aside[Any], *arguments: Any) -> None:
+        begin(aside, *arguments)
+        files.append(aside)
 
     def failing(*_: object, **__: object) -> bytes:
         raise RepositoryStateError("no timestamp")
 
-    monkeypatch.setattr(current, "FactsFile", Seen)
+    monkeypatch.setattr(Aside, "__init__", seen)
     monkeypatch.setattr(Committer, "renew_timestamp", failing)
     repository = made.repository
     with repository.lock(), pytest.raises(RepositoryStateError, match="no timestamp"):
         repository.sign({}, bins=[(next(repository.roles().bin_names()), b"")])
-    assert [each._file.closed for each in files] == [True]
+    assert [each._file.closed for each in files] == [True, True]

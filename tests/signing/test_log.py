@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from securepip.cli.repo.place import Place
 from securepip.errors import RepositoryStateError
+from securepip.formats.digests import sha256_of
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.publish.add import add
 from securepip.signing.repository.repository import Repository
-from securepip.signing.repository.state.log import Reason
+from securepip.signing.repository.state.lines import FileLines
+from securepip.signing.repository.state.log import Log, Reason, SignedRole
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
@@ -161,6 +164,50 @@ def test_what_a_power_cut_has_left_of_an_entry_is_dropped(
     made.add(make_wheel(tmp_path, "more", "2.0"))
     assert log.read_bytes().startswith(whole + b'{"number"')
     check_own(made.repository)
+
+
+def signed_bins(count: int) -> Iterator[SignedRole]:
+    for number in range(count):
+        name = f"bin-{number:04x}"
+        yield SignedRole(name, 2, sha256_of(name.encode()), ("a" * 64,))
+
+
+def test_what_is_left_of_an_entry_that_could_not_be_written_whole_is_dropped(
+    tmp_path: Path,
+) -> None:
+    log = Log(FileLines(tmp_path / "log"))
+    first = log.append(signed_bins(1), None)
+
+    def half() -> Iterator[SignedRole]:
+        yield from signed_bins(1_000)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        log.append(half(), first)
+    assert (tmp_path / "log").stat().st_size > 10_000
+    assert [entry.number for entry in log.entries()] == [1]
+    log.append(signed_bins(2), first)
+    assert [len(entry.signed) for entry in log.entries()] == [1, 2]
+
+
+def test_an_entry_is_never_whole_in_memory_while_it_is_written_and_little_more_while_it_is_read(
+    tmp_path: Path,
+) -> None:
+    log = Log(FileLines(tmp_path / "log"))
+    tracemalloc.start()
+    try:
+        first = log.append(signed_bins(1_000), None)
+        _, writing = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        log.append((), first)
+        _, reading = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    length = log.size()
+    assert length > 1_000 * 150
+    assert writing < length / 4
+    assert reading < length * 2.5
+    assert [len(entry.signed) for entry in log.entries()] == [1_000, 0]
 
 
 def test_an_entry_for_what_never_became_current_is_harmless(

@@ -186,12 +186,12 @@ class TableLines:
         self.connection = connection
         self.address = f"{address}, table log_line"
 
-    def append(self, line: bytes) -> None:
+    def append(self, parts: Iterable[bytes]) -> None:
         """As ``Lines.append``."""
         self.connection.execute(
             "INSERT INTO log_line SELECT 0, coalesce(max(number), 0) + 1, ?"
             " FROM log_line WHERE book = 0",
-            (line.decode(),),
+            (b"".join(parts).decode(),),
         )
 
     def after(self, offset: int) -> Iterator[tuple[bytes, int]]:

@@ -8,7 +8,8 @@ Source: TUF specification 6 (repository operations) and PEP 458 (consistent snap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
@@ -25,8 +26,15 @@ from securepip.signing.keys.ring import KeyRing
 from securepip.signing.repository.bins import Bin, Changes, Hand, are_worth_processes, sign_bins
 from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import TIMESTAMP_NAME, S, next_version, write_next
-from securepip.signing.repository.state.known import FactsFile
-from securepip.signing.repository.state.log import Log, SignedRole, anchor_of, set_anchor
+from securepip.signing.repository.state.known import RoleFacts
+from securepip.signing.repository.state.later import Aside
+from securepip.signing.repository.state.log import (
+    Log,
+    SignedRole,
+    anchor_of,
+    set_anchor,
+    signed_aside,
+)
 from securepip.signing.repository.storage.interface import Storage
 
 MAX_PINNED_BINS = 256
@@ -54,7 +62,7 @@ class BinWork:
     delegator: Metadata[Targets]
     naming: Naming
     bins: Changes
-    facts: FactsFile
+    facts: Aside[RoleFacts]
 
 
 @dataclass(frozen=True)
@@ -163,44 +171,33 @@ class Committer:
             RepositoryStateError: A key is not here, or another process signs as well.
         """
         listed = snapshot.signed.meta
-        signed: list[SignedRole] = []
-        for name, metadata in (finished or {}).items():
-            data = metadata.to_bytes(COMPACT)
-            path = f"{METADATA_DIR}/{metadata.signed.version}.{name}.json"
-            if self._storage.exists(path) and not self._storage.holds(path, sha256_of(data)):
-                # Nothing current names it: a killed run has left it, or a thief changed it.
-                self._storage.delete(path)
-            signed.append(self._write_role(name, metadata, data, listed, pinned=True))
-        for name, metadata in changed.items():
-            before = listed.get(f"{name}.json")
-            after = before.version if before else 0
-            metadata.signed.version = next_version(self._storage, name, after)
-            name_role(metadata.signed, name, repository)
-            delegator = delegator_of(name)
-            data = self._sign(metadata, delegator, name)
-            pinned = not _is_unpinned_bin(delegator, root)
-            signed.append(self._write_role(name, metadata, data, listed, pinned=pinned))
         names = [*(finished or ()), *changed]
-        if bins is not None:
-            names += self._sign_bins(root, bins, listed, repository, signed)
-        data = write_next(
-            self._storage,
-            "snapshot",
-            snapshot.signed,
-            lambda: self._sign(snapshot, root, "snapshot"),
-        )
-        signed.append(_entry("snapshot", snapshot, data))
-        timestamp.signed.snapshot_meta = MetaFile.from_data(
-            snapshot.signed.version, data, ["sha256"]
-        )
-        written = self.renew_timestamp(root, timestamp, signed, replaces=replaces)
+        with closing(signed_aside()) as signed:
+            for name, metadata in (finished or {}).items():
+                signed.add(self._write_finished(name, metadata, listed))
+            for name, metadata in changed.items():
+                name_role(metadata.signed, name, repository)
+                signed.add(self._sign_role(name, metadata, delegator_of(name), root, listed))
+            if bins is not None:
+                names += self._sign_bins(root, bins, listed, repository, signed)
+            data = write_next(
+                self._storage,
+                "snapshot",
+                snapshot.signed,
+                lambda: self._sign(snapshot, root, "snapshot"),
+            )
+            signed.add(_entry("snapshot", snapshot, data))
+            timestamp.signed.snapshot_meta = MetaFile.from_data(
+                snapshot.signed.version, data, ["sha256"]
+            )
+            written = self.renew_timestamp(root, timestamp, signed, replaces=replaces)
         return Committed((*names, "snapshot", "timestamp"), written)
 
     def renew_timestamp(
         self,
         root: Root,
         timestamp: Metadata[Timestamp],
-        signed: Sequence[SignedRole] = (),
+        signed: Iterable[SignedRole] = (),
         *,
         replaces: bytes | None,
     ) -> bytes:
@@ -224,7 +221,7 @@ class Committer:
         keyids = tuple(each.public_key.keyid for each in self._needed(root, "timestamp"))
         snapshot = parse_sha256((timestamp.signed.snapshot_meta.hashes or {}).get("sha256"))
         entry = SignedRole("timestamp", timestamp.signed.version, snapshot, keyids)
-        set_anchor(timestamp.signed, self.log.append([*signed, entry], before))
+        set_anchor(timestamp.signed, self.log.append(chain(signed, [entry]), before))
         data = self._sign(timestamp, root, "timestamp")
         self._storage.flush()
         self._remember()
@@ -246,7 +243,7 @@ class Committer:
         work: BinWork,
         listed: dict[str, MetaFile],
         repository: Sha256,
-        signed: list[SignedRole],
+        signed: Aside[SignedRole],
     ) -> Iterator[str]:
         """Sign bins, and know what there is to know of them; yields their names."""
         delegator = work.delegator.signed
@@ -265,17 +262,42 @@ class Committer:
         hand = Hand(
             self._storage, work.delegator.to_bytes(COMPACT), work.naming, repository, expires
         )
-        keyids: tuple[str, ...] = ()
         signers = self._needed(delegator, first[0])
         are_many = are_worth_processes(work.bins)
         for done in sign_bins(hand, signers, bins(), are_many=are_many):
             facts = done.facts
-            keyids = keyids if keyids == done.keyids else done.keyids  # one object for all of them
             hashes: dict[str, str] | None = {"sha256": done.sha256} if pinned else None
             listed[f"{facts.name}.json"] = MetaFile(facts.version, done.length, hashes)
-            signed.append(SignedRole(facts.name, facts.version, done.sha256, keyids))
+            signed.add(SignedRole(facts.name, facts.version, done.sha256, done.keyids))
             work.facts.add(facts)
             yield facts.name
+
+    def _write_finished(
+        self, name: str, metadata: Metadata[Targets], listed: dict[str, MetaFile]
+    ) -> SignedRole:
+        """Write a role as those have signed it whose keys are not here."""
+        data = metadata.to_bytes(COMPACT)
+        path = f"{METADATA_DIR}/{metadata.signed.version}.{name}.json"
+        if self._storage.exists(path) and not self._storage.holds(path, sha256_of(data)):
+            # Nothing current names it: a killed run has left it, or a thief changed it.
+            self._storage.delete(path)
+        return self._write_role(name, metadata, data, listed, pinned=True)
+
+    def _sign_role(
+        self,
+        name: str,
+        metadata: Metadata[Targets],
+        delegator: Delegator,
+        root: Root,
+        listed: dict[str, MetaFile],
+    ) -> SignedRole:
+        """Sign a role with its next version, and write it."""
+        before = listed.get(f"{name}.json")
+        after = before.version if before else 0
+        metadata.signed.version = next_version(self._storage, name, after)
+        data = self._sign(metadata, delegator, name)
+        pinned = not _is_unpinned_bin(delegator, root)
+        return self._write_role(name, metadata, data, listed, pinned=pinned)
 
     def _write_role(
         self,

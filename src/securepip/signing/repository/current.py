@@ -20,7 +20,7 @@ from securepip.signing.repository.bins import Changes
 from securepip.signing.repository.claim_tree import TOPS
 from securepip.signing.repository.commit import BinWork, Committer
 from securepip.signing.repository.roles import FRAME, TIMESTAMP_NAME, Roles
-from securepip.signing.repository.state.known import FactsFile, Known, RoleFacts, facts_of
+from securepip.signing.repository.state.known import Known, RoleFacts, facts_aside, facts_of
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.storage.interface import Storage
 
@@ -150,7 +150,7 @@ class Current:
         replaces, before = self._replaced(base), snapshot_digest(roles)
         after: tuple[bytes, Roles] | None = None
         try:
-            with closing(FactsFile()) as in_place:
+            with closing(facts_aside()) as in_place:
                 committed = self._committer.commit(
                     roles.root.signed,
                     roles.timestamp,

@@ -8,12 +8,10 @@ found here still has to be that of the page's bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
-from tempfile import TemporaryFile
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Targets
@@ -21,6 +19,7 @@ from tuf.api.metadata import Targets
 from securepip.formats.digests import Sha256, parse_sha256
 from securepip.formats.layout import PACKAGES_DIR, PAGE_NAME, SIMPLE_DIR, project_role
 from securepip.signing.repository.state.connection import Connection
+from securepip.signing.repository.state.later import Aside
 
 _NOBODY_KNOWS = ""
 _AT_A_TIME = 128
@@ -85,25 +84,12 @@ def facts_of(name: str, role: Targets) -> RoleFacts:
     return RoleFacts(name, role.version, role.expires.timestamp(), pages, files)
 
 
-class FactsFile:
-    """Facts of any number of roles, in a file that nobody else sees, in the order they come in."""
-
-    def __init__(self) -> None:
-        self._file = TemporaryFile()  # noqa: SIM115 # closed by `close`
-
-    def add(self, facts: RoleFacts) -> None:
-        """Keep ``facts`` too."""
-        fields = facts.name, facts.version, facts.expires, facts.pages, facts.files
-        self._file.write(json.dumps(fields).encode() + b"\n")
-
-    def __iter__(self) -> Iterator[RoleFacts]:
-        self._file.seek(0)
-        for line in self._file:
-            yield RoleFacts(*json.loads(line))
-
-    def close(self) -> None:
-        """Drop the file."""
-        self._file.close()
+def facts_aside() -> Aside[RoleFacts]:
+    """Facts of any number of roles, on their way to the rows."""
+    return Aside(
+        lambda facts: (facts.name, facts.version, facts.expires, facts.pages, facts.files),
+        RoleFacts,
+    )
 
 
 class Known:

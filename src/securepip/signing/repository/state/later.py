@@ -1,15 +1,20 @@
 """Rows that may be written a little later, many in one transaction.
 
 Each transaction costs as much as some hundred rows. Rule: whoever signs what a row is about calls
-``flush`` first; of a run that is killed before, nothing was signed that these rows were about.
+``Later.flush`` first; of a run that is killed before, nothing was signed that these rows were
+about. What is known only when all is signed waits in a file (``Aside``), and goes with the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from tempfile import TemporaryFile
+from typing import Any, Generic, TypeVar
 
 from securepip.signing.repository.state.connection import Connection
+
+T = TypeVar("T")
 
 _MOST = 2_000
 
@@ -60,3 +65,30 @@ def write(
         return
     with connection:
         connection.executemany(sql, rows)
+
+
+class Aside(Generic[T]):
+    """What is kept for later in a file that nobody else sees, in the order it comes in.
+
+    Args:
+        fields: Those of one, as JSON has them.
+        made: Makes one of these again.
+    """
+
+    def __init__(self, fields: Callable[[T], Sequence[Any]], made: Callable[..., T]) -> None:
+        self._fields = fields
+        self._made = made
+        self._file = TemporaryFile()  # noqa: SIM115 # closed by `close`
+
+    def add(self, one: T) -> None:
+        """Keep it too."""
+        self._file.write(json.dumps(self._fields(one)).encode() + b"\n")
+
+    def __iter__(self) -> Iterator[T]:
+        self._file.seek(0)
+        for line in self._file:
+            yield self._made(*json.loads(line))
+
+    def close(self) -> None:
+        """Drop the file."""
+        self._file.close()

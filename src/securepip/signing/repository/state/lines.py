@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from securepip.signing.repository.config import UNFINISHED_DIR
 from securepip.signing.repository.storage.files import Writer
 
 _TAIL = 1 << 16
+_BLOCK = 1 << 12
 
 
 class Lines(Protocol):
@@ -23,8 +24,8 @@ class Lines(Protocol):
     def address(self) -> str:
         """Where they are, for people."""
 
-    def append(self, line: bytes) -> None:
-        """Add a line that holds no line end. Durable when this returns."""
+    def append(self, parts: Iterable[bytes]) -> None:
+        """Add one line, which comes in parts and holds no line end. Durable when this returns."""
 
     def after(self, offset: int) -> Iterator[tuple[bytes, int]]:
         """The lines from ``offset`` on (0 for all), each with the offset of the next one."""
@@ -61,11 +62,16 @@ class FileLines:
         """As ``Lines.address``."""
         return str(self._path)
 
-    def append(self, line: bytes) -> None:
-        """As ``Lines.append``."""
+    def append(self, parts: Iterable[bytes]) -> None:
+        """As ``Lines.append``.
+
+        Before its end is there it is no line: what a run that is killed has written of it is passed
+        over by whoever reads, and dropped by who writes the next one.
+        """
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as stream:
-            stream.write(line + b"\n")
+            stream.writelines(parts)
+            stream.write(b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -82,22 +88,16 @@ class FileLines:
             return
 
     def tail(self, number: int | None, number_of: Callable[[bytes], int | None]) -> list[bytes]:
-        """As ``Lines.tail``."""
-        try:
-            with self._path.open("rb") as stream:
-                end = stream.seek(0, os.SEEK_END)
-                size = _TAIL
-                while True:
-                    start = max(0, end - size)
-                    stream.seek(start)
-                    lines = stream.read(end - start).split(b"\n")[:-1]
-                    whole = lines if start == 0 else lines[1:]
-                    first = number_of(whole[0]) if whole else None
-                    if start == 0 or (first and (number is None or first <= number)):
-                        return whole
-                    size *= 4
-        except FileNotFoundError:
-            return []
+        """As ``Lines.tail``; those of the last 64 KiB are always among them."""
+        lines: list[bytes] = []
+        size = 0
+        for line in self._newest_first():
+            lines.append(line)
+            size += len(line) + 1
+            first = number_of(line) if size >= _TAIL else None
+            if first is not None and (number is None or first <= number):
+                break
+        return lines[::-1]
 
     def size(self) -> int:
         """As ``Lines.size``."""
@@ -110,15 +110,7 @@ class FileLines:
         """As ``Lines.drop_torn``."""
         try:
             with self._path.open("rb+") as stream:
-                end = stream.seek(0, os.SEEK_END)
-                while end > 0:
-                    start = max(0, end - _TAIL)
-                    stream.seek(start)
-                    at = stream.read(end - start).rfind(b"\n")
-                    if at >= 0 or start == 0:
-                        stream.truncate(start + at + 1)
-                        return
-                    end = start
+                stream.truncate(_end_before(stream, stream.seek(0, os.SEEK_END)))
         except FileNotFoundError:
             return
 
@@ -134,3 +126,28 @@ class FileLines:
             number += 1
         if self._path.exists():
             self._path.rename(aside)
+
+    def _newest_first(self) -> Iterator[bytes]:
+        """The lines from the last to the first; one is in memory at a time."""
+        try:
+            with self._path.open("rb") as stream:
+                end = _end_before(stream, stream.seek(0, os.SEEK_END))
+                while end > 0:
+                    start = _end_before(stream, end - 1)
+                    stream.seek(start)
+                    yield stream.read(end - 1 - start)
+                    end = start
+        except FileNotFoundError:
+            return
+
+
+def _end_before(stream: BinaryIO, offset: int) -> int:
+    """Where the last line ends of which the end is before ``offset``; 0 where there is none."""
+    while offset > 0:
+        start = max(0, offset - _BLOCK)
+        stream.seek(start)
+        at = stream.read(offset - start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        offset = start
+    return 0

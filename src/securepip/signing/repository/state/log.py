@@ -14,8 +14,9 @@ transaction log.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -23,6 +24,7 @@ from tuf.api.metadata import Timestamp
 
 from securepip.errors import FormatError, RepositoryStateError
 from securepip.formats.digests import Sha256, parse_sha256, sha256_of
+from securepip.signing.repository.state.later import Aside
 from securepip.signing.repository.state.lines import Lines
 
 ANCHOR_FIELD = "log"
@@ -30,6 +32,9 @@ ANCHOR_FIELD = "log"
 
 _NOTHING = Sha256("0" * 64)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_DECODE = json.JSONDecoder().raw_decode
+_SIGNED = '"signed":['
+"""In no text of JSON is this but where it is meant: there, its quotes would have backslashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,14 @@ class Anchor:
     sha256: Sha256
 
 
+def signed_aside() -> Aside[SignedRole]:
+    """Any number of signed files, on their way to an entry."""
+    return Aside(
+        lambda each: (each.role, each.version, each.sha256, each.keyids),
+        lambda role, version, sha256, keyids: SignedRole(role, version, sha256, tuple(keyids)),
+    )
+
+
 def anchor_of(timestamp: Timestamp) -> Anchor | None:
     """What ``timestamp`` says of the log; None if it says nothing, or nothing sensible."""
     try:
@@ -143,7 +156,7 @@ class Log:
         """Write the next entry, with the ``reason``, and wait until it is on the disk.
 
         Args:
-            signed: What it is about.
+            signed: What it is about; there may be one for each of a hundred thousand bins.
             anchored: What the current timestamp says of the log.
             step: What it says in place of the command: a step of one that takes several.
 
@@ -158,14 +171,16 @@ class Log:
             "why": step or self.reason.command,
             **({"words": self.reason.words} if self.reason.words else {}),
         }
-        # One role at a time: the encoder takes many times the memory of what it writes.
-        roles = ",".join(
-            _ENCODE([each.role, each.version, each.sha256, each.keyids]) for each in signed
-        )
-        end = f'"signed":[{roles}],"previous":{_ENCODE(last.sha256)}}}'
-        line = f"{_ENCODE(fields)[:-1]},{end}".encode()
-        self._lines.append(line)
-        return Anchor(last.entries + 1, sha256_of(line))
+        digest = hashlib.sha256()
+
+        def parts() -> Iterator[bytes]:
+            for text in _entry(fields, signed, last.sha256):
+                part = text.encode()
+                digest.update(part)
+                yield part
+
+        self._lines.append(parts())
+        return Anchor(last.entries + 1, Sha256(digest.hexdigest()))
 
     def give_words(self, words: str) -> None:
         """Say ``words`` of the reason, unless the person who typed the command says another."""
@@ -220,7 +235,8 @@ class Log:
         """
         anchor = anchor_of(timestamp)
         lines = self._tail(anchor.entries if anchor else None)
-        self._check_named(timestamp, [entry for line in lines if (entry := self._parse(line))])
+        entries = (self._parse(line, ["timestamp"]) for line in lines)
+        self._check_named(timestamp, [entry for entry in entries if entry is not None])
 
     def become(self, other: Log) -> None:
         """Have the entries of another log, and no more."""
@@ -255,7 +271,7 @@ class Log:
         newest: Anchor | None = None
         found = anchored is None
         for line in self._tail(anchored.entries if anchored else None):
-            entry = self._parse(line)
+            entry = self._parse(line, ())
             follows = (entry.number - 1, entry.previous) if entry else None
             if entry is None or (newest and follows != (newest.entries, newest.sha256)):
                 raise self._damaged("an entry was changed")
@@ -269,24 +285,34 @@ class Log:
         """The last lines: at least those from entry ``number`` on."""
 
         def number_of(line: bytes) -> int | None:
-            entry = self._parse(line)
+            entry = self._parse(line, ())
             return None if entry is None else entry.number
 
         return self._lines.tail(number, number_of)
 
-    def _parse(self, line: bytes) -> Entry | None:
+    def _parse(self, line: bytes, only: Container[str] | None = None) -> Entry | None:
+        """The entry, of whose roles ``only`` these are kept; None where the line is no entry.
+
+        One role at a time is decoded: all of them take many times the memory of their text.
+        """
         try:
-            document = json.loads(line)
+            text = line.decode()
+            start = at = text.index(_SIGNED) + len(_SIGNED)
+            signed: list[SignedRole] = []
             keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for those of all bins
+            while text.startswith("[", at):
+                (role, version, sha256, keyids), at = _DECODE(text, at)
+                at += text.startswith(",[", at)
+                if only is None or role in only:
+                    keyids = keys.setdefault(tuple(keyids), tuple(keyids))
+                    signed.append(SignedRole(role, version, sha256, keyids))
+            document = json.loads(text[:start] + text[at:])
             return Entry(
                 number=int(document["number"]),
                 time=datetime.fromisoformat(document["time"]),
                 why=str(document["why"]),
                 words=str(document.get("words", "")),
-                signed=tuple(
-                    SignedRole(role, version, sha256, keys.setdefault(tuple(keyids), tuple(keyids)))
-                    for role, version, sha256, keyids in document["signed"]
-                ),
+                signed=tuple(signed),
                 previous=Sha256(document["previous"]),
                 sha256=sha256_of(line),
             )
@@ -302,6 +328,16 @@ class Log:
             "somebody had a hand in it, `securepip repo recover` replaces the keys and begins a "
             "new log.",
         )
+
+
+def _entry(fields: object, signed: Iterable[SignedRole], previous: Sha256) -> Iterator[str]:
+    """The text of an entry, in parts: whole, it has megabytes where many bins were signed."""
+    yield f"{_ENCODE(fields)[:-1]},{_SIGNED}"
+    separator = ""
+    for each in signed:
+        yield separator + _ENCODE([each.role, each.version, each.sha256, each.keyids])
+        separator = ","
+    yield f'],"previous":{_ENCODE(previous)}}}'
 
 
 def _not_ours(timestamp: Timestamp, what: str) -> RepositoryStateError:
