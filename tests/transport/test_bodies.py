@@ -241,6 +241,7 @@ def test_addresses_are_shown_and_asked_without_what_is_not_theirs() -> None:
     assert without_credentials("https://a.example/x") == "https://a.example/x"
     assert site("https://u:p@a.example:8/x") == "https://a.example:8/"
     assert site("https://[x") == "https://[x"
+    assert site("https://me:123/word@a.example/x") == "https://a.example/"
     assert asked_as_pip("https://a.example/x+1%2B@2") == "https://a.example/x%2B1%2B@2"
     assert asked_as_pip("https://[x+") == "https://[x+"
 
