@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import io
 import os
@@ -208,3 +209,34 @@ def test_a_read_that_fails_is_not_taken_for_the_sign_of_no_archive(
 
     monkeypatch.setattr(zipfile, "ZipFile", sometimes)
     assert b"Name: alpha" in read_core_metadata(path)
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_read_that_fails_in_an_archive_of_tar_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, for_good: bool
+) -> None:
+    path = make_sdist(tmp_path, "alpha", "1.0")
+    opened, count = io.open, 0
+
+    class Failing(io.FileIO):
+        def readinto(self, buffer: bytearray) -> int | None:  # type: ignore[override] # any buffer
+            nonlocal count
+            count += 1
+            if count == number + 1 or (for_good and count > number):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))  # as a read says it
+            return super().readinto(buffer)
+
+    def opening(file: Path | str, mode: str = "r", *rest: object, **options: object) -> object:
+        if Path(file) == path:
+            return io.BufferedReader(Failing(file))  # type: ignore[type-var] # a file like any
+        return opened(file, mode, *rest, **options)  # type: ignore[call-overload] # as it was called
+
+    monkeypatch.setattr(builtins, "open", opening)
+    monkeypatch.setattr(io, "open", opening)
+    try:
+        assert b"Name: alpha" in read_core_metadata(path)
+        assert not for_good
+    except SecurepipError as error:
+        assert f"{path.name} cannot be used: Input/output error" in error.what
+    assert count > number

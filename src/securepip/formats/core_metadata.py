@@ -100,10 +100,19 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile:
-        with path.open("rb") as stream:
-            while stream.read(_CHUNK):
-                pass
+        _read_through(path)
         return zipfile.ZipFile(path)
+
+
+def _read_through(path: Path) -> None:
+    """Find out whether it can be read.
+
+    Raises:
+        OSError: It cannot.
+    """
+    with path.open("rb") as stream:
+        while stream.read(_CHUNK):
+            pass
 
 
 @contextmanager
@@ -111,24 +120,36 @@ def open_tar(path: Path, encoding: str | None = None) -> Iterator[tarfile.TarFil
     """An archive that is read once, from its beginning to its end, packed in whatever way.
 
     The library would give the dictionary of an xz file as much memory as its header wants: some
-    kilobytes took gigabytes.
+    kilobytes took gigabytes. And it takes a read that fails for the sign of another way of packing:
+    where it knows none, the file is read once more.
 
     Raises:
+        OSError: It cannot be read.
         tarfile.ReadError: It is none, or announces headers larger than any.
         lzma.LZMAError: It is damaged, or wants more memory than any does.
     """
-    try:
-        tar: tarfile.TarFile = _Tar.open(path, tarinfo=_BoundedTarInfo, encoding=encoding)
-    except tarfile.ReadError:
-        with path.open("rb") as file:
-            packed = cast("IO[bytes]", _Xz(file))
-            with tarfile.open(
-                fileobj=packed, mode="r|", tarinfo=_BoundedTarInfo, encoding=encoding
-            ) as stream:
-                yield stream
+    tar = _plain_tar(path, encoding)
+    if tar is None:
+        _read_through(path)
+        tar = _plain_tar(path, encoding)
+    if tar is not None:
+        with tar:
+            yield tar
         return
-    with tar:
-        yield tar
+    with path.open("rb") as file:
+        packed = cast("IO[bytes]", _Xz(file))
+        with tarfile.open(
+            fileobj=packed, mode="r|", tarinfo=_BoundedTarInfo, encoding=encoding
+        ) as stream:
+            yield stream
+
+
+def _plain_tar(path: Path, encoding: str | None) -> tarfile.TarFile | None:
+    """What is packed as ``_Tar`` knows; None for all else."""
+    try:
+        return _Tar.open(path, tarinfo=_BoundedTarInfo, encoding=encoding)
+    except tarfile.ReadError:
+        return None
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
