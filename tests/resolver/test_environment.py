@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from securepip.errors import ResolutionError, UsageError
 from securepip.interpreter.find import find_interpreter
 from securepip.resolver import probe
+from securepip.resolver.environment.target import InstalledDistribution
 from tests.support.wheels import metadata_text
 
 
@@ -259,14 +260,29 @@ def test_what_other_extras_require_is_not_parsed(
         "both; extra == 'x-y' or python_version > '3'",
         "address @ https://packages.example.org/address;extra=='x-y'",
         "late; extra != 'x-y'",
-        "is not valid; extra == 'unknown'",
+        "any_way.of [ a , b ] ( >= 1.0 , != 2.* , ~= 1.4 ) ; extra == 'unknown'",
     ]
-    folder = tmp_path / "odd-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(metadata_text("odd", "1.0", lines), encoding="utf-8")
-    (read,) = replace(probe(), path=(str(tmp_path),)).installed.values()
+    read = installed_with(lines, tmp_path)
     assert {one.name for one in read.requires(frozenset(map(canonicalize_name, extras)))} == names
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    ["is not valid", "dep >= 1.*", "dep ~= 2", "dep >= late", "dep >=1,,<2", "dep (>=1", "dep[a",
+     "dep==1.0.*.1", "-dep", "dep @ "],
+)  # fmt: skip
+def test_what_is_not_valid_is_said_whoever_asks_for_it_as_pip_says_it(
+    invalid: str, tmp_path: Path
+) -> None:
+    read = installed_with(["base>=1", f"{invalid} ; extra == 'unknown'"], tmp_path)
     with pytest.raises(ResolutionError, match="invalid requirement"):
-        read.requires(frozenset({canonicalize_name("unknown")}))
-    with pytest.raises(ResolutionError, match="invalid requirement"):
-        assert read.requires_dist
+        read.requires(frozenset())
+
+
+def installed_with(lines: list[str], folder: Path) -> InstalledDistribution:
+    """A distribution that is installed, and requires so much."""
+    metadata = folder / "odd-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(metadata_text("odd", "1.0", lines), encoding="utf-8")
+    (read,) = replace(probe(), path=(str(folder),)).installed.values()
+    return read

@@ -82,8 +82,16 @@ _FIELD = re.compile(
 # The user's own settings that decide where a Python looks; every other PYTHON* variable is about
 # the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
 _KEPT_VARIABLES = frozenset({"PYTHONNOUSERSITE", "PYTHONUSERBASE"})
-# What has an extra for its whole marker. In an address a semicolon may begin no marker.
-_OF_AN_EXTRA = re.compile(r"""[^;@]*;\s*extra\s*==\s*(["'])([A-Za-z0-9._-]+)\1""")
+# What is valid beyond doubt and has an extra for its whole marker: name, extras, numbers. pip
+# refuses a distribution for whatever is not valid, whoever asks for it.
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_NUMBERS = r"[0-9]{1,9}(?:\.[0-9]{1,9})"
+_CLAUSE = rf"(?:(?:[<>]=?|[=!]=)[ ]*{_NUMBERS}*|[=!]=[ ]*{_NUMBERS}*\.\*|~=[ ]*{_NUMBERS}+)"
+_OF_AN_EXTRA = re.compile(
+    rf"{_NAME}[ ]*(?:\[[ ]*{_NAME}[ ]*(?:,[ ]*{_NAME}[ ]*)*\][ ]*)?"
+    rf"(\()?[ ]*(?:{_CLAUSE}[ ]*(?:,[ ]*{_CLAUSE}[ ]*)*)?(?(1)\)[ ]*);"
+    r"""[ ]*extra[ ]*==[ ]*(["'])([A-Za-z0-9._-]+)\2"""
+)
 
 
 class _Facts(TypedDict):
@@ -188,7 +196,7 @@ class InstalledDistribution:
         return self._parsed(
             line
             for line in self._written
-            if not (found := of_others(line)) or canonicalize_name(found[2]) in extras
+            if not (found := of_others(line)) or canonicalize_name(found[3]) in extras
         )
 
     @cached_property
