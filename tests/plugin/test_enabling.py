@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -104,6 +107,20 @@ def test_an_environment_that_may_not_be_written_to_is_named(plain: Machine) -> N
     done = plain.run("plugin", "enable", "--python", plain.environment)
     assert done.code == 2
     assert f"{plain.site_packages} cannot be changed" in done.err
+    assert not (plain.site_packages / "securepip-plugin.pth").exists()
+
+
+def test_where_nothing_can_be_locked_no_environment_is_called_the_reason(
+    plain: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))  # as a network file system says it
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    done = plain.run("plugin", "enable", "--python", plain.environment)
+    assert done.code == 1
+    assert "a file cannot be locked" in done.err
+    assert "on a disk of this machine" in done.err
     assert not (plain.site_packages / "securepip-plugin.pth").exists()
 
 

@@ -46,6 +46,12 @@ _DATA_REMEDY = (
 )
 
 
+_LOCK_REMEDY = (
+    "Use a folder on a disk of this machine: for what securepip knows, set the environment "
+    "variable SECUREPIP_DATA_DIR to it, and keep it; a repository can be moved there."
+)
+
+
 def user_path(text: str) -> Path:
     """A path with ``~`` and ``~user`` filled in; where nobody is called so, it is a plain name."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises where nobody is
@@ -78,6 +84,12 @@ def explained(error: Exception) -> SecurepipError | None:
         return no_temporary_folder(str(error.strerror))
     if error.errno not in _OF_THE_MACHINE:
         return None
+    if error.errno == errno.ENOLCK:
+        return SecurepipError(
+            f"a file cannot be locked, so that two runs could disturb each other: {error.strerror}",
+            meaning="This machine is the reason: some network file systems lock no files.",
+            remedy=_LOCK_REMEDY,
+        )
     paths = [str(each) for each in (error.filename, error.filename2) if isinstance(each, str)]
     if not paths and error.errno in _FULL:
         paths = full_folders()

@@ -25,7 +25,7 @@ from packaging.version import Version
 
 import securepip
 from securepip import resolver
-from securepip.dirs import data_dir, replace_file
+from securepip.dirs import data_dir, explained, replace_file
 from securepip.errors import SecurepipError, UsageError
 from securepip.gateway.by_url import NOBODY_SIGNS
 from securepip.interpreter.process import clean_environment
@@ -41,8 +41,9 @@ _START = "securepip-plugin-start.start"
 _MODULE = "_securepip_plugin_start.py"
 _OLDEST_PIP = Version("23.0")
 _TRY_SECONDS = 120
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR)
-"""Errors for which no environment is the reason."""
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_OF_THE_ENVIRONMENT = (*_DENIED, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+"""Errors for which the environment is the reason; of the others this machine may be."""
 _FOR_ALL = 0o644
 """Whoever may use the environment must be able to read what stops pip there."""
 # Isolated (-I), so that nothing of the caller's surroundings is imported; securepip may still be
@@ -250,19 +251,18 @@ def _remedy(environment: Environment) -> str:
 @contextmanager
 def _changing(environment: Environment) -> Iterator[None]:
     """One change at a time, and words for what the system refuses."""
-    try:
-        with FileLock(data_dir() / "plugin.lock", timeout=60, mode=0o600):
+    with FileLock(data_dir() / "plugin.lock", timeout=60, mode=0o600):
+        try:
             for left in environment.folder.glob(".securepip-*"):  # by a run that was killed
                 left.unlink(missing_ok=True)
             yield
-    except OSError as error:
-        if error.errno in _OF_THE_MACHINE:
-            raise
-        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-        raise UsageError(
-            f"the environment in {environment.folder} cannot be changed: {error.strerror}",
-            remedy="Run the command as the one who owns it." if denied else "",
-        ) from None
+        except OSError as error:
+            if error.errno not in _OF_THE_ENVIRONMENT and explained(error):
+                raise
+            raise UsageError(
+                f"the environment in {environment.folder} cannot be changed: {error.strerror}",
+                remedy="Run the command as the one who owns it." if error.errno in _DENIED else "",
+            ) from None
 
 
 @contextmanager
