@@ -484,6 +484,16 @@ def test_a_known_name_does_not_excuse_other_contents(restored: Site, name: str) 
     ]
 
 
+def test_what_virtualenv_leaves_is_said_to_run_whenever_python_starts(restored: Site) -> None:
+    (restored.packages / "_virtualenv.pth").write_text("import _virtualenv")
+    (restored.packages / "_virtualenv.py").write_text("import os\n")
+    done = restored.verify()
+    assert done.code == 0
+    assert "_virtualenv.pth runs when Python starts" in done.out
+    digest = sha256(b"import os\n").hexdigest()
+    assert f"its contents were not judged (sha256 {digest})" in done.out
+
+
 def test_a_file_cannot_hide_among_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strays, "_MAX_ENTRIES", 5)
     for number in range(9):

@@ -111,9 +111,12 @@ def _of_the_plugin(place: Path, contents: bytes) -> Finding:
 def _of_virtualenv(place: Path) -> Finding:
     data = read_bounded(place, _MAX_SMALL_BYTES)
     if data is not None and (place.suffix == ".py" or data.strip() == _VIRTUALENV_LINE):
-        what = f"{place.name}: virtualenv and uv write it into every environment; nobody signs it"
+        what = (
+            f"{place.name} runs when Python starts: virtualenv and uv write it into every "
+            "environment, and nobody signs it"
+        )
         if place.suffix == ".py":
-            what += f" (sha256 {sha256_of(data)})"
+            what += f"; its contents were not judged (sha256 {sha256_of(data)})"
         return Finding(Kind.NOTE, what, place, exit_code=0)
     what = f"{place.name} runs when Python starts, and is not what virtualenv and uv write"
     return Finding(Kind.CHANGED, what, place, NOT_SIGNED)
