@@ -159,9 +159,10 @@ def test_of_what_arrived_for_those_who_went_away_the_last_is_kept(
 
 
 def test_what_a_question_still_uses_is_forgotten_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    end = threading.Event()
+    end, may_arrive = threading.Event(), threading.Event()
 
     def get(_: Transport, url: str, **__: object) -> Answer:
+        assert may_arrive.wait(60)
         assert url != "https://packages.example.org/slow" or end.wait(60)
         return Answer(url, 200, {}, b"12")
 
@@ -173,7 +174,9 @@ def test_what_a_question_still_uses_is_forgotten_last(monkeypatch: pytest.Monkey
 
         def ask(*names: str) -> None:
             urls = [f"https://packages.example.org/{name}" for name in names]
+            may_arrive.clear()
             asked.answers(lambda: None, [lambda: [asked.get(url, max_bytes=10) for url in urls]])
+            may_arrive.set()
             wait([asked._begun[url] for url in urls if url in asked._begun and "slow" not in url])
 
         for names in (("a", "slow"), ("a", "slow"), ("b",), ("a", "slow"), ("c",), ("d",)):
