@@ -180,3 +180,47 @@ def test_another_repository_does_not_take_the_place_of_one_that_is_trusted(
     assert "has another root" in done.err
     assert "trust remove made" in done.err
     assert machine.install("--dry-run", "app").out.endswith("Would install app-2.0 lib-1.0\n")
+
+
+def test_mirrors_are_kept_until_others_are_named_and_stand_for_the_repository(
+    machine: Machine, made: MadeRepository, hostile: HostileServer, tmp_path: Path
+) -> None:
+    hostile.folder = made.folder
+    own = made.folder.as_uri() + "/"
+    with_password = hostile.url.replace("http://", "http://user:hidden@")
+    add = ("trust", "add", "made", str(made.folder), "--root-sha256", made.root_sha256)
+    given = ("--mirror", with_password, "--mirror", own, "--mirror", f"{hostile.url}gone")
+    assert machine.run(*add, *given).code == 0
+
+    def mirrors() -> list[str]:
+        shown = machine.run("trust", "show", "made")
+        assert "hidden" not in shown.out
+        (listed,) = json.loads(machine.run("trust", "list", "--json").out)["repositories"]
+        assert listed["mirrors"] == re.findall(r"Mirror: +(\S+)", shown.out)
+        return [str(one) for one in listed["mirrors"]]
+
+    document = json.loads((tmp_path / "data" / "trust" / "map.json").read_text())
+    assert document["repositories"] == {"made": [own, with_password, f"{hostile.url}gone/"]}
+    both = [hostile.url, f"{hostile.url}gone/"]
+    assert mirrors() == both
+    assert f"  mirrors: {', '.join(both)}\n" in machine.run("trust", "list").out
+    assert machine.run(*add).out.startswith("Trusted already: made, with this root.\n")
+    assert mirrors() == both
+    index = machine.install("--dry-run", "--index-url", f"{hostile.url}simple/", "app")
+    assert index.code == 0, index.err
+    assert machine.run(*add, "--mirror", f"{hostile.url}new/").code == 0
+    assert mirrors() == [f"{hostile.url}new/"]
+    assert machine.run(*add, "--no-mirrors").code == 0
+    assert mirrors() == []
+    assert machine.run(*add, "--no-mirrors", "--mirror", hostile.url).code == 2
+
+
+def test_a_root_is_found_at_a_mirror_where_the_first_place_does_not_answer(
+    machine: Machine, made: MadeRepository, hostile: HostileServer
+) -> None:
+    hostile.withhold(".*", 503)
+    words = ("trust", "add", "made", hostile.url, "--root-sha256", made.root_sha256)
+    assert machine.run(*words).code == 1
+    done = machine.run(*words, "--mirror", str(made.folder))
+    assert done.code == 0, done.err
+    assert f"{hostile.url} is passed over" in done.err

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.utils import NormalizedName
 
 from securepip.errors import SecurepipError, TransportError, UsageError, VerificationError
 from securepip.formats.digests import sha256_of
@@ -59,7 +60,7 @@ def test_all_addresses_of_all_repositories_are_named_by_the_user(store: TrustSto
 
 def test_a_change_of_one_repository_changes_no_other(store: TrustStore, tmp_path: Path) -> None:
     before = store.read()
-    store.change_addresses("two", url("new"), ())
+    store.change_addresses("two", url("new"), (), ())
     after = store.read()
     for name in ("one", "three", "own"):
         assert after.named(name) == before.named(name)
@@ -216,3 +217,22 @@ def test_roots_are_asked_for_up_to_a_number_and_for_some_time(
     monkeypatch.setattr(bootstrap, "time", SimpleNamespace(monotonic=lambda: next(now)))
     with pytest.raises(VerificationError, match="2 root files compared"):
         roots.find(9)
+
+
+@pytest.mark.parametrize("mirror", [None, 5, ["https://mirror.example.org/"]])
+def test_a_map_that_names_no_address_for_a_mirror_is_not_believed(
+    store: TrustStore, tmp_path: Path, mirror: object
+) -> None:
+    path = tmp_path / "trust" / "map.json"
+    document = json.loads(path.read_text())
+    document["repositories"]["one"].append("https://mirror.example.org/of")
+    path.write_text(json.dumps(document))
+    trust = store.read()
+    assert trust.named("one").mirrors == ("https://mirror.example.org/of/",)
+    assert "https://mirror.example.org/of/" in trust.addresses
+    assert trust.meant("https://mirror.example.org/of", NormalizedName("app")).name == "one"
+    assert trust.for_index("https://mirror.example.org/of/simple") == trust.named("one")
+    document["repositories"]["one"].append(mirror)
+    path.write_text(json.dumps(document))
+    with pytest.raises(SecurepipError, match="not the address of a mirror"):
+        store.read()

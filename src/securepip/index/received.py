@@ -24,6 +24,7 @@ from securepip.index.store import Incoming, Store
 from securepip.index.types import _SEAL, VerifiedFile
 from securepip.transport import Early, Transport, join_url, redact
 from securepip.trust import TrustedRepository
+from securepip.updater.mirrors import Mirrors
 
 _SMALL_BYTES = 256 << 10
 
@@ -68,11 +69,13 @@ class Received:
     Args:
         transport: Fetches.
         store: Keeps what was verified.
+        mirrors: Where else the files of repositories are.
     """
 
-    def __init__(self, transport: Transport, store: Store) -> None:
+    def __init__(self, transport: Transport, store: Store, mirrors: Mirrors | None = None) -> None:
         self._transport = transport
         self._store = store
+        self._mirrors = mirrors or Mirrors()
         self._early: dict[tuple[str, int, Sha256], Early] = {}
 
     def has(self, sha256: Sha256) -> bool:
@@ -85,6 +88,7 @@ class Received:
         Who asks gets what was begun for these very facts: the page of another project may name
         the same digest, with another address or length.
         """
+        url = self._mirrors.at(url)
         key = (url, max_bytes, sha256)
         if key not in self._early and not self._store.has(sha256):
             self._early[key] = self._transport.early(url, max_bytes=max_bytes)
@@ -120,6 +124,12 @@ class Received:
             if ahead is not None and sha256_of(data := ahead.result()) == sha256:
                 self._store.add(sha256, data)
                 return data
+        data = self._mirrors.try_each(url, lambda at: self._read(at, max_bytes, sha256, what))
+        self._store.add(sha256, data)
+        return data
+
+    def _read(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
+        """The bytes of that digest, at one place."""
         early = self._early.pop((url, max_bytes, sha256), None)
         try:
             data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
@@ -128,7 +138,6 @@ class Received:
         found = sha256_of(data)
         if found != sha256:
             raise _altered(what, url, f"sha256 {found}, signed was {sha256}")
-        self._store.add(sha256, data)
         return data
 
     def begin_small(self, located: LocatedPage, files: Iterable[PageFile]) -> None:
@@ -204,23 +213,32 @@ class Received:
                 progress(len(arrived))
                 incoming.keep(signed.file.sha256)
                 return
-            try:
-                self._transport.download(
-                    signed.url,
-                    incoming.stream,
-                    max_bytes=signed.target.length,
-                    progress=progress,
-                )
-                signed.target.verify_length_and_hashes(incoming.stream)
-            except (TooLargeError, LengthOrHashMismatchError) as error:
-                raise _altered(signed.file.filename, signed.url, str(error)) from None
+            self._mirrors.try_each(
+                signed.url, lambda at: self._fill(incoming, at, signed, progress)
+            )
             incoming.keep(signed.file.sha256)
 
         self._store.receive(fill)
 
+    def _fill(
+        self, incoming: Incoming, url: str, signed: SignedFile, progress: Callable[[int], None]
+    ) -> None:
+        """Download a file from one place; what came from the place before is dropped."""
+        if dropped := incoming.stream.tell():
+            progress(-dropped)
+            incoming.stream.seek(0)
+            incoming.stream.truncate()
+        try:
+            self._transport.download(
+                url, incoming.stream, max_bytes=signed.target.length, progress=progress
+            )
+            signed.target.verify_length_and_hashes(incoming.stream)
+        except (TooLargeError, LengthOrHashMismatchError) as error:
+            raise _altered(signed.file.filename, url, str(error)) from None
+
     def _arrived(self, signed: SignedFile) -> bytes | None:
         """The bytes, where they were fetched early and are what was signed; else see a download."""
-        key = (signed.url, signed.target.length, signed.file.sha256)
+        key = (self._mirrors.at(signed.url), signed.target.length, signed.file.sha256)
         early = self._early.pop(key, None)
         if early is not None:
             with suppress(TransportError, LengthOrHashMismatchError):

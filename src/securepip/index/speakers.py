@@ -24,6 +24,7 @@ from securepip.index.signed import LocatedPage, SignedFile, SignedPage, expected
 from securepip.transport import Transport, join_url, redact
 from securepip.trust import Trust, TrustedRepository
 from securepip.updater import Session
+from securepip.updater.mirrors import Mirrors
 
 
 class Speakers:
@@ -33,18 +34,23 @@ class Speakers:
         trust: Who is believed, for what.
         transport: Fetches everything.
         signers: Who signs what is about to be looked up, for repositories of this machine's own.
+        mirrors: Where else the files of the repositories are.
     """
 
-    def __init__(self, trust: Trust, transport: Transport, signers: Signers) -> None:
+    def __init__(
+        self, trust: Trust, transport: Transport, signers: Signers, mirrors: Mirrors
+    ) -> None:
         self._trust = trust
         self._transport = transport
         self.signers = signers
+        self._mirrors = mirrors
         self._states: dict[str, bytes] = {}
         self._sessions: dict[str, Session] = {}
 
     def limited_to(self, names: Sequence[str]) -> Speakers:
         """The same sessions, with only these repositories, as ``Trust.limited_to``."""
-        limited = Speakers(self._trust.limited_to(names), self._transport, self.signers)
+        trust = self._trust.limited_to(names)
+        limited = Speakers(trust, self._transport, self.signers, self._mirrors)
         limited._sessions, limited._states = self._sessions, self._states
         return limited
 
@@ -170,6 +176,7 @@ class Speakers:
                 repository.state,
                 self._transport.called(repository.shown),
                 repository.root,
+                self._mirrors,
             )
         if name in self.signers:
             state = self.signers[name].state()

@@ -49,6 +49,7 @@ from securepip.transport import Allowance, Transport, join_url, redact
 from securepip.transport.urls import without_credentials
 from securepip.trust import Trust, TrustedRepository
 from securepip.updater import Session
+from securepip.updater.mirrors import Mirrors
 
 __all__ = [
     "LocatedPage",
@@ -90,8 +91,9 @@ class VerifiedIndex:
         self._downloads = downloads
         self._installs = installs
         self._transport = transport.within(Allowance())
-        self._speakers = Speakers(trust, self._transport, signers or {})
-        self._received = Received(self._transport, store)
+        mirrors = Mirrors((each.location, each.mirrors) for each in trust.repositories)
+        self._speakers = Speakers(trust, self._transport, signers or {}, mirrors)
+        self._received = Received(self._transport, store, mirrors)
         self._announced: dict[tuple[NormalizedName, str], None] = {}
         self._pages: dict[NormalizedName, LocatedPage | None] = {}
         self._read: dict[NormalizedName, tuple[tuple[TrustedRepository, TargetFile], ...]] = {}
@@ -291,9 +293,7 @@ class VerifiedIndex:
         """As ``Index.origin``."""
         located = self._pages.get(project)
         repository = located.repository if located else self._speakers.first(project)
-        if repository is None:
-            return "no trusted repository"
-        return repository.shown
+        return "no trusted repository" if repository is None else repository.shown
 
     def _chosen(
         self, wanted: Sequence[tuple[NormalizedName, PageFile]]

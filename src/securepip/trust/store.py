@@ -1,9 +1,9 @@
 """The repositories that this machine believes, on disk.
 
-``<data>/trust/map.json`` is a TAP 4 map file: the repositories' locations, and in which order they
-are asked for which projects. ``<data>/trust/<name>/root.json`` is the pinned root, the bootstrap of
-every run. ``<data>/trust/<name>/metadata/`` is the TUF client's own state, which protects against
-rollback and is therefore data, not cache.
+``<data>/trust/map.json`` is a TAP 4 map file: where each repository is, with its mirrors, and in
+which order repositories are asked for which projects. ``<data>/trust/<name>/root.json`` is the
+pinned root, the bootstrap of every run. ``<data>/trust/<name>/metadata/`` is the TUF client's own
+state, which protects against rollback and is therefore data, not cache.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class TrustedRepository:
         state: The folder of the TUF client's own state.
         index_urls: The index URLs that stand for it.
         first_use: For a repository of this machine's own, what it is made from; else None.
+        mirrors: Base URLs of other places that have the same files, in the order in which they are
+            asked where the first fails. May hold credentials, too.
     """
 
     name: str
@@ -68,6 +70,7 @@ class TrustedRepository:
     state: Path
     index_urls: tuple[str, ...] = ()
     first_use: FirstUse | None = None
+    mirrors: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -133,7 +136,7 @@ class Trust:
         """All that the user named as URLs: locations and indexes. May hold credentials."""
         found: list[str] = []
         for each in self.repositories:
-            found += (each.location, *each.index_urls)
+            found += (each.location, *each.mirrors, *each.index_urls)
             if each.first_use is not None:
                 found += (each.first_use.index_url, *each.first_use.rules.witnesses)
         return tuple(found)
@@ -191,12 +194,12 @@ class Trust:
     def for_index(self, url: str) -> TrustedRepository | None:
         """The repository that an index URL, or an index folder, stands for; None for none.
 
-        That is one of those it was trusted with, or ``simple/`` at its location.
+        That is one of those it was trusted with, or ``simple/`` at one of its places.
         """
         wanted = index_address(url)
         for repository in self.repositories:
-            known = (*repository.index_urls, f"{repository.location}{SIMPLE_DIR}")
-            if wanted in map(index_address, known):
+            own = (f"{one}{SIMPLE_DIR}" for one in (repository.location, *repository.mirrors))
+            if wanted in map(index_address, (*repository.index_urls, *own)):
                 return repository
         return None
 
@@ -219,7 +222,8 @@ class Trust:
                 )
             return first
         for repository in self.repositories:
-            if index_address(repository.location) == index_address(named):
+            places = (repository.location, *repository.mirrors)
+            if index_address(named) in map(index_address, places):
                 return repository
         return self.for_index(named) or self.named(named)
 
@@ -297,6 +301,7 @@ class TrustStore:
             repositories = tuple(
                 replace(
                     self._load(name, str(urls[0]), tuple(index_urls.get(name, ()))),
+                    mirrors=tuple(_mirror(url) for url in urls[1:]),
                     first_use=FirstUse.from_json(first_use[name]) if name in first_use else None,
                 )
                 for name, urls in document["repositories"].items()
@@ -323,6 +328,7 @@ class TrustStore:
         index_urls: tuple[str, ...] = (),
         first_use: FirstUse | None = None,
         *,
+        mirrors: tuple[str, ...] = (),
         is_asked_always: bool = True,
     ) -> TrustedRepository:
         """Believe one more repository, asked after those that are believed already.
@@ -333,6 +339,7 @@ class TrustStore:
             root: Its pinned root.
             index_urls: The index URLs that stand for it.
             first_use: For a repository of this machine's own, what it is made from.
+            mirrors: Where else its files are.
             is_asked_always: Whether it speaks for all projects; else only where a command names
                 one of its indexes.
 
@@ -351,7 +358,8 @@ class TrustStore:
             shutil.rmtree(self._folder / name, ignore_errors=True)
             private_folder(self._folder / name)
             replace_file(self._folder / name / "root.json", root)
-            added = replace(self._load(name, location, index_urls), first_use=first_use)
+            loaded = self._load(name, location, index_urls)
+            added = replace(loaded, first_use=first_use, mirrors=mirrors)
             changed = replace(trust, repositories=(*trust.repositories, added))
             self._write(changed.including([name]) if is_asked_always else changed)
         return added
@@ -364,13 +372,18 @@ class TrustStore:
         """
         self._change(name, lambda known: replace(known, first_use=first_use))
 
-    def change_addresses(self, name: str, location: str, index_urls: tuple[str, ...]) -> None:
+    def change_addresses(
+        self, name: str, location: str, mirrors: tuple[str, ...], index_urls: tuple[str, ...]
+    ) -> None:
         """Say anew where a repository is, and which index URLs stand for it.
 
         Raises:
             UsageError: There is no repository of that name.
         """
-        self._change(name, lambda known: replace(known, location=location, index_urls=index_urls))
+        self._change(
+            name,
+            lambda known: replace(known, location=location, mirrors=mirrors, index_urls=index_urls),
+        )
 
     def _change(self, name: str, change: Callable[[TrustedRepository], TrustedRepository]) -> None:
         with self._changing():
@@ -423,7 +436,8 @@ class TrustStore:
     def _write(self, trust: Trust) -> None:
         document: dict[str, Any] = {
             "repositories": {
-                repository.name: [repository.location] for repository in trust.repositories
+                repository.name: [repository.location, *repository.mirrors]
+                for repository in trust.repositories
             },
             "mapping": [
                 {
@@ -447,6 +461,12 @@ class TrustStore:
         if trust.any_index is not None:
             document["x-any-index"] = trust.any_index.to_json()
         replace_file(self._map_path, json.dumps(document, indent=2).encode())
+
+
+def _mirror(url: object) -> str:
+    if not isinstance(url, str):
+        raise ValueError(f"not the address of a mirror: {url!r:.80}")
+    return url.rstrip("/") + "/"
 
 
 def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:

@@ -21,16 +21,30 @@ EARLY_FILES = 1024
 
 
 class Fetcher(FetcherInterface):
-    """python-tuf's ``FetcherInterface`` over a ``Transport``."""
+    """python-tuf's ``FetcherInterface`` over a ``Transport``.
 
-    def __init__(self, transport: Transport) -> None:
+    Args:
+        transport: Fetches.
+        address: Where python-tuf takes the metadata to be; ``ask_at`` may name another place.
+    """
+
+    def __init__(self, transport: Transport, address: str = "") -> None:
         self._transport = transport
+        self._known_address = address
         self._early: dict[str, Early] = {}
+        self.address = address
+        """Where the metadata is asked for."""
         self.last_url = ""
-        """The URL that python-tuf asked for last: the one that its next complaint is about."""
+        """The URL that was asked for last: the one that python-tuf's next complaint is about."""
         self.last_error: TransportError | None = None
         self.last_was_early = False
         """Whether the last answer was asked for before python-tuf asked."""
+
+    def ask_at(self, address: str) -> None:
+        """Ask for the metadata at another place from now on, where the same files are."""
+        if address != self.address:
+            self.address = self.last_url = address
+            self._early.clear()
 
     def warm(self, url: str, length: int | None) -> None:
         """Begin to fetch ``url``, for when python-tuf asks for it.
@@ -39,6 +53,7 @@ class Fetcher(FetcherInterface):
             url: Of a metadata file.
             length: Its length in bytes, as far as it is announced.
         """
+        url = self._there(url)
         if self._transport.expects(url):
             return
         if url not in self._early and len(self._early) < EARLY_FILES:
@@ -46,7 +61,7 @@ class Fetcher(FetcherInterface):
 
     def warmed(self, url: str) -> bytes | None:
         """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
-        early = self._under_way(url)
+        early = self._under_way(self._there(url))
         try:
             return None if early is None else early.result()
         except TransportError:
@@ -60,6 +75,7 @@ class Fetcher(FetcherInterface):
             DownloadLengthMismatchError: There are more than ``max_length`` bytes.
             DownloadError: There was no answer.
         """
+        url = self._there(url)
         self.last_url, self.last_error, self.last_was_early = url, None, False
         try:
             data = self._taken(url)
@@ -82,6 +98,12 @@ class Fetcher(FetcherInterface):
             TransportError: There was no answer.
         """
         return self._transport.peek(url, accept=range(200, 600)).headers.get("Date", "")
+
+    def _there(self, url: str) -> str:
+        """Where what python-tuf asks for is asked for."""
+        if self._known_address and url.startswith(self._known_address):
+            return self.address + url.removeprefix(self._known_address)
+        return url
 
     def _under_way(self, url: str) -> Early | None:
         """What was begun at ``url``, by this object or ahead of it; it is held from now on."""

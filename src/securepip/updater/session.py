@@ -45,6 +45,7 @@ from securepip.transport import Transport, redact
 from securepip.updater.ahead import MAX_METADATA_BYTES, RolesAhead
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.fetcher import Fetcher
+from securepip.updater.mirrors import Mirrors
 from securepip.updater.seen import Seen
 
 LOCK_SECONDS = 300.0
@@ -67,16 +68,24 @@ class Session:
         state: The folder of trusted metadata; made if it is not there.
         transport: Fetches everything.
         root: The pinned root, or None to start from the ``root.json`` that is in ``state``.
+        mirrors: Where else its metadata is.
     """
 
     def __init__(
-        self, name: str, metadata_url: str, state: Path, transport: Transport, root: bytes | None
+        self,
+        name: str,
+        metadata_url: str,
+        state: Path,
+        transport: Transport,
+        root: bytes | None,
+        mirrors: Mirrors | None = None,
     ) -> None:
         self.name = name
         self.metadata_url = metadata_url
         self._state = state
         self._root = root
-        self._fetcher = Fetcher(transport)
+        self._mirrors = mirrors or Mirrors()
+        self._fetcher = Fetcher(transport, metadata_url)
         self.seen = Seen(state)
         """The projects that were ever seen in this repository; kept when the session ends."""
         weakref.finalize(self, self.seen.keep)
@@ -230,8 +239,19 @@ class Session:
         return self._state / f"{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
-        """Run ``action`` of python-tuf, its errors made understandable."""
-        self._fetcher.last_url = self.metadata_url
+        """Run ``action`` of python-tuf, its errors made understandable, at the place that has it.
+
+        What one place has made python-tuf remember is verified, and holds at the next one too.
+        """
+
+        def at(address: str) -> T:
+            self._fetcher.ask_at(address)
+            return self._at_one_place(action)
+
+        return self._mirrors.try_each(self.metadata_url, at)
+
+    def _at_one_place(self, action: Callable[[], T]) -> T:
+        self._fetcher.last_url = self._fetcher.address
         try:
             return action()
         except ExpiredMetadataError as error:
@@ -267,7 +287,7 @@ class Session:
         role = re.sub(r"^(New|Final) |(\.json)? is expired$", "", str(error))
         url = self._fetcher.last_url
         if not url.endswith((f"/{role}.json", f".{role}.json")):
-            url = f"{self.metadata_url}{role}.json"
+            url = f"{self._fetcher.address}{role}.json"
         return VerificationError(
             f"{redact(url)} of the repository {self.name!r} has expired{_last_good(self._state)}",
             meaning="Signatures are good for some days, and have to be renewed. "
@@ -281,7 +301,7 @@ class Session:
         reason = cause.what if cause is not None else f"{redact(self._fetcher.last_url)}: {error}"
         if not isinstance(cause, UnreachableError):
             reason = f"the repository {self.name!r} did not answer: {reason}"
-        meaning, remedy = _meaning_and_remedy(error, cause, redact(self.metadata_url))
+        meaning, remedy = _meaning_and_remedy(error, cause, redact(self._fetcher.address))
         return RepositoryUnavailableError(
             f"{reason}{_last_good(self._state)}", meaning=meaning, remedy=remedy
         )

@@ -84,7 +84,7 @@ def lock(victim: Victim) -> Outcome:
     if done.code == 0:  # a wheel that nobody fetched is no harm: the lock names the signed one
         assert sha256_of(victim.world.genuine) in place.read_text()
         place.unlink()
-        return Outcome(0, "the lock names what was signed")
+        return Outcome(0, f"the lock names what was signed\n{done.err}")
     return Outcome.of(done)
 
 

@@ -37,6 +37,7 @@ class TrustAddRequest:
         root: The path of its root, from its operator.
         root_sha256: The fingerprint of any of its roots, from its operator; or ``root`` is given.
         index_urls: Index URLs that stand for it.
+        mirrors: Where else it is: URLs, or folders; None to leave those that are known.
         network: How servers are reached.
     """
 
@@ -45,6 +46,7 @@ class TrustAddRequest:
     root: Path | None = None
     root_sha256: str | None = None
     index_urls: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] | None = None
     network: Network = field(default_factory=Network)
 
 
@@ -64,6 +66,16 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "--index-url", action="append", default=[], metavar="URL",
         help="an index URL that stands for this repository, as in requirements files and pip.conf; "
         "may be given several times",
+    )  # fmt: skip
+    places = add.add_mutually_exclusive_group()
+    places.add_argument(
+        "--mirror", action="append", metavar="URL", dest="mirrors",
+        help="another place that has the same files, asked where the first fails; may be given "
+        "several times, and takes the place of those that were given before",
+    )  # fmt: skip
+    places.add_argument(
+        "--no-mirrors", action="store_const", const=[], dest="mirrors",
+        help="forget the mirrors that were given before",
     )  # fmt: skip
     add.set_defaults(run=_add)
 
@@ -108,6 +120,7 @@ def _add(arguments: argparse.Namespace) -> int:
             root=arguments.root,
             root_sha256=arguments.root_sha256,
             index_urls=tuple(arguments.index_url),
+            mirrors=None if arguments.mirrors is None else tuple(arguments.mirrors),
             network=network_of(arguments),
         )
     )
@@ -143,27 +156,43 @@ def add(request: TrustAddRequest) -> int:
         SecurepipError: The repository is not what the root says, or the name is taken.
     """
     from securepip.trust import TrustedRepository, find_root, parse_location, parse_root
+    from securepip.updater.mirrors import Mirrors
 
     location = parse_location(request.location)
-    transport = request.network.transport((location, *request.index_urls))
+    mirrors = None
+    if request.mirrors is not None:
+        given = dict.fromkeys(map(parse_location, request.mirrors))
+        mirrors = tuple(mirror for mirror in given if mirror != location)
+    transport = request.network.transport((location, *(mirrors or ()), *request.index_urls))
     if request.root is not None:
         root = _read_root(request.root)
     elif request.root_sha256 is not None:
-        root = find_root(location, _fingerprint(request.root_sha256), transport)
+        fingerprint = _fingerprint(request.root_sha256)
+        root = Mirrors([(location, mirrors or ())]).try_each(
+            location, lambda at: find_root(at, fingerprint, transport)
+        )
     else:
         raise _no_root(request)
     version = parse_root(root)
     known = {one.name: one for one in _store().read().repositories}.get(request.name)
     if known is not None:
-        return _change(known, root, location, request.index_urls, transport)
+        now = replace(
+            known,
+            location=location,
+            mirrors=known.mirrors if mirrors is None else mirrors,
+            index_urls=tuple(dict.fromkeys((*known.index_urls, *request.index_urls))),
+        )
+        return _change(known, now, root, transport)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "metadata"
-        candidate = TrustedRepository(request.name, location, root, state)
+        candidate = TrustedRepository(request.name, location, root, state, mirrors=mirrors or ())
         try:
             _refresh_one(candidate, transport)
         except RepositoryUnavailableError as error:
             console.warn(f"{error.what}\nIt is trusted from now on, but could not be asked yet.")
-        added = _store().add(request.name, location, root, request.index_urls)
+        added = _store().add(
+            request.name, location, root, request.index_urls, mirrors=mirrors or ()
+        )
         if state.is_dir():
             # What was seen now must not be followed by something older later.
             shutil.copytree(state, added.state, symlinks=True)
@@ -172,13 +201,9 @@ def add(request: TrustAddRequest) -> int:
 
 
 def _change(
-    known: TrustedRepository,
-    root: bytes,
-    location: str,
-    index_urls: Sequence[str],
-    transport: Transport,
+    known: TrustedRepository, changed: TrustedRepository, root: bytes, transport: Transport
 ) -> int:
-    """Confirm a repository that is believed already, at this location, with more index URLs.
+    """Confirm a repository that is believed already, at these addresses, with more index URLs.
 
     What was seen of it is kept: it is refused where it is older than that, or another.
     """
@@ -190,8 +215,6 @@ def _change(
             remedy=f"Remove it first: `securepip trust remove {known.name}`. Or choose another "
             "name.",
         )
-    now = tuple(dict.fromkeys((*known.index_urls, *index_urls)))
-    changed = replace(known, location=location, index_urls=now)
     try:
         _refresh_one(changed, transport)
     except RepositoryUnavailableError as error:
@@ -199,7 +222,7 @@ def _change(
     if changed == known:
         console.say(f"Trusted already: {known.name}, with this root.")
         return 0
-    _store().change_addresses(known.name, location, now)
+    _store().change_addresses(known.name, changed.location, changed.mirrors, changed.index_urls)
     console.say(f"Trusted already: {known.name}, with this root. What you say of it now counts.")
     return 0
 
@@ -235,6 +258,8 @@ def show(name: str) -> int:
     repository = trust.named(name)
     console.say(f"Name:         {repository.name}")
     console.say(f"Location:     {redact(repository.location)}")
+    for url in repository.mirrors:
+        console.say(f"Mirror:       {redact(url)}")
     for url in repository.index_urls:
         console.say(f"Index URL:    {redact(url)}")
     if repository.first_use is None:
@@ -305,9 +330,15 @@ def _store() -> TrustStore:
 
 def _refresh_one(repository: TrustedRepository, transport: Transport) -> None:
     from securepip.updater import Session
+    from securepip.updater.mirrors import Mirrors
 
     Session(
-        repository.name, repository.metadata_url, repository.state, transport, repository.root
+        repository.name,
+        repository.metadata_url,
+        repository.state,
+        transport,
+        repository.root,
+        Mirrors([(repository.location, repository.mirrors)]),
     ).refresh()
 
 

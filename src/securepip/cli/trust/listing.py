@@ -38,6 +38,7 @@ class Listed:
         last_news: When something new of it was seen last (UTC, ISO 8601); None for never.
         alone: Those of ``projects`` for which nobody is asked after it.
         after: The repositories that are asked before it for any project.
+        mirrors: Where else it is, without passwords.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Listed:
     last_news: str | None
     alone: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
 
 
 def list_all(trust: Trust, pythons: Sequence[str], *, as_json: bool) -> int:
@@ -107,6 +109,7 @@ def _listed(repository: TrustedRepository, trust: Trust) -> Listed:
         news,
         bound_to(trust, repository.name),
         _asked_before(trust, repository.name),
+        tuple(map(redact, repository.mirrors)),
     )
 
 
@@ -143,6 +146,8 @@ def _say(one: Listed) -> None:
         console.say(
             f"           {counted(one.sign_themselves, 'project')} of it signed by the maintainers"
         )
+    if one.mirrors:
+        console.say(f"  mirrors: {', '.join(one.mirrors)}")
     reach = ", ".join(_reach(project, one) for project in one.projects)
     if one.agreeing > 1:
         reach += f", where {one.agreeing} repositories agree"

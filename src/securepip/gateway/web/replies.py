@@ -42,8 +42,11 @@ from securepip.formats.negotiation import PLAIN_HTML, negotiate
 from securepip.formats.page import JSON_TYPE, ProjectPage
 from securepip.gateway.answers import Answer, FileAnswer, MetadataAnswer, PageAnswer, UnknownError
 from securepip.gateway.by_url import RefusedError
+from securepip.updater.mirrors import passed_over
 
 REASON_HEADER = "x-reason"
+NOTICES_HEADER = "x-securepip-notices"
+"""What the plugin tells its user beside a good answer: lines, in URL encoding."""
 """Carries the reason phrase to the server: ASGI has no place for it."""
 
 NOT_VERIFIED_FOR_PIP = 590
@@ -61,6 +64,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
 _MAX_REASON = 300
+_MAX_NOTICES = 5
 _TITLES = {
     "verification": "not verified",
     "unknown": "not known",
@@ -105,6 +109,12 @@ class Replies:
 
     def send(self, request: Request, answer: Answer) -> Response:
         """The reply that carries an answer."""
+        reply = self._reply(request, answer)
+        if said := passed_over():
+            reply.headers[NOTICES_HEADER] = quote("\n".join(map(_reason, said[:_MAX_NOTICES])))
+        return reply
+
+    def _reply(self, request: Request, answer: Answer) -> Response:
         if isinstance(answer, PageAnswer):
             self.pages += 1
             return _send_page(request, answer.page)

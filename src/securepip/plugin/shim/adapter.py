@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from securepip.plugin.shim.gateway import Gateway
 from securepip.plugin.shim.inside import MAX_REASON, is_called_by, refusal
@@ -13,6 +13,7 @@ from securepip.redaction import redact
 
 _ANSWERS = {200, 206, 304}
 _KEPT = "X-Securepip-Kept"
+_NOTICES = "X-Securepip-Notices"
 
 
 def make_adapter(base: Any, gateway: Gateway) -> Any:
@@ -64,6 +65,8 @@ def make_adapter(base: Any, gateway: Gateway) -> Any:
             if response.status_code == 404 and not is_called_by("pip._internal.self_outdated"):
                 # pip says that there is no matching distribution, and not why.
                 gateway.tell(_reason(response, keep=True))
+            for notice in unquote(response.headers.get(_NOTICES, "")).splitlines():
+                gateway.tell(notice)
             response.url, response.request = request.url, request
             # pip says "Using cached", where it would keep a cache itself.
             own = self._session.securepip_adapter(request.url)

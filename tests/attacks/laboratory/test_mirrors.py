@@ -1,0 +1,181 @@
+"""A repository with mirrors: a bad, stale, slow or dead place is passed over and named.
+
+What is installed comes from a place that is honest. Where none is, nothing is installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from securepip.transport import watch
+from tests.attacks.laboratory.attacks import World
+from tests.attacks.laboratory.test_laboratory import laboratory_repository, world
+from tests.attacks.laboratory.ways import WAYS, Victim
+from tests.attacks.marks import attack
+from tests.support.builds import MAKER_CODE
+from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.machine import Machine
+from tests.support.wheels import make_wheel
+
+__all__ = ["laboratory_repository", "world"]
+
+OF_SIGNATURES = [way for way in WAYS if way != "first use"]
+
+
+def be_dead(world: World, server: HostileServer) -> None:
+    server.withhold(".*", 503)
+
+
+def be_bad(world: World, server: HostileServer) -> None:
+    server.alter(r"metadata/timestamp\.json", flip_byte)
+
+
+def have_bad_files(world: World, server: HostileServer) -> None:
+    server.alter(r"(simple|packages)/.*", flip_byte)
+
+
+def be_incomplete(world: World, server: HostileServer) -> None:
+    server.withhold(r"packages/.*")
+
+
+def be_stale(world: World, server: HostileServer) -> None:
+    """It shows a state that was seen to be overtaken."""
+    server.folder = world.folder / "kept"
+
+
+def be_slow(world: World, server: HostileServer) -> None:
+    def drip(data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), 40):
+            yield data[at : at + 40]
+            time.sleep(0.1)
+
+    server.alter(r"packages/.*\.whl", drip)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a place.
+
+    Attributes:
+        act: Makes it so.
+        is_named: Whether that place is named; a file that it does not have is asked for elsewhere
+            without a word.
+    """
+
+    act: Callable[[World, HostileServer], None]
+    is_named: bool = True
+
+
+FAULTS = {
+    "dead": Fault(be_dead),
+    "bad metadata": Fault(be_bad),
+    "bad files": Fault(have_bad_files),
+    "incomplete": Fault(be_incomplete, is_named=False),
+    "stale": Fault(be_stale),
+    "slow": Fault(be_slow),
+}
+
+
+@pytest.fixture
+def mirror(world: World) -> Iterator[HostileServer]:
+    """Another place that has the same files."""
+    with serve_hostile(world.made.folder) as server:
+        yield server
+
+
+@pytest.fixture
+def victim_of(
+    world: World,
+    mirror: HostileServer,
+    tmp_path: Path,
+    empty_environment: Path,
+    enabled_environment: Path,
+) -> Callable[[str], Victim]:
+    """Make the machine of somebody who knows both places, and has seen the newest state."""
+
+    def victim_of(way: str) -> Victim:
+        shutil.copytree(world.made.folder, world.folder / "kept")
+        if way == "build":
+            world.project, world.code = "maker", {"maker.py": MAKER_CODE}
+        world.made.add(make_wheel(world.folder / "new", "other", "2.0"))
+        environment = enabled_environment if way == "plugin" else empty_environment
+        (tmp_path / "victim").mkdir()
+        victim = Victim(
+            Machine(tmp_path / "victim", environment), world, "built" if way == "build" else "app"
+        )
+        words = ("--root-sha256", world.made.root_sha256, "--mirror", mirror.url)
+        done = victim.machine.run("trust", "add", "made", world.server.url, *words)
+        assert done.code == 0, done.err
+        return victim
+
+    return victim_of
+
+
+def genuine(victim: Victim, way: str) -> None:
+    """See to it that what was obtained is what was signed; `lock` and the gateway have done so."""
+    world = victim.world
+    if way == "download":
+        assert (victim.place / world.wheel).read_bytes() == world.genuine
+    elif way in ("install", "build", "plugin"):
+        wanted = "built==1.0" if way == "build" else "app==2.0"
+        assert wanted in victim.machine.freeze()
+
+
+CASES = [
+    pytest.param(way, name, marks=attack("several mirrors", way), id=f"{way}-{name}")
+    for name in FAULTS
+    for way in OF_SIGNATURES
+    if not (name == "slow" and way == "plugin")  # whose limits of time no test shortens
+]
+
+
+@pytest.mark.parametrize(("way", "name"), CASES)
+def test_a_place_that_fails_is_passed_over_and_named(
+    victim_of: Callable[[str], Victim],
+    world: World,
+    mirror: HostileServer,
+    way: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    victim = victim_of(way)
+    if name == "slow":
+        monkeypatch.setattr(watch, "GRACE_SECONDS", 0.3)
+        monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+    FAULTS[name].act(world, world.server)
+    outcome = WAYS[way](victim)
+
+    assert outcome.code == 0, outcome
+    genuine(victim, way)
+    said = outcome.said + capsys.readouterr().err
+    if FAULTS[name].is_named and not (way == "lock" and name == "slow"):  # it needs no wheel
+        assert f"{world.server.url} is passed over, and {mirror.url} is asked" in said, said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code"), [("dead", "dead", 1), ("dead", "bad files", 3), ("stale", "dead", 3)]
+)
+def test_where_every_place_fails_nothing_is_installed(
+    victim_of: Callable[[str], Victim],
+    world: World,
+    mirror: HostileServer,
+    one: str,
+    other: str,
+    code: int,
+) -> None:
+    victim = victim_of("install")
+    before, versions = victim.everything(), victim.versions()
+    FAULTS[one].act(world, world.server)
+    FAULTS[other].act(world, mirror)
+    outcome = WAYS["install"](victim)
+    assert outcome.code == code, outcome
+    assert "Traceback" not in outcome.said
+    assert victim.everything() == before
+    assert victim.versions() == versions
