@@ -150,6 +150,8 @@ def test_the_innermost_cause_is_said_without_its_wrapping() -> None:
     assert reason(Exception(Exception(inner))) == "it is gone"
     wrapped = urllib3.exceptions.MaxRetryError(None, "/", inner)  # type: ignore[arg-type]
     assert reason(wrapped) == "it is gone"
+    at_proxy = urllib3.exceptions.ProxyError("Cannot connect to proxy", inner)
+    assert reason(Exception(at_proxy)) == "Cannot connect to proxy: it is gone"
     assert reason(ValueError()) == "ValueError"
     assert reason(ValueError("in words", 2)) == "('in words', 2)"
 

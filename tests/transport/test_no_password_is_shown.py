@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from securepip.errors import FormatError, SecurepipError
+from securepip.errors import FormatError, SecurepipError, TransportError
 from securepip.redaction import redact, redact_text
 from securepip.transport import Transport, TransportOptions, join_url
 
@@ -67,6 +67,31 @@ def test_an_address_that_cannot_be_read_is_shown_without_its_password(url: str) 
                 errors.append(error)
     assert errors
     assert not [error for error in errors if "s3cret" in f"{error}{error!r}"]
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://alice:s3/cret@127.0.0.1:9/",
+        "http://alice:s3#cret@127.0.0.1:9",
+        "http://alice:s3cret@127.0.0.1:port",
+        "http://alice:s3cret@127.0.0.1:99999",
+        "http://alice:s3cret@/",
+        "alice:s3cret@127.0.0.1:port",
+        "http://alice:s3cr\u20acet@127.0.0.1:9/",
+    ],
+)
+@pytest.mark.parametrize("url", ["http://packages.example.org/", "https://packages.example.org/"])
+def test_the_address_of_a_proxy_that_cannot_be_read_is_shown_without_its_password(
+    proxy: str, url: str
+) -> None:
+    with (
+        Transport(TransportOptions(retries=0, proxy=proxy)) as transport,
+        pytest.raises(TransportError, match="the address of the proxy cannot be read") as raised,
+    ):
+        transport.get(url, max_bytes=1)
+    assert "s3" not in f"{raised.value}{raised.value!r}"
+    assert "\u20ac" not in f"{raised.value}"
 
 
 @pytest.mark.parametrize(

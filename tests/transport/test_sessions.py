@@ -304,6 +304,8 @@ def test_connections_of_one_server_are_in_one_pool_unless_they_differ_in_trust()
     ]
     assert len({id(each) for each in [first, *others]}) == 6
     assert pool(f"{HOST}/x") is first
+    assert pool(f"{HOST}/x", proxies={"http": "http://proxy.example.org/"}).proxy is None
+    assert pool(f"{HOST}/x", proxies={"all": "proxy.example.org:3128"}).proxy is not None
     assert first.num_connections == 0
     assert not first.block
 

@@ -134,6 +134,12 @@ def test_a_proxy_is_asked_where_the_user_names_one(
     assert [one.split(b" HTTP")[0] for one in direct] == [b"GET /file/x"] * (not asks)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_cannot_be_reached_is_named_as_what_is_missing(scheme: str) -> None:
+    with pytest.raises(UnreachableError, match=r"connect to proxy: Failed to establish"):
+        fetch(f"{scheme}://packages.example.org/", proxy="http://me:word@127.0.0.1:9/")
+
+
 def test_a_proxy_sees_of_what_is_encrypted_only_the_name_of_the_server() -> None:
     seen: list[bytes] = []
 

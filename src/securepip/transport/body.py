@@ -161,9 +161,12 @@ def refused(response: requests.Response, shown: str) -> TransportError:
 def reason(error: BaseException) -> str:
     """The innermost cause, in one line, without the wrapping of four libraries."""
     seen: BaseException = error
+    by = ""
     while True:
         inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if isinstance(seen, urllib3.exceptions.ProxyError):
+            by, inner = f"{seen.args[0]}: ", seen.original_error
         if not isinstance(inner, BaseException):
             # urllib3 begins with its class and the host, which the address says already.
-            return _CONNECTION.sub("", str(seen)) or type(seen).__name__
+            return by + (_CONNECTION.sub("", str(seen)) or type(seen).__name__)
         seen = inner

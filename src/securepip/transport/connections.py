@@ -20,6 +20,7 @@ import requests
 import truststore
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import prepend_scheme_if_needed, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -30,7 +31,7 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Retry
+from urllib3.util import Retry, parse_url
 
 from securepip import __version__
 from securepip.errors import TransportError
@@ -235,13 +236,19 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        """As the library's, which works out for each request anew which pool it is."""
+        """As the library's, which works out for each request anew which pool it is.
+
+        Raises:
+            TransportError: The address of the proxy is none.
+        """
         # Whoever chose an address in a redirect may have left out the slash after the host. If the
         # host were cut short then, another server would be asked, and be sent the password.
         url = request.url or ""
         key = url[:_SCHEME], url[_SCHEME:].partition("/")[0], verify, cert
         pool = None if proxies else self._pools.get(key)
         if pool is None:
+            if proxies:
+                self._check_proxy(select_proxy(url, proxies))
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
             if proxies:
                 return found
@@ -249,6 +256,24 @@ class _Adapter(HTTPAdapter):
                 self._pools.clear()
             pool = self._pools[key] = found
         return pool
+
+    def _check_proxy(self, proxy: str | None) -> None:
+        """Say that an address is none: the library would quote what it takes for a host in it."""
+        if not proxy:
+            return
+        try:
+            address: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+            host = parse_url(address).host
+            self.proxy_headers(proxy)  # user name and password
+        except ValueError:
+            host = None
+        if not host:
+            raise TransportError(
+                f"the address of the proxy cannot be read: {redact(proxy)}",
+                url=redact(proxy),
+                remedy="Look at --proxy, HTTP_PROXY and HTTPS_PROXY. In a user name and a password "
+                "all but letters and digits is written as %2F for a slash, %40 for an @.",
+            )
 
     def close(self) -> None:
         self._pools.clear()
