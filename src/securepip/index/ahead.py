@@ -15,6 +15,7 @@ from securepip.formats.layout import page_target
 from securepip.transport import Transport, is_local
 from securepip.trust import Trust, TrustedRepository
 from securepip.updater import ahead
+from securepip.updater.mirrors import Mirrors
 from securepip.updater.seen import Seen
 
 _PAGE_BYTES = 4 << 20
@@ -38,7 +39,10 @@ def begin(trust: Trust, transport: Transport, projects: Iterable[NormalizedName]
 
 
 def begin_pages(
-    transport: Transport, repository: TrustedRepository, projects: Iterable[NormalizedName]
+    transport: Transport,
+    repository: TrustedRepository,
+    projects: Iterable[NormalizedName],
+    mirrors: Mirrors | None = None,
 ) -> None:
     """Begin to fetch pages at the addresses that are always theirs.
 
@@ -46,7 +50,8 @@ def begin_pages(
     way to it are. Most often the same is at the other by then, and that is seen by its digest.
     """
     for project in () if is_local(repository.location) else projects:
-        transport.begin_ahead(plain_page(repository, project), max_bytes=_PAGE_BYTES)
+        url = plain_page(repository, project)
+        transport.begin_ahead(mirrors.at(url) if mirrors else url, max_bytes=_PAGE_BYTES)
 
 
 def plain_page(repository: TrustedRepository, project: NormalizedName) -> str:

@@ -97,7 +97,7 @@ class Received:
         self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
     ) -> None:
         """Begin to fetch the page that a repository signs for a project, likewise."""
-        if not self._transport.expects(plain_page(repository, project)):
+        if not self._transport.expects(self._mirrors.at(plain_page(repository, project))):
             self.begin(page_url(repository, target), *expected(target))
 
     def bytes_of(
@@ -159,7 +159,7 @@ class Received:
         if length > MAX_PAGE_BYTES:
             raise VerificationError(f"the signed page of {project} has {length} bytes")
         url = page_url(repository, target)
-        plain = plain_page(repository, project)
+        plain = self._mirrors.at(plain_page(repository, project))
         data = self.bytes_of(url, length, sha256, f"the page of {project}", also_at=plain)
         try:
             page = parse_page(data, project)

@@ -80,7 +80,7 @@ class Speakers:
         self.prepare_pages(repository.name, projects)
         session = self.session(repository)
         new = (project for project in projects if project not in session.seen)
-        begin_pages(self._transport.called(repository.shown), repository, new)
+        begin_pages(self._transport.called(repository.shown), repository, new, self._mirrors)
         session.prefetch(page_target(project) for project in projects)
         found = ((project, session.target(page_target(project))) for project in projects)
         return [(project, target) for project, target in found if target is not None]

@@ -179,3 +179,14 @@ def test_where_every_place_fails_nothing_is_installed(
     assert "Traceback" not in outcome.said
     assert victim.everything() == before
     assert victim.versions() == versions
+
+
+def test_a_place_that_is_passed_over_is_asked_for_nothing_more(
+    victim_of: Callable[[str], Victim], world: World, mirror: HostileServer
+) -> None:
+    """Not even early: all threads that fetch would wait for one that is silent."""
+    victim = victim_of("install")
+    FAULTS["dead"].act(world, world.server)
+    assert WAYS["install"](victim).code == 0
+    assert any("simple/lib" in path for path in mirror.seen)
+    assert not any("lib" in path for path in world.server.seen)
