@@ -60,9 +60,16 @@ def attack(kind: str, *ways: str) -> pytest.MarkDecorator:
     return pytest.mark.attack(kind, *ways)
 
 
+def fools_pip(kind: str) -> pytest.MarkDecorator:
+    """Mark a test which shows that plain pip falls for an attack."""
+    assert kind in KINDS, kind
+    return pytest.mark.fools_pip(kind)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
     config.addinivalue_line("markers", "attack(kind, *ways): see tests/attacks/marks.py")
+    config.addinivalue_line("markers", "fools_pip(kind): see tests/attacks/marks.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,3 +83,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("attack"):
             kind, *ways = mark.args
             item.user_properties.append(("attack", [kind, ways]))
+        for mark in item.iter_markers("fools_pip"):
+            item.user_properties.append(("fooled", mark.args[0]))

@@ -2,7 +2,8 @@
 
     python -m tests.attacks.report [--write FILE] [PYTEST ARGUMENT…]
 
-Runs every test that the ``attack`` mark names, and prints the table. Ends with 1 if a test fails.
+Runs every test that the marks ``attack`` and ``fools_pip`` name, and prints the table. Ends with 1
+if a test fails.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ _PAGE = """# Attacks that are tried
 
 This page is written by `python -m tests.attacks.report --write docs/attacks.md`, which runs them.
 A number is the count of cases that were tried and refused. The exit codes are those of the
-laboratory, which tries each attack by each way in; plain pip is attacked beside it. An empty cell
-is one that no test tries, or that cannot be: first use has no signatures of somebody else that an
-attacker could replay. Exit code 3 is a failed verification. The plugin ends as pip does, with 1.
-A lock that ends with 0 names what was signed: it needs no wheel, and fetches none.
+laboratory, which tries each attack by each way in; plain pip is attacked beside it, where it takes
+what comes. An empty cell is one that no test tries, or that cannot be: first use has no signatures
+of somebody else that an attacker could replay. Exit code 3 is a failed verification. The plugin
+ends as pip does, with 1. A lock that ends with 0 names what was signed: it needs no wheel, and
+fetches none.
 """
 
 
@@ -90,7 +92,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page for the docs")
     options, words = parser.parse_known_args()
     found = Collector()
-    always = ["-q", "-m", "attack", "-p", "no:randomly", str(_TESTS)]
+    always = ["-q", "-m", "attack or fools_pip", "-p", "no:randomly", str(_TESTS)]
     ended = pytest.main([*always, "--numprocesses", "auto", *words], plugins=[found])
     page = (
         f"{_PAGE}\n## PEP 458, Appendix A\n\n{table(found, APPENDIX_A)}"

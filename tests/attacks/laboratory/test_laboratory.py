@@ -14,7 +14,7 @@ from securepip.signing.repository.repository import Repository
 from securepip.transport import watch
 from tests.attacks.laboratory.attacks import ATTACKS, PIECES, World
 from tests.attacks.laboratory.ways import WAYS, Victim, trust
-from tests.attacks.marks import attack
+from tests.attacks.marks import attack, fools_pip
 from tests.support.builds import MAKER_CODE, make_built, make_maker
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
@@ -89,15 +89,16 @@ def victim_of(
     return victim_of
 
 
-@pytest.mark.parametrize("name", [name for name, what in ATTACKS.items() if what.fools_pip])
-def test_plain_pip_does_what_the_attacker_wants(
-    machine: Machine,
-    world: World,
-    name: str,
-    record_property: Callable[[str, object], None],
-) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=fools_pip(what.kind))
+        for name, what in ATTACKS.items()
+        if what.fools_pip
+    ],
+)
+def test_plain_pip_does_what_the_attacker_wants(machine: Machine, world: World, name: str) -> None:
     what = ATTACKS[name]
-    record_property("fooled", what.kind)
     if what.before:
         what.before(world)
     what.act(world)
@@ -113,10 +114,8 @@ def test_plain_pip_does_what_the_attacker_wants(
         assert world.evidence.exists(), "the attacker's code runs"
 
 
-def test_plain_pip_reads_what_does_not_end(
-    machine: Machine, world: World, record_property: Callable[[str, object], None]
-) -> None:
-    record_property("fooled", "endless data")
+@fools_pip("endless data")
+def test_plain_pip_reads_what_does_not_end(machine: Machine, world: World) -> None:
     ATTACKS["endless wheel"].act(world)
     machine.pip_install(f"{world.server.url}simple/", "app")
     assert world.sent == PIECES
