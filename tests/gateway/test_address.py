@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 
+from securepip.gateway import address
 from securepip.gateway.address import announced, running
 
 
@@ -54,14 +55,30 @@ def test_a_gateway_that_runs_is_found_by_its_user_alone_and_not_afterwards(
         assert path.name == f"{os.getpid()}.json"
         assert running(folder) == url
         assert path.exists()
-    assert running(folder) is None
     assert list(folder.iterdir()) == []
+    assert running(folder) is None
     (folder / f"{os.getpid()}.json").write_text("of an earlier process of this number")
     with announced(folder, url) as path:
         assert running(folder) == url
         path.unlink()
     (folder / "gone.json").symlink_to(folder / "nowhere")
     assert running(folder) is None
+
+
+def test_the_file_of_one_that_ends_is_held_until_it_is_gone(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds it until then waits, and who has opened it then finds it free and gone."""
+    held, unlink = [], Path.unlink
+
+    def looked_at(path: Path, **options: bool) -> None:
+        with path.open("rb") as stream:
+            held.append(address._is_held(stream))
+        unlink(path, **options)
+
+    with announced(tmp_path, url):
+        monkeypatch.setattr(Path, "unlink", looked_at)
+    assert held == [True]
 
 
 def test_whoever_took_the_port_of_one_that_was_killed_is_not_told_its_token(

@@ -115,9 +115,8 @@ def opened(
     *,
     installs: bool = False,
 ) -> VerifiedIndex:
-    return VerifiedIndex(
-        trust, Transport(), Store(folder / "store"), signers, downloads, installs=installs
-    )
+    more = {"installs": True} if installs else {}
+    return VerifiedIndex(trust, Transport(), Store(folder / "store"), signers, downloads, **more)
 
 
 def copied(made: MadeRepository, folder: Path) -> MadeRepository:

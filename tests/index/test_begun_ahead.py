@@ -14,7 +14,6 @@ from securepip.formats.core_metadata import read_core_metadata
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.page import PageFile
 from securepip.index import DeferredIndex, ahead
-from securepip.index.types import Speaker
 from securepip.index.verified import metadata_inside
 from securepip.transport import Transport
 from securepip.trust import TrustStore
@@ -57,8 +56,8 @@ def test_a_repository_elsewhere_is_asked_for_what_no_run_has_seen(
 
 def test_what_the_index_is_made_of_is_imported_when_it_is_asked_for() -> None:
     assert callable(securepip.index.untrusted)
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = securepip.index.nothing
+    with pytest.raises(AttributeError, match="Speakers"):  # which is no part of what it offers
+        _ = securepip.index.Speakers
 
 
 def test_metadata_inside_is_what_was_signed_and_nothing_else(tmp_path: Path) -> None:
@@ -82,4 +81,3 @@ def test_files_are_fetched_by_the_index_that_is_opened_for_them() -> None:
     found: list[Any] = deferred.fetch(wanted)
     assert found == [wanted]
     assert deferred.fetch([]) == []
-    assert not Speaker("one", "address").is_own

@@ -18,6 +18,7 @@ from securepip.errors import (
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
 from securepip.formats.page import PageFile
 from securepip.index.types import Speaker
+from securepip.transport import Transport
 from securepip.trust import Assignment, FirstUse
 from tests.index.noted import (
     ALPHA,
@@ -37,7 +38,7 @@ from tests.index.noted import (
     trusting,
 )
 from tests.support.repositories import MadeRepository, make_repository
-from tests.support.wheels import make_wheel
+from tests.support.wheels import make_sdist, make_wheel
 
 # ------------------------------------------------------------------ who speaks
 
@@ -69,8 +70,7 @@ def test_who_speaks_is_told_before_it_is_asked_and_of_this_machine_s_own_the_ind
     assert "packages.example.org" in own.address
     assert "secret" not in own.address
     assert own.is_own
-    assert foreign == Speaker("other", second.location)
-    assert not foreign.is_own
+    assert foreign == Speaker("other", second.location, is_own=False)
     assert index.origin(DELTA) == f"made ({first.location})"
     assert index.page(DELTA)
     assert index.origin(DELTA) == f"other ({second.location})"
@@ -90,6 +90,17 @@ def test_pages_are_looked_up_together_and_begun_once(
     assert index.page(UNKNOWN) is None
     assert index.page(ALPHA) is page
     assert asked.now == []
+
+
+def test_a_page_that_is_on_its_way_from_where_no_digest_is_named_is_not_begun_again(
+    local: MadeRepository, tmp_path: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transport, "expects", lambda _, url: url.endswith("/gamma/index.json"))
+    index = opened(tmp_path, trusting(tmp_path, local))
+    index.prefetch_pages([GAMMA])
+    assert asked.early == []
+    index.prefetch_pages([ALPHA])
+    assert asked.early == ["index.json"]
 
 
 def test_a_second_repository_is_not_asked_for_what_the_first_knows(
@@ -248,7 +259,9 @@ def test_what_was_signed_while_files_were_prepared_is_looked_at_anew_and_begun(
     local: MadeRepository, tmp_path: Path, asked: Asked
 ) -> None:
     own = make_repository(
-        tmp_path / "made-own" / "repository", make_wheel(tmp_path / "built", "alpha", "1.0")
+        tmp_path / "made-own" / "repository",
+        make_wheel(tmp_path / "built", "alpha", "1.0"),
+        make_sdist(tmp_path / "built", "alpha", "2.0", metadata_version="2.1"),
     )
     signer = Signer()
     index = opened(tmp_path, trusting(tmp_path, own), {"made": signer})
@@ -259,7 +272,13 @@ def test_what_was_signed_while_files_were_prepared_is_looked_at_anew_and_begun(
         own.add(third)
         signer.current = b"2"
 
-    index.prefetch_metadata(ALPHA, [PageFile(ALPHA_3, "", NOT_KNOWN_YET, None)])
+    page = index.page(ALPHA)
+    index.fetch([(ALPHA, first)])
+    assert index.page(ALPHA) is page, "nothing was signed meanwhile"
+    asked.early.clear()
+    asked.anew.clear()
+    announced = [PageFile(name, "", NOT_KNOWN_YET, None) for name in (ALPHA_3, "alpha-2.0.tar.gz")]
+    index.prefetch_metadata(ALPHA, announced)
     assert (asked.early, asked.anew) == ([], [])
     signer.when_files = sign
     index.fetch([(ALPHA, first)])

@@ -219,8 +219,10 @@ def test_a_file_that_was_chosen_is_not_fetched_with_other_bytes(
     )
     file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
     chosen = file._replace(sha256=sha256_of(b"what the page said before"))
-    with pytest.raises(VerificationError, match="any more as it was"):
-        index.fetch([(ALPHA, chosen)])
+    gone = file._replace(filename="alpha-0.9-py3-none-any.whl")
+    for other in (chosen, gone):
+        with pytest.raises(VerificationError, match="any more as it was"):
+            index.fetch([(ALPHA, other)])
     assert index.fetch([(ALPHA, file._replace(sha256=NOT_KNOWN_YET, size=None))])
 
 

@@ -131,7 +131,7 @@ class FakeIndex:
         raise AssertionError("the resolver fetches no distributions")
 
     def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
-        return (Speaker("main", "https://packages.example.org"),)
+        return (Speaker("main", "https://packages.example.org", is_own=False),)
 
     def origin(self, project: NormalizedName) -> str:
         return "main at https://packages.example.org"

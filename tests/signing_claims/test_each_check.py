@@ -14,9 +14,15 @@ import pytest
 from packaging.utils import NormalizedName
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from securepip.errors import FormatError, RefusedError, RepositoryStateError
+from securepip.errors import (
+    FormatError,
+    RefusedError,
+    RepositoryStateError,
+    VerificationError,
+)
 from securepip.formats.digests import Sha256
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.index import Store, VerifiedIndex
 from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions import accept as accepting
 from securepip.signing.claims.transactions import archive as archives
@@ -29,13 +35,16 @@ from securepip.signing.claims.transactions.accept import (
 from securepip.signing.claims.transactions.archive import open_archive, write_archive
 from securepip.signing.claims.transactions.check import Checked, check, is_signed_by
 from securepip.signing.claims.transactions.compose import again, draft, select, yanked
-from securepip.signing.claims.transactions.state import state_in
+from securepip.signing.claims.transactions.state import ProjectState, state_at, state_in
 from securepip.signing.claims.transactions.statement import SignedStatement, Statement
 from securepip.signing.publish.add import read_distribution
 from securepip.signing.repository.claim_tree import Keyholders
 from securepip.signing.repository.commit import now
 from securepip.signing.repository.register import Register
 from securepip.signing.repository.repository import Repository
+from securepip.transport import Transport, TransportOptions
+from securepip.trust import TrustStore
+from securepip.updater import Session
 from tests.signing_claims.test_accepting import PAGE, ROLE, members
 from tests.support.maintainers import Maintainers
 from tests.support.maintainers import claim as claim_project
@@ -393,3 +402,66 @@ def test_who_uses_the_offline_keys_has_accounted_for_the_state_before(
     monkeypatch.setattr(accepting, "accounted", accounted)
     claim(claimed.repository, path, replace_keys=True)
     assert asked == ([claimed.repository] if is_promoted else [])
+
+
+# -------------------------------------------------------------- the maintainers' side
+
+
+def seen_from_afar(made: MadeRepository, folder: Path, project: NormalizedName) -> ProjectState:
+    trust = TrustStore(folder / "trust")
+    trust.add("made", f"{made.folder.as_uri()}/", made.root.read_bytes())
+    with Transport(TransportOptions(retries=0)) as transport:
+        index = VerifiedIndex(trust.read(), transport, Store(folder / "store"))
+        return state_at(index, "made", project)
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_maintainers_see_what_the_operator_has(
+    claimed: MadeRepository, tmp_path: Path, promoted: bool
+) -> None:
+    if promoted:
+        promote(claimed.repository)
+    for project in (APP, LIB, NormalizedName("application")):
+        there = state_in(claimed.repository, project)
+        assert seen_from_afar(claimed, tmp_path / project, project) == there
+        assert (there.claim is not None) is (project == APP)
+
+
+def test_maintainers_sign_no_page_whose_files_are_not_signed(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    with made.repository.lock():
+        path = "packages/lib/lib-1.0-py3-none-any.whl"
+        name = made.repository.roles().bin_of(path)
+        changed = made.repository.roles().role(name)
+        del changed.signed.targets[path]
+        made.repository.sign({name: changed})
+    with pytest.raises(VerificationError, match=r"lib-1\.0"):
+        seen_from_afar(made, tmp_path, LIB)
+
+
+def test_a_role_that_was_not_verified_says_nothing_of_a_claim(
+    claimed: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified, missing = Session.role, ""
+
+    def role(session: Session, name: str) -> Metadata[Targets] | None:
+        return None if name == missing else verified(session, name)
+
+    monkeypatch.setattr(Session, "role", role)
+    for missing, said in (
+        ("recently-claimed", "was not verified"),
+        ("project.app", "not where its claim says"),
+    ):
+        with pytest.raises(VerificationError, match=said):
+            seen_from_afar(claimed, tmp_path / missing, APP)
+
+
+def test_a_change_to_the_keys_that_sign_already_waits_no_longer(
+    claimed: MadeRepository, alice: Maintainers, tmp_path: Path
+) -> None:
+    promote(claimed.repository)
+    waiting = Register(claimed.repository)
+    waiting.keep_pending(APP, alice.hand_over(claimed, "app", tmp_path, alice))
+    assert promote(claimed.repository).promotion.done == [APP]
+    assert not waiting.all_pending()

@@ -69,6 +69,13 @@ def test_a_change_of_one_repository_changes_no_other(store: TrustStore, tmp_path
     assert list(document["x-index-urls"]) == ["one"]
 
 
+def test_a_repository_whose_root_is_gone_is_named(store: TrustStore, tmp_path: Path) -> None:
+    (tmp_path / "trust" / "two" / "root.json").unlink()
+    with pytest.raises(SecurepipError, match="root of the trusted repository 'two'") as raised:
+        store.read()
+    assert str(tmp_path / "trust" / "two") in raised.value.remedy
+
+
 @pytest.mark.parametrize("name", ["..", "../evil", "a/b", "", ".hidden", "-r"])
 def test_a_name_in_the_map_leads_out_of_no_folder(
     store: TrustStore, tmp_path: Path, name: str
@@ -105,7 +112,8 @@ def test_a_map_of_another_form_believes_nobody(
     ["https://a.example.org/#x", "https://a.example.org/?x", "https:///x", "ab://x", "ftp://x"],
 )
 def test_what_is_no_address_of_a_repository_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="repository"):
+    said = "is not the address" if text.startswith("https") else "is at an http, https or file URL"
+    with pytest.raises(UsageError, match=said):
         parse_location(text)
     assert same_index("ab://Host/x/", "ab://host/x")
     assert not same_index("ab://host/x", "ac://host/x")

@@ -237,8 +237,8 @@ class Answers:
         limits = self._limits(trust, indexes)
         for project in asked.projects_of_file:
             view, page = await self._find(limits, project)
-            file = None if page is None else by_url.file_at(page, asked)
-            if page is not None and file is not None:
+            file = page and by_url.file_at(page, asked)
+            if page and file:
                 if asked.is_metadata:
                     return await self._metadata(view, page, file)
                 return await self._file(view, page, file)

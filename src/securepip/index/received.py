@@ -119,7 +119,7 @@ class Received:
         kept = self._store.read(sha256, max_bytes)
         if kept is not None:
             return kept
-        ahead = self._transport.begun_ahead(also_at) if also_at else None
+        ahead = self._transport.begun_ahead(also_at)
         with suppress(TransportError):
             if ahead is not None and sha256_of(data := ahead.result()) == sha256:
                 self._store.add(sha256, data)

@@ -123,7 +123,7 @@ class Speaker:
 
     name: str
     address: str
-    is_own: bool = False
+    is_own: bool
 
 
 class Index(Protocol):
