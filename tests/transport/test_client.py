@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import securepip.transport
-from securepip.errors import TooSlowError, TransportError, UnreachableError
+from securepip.errors import TooLargeError, TooSlowError, TransportError, UnreachableError
 from securepip.transport import Allowance, Transport, TransportOptions, client, path_to_url
 from securepip.transport.client import Traffic
 from securepip.transport.pool import Pool
@@ -156,6 +156,22 @@ def test_a_body_longer_than_what_is_around_it_may_be_is_read(transport: Transpor
     body = bytes(3_000_000)
     with raw_server(answers(body)) as url:
         assert transport.get(url, max_bytes=len(body)).body == body
+
+
+def test_parts_that_are_longer_than_they_say_are_no_longer_together_than_allowed(
+    transport: Transport,
+) -> None:
+    parts = [
+        answers(b"0123456", 'ETag: "a"', short=1),
+        answers(b"6789+more", 'ETag: "a"', "Content-Range: bytes 6-9/10", status="206 Part"),
+    ]
+    into = io.BytesIO()
+    with (
+        raw_server(lambda connection: parts.pop(0)(connection)) as url,
+        pytest.raises(TooLargeError),
+    ):
+        transport.download(url, into, max_bytes=10)
+    assert into.getvalue() == b"012345"
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 100_000])

@@ -125,7 +125,10 @@ def test_a_body_without_room_is_fetched_when_it_is_asked_for_and_its_memory_is_g
             future.set_exception(error)
         return future
 
+    waits = Early(fetch, lambda function, holding: Future(), allowance)
+    assert not waits.has_failed(), "nobody waits to hear it"
     first, second = (Early(fetch, submit, allowance) for _ in range(2))
+    assert (first.has_failed(), second.has_failed()) == (False, True)
     assert first.result() == b"body"
     assert len(holdings) == 2
     assert second.result() == b"body"

@@ -27,6 +27,7 @@ class Breaking:
         after: What the file is after the first answer.
         lie: Added to where it says that its part begins.
         asked: The ``Range`` of each request.
+        ways: How each may be packed.
     """
 
     url: str = ""
@@ -36,6 +37,7 @@ class Breaking:
     after: bytes = _OLD
     lie: int = 0
     asked: list[str] = field(default_factory=list)
+    ways: set[str] = field(default_factory=set)
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ def server() -> Iterator[Breaking]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range", "")
             made.asked.append(wanted)
+            made.ways.add(self.headers.get("Accept-Encoding", ""))
             body = made.after if len(made.asked) > 1 else _OLD
             etag = made.etag if body == _OLD else '"new"'
             start = 0
@@ -91,6 +94,7 @@ def download(server: Breaking, *, retries: int = 5, max_bytes: int = 200_000) ->
 def test_it_goes_on_where_it_ended(server: Breaking, caplog: pytest.LogCaptureFixture) -> None:
     assert download(server) == (_OLD, len(_OLD))
     assert server.asked == ["", "bytes=30000-", "bytes=60000-"]
+    assert server.ways == {"identity"}
     said = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert said == [f"Connection interrupted while downloading {server.url}."] * 2
 
@@ -104,9 +108,10 @@ def test_it_starts_again_where_nothing_says_that_the_file_is_the_same(
     assert server.asked == ["", "", ""]
 
 
-def test_it_starts_again_when_the_file_has_changed(server: Breaking) -> None:
-    server.after = _NEW
-    assert download(server) == (_NEW, len(_NEW))
+@pytest.mark.parametrize("new", [_NEW, _NEW[:10_000]])
+def test_it_starts_again_when_the_file_has_changed(server: Breaking, new: bytes) -> None:
+    server.after = new
+    assert download(server) == (new, len(new))
 
 
 @pytest.mark.parametrize("retries", [0, 1, -1])

@@ -231,21 +231,20 @@ def test_bodies_that_are_fetched_early_are_held_up_to_a_limit_and_then_fetched_w
 def test_what_was_begun_ahead_is_for_one_caller_and_kept_neither_for_long_nor_without_end(
     transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = [tmp_path / str(number) for number in range(3)]
+    files = [tmp_path / str(number) for number in range(4)]
     for file in files:
         file.write_text(file.name)
-    first, second, third = map(path_to_url, files)
+    first, second, third, fourth = map(path_to_url, files)
     now = 0.0
     monkeypatch.setattr(allowance, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(allowance, "AHEAD_FILES", 2)
-    for url in (first, second, third):
-        transport.begin_ahead(url, max_bytes=9)
-    assert not transport.expects(third)
     monkeypatch.setattr(allowance, "AHEAD_FILES", 3)
+    for url in (first, second, third, fourth):
+        transport.begin_ahead(url, max_bytes=9)
+    assert not transport.expects(fourth)
+    monkeypatch.setattr(allowance, "AHEAD_FILES", 4)
     with monkeypatch.context() as patched:
         patched.setattr(transport, "early", lambda url, max_bytes: pytest.fail("it was begun"))
         transport.begin_ahead(first, max_bytes=9)
-    monkeypatch.setattr(allowance, "AHEAD_FILES", 2)
     now += allowance.AHEAD_SECONDS
     early = transport.begun_ahead(first)
     assert early is not None
@@ -253,8 +252,8 @@ def test_what_was_begun_ahead_is_for_one_caller_and_kept_neither_for_long_nor_wi
     assert transport.begun_ahead(first) is None
     assert transport.expects(second)
     now += 1
-    assert not transport.expects(second)
     assert transport.begun_ahead(second) is None
+    assert not transport.expects(third)
     transport.begin_ahead(third, max_bytes=9)
     assert transport.expects(third)
 

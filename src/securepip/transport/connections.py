@@ -68,20 +68,17 @@ def new_session(options: TransportOptions) -> Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = Credentials(options.named, options.keyring, options.trusted_hosts)
-    if options.cert:
-        session.verify = options.cert
-    if options.client_cert:
-        session.cert = options.client_cert
+    session.verify = options.cert or True
+    session.cert = options.client_cert
     if options.proxy:
         session.proxies = {"http": options.proxy, "https": options.proxy}
     session.trust_env = options.proxy_env and not options.proxy
-    if options.trusted_hosts:
+    for host in options.trusted_hosts:
         # As pip: whoever names a host knows it, and need not hear it for each file.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
         insecure = _InsecureAdapter(None, retry)
-        for host in options.trusted_hosts:
-            session.mount(f"https://{host}/", insecure)
-            session.mount(f"https://{host}:", insecure)
+        session.mount(f"https://{host}/", insecure)
+        session.mount(f"https://{host}:", insecure)
     return session
 
 
