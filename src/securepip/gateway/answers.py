@@ -237,8 +237,7 @@ class Answers:
         limits = self._limits(trust, indexes)
         for project in asked.projects_of_file:
             view, page = await self._find(limits, project)
-            file = page and by_url.file_at(page, asked)
-            if page and file:
+            if page and (file := by_url.file_at(page, asked)):
                 if asked.is_metadata:
                     return await self._metadata(view, page, file)
                 return await self._file(view, page, file)
