@@ -16,6 +16,9 @@ Key = tuple[str, str, str]
 
 
 def accepted() -> dict[Key, str]:
-    """The reason by the change: its module, what the lines say, what they say instead."""
+    """The reason by the change: its module, what the lines say, what they say instead.
+
+    Where a module has such lines twice, it is the reason for each of them.
+    """
     entries = tomllib.loads(_FILE.read_text(encoding="utf-8")).get("accepted", [])
     return {(one["module"], one["before"], one["after"]): one["reason"] for one in entries}

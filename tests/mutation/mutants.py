@@ -6,6 +6,7 @@ of every string, and what only the type checker reads.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Mutant:
         after: What they say instead.
         code: The whole changed module.
         inside: Whether the change is in the body of a function, which can be put in its place.
+        nth: Which it is, from 0, of those of the module that read alike.
     """
 
     module: str
@@ -36,11 +38,12 @@ class Mutant:
     after: str
     code: str
     inside: bool
+    nth: int
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def place(self) -> tuple[str, str, str, int]:
         """What names it when the lines around it move."""
-        return (self.module, self.before, self.after)
+        return (self.module, self.before, self.after, self.nth)
 
 
 def mutants(module: str) -> Iterator[Mutant]:
@@ -49,6 +52,7 @@ def mutants(module: str) -> Iterator[Mutant]:
     tree = wrapper.module
     places = wrapper.resolve(WhitespaceInclusivePositionProvider)
     lines = tree.code.splitlines(keepends=True)
+    alike: Counter[tuple[str, str]] = Counter()
     for node, inside in _walk(tree, inside=False):
         for old, new in _changes(node):
             start, end = places[old].start, places[old].end
@@ -60,7 +64,9 @@ def mutants(module: str) -> Iterator[Mutant]:
                 fewer = "\n" * (len(before) - text.count("\n"))
                 code = "".join([*lines[: start.line - 1], text, fewer, *lines[end.line :]])
                 reached = (start.line, end.line)
-                yield Mutant(module, reached, _one_line(before), _one_line([text]), code, inside)
+                words = _one_line(before), _one_line([text])
+                yield Mutant(module, reached, *words, code, inside, alike[words])
+                alike[words] += 1
 
 
 def _one_line(lines: list[str]) -> str:

@@ -31,6 +31,7 @@ class Outcome:
         end: ``killed``; ``hung`` (killed, too: the tests did not end); ``survived``; ``unreached``
             (no test of the room reaches the lines).
         by: The test that failed.
+        nth: Which it is, from 0, of the changes of the module that read alike.
     """
 
     room: str
@@ -40,10 +41,11 @@ class Outcome:
     after: str
     end: str
     by: str
+    nth: int = 0
 
     @property
     def key(self) -> Key:
-        """What names the change."""
+        """What the change says, as the list of those that may live names it."""
         return (self.module, self.before, self.after)
 
     @property
@@ -62,7 +64,7 @@ def read(path: Path) -> list[Outcome]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     outcomes = (Outcome(**json.loads(line)) for line in lines)
-    return list({one.key: one for one in outcomes}.values())
+    return list({(one.key, one.nth): one for one in outcomes}.values())
 
 
 def score(killed: int, tried: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.mutation.accepted import Key, accepted
-from tests.mutation.outcomes import Outcome, faults, is_below
+from tests.mutation.outcomes import Outcome, faults, is_below, read
 from tests.mutation.rooms import ROOMS, SOURCES
 
 KEY = ("formats/page.py", "if wrong:", "if False:")
@@ -26,6 +28,15 @@ def test_an_entry_that_a_test_notices_is_a_fault() -> None:
     assert faults([killed], {}) == []
     lives = Outcome("formats", KEY[0], 1, *KEY[1:], "survived", "")
     assert faults([lives], {KEY: "why"}) == []
+
+
+def test_of_two_changes_that_read_alike_each_has_its_outcome(tmp_path: Path) -> None:
+    survived = Outcome("formats", KEY[0], 1, *KEY[1:], "survived", "")
+    killed = Outcome("formats", KEY[0], 9, *KEY[1:], "killed", "test_it", nth=1)
+    results = tmp_path / "results"
+    results.write_text("".join(one.written() for one in (killed, survived, killed)))
+    assert read(results) == [killed, survived]
+    assert faults([killed, survived], {KEY: "why"}) == []
 
 
 def test_a_small_sample_fails_only_where_that_is_no_chance() -> None:

@@ -40,15 +40,15 @@ def main() -> int:
         for mutant in mutants(module)
     ]
     random.Random(options.seed).shuffle(every)
-    known = {one.key: one.lives for one in read(options.results)}
+    known = {(*one.key, one.nth): one.lives for one in read(options.results)}
     tests = (*room.near, *(room.far if options.far else ()))
     wanted = True if options.again else None
-    chosen = [one for one in every[: options.sample] if known.get(one.key) is wanted]
+    chosen = [one for one in every[: options.sample] if known.get(one.place) is wanted]
     with options.results.open("a", encoding="utf-8") as file:
 
         def say(mutant: Mutant, end: str, by: str) -> None:
             place = (options.room, mutant.module, mutant.lines[0], mutant.before, mutant.after)
-            file.write(Outcome(*place, end, by).written())
+            file.write(Outcome(*place, end, by, mutant.nth).written())
             file.flush()
 
         judge = Judge(chosen, until, options.each, say)
