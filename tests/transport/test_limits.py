@@ -278,6 +278,12 @@ def shut_within(seconds: float, theirs: socket.socket) -> bool:
         return False
 
 
+def is_waiting(dog: Watchdog) -> bool:
+    """Whether its thread has looked at all that there is."""
+    with dog._changed:
+        return dog._wakes > 0
+
+
 def test_one_thread_shuts_each_connection_when_its_time_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -291,6 +297,8 @@ def test_one_thread_shuts_each_connection_when_its_time_is_over(
         context = dog.watch(now + seconds, unlimited(), "the server")
         begun.append((context, context.__enter__()))
         begun[-1][1].guard(ours)
+        while not is_waiting(dog):
+            time.sleep(0.001)
     try:
         (thread,) = set(threading.enumerate()) - before
         assert thread.name == "watchdog"

@@ -108,6 +108,12 @@ def test_it_starts_again_where_nothing_says_that_the_file_is_the_same(
     assert server.asked == ["", "", ""]
 
 
+def test_nothing_is_gone_on_with_where_nothing_came(server: Breaking) -> None:
+    server.piece = 0
+    assert download(server) == (_OLD, len(_OLD))
+    assert server.asked == ["", "", ""]
+
+
 @pytest.mark.parametrize("new", [_NEW, _NEW[:10_000]])
 def test_it_starts_again_when_the_file_has_changed(server: Breaking, new: bytes) -> None:
     server.after = new

@@ -280,8 +280,7 @@ class _Adapter(HTTPAdapter):
         """As the library's, without a search for the proxy where there is none."""
         if proxies:
             return super().request_url(request, proxies)
-        path = request.path_url
-        return f"/{path.lstrip('/')}" if path.startswith("//") else path
+        return f"/{request.path_url.lstrip('/')}"
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
