@@ -91,6 +91,7 @@ def test_a_page_is_written_with_what_is_known_alone() -> None:
     assert page.to_json().isascii()
     assert written["versions"] == ["1.0"]
     assert [file["hashes"] for file in written["files"]] == [{"sha256": DIGEST}, {}]
+    assert json.loads(ProjectPage(APP, ()).to_json())["project-status"] == {"status": "active"}
     html = page.to_html().decode()
     assert '<meta name="pypi:project-status" content="archived">' in html
     assert '<meta name="pypi:project-status-reason" content="&lt;old&gt; é">' in html

@@ -271,6 +271,14 @@ class TestWhatIsInstalled:
         assert pins(plan(index, "web", site=tmp_path)) == ["base==1.0"]
         assert {asked.split()[1] for asked in index.asked} == {"base", "base-1.0-py3-none-any.whl"}
 
+    def test_what_is_missing_is_seen_after_what_is_not_wanted_here(self, tmp_path: Path) -> None:
+        needs = ["tools; os_name == 'none'", "base @ https://packages.example.org/b.zip", "fast"]
+        install(tmp_path, "web", "1.0", needs)
+        install(tmp_path, "base", "1.0")
+        index = FakeIndex()
+        index.add("fast", "1.0")
+        assert pins(plan(index, "web", site=tmp_path)) == ["fast==1.0"]
+
     def test_an_upgrade_concerns_only_what_is_named(self, tmp_path: Path) -> None:
         install(tmp_path, "web", "1.0", ["base"])
         install(tmp_path, "base", "1.0")

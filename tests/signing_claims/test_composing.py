@@ -386,6 +386,19 @@ def test_a_file_is_published_with_its_length(owned: MadeRepository, tmp_path: Pa
     refuse(owned, path, Property.CONSISTENT, "page and role do not agree|no length|size")
 
 
+@pytest.mark.parametrize(
+    ("hashes", "why"), [({"md5": "0" * 32}, "not a sha256"), ({"sha256": "A" * 64}, "lower case")]
+)
+def test_a_file_is_published_with_its_sha256_alone(
+    owned: MadeRepository, tmp_path: Path, hashes: dict[str, str], why: str
+) -> None:
+    def odd(begun: Draft) -> None:
+        (path, *_) = (path for path in begun.role.signed.targets if path.startswith("packages/"))
+        begun.role.signed.targets[path].hashes = hashes
+
+    refuse(owned, edited(owned, odd, tmp_path), Property.CONSISTENT, why)
+
+
 def test_a_reason_that_is_no_line_of_words_is_refused(
     owned: MadeRepository, tmp_path: Path
 ) -> None:

@@ -190,9 +190,8 @@ class Roles(Top):
 
     def role(self, name: str) -> Metadata[Targets]:
         """A role below root: ``targets``, one that it delegates to, a bin, a shard, a project."""
-        if name not in self._targets:
-            self._targets[name] = self.read_once(name)
-        return self._targets[name]
+        role = self._targets[name] = self.read_once(name)
+        return role
 
     def read_once(self, name: str) -> Metadata[Targets]:
         """As ``role``, and does not keep what it has read: for who goes through all bins."""

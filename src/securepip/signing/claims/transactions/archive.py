@@ -18,7 +18,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -207,12 +207,14 @@ def open_archive(path: Path) -> Iterator[Archive]:
     if path.exists() and not path.is_file():
         # A pipe would be waited for without end.
         raise FormatError(f"{path} cannot be read as a transaction: it is no file")
-    try:
-        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
-            yield Archive(path, archive)
-    except _ERRORS as error:
-        broken = FormatError(f"{path} cannot be read as a transaction: {error}")
-        raise unreadable(path, error, broken) from None
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(_Bounded(path))
+            archive = Archive(path, opened.enter_context(zipfile.ZipFile(file)))
+        except _ERRORS as error:
+            broken = FormatError(f"{path} cannot be read as a transaction: {error}")
+            raise unreadable(path, error, broken) from None
+        yield archive
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> None:
