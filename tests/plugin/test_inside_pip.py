@@ -263,6 +263,13 @@ def test_what_was_kept_is_said_to_be_cached_where_pip_caches(
     assert made.send(request()).from_cache == (kept and caches)
 
 
+def test_what_a_gateway_has_to_say_beside_its_answer_is_said(gateway: Found) -> None:
+    answer = Response(200)
+    answer.headers["X-Securepip-Notices"] = "one%20is%20dead%0Aanother%20is%20slow"
+    assert adapter(gateway, answer).send(request()) is answer
+    assert gateway.said == ["one is dead", "another is slow"]
+
+
 # The hook below.
 
 
