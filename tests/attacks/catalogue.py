@@ -30,6 +30,7 @@ class Row:
         return path == f"{self.module}.py" and (not self.tests or name[5:] in self.tests)
 
 
+_PIP = ("plain pip",)
 _INSTALL = ("install",)
 _PLUGIN = ("plugin",)
 _GATEWAY = ("gateway",)
@@ -64,6 +65,7 @@ CATALOGUE = (
         "a_published_file_with_other_bytes_is_refused_until_a_person_accepts_it",
         "a_file_that_vanished_and_came_back_with_other_bytes_is_refused",
         "bytes_that_are_swapped_behind_an_unchanged_page_are_refused",
+        "bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused",
         "a_memory_that_another_machine_has_made_binds_this_one",
     ),
     _row(
@@ -590,5 +592,111 @@ CATALOGUE = (
         "a_name_that_can_be_read_in_two_ways_is_of_the_project_that_the_file_says",
     ),
     _row("signing/test_serving", "traversal", _SIGNING, "no_path_leads_out_or_breaks_the_server"),
+    # By plain pip the same attacks work: these tests show it first.
+    _row(
+        "attacks/test_forged_index",
+        "arbitrary software",
+        _PIP,
+        "pip_installs_a_consistently_forged_wheel_and_securepip_refuses_it",
+        "a_release_that_nobody_signed_is_not_seen_on_unsigned_pages",
+    ),
+    _row(
+        "attacks/test_forged_build_requirements",
+        "arbitrary software",
+        _PIP,
+        "pip_runs_a_forged_build_requirement_and_securepip_installs_and_runs_nothing",
+    ),
+    _row(
+        "plugin/test_installing",
+        "arbitrary software",
+        _PIP,
+        "a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin",
+    ),
+    _row(
+        "first_use/test_refusals",
+        "arbitrary software",
+        _PIP,
+        "a_published_file_with_other_bytes_is_refused_until_a_person_accepts_it",
+        "a_file_that_vanished_and_came_back_with_other_bytes_is_refused",
+        "bytes_that_are_swapped_where_no_page_tells_a_sha256_are_refused",
+        "a_memory_that_another_machine_has_made_binds_this_one",
+    ),
+    _row(
+        "attacks/test_replays",
+        "rollback",
+        _PIP,
+        "an_older_state_of_the_repository_fools_pip_and_is_refused",
+    ),
+    _row(
+        "attacks/test_replays",
+        "indefinite freeze",
+        _PIP,
+        "a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do",
+    ),
+    _row(
+        "attacks/test_forged_index",
+        "extraneous dependencies",
+        _PIP,
+        "a_forged_dependency_makes_pip_install_it_and_securepip_refuse",
+    ),
+    _row(
+        "attacks/test_wrong_keys",
+        "key compromise",
+        _PIP,
+        "a_whole_repository_with_other_keys_fools_pip_and_is_refused",
+    ),
+    _row(
+        "plugin/test_bypasses",
+        "dependency confusion",
+        _PIP,
+        "an_option_that_leads_elsewhere",
+        "a_variable_that_leads_elsewhere",
+        "a_configuration_file_that_leads_elsewhere",
+        "a_line_of_a_requirements_file_that_leads_elsewhere",
+    ),
+    _row(
+        "attacks/test_forged_index",
+        "redirects",
+        _PIP,
+        "a_page_redirected_to_another_server_is_still_the_signed_page_or_nothing",
+    ),
+    _row(
+        "plugin/test_installing",
+        "poisoned caches",
+        _PIP,
+        "a_wheel_that_was_built_before_is_not_taken_from_pips_cache",
+    ),
+    _row(
+        "first_use/test_refusals",
+        "several mirrors",
+        _PIP,
+        "a_consistently_forged_first_answer_is_refused_where_a_witness_shows_another",
+    ),
+    _row(
+        "first_use/test_refusals",
+        "hidden projects",
+        _PIP,
+        "a_page_that_lost_most_of_its_files_is_refused_until_a_person_accepts_it",
+    ),
+    _row(
+        "attacks/test_surroundings",
+        "the user's surroundings",
+        _PIP,
+        "what_an_environment_says_of_itself_brings_no_unsigned_file",
+    ),
+    _row(
+        "plugin/test_bypasses",
+        "the user's surroundings",
+        _PIP,
+        "isolated_mode_is_no_way_past_it",
+        "a_python_where_the_plugin_is_not_enabled",
+        "a_way_to_connect_that_the_plugin_does_not_know",
+    ),
+    _row(
+        "attacks/test_connections_past_the_gateway",
+        "past the gateway",
+        _PIP,
+        "an_address_in_signed_metadata_is_not_fetched",
+    ),
 )
 """All of them. A test may try more than one kind."""

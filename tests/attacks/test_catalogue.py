@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.catalogue import CATALOGUE, Row
-from tests.attacks.marks import APPENDIX_A, KINDS, WAYS
+from tests.attacks.laboratory import test_laboratory as laboratory
+from tests.attacks.marks import APPENDIX_A, KINDS, PIP_WITHSTANDS, PLAIN_PIP, WAYS
+from tests.attacks.report import Collector, table
 
 TESTS = Path(__file__).parents[1]
 
@@ -26,3 +29,28 @@ def test_what_is_named_exists(row: Row) -> None:
 def test_every_attack_of_the_appendix_is_tried() -> None:
     assert len(APPENDIX_A) == 10
     assert set(APPENDIX_A) <= {row.kind for row in CATALOGUE}
+
+
+def test_a_test_that_stands_for_plain_pip_shows_that_pip_falls_for_it() -> None:
+    for row in CATALOGUE:
+        if PLAIN_PIP in row.ways:
+            assert row.tests, "each is named"
+            tree = ast.parse((TESTS / f"{row.module}.py").read_text())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef) and node.name[5:] in row.tests:
+                    assert re.search(
+                        r"fool|pip_install|plain|is_refused|\.pip\(", ast.unparse(node)
+                    ), row
+
+
+def test_no_cell_of_the_appendix_is_empty_where_plain_pip_falls() -> None:
+    """What the report says of plain pip comes from the marks that it selects its tests by."""
+    found = Collector()
+    for case in laboratory.PIP_CASES + laboratory.CASES:
+        for mark in case.marks:
+            found.count([("attack", [mark.args[0], mark.args[1:]])])
+    cells = {line.split("**")[1]: line for line in table(found, APPENDIX_A).splitlines()[2:]}
+    assert set(cells) == set(APPENDIX_A)
+    for kind, line in cells.items():
+        said = line.split(" | ")[1]
+        assert said == PIP_WITHSTANDS.get(kind) or re.fullmatch(r"falls for it, \d+", said), line

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from unittest import mock
 
+from tests.attacks.clock import clock_set_by
 from tests.attacks.refusals import assert_refused
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
-
-_REAL = datetime.datetime
-
-
-@contextmanager
-def clock_set_by(days: float) -> Iterator[None]:
-    """Have the reference implementation read a clock that is so many days ahead."""
-
-    class Wrong(_REAL):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override] # as it is called
-            return _REAL.now(tz) + timedelta(days=days)
-
-    with mock.patch("tuf.ngclient._internal.trusted_metadata_set.datetime.datetime", Wrong):
-        yield
 
 
 def test_a_clock_that_is_set_forth_refuses_and_says_that_it_may_be_the_clock(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.marks import attack
+from tests.attacks.marks import PLAIN_PIP, attack
 from tests.gateway.conftest import run_gateway
 from tests.plugin.conftest import run_pip
 from tests.support.hostile import make_certificate
@@ -228,7 +228,7 @@ def by_gateway(world: World, case: Case) -> tuple[int, str]:
     [
         pytest.param(
             case,
-            marks=attack(case.kind, "install", "plugin", "gateway", "first use"),
+            marks=attack(case.kind, PLAIN_PIP, "install", "plugin", "gateway", "first use"),
             id=case.act.__name__.replace("_", "-"),
         )
         for case in CASES

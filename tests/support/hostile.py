@@ -22,7 +22,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from securepip.formats.digests import sha256_of
 
-Reply = bytes | int | str | Iterator[bytes]
+
+@dataclass(frozen=True)
+class Coded:
+    """A body of unknown length with a ``Content-Encoding``, sent piece by piece."""
+
+    coding: str
+    pieces: Iterator[bytes]
+
+
+Reply = bytes | int | str | Iterator[bytes] | Coded
 """What is sent: a body; a number is an HTTP status; text is another server's URL, to whose file of
 the same path it redirects; an iterator is a body of unknown length, sent piece by piece."""
 
@@ -38,12 +47,14 @@ class HostileServer:
         folder: What is served.
         url: Its address, ending in a slash.
         seen: Paths of all requests, in order, without the leading slash.
+        authorized: The paths of those that came with a name and password, and these.
         delay: Seconds before each answer, as a round trip would take.
     """
 
     folder: Path
     url: str = ""
     seen: list[str] = field(default_factory=list)
+    authorized: list[tuple[str, str]] = field(default_factory=list)
     delay: float = 0.0
     _alterations: list[tuple[re.Pattern[str], Alteration]] = field(default_factory=list)
 
@@ -107,11 +118,15 @@ def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[H
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path).lstrip("/")
             state.seen.append(path)
+            if "Authorization" in self.headers:
+                state.authorized.append((path, self.headers["Authorization"]))
             if state.delay:
                 time.sleep(state.delay)
             body = state.answer(path)
             if isinstance(body, Iterator):
-                self._send_pieces(body)
+                body = Coded("", body)
+            if isinstance(body, Coded):
+                self._send_pieces(path, body)
                 return
             if isinstance(body, str):
                 self.send_response(302)
@@ -121,19 +136,25 @@ def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[H
                 status, data = (body, b"") if isinstance(body, int) else (200, body)
                 self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            kind = "text/html" if path.endswith(("/", ".html")) else "application/octet-stream"
-            self.send_header("Content-Type", kind)
+            self._send_kind(path)
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(data)
 
-        def _send_pieces(self, pieces: Iterator[bytes]) -> None:
+        def _send_kind(self, path: str) -> None:
+            is_page = path.endswith(("/", ".html"))
+            self.send_header("Content-Type", "text/html" if is_page else "application/octet-stream")
+
+        def _send_pieces(self, path: str, body: Coded) -> None:
             self.close_connection = True
             self.send_response(200)
             self.send_header("Connection", "close")
+            self._send_kind(path)
+            if body.coding:
+                self.send_header("Content-Encoding", body.coding)
             self.end_headers()
             with suppress(OSError):  # the client has heard enough
-                for piece in pieces:
+                for piece in body.pieces:
                     self.wfile.write(piece)
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for

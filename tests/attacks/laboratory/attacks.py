@@ -2,107 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from unittest import mock
 
 from securepip.formats.digests import sha256_of
 from securepip.signing.repository import commit
-from tests.support.hostile import HostileServer, Reply, flip_byte
-from tests.support.repositories import MadeRepository, make_repository
+from tests.attacks.laboratory import plain_pip
+from tests.attacks.laboratory.world import PIECES, Attack, World
+from tests.support.hostile import Coded, HostileServer, Reply, flip_byte
+from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel, metadata_text
 
-PIECES = 48
-"""Of one MB each: what an endless answer sends before it ends after all."""
-
-
-@dataclass
-class World:
-    """A repository, and the server in front of it that the attacker has taken.
-
-    Attributes:
-        made: The repository; it is the world's own.
-        server: Serves it.
-        folder: For what the attacker makes.
-        project: Whom he attacks: what is named, or what a build needs.
-        code: The files of a genuine wheel of that project.
-        sent: How many MB of an endless answer were sent.
-    """
-
-    made: MadeRepository
-    server: HostileServer
-    folder: Path
-    project: str = "app"
-    code: dict[str, str] = field(default_factory=lambda: {"app/__init__.py": "VERSION = '2.0'\n"})
-    sent: int = 0
-
-    @property
-    def wheel(self) -> str:
-        """The name of the wheel that would be chosen."""
-        return f"{self.project}-2.0-py3-none-any.whl"
-
-    @property
-    def genuine(self) -> bytes:
-        """Its bytes."""
-        return (self.made.folder / "packages" / self.project / self.wheel).read_bytes()
-
-    @property
-    def pages(self) -> str:
-        """The paths of the project's pages, of every form."""
-        return rf"simple/{self.project}/.*"
-
-    @property
-    def wheels(self) -> str:
-        """The paths of the wheel."""
-        return rf"packages/{self.project}/[^/]*{self.wheel}"
-
-    @property
-    def evidence(self) -> Path:
-        """A file that the attacker's code makes as soon as it runs."""
-        return self.folder / "ran"
-
-    def evil(self, requires: list[str] | None = None) -> bytes:
-        """A wheel under the genuine one's name whose code says that it ran."""
-        ran = f"open({str(self.evidence)!r}, 'w').close()\n"
-        code = {name: ran + text for name, text in self.code.items()}
-        needed = requires or (["lib"] if self.project == "app" else [])
-        made = make_wheel(self.folder / "evil", self.project, "2.0", requires=needed, files=code)
-        return made.read_bytes()
-
-    def forge(self, wheel: bytes) -> None:
-        """Serve ``wheel`` in the genuine one's place, with its digest on every page."""
-        self.server.forge(self.project, self.wheel, wheel)
-
-    def release(self, version: str) -> None:
-        """The genuine operator publishes another release."""
-        wheel = make_wheel(self.folder / "new", self.project, version, files=self.code)
-        self.made.add(wheel)
-
-
-@dataclass(frozen=True)
-class Attack:
-    """One attack.
-
-    Attributes:
-        kind: Which of the kinds of attacks it is.
-        act: Does it.
-        codes: The exit codes with which it may end: 3, or 1 where the server is in question only.
-        needs_signatures: Whether it changes signed metadata, which first use makes by itself.
-        before: What happens before the client has seen the repository for the first time.
-        fools_pip: Whether plain pip installs what the attacker wants.
-    """
-
-    kind: str
-    act: Callable[[World], None]
-    codes: tuple[int, ...] = (3,)
-    needs_signatures: bool = False
-    before: Callable[[World], None] | None = None
-    fools_pip: bool = False
+MEGABYTE = gzip.compress(b" " * (1 << 20))
 
 
 def forge_page_and_wheel(world: World) -> None:
@@ -155,6 +71,33 @@ def send_a_timestamp_without_end(world: World) -> None:
     _endless(world, r"metadata/timestamp\.json")
 
 
+def _bomb(world: World, pattern: str) -> None:
+    """Send what is small on the wire and unpacks to MB after MB, and then to what belongs there."""
+
+    def bomb(data: bytes) -> Reply:
+        def pieces() -> Iterator[bytes]:
+            for _ in range(world.bomb):
+                world.sent += 1
+                yield MEGABYTE
+            yield gzip.compress(data)
+
+        return Coded("gzip", pieces())
+
+    world.server.alter(pattern, bomb)
+
+
+def send_a_bomb_for_the_wheel(world: World) -> None:
+    _bomb(world, world.wheels)
+
+
+def send_a_bomb_for_the_timestamp(world: World) -> None:
+    _bomb(world, r"metadata/timestamp\.json")
+
+
+def send_a_bomb_for_the_page(world: World) -> None:
+    _bomb(world, world.pages)
+
+
 def let_the_wheel_drip(world: World) -> None:
     def drip(data: bytes) -> Reply:
         def pieces() -> Iterator[bytes]:
@@ -178,16 +121,19 @@ def forge_a_dependency(world: World) -> None:
 
 def serve_old_bins_with_the_new_snapshot(world: World) -> None:
     """Each file was signed, but never for the same moment."""
-    keep_a_copy(world)
     _serve_old(world, lambda name: ".bin-" in name)
 
 
 def serve_the_old_snapshot_with_the_new_timestamp(world: World) -> None:
-    keep_a_copy(world)
     _serve_old(world, lambda name: ".snapshot" in name)
 
 
 def _serve_old(world: World, which: Callable[[str], bool]) -> None:
+    """Some old metadata, and the old page as plain clients ask for it, among all that is new."""
+    keep_a_copy(world)
+    world.made.add(make_wheel(world.folder / "new", "lib", "2.0"))
+    page = world.folder / "kept" / "simple" / world.project / "index.html"
+    _replace(world.server, f"simple/{world.project}/", page.read_bytes())
     kept = world.folder / "kept" / "metadata"
     for path in (world.made.folder / "metadata").glob("*.*.json"):
         role = path.name.partition(".")[2]
@@ -223,10 +169,14 @@ def sign_with_other_keys(world: World) -> None:
     """A whole repository of the attacker's."""
     theirs = make_repository(
         world.folder / "theirs",
-        make_wheel(world.folder / "evil", world.project, "9.0", files=world.code),
+        world.evil_release("9.0"),
         make_wheel(world.folder / "evil", "lib", "9.0"),
     )
     world.server.folder = theirs.folder
+
+
+def do_nothing(_world: World) -> None:
+    """Leave everything as it is."""
 
 
 def redirect_in_circles(world: World) -> None:
@@ -244,21 +194,44 @@ def hide_the_project(world: World) -> None:
 
 
 ATTACKS = {
-    "forged page and wheel": Attack("arbitrary software", forge_page_and_wheel, fools_pip=True),
+    "forged page and wheel": Attack(
+        "arbitrary software", forge_page_and_wheel, fools_pip=plain_pip.runs_it
+    ),
     "forged wheel": Attack("arbitrary software", forge_wheel_alone),
     "one changed byte": Attack("arbitrary software", change_a_byte),
     "older state": Attack(
-        "rollback", serve_the_copy, needs_signatures=True, before=keep_a_copy, fools_pip=True
+        "rollback",
+        serve_the_copy,
+        needs_signatures=True,
+        before=keep_a_copy,
+        fools_pip=plain_pip.has("app", "2.0"),
     ),
-    "expired state": Attack("indefinite freeze", let_it_expire, needs_signatures=True),
-    "endless wheel": Attack("endless data", send_a_wheel_without_end),
+    "expired state": Attack(
+        "indefinite freeze",
+        let_it_expire,
+        needs_signatures=True,
+        fools_pip=plain_pip.has("app", "3.0"),
+    ),
+    "endless wheel": Attack(
+        "endless data",
+        send_a_wheel_without_end,
+        unseen_codes=(1,),
+        fools_pip=plain_pip.reads_all_of_it,
+    ),
     "endless timestamp": Attack(
         "endless data", send_a_timestamp_without_end, needs_signatures=True
     ),
-    "dripping wheel": Attack("slow retrieval", let_the_wheel_drip, codes=(1,)),
-    "forged dependency": Attack("extraneous dependencies", forge_a_dependency, fools_pip=True),
+    "dripping wheel": Attack(
+        "slow retrieval", let_the_wheel_drip, codes=(1,), fools_pip=plain_pip.has("app", "2.0")
+    ),
+    "forged dependency": Attack(
+        "extraneous dependencies", forge_a_dependency, fools_pip=plain_pip.has("other", "1.0")
+    ),
     "old bins, new snapshot": Attack(
-        "mix-and-match", serve_old_bins_with_the_new_snapshot, needs_signatures=True
+        "mix-and-match",
+        serve_old_bins_with_the_new_snapshot,
+        needs_signatures=True,
+        fools_pip=plain_pip.has_old_and_new,
     ),
     "old snapshot, new timestamp": Attack(
         "mix-and-match", serve_the_old_snapshot_with_the_new_timestamp, needs_signatures=True
@@ -268,10 +241,29 @@ ATTACKS = {
     "no metadata": Attack("malicious mirror", withhold_the_metadata, (1,), needs_signatures=True),
     "no wheel": Attack("malicious mirror", withhold_the_wheel, (1,)),
     "other keys": Attack(
-        "key compromise", sign_with_other_keys, needs_signatures=True, fools_pip=True
+        "key compromise",
+        sign_with_other_keys,
+        needs_signatures=True,
+        fools_pip=plain_pip.has("app", "9.0"),
     ),
     "circle of redirects": Attack("redirects", redirect_in_circles, codes=(1,)),
     "nested timestamp": Attack("hostile JSON and HTML", nest_the_timestamp, needs_signatures=True),
     "hidden page": Attack("hidden projects", hide_the_project, (1,), needs_signatures=True),
+    "wheel that is a bomb": Attack(
+        "decompression bombs", send_a_bomb_for_the_wheel, unseen_codes=(1,)
+    ),
+    "page that is a bomb": Attack(
+        "decompression bombs",
+        send_a_bomb_for_the_page,
+        unseen_codes=(1,),
+        fools_pip=plain_pip.has("app", "2.0"),
+    ),
+    "timestamp that is a bomb": Attack(
+        "decompression bombs", send_a_bomb_for_the_timestamp, needs_signatures=True
+    ),
+    "clock set forth": Attack("clocks", do_nothing, needs_signatures=True, days=20),
+    "clock set back, older state": Attack(
+        "clocks", serve_the_copy, needs_signatures=True, before=keep_a_copy, days=-30
+    ),
 }
 """Each attack by what is served."""

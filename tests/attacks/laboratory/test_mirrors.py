@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from securepip.transport import watch
-from tests.attacks.laboratory.attacks import World
 from tests.attacks.laboratory.test_laboratory import laboratory_repository, world
 from tests.attacks.laboratory.ways import WAYS, Victim
+from tests.attacks.laboratory.world import World
 from tests.attacks.marks import attack
 from tests.support.builds import MAKER_CODE
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from securepip.formats.digests import sha256_of
 from securepip.trust import TrustStore
-from tests.attacks.laboratory.attacks import World
+from tests.attacks.laboratory.world import World
 from tests.gateway.conftest import run_gateway
 from tests.plugin.conftest import run_pip
 from tests.support.machine import Finished, Machine
