@@ -36,5 +36,7 @@ def index(operator: Machine, store: Store) -> BucketIndex:
     done = operator.run("repo", "init", address, "--expected-files", "1")
     assert done.code == 0, done.err
     root_sha256 = done.out.split("root sha256:")[1].split()[0]
+    # Nobody trusts a repository at the address of its bucket.
+    assert f"  securepip trust add NAME URL --root-sha256 {root_sha256}\nURL is where" in done.out
     store.seen.clear()
     return BucketIndex(operator, store, address, root_sha256)

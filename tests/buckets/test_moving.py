@@ -180,6 +180,7 @@ def test_a_database_takes_over_the_memory_and_keeps_it_when_files_move_on(
         done = operator.run("repo", "move", ADDRESS, folder, "--database", url)
         assert done.code == 0, done.err
         assert f"was moved to {folder}" in operator.run("repo", "remove", ADDRESS, "x", *known).err
+        assert "remembers in a database" in operator.run("repo", "status", folder).err
         done = operator.run("repo", "remove", folder, "new", *known)
         assert done.code == 0, done.err
         done = operator.run("repo", "audit", folder, "--database", url)

@@ -105,6 +105,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def init(request: InitRequest) -> int:
     """Make a repository, and say what its keys are and where they belong."""
+    from securepip.engine.opened import is_store
     from securepip.signing.page.status_page import introduce
     from securepip.signing.publish.create import create
     from securepip.signing.repository.config import parse_expiry
@@ -138,9 +139,13 @@ def init(request: InitRequest) -> int:
         "replace a key that was lost or stolen."
     )
     console.say("Publish the root's sha256 where your users look. They type:")
-    location = shlex.quote(config.url or address)
-    called = config.name or "NAME"
-    console.say(f"  securepip trust add {called} {location} --root-sha256 {made.root_sha256}")
+    location = config.url or ("" if is_store(address) else address)
+    called, shown = config.name or "NAME", shlex.quote(location) if location else "URL"
+    console.say(f"  securepip trust add {called} {shown} --root-sha256 {made.root_sha256}")
+    if not location:
+        console.say(
+            "URL is where they reach the bucket: by a CDN, say, or by `securepip repo serve`."
+        )
     return 0
 
 

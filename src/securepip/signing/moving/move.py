@@ -66,23 +66,25 @@ def move(
             before = _check_target(here, target)
             target.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as held:
-                there = None if same_state else held.enter_context(closing(target.take()))
-                if there is not None:
+                there = held.enter_context(closing(target.take()))
+                if not same_state:
                     held.enter_context(there.lock())
                 files = copy_files(here.storage, target.storage, progress)
                 timestamp = here.storage.read(_TIMESTAMP)
                 verify_copy(here, target.storage, timestamp)
-                if there is not None:
+                settings = replace(here.config, moved_to="", remembered_in="")
+                away = _moved(settings, target)
+                if same_state:
+                    # By the new place: whoever finds that is told what remembers for it.
+                    there.keep_settings(replace(away, remembered_in=""))
+                    target.storage.replace(_TIMESTAMP, timestamp, before)
+                else:
                     carry(here.state, there)
                     carry_files(here.state, there)
-                settings = replace(here.config, moved_to="", remembered_in="")
-                if there is not None:
                     # Whoever finds this later knows a move that did not end from one that did.
                     there.keep_settings(_moved(settings, source))
-                away = _moved(settings, target)
-                here.state.keep_settings(replace(away, remembered_in="") if same_state else away)
-                target.storage.replace(_TIMESTAMP, timestamp, before)
-                if there is not None:
+                    here.state.keep_settings(away)
+                    target.storage.replace(_TIMESTAMP, timestamp, before)
                     there.keep_settings(settings)
     with Repository.open(target, reason=reason) as new:
         with new.lock():
