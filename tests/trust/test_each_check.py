@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,6 +68,17 @@ def test_a_change_of_one_repository_changes_no_other(store: TrustStore, tmp_path
     assert (after.named("two").location, after.named("two").index_urls) == (url("new"), ())
     document = json.loads((tmp_path / "trust" / "map.json").read_text())
     assert list(document["x-index-urls"]) == ["one"]
+
+
+def test_a_repository_is_believed_no_more_where_its_folder_cannot_be_removed(
+    store: TrustStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rmdir", refused)
+    store.remove("two")
+    assert [each.name for each in store.read().repositories] == ["one", "three", "own"]
 
 
 def test_a_repository_whose_root_is_gone_is_named(store: TrustStore, tmp_path: Path) -> None:
