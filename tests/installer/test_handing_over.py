@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from securepip.errors import VerificationError
+from securepip.errors import InstallationError, VerificationError
 from securepip.formats.digests import sha256_of
-from securepip.installer import HandOff, HandOver, handoff
+from securepip.installer import HandOff, HandOver, handoff, shares
 from securepip.installer.handoff import InstallOptions
 from securepip.installer.target import _compile_worker
 from securepip.installer.target.byte_code import Interpreter, WheelCode
@@ -172,6 +173,104 @@ def test_a_hand_over_uses_what_it_is_given(
         hand_over.expect([one.planned])
         hand_over.take(wheel)
     assert asked == [[one.planned], wheel]
+
+
+class Idle:
+    """A pip, or what compiles: it does nothing and says what it was told to."""
+
+    def __init__(self, code: int = 0, errors: str = "") -> None:
+        self.said = (code, "", errors)
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def start(self, wheel: Sources) -> None: ...
+
+    def schemes(self) -> list[dict[str, str]]:
+        return [sysconfig.get_paths()]
+
+    def run(self, *given: object, **options: object) -> tuple[int, str, str]:
+        return self.said
+
+
+class Watched:
+    """What watches pip: it writes down what it is given and asked."""
+
+    given: tuple[Any, ...] = ()
+    asked: tuple[str, ...] = ()
+
+    def __init__(self, *given: Any) -> None:
+        Watched.given, Watched.asked = given, ()
+
+    def look(self) -> None: ...
+
+    def complete(self) -> None:
+        Watched.asked += ("complete",)
+
+    def check(self) -> None:
+        Watched.asked += ("check",)
+
+    def installed(self) -> tuple[()]:
+        return ()
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
+    """What compiles; and nothing is watched."""
+    compiler = Idle()
+    monkeypatch.setattr(handoff, "Compiler", lambda *given: compiler)
+    monkeypatch.setattr(handoff, "Progress", Watched)
+    return compiler
+
+
+@pytest.mark.parametrize("processors", [5, None])
+@pytest.mark.parametrize("compiles", [True, False])
+@pytest.mark.parametrize("target", [None, "elsewhere"])
+def test_pip_is_shared_out_and_watched_to_its_end_but_into_a_target_it_works_alone(
+    idle: Idle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str | None,
+    compiles: bool,
+    processors: int | None,
+) -> None:
+    most: list[int] = []
+    divided = shares.divide
+
+    def divide(files: Any, processes: int) -> Any:
+        most.append(processes)
+        return divided(files, processes)
+
+    monkeypatch.setattr(handoff, "divide", divide)
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    one = hand_off(make_wheel(tmp_path / "store", "one", "1"))
+    options, pip = InstallOptions(target=target, compile=compiles), Idle(errors="a warning")
+    with HandOver(Path(), options, pip) as hand_over:  # type: ignore[arg-type] # in pip's place
+        assert hand_over.install([one]).warnings == "a warning"
+    wheels, *rest = Watched.given
+    assert [wheel.project for wheel in wheels] == ["one"]
+    compiler, unmixed = idle if compiles else None, () if target else set(wheels)
+    assert rest == [idle.schemes(), compiler, unmixed, [["one"]]]
+    assert most == [1 if target else processors or 1]
+    assert Watched.asked == (("complete",) if target else ("complete", "check"))
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize(
+    ("said", "words"), [("ERROR: no room\n", "^no room$"), ("", "exit code 2")]
+)
+def test_what_pip_had_installed_when_it_failed_is_completed_and_its_words_are_told(
+    tmp_path: Path, said: str, words: str
+) -> None:
+    one, pip = hand_off(make_wheel(tmp_path / "store", "one", "1")), Idle(2, said)
+    with (
+        HandOver(Path(), None, pip) as hand_over,  # type: ignore[arg-type] # in pip's place
+        pytest.raises(InstallationError, match=words),
+    ):
+        hand_over.install([one])
+    assert Watched.asked == ("complete",)
 
 
 def test_byte_code_is_written_in_the_order_in_which_it_is_made(
