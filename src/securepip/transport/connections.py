@@ -331,7 +331,7 @@ class _Watched(HTTPConnection):
             self.timeout = watch.at_most(math.inf if timeout is None else timeout)
             try:
                 connected = super()._new_conn()
-            except (NewConnectionError, ConnectTimeoutError) as error:
+            except ConnectTimeoutError as error:  # NewConnectionError is one
                 watch.check()
                 failed = error
             else:
