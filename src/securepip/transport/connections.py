@@ -244,8 +244,7 @@ class _Adapter(HTTPAdapter):
         key = url[:_SCHEME], url[_SCHEME:].partition("/")[0], verify, cert
         pool = None if proxies else self._pools.get(key)
         if pool is None:
-            if proxies:
-                self._check_proxy(select_proxy(url, proxies))
+            self._check_proxy(select_proxy(url, proxies))
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
             if proxies:
                 return found
