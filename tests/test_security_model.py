@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,3 +46,11 @@ def test_every_dependency_of_the_lock_has_its_reason() -> None:
     locked = {package["name"] for package in lock["packages"]}
     assert locked <= explained
     assert explained - locked <= {"dependency", "---"}
+
+
+def test_every_extra_has_its_reason() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    explained = MODEL.partition("The extras are not in the lock")[2]
+    for extra, requirements in project["optional-dependencies"].items():
+        assert f"`[{extra}]`" in explained
+        assert all(Requirement(each).name in explained for each in requirements)
