@@ -30,3 +30,11 @@ def test_the_compose_file_runs_commands_that_there_are_and_names_no_password() -
     database = document["services"]["database"]["environment"]
     assert "POSTGRES_PASSWORD" not in database
     assert set(document["secrets"]) == {"password", "pgpass"}
+
+
+def test_the_steps_before_it_are_commands_that_there_are() -> None:
+    text = re.sub(r"\\\n#", " ", FILE.read_text())
+    commands = re.findall(r"^# +docker compose run .*?securepip (.*)", text, re.MULTILINE)
+    assert [command.split()[:2] for command in commands] == [["repo", "init"], ["repo", "token"]]
+    for command in commands:
+        parse(shlex.split(command))

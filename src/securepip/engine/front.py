@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-from securepip.engine.database import Pool
+from securepip.engine.database import Pool, connect
 from securepip.engine.metrics import HEALTH_PATH, METRICS_PATH, Page, health, metrics
 from securepip.engine.opened import storing_site
 from securepip.engine.queue import WAIT_SECONDS, Queue
@@ -50,6 +50,7 @@ class FrontServer(UploadServer):
         insecure: bool = False,
         wait: float = WAIT_SECONDS,
     ) -> None:
+        connect(url).close()  # a pool would try for a while, and then not say why
         self._pool = Pool(url, AT_ONCE + _FURTHER)
         site = DatabaseSite(storing_site(address, _UNFINISHED_DIR), url, self._pool.connect)
 
