@@ -1,4 +1,4 @@
-"""What of an address may be shown: no password, and nothing that may be a token.
+"""What may be shown: of an address no password, nor what may be a token; of a text no command.
 
 Rule: this is the one place that decides it. The plugin takes it along into the pip of other
 environments, so it uses nothing but the standard library of Python 3.9.
@@ -13,6 +13,20 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WHOLE = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://\S+")
 # A dot or a tilde alone makes no path: a user name may begin with it.
 _PATH = re.compile(r"/|\.{1,2}([/\\]|$)|~[^:@/\\]*([/\\]|$)|[A-Za-z]:[/\\]")
+
+
+def harmless(text: str) -> str:
+    """``text`` without what a terminal obeys, and without passwords.
+
+    Names and answers of servers are part of it: an escape sequence could hide an error, or make it
+    look like success. So are words of the user's, which may hold the password of an address; what
+    is printed ends in the public logs of builds.
+    """
+    text = redact_text(text)
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def redact_text(text: str) -> str:

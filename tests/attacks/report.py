@@ -22,12 +22,18 @@ _TESTS = Path(__file__).parents[1]
 _PAGE = """# Attacks that are tried
 
 This page is written by `python -m tests.attacks.report --write docs/attacks.md`, which runs them.
-A number is the count of cases that were tried and refused; with plain pip, of those in which the
+A number is the count of cases that were tried and withstood; with plain pip, of those in which the
 attacker got what he wanted. The exit codes are those of the laboratory, which tries each attack by
-each way in. An empty cell is one that no test tries, or that cannot be: first use has no signatures
-of somebody else that an attacker could replay. Exit code 3 is a failed verification. The plugin
-ends as pip does, with 1. A lock that ends with 0 names what was signed: it needs no wheel, and
-fetches none.
+each way in: 3 is a failed verification, and 0 an attack that was passed over, so that the genuine
+release was obtained, and nothing else. The plugin ends as pip does, with 1.
+
+An empty cell is one that no test tries, or that cannot be:
+
+- First use has no signatures of somebody else that an attacker could replay, delay or forge.
+- A lock needs no wheel where the signed page tells its metadata, and fetches none: it ends with 0.
+- The gateway opens no wheel and has no options; what its tool is told is `past the gateway`.
+- The plugin runs in a process of its own, whose clock and limits of time no test sets.
+- Plain pip refuses a wheel that is not what the page of the same server tells of it.
 """
 
 

@@ -193,7 +193,7 @@ def hide_the_project(world: World) -> None:
     world.server.withhold(world.pages)
 
 
-ATTACKS = {
+SERVED = {
     "forged page and wheel": Attack(
         "arbitrary software", forge_page_and_wheel, fools_pip=plain_pip.runs_it
     ),

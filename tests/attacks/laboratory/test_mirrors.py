@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from securepip.transport import watch
-from tests.attacks.laboratory.test_laboratory import laboratory_repository, world
 from tests.attacks.laboratory.ways import WAYS, Victim
 from tests.attacks.laboratory.world import World
 from tests.attacks.marks import attack
@@ -22,8 +21,6 @@ from tests.support.builds import MAKER_CODE
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
 from tests.support.wheels import make_wheel
-
-__all__ = ["laboratory_repository", "world"]
 
 OF_SIGNATURES = [way for way in WAYS if way != "first use"]
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from securepip.formats.digests import sha256_of
 from securepip.trust import TrustStore
-from tests.attacks.laboratory.world import World
+from tests.attacks.laboratory.world import ALL_IS_WELL, World
 from tests.gateway.conftest import run_gateway
 from tests.plugin.conftest import run_pip
 from tests.support.machine import Finished, Machine
+
+LIB = "lib-1.0-py3-none-any.whl"
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Victim:
         machine: The machine.
         world: The world.
         name: What the user asks for.
+        words: Options of every command.
     """
 
     machine: Machine
     world: World
     name: str = "app"
+    words: tuple[str, ...] = ("--no-cache-dir",)
 
     @property
     def place(self) -> Path:
@@ -69,27 +73,49 @@ class Victim:
 
 
 def install(victim: Victim) -> Outcome:
-    return Outcome.of(victim.machine.install(victim.name, "--no-cache-dir"))
+    done = victim.machine.install(victim.name, *victim.words)
+    return _installed(victim, Outcome.of(done))
 
 
 def download(victim: Victim) -> Outcome:
     words = ("download", "--python", victim.machine.environment, "-d", victim.place)
-    return Outcome.of(victim.machine.run(*words, "--no-cache-dir", victim.name))
-
-
-def lock(victim: Victim) -> Outcome:
-    place = victim.place / "pylock.toml"
-    words = ("lock", "--python", victim.machine.environment, "-o", place, victim.name)
-    done = victim.machine.run(*words)
-    if done.code == 0:  # a wheel that nobody fetched is no harm: the lock names the signed one
-        assert sha256_of(victim.world.genuine) in place.read_text()
-        place.unlink()
-        return Outcome(0, f"the lock names what was signed\n{done.err}")
+    done = victim.machine.run(*words, *victim.words, victim.name)
+    if done.code == 0:
+        wanted = [victim.world.wheel, *([LIB] if victim.world.project == "app" else [])]
+        assert sorted(path.name for path in victim.place.iterdir()) == wanted
+        assert (victim.place / victim.world.wheel).read_bytes() == victim.world.genuine
     return Outcome.of(done)
 
 
+def lock(victim: Victim) -> Outcome:
+    """A wheel that nobody fetched is no harm: the lock names the signed one."""
+    place = victim.place / "pylock.toml"
+    words = ("lock", "--python", victim.machine.environment, "-o", place, victim.name)
+    done = victim.machine.run(*words)
+    if done.code:
+        return Outcome.of(done)
+    text = place.read_text()
+    assert sha256_of(victim.world.genuine) in text
+    place.unlink()
+    return Outcome(0, done.out + done.err + text)
+
+
 def plugin(victim: Victim) -> Outcome:
-    return Outcome.of(run_pip(victim.machine, "install", "--no-cache-dir", victim.name))
+    done = run_pip(victim.machine, "install", *victim.words, victim.name)
+    return _installed(victim, Outcome.of(done))
+
+
+def _installed(victim: Victim, outcome: Outcome) -> Outcome:
+    """See to it that a success has installed what is genuine, and nothing else."""
+    if outcome.code == 0:
+        freeze = [each for each in victim.machine.freeze() if not each.startswith("pip==")]
+        if victim.name == "built":
+            assert freeze == ["built==1.0"]
+        else:
+            assert freeze == ["app==2.0", "lib==1.0"]
+            for name, code in victim.world.code.items():
+                assert (victim.machine.site_packages / name).read_text() == code
+    return outcome
 
 
 def gateway(victim: Victim) -> Outcome:
@@ -102,6 +128,7 @@ def gateway(victim: Victim) -> Outcome:
             if reply.status != 200:
                 code = {"verification": 3}.get(reply.json.get("kind"), 1)
                 return Outcome(code, f"{reply.reason} {reply.body.decode()}")
+    assert reply.body == victim.world.genuine
     return Outcome(0, "")
 
 
@@ -117,18 +144,26 @@ WAYS: dict[str, Callable[[Victim], Outcome]] = {
 """What is run, by the name of the way."""
 
 
-def trust(victim: Victim, way: str) -> None:
+def trust(victim: Victim, way: str, credentials: str = "") -> None:
     """Make the machine believe the repository, or the index at first sight.
 
     Every machine has seen the honest answer once, and has kept no file of it.
     """
     machine, world = victim.machine, victim.world
+    location = world.server.url.replace("://", f"://{credentials}")
     if way == "first use":
-        done = machine.run("trust", "first-use", "--index-url", f"{world.server.url}simple/")
+        done = machine.run("trust", "first-use", "--index-url", f"{location}simple/")
         assert done.code == 0, done.err
     else:
-        machine.trust(world.made, world.server.url)
+        machine.trust(world.made, location)
     seen = machine.run("install", "--python", machine.environment, "--dry-run", victim.name)
     assert seen.code == 0, seen.err
     assert TrustStore(machine.folder / "data" / "trust").read().repositories
     shutil.rmtree(machine.folder / "cache", ignore_errors=True)
+
+
+def assert_harmless(said: str) -> None:
+    """Nothing in it is obeyed by a terminal, or looks like a line of securepip's own."""
+    assert "Traceback" not in said
+    assert all(each.isprintable() or each in "\n\t" for each in said), repr(said)
+    assert ALL_IS_WELL not in said.splitlines()

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.hostile import HostileServer
-from tests.support.machine import Machine
+from tests.support.machine import Finished, Machine
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
 PIECES = 48
 """Of one MB each: what an endless answer sends before it ends after all."""
+ALL_IS_WELL = "All is well"
+"""What a line would say that an attacker began himself."""
 BOMB = 1 << 16
 """MB that a bomb unpacks to; on the wire each is a kB, and networks buffer thousands of these."""
 
@@ -90,6 +92,10 @@ class World:
         self.made.add(wheel)
 
 
+Wanted = Callable[[Machine, World, Finished], bool]
+"""Whether pip, which has ended so, has done what the attacker wants."""
+
+
 @dataclass(frozen=True)
 class Attack:
     """One attack.
@@ -104,6 +110,7 @@ class Attack:
         fools_pip: Whether plain pip has done what the attacker wants; ``None`` where it does not.
         not_by: Ways by which the attack cannot come.
         passed_over_by: Ways that install the genuine release nevertheless, and nothing else.
+        names_server: Whether what is said names the server.
         days: By how many days the user's clock is wrong.
     """
 
@@ -113,7 +120,8 @@ class Attack:
     unseen_codes: tuple[int, ...] = ()
     needs_signatures: bool = False
     before: Callable[[World], None] | None = None
-    fools_pip: Callable[[Machine, World], bool] | None = None
+    fools_pip: Wanted | None = None
     not_by: tuple[str, ...] = ()
     passed_over_by: tuple[str, ...] = ()
+    names_server: bool = True
     days: int = 0

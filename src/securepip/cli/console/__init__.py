@@ -2,7 +2,6 @@
 
 from securepip.cli.console.lines import (
     configure,
-    harmless,
     is_verbose,
     keep_stdout_free,
     say,
@@ -13,7 +12,6 @@ from securepip.cli.console.lines import (
 
 __all__ = [
     "configure",
-    "harmless",
     "is_verbose",
     "keep_stdout_free",
     "say",

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from securepip.cli.options import General
 from securepip.errors import ConflictError, SecurepipError, UsageError
-from securepip.redaction import redact_text
+from securepip.redaction import harmless
 
 _CONFLICT_HELP = (
     "ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/"
@@ -200,17 +200,3 @@ def _print(text: str, stream: TextIO) -> None:
                 meaning="What was done is done, but not all of it was told.",
                 remedy="Look at where the output goes to.",
             ) from None
-
-
-def harmless(text: str) -> str:
-    """``text`` without what a terminal obeys, and without passwords.
-
-    Names and answers of servers are part of it: an escape sequence could hide an error, or make it
-    look like success. So are words of the user's, which may hold the password of an address; what
-    is printed here ends in the public logs of builds.
-    """
-    text = redact_text(text)
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
-        for each in text
-    )

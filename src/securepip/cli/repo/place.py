@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securepip.cli import console
 from securepip.cli.keys import KeyOptions, add_key_options, existing, keys_of
 from securepip.cli.options import Commands, add_why, new_command
 from securepip.formats.words import first_of
+from securepip.redaction import harmless
 
 if TYPE_CHECKING:
     from securepip.signing.repository.repository import Repository
@@ -162,4 +162,4 @@ def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] 
 
 def _in_one_line(command: str, what: list[str]) -> str:
     """One line of the log, without passwords: an argument may be an address."""
-    return " ".join(console.harmless(f"{command} {first_of(what, _SHOWN_WORDS)}").split())
+    return " ".join(harmless(f"{command} {first_of(what, _SHOWN_WORDS)}").split())

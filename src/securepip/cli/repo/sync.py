@@ -18,6 +18,7 @@ from securepip.cli.repo.expiry import warn_of
 from securepip.cli.repo.place import Place, add_restore, place_command, place_of
 from securepip.errors import UsageError
 from securepip.formats.words import counted, first_of
+from securepip.redaction import harmless
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -241,7 +242,7 @@ def _warn_of_other_indexes(said: FileOptions, indexes: tuple[str, ...]) -> None:
     for index in named:
         if index.rstrip("/") not in asked:
             console.warn(
-                f"A requirements file names the index {console.harmless(index)}, which is not "
+                f"A requirements file names the index {harmless(index)}, which is not "
                 "asked here. Say --upstream, once for each index, if it is to be."
             )
 

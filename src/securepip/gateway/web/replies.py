@@ -42,6 +42,7 @@ from securepip.formats.negotiation import PLAIN_HTML, negotiate
 from securepip.formats.page import JSON_TYPE, ProjectPage
 from securepip.gateway.answers import Answer, FileAnswer, MetadataAnswer, PageAnswer, UnknownError
 from securepip.gateway.by_url import RefusedError
+from securepip.redaction import harmless
 from securepip.updater.mirrors import passed_over
 
 REASON_HEADER = "x-reason"
@@ -167,7 +168,7 @@ class Replies:
 def problem(
     status: int, what: str, meaning: str = "", remedy: str = "", *, kind: str = "refused"
 ) -> Response:
-    """A refusal, for programs and for people.
+    """A refusal, for programs and for people: many a tool prints it as it is.
 
     Args:
         status: The HTTP status.
@@ -176,6 +177,7 @@ def problem(
         remedy: What to do next, or "".
         kind: ``verification``, ``unknown``, ``refused`` or ``unavailable``.
     """
+    what, meaning, remedy = map(harmless, (what, meaning, remedy))
     detail = "\n".join(part for part in (what, meaning, remedy) if part)
     said = {
         "title": _TITLES[kind],

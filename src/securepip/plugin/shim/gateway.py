@@ -18,7 +18,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from securepip.plugin.shim.inside import GATEWAY, MAX_REASON, refusal
-from securepip.redaction import redact
+from securepip.redaction import harmless, redact
 
 _START_SECONDS = 60.0
 
@@ -51,7 +51,7 @@ class Gateway:
         """Say something to who runs pip, once."""
         if text not in self._told:
             self._told.add(text)
-            logging.getLogger("pip._internal.securepip").warning("%s", text)
+            logging.getLogger("pip._internal.securepip").warning("%s", harmless(text))
 
     def begin(self) -> None:
         """Start one now: it loads while pip does.
