@@ -15,7 +15,7 @@ import pytest
 
 from securepip.transport import allowance as allowances
 from securepip.transport import watch as watches
-from securepip.transport.allowance import Allowance, Early, Holding, NoRoomError, unlimited
+from securepip.transport.allowance import Ahead, Allowance, Early, Holding, NoRoomError, unlimited
 from securepip.transport.pool import Pool
 from securepip.transport.watch import (
     CountedSocket,
@@ -135,6 +135,32 @@ def test_a_body_without_room_is_fetched_when_it_is_asked_for_and_its_memory_is_g
     assert holdings[2:] == [None]
     del first
     allowance.take(4)
+
+
+@pytest.mark.parametrize("how", ["begin", "expects", "take"])
+def test_an_old_body_is_dropped_whoever_comes_next(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(allowances, "AHEAD_FILES", 1)
+    ahead, begun = Ahead(), list[str]()
+
+    def begin(url: str) -> None:
+        early: Any = SimpleNamespace(has_failed=lambda: False)
+        ahead.begin(url, lambda: begun.append(url) or early)  # type: ignore[func-returns-value]
+
+    for url in ("a", "a", "b"):
+        begin(url)
+    assert begun == ["a"]
+    clock.now += allowances.AHEAD_SECONDS
+    assert ahead.expects("a")
+    clock.now += 1
+    if how == "begin":
+        begin("b")
+        assert begun == ["a", "b"], "there is room for it"
+    elif how == "expects":
+        assert not ahead.expects("a")
+    else:
+        assert ahead.take("a") is None
 
 
 # -------------------------------------------------------------- time of one answer
