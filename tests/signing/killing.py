@@ -72,7 +72,7 @@ def _die_at(step: int) -> Iterator[int]:
     for owner, name in (
         *((Path, name) for name in ("replace", "unlink", "rename")),
         *((Ledger, name) for name in ("record", "begin", "withdraw", "finish", "set_current")),
-        *((os, name) for name in ("link", "sync", "fsync", "unlink", "rmdir")),
+        *((os, name) for name in ("link", "sync", "fsync", "unlink", "rmdir", "replace", "rename")),
     ):
         setattr(owner, name, counted(getattr(owner, name)))
     return left

@@ -15,6 +15,7 @@ from securepip.signing.offline.rotate import NewKeys, rotate
 from securepip.signing.publish.remove import remove
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.site import FolderSite
+from tests.support.disks import fail_to_read
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
 from tests.support.maintainers import Maintainers, claim
@@ -165,14 +166,10 @@ def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
 
 def _fail_to_read(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
     """Let the disk fail at files of the folder that end with ``name``."""
-    read = Path.read_bytes
-
-    def failing(path: Path) -> bytes:
-        if path.parent == folder and path.name.endswith(name):
-            raise OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", failing)
+    error = OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+    fail_to_read(
+        monkeypatch, lambda path: path.parent == folder and path.name.endswith(name), error
+    )
 
 
 def test_a_repository_that_cannot_be_read_just_now_leaves_it_to_no_copy_where_trust_begins(

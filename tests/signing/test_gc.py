@@ -23,6 +23,7 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.storage.interface import StorageError
 from tests.signing.clients import fetch_everything, read_plainly, updater
 from tests.signing.killing import kill_points, run_until
+from tests.support.disks import fail_to_read
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_sdist, make_wheel
@@ -104,15 +105,11 @@ def test_nothing_is_deleted_while_an_old_page_cannot_be_read_just_now(
     with Repository.open(old.folder, keys=[old.online_keys]) as repository:
         remove(repository, "app==1.5")
         current = repository.known().page(NormalizedName("app"))
-    before, read = listing(old), Path.read_bytes
-
-    def failing(path: Path) -> bytes:
-        if path.parent == old.folder / "simple" / "app" and str(current) not in path.name:
-            raise error
-        return read(path)
-
+    before, pages = listing(old), old.folder / "simple" / "app"
     with monkeypatch.context() as storage:
-        storage.setattr(Path, "read_bytes", failing)
+        fail_to_read(
+            storage, lambda path: path.parent == pages and str(current) not in path.name, error
+        )
         with pytest.raises(StorageError, match="cannot be used"):
             swept(old)
     assert listing(old) == before

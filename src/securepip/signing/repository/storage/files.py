@@ -3,10 +3,14 @@
 Rule: everything is first written under a temporary name in the ``state`` folder, which is never
 served, and then renamed. Files get the modes that the operator's umask gives: a web server has to
 read them.
+
+Paths are text here, but for those of files that come from elsewhere: ``pathlib`` takes as long as
+the system does for a small file, and keeps the parts of a million names together in a table.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -22,6 +26,7 @@ from securepip.formats.digests import CHUNK, Sha256, sha256_of_stream
 
 _FEW = 256
 _FSYNCS = 16
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP}
 
 
 class Writer:
@@ -32,14 +37,14 @@ class Writer:
     """
 
     def __init__(self, unfinished: Path) -> None:
-        self._unfinished = unfinished
-        self._unsure: set[Path] = set()
+        self._unfinished = str(unfinished)
+        self._unsure: set[str] = set()
 
     def clear(self) -> None:
         """Remove what runs that were killed have left."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
+    def write(self, path: Path | str, data: bytes, *, durable: bool = False) -> None:
         """Make ``data`` the contents of ``path``.
 
         Args:
@@ -56,20 +61,21 @@ class Writer:
 
     def prepare(self, key: str, data: bytes) -> None:
         """Write ``data`` where ``take`` finds it, until the next ``clear``."""
-        path = self._unfinished / key
+        path = f"{self._unfinished}/{key}"
         try:
             with self._open(path) as stream:
                 _write(stream, data)
         except FileExistsError:
             return  # one key, one content
         except BaseException:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
             raise
 
-    def take(self, key: str, path: Path) -> bool:
+    def take(self, key: str, path: str) -> bool:
         """Make what was prepared under ``key`` the contents of ``path``, if there is such."""
         try:
-            (self._unfinished / key).replace(path)
+            os.replace(f"{self._unfinished}/{key}", path)
         except FileNotFoundError:
             return False
         self.note(path)
@@ -88,27 +94,28 @@ class Writer:
             # The system writes those that come together in one go.
             list(pool.map(_fsync, sorted(unsure)))
 
-    def note(self, path: Path) -> None:
+    def note(self, path: str) -> None:
         """Let the next ``flush`` wait for ``path`` too, which a killed run may have written."""
         # It may have made the folder as well. Of many, all are waited for, and none is remembered.
         if len(self._unsure) <= _FEW:
-            self._unsure |= {path, path.parent, path.parent.parent}
+            folder = _folder_of(path)
+            self._unsure |= {path, folder, _folder_of(folder)}
 
-    def copy(self, source: Path, path: Path, sha256: Sha256) -> None:
+    def copy(self, source: Path | str, path: str, sha256: Sha256) -> None:
         """Make the contents of ``source`` those of ``path``, if they have that digest.
 
         Raises:
             RepositoryStateError: They have another; ``path`` is as it was.
         """
         digest = hashlib.sha256()
-        with source.open("rb") as chunks, self._new(path) as stream:
+        with open(source, "rb") as chunks, self._new(path) as stream:
             while chunk := chunks.read(CHUNK):
                 digest.update(chunk)
                 _write(stream, chunk)
             if digest.hexdigest() != sha256:
                 raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
 
-    def link(self, existing: Path, path: Path, sha256: Sha256) -> None:
+    def link(self, existing: str, path: str, sha256: Sha256) -> None:
         """Make ``path`` the same file as ``existing``, or a copy where there are no hard links."""
         with suppress(OSError):  # a new name, as most are, needs no other one before
             os.link(existing, path)
@@ -116,49 +123,57 @@ class Writer:
             return
         temporary = self._temporary()
         try:
-            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._begin()
             os.link(existing, temporary)
         except OSError:
             self.copy(existing, path, sha256)
             return
         self._name(temporary, path)
         # Renaming onto another name of the same file does nothing at all (POSIX).
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
 
     @contextmanager
-    def _new(self, path: Path) -> Iterator[FileIO]:
+    def _new(self, path: Path | str) -> Iterator[FileIO]:
         temporary = self._temporary()
         try:
             with self._open(temporary) as stream:
                 yield stream
-            self._name(temporary, path)
+            self._name(temporary, str(path))
         except BaseException:
             with suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)
             raise
 
-    def _name(self, temporary: Path, path: Path) -> None:
+    def _name(self, temporary: str, path: str) -> None:
         """Give a file that is finished its name."""
         try:
-            temporary.replace(path)
+            os.replace(temporary, path)
         except FileNotFoundError:
-            for folder in path.parents:
-                if folder.exists():
-                    break
+            folder = _folder_of(path)
+            while not exists(folder):
                 self.note(folder)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
+                folder = _folder_of(folder)
+            os.makedirs(_folder_of(path), exist_ok=True)
+            os.replace(temporary, path)
         self.note(path)
 
-    def _open(self, temporary: Path) -> FileIO:
+    def _open(self, temporary: str) -> FileIO:
         try:
             return FileIO(temporary, "xb")
         except FileNotFoundError:
-            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._begin()
             return FileIO(temporary, "xb")
 
-    def _temporary(self) -> Path:
-        return self._unfinished / secrets.token_hex(8)
+    def _begin(self) -> None:
+        Path(self._unfinished).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _temporary(self) -> str:
+        return f"{self._unfinished}/{secrets.token_hex(8)}"
+
+
+def _folder_of(path: str) -> str:
+    return os.path.dirname(path) or os.curdir
 
 
 def _write(stream: FileIO, data: bytes) -> None:
@@ -168,10 +183,21 @@ def _write(stream: FileIO, data: bytes) -> None:
         left = left[stream.write(left) :]
 
 
-def has_sha256(path: Path, sha256: Sha256) -> bool:
+def exists(path: str) -> bool:
+    """As ``Path.exists``: who may not look is told so, and not that nothing is there."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise
+    return True
+
+
+def has_sha256(path: Path | str, sha256: Sha256) -> bool:
     """Whether ``path`` is there with just these bytes: a power cut can leave a name without."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             return sha256_of_stream(stream)[0] == sha256
     except FileNotFoundError:
         return False
@@ -201,7 +227,7 @@ def save(chunks: Iterable[bytes], path: Path, sha256: Sha256 | None, shown: str)
         raise
 
 
-def _fsync(path: Path) -> None:
+def _fsync(path: str) -> None:
     """Wait until a file or folder is on the disk; one that is gone needs not be."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from securepip.formats.digests import CHUNK, Sha256, sha256_of
-from securepip.signing.repository.storage.files import Writer, has_sha256, save
+from securepip.signing.repository.storage.files import Writer, exists, has_sha256, save
 from securepip.signing.repository.storage.interface import Opened, OvertakenError, Stored, not_read
 
 
@@ -17,16 +18,18 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._address = str(folder)
 
     @property
     def address(self) -> str:
         """As ``Reader.address``."""
-        return str(self._folder)
+        return self._address
 
     def read(self, name: str) -> bytes:
         """As ``Reader.read``."""
         try:
-            return (self._folder / name).read_bytes()
+            with open(self._path(name), "rb") as stream:
+                return stream.read()
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -34,12 +37,12 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """As ``Reader.exists``."""
-        return (self._folder / name).exists()
+        return exists(self._path(name))
 
     def list(self, folder: str = "") -> Iterator[Stored]:
         """As ``Reader.list``."""
         try:
-            entries = sorted(os.scandir(self._folder / folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(self._path(folder)), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
@@ -69,8 +72,11 @@ class Folder:
 
     def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
         """As ``Reader.fetch``."""
-        with (self._folder / name).open("rb") as stream:
+        with open(self._path(name), "rb") as stream:
             save(iter(lambda: stream.read(CHUNK), b""), path, sha256, f"{self.address}/{name}")
+
+    def _path(self, name: str) -> str:
+        return f"{self._address}/{name}"
 
 
 class LocalStorage(Folder):
@@ -96,7 +102,7 @@ class LocalStorage(Folder):
 
     def holds(self, name: str, sha256: Sha256) -> bool:
         """As ``Storage.holds``."""
-        path = self._folder / name
+        path = self._path(name)
         if not has_sha256(path, sha256):
             return False
         self._writer.note(path)
@@ -116,13 +122,14 @@ class LocalStorage(Folder):
 
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
         """As ``Storage.write``."""
-        self._writer.write(self._folder / name, data, durable=durable)
+        self._writer.write(self._path(name), data, durable=durable)
 
     def replace(self, name: str, data: bytes, before: bytes | None) -> None:
         """As ``Storage.replace``. The repository's lock keeps others away meanwhile."""
-        path = self._folder / name
+        path = self._path(name)
         try:
-            found = path.read_bytes()
+            with open(path, "rb") as stream:
+                found = stream.read()
         except FileNotFoundError:
             found = None
         if found != before:
@@ -135,17 +142,17 @@ class LocalStorage(Folder):
 
     def take(self, key: str, name: str) -> bool:
         """As ``Storage.take``."""
-        return self._writer.take(key, self._folder / name)
+        return self._writer.take(key, self._path(name))
 
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
         """As ``Storage.copy``."""
         if not self.holds(name, sha256):
-            self._writer.copy(source, self._folder / name, sha256)
+            self._writer.copy(source, self._path(name), sha256)
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``."""
-        there, path = self._folder / existing, self._folder / name
-        if path.exists() and (path.samefile(there) or has_sha256(path, sha256)):
+        there, path = self._path(existing), self._path(name)
+        if exists(path) and (os.path.samefile(path, there) or has_sha256(path, sha256)):
             self._writer.note(path)
         else:
             self._writer.link(there, path, sha256)
@@ -153,11 +160,12 @@ class LocalStorage(Folder):
     def delete(self, *names: str) -> None:
         """As ``Storage.delete``."""
         for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path(name))
 
     def note(self, name: str) -> None:
         """As ``Storage.note``."""
-        self._writer.note(self._folder / name)
+        self._writer.note(self._path(name))
 
     def clear(self) -> None:
         """As ``Storage.clear``."""
