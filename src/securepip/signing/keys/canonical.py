@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import UnsignedMetadataError
-from tuf.api.metadata import Metadata, Signed, Snapshot, Targets
+from tuf.api.metadata import Metadata, MetaFile, Signed, Snapshot, Targets
 from tuf.api.serialization import SignedSerializer
 from tuf.api.serialization.json import CanonicalJSONSerializer, JSONSerializer
 
 from securepip.errors import RepositoryStateError
 
 _ENCODE = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    default=MetaFile.to_dict,
+    ensure_ascii=False,
+    check_circular=False,
+    allow_nan=False,
+    sort_keys=True,
+    separators=(",", ":"),
 ).encode
 
 
@@ -30,7 +36,7 @@ class Canonical(SignedSerializer):
     def serialize(self, signed_obj: Signed) -> bytes:
         """See ``SignedSerializer.serialize``."""
         if _is_plain(signed_obj):
-            text = _ENCODE(signed_obj.to_dict())
+            text = _ENCODE(_fields(signed_obj))
             if "\\" not in text:
                 return text.encode("utf-8")
         return CanonicalJSONSerializer().serialize(signed_obj)
@@ -46,6 +52,18 @@ def _is_plain(signed: Signed) -> bool:
     return isinstance(signed, Snapshot) and not any(
         each.unrecognized_fields for each in signed.meta.values()
     )
+
+
+def _fields(signed: Signed) -> dict[str, Any]:
+    """``signed.to_dict()``; what a snapshot lists is left to the encoder, which asks one by one.
+
+    There is one for each bin, and its fields take many times the memory of their text.
+    """
+    if not isinstance(signed, Snapshot):
+        return signed.to_dict()
+    outline = copy(signed)
+    outline.meta = {}
+    return {**outline.to_dict(), "meta": signed.meta}
 
 
 CANONICAL = Canonical()

@@ -40,6 +40,9 @@ MANY = 64
 WORTH_PROCESSES = 1024
 """From so many bins on, other processes take part: they need some seconds to start."""
 
+_GONE = "-1"
+"""Stands for the length of a target that is taken away."""
+
 _FEW_LINES = 1_000
 """So many changes are held in memory, and written together."""
 
@@ -96,7 +99,7 @@ class Edits:
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
         """Let these paths be those targets, each in the bin named; None takes one away."""
         self._waiting += [
-            (name, f"{path}\t-1\t" if target is None else _line(path, target))
+            (name, f"{path}\t{_GONE}\t" if target is None else _line(path, target))
             for path, (name, target) in edits.items()
         ]
         if len(self._waiting) >= _FEW_LINES:
@@ -142,12 +145,13 @@ def _line(path: str, target: TargetFile) -> str:
 
 def apply_lines(role: Targets, lines: bytes) -> None:
     """Make the changes of one bin (``Edits``) in it."""
+    targets = role.targets
     for line in lines.decode().splitlines():
         path, length, sha256 = line.split("\t")
-        if int(length) < 0:
-            role.targets.pop(path, None)
+        if length == _GONE:
+            targets.pop(path, None)
         else:
-            role.targets[path] = TargetFile(int(length), {"sha256": sha256}, path)
+            targets[path] = TargetFile(int(length), {"sha256": sha256}, path)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from securepip.signing.repository.state.later import Aside
 
 _NOBODY_KNOWS = ""
 _AT_A_TIME = 128
+_FILES = f"{PACKAGES_DIR}/"
+_START, _END = f"{SIMPLE_DIR}/", f"/{PAGE_NAME}"
+"""Between them is a project, in the path of its page."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,14 @@ class Counts:
 
 def facts_of(name: str, role: Targets) -> RoleFacts:
     """What there is to know of a role."""
-    start, end = f"{SIMPLE_DIR}/", f"/{PAGE_NAME}"
-    pages = {
-        NormalizedName(path[len(start) : -len(end)]): parse_sha256(target.hashes.get("sha256"))
-        for path, target in role.targets.items()
-        if path.startswith(start) and path.endswith(end)
-    }
-    files = sum(path.startswith(f"{PACKAGES_DIR}/") for path in role.targets)
+    pages: dict[NormalizedName, Sha256] = {}
+    files = 0
+    for path, target in role.targets.items():
+        if path.startswith(_FILES):
+            files += 1
+        elif path.startswith(_START) and path.endswith(_END):
+            project = NormalizedName(path[len(_START) : -len(_END)])
+            pages[project] = parse_sha256(target.hashes.get("sha256"))
     return RoleFacts(name, role.version, role.expires.timestamp(), pages, files)
 
 
