@@ -234,7 +234,7 @@ def log(place: Place, *, as_json: bool = False) -> int:
 
 def _show_signed(entry: Entry) -> None:
     bins = [signed for signed in entry.signed if signed.role.startswith("bin-")]
-    others = [signed for signed in entry.signed if signed not in bins]
+    others = [signed for signed in entry.signed if not signed.role.startswith("bin-")]
     for signed in others:
         _show_line(f"{signed.role} version {signed.version}", signed.keyids)
     for keyids in dict.fromkeys(signed.keyids for signed in bins):

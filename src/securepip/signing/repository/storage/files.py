@@ -191,6 +191,8 @@ def exists(path: str) -> bool:
         if error.errno in _NOT_THERE:
             return False
         raise
+    except ValueError:  # a null character, which no name has
+        return False
     return True
 
 
