@@ -239,20 +239,27 @@ def test_roots_are_asked_for_up_to_a_number_and_for_some_time(
         roots.find(9)
 
 
-@pytest.mark.parametrize("mirror", [None, 5, ["https://mirror.example.org/"]])
-def test_a_map_that_names_no_address_for_a_mirror_is_not_believed(
-    store: TrustStore, tmp_path: Path, mirror: object
+OF_ONE = "https://mirror.example.org/of"
+
+
+@pytest.mark.parametrize(
+    "places", [OF_ONE, [OF_ONE, None], [5], [OF_ONE, [f"https://user:{'x' * 90}@example.org/"]]]
+)
+def test_a_map_that_names_no_addresses_for_a_repository_is_not_believed(
+    store: TrustStore, tmp_path: Path, places: object
 ) -> None:
     path = tmp_path / "trust" / "map.json"
     document = json.loads(path.read_text())
-    document["repositories"]["one"].append("https://mirror.example.org/of")
+    document["repositories"]["one"] = [url("one").rstrip("/"), OF_ONE]
     path.write_text(json.dumps(document))
     trust = store.read()
-    assert trust.named("one").mirrors == ("https://mirror.example.org/of/",)
-    assert "https://mirror.example.org/of/" in trust.addresses
-    assert trust.meant("https://mirror.example.org/of", NormalizedName("app")).name == "one"
-    assert trust.for_index("https://mirror.example.org/of/simple") == trust.named("one")
-    document["repositories"]["one"].append(mirror)
+    assert trust.named("one").location == url("one")
+    assert trust.named("one").mirrors == (f"{OF_ONE}/",)
+    assert f"{OF_ONE}/" in trust.addresses
+    assert trust.meant(OF_ONE, NormalizedName("app")).name == "one"
+    assert trust.for_index(f"{OF_ONE}/simple") == trust.named("one")
+    document["repositories"]["one"] = places
     path.write_text(json.dumps(document))
-    with pytest.raises(SecurepipError, match="not the address of a mirror"):
+    with pytest.raises(SecurepipError, match="not a list of addresses") as raised:
         store.read()
+    assert "xxx" not in str(raised.value)

@@ -113,6 +113,20 @@ def test_where_all_fail_the_first_error_is_raised_and_all_are_asked_again(places
     assert has.asked == 2 * [f"{FIRST}a", f"{SECOND}a", f"{THIRD}a"]
 
 
+def test_one_that_failed_once_is_asked_before_one_that_fails_each_time(places: Mirrors) -> None:
+    """Else each file would wait again for one that is silent, for as long as both are known."""
+    has = Places(packages=BROKEN, other=BROKEN)
+    places.try_each(f"{FIRST}a", has.fetch)
+    has.errors["mirror"] = BROKEN
+    with pytest.raises(TransportError):
+        places.try_each(f"{FIRST}a", has.fetch)
+    del has.errors["mirror"]
+    has.asked.clear()
+    for _ in range(2):
+        assert places.try_each(f"{FIRST}a", has.fetch) == f"{SECOND}a"
+    assert has.asked == 2 * [f"{SECOND}a"]
+
+
 def test_where_all_fail_one_that_serves_something_else_counts_more_than_silence(
     places: Mirrors,
 ) -> None:
@@ -163,7 +177,6 @@ def test_what_was_begun_at_one_place_does_not_answer_for_another(
         fetcher = Fetcher(transport, f"{hostile.url}one/")
         fetcher.warm(f"{hostile.url}one/x.json", 3)
         fetcher.ask_at(f"{hostile.url}two/")
-        assert fetcher.last_url == f"{hostile.url}two/"
         assert fetcher.warmed(f"{hostile.url}one/x.json") is None
         assert fetcher.download_bytes(f"{hostile.url}one/x.json", 10) == b"two"
         assert fetcher.last_url == f"{hostile.url}two/x.json"

@@ -300,8 +300,8 @@ class TrustStore:
             first_use = document.get("x-first-use", {})
             repositories = tuple(
                 replace(
-                    self._load(name, str(urls[0]), tuple(index_urls.get(name, ()))),
-                    mirrors=tuple(_mirror(url) for url in urls[1:]),
+                    self._load(name, _places(urls)[0], tuple(index_urls.get(name, ()))),
+                    mirrors=_places(urls)[1:],
                     first_use=FirstUse.from_json(first_use[name]) if name in first_use else None,
                 )
                 for name, urls in document["repositories"].items()
@@ -463,10 +463,11 @@ class TrustStore:
         replace_file(self._map_path, json.dumps(document, indent=2).encode())
 
 
-def _mirror(url: object) -> str:
-    if not isinstance(url, str):
-        raise ValueError(f"not the address of a mirror: {url!r:.80}")
-    return url.rstrip("/") + "/"
+def _places(urls: object) -> tuple[str, ...]:
+    """Where a repository is. What is no address is not shown: it may hold a password."""
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise ValueError("not a list of addresses")
+    return tuple(url.rstrip("/") + "/" for url in urls)
 
 
 def _parse_assignment(entry: dict[str, Any], known: list[str]) -> Assignment:

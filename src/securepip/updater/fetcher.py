@@ -43,7 +43,7 @@ class Fetcher(FetcherInterface):
     def ask_at(self, address: str) -> None:
         """Ask for the metadata at another place from now on, where the same files are."""
         if address != self.address:
-            self.address = self.last_url = address
+            self.address = address
             self._early.clear()
 
     def warm(self, url: str, length: int | None) -> None:

@@ -83,11 +83,15 @@ class Mirrors:
         raise next((one for one in failed if isinstance(one, VerificationError)), failed[0])
 
     def _in_turn(self, url: str) -> list[tuple[str, str]]:
-        """The places of a file and its addresses there; those that were passed over come last."""
+        """The places of a file and its addresses there.
+
+        Those that were passed over come last, and of these first the one that failed longest ago:
+        one that had no answer once does not come after one that never has any.
+        """
         for first, places in self._places.items():
             if url.startswith(first):
                 rest, now = url.removeprefix(first), time.monotonic()
-                order = sorted(places, key=lambda place: _until(place) > now)
+                order = sorted(places, key=lambda place: max(_until(place), now))
                 return [(place, place + rest) for place in order]
         return [(url, url)]
 

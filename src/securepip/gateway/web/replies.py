@@ -46,9 +46,10 @@ from securepip.redaction import harmless
 from securepip.updater.mirrors import passed_over
 
 REASON_HEADER = "x-reason"
+"""Carries the reason phrase to the server: ASGI has no place for it."""
+
 NOTICES_HEADER = "x-securepip-notices"
 """What the plugin tells its user beside a good answer: lines, in URL encoding."""
-"""Carries the reason phrase to the server: ASGI has no place for it."""
 
 NOT_VERIFIED_FOR_PIP = 590
 """What pip gets instead of 502, which it tries again five times and then reports without the
