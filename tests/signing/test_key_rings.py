@@ -271,7 +271,7 @@ def test_a_key_service_that_is_not_installed_names_its_extra(
     for ask in (lambda: ring(at=uri).find(KEY), lambda: ring().public_key(uri)):
         with pytest.raises(RepositoryStateError, match="cannot be reached: no library") as said:
             ask()
-        assert said.value.remedy == f"pip install 'securepip[{extra}]'"
+        assert said.value.remedy.endswith(f"source: python -m pip install '.[{extra}]'")
 
 
 def _asked(monkeypatch: pytest.MonkeyPatch, kind: type, uri: str) -> tuple[object, ...]:

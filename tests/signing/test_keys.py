@@ -159,7 +159,7 @@ def test_a_key_service_says_which_extra_it_needs(uri: str, library: str, extra: 
     with pytest.raises(RepositoryStateError) as refused:
         ring.public_key(uri)
     assert f"the key {uri} cannot be reached" in refused.value.what
-    assert refused.value.remedy == f"pip install 'securepip[{extra}]'"
+    assert refused.value.remedy.endswith(f"source: python -m pip install '.[{extra}]'")
 
 
 def test_a_key_file_is_found_by_its_uri(tmp_path: Path) -> None:

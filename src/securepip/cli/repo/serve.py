@@ -17,6 +17,7 @@ from securepip.cli.options import Commands, new_command
 from securepip.cli.parser import MAX_PORT, seconds, whole
 from securepip.cli.repo.place import Place, add_folder, place_at
 from securepip.errors import UsageError
+from securepip.formats.words import how_to_get
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -132,7 +133,7 @@ def _server(request: ServeRequest) -> RepositoryServer:
     if find_spec("python_multipart") is None:
         raise UsageError(
             "--uploads needs a package that is not here",
-            remedy="pip install 'securepip[uploads]'",
+            remedy=how_to_get("uploads"),
         )
     from securepip.engine.opened import database_of
     from securepip.signing.uploads.form import Limits
