@@ -71,7 +71,7 @@ def send_a_timestamp_without_end(world: World) -> None:
     _endless(world, r"metadata/timestamp\.json")
 
 
-def _bomb(world: World, pattern: str) -> None:
+def send_a_bomb_for_the_page(world: World) -> None:
     """Send what is small on the wire and unpacks to MB after MB, and then to what belongs there."""
 
     def bomb(data: bytes) -> Reply:
@@ -83,19 +83,7 @@ def _bomb(world: World, pattern: str) -> None:
 
         return Coded("gzip", pieces())
 
-    world.server.alter(pattern, bomb)
-
-
-def send_a_bomb_for_the_wheel(world: World) -> None:
-    _bomb(world, world.wheels)
-
-
-def send_a_bomb_for_the_timestamp(world: World) -> None:
-    _bomb(world, r"metadata/timestamp\.json")
-
-
-def send_a_bomb_for_the_page(world: World) -> None:
-    _bomb(world, world.pages)
+    world.server.alter(world.pages, bomb)
 
 
 def let_the_wheel_drip(world: World) -> None:
@@ -249,21 +237,12 @@ SERVED = {
     "circle of redirects": Attack("redirects", redirect_in_circles, codes=(1,)),
     "nested timestamp": Attack("hostile JSON and HTML", nest_the_timestamp, needs_signatures=True),
     "hidden page": Attack("hidden projects", hide_the_project, (1,), needs_signatures=True),
-    "wheel that is a bomb": Attack(
-        "decompression bombs", send_a_bomb_for_the_wheel, unseen_codes=(1,)
-    ),
     "page that is a bomb": Attack(
         "decompression bombs",
         send_a_bomb_for_the_page,
         unseen_codes=(1,),
         fools_pip=plain_pip.has("app", "2.0"),
     ),
-    "timestamp that is a bomb": Attack(
-        "decompression bombs", send_a_bomb_for_the_timestamp, needs_signatures=True
-    ),
     "clock set forth": Attack("clocks", do_nothing, needs_signatures=True, days=20),
-    "clock set back, older state": Attack(
-        "clocks", serve_the_copy, needs_signatures=True, before=keep_a_copy, days=-30
-    ),
 }
 """Each attack by what is served."""

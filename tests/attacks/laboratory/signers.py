@@ -22,6 +22,8 @@ from tests.support.wheels import metadata_text
 CLEAR_SCREEN = "\x1b[2J\x1b[1;1H\x9b2J"
 NOT_OPENED_BY = ("gateway",)
 """It serves wheels, and leaves it to its tool to open them."""
+OPENED_BY = ("install", "lock", "build", "plugin", "first use")
+"""They read a page as `download` does, and are tried with what a wheel's metadata says."""
 PAGE_LEFT_OUT_BY = ("first use",)
 """It signs what it understands of an index's page, and nobody has signed the rest."""
 RELEASE_LEFT_OUT_BY = ("install", "download", "lock", "build", "first use")
@@ -79,12 +81,12 @@ SIGNED = {
     "file name with terminal codes": Attack(
         "injection",
         partial(name_the_file, name=f"{{}}-9.0{CLEAR_SCREEN}\n{ALL_IS_WELL}\n-py3-none-any.whl"),
-        passed_over_by=PAGE_LEFT_OUT_BY,
+        not_by=OPENED_BY,
     ),
     "file name with a homoglyph": Attack(
         "strange names",
         partial(name_the_file, name="\u0430{}-9.0-py3-none-any.whl"),
-        passed_over_by=PAGE_LEFT_OUT_BY,
+        not_by=OPENED_BY,
     ),
     "dependency with terminal codes": Attack(
         "injection",
