@@ -11,7 +11,7 @@ import pytest
 from packaging.utils import NormalizedName
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, Snapshot, TargetFile, Targets
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets
 
 from securepip.errors import RepositoryStateError
 from securepip.formats.page import PageFile, ProjectPage
@@ -130,7 +130,8 @@ def test_the_bytes_that_are_made_fast_are_those_of_the_libraries(path: str) -> N
     odd = TargetFile(2, {"sha256": "1" * 64}, "x", unrecognized_fields={"custom": {"b": [1, None]}})
     signed = Targets(targets={path: target}, unrecognized_fields={"x": path})
     both = Targets(targets={path: target, "x": odd})
-    for each in (signed, both, Snapshot()):
+    listed = {path: MetaFile(1, 2, {"sha256": "2" * 64}), "x": MetaFile(3)}
+    for each in (signed, both, Snapshot(), Snapshot(meta=listed)):
         assert CANONICAL.serialize(each).decode() == encode_canonical(each.to_dict())
         metadata: Metadata[Any] = Metadata(each)
         written = sign_anew(metadata, [CryptoSigner.generate_ed25519()], "bin-0")

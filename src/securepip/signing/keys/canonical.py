@@ -67,6 +67,7 @@ def _fields(signed: Signed) -> dict[str, Any]:
 
 
 CANONICAL = Canonical()
+_PRINTABLE = bytes(range(0x20, 0x7F))
 COMPACT = JSONSerializer(compact=True)
 """How a role's file is written. Who reads it validates it; python-tuf's own types are never built
 wrongly here."""
@@ -119,8 +120,8 @@ def _file_of(metadata: Metadata[Any], canonical: bytes) -> bytes:
 
     A bin is turned into text once then, and not twice.
     """
-    text = canonical.decode()
-    if metadata.unrecognized_fields or not text.isascii() or not text.isprintable():
+    if metadata.unrecognized_fields or canonical.translate(None, _PRINTABLE):
         return metadata.to_bytes(COMPACT)
+    text = canonical.decode()
     signatures = [each.to_dict() for each in metadata.signatures.values()]
     return f'{{"signatures":{_ENCODE(signatures)},"signed":{text}}}'.encode()
