@@ -9,7 +9,6 @@ from pathlib import Path
 
 from securepip.engine.address import SETTINGS, parse_store
 from securepip.errors import UsageError
-from securepip.formats.words import how_to_get
 from securepip.redaction import redact
 from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, UNFINISHED_DIR, load_config
 from securepip.signing.repository.site import FolderSite, Site
@@ -61,7 +60,7 @@ def database_of(database: str | None) -> str | None:
     if find_spec("psycopg") is None or find_spec("procrastinate") is None:
         raise UsageError(
             "a database needs packages that are not here",
-            remedy=how_to_get("engine"),
+            remedy="In the folder of securepip's source: python -m pip install '.[engine]'",
         )
     return url
 
@@ -84,7 +83,7 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
     if find_spec("obstore") is None:
         raise UsageError(
             "a repository in an object store needs packages that are not here",
-            remedy=how_to_get("engine"),
+            remedy="In the folder of securepip's source: python -m pip install '.[engine]'",
         )
     from securepip.engine.bucket import BucketSite
 

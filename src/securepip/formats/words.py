@@ -28,14 +28,6 @@ def first_of(words: Sequence[str], most: int, between: str = " ") -> str:
     return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def how_to_get(extra: str) -> str:
-    """What to do where the packages of one of securepip's extras are not here.
-
-    securepip is installed from its source. Under its name, an index may have anything.
-    """
-    return f"In the folder of securepip's source: python -m pip install '.[{extra}]'"
-
-
 def in_units(size: float) -> str:
     """``60.0 MB``, ``12 kB``, ``1.2 kB``, ``80 bytes``: a size as pip writes it."""
     if size > 1_000_000:

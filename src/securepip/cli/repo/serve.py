@@ -17,7 +17,6 @@ from securepip.cli.options import Commands, new_command
 from securepip.cli.parser import MAX_PORT, seconds, whole
 from securepip.cli.repo.place import Place, add_folder, place_at
 from securepip.errors import UsageError
-from securepip.formats.words import how_to_get
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -133,7 +132,7 @@ def _server(request: ServeRequest) -> RepositoryServer:
     if find_spec("python_multipart") is None:
         raise UsageError(
             "--uploads needs a package that is not here",
-            remedy=how_to_get("uploads"),
+            remedy="In the folder of securepip's source: python -m pip install '.[uploads]'",
         )
     from securepip.engine.opened import database_of
     from securepip.signing.uploads.form import Limits

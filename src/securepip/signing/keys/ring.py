@@ -43,7 +43,6 @@ from securesystemslib.signer import (
 from securepip.dirs import data_dir, make_folder, replace_file
 from securepip.errors import FormatError, RepositoryStateError, UsageError
 from securepip.formats.digests import sha256_of
-from securepip.formats.words import how_to_get
 from securepip.signing.keys.encrypted import (
     ENCRYPTED_HEAD_BYTES,
     encrypt,
@@ -318,7 +317,8 @@ class KeyRing:
             scheme = uri.partition(":")[0]
             raise RepositoryStateError(
                 f"the key {uri} cannot be reached: {error}",
-                remedy=how_to_get(_EXTRA.get(scheme, scheme)),
+                remedy="In the folder of securepip's source: python -m pip install "
+                f"'.[{_EXTRA.get(scheme, scheme)}]'",
             ) from None
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SecuresystemslibError) as e:
             raise RepositoryStateError(
@@ -356,7 +356,8 @@ class KeyRing:
         except UnsupportedLibraryError as error:
             raise RepositoryStateError(
                 f"the key {uri} cannot be reached: {error}",
-                remedy=how_to_get(_EXTRA.get(scheme, scheme)),
+                remedy="In the folder of securepip's source: python -m pip install "
+                f"'.[{_EXTRA.get(scheme, scheme)}]'",
             ) from None
         except Exception as error:  # each kind of device and cloud has errors of its own
             raise RepositoryStateError(
