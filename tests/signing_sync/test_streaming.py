@@ -114,6 +114,18 @@ def test_where_an_index_counts_changes_only_what_changed_is_asked_for(
     assert offered.seen == ["GET /simple/", "GET /simple/p3/"]
 
 
+def test_a_number_of_changes_that_nothing_follows_hides_no_release(
+    offered: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever could once answer in the place of the index would have stopped a project for ever."""
+    monkeypatch.setattr(room, "NOTED", 0)
+    offered.serials = {**dict.fromkeys(NAMES, 7), "p3": 10**9}
+    run(*NAMES)
+    offered.serials["p3"] = 8
+    offered.offer(make_wheel(tmp_path, "p3", "2.0"))
+    assert run().signed == ["p3"]
+
+
 def test_no_more_answers_are_under_way_than_are_needed(
     offered: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,8 @@ class Overlay:
                 state is not None
                 and len(state.readings) == 1
                 and state.readings[0].source == first.location
-                and state.readings[0].serial >= now
+                # Another number may be a lie of one moment, which would hide what comes for ever.
+                and state.readings[0].serial == now
                 and self._may_be_unchanged(project, state, self._digest(project))
             )
 

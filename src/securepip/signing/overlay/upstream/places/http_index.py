@@ -65,7 +65,7 @@ class HttpIndex:
                 known.validator,
                 # Another source of the project may have changed: then the page is needed after all.
                 lambda: self._load(self._get(project, ""), project),
-                max(known.serial, _serial(answer)),
+                _serial(answer) or known.serial,
             )
         return Reading(
             self.location,
