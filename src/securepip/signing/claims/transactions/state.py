@@ -94,8 +94,6 @@ def state_at(index: VerifiedIndex, repository: str, project: NormalizedName) -> 
 
 def _claim_at(session: Session, project: NormalizedName) -> Claim | None:
     # Where the page was looked up, every role on the way has been verified.
-    session.target(page_target(project))
-
     def read(name: str) -> Metadata[Targets]:
         role = session.role(name)
         if role is None:
