@@ -127,7 +127,7 @@ def gateway(victim: Victim) -> Outcome:
             reply = running.get(path)
             if reply.status != 200:
                 code = {"verification": 3}.get(reply.json.get("kind"), 1)
-                return Outcome(code, f"{reply.reason} {reply.body.decode()}")
+                return Outcome(code, f"{reply.reason} {reply.json['detail']}")
     assert reply.body == victim.world.genuine
     return Outcome(0, "")
 
