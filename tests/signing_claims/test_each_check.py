@@ -130,6 +130,15 @@ def test_a_member_that_is_damaged_is_said_to_be(
 # ------------------------------------------------------------------------- checks
 
 
+def test_a_distribution_that_is_damaged_is_said_to_be(tmp_path: Path) -> None:
+    path, name = tmp_path / "damaged.zip", "app-9.0-py3-none-any.whl"
+    content = {ROLE: b"{}", PAGE: b"{}", f"targets/packages/app/{name}": b"the bytes of a file"}
+    write_archive(path, content.items())
+    path.write_bytes(path.read_bytes().replace(b"the bytes", b"The bytes"))
+    with open_archive(path) as archive, pytest.raises(FormatError, match="Bad CRC-32"):
+        archive.extract(name, 19, tmp_path / "copy")
+
+
 @pytest.mark.parametrize("levels", [150, 500, 5000])
 def test_a_role_that_is_nested_without_end_is_refused(
     claimed: MadeRepository, alice: Maintainers, tmp_path: Path, levels: int
