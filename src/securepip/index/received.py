@@ -93,6 +93,12 @@ class Received:
         if key not in self._early and not self._store.has(sha256):
             self._early[key] = self._transport.early(url, max_bytes=max_bytes)
 
+    def drop(self, place: str) -> None:
+        """Give up what was begun below an address. From any thread."""
+        for key in list(self._early):
+            if key[0].startswith(place):
+                self._early.pop(key, None)
+
     def begin_page(
         self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
     ) -> None:

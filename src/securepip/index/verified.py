@@ -90,8 +90,9 @@ class VerifiedIndex:
     ) -> None:
         self._downloads = downloads
         self._installs = installs
-        self._transport = transport.within(Allowance())
-        mirrors = Mirrors((each.location, each.mirrors) for each in trust.repositories)
+        allowance = Allowance()
+        self._transport = transport.within(allowance)
+        mirrors = _mirrors(trust, allowance, lambda place: self._received.drop(place))
         self._speakers = Speakers(trust, self._transport, signers or {}, mirrors)
         self._received = Received(self._transport, store, mirrors)
         self._announced: dict[tuple[NormalizedName, str], None] = {}
@@ -363,6 +364,19 @@ class VerifiedIndex:
         if located is None:
             raise UntrustedError(f"no trusted repository knows the project {project}")
         return located
+
+
+def _mirrors(trust: Trust, allowance: Allowance, drop: Callable[[str], None]) -> Mirrors:
+    """The places of the repositories; one that is left keeps nobody from the next.
+
+    It may have used up the time of all, and have every thread wait for it.
+    """
+
+    def leave(place: str) -> None:
+        allowance.renew()
+        drop(place)
+
+    return Mirrors(((each.location, each.mirrors) for each in trust.repositories), leave)
 
 
 def _is_open(file: PageFile) -> bool:

@@ -41,7 +41,7 @@ class Allowance:
     """
 
     def __init__(self, seconds: float = WORK_SECONDS, early_bytes: int = EARLY_BYTES) -> None:
-        self._seconds = seconds
+        self._whole = self._seconds = seconds
         self._bytes = early_bytes
         self._active = 0
         self._since = 0.0
@@ -68,6 +68,12 @@ class Allowance:
         with self.lock:
             spent = time.monotonic() - self._since if self._active else 0.0
             return self._seconds - spent
+
+    def renew(self) -> None:
+        """Somebody else is asked now, who has taken none of the time: there is all of it again."""
+        with self.lock:
+            self._seconds = max(self.left(), self._whole)
+            self._since = time.monotonic()
 
     def take(self, size: int) -> None:
         """Take memory for ``size`` bytes.

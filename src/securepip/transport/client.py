@@ -188,6 +188,8 @@ class Transport:
         """
 
         def fetch(holding: Holding | None) -> bytes:
+            if holding is not None:
+                holding.grow(0)  # it may have been given up before its turn came
             return self._get(url, max_bytes, {}, (200,), holding).body
 
         return Early(fetch, self.submit, self._allowance)

@@ -49,12 +49,19 @@ class Mirrors:
 
     Args:
         places: Of each repository its address, ending in a slash, and those of its mirrors.
+        leave: Called with a place that is passed over; once for each, from any thread.
     """
 
-    def __init__(self, places: Iterable[tuple[str, Sequence[str]]] = ()) -> None:
+    def __init__(
+        self,
+        places: Iterable[tuple[str, Sequence[str]]] = (),
+        leave: Callable[[str], None] = lambda place: None,
+    ) -> None:
         # The longest first: one repository may be below the address of another.
         known = {first: (first, *mirrors) for first, mirrors in places}
         self._places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
+        self._leave = leave
+        self._left: set[str] = set()
 
     def at(self, url: str) -> str:
         """Where ``url`` is asked for now: itself, or the same file at a mirror."""
@@ -107,6 +114,10 @@ class Mirrors:
             now = time.monotonic()
             is_known = _until(place) > now
             _passed_over[place] = now + PASSED_OVER_SECONDS, why
+            is_left = place in self._left
+            self._left.add(place)
+        if not is_left:
+            self._leave(place)
         if why and not is_known:
             _log.warning("%s", why)
 

@@ -1,0 +1,88 @@
+"""A place that draws out what it is asked for keeps nobody from the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from securepip.index import Store, VerifiedIndex
+from securepip.transport import Allowance, Transport, TransportOptions, watch
+from securepip.transport.pool import Pool
+from securepip.trust import Trust, TrustStore
+from securepip.updater import mirrors
+from tests.index.conftest import Served
+from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, file_of
+from tests.support.hostile import HostileServer, serve_hostile
+
+
+@pytest.fixture
+def mirror(served: Served) -> Iterator[HostileServer]:
+    """Another place that has the same files."""
+    with serve_hostile(served.made.folder) as server, mock.patch.dict(mirrors._passed_over):
+        yield server
+
+
+@pytest.fixture
+def trust(served: Served, mirror: HostileServer, tmp_path: Path) -> Trust:
+    store = TrustStore(tmp_path / "trust")
+    root = served.made.root.read_bytes()
+    store.add("made", served.server.url, root, mirrors=(mirror.url,))
+    return store.read()
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    with Transport(TransportOptions(retries=0)) as transport:
+        yield transport
+
+
+def drawn_out(_: bytes) -> Iterator[bytes]:
+    time.sleep(0.5)
+    yield b"{"
+
+
+@pytest.mark.parametrize("has_mirror", [True, False])
+def test_the_time_that_one_place_has_used_up_is_there_again_for_the_next(
+    served: Served,
+    trust: Trust,
+    transport: Transport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_mirror: bool,
+) -> None:
+    monkeypatch.setattr("securepip.index.verified.Allowance", lambda: Allowance(0.2))
+    served.server.alter("metadata/.*", drawn_out)
+    if not has_mirror:
+        (made,) = trust.repositories
+        trust = replace(trust, repositories=(replace(made, mirrors=()),))
+    index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
+    if has_mirror:
+        assert index.page(ALPHA) is not None
+        return
+    with pytest.raises(Exception, match="that is too long"):
+        index.page(ALPHA)
+
+
+def test_nothing_more_is_asked_of_a_place_of_what_was_begun_there(
+    served: Served,
+    trust: Trust,
+    transport: Transport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All threads would wait for it, and use up the time of the next one."""
+    transport._wire.pool = Pool(1)
+    index = VerifiedIndex(trust, transport, Store(tmp_path / "store"), installs=True)
+    files = [file_of(index, name) for name in (ALPHA_2, ALPHA_1)]
+    served.server.alter(r"packages/.*", drawn_out)
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+    index.prefetch_metadata(ALPHA, files)
+    assert all(index.core_metadata(ALPHA, file) for file in files)
+    transport.submit(str, "all that was begun has had its turn").result()
+    assert not any(path.endswith(".whl") for path in served.server.seen)
