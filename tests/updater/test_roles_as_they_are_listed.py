@@ -151,6 +151,28 @@ def test_a_wrong_role_is_not_left_in_the_place_of_the_right_one(
     assert (tmp_path / "state" / f"{name}.json").exists()
 
 
+def test_a_wrong_role_from_one_place_does_not_answer_for_the_next(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    """One bin in another's place, both signed with one key; this snapshot lists no digests."""
+    name = made.repository.roles().bin_of(APP)
+    version = made.repository.roles().meta(name).version
+    right = made.folder / "metadata" / f"{version}.{name}.json"
+    data = right.read_bytes()
+    others = right.parent.glob(f"{version}.bin-*.json")
+    wrong = next(other for other in others if other != right).read_bytes()
+    with client(made, tmp_path / "state") as session:
+        session.refresh()
+        assert session._updater is not None
+        for listed in session._updater.snapshot.values():
+            listed.hashes = listed.length = None
+        right.write_bytes(wrong)
+        with pytest.raises(VerificationError, match="is not what the repository 'made' signed"):
+            session.target(APP)
+        right.write_bytes(data)
+        assert session.target(APP) is not None
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [

@@ -159,8 +159,9 @@ class CheckedUpdater(Updater):
                     self.naming = self.naming.joined(naming_of(targets))
                 check_role(role, targets, delegator, self.naming)
             except FormatError as error:
-                # python-tuf has kept it, as validly signed as it is: the next run would not ask
-                # the repository for the right one.
+                # python-tuf has kept it, as validly signed as it is: neither the next place nor the
+                # next run would be asked for the right one.
+                self._trusted_set._trusted_delegations.discard((parent_role, role))
                 with suppress(FileNotFoundError):
                     (self._state / f"{quote(role, '')}.json").unlink()
                 raise RepositoryError(error.what) from None
