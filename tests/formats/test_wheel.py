@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from securepip.errors import FormatError
 from securepip.formats.wheel import check_installable, dist_info_of, script_names
+from tests.support.wheels import make_wheel
 
 FOLDER = "app-1.dist-info"
 HONEST = ["app/__init__.py", f"{FOLDER}/METADATA", f"{FOLDER}/RECORD"]
@@ -68,6 +70,15 @@ def test_a_wheel_that_nothing_can_install_is_said_to_be(tmp_path: Path, missing:
     check_installable(whole, "app.whl")
     with pytest.raises(FormatError, match=f"has no {missing} in {FOLDER}"):
         check_installable(broken, "app.whl")
+
+
+@pytest.mark.parametrize("member", ["/x", "../x", "app/../../x"])
+def test_a_wheel_with_a_member_that_leads_out_of_its_folder_is_published_by_nobody(
+    tmp_path: Path, member: str
+) -> None:
+    wheel = make_wheel(tmp_path, "app", "1.0", files={member: "", "app/./x/../y": ""})
+    with pytest.raises(FormatError, match=re.escape(f"out of its folder: {member!r}")):
+        check_installable(wheel, wheel.name)
 
 
 def test_the_scripts_of_a_wheel_are_those_of_both_groups(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def check_installable(path: Path, filename: str) -> None:
 
     Raises:
         FormatError: It is not a readable archive, has not exactly one ``.dist-info`` folder, or
-            that folder lacks a file without which nothing installs it.
+            that folder lacks a file without which nothing installs it; or a member leads out of
+            where it would be installed.
     """
     try:
         with open_zip(path) as archive:
@@ -41,6 +42,14 @@ def check_installable(path: Path, filename: str) -> None:
         raise FormatError(
             f"{filename} has no {' and no '.join(missing)} in {folder}",
             meaning="No installer can install it.",
+            remedy="Build it again, with a build backend.",
+        )
+    places = {name: place_of(name)[1] for name in members}
+    leaving = [name for name in members if places[name].startswith(("/", "../"))]
+    if leaving:
+        raise FormatError(
+            f"{filename} has a member that leads out of its folder: {min(leaving)!r:.200}",
+            meaning="pip does not install it.",
             remedy="Build it again, with a build backend.",
         )
 
