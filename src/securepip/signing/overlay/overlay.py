@@ -165,8 +165,7 @@ class Overlay:
             state = self._memory.state(project) if now else None
             return (
                 state is not None
-                and len(state.readings) == 1
-                and state.readings[0].source == first.location
+                and [reading.source for reading in state.readings] == [first.location]
                 # Another number may be a lie of one moment, which would hide what comes for ever.
                 and state.readings[0].serial == now
                 and self._may_be_unchanged(project, state, self._digest(project))
