@@ -224,3 +224,8 @@ def test_a_root_is_found_at_a_mirror_where_the_first_place_does_not_answer(
     done = machine.run(*words, "--mirror", str(made.folder))
     assert done.code == 0, done.err
     assert f"{hostile.url} is passed over" in done.err
+    again = machine.run(*words)
+    assert again.out.startswith("Trusted already: made, with this root.\n"), again.err
+    moved = ("trust", "add", "made", str(made.folder), "--root-sha256", made.root_sha256)
+    assert machine.run(*moved).code == 0
+    assert "Mirror:" not in machine.run("trust", "show", "made").out

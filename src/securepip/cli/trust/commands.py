@@ -159,40 +159,39 @@ def add(request: TrustAddRequest) -> int:
     from securepip.updater.mirrors import Mirrors
 
     location = parse_location(request.location)
-    mirrors = None
+    known = {one.name: one for one in _store().read().repositories}.get(request.name)
     if request.mirrors is not None:
-        given = dict.fromkeys(map(parse_location, request.mirrors))
-        mirrors = tuple(mirror for mirror in given if mirror != location)
-    transport = request.network.transport((location, *(mirrors or ()), *request.index_urls))
+        places = tuple(map(parse_location, request.mirrors))
+    else:
+        places = known.mirrors if known else ()
+    mirrors = tuple(place for place in dict.fromkeys(places) if place != location)
+    transport = request.network.transport((location, *mirrors, *request.index_urls))
     if request.root is not None:
         root = _read_root(request.root)
     elif request.root_sha256 is not None:
         fingerprint = _fingerprint(request.root_sha256)
-        root = Mirrors([(location, mirrors or ())]).try_each(
+        root = Mirrors([(location, mirrors)]).try_each(
             location, lambda at: find_root(at, fingerprint, transport)
         )
     else:
         raise _no_root(request)
     version = parse_root(root)
-    known = {one.name: one for one in _store().read().repositories}.get(request.name)
     if known is not None:
         now = replace(
             known,
             location=location,
-            mirrors=known.mirrors if mirrors is None else mirrors,
+            mirrors=mirrors,
             index_urls=tuple(dict.fromkeys((*known.index_urls, *request.index_urls))),
         )
         return _change(known, now, root, transport)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "metadata"
-        candidate = TrustedRepository(request.name, location, root, state, mirrors=mirrors or ())
+        candidate = TrustedRepository(request.name, location, root, state, mirrors=mirrors)
         try:
             _refresh_one(candidate, transport)
         except RepositoryUnavailableError as error:
             console.warn(f"{error.what}\nIt is trusted from now on, but could not be asked yet.")
-        added = _store().add(
-            request.name, location, root, request.index_urls, mirrors=mirrors or ()
-        )
+        added = _store().add(request.name, location, root, request.index_urls, mirrors=mirrors)
         if state.is_dir():
             # What was seen now must not be followed by something older later.
             shutil.copytree(state, added.state, symlinks=True)
