@@ -10,6 +10,8 @@ from unittest import mock
 
 import pytest
 
+from securepip.errors import VerificationError
+from securepip.formats.digests import sha256_of
 from securepip.index import Store, VerifiedIndex
 from securepip.transport import Allowance, Transport, TransportOptions, watch
 from securepip.transport.pool import Pool
@@ -17,7 +19,7 @@ from securepip.trust import Trust, TrustStore
 from securepip.updater import mirrors
 from tests.index.conftest import Served
 from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, file_of
-from tests.support.hostile import HostileServer, serve_hostile
+from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 
 
 @pytest.fixture
@@ -41,6 +43,12 @@ def transport() -> Iterator[Transport]:
         yield transport
 
 
+def alone(trust: Trust) -> Trust:
+    """The same repository, without its mirror."""
+    (made,) = trust.repositories
+    return replace(trust, repositories=(replace(made, mirrors=()),))
+
+
 def drawn_out(_: bytes) -> Iterator[bytes]:
     time.sleep(0.5)
     yield b"{"
@@ -58,8 +66,7 @@ def test_the_time_that_one_place_has_used_up_is_there_again_for_the_next(
     monkeypatch.setattr("securepip.index.verified.Allowance", lambda: Allowance(0.2))
     served.server.alter("metadata/.*", drawn_out)
     if not has_mirror:
-        (made,) = trust.repositories
-        trust = replace(trust, repositories=(replace(made, mirrors=()),))
+        trust = alone(trust)
     index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
     if has_mirror:
         assert index.page(ALPHA) is not None
@@ -86,3 +93,26 @@ def test_nothing_more_is_asked_of_a_place_of_what_was_begun_there(
     assert all(index.core_metadata(ALPHA, file) for file in files)
     transport.submit(str, "all that was begun has had its turn").result()
     assert not any(path.endswith(".whl") for path in served.server.seen)
+
+
+@pytest.mark.parametrize("has_mirror", [True, False])
+def test_a_place_that_alters_metadata_keeps_nobody_from_one_that_does_not_carry_it(
+    served: Served,
+    mirror: HostileServer,
+    trust: Trust,
+    transport: Transport,
+    tmp_path: Path,
+    has_mirror: bool,
+) -> None:
+    """It is in the file, too, whose page signs it."""
+    served.server.alter(r".*\.metadata", flip_byte)
+    mirror.withhold(r".*\.metadata")
+    if not has_mirror:
+        trust = alone(trust)
+    index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
+    file = file_of(index, ALPHA_1)
+    if has_mirror:
+        assert sha256_of(index.core_metadata(ALPHA, file)) == file.core_metadata
+        return
+    with pytest.raises(VerificationError, match="is not what was signed"):
+        index.core_metadata(ALPHA, file)

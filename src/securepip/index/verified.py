@@ -174,10 +174,9 @@ class VerifiedIndex:
         if file.core_metadata is not None:
             try:
                 return self.read_metadata(self._required(project), file)
-            except TooSlowError:
-                raise
-            except TransportError:
-                pass  # not every mirror carries these files
+            except (TransportError, VerificationError) as error:
+                if _is_final(error, self._required(project)):
+                    raise
         (verified,) = self.fetch([(project, file)])
         return metadata_inside(verified, file)
 
@@ -377,6 +376,15 @@ def _mirrors(trust: Trust, allowance: Allowance, drop: Callable[[str], None]) ->
         drop(place)
 
     return Mirrors(((each.location, each.mirrors) for each in trust.repositories), leave)
+
+
+def _is_final(error: TransportError | VerificationError, located: LocatedPage) -> bool:
+    """Whether the metadata inside the file itself, which must be the same, is not looked for.
+
+    Not every mirror carries it beside the file. And where one place has served something else, or
+    too slowly, the file may be at another.
+    """
+    return isinstance(error, VerificationError | TooSlowError) and not located.repository.mirrors
 
 
 def _is_open(file: PageFile) -> bool:
