@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -13,6 +14,7 @@ import pytest
 from securepip.errors import VerificationError
 from securepip.formats.digests import sha256_of
 from securepip.index import Store, VerifiedIndex
+from securepip.index.received import SILENT
 from securepip.transport import Allowance, Transport, TransportOptions, watch
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustStore
@@ -116,3 +118,25 @@ def test_a_place_that_alters_metadata_keeps_nobody_from_one_that_does_not_carry_
         return
     with pytest.raises(VerificationError, match="is not what was signed"):
         index.core_metadata(ALPHA, file)
+
+
+def test_what_came_of_a_file_from_one_place_is_dropped_before_the_next_is_asked(
+    served: Served,
+    trust: Trust,
+    transport: Transport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+
+    def tell(filename: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        return nullcontext(told.append)
+
+    monkeypatch.setattr(SILENT, "download", tell)
+    index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
+    file = file_of(index, ALPHA_1)
+    served.server.alter(r"packages/.*", flip_byte)
+    (fetched,) = index.fetch([(ALPHA, file)])
+    assert sha256_of(fetched.path.read_bytes()) == file.sha256
+    assert sum(told) == file.size
+    assert min(told) == -(file.size or 0), "whoever looks at the bar sees that it begins anew"

@@ -16,11 +16,13 @@ from securepip.errors import (
     TransportError,
     VerificationError,
 )
-from securepip.transport import Transport, TransportOptions
+from securepip.transport import Transport, TransportOptions, redact
 from securepip.updater import mirrors
 from securepip.updater.fetcher import Fetcher
 from securepip.updater.mirrors import Mirrors, passed_over
+from securepip.updater.session import Session
 from tests.support.hostile import HostileServer
+from tests.support.repositories import MadeRepository
 
 FIRST = "https://packages.example.org/"
 SECOND = "https://user:hidden@mirror.example.org/of/"
@@ -77,10 +79,14 @@ def test_one_that_fails_is_passed_over_for_a_while_and_named_once_without_a_pass
         assert has.asked == [f"{FIRST}a/b", f"{SECOND}a/b", f"{SECOND}c"]
         assert places.at(f"{FIRST}d") == f"{SECOND}d"
         (said,) = passed_over()
-        clock.return_value += mirrors.PASSED_OVER_SECONDS + 1
+        clock.return_value += 599.9
+        assert places.at(f"{FIRST}d") == f"{SECOND}d"
+        clock.return_value = 1600.0
         assert passed_over() == []
         assert places.at(f"{FIRST}d") == f"{FIRST}d"
-    assert [one.getMessage() for one in caplog.records] == [said]
+        assert [one.getMessage() for one in caplog.records] == [said]
+        places.try_each(f"{FIRST}e", has.fetch)
+        assert [one.getMessage() for one in caplog.records] == [said, said]
     assert "packages.example.org/ is passed over, and https://" in said
     assert "mirror.example.org/of/ is asked in its place: " in said
     assert said.endswith(error.what)
@@ -104,13 +110,19 @@ def test_a_place_whose_server_fails_is_passed_over(places: Mirrors, status: int)
     assert places.at(f"{FIRST}b") == f"{SECOND}b"
 
 
-def test_where_all_fail_the_first_error_is_raised_and_all_are_asked_again(places: Mirrors) -> None:
+def test_where_all_fail_the_first_error_is_raised_and_all_are_asked_again(
+    places: Mirrors, caplog: pytest.LogCaptureFixture
+) -> None:
     others = TransportError("another", url=SECOND)
     has = Places(packages=BROKEN, mirror=others, other=others)
     for _ in range(2):
         with pytest.raises(TransportError, match="nobody is there"):
             places.try_each(f"{FIRST}a", has.fetch)
     assert has.asked == 2 * [f"{FIRST}a", f"{SECOND}a", f"{THIRD}a"]
+    assert [said.partition(" is passed over, and ")[0] for said in passed_over()] == [
+        redact(FIRST), redact(SECOND),
+    ]  # fmt: skip
+    assert [one.getMessage() for one in caplog.records] == passed_over()
 
 
 def test_one_that_failed_once_is_asked_before_one_that_fails_each_time(places: Mirrors) -> None:
@@ -185,3 +197,28 @@ def test_what_was_begun_at_one_place_does_not_answer_for_another(
         fetcher.ask_at(f"{hostile.url}one/")
         assert fetcher.download_bytes(f"{hostile.url}one/x.json", 10) == b"one"
     assert hostile.seen.count("one/x.json") == 2
+
+
+def test_of_two_places_the_other_is_asked_and_who_waits_for_the_first_is_told_once() -> None:
+    left: list[str] = []
+    places = Mirrors([(FIRST, (SECOND,)), (THIRD, ())], left.append)
+    has = Places(packages=BROKEN, other=BROKEN)
+    for _ in range(2):
+        places.try_each(f"{FIRST}a", has.fetch)
+    assert has.asked == [f"{FIRST}a", f"{SECOND}a", f"{SECOND}a"]
+    with pytest.raises(TransportError):
+        places.try_each(f"{THIRD}a", has.fetch)
+    assert left == [FIRST], "what has no mirror is not left"
+
+
+def test_a_session_asks_the_mirrors_that_it_is_given(
+    hostile: HostileServer, shared_repository: MadeRepository, tmp_path: Path
+) -> None:
+    hostile.withhold("gone/.*", 503)
+    first = f"{hostile.url}gone/"
+    root = shared_repository.root.read_bytes()
+    with Transport(TransportOptions(retries=0)) as transport:
+        places = Mirrors([(first, (hostile.url,))])
+        session = Session("made", f"{first}metadata/", tmp_path, transport, root, places)
+        session.refresh()
+        assert session.target("simple/app/index.json") is not None

@@ -101,7 +101,7 @@ class Fetcher(FetcherInterface):
 
     def _there(self, url: str) -> str:
         """Where what python-tuf asks for is asked for."""
-        if self._known_address and url.startswith(self._known_address):
+        if url.startswith(self._known_address):
             return self.address + url.removeprefix(self._known_address)
         return url
 
