@@ -160,8 +160,10 @@ class CheckedUpdater(Updater):
                 check_role(role, targets, delegator, self.naming)
             except FormatError as error:
                 # python-tuf has kept it, as validly signed as it is: neither the next place nor the
-                # next run would be asked for the right one.
-                self._trusted_set._trusted_delegations.discard((parent_role, role))
+                # next run would be asked for the right one. A python-tuf that keeps it in another
+                # way refuses it at the next place, too.
+                with suppress(AttributeError):
+                    self._trusted_set._trusted_delegations.discard((parent_role, role))
                 with suppress(FileNotFoundError):
                     (self._state / f"{quote(role, '')}.json").unlink()
                 raise RepositoryError(error.what) from None
