@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from securepip.plugin.shim.gateway import Gateway
 from securepip.plugin.shim.inside import MAX_REASON, is_called_by, refusal
-from securepip.redaction import redact
+from securepip.redaction import harmless, redact
 
 _ANSWERS = {200, 206, 304}
 _KEPT = "X-Securepip-Kept"
@@ -87,7 +87,7 @@ def _reason(response: Any, *, keep: bool = False) -> str:
         body = response.raw.read(MAX_REASON, decode_content=False)
         response.close()
     try:
-        return str(json.loads(body)["detail"])
+        return harmless(str(json.loads(body)["detail"]))
     except (ValueError, KeyError, TypeError):
         return f"securepip's gateway answers {response.status_code} {response.reason}"
 

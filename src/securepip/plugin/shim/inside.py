@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from securepip.redaction import harmless
-
 KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
 """What is said of a pip that is made in another way."""
 GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
@@ -29,5 +27,5 @@ def refusal(what: str, remedy: str) -> Exception:
     """An error of pip's own: it prints it without a traceback, and nothing in it catches it."""
     from pip._internal.exceptions import InstallationError
 
-    error: Exception = InstallationError(harmless("\n".join(filter(None, [what, remedy]))))
+    error: Exception = InstallationError("\n".join(filter(None, [what, remedy])))
     return error
