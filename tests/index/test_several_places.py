@@ -11,16 +11,18 @@ from unittest import mock
 
 import pytest
 
-from securepip.errors import VerificationError
+from securepip.errors import TransportError, VerificationError
 from securepip.formats.digests import sha256_of
 from securepip.index import Store, VerifiedIndex
-from securepip.index.received import SILENT
+from securepip.index.ahead import begin_pages
+from securepip.index.received import SILENT, Received
 from securepip.transport import Allowance, Transport, TransportOptions, watch
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustStore
 from securepip.updater import mirrors
+from securepip.updater.mirrors import Mirrors
 from tests.index.conftest import Served
-from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, file_of
+from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, GAMMA, file_of
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 
 
@@ -59,6 +61,7 @@ def drawn_out(_: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("has_mirror", [True, False])
 def test_the_time_that_one_place_has_used_up_is_there_again_for_the_next(
     served: Served,
+    mirror: HostileServer,
     trust: Trust,
     transport: Transport,
     tmp_path: Path,
@@ -67,6 +70,7 @@ def test_the_time_that_one_place_has_used_up_is_there_again_for_the_next(
 ) -> None:
     monkeypatch.setattr("securepip.index.verified.Allowance", lambda: Allowance(0.2))
     served.server.alter("metadata/.*", drawn_out)
+    mirror.delay = 0.1
     if not has_mirror:
         trust = alone(trust)
     index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
@@ -140,3 +144,31 @@ def test_what_came_of_a_file_from_one_place_is_dropped_before_the_next_is_asked(
     assert sha256_of(fetched.path.read_bytes()) == file.sha256
     assert sum(told) == file.size
     assert min(told) == -(file.size or 0), "whoever looks at the bar sees that it begins anew"
+
+
+def test_what_was_begun_at_other_places_is_still_wanted_when_one_is_left(
+    served: Served, mirror: HostileServer, transport: Transport, tmp_path: Path
+) -> None:
+    received = Received(transport, Store(tmp_path / "store"))
+    urls = [f"{place.url}metadata/timestamp.json" for place in (served.server, mirror)]
+    for url in urls:
+        received.begin(url, 10_000, sha256_of(url.encode()))
+    received.drop(served.server.url)
+    assert [url for url, _, _ in received._early] == urls[1:]
+
+
+def test_a_page_is_begun_at_the_place_that_is_asked_now(
+    served: Served, mirror: HostileServer, trust: Trust, transport: Transport
+) -> None:
+    (made,) = trust.repositories
+    places = Mirrors([(made.location, made.mirrors)])
+
+    def fetch(url: str) -> None:
+        if url.startswith(served.server.url):
+            raise TransportError("it does not answer", url=url)
+
+    places.try_each(made.location, fetch)
+    begin_pages(transport, made, [ALPHA], places)
+    assert transport.expects(f"{mirror.url}simple/alpha/index.json")
+    begin_pages(transport, made, [GAMMA])
+    assert transport.expects(f"{served.server.url}simple/gamma/index.json")

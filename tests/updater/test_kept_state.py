@@ -20,9 +20,11 @@ from securepip.errors import SecurepipError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.layout import ALL_ROLES, OWN_ROLES
 from securepip.formats.roles import Naming
+from securepip.transport import Transport
 from securepip.updater.checked import known_naming
 from securepip.updater.same_version import check_same_version
 from securepip.updater.seen import Seen
+from securepip.updater.session import Session
 
 APP, LIB = canonicalize_name("app"), canonicalize_name("lib")
 DIGEST = Sha256("a" * 64)
@@ -207,3 +209,11 @@ def test_the_file_that_is_listed_is_the_one_that_is_known() -> None:
 def test_a_role_whose_keys_nobody_names_any_more_is_no_evidence() -> None:
     other = listed(2, b"other")
     check_same_version("nobody", signed(2), other, DELEGATOR, only_onward=lambda: True)
+
+
+def test_a_session_keeps_nothing_in_a_folder_that_others_may_write_to(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / "root_history").mkdir(parents=True, mode=0o700)
+    state.chmod(0o777)
+    with Transport() as transport, pytest.raises(SecurepipError, match="not yours alone"):
+        Session("made", "https://packages.example.org/metadata/", state, transport, b"").refresh()

@@ -189,6 +189,7 @@ def test_what_was_begun_at_one_place_does_not_answer_for_another(
         fetcher = Fetcher(transport, f"{hostile.url}one/")
         fetcher.warm(f"{hostile.url}one/x.json", 3)
         fetcher.ask_at(f"{hostile.url}two/")
+        assert not fetcher._early, "nobody asks for it any more"
         assert fetcher.warmed(f"{hostile.url}one/x.json") is None
         assert fetcher.download_bytes(f"{hostile.url}one/x.json", 10) == b"two"
         assert fetcher.last_url == f"{hostile.url}two/x.json"
@@ -208,6 +209,11 @@ def test_of_two_places_the_other_is_asked_and_who_waits_for_the_first_is_told_on
     with pytest.raises(TransportError):
         places.try_each(f"{THIRD}a", has.fetch)
     assert left == [FIRST], "what has no mirror is not left"
+    has.errors["mirror"] = BROKEN
+    for _ in range(2):
+        with pytest.raises(TransportError):
+            places.try_each(f"{FIRST}a", has.fetch)
+    assert left == [FIRST, SECOND]
 
 
 def test_a_session_asks_the_mirrors_that_it_is_given(

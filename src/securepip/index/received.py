@@ -230,10 +230,6 @@ class Received:
         self, incoming: Incoming, url: str, signed: SignedFile, progress: Callable[[int], None]
     ) -> None:
         """Download a file from one place; what came from the place before is dropped."""
-        if dropped := incoming.stream.tell():
-            progress(-dropped)
-            incoming.stream.seek(0)
-            incoming.stream.truncate()
         try:
             self._transport.download(
                 url, incoming.stream, max_bytes=signed.target.length, progress=progress

@@ -230,14 +230,15 @@ class Transport:
         max_bytes: int,
         progress: Callable[[int], None] = lambda received: None,
     ) -> None:
-        """Write the body of ``url`` into ``into``, an empty seekable file, as it arrives.
+        """Write the body of ``url`` into ``into``, a seekable file, as it arrives.
 
         As pip: what is compressed already is not compressed again on the way, and what a server
         says of it is passed over.
 
         Args:
             url: An http, https or file URL.
-            into: Where the bytes go. What it holds after an error is not to be used.
+            into: Where the bytes go; what is before its position is dropped. What it holds after
+                an error is not to be used.
             max_bytes: The longest body that is read.
             progress: Called with the number of bytes of each piece; negative when a broken
                 download starts again.
