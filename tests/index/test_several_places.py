@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from securepip.errors import TransportError, VerificationError
+from securepip.errors import RepositoryUnavailableError, TransportError, VerificationError
 from securepip.formats.digests import sha256_of
 from securepip.index import Store, VerifiedIndex
 from securepip.index.ahead import begin_pages
@@ -54,31 +54,54 @@ def alone(trust: Trust) -> Trust:
 
 
 def drawn_out(_: bytes) -> Iterator[bytes]:
-    time.sleep(0.5)
+    time.sleep(3.0)
     yield b"{"
 
 
 @pytest.mark.parametrize("has_mirror", [True, False])
 def test_the_time_that_one_place_has_used_up_is_there_again_for_the_next(
     served: Served,
-    mirror: HostileServer,
     trust: Trust,
     transport: Transport,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     has_mirror: bool,
 ) -> None:
-    monkeypatch.setattr("securepip.index.verified.Allowance", lambda: Allowance(0.2))
-    served.server.alter("metadata/.*", drawn_out)
-    mirror.delay = 0.1
-    if not has_mirror:
-        trust = alone(trust)
-    index = VerifiedIndex(trust, transport, Store(tmp_path / "store"))
+    allowance = Allowance(60.0)
+    monkeypatch.setattr("securepip.index.verified.Allowance", lambda: allowance)
+
+    def draw_out(_: bytes) -> int:
+        allowance._seconds = 0.0  # as a server does that says a byte now and then
+        return 503
+
+    served.server.alter("metadata/.*", draw_out)
+    index = VerifiedIndex(
+        trust if has_mirror else alone(trust), transport, Store(tmp_path / "store")
+    )
     if has_mirror:
         assert index.page(ALPHA) is not None
         return
-    with pytest.raises(Exception, match="that is too long"):
-        index.page(ALPHA)
+    for _ in range(2):
+        with pytest.raises(RepositoryUnavailableError):
+            index.page(ALPHA)
+    assert allowance.left() <= 0
+
+
+def test_an_answer_that_is_under_way_when_the_time_is_renewed_takes_of_the_new_time() -> None:
+    with mock.patch("securepip.transport.allowance.time.monotonic") as clock:
+        clock.return_value = 100.0
+        allowance = Allowance(10.0)
+        allowance.begin()
+        clock.return_value += 9.0
+        assert allowance.left() == 1.0
+        allowance.renew()
+        assert allowance.left() == 10.0
+        clock.return_value += 4.0
+        assert allowance.left() == 6.0
+        allowance.end(10_000_000, whole=False)
+        assert allowance.left() == 506.0
+        allowance.renew()
+        assert allowance.left() == 506.0, "what was earned is kept"
 
 
 def test_nothing_more_is_asked_of_a_place_of_what_was_begun_there(
@@ -93,7 +116,7 @@ def test_nothing_more_is_asked_of_a_place_of_what_was_begun_there(
     index = VerifiedIndex(trust, transport, Store(tmp_path / "store"), installs=True)
     files = [file_of(index, name) for name in (ALPHA_2, ALPHA_1)]
     served.server.alter(r"packages/.*", drawn_out)
-    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 1.0)
     monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
     index.prefetch_metadata(ALPHA, files)
     assert all(index.core_metadata(ALPHA, file) for file in files)
