@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -172,12 +173,21 @@ def test_what_came_of_a_file_from_one_place_is_dropped_before_the_next_is_asked(
 def test_what_was_begun_at_other_places_is_still_wanted_when_one_is_left(
     served: Served, mirror: HostileServer, transport: Transport, tmp_path: Path
 ) -> None:
-    received = Received(transport, Store(tmp_path / "store"))
+    places = Mirrors([(served.server.url, (mirror.url,))])
+    received = Received(transport, Store(tmp_path / "store"), places)
     urls = [f"{place.url}metadata/timestamp.json" for place in (served.server, mirror)]
     for url in urls:
-        received.begin(url, 10_000, sha256_of(url.encode()))
-    received.drop(served.server.url)
+        received._early[url, 10_000, sha256_of(url.encode())] = transport.early(url, max_bytes=1)
+
+    def fetch(url: str) -> None:
+        if url.startswith(served.server.url):
+            raise TransportError("it does not answer", url=url)
+
+    places.try_each(served.server.url, fetch)
     assert [url for url, _, _ in received._early] == urls[1:]
+    kept = weakref.ref(received)
+    del received
+    assert kept() is None, "the mirrors keep nobody who has asked them"
 
 
 def test_a_page_is_begun_at_the_place_that_is_asked_now(

@@ -77,6 +77,8 @@ class Received:
         self._store = store
         self._mirrors = mirrors or Mirrors()
         self._early: dict[tuple[str, int, Sha256], Early] = {}
+        # A place that is left may have every thread wait for it.
+        self._mirrors.tell(self)
 
     def has(self, sha256: Sha256) -> bool:
         """Whether the store has a file of that name; its bytes are hashed when it is read."""
@@ -94,7 +96,7 @@ class Received:
             self._early[key] = self._transport.early(url, max_bytes=max_bytes)
 
     def drop(self, place: str) -> None:
-        """Give up what was begun below an address. From any thread."""
+        """As ``Asks.drop``."""
         for key in list(self._early):
             if key[0].startswith(place):
                 self._early.pop(key, None)

@@ -92,7 +92,7 @@ class VerifiedIndex:
         self._installs = installs
         allowance = Allowance()
         self._transport = transport.within(allowance)
-        mirrors = _mirrors(trust, allowance, lambda place: self._received.drop(place))
+        mirrors = _mirrors(trust, allowance)
         self._speakers = Speakers(trust, self._transport, signers or {}, mirrors)
         self._received = Received(self._transport, store, mirrors)
         self._announced: dict[tuple[NormalizedName, str], None] = {}
@@ -365,17 +365,10 @@ class VerifiedIndex:
         return located
 
 
-def _mirrors(trust: Trust, allowance: Allowance, drop: Callable[[str], None]) -> Mirrors:
-    """The places of the repositories; one that is left keeps nobody from the next.
-
-    It may have used up the time of all, and have every thread wait for it.
-    """
-
-    def leave(place: str) -> None:
-        allowance.renew()
-        drop(place)
-
-    return Mirrors(((each.location, each.mirrors) for each in trust.repositories), leave)
+def _mirrors(trust: Trust, allowance: Allowance) -> Mirrors:
+    """The places of the repositories; one that has used up all time leaves as much to the next."""
+    places = ((each.location, each.mirrors) for each in trust.repositories)
+    return Mirrors(places, lambda _: allowance.renew())
 
 
 def _is_final(error: TransportError | VerificationError, located: LocatedPage) -> bool:

@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 from securepip.errors import (
     RepositoryUnavailableError,
@@ -35,6 +36,13 @@ _passed_over: dict[str, tuple[float, str]] = {}
 _lock = threading.Lock()
 
 T = TypeVar("T")
+
+
+class Asks(Protocol):
+    """Asks places for files, some of them before they are wanted."""
+
+    def drop(self, place: str) -> None:
+        """Give up what was begun below an address. From any thread."""
 
 
 def passed_over() -> list[str]:
@@ -62,6 +70,11 @@ class Mirrors:
         self._places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
         self._leave = leave
         self._left: set[str] = set()
+        self._asking: WeakSet[Asks] = WeakSet()
+
+    def tell(self, who: Asks) -> None:
+        """Have ``who`` drop what it has begun at a place that is passed over from now on."""
+        self._asking.add(who)
 
     def at(self, url: str) -> str:
         """Where ``url`` is asked for now: itself, or the same file at a mirror."""
@@ -118,6 +131,8 @@ class Mirrors:
             self._left.add(place)
         if not is_left:
             self._leave(place)
+            for who in list(self._asking):
+                who.drop(place)
         if why and not is_known:
             _log.warning("%s", why)
 
