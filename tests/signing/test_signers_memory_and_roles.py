@@ -34,6 +34,7 @@ from securepip.signing.repository import commit
 from securepip.signing.repository.commit import MAX_PINNED_BINS, Committer
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.roles import Roles, next_version, write_next
+from securepip.signing.repository.state.later import Later
 from securepip.signing.repository.state.ledger import Ledger, Withdrawn
 from securepip.signing.repository.state.sqlite import open_sqlite
 from securepip.signing.repository.storage.local import Folder, LocalStorage
@@ -69,6 +70,21 @@ def test_a_file_keeps_the_bytes_that_were_accepted_last(ledger: Ledger) -> None:
     ledger.refuse(APP, WHEEL, A)
     ledger.accept_change(WHEEL)
     assert ledger.known(APP) == {WHEEL: A}
+
+
+def test_a_page_is_no_indexs_alone_when_files_of_the_repositorys_own_are_signed(
+    ledger: Ledger,
+) -> None:
+    """Else an index could offer the next release of a name that is nobody else's."""
+    connection = ledger.connection
+    with connection:
+        connection.executemany(
+            "INSERT INTO upstream_page VALUES (?, '', '', '', NULL)", [(APP,), (LIB,)]
+        )
+    later = Later(connection)
+    ledger.own([APP], later)
+    later.flush()
+    assert connection.execute("SELECT project FROM upstream_page").fetchall() == [(LIB,)]
 
 
 @pytest.mark.parametrize(
