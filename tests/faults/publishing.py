@@ -124,7 +124,12 @@ class Refresh(_Signing):
 
 
 class Sync(_Signing):
-    """``repo sync``: ``app`` has a new file at its index, and ``more`` is new."""
+    """``repo sync``: ``app`` has a new file at its index, and ``more`` is new.
+
+    A project whose own page cannot be read is named, and keeps no other one waiting.
+    """
+
+    said = ("ERROR", "WARNING: app: ", "WARNING: lib: ", "WARNING: more: ")
 
     def prepare(self) -> None:
         index = self.make_repository("index")
@@ -159,7 +164,10 @@ class Sync(_Signing):
         self.new, self.new_plain = self.signed(), read_plainly_overlay(self.made.folder)
 
     def look(self) -> None:
-        assert self.follow() in (self.old, self.new)
+        states = [paths for paths, _ in (self.follow(), self.old, self.new)]
+        for project in ("app", "lib", "more"):
+            seen, *whole = ([path for path in paths if f"/{project}/" in path] for paths in states)
+            assert seen in whole
         assert read_plainly_overlay(self.made.folder) <= self.plain | self.new_plain
         with Repository.open(self.made.folder) as repository:
             check_own(repository)

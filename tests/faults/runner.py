@@ -119,7 +119,9 @@ class Stage:
         forbidden = fault.kind == "list" or fault.error in ("EACCES", "EPERM")
         if done.code not in (self.scene.code, 1, 2 if forbidden else 1):
             yield f"exit code {done.code}: {done.err[-1500:]}"
-        elif done.code != self.scene.code and "ERROR" not in done.err:
+        elif done.code != self.scene.code and not any(
+            words in done.err for words in self.scene.said
+        ):
             yield f"nothing is said: {done}"
         if any(words in done.err for words in _NOT_FOR_PEOPLE):
             yield f"no words for a person: {done.err[-3000:]}"

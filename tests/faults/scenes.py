@@ -19,9 +19,11 @@ class Scene(ABC):
 
     Attributes:
         code: What the command ends with when nothing fails.
+        said: One of these is in what a person reads of it when it ends with anything else.
     """
 
     code = 0
+    said: tuple[str, ...] = ("ERROR",)
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.machine, self.work = bench, bench.machine, bench.work
