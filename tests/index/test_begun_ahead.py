@@ -35,7 +35,7 @@ def test_a_repository_elsewhere_is_asked_for_what_no_run_has_seen(
         lambda view, url, state, root, new: begun.append((url, list(new))),
     )
     monkeypatch.setattr(
-        ahead, "begin_pages", lambda view, repository, names: pages.append(list(names))
+        ahead, "begin_pages", lambda view, repository, names, mirrors: pages.append(list(names))
     )
     store = TrustStore(tmp_path / "trust")
     with Transport() as transport:

@@ -203,5 +203,5 @@ def test_a_page_is_begun_at_the_place_that_is_asked_now(
     places.try_each(made.location, fetch)
     begin_pages(transport, made, [ALPHA], places)
     assert transport.expects(f"{mirror.url}simple/alpha/index.json")
-    begin_pages(transport, made, [GAMMA])
+    begin_pages(transport, made, [GAMMA], Mirrors())
     assert transport.expects(f"{served.server.url}simple/gamma/index.json")

@@ -201,7 +201,13 @@ def test_what_was_begun_at_one_place_does_not_answer_for_another(
 
 def test_of_two_places_the_other_is_asked_and_who_waits_for_the_first_is_told_once() -> None:
     left: list[str] = []
-    places = Mirrors([(FIRST, (SECOND,)), (THIRD, ())], left.append)
+
+    class Asking:
+        def drop(self, place: str) -> None:
+            left.append(place)
+
+    places, asking = Mirrors([(FIRST, (SECOND,)), (THIRD, ())]), Asking()
+    places.tell(asking)
     has = Places(packages=BROKEN, other=BROKEN)
     for _ in range(2):
         places.try_each(f"{FIRST}a", has.fetch)

@@ -35,14 +35,14 @@ def begin(trust: Trust, transport: Transport, projects: Iterable[NormalizedName]
             new = [project for project in names if project not in seen]
             paths = map(page_target, new)
             ahead.begin(view, repository.metadata_url, repository.state, repository.root, paths)
-            begin_pages(view, repository, new)
+            begin_pages(view, repository, new, Mirrors())
 
 
 def begin_pages(
     transport: Transport,
     repository: TrustedRepository,
     projects: Iterable[NormalizedName],
-    mirrors: Mirrors | None = None,
+    mirrors: Mirrors,
 ) -> None:
     """Begin to fetch pages at the addresses that are always theirs.
 
@@ -50,8 +50,8 @@ def begin_pages(
     way to it are. Most often the same is at the other by then, and that is seen by its digest.
     """
     for project in () if is_local(repository.location) else projects:
-        url = plain_page(repository, project)
-        transport.begin_ahead(mirrors.at(url) if mirrors else url, max_bytes=_PAGE_BYTES)
+        url = mirrors.at(plain_page(repository, project))
+        transport.begin_ahead(url, max_bytes=_PAGE_BYTES)
 
 
 def plain_page(repository: TrustedRepository, project: NormalizedName) -> str:

@@ -77,7 +77,7 @@ class Received:
         self._store = store
         self._mirrors = mirrors or Mirrors()
         self._early: dict[tuple[str, int, Sha256], Early] = {}
-        # A place that is left may have every thread wait for it.
+        # A place that is left may have used up all time, and have every thread wait for it.
         self._mirrors.tell(self)
 
     def has(self, sha256: Sha256) -> bool:
@@ -97,6 +97,7 @@ class Received:
 
     def drop(self, place: str) -> None:
         """As ``Asks.drop``."""
+        self._transport.renew()
         for key in list(self._early):
             if key[0].startswith(place):
                 self._early.pop(key, None)

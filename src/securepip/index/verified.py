@@ -90,9 +90,8 @@ class VerifiedIndex:
     ) -> None:
         self._downloads = downloads
         self._installs = installs
-        allowance = Allowance()
-        self._transport = transport.within(allowance)
-        mirrors = _mirrors(trust, allowance)
+        self._transport = transport.within(Allowance())
+        mirrors = Mirrors((each.location, each.mirrors) for each in trust.repositories)
         self._speakers = Speakers(trust, self._transport, signers or {}, mirrors)
         self._received = Received(self._transport, store, mirrors)
         self._announced: dict[tuple[NormalizedName, str], None] = {}
@@ -363,12 +362,6 @@ class VerifiedIndex:
         if located is None:
             raise UntrustedError(f"no trusted repository knows the project {project}")
         return located
-
-
-def _mirrors(trust: Trust, allowance: Allowance) -> Mirrors:
-    """The places of the repositories; one that has used up all time leaves as much to the next."""
-    places = ((each.location, each.mirrors) for each in trust.repositories)
-    return Mirrors(places, lambda _: allowance.renew())
 
 
 def _is_final(error: TransportError | VerificationError, located: LocatedPage) -> bool:

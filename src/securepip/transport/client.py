@@ -152,6 +152,10 @@ class Transport:
         view._allowance = allowance
         return view
 
+    def renew(self) -> None:
+        """Give the piece of work all of its time again: somebody else is asked now."""
+        self._allowance.renew()
+
     def called(self, who: str) -> Transport:
         """The same transport, for what is fetched from ``who``, as people call it."""
         view = copy.copy(self)

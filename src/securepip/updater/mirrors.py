@@ -42,7 +42,7 @@ class Asks(Protocol):
     """Asks places for files, some of them before they are wanted."""
 
     def drop(self, place: str) -> None:
-        """Give up what was begun below an address. From any thread."""
+        """Give up what was begun at a place; the next one has as much time. From any thread."""
 
 
 def passed_over() -> list[str]:
@@ -57,23 +57,17 @@ class Mirrors:
 
     Args:
         places: Of each repository its address, ending in a slash, and those of its mirrors.
-        leave: Called with a place that is passed over; once for each, from any thread.
     """
 
-    def __init__(
-        self,
-        places: Iterable[tuple[str, Sequence[str]]] = (),
-        leave: Callable[[str], None] = lambda place: None,
-    ) -> None:
+    def __init__(self, places: Iterable[tuple[str, Sequence[str]]] = ()) -> None:
         # The longest first: one repository may be below the address of another.
         known = {first: (first, *mirrors) for first, mirrors in places}
         self._places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
-        self._leave = leave
         self._left: set[str] = set()
         self._asking: WeakSet[Asks] = WeakSet()
 
     def tell(self, who: Asks) -> None:
-        """Have ``who`` drop what it has begun at a place that is passed over from now on."""
+        """Have ``who`` drop each place that is passed over from now on, once."""
         self._asking.add(who)
 
     def at(self, url: str) -> str:
@@ -130,7 +124,6 @@ class Mirrors:
             is_left = place in self._left
             self._left.add(place)
         if not is_left:
-            self._leave(place)
             for who in list(self._asking):
                 who.drop(place)
         if why and not is_known:
