@@ -16,6 +16,7 @@ from securepip.signing.repository.site import FolderSite, Site
 DATABASE_VARIABLE = "SECUREPIP_DATABASE"
 """The environment variable that names the database: its password is in no list of processes."""
 
+_INSTALL = "In the folder of securepip's source: python -m pip install '.[engine]'"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -60,7 +61,7 @@ def database_of(database: str | None) -> str | None:
     if find_spec("psycopg") is None or find_spec("procrastinate") is None:
         raise UsageError(
             "a database needs packages that are not here",
-            remedy="In the folder of securepip's source: python -m pip install '.[engine]'",
+            remedy=_INSTALL,
         )
     return url
 
@@ -83,7 +84,7 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
     if find_spec("obstore") is None:
         raise UsageError(
             "a repository in an object store needs packages that are not here",
-            remedy="In the folder of securepip's source: python -m pip install '.[engine]'",
+            remedy=_INSTALL,
         )
     from securepip.engine.bucket import BucketSite
 

@@ -314,12 +314,7 @@ class KeyRing:
         try:
             signer = Signer.from_priv_key_uri(uri, key, self._answer)
         except UnsupportedLibraryError as error:
-            scheme = uri.partition(":")[0]
-            raise RepositoryStateError(
-                f"the key {uri} cannot be reached: {error}",
-                remedy="In the folder of securepip's source: python -m pip install "
-                f"'.[{_EXTRA.get(scheme, scheme)}]'",
-            ) from None
+            raise _lacks_an_extra(uri, error) from None
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SecuresystemslibError) as e:
             raise RepositoryStateError(
                 f"the key {uri} cannot be loaded: {e}",
@@ -354,11 +349,7 @@ class KeyRing:
         except RepositoryStateError:
             raise
         except UnsupportedLibraryError as error:
-            raise RepositoryStateError(
-                f"the key {uri} cannot be reached: {error}",
-                remedy="In the folder of securepip's source: python -m pip install "
-                f"'.[{_EXTRA.get(scheme, scheme)}]'",
-            ) from None
+            raise _lacks_an_extra(uri, error) from None
         except Exception as error:  # each kind of device and cloud has errors of its own
             raise RepositoryStateError(
                 f"the key {uri} cannot be reached: {type(error).__name__}: {error}"
@@ -387,3 +378,12 @@ def _write_private(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _lacks_an_extra(uri: str, error: UnsupportedLibraryError) -> RepositoryStateError:
+    scheme = uri.partition(":")[0]
+    return RepositoryStateError(
+        f"the key {uri} cannot be reached: {error}",
+        remedy="In the folder of securepip's source: python -m pip install "
+        f"'.[{_EXTRA.get(scheme, scheme)}]'",
+    )
