@@ -7,17 +7,14 @@ import os
 import shutil
 import venv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, load_config
-from securepip.signing.repository.repository import Repository
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
-from tests.support.repositories import MadeRepository, make_repository
+from tests.support.repositories import MadeRepository, copy_repository, make_repository
 from tests.support.store import moto_server
 from tests.support.wheels import make_wheel
 
@@ -83,23 +80,7 @@ def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepositor
 @pytest.fixture
 def made(shared_repository: MadeRepository, tmp_path: Path) -> MadeRepository:
     """A copy of the shared repository and of its keys, to be changed."""
-    folder, keys = tmp_path / "repository", tmp_path / "repository.keys"
-    shared_keys = shared_repository.online_keys.parent
-    shutil.copytree(shared_repository.folder, folder)
-    shutil.copytree(shared_keys, keys)
-    config = load_config(folder)
-    signers = {
-        keyid: uri.replace(str(shared_keys), str(keys)) for keyid, uri in config.signers.items()
-    }
-    (folder / STATE_DIR / CONFIG_NAME).write_bytes(replace(config, signers=signers).to_json())
-    return replace(
-        shared_repository,
-        folder=folder,
-        repository=Repository.open(folder),
-        root=folder / "metadata" / "1.root.json",
-        online_keys=keys / "online",
-        offline_keys=keys / "offline",
-    )
+    return copy_repository(shared_repository, tmp_path / "repository")
 
 
 @pytest.fixture

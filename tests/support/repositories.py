@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from securepip.formats.digests import Sha256
 from securepip.signing.publish.add import add
 from securepip.signing.publish.create import create
 from securepip.signing.publish.serve import RepositoryServer
-from securepip.signing.repository.config import Expiry
+from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, Expiry, load_config
 from securepip.signing.repository.repository import Published, Repository
 from tests.support.hostile import running
 
@@ -74,6 +75,26 @@ def make_repository(
     if distributions:
         made.add(*distributions)
     return made
+
+
+def copy_repository(made: MadeRepository, folder: Path) -> MadeRepository:
+    """A copy of a repository in ``folder``, and of its keys beside it, to be changed."""
+    keys, made_keys = folder.with_name(f"{folder.name}.keys"), made.online_keys.parent
+    shutil.copytree(made.folder, folder)
+    shutil.copytree(made_keys, keys)
+    config = load_config(folder)
+    signers = {
+        keyid: uri.replace(str(made_keys), str(keys)) for keyid, uri in config.signers.items()
+    }
+    (folder / STATE_DIR / CONFIG_NAME).write_bytes(replace(config, signers=signers).to_json())
+    return MadeRepository(
+        folder,
+        Repository.open(folder),
+        folder / "metadata" / made.root.name,
+        made.root_sha256,
+        keys / "online",
+        keys / "offline",
+    )
 
 
 @contextmanager

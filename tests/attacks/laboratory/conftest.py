@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from securepip.signing.repository.repository import Repository
 from tests.attacks.laboratory.ways import Victim
 from tests.attacks.laboratory.world import World
 from tests.plugin.conftest import enabled_environment, pip_environment
 from tests.support.builds import MAKER_CODE, make_built, make_maker
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
-from tests.support.repositories import MadeRepository, make_repository
+from tests.support.repositories import MadeRepository, copy_repository, make_repository
 from tests.support.wheels import make_wheel
 
 __all__ = ["enabled_environment", "pip_environment"]
@@ -43,15 +40,8 @@ def laboratory_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepos
 def world(laboratory_repository: MadeRepository, tmp_path: Path) -> Iterator[World]:
     """A world of the test's own."""
     folder = tmp_path / "world"
-    copy = folder / "repository"
-    shutil.copytree(laboratory_repository.folder, copy)
-    made = replace(
-        laboratory_repository,
-        folder=copy,
-        repository=Repository.open(copy),
-        root=copy / "metadata" / "1.root.json",
-    )
-    with serve_hostile(copy) as server:
+    made = copy_repository(laboratory_repository, folder / "repository")
+    with serve_hostile(made.folder) as server:
         yield World(made, server, folder)
 
 
