@@ -258,6 +258,7 @@ class _Adapter(HTTPAdapter):
         if not proxy:
             return
         try:
+            # The library that has this function tells no types.
             address: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
             host = parse_url(address).host
             self.proxy_headers(proxy)  # user name and password
