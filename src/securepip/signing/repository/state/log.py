@@ -203,11 +203,11 @@ class Log:
     def after(self, offset: int) -> Iterator[tuple[Entry, int]]:
         """The entries from ``offset`` on, each with the offset of the next one.
 
-        They are read, and not checked: for showing alone. Of what an entry has signed, its
-        timestamp is kept, not each of its bins.
+        They are read, and not checked: for showing alone. Of what an entry has signed, the
+        timestamp and the snapshot are kept, not each of the bins.
         """
         for line, following in self._lines.after(offset):
-            entry = self._parse(line, ["timestamp"])
+            entry = self._parse(line, ["timestamp", "snapshot"])
             if entry is not None:
                 yield entry, following
 
