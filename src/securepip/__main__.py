@@ -4,8 +4,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# As pip: `-m` puts the current folder first, and whatever lies there by the name of a library
-# would run in its place.
+# As pip does. `-m` puts the current folder first in the path, and a file there that has the name
+# of a library would run in the library's place.
 with suppress(OSError):
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]

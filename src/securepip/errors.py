@@ -4,8 +4,8 @@ The rule: an error that reaches a user says what was being done and with which f
 (``what``), what that may mean (``meaning``) and what to do next (``remedy``). The exit code is
 part of the type, so that no caller has to decide it.
 
-No error holds a password: each text goes through ``redact_text`` when the error is made, wherever
-it is shown later (a terminal, a log, the answer of a gateway).
+No error holds a password: the constructor passes each text through ``redact_text``, because the
+error may be shown in a terminal, a log or a gateway's answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from securepip.redaction import redact_text
 
 
 class SecurepipError(Exception):
-    """Something that a person is told about, without a traceback.
+    """An error that is shown to a person without a traceback (exit code 1).
 
     Args:
         what: What happened: the thing that was fetched or read, from where, and what is wrong.
@@ -33,7 +33,7 @@ class SecurepipError(Exception):
 
 
 class UsageError(SecurepipError):
-    """The command line asks for something that has no meaning (exit code 2)."""
+    """The command line, or another input, cannot be understood (exit code 2)."""
 
     exit_code = 2
 
@@ -51,7 +51,7 @@ class VerificationError(SecurepipError):
 
 
 class UntrustedError(SecurepipError):
-    """Nobody whom this machine believes speaks for what is asked."""
+    """No repository that this machine trusts speaks for the project in question."""
 
 
 class TransportError(SecurepipError):
@@ -59,7 +59,7 @@ class TransportError(SecurepipError):
 
     Args:
         url: The address, without user name and password.
-        status: The HTTP status, or None when there was no answer.
+        status: The HTTP status; None if there was no answer.
     """
 
     def __init__(
@@ -77,34 +77,34 @@ class TransportError(SecurepipError):
 
 
 class UnreachableError(TransportError):
-    """There was no answer at all: no such host, no connection, or silence."""
+    """There was no answer at all: no such host, no connection, or a server that says nothing."""
 
 
 class TooSlowError(TransportError):
-    """All answers of one piece of work together took too long: nothing more is asked for it."""
+    """All answers of one piece of work together took longer than its ``Allowance``."""
 
 
 class TooLargeError(TransportError):
-    """An answer was longer than what was announced or allowed: it was dropped unread.
+    """An answer was longer than announced or allowed, and was dropped.
 
-    Whether that is a failed verification depends on who announced the length; the caller knows.
+    If signed metadata announced the length, the caller makes a ``VerificationError`` of it.
     """
 
 
 class FormatError(SecurepipError):
-    """A page, a file name, a path or a metadata file is not of the form its specification asks."""
+    """A page, a file name, a path or a metadata file does not conform to its specification."""
 
 
 class BrokenDistributionError(FormatError):
-    """A wheel or sdist cannot be read as one: it is damaged, or was never one."""
+    """A file is not a readable wheel or sdist."""
 
 
 class RepositoryUnavailableError(SecurepipError):
-    """A trusted repository did not answer, or what it answers has expired."""
+    """A trusted repository did not answer."""
 
 
 class QuarantinedError(SecurepipError):
-    """An index holds a project back, because it may do harm (PEP 792)."""
+    """The index has quarantined a project because it may do harm (PEP 792)."""
 
 
 class ResolutionError(SecurepipError):
@@ -116,21 +116,21 @@ class ConflictError(ResolutionError):
 
 
 class InstallationError(SecurepipError):
-    """pip, or the interpreter it installs for, failed after everything had been verified."""
+    """pip, or the target's interpreter, failed after everything had been verified."""
 
 
 class RefusedError(SecurepipError):
-    """What a project's maintainers handed in lacks a property that it must have (exit code 3).
+    """What a project's maintainers submitted is not acceptable (exit code 3).
 
-    Nothing of it is published.
+    None of it is published.
     """
 
     exit_code = 3
 
 
 class RepositoryStateError(SecurepipError):
-    """The signing side cannot go on: keys missing, a lock held, a repository in an odd state."""
+    """The signing side cannot go on: keys are missing, a lock is held, or the state is damaged."""
 
 
 class NotARepositoryError(RepositoryStateError):
-    """Nobody signs in this folder: it may be a copy of what another one serves."""
+    """The folder is not one that a repository is signed in; it may be a copy of what one serves."""

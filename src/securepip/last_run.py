@@ -1,7 +1,7 @@
-"""What the last run was, so that a refusal can be explained when its output is gone.
+"""A record of the last run, so that ``explain`` can repeat an error whose output is gone.
 
-Rule: the record holds no secret and no more than a screen of text. It is written whole or not at
-all, and where it cannot be written nothing fails.
+Rule: the record holds no secret and no more than a screen of text. It is replaced in one step, and
+a record that cannot be written makes no command fail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from securepip.dirs import data_dir, replace_file
 from securepip.errors import SecurepipError
-from securepip.redaction import redact_text
 
 _NAME = "last-run.json"
 _MAX_TEXT = 4_000
@@ -26,7 +25,7 @@ _FLAGS = frozenset(
     {"-U", "-q", "-v", "--upgrade", "--pre", "--no-deps", "--dry-run", "--quiet", "--verbose"}
     | {"--user", "--no-cache-dir", "--force-reinstall", "--no-input"}
 )
-"""Options without a value, behind which a requirement may stand."""
+"""Options without a value: the word after one of these may be a requirement."""
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]*\])?([=<>!~]=?[^\s@:]*)?")
 _KEPT_COMMANDS = frozenset({"install", "download", "lock", "gateway"})
 
@@ -37,10 +36,10 @@ class LastRun:
 
     Attributes:
         command: ``install``, ``download``, ``lock`` or ``gateway``.
-        asked: The requirements that its command line named; nothing else of it is kept.
-        ended: When (UTC).
-        exit_code: What it ended with; 3 for a refusal.
-        kind: The type of its error, ``VerificationError``; "" where there was none.
+        asked: The requirements on its command line; nothing else of the command line is kept.
+        ended: When it ended (UTC).
+        exit_code: Its exit code; 3 if verification failed.
+        kind: The type of its error, such as ``VerificationError``; "" if there was none.
         what: What happened.
         meaning: What that may mean.
         remedy: What to do next.
@@ -57,12 +56,12 @@ class LastRun:
 
 
 def record(words: Sequence[str], exit_code: int, error: SecurepipError | None = None) -> None:
-    """Keep what a run was. That it cannot be kept is not said.
+    """Write the record of a run; do nothing if it cannot be written.
 
     Args:
-        words: Its command line.
-        exit_code: What it ends with.
-        error: Why it failed.
+        words: The command line.
+        exit_code: The exit code.
+        error: Why the run failed; None if it did not.
     """
     command = next((word for word in words if word in _KEPT_COMMANDS), None)
     if command is None:
@@ -74,19 +73,19 @@ def record(words: Sequence[str], exit_code: int, error: SecurepipError | None = 
         "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "exit_code": exit_code,
         "kind": type(error).__name__ if error is not None else "",
-        "what": redact_text(error.what)[:_MAX_TEXT] if error is not None else "",
-        "meaning": redact_text(error.meaning)[:_MAX_TEXT] if error is not None else "",
-        "remedy": redact_text(error.remedy)[:_MAX_TEXT] if error is not None else "",
+        "what": error.what[:_MAX_TEXT] if error is not None else "",
+        "meaning": error.meaning[:_MAX_TEXT] if error is not None else "",
+        "remedy": error.remedy[:_MAX_TEXT] if error is not None else "",
     }
     with suppress(OSError, SecurepipError, ValueError):
         replace_file(data_dir() / _NAME, json.dumps(document, indent=1).encode(), durable=False)
 
 
 def read_last_run() -> LastRun | None:
-    """What was kept of the last run; None where nothing was, or it cannot be read.
+    """The record of the last run; None if there is none, or none that can be read.
 
     Raises:
-        SecurepipError: The folder of the state is not the user's alone.
+        SecurepipError: The data folder is not the user's alone.
     """
     path: Path = data_dir() / _NAME
     try:
@@ -104,7 +103,7 @@ def read_last_run() -> LastRun | None:
 
 
 def _requirements(words: Sequence[str]) -> list[str]:
-    """The words that can be nothing but names: the value of an option may be a secret."""
+    """The words that are requirements. An option's value may be a secret, so none is kept."""
     kept = []
     before = ""
     for word in words:

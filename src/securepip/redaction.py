@@ -1,7 +1,7 @@
-"""What may be shown: of an address no password, nor what may be a token; of a text no command.
+"""What may be shown to people: URLs without passwords and tokens, texts without escape sequences.
 
-Rule: this is the one place that decides it. The plugin takes it along into the pip of other
-environments, so it uses nothing but the standard library of Python 3.9.
+Rule: no other module decides this. The plugin also loads this module into the pip of other
+environments, so it uses only the standard library of Python 3.9.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 _ADDRESS = re.compile(r"(?<=://)(\S*)@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _WHOLE = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://\S+")
-# A dot or a tilde alone makes no path: a user name may begin with it.
+# A text that merely begins with a dot or a tilde is not a path: a user name may begin so.
 _PATH = re.compile(r"/|\.{1,2}([/\\]|$)|~[^:@/\\]*([/\\]|$)|[A-Za-z]:[/\\]")
 
 
 def harmless(text: str) -> str:
-    """``text`` without what a terminal obeys, and without passwords.
+    """``text`` with control characters escaped and passwords replaced.
 
-    Names and answers of servers are part of it: an escape sequence could hide an error, or make it
-    look like success. So are words of the user's, which may hold the password of an address; what
-    is printed ends in the public logs of builds.
+    Messages quote servers, which could send escape sequences that hide an error or make it look
+    like success. Messages also quote the user, who may have typed a password in a URL, and output
+    ends up in public build logs.
     """
     text = redact_text(text)
     return "".join(
@@ -30,25 +30,25 @@ def harmless(text: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """``text``, with the passwords of the addresses in it replaced, as pip does.
+    """``text``, with the passwords in its URLs replaced by ``****``, as pip does.
 
-    A user name is shown where a password follows it; alone it may be a token.
+    A user name is shown if a password follows it; a user name alone may be a token.
     """
     return _ADDRESS.sub(_hidden, text) if "@" in text else text
 
 
 def redact_addresses(text: str) -> str:
-    """``text`` with each address in it as ``redact`` shows it: for others to read."""
+    """``text`` with each URL in it as ``redact`` shows it: for texts that are published."""
     return _WHOLE.sub(lambda found: redact(found[0]), text) if "://" in text else text
 
 
 def redact(url: str) -> str:
-    """``url`` as it may be shown: no credentials, no query (which may hold a token).
+    """``url`` without credentials and without its query, which may hold a token.
 
-    It need not be an address: what somebody mistyped can hold a password too.
+    ``url`` may be any text: a mistyped URL can hold a password too.
     """
     scheme, separator, rest = url.partition("://")
-    # "://" can also stand in a password, of what has no scheme.
+    # A text without a scheme can have "://" in its password.
     if not _SCHEME.fullmatch(scheme) or not separator:
         if _PATH.match(url) and not url.startswith("//"):
             return url
@@ -69,11 +69,11 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def _end_of_credentials(rest: str) -> int:
-    """Where user name and password end in what follows ``://``; 0 where there are none.
+    """Where user name and password end in what follows ``://``; 0 if there are none.
 
-    A slash, ``?``, ``#`` or ``@`` in a password should be encoded. Where it is not, or where
-    somebody has decoded it, no parser of addresses finds the password. So wherever there is a
-    colon before an ``@``, all before the last ``@`` counts as secret; at worst a message says less.
+    A slash, ``?``, ``#`` or ``@`` in a password should be percent-encoded; no URL parser finds a
+    password in which it is not. So if there is a colon before an ``@``, everything before the last
+    ``@`` counts as secret. At worst a message says less than it could.
     """
     last = rest.rfind("@")
     if ":" in rest[: max(last, 0)]:

@@ -1,13 +1,13 @@
-"""Where state and cache live on this machine, and that they are the user's alone.
+"""Where state and cache are on this machine, and the check that they belong to the user alone.
 
-The rule: what protects against rollback, and keys, are *data*; what can be fetched
-again is *cache*. Whoever else could write there could add a root of trust, or a wheel to those
-that were built here. So whatever the umask, all folders below are made with mode 0700 and all files
-with mode 0600, and a folder that somebody else may write to is not used.
+The rule: keys, and what protects against rollback, are *data*; what can be fetched again is
+*cache*. Somebody else who can write to these folders could add a root of trust, or replace a wheel
+that was built here. So, whatever the umask, folders are made with mode 0700 and files with mode
+0600, and a folder that somebody else may write to is not used.
 
-A cache may also come from another machine, as in CI. What is run from it, and cannot be checked
-against what was signed, counts only with a mark that the user's own secret has made (``Seal``);
-the secret lies with the state.
+A cache may come from another machine, as in CI. A file in it that securepip runs, and cannot check
+against a signature, is used only if it carries a mark made with the user's own secret (``Seal``).
+The secret is kept with the state.
 """
 
 from securepip.dirs.explain import (
@@ -18,7 +18,6 @@ from securepip.dirs.explain import (
     way_out,
 )
 from securepip.dirs.folders import (
-    cache_dir,
     check_private,
     copy_private,
     data_dir,
@@ -33,7 +32,6 @@ from securepip.dirs.seal import Seal, own_seal
 
 __all__ = [
     "Seal",
-    "cache_dir",
     "check_private",
     "copy_private",
     "data_dir",

@@ -1,4 +1,4 @@
-"""What a person is told where their own machine stands in the way: the path, and the way out."""
+"""Messages for errors of the user's own machine: they name the path and what to do about it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,8 @@ _OF_THE_MACHINE = _FULL | {
     getattr(errno, name)
     for name in (
         *("EACCES", "EPERM", "EROFS", "EIO", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG"),
-        *(
-            "EINTR",
-            "EMFILE",
-            "ENFILE",
-            "ENOMEM",
-            "ENOLCK",
-            "ENODEV",
-            "ENXIO",
-            "EBUSY",
-            "ETXTBSY",
-            "ESTALE",
-        ),
+        *("EINTR", "EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "ENODEV", "ENXIO", "EBUSY"),
+        *("ETXTBSY", "ESTALE"),
     )
     if hasattr(errno, name)
 }
@@ -53,30 +43,34 @@ _LOCK_REMEDY = (
 
 
 def user_path(text: str) -> Path:
-    """A path with ``~`` and ``~user`` filled in; where nobody is called so, it is a plain name."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises where nobody is
+    """A path with ``~`` and ``~user`` expanded; unchanged if there is no such user."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises without such a user
 
 
 def chosen_data() -> Path:
-    """Where state and keys are, absolute; it need not be there."""
+    """The absolute path of the folder for state and keys, which may not exist yet."""
     chosen = os.environ.get("SECUREPIP_DATA_DIR") or platformdirs.user_data_dir(_NAME)
     return user_path(chosen).absolute()
 
 
 def chosen_cache(chosen: str | None = None) -> Path:
-    """Where the cache is, absolute; it need not be there."""
+    """The absolute path of the cache, which may not exist yet.
+
+    Args:
+        chosen: What ``--cache-dir`` names; None if the option is not given.
+    """
     folder = chosen or os.environ.get("SECUREPIP_CACHE_DIR") or platformdirs.user_cache_dir(_NAME)
     return user_path(folder).absolute()
 
 
 def explained(error: Exception) -> SecurepipError | None:
-    """What a person is told of an error of their own machine: the path, and the way out.
+    """The message for an error that the user's own machine causes.
 
     Args:
-        error: What the system said, or a database.
+        error: An error of the operating system or of the database.
 
     Returns:
-        None for what no full disk, no permission and the like can be the reason of.
+        None if the cause is something else than a full disk, a missing permission and the like.
     """
     if not isinstance(error, OSError):
         return _of_a_database(error)
@@ -102,7 +96,7 @@ def explained(error: Exception) -> SecurepipError | None:
 
 
 def _of_a_database(error: Exception) -> SecurepipError | None:
-    # Not imported for a question that mostly nobody asks: who has met its error has loaded it.
+    # Importing it here would cost every run; a program that meets its error has it loaded already.
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is None or not isinstance(error, sqlite3.OperationalError):
         return None
@@ -116,7 +110,7 @@ def _of_a_database(error: Exception) -> SecurepipError | None:
 
 
 def no_temporary_folder(reason: str) -> SecurepipError:
-    """What is said where the folder for temporary files has no room, or cannot be written."""
+    """The message for a temporary folder that is full or cannot be written."""
     return SecurepipError(
         f"there is no place for temporary files: {reason}",
         remedy=_TEMPORARY_REMEDY,
@@ -124,9 +118,9 @@ def no_temporary_folder(reason: str) -> SecurepipError:
 
 
 def full_folders() -> list[str]:
-    """Those of the folders that we write to in which there is no room.
+    """The folders that securepip writes to whose disk is full.
 
-    What the system says of a failed write does not name the file.
+    The system's error for a failed write does not name the file, so each is looked at.
     """
     full = []
     for folder in _ways_out():
@@ -139,7 +133,7 @@ def full_folders() -> list[str]:
 
 
 def way_out(paths: Sequence[str]) -> str:
-    """What to do about paths that cannot be written."""
+    """What the user can do about paths that cannot be written."""
     for folder, way in _ways_out().items():
         if any(Path(path).is_relative_to(folder) for path in paths):
             return way
@@ -147,7 +141,7 @@ def way_out(paths: Sequence[str]) -> str:
 
 
 def _ways_out() -> dict[Path, str]:
-    """What to do about the folders that we write to, by folder."""
+    """What the user can do about each folder that securepip writes to."""
     ways = {
         chosen_cache(): "Make room there, use --no-cache-dir, or set the environment variable "
         "SECUREPIP_CACHE_DIR to another folder.",

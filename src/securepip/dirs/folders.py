@@ -1,6 +1,6 @@
-"""The folders of state and cache, made for the user alone and refused where they are not.
+"""The folders of state and cache: made for the user alone, and refused if others may write to them.
 
-Rule: whatever the umask, all folders are made with mode 0700 and all files with mode 0600.
+Rule: folders are made with mode 0700 and files with mode 0600, whatever the umask.
 """
 
 from __future__ import annotations
@@ -31,40 +31,29 @@ def data_dir() -> Path:
     return private_folder(chosen_data())
 
 
-def cache_dir(chosen: str | None = None) -> Path:
-    """The folder of what can be fetched again.
-
-    Args:
-        chosen: What the user says it is, else ``SECUREPIP_CACHE_DIR`` or the system decides.
-
-    Raises:
-        SecurepipError: It belongs to somebody else, others may write to it, or it cannot be made.
-    """
-    return private_folder(chosen_cache(chosen))
-
-
 def usable_cache(stack: ExitStack, chosen: str | None = None) -> Path:
-    """The folder of the cache; where it cannot be used, with a warning, a temporary one.
+    """The cache folder; a temporary folder, with a warning, if the cache cannot be used.
 
     Args:
-        stack: Removes the temporary folder.
-        chosen: As for ``cache_dir``.
+        stack: Removes the temporary folder when it closes.
+        chosen: The folder that ``--cache-dir`` names; without it, ``SECUREPIP_CACHE_DIR`` or the
+            convention of the system decides.
 
     Raises:
-        SecurepipError: There is no place for a temporary folder either.
+        SecurepipError: No temporary folder can be made either.
     """
     try:
-        return cache_dir(chosen)
+        return private_folder(chosen_cache(chosen))
     except SecurepipError as error:
-        # As pip: a cache that others may write to is no reason to fail, but it is not used.
+        # As in pip, a cache that others may write to is not used, and the command goes on.
         _log.warning("%s\nThe cache has been disabled.", error)
         return Path(stack.enter_context(temporary_folder()))
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that is the user's alone, or check the one that is there.
+    """Make a folder that is the user's alone, or check that an existing one is.
 
-    All that is written below the cache and data folders is written to folders that this made.
+    Everything below the cache and data folders is written to folders that this function made.
 
     Args:
         path: The folder, absolute.
@@ -84,11 +73,13 @@ def private_folder(path: Path) -> Path:
 
 
 def copy_private(source: Path, copy: Path) -> None:
-    """Copy a folder's files, without locks, to one that is the user's alone; once, if it is there.
+    """Copy a folder's files, except locks, to a folder that is the user's alone.
+
+    A copy that exists already is left as it is.
 
     Raises:
         SecurepipError: As ``private_folder``.
-        OSError: It cannot be read, or the copy not be written.
+        OSError: The folder cannot be read, or the copy cannot be written.
     """
     if copy.exists():
         return
@@ -100,7 +91,7 @@ def copy_private(source: Path, copy: Path) -> None:
 
 
 def check_private(path: Path) -> None:
-    """Refuse a folder or file of ours that somebody else may write to; none at all is fine.
+    """Refuse a folder or file that somebody else may write to; a missing one is fine.
 
     Raises:
         SecurepipError: It belongs to somebody else, others may write to it, or it cannot be read.
@@ -115,12 +106,12 @@ def check_private(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those it lies in, with mode 0700, unless they are there.
+    """Make a folder and its missing parents with mode 0700.
 
     Raises:
         OSError: It cannot be made.
     """
-    # Not `parents=True`, which makes all but the last with the mode that the umask leaves.
+    # `parents=True` would give the parents the mode that the umask leaves.
     missing = [path] if not path.is_dir() else []
     missing += [parent for parent in path.parents if missing and not parent.is_dir()]
     for each in reversed(missing):
@@ -128,10 +119,10 @@ def make_folder(path: Path) -> None:
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of mode 0700 that is gone when it is closed, or with the process.
+    """A folder of mode 0700, removed when it is closed or when the process ends.
 
     Raises:
-        SecurepipError: There is no place for it.
+        SecurepipError: It cannot be made.
     """
     try:
         return tempfile.TemporaryDirectory(prefix="securepip-")
@@ -140,17 +131,17 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def replace_file(path: Path, *data: bytes | mmap, mode: int = 0o600, durable: bool = True) -> None:
-    """Replace a file as a whole, on the disk when this returns; its folder must be there.
+    """Replace a file in one step: readers see the old contents or the new, never a part.
 
     Args:
-        path: The file.
-        data: What it is to hold, one after the other.
-        mode: Its mode.
-        durable: Whether it has to outlive a power cut. A file of a cache whose contents are
-            compared with a digest or a mark need not: it takes five times as long.
+        path: The file; its folder must exist.
+        data: The new contents, in pieces.
+        mode: The new file's mode.
+        durable: Whether the contents must survive a power cut after this returns. It takes five
+            times as long, so cache files that are checked against a digest or a mark do without.
 
     Raises:
-        OSError: It cannot be written. What was there still is.
+        OSError: It cannot be written. The old file stays.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
     temporary = Path(name)
@@ -159,7 +150,7 @@ def replace_file(path: Path, *data: bytes | mmap, mode: int = 0o600, durable: bo
             stream.writelines(data)
             stream.flush()
             if durable:
-                # Or a power cut could leave the new name without the new contents.
+                # Without it a power cut could leave the new name with empty contents.
                 os.fsync(stream.fileno())
         temporary.chmod(mode)
         temporary.replace(path)
@@ -169,10 +160,10 @@ def replace_file(path: Path, *data: bytes | mmap, mode: int = 0o600, durable: bo
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace a file of the user's own as ``replace_file`` does, in a folder that is made for it.
+    """As ``replace_file``, but make the folder too, and raise an error that names the path.
 
     Raises:
-        SecurepipError: It cannot be written. What was there still is.
+        SecurepipError: It cannot be written. The old file stays.
     """
     try:
         make_folder(path.parent)
@@ -186,8 +177,12 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def check_status(path: Path, status: os.stat_result) -> None:
-    """As ``check_private``, for what is open already."""
-    # The administrator can change everything anyway; an image may hold state that is theirs.
+    """As ``check_private``, for a file whose status is known already.
+
+    Raises:
+        SecurepipError: It belongs to somebody else, or others may write to it.
+    """
+    # Files of root are accepted: root can change everything anyway, and owns the state in images.
     if os.name == "posix" and (
         status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     ):

@@ -1,7 +1,8 @@
-"""What this user's own runs have made, told apart from what comes from elsewhere.
+"""Marks that tell what this user's own runs made from what somebody else put into the cache.
 
-Rule: what is run from a cache, and cannot be checked against what was signed, counts only with a
-mark that the user's own secret has made. The secret lies with the state, the mark with the cache.
+Rule: a cached file that securepip runs, and cannot check against a signature, is used only if it
+carries a mark made with the user's own secret. The secret is kept with the state, the mark with the
+cache.
 """
 
 from __future__ import annotations
@@ -23,34 +24,37 @@ _log = logging.getLogger(__name__)
 
 
 class Seal:
-    """Marks what runs of this user have made, so that nobody else's is taken for it.
+    """Marks what runs of this user made, and recognises those marks later.
 
     Args:
-        secret: What only this user knows.
+        secret: 32 bytes that only this user can read.
     """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def mark(self, kind: str, *facts: str) -> str:
-        """The mark of something: a MAC (HMAC-SHA256, RFC 2104) over all that identifies it.
+        """The mark of a thing: a MAC (HMAC-SHA256, RFC 2104) over all that identifies it.
 
         Args:
-            kind: What it is, so that no two kinds of thing share a mark.
-            facts: What must not change unseen: names, digests.
+            kind: What kind of thing it is, so that things of two kinds never share a mark.
+            facts: What identifies it: names, digests. The mark is wrong if one of them changes.
+
+        Returns:
+            64 hexadecimal digits.
         """
-        said = json.dumps([kind, *facts]).encode()
-        return hmac.new(self._secret, said, "sha256").hexdigest()
+        message = json.dumps([kind, *facts]).encode()
+        return hmac.new(self._secret, message, "sha256").hexdigest()
 
     def proves(self, mark: str, kind: str, *facts: str) -> bool:
-        """Whether this is the mark that was made for the same facts."""
+        """Whether ``mark`` is the mark of these facts."""
         return hmac.compare_digest(mark.encode(errors="replace"), self.mark(kind, *facts).encode())
 
 
 def own_seal() -> Seal | None:
-    """The seal of this user; None, with a warning, where there is no secret and none can be kept.
+    """The seal of this user; None, with a warning, if the secret can be neither read nor made.
 
-    Without one nothing that was kept is believed, and nothing need be kept.
+    Without a seal the caller neither believes nor keeps cached files that need a mark.
     """
     try:
         return Seal(_read_or_make(data_dir() / _SECRET))
@@ -67,7 +71,7 @@ def _read_or_make(path: Path) -> bytes:
         return _read_secret(path)
     except FileNotFoundError:
         pass
-    # Complete under its name or not there, and never replaced: of two processes one is first.
+    # The link makes the whole file appear at once, and fails if another process was faster.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".securepip-")
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -1,4 +1,4 @@
-"""Whom this machine believes: roots, locations, and which projects each may speak for (TAP 4)."""
+"""Which repositories this machine trusts: their roots, their locations, their projects (TAP 4)."""
 
 from securepip.trust.bootstrap import find_root, parse_root
 from securepip.trust.first_use import FirstUse, FirstUseRules

@@ -1,8 +1,8 @@
-"""The root that a person starts from: read from a file, or found by its fingerprint.
+"""The root that a person starts to trust: read from a file, or found by its fingerprint.
 
-Rule: the fingerprint comes from the person, by another way than the repository. A root, or its
-fingerprint, taken from the repository itself proves nothing and is never shown: it would only be
-pasted back.
+Rule: the person gets the fingerprint from somewhere else than the repository. The fingerprint of
+what the repository itself serves proves nothing, so no message shows it: people would only paste it
+back into the command.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from securepip.transport import Transport, redact
 
 MAX_ROOT_BYTES = 512_000
 MAX_ROOT_VERSIONS = 256
-"""As many as python-tuf follows from one root to the newest; at one a year, enough."""
+"""As many root rotations as python-tuf follows; at one a year, enough."""
 
 MAX_ROOTS_BYTES = 8 << 20
 MAX_ROOTS_SECONDS = 300.0
-"""Of all of them together: nothing is known yet of who answers, and they could go on for ever."""
+"""Limits for all root files together: a server that is not trusted yet could send roots forever."""
 
 
 def parse_root(data: bytes) -> int:
     """The version of the root metadata in ``data``, signed by its own threshold of keys.
 
     Raises:
-        FormatError: It is not root metadata, or not signed by the keys that it names.
+        FormatError: It is not root metadata, or not signed by a threshold of the keys it names.
     """
     from tuf.api.exceptions import RepositoryError
     from tuf.api.metadata import Metadata, Root
@@ -44,16 +44,16 @@ def parse_root(data: bytes) -> int:
 
 
 def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes:
-    """The root metadata of the repository at ``location`` whose bytes have the fingerprint.
+    """The bytes of the root metadata with that fingerprint, in the repository at ``location``.
 
-    The fingerprint may be that of any version: an operator's web page need not change at each
-    rotation of keys.
+    The fingerprint may be that of any version, so that an operator's web page need not change when
+    keys are rotated.
 
     Raises:
-        VerificationError: The repository has no root of that fingerprint.
-        TransportError: The repository did not answer.
+        VerificationError: The repository has no root with that fingerprint.
+        TransportError: The repository did not answer, or has no root at all.
     """
-    last, left, deadline = 0, MAX_ROOTS_BYTES, time.monotonic() + MAX_ROOTS_SECONDS
+    compared, left, deadline = 0, MAX_ROOTS_BYTES, time.monotonic() + MAX_ROOTS_SECONDS
     for version in range(1, MAX_ROOT_VERSIONS + 1):
         url = f"{location}{METADATA_DIR}/{version}.root.json"
         try:
@@ -72,12 +72,12 @@ def find_root(location: str, fingerprint: Sha256, transport: Transport) -> bytes
             raise
         if sha256_of(data) == fingerprint:
             return data
-        last, left = version, left - len(data)
+        compared, left = version, left - len(data)
         if time.monotonic() > deadline:
             break
     raise VerificationError(
         f"{redact(location)} does not have the fingerprint that you gave: no root file there has "
-        f"the sha256 {fingerprint} ({counted(last, 'root file')} compared)",
+        f"the sha256 {fingerprint} ({counted(compared, 'root file')} compared)",
         meaning="The fingerprint is of another repository or was mistyped, or somebody answers in "
         "the repository's place.",
         remedy="Nothing was added. Compare the fingerprint with the one that those who run the "

@@ -1,8 +1,8 @@
 """Repositories of this machine's own: which index each one signs, and by which rules.
 
-A repository of this kind is believed like any other. What is different is who signs it: this
-machine does, while the resolver asks (room ``first_use``). Its entry in the trust map therefore
-says which index it reads, and what the user demands of files that are seen for the first time.
+Such a repository is verified like any other, but this machine signs it, while the resolver asks for
+projects (room ``first_use``). So its entry in the trust map also says which index it reads, and
+what the user demands of files that are seen for the first time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class FirstUseRules:
     """What the user demands of a file before this machine signs it for the first time.
 
     Attributes:
-        min_age: Files that were uploaded later than this long ago are left out; None for no rule.
-        witnesses: Other indexes that must show the same sha256. May hold credentials.
-        memory: A text file of names and sha256 digests that is shared with other machines.
+        min_age: Files uploaded more recently than this are left out; None for no rule.
+        witnesses: URLs of other indexes that must list the same sha256. May hold credentials.
+        memory: A text file of file names and sha256 digests, shared with other machines.
     """
 
     min_age: timedelta | None = None
@@ -43,7 +43,7 @@ class FirstUseRules:
         """The rules in an entry of the trust map.
 
         Raises:
-            ValueError: They are not of the form that ``to_json`` writes.
+            ValueError: They do not have the form that ``to_json`` writes.
         """
         hours = document.get("min-age-hours")
         witnesses = document.get("witnesses", [])
@@ -63,26 +63,26 @@ class FirstUseRules:
 
 @dataclass(frozen=True)
 class FirstUse:
-    """Which index a repository of this machine's own stands over, and by which rules.
+    """Which index a repository of this machine's own signs, and by which rules.
 
     Attributes:
         index_url: The index that is read. May hold credentials.
-        rules: What is demanded of files at first sight.
+        rules: What is demanded of files that are seen for the first time.
     """
 
     index_url: str
     rules: FirstUseRules = FirstUseRules()
 
     def to_json(self) -> dict[str, object]:
-        """The entry of the trust map."""
+        """What the trust map holds about this index and its rules."""
         return {"index-url": self.index_url, **self.rules.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> FirstUse:
-        """What an entry of the trust map says.
+        """The index and rules in an entry of the trust map.
 
         Raises:
-            ValueError: It is not of the form that ``to_json`` writes.
+            ValueError: It does not have the form that ``to_json`` writes.
         """
         url = document.get("index-url")
         if not isinstance(url, str):

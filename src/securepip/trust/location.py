@@ -1,4 +1,4 @@
-"""Where a repository is: an http(s) URL, a ``file`` URL or a folder, kept as one kind of URL."""
+"""Locations of repositories and indexes: http(s) URLs, ``file`` URLs and folders, in one form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from securepip.transport.urls import SCHEMES
 
 
 def parse_location(text: str) -> str:
-    """The base URL of a repository, ending in a slash, for what a person typed.
+    """The base URL, ending in a slash, of the repository that a person named.
 
     Args:
         text: An http, https or file URL, or the path of a folder that holds a repository.
@@ -21,7 +21,7 @@ def parse_location(text: str) -> str:
         UsageError: It is neither, or the folder holds no repository.
     """
     scheme = urlsplit(text).scheme.lower()
-    # A one-letter scheme is a drive of Windows.
+    # A one-letter scheme is a Windows drive.
     if scheme in SCHEMES and scheme != "file":
         if not urlsplit(text).hostname or urlsplit(text).query or urlsplit(text).fragment:
             raise UsageError(f"{text!r} is not the address of a repository")
@@ -41,9 +41,9 @@ def parse_location(text: str) -> str:
 
 
 def index_address(text: str) -> str:
-    """An index URL, or the path of an index folder, in the one form by which two are compared.
+    """An index URL, or the path of an index folder, in a form in which two can be compared.
 
-    Who asks (user name and password) and a slash at the end make no other index.
+    Credentials and a trailing slash make no difference.
     """
     try:
         parts = urlsplit(text)
@@ -57,5 +57,5 @@ def index_address(text: str) -> str:
 
 
 def same_index(one: str, other: str) -> bool:
-    """Whether two URLs, or paths of folders, name one index."""
+    """Whether two URLs, or paths of folders, name the same index."""
     return index_address(one) == index_address(other)

@@ -1,4 +1,4 @@
-"""The repositories that this machine believes, on disk.
+"""The repositories that this machine trusts, on disk.
 
 ``<data>/trust/map.json`` is a TAP 4 map file: where each repository is, with its mirrors, and in
 which order repositories are asked for which projects. ``<data>/trust/<name>/root.json`` is the
@@ -37,10 +37,10 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 def check_name(name: str) -> None:
-    """See to it that a repository can be called so.
+    """Check that ``name`` is a valid name for a repository.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: It is not.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -51,17 +51,17 @@ def check_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class TrustedRepository:
-    """One repository whose signatures this machine believes.
+    """One repository whose signatures this machine trusts.
 
     Attributes:
         name: What the user calls it.
         location: Its base URL, ending in a slash. May hold credentials: show it redacted.
-        root: The pinned root metadata, as bytes: the bootstrap of every run.
+        root: The pinned root metadata, as bytes. Every run starts from it.
         state: The folder of the TUF client's own state.
-        index_urls: The index URLs that stand for it.
-        first_use: For a repository of this machine's own, what it is made from; else None.
-        mirrors: Base URLs of other places that have the same files, in the order in which they are
-            asked where the first fails. May hold credentials, too.
+        index_urls: The index URLs that mean this repository when a command names one.
+        first_use: For a repository that this machine signs, its index and rules; else None.
+        mirrors: Base URLs of mirrors, which have the same files, in the order in which they are
+            asked when ``location`` fails. May hold credentials, too.
     """
 
     name: str
@@ -74,12 +74,12 @@ class TrustedRepository:
 
     @property
     def shown(self) -> str:
-        """What people know it by: its name, and where it is, without credentials."""
+        """Its name, and its location without credentials, for messages."""
         return f"{self.name} ({redact(self.location)})"
 
     @property
     def metadata_url(self) -> str:
-        """Where its metadata is."""
+        """The URL of its metadata folder, ending in a slash."""
         return f"{self.location}{METADATA_DIR}/"
 
 
@@ -90,7 +90,7 @@ class Assignment:
     Attributes:
         paths: Shell patterns of target paths.
         repositories: Names, in the order in which they are asked.
-        terminating: Whether the search ends here even where too few of them know the target.
+        terminating: Whether no later entry is asked, even if too few of these know the target.
         threshold: How many of them must have signed the same length and digest of a file.
     """
 
@@ -106,23 +106,23 @@ class Assignment:
 
     @property
     def is_free(self) -> bool:
-        """Whether it binds no project: it is what ``trust add`` writes for a new repository."""
+        """Whether it restricts no project: ``trust add`` writes such entries."""
         return self.paths == ("*",) and not self.terminating and self.threshold == 1
 
     def limited_to(self, names: Sequence[str]) -> list[Assignment]:
-        """The same with only these repositories, each by itself; of a free assignment."""
+        """A free assignment split into one for each of ``names`` that it holds."""
         return [replace(self, repositories=(one,)) for one in names if one in self.repositories]
 
 
 @dataclass(frozen=True)
 class Trust:
-    """All that this machine believes, as read at one moment.
+    """What this machine trusts, as read at one moment.
 
     Attributes:
         repositories: In the order in which they were added.
-        mapping: The TAP 4 mapping, the first entry first.
-        any_index: The rules by which an index that nobody here has named yet is believed at first
-            sight; None where such an index is refused.
+        mapping: The TAP 4 mapping; its order is the order in which repositories are asked.
+        any_index: The rules by which an index that the user has not named yet is trusted on first
+            use; None if such an index is refused.
         limit: The repositories that an option names, in this order (``limited_to``); None for all.
     """
 
@@ -133,26 +133,27 @@ class Trust:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All that the user named as URLs: locations and indexes. May hold credentials."""
-        found: list[str] = []
+        """All URLs that the user named: of repositories, mirrors and indexes, with credentials."""
+        urls: list[str] = []
         for each in self.repositories:
-            found += (each.location, *each.mirrors, *each.index_urls)
+            urls += (each.location, *each.mirrors, *each.index_urls)
             if each.first_use is not None:
-                found += (each.first_use.index_url, *each.first_use.rules.witnesses)
-        return tuple(found)
+                urls += (each.first_use.index_url, *each.first_use.rules.witnesses)
+        return tuple(urls)
 
     def with_state_copied_to(self, folder: Path) -> Trust:
-        """The same, with a copy of the state in place of the state, which may be read-only.
+        """The same trust with copies of all state, for a data folder that is read-only.
 
-        All that was seen before still protects. What is seen from now on is forgotten with the
-        copy: who serves signatures from between the two states is not found out. Of a repository
-        of this machine's own there is a copy, too, in which it signs; its keys stay where they are.
+        The copies protect against rollback to anything older than the read-only state. What this
+        run sees is lost with the copies, so a later rollback to something in between goes
+        unnoticed. A repository that this machine signs is copied too, without its keys.
 
         Args:
-            folder: Where the copies go; one that is there already is used as it is.
+            folder: Where the copies go. A copy that exists already is used as it is.
 
         Raises:
-            OSError: The state cannot be read, or not be copied.
+            SecurepipError: A copy's folder cannot be made.
+            OSError: The state cannot be read, or the copy cannot be written.
         """
         copied = []
         for repository in self.repositories:
@@ -170,7 +171,7 @@ class Trust:
         """The repository of that name.
 
         Raises:
-            UsageError: There is none.
+            UsageError: No repository has that name.
         """
         for repository in self.repositories:
             if repository.name == name:
@@ -179,40 +180,42 @@ class Trust:
         raise UsageError(f"no trusted repository is called {name!r} (there are: {known})")
 
     def first(self, project: NormalizedName) -> TrustedRepository | None:
-        """The repository that is asked first for a project; None where nobody is."""
+        """The repository that is asked first for a project; None if none may speak for it."""
         assignment = next(self.assigned(project), None)
         return None if assignment is None else self.named(assignment.repositories[0])
 
     def only(self, name: str) -> Trust:
-        """The same, with nobody but the repository of that name, which may speak for all.
+        """The trust that remains with one repository, which then speaks for all projects.
 
         Raises:
-            UsageError: There is none.
+            UsageError: No repository has that name.
         """
         return Trust((self.named(name),), (Assignment(("*",), (name,), terminating=True),))
 
     def for_index(self, url: str) -> TrustedRepository | None:
-        """The repository that an index URL, or an index folder, stands for; None for none.
+        """The repository that an index URL, or the path of an index folder, means.
 
-        That is one of those it was trusted with, or ``simple/`` at one of its places.
+        Returns:
+            The repository that has ``url`` among its ``index_urls``, or whose ``simple/`` folder,
+            at its location or a mirror, is ``url``. None if there is no such repository.
         """
-        wanted = index_address(url)
+        address = index_address(url)
         for repository in self.repositories:
             own = (f"{one}{SIMPLE_DIR}" for one in (repository.location, *repository.mirrors))
-            if wanted in map(index_address, (*repository.index_urls, *own)):
+            if address in map(index_address, (*repository.index_urls, *own)):
                 return repository
         return None
 
     def meant(self, named: str | None, project: NormalizedName) -> TrustedRepository:
-        """The repository that is meant where one is to be worked with.
+        """The repository that a command about one project works with.
 
         Args:
-            named: Its name, its location or an index URL that stands for it; None for the first
-                that is asked for the project.
+            named: Its name, its location or an index URL that means it (``for_index``). None
+                means the repository that is asked first for the project.
             project: The project.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is no such repository.
         """
         if named is None:
             first = self.first(project)
@@ -228,22 +231,22 @@ class Trust:
         return self.for_index(named) or self.named(named)
 
     def limited_to(self, names: Sequence[str]) -> Trust:
-        """The same, where only these repositories speak for what is bound to none, in this order.
+        """The same trust, but only these repositories fill the free assignments, in this order.
 
-        What the user has written of certain projects stays as it is, at its place: an assignment
-        that is terminating, that asks several to agree, or that is about less than everything. An
-        option, or an index that a file names, must not hand such a project to another repository.
+        Assignments that are not free (``Assignment.is_free``) stay as and where they are. The user
+        wrote them for certain projects, and an option, or an index that a requirements file names,
+        must not hand such a project to another repository.
         """
         return replace(self, limit=tuple(names))
 
     def speaks(self, name: str) -> bool:
-        """Whether the repository of that name is asked without being named."""
+        """Whether some assignment asks the repository of that name."""
         return any(name in entry.repositories for entry in self.mapping)
 
     def including(self, names: Iterable[str]) -> Trust:
-        """The same, where these repositories may speak too, after all others.
+        """The same trust, with these repositories asked for every project, after all others.
 
-        For those that speak only when a command names their index.
+        For repositories that are asked only when a command names their index.
         """
         added = tuple(
             Assignment(("*",), (name,)) for name in dict.fromkeys(names) if not self.speaks(name)
@@ -251,14 +254,14 @@ class Trust:
         return replace(self, mapping=(*self.mapping, *added))
 
     def assigned(self, project: NormalizedName) -> Iterator[Assignment]:
-        """Who may speak for the project, in the order in which they are asked (TAP 4)."""
+        """The assignments that cover a project, in the order in which they are asked (TAP 4)."""
         free: list[Assignment] = []
         for assignment in self.mapping:
             if self.limit is not None and assignment.is_free:
                 free += assignment.limited_to(self.limit)
                 continue
             if assignment.covers(project):
-                # None of those that come after it may be asked before it.
+                # The free assignments before it keep their place before it.
                 yield from self._in_order(free)
                 free = []
                 yield assignment
@@ -272,7 +275,7 @@ class Trust:
 
 
 class TrustStore:
-    """Reads and changes what is believed, one change at a time, each whole or not at all.
+    """Reads and changes the trust of this machine. Each change is atomic, and under a lock.
 
     Args:
         folder: ``<data>/trust``; made when the first repository is added.
@@ -284,14 +287,18 @@ class TrustStore:
 
     @classmethod
     def of_user(cls) -> TrustStore:
-        """The one in the user's data folder."""
+        """The store in the user's data folder.
+
+        Raises:
+            SecurepipError: As ``data_dir``.
+        """
         return cls(data_dir() / "trust")
 
     def read(self) -> Trust:
-        """What is believed now.
+        """What this machine trusts now; nothing if no repository was ever added.
 
         Raises:
-            SecurepipError: The folder does not hold what it should. Nothing is believed then.
+            SecurepipError: The folder is not the user's alone, or the map or a root cannot be read.
         """
         check_private(self._folder)
         try:
@@ -331,20 +338,21 @@ class TrustStore:
         mirrors: tuple[str, ...] = (),
         is_asked_always: bool = True,
     ) -> TrustedRepository:
-        """Believe one more repository, asked after those that are believed already.
+        """Trust one more repository, which is asked after all others.
 
         Args:
             name: What the user calls it.
             location: Its base URL.
             root: Its pinned root.
-            index_urls: The index URLs that stand for it.
-            first_use: For a repository of this machine's own, what it is made from.
-            mirrors: Where else its files are.
-            is_asked_always: Whether it speaks for all projects; else only where a command names
-                one of its indexes.
+            index_urls: The index URLs that mean it.
+            first_use: For a repository that this machine signs, its index and rules.
+            mirrors: Base URLs of its mirrors.
+            is_asked_always: Whether it is asked for every project. If not, it is asked only when a
+                command names one of its indexes.
 
         Raises:
-            UsageError: The name is taken or not a good one.
+            UsageError: The name is taken or not valid.
+            SecurepipError: As ``read``.
         """
         check_name(name)
         with self._changing():
@@ -354,7 +362,7 @@ class TrustStore:
                     f"a trusted repository is called {name!r} already",
                     remedy=f"Remove it first: `securepip trust remove {name}`.",
                 )
-            # A folder without an entry in the map is what a killed `remove` or `add` leaves.
+            # A killed `remove` or `add` leaves a folder without an entry in the map.
             shutil.rmtree(self._folder / name, ignore_errors=True)
             private_folder(self._folder / name)
             replace_file(self._folder / name / "root.json", root)
@@ -365,7 +373,7 @@ class TrustStore:
         return added
 
     def change_first_use(self, name: str, first_use: FirstUse) -> None:
-        """Give a repository of this machine's own other rules.
+        """Change the index or the rules of a repository that this machine signs.
 
         Raises:
             UsageError: There is no repository of that name.
@@ -375,7 +383,7 @@ class TrustStore:
     def change_addresses(
         self, name: str, location: str, mirrors: tuple[str, ...], index_urls: tuple[str, ...]
     ) -> None:
-        """Say anew where a repository is, and which index URLs stand for it.
+        """Change where a repository is, and which index URLs mean it.
 
         Raises:
             UsageError: There is no repository of that name.
@@ -396,21 +404,22 @@ class TrustStore:
             self._write(replace(trust, repositories=repositories))
 
     def set_any_index(self, rules: FirstUseRules | None) -> None:
-        """Believe every index at first sight that a command names, or (None) no longer do so."""
+        """Trust every index that a command names on first use, by these rules; None to stop."""
         with self._changing():
             self._write(replace(self.read(), any_index=rules))
 
     def remove(self, name: str) -> None:
-        """Stop believing a repository, and forget its state.
+        """Stop trusting a repository, and delete its state.
 
         Raises:
-            UsageError: There is none of that name.
+            UsageError: No repository has that name.
         """
         with self._changing():
             trust = self.read()
             gone = trust.named(name)
             left = tuple(repository for repository in trust.repositories if repository != gone)
-            # An entry that needs the one that goes, goes too: it must not become a weaker one.
+            # An entry that names other repositories too is removed as a whole: without this one
+            # it would let fewer repositories decide than the user wrote.
             mapping = tuple(entry for entry in trust.mapping if name not in entry.repositories)
             self._write(replace(trust, repositories=left, mapping=mapping))
             shutil.rmtree(self._folder / name, ignore_errors=True)
@@ -464,7 +473,7 @@ class TrustStore:
 
 
 def _places(urls: object) -> tuple[str, ...]:
-    """Where a repository is. What is no address is not shown: it may hold a password."""
+    """The URLs of one repository in the map. The error does not quote what may hold a password."""
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
         raise ValueError("not a list of addresses")
     return tuple(url.rstrip("/") + "/" for url in urls)
