@@ -1,12 +1,12 @@
-"""The start-up line: what makes Python load the plugin when, and only when, pip is imported.
+"""The start-up line: it makes Python load the plugin when pip is imported, and only then.
 
-Rule: ``site`` prints what goes wrong in a start-up line and goes on, so the line needs nothing
-but itself. It puts a finder before all others, which has a look at each name that is imported and
-does nothing about any but ``pip._internal``. All else happens then, in ``loader``.
+Rule: when a start-up line fails, ``site`` prints the error and goes on, so the line depends on
+nothing but itself. It puts a finder before all others. The finder reacts to one name,
+``pip._internal``, and ``loader`` does the rest.
 
 Source: the documentation of ``site``; PEP 829 for ``.start`` files (Python 3.15 and later). Until
-Python 3.17 ``import`` lines of a ``.pth`` file work, unless a ``.start`` file of the same name is
-there; the two files have different names, so that then the line alone is enough.
+Python 3.17, ``import`` lines of a ``.pth`` file still run, unless a ``.start`` file of the same
+name exists. The two files have different names, so that the line alone is enough until then.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def start_module(config: Mapping[str, object]) -> str:
 
 
 def _statement(config: Mapping[str, object]) -> str:
-    # Short, since every Python that starts here compiles it; what is in quotes costs little. In a
-    # virtual environment `site` reads its files twice. An earlier one may have imported pip.
+    # The line is short because every Python that starts here compiles it; a string literal costs
+    # little. In a virtual environment `site` reads the file twice: the second time does nothing.
+    # An earlier start-up file may have imported pip already.
     code = f"{Path(loader.__file__).read_text(encoding='utf-8')}\nrun(rest, {dict(config)!a})"
     return (
         f'"{loader.NAME}" in str(sys.meta_path) or sys.meta_path.insert(0, '

@@ -1,7 +1,7 @@
 """The signing side: what makes, changes and serves a repository.
 
-Offline keys make the frame (root, targets, bins, claimed) once. Daily work needs the online key
-alone. Each room may import the rooms above it in this list:
+Offline keys sign the frame (the roles root, targets, bins and claimed) once. Daily work needs only
+the online key. Each package may import the packages above it in this list:
 
 - ``keys``: private keys, where they are, and a maintainer's own.
 - ``repository``: what is on disk, and the one way to change it.
@@ -11,6 +11,6 @@ alone. Each room may import the rooms above it in this list:
 - ``claims``: projects that sign for themselves (PEP 480).
 - ``offline``: ceremonies, rotation, recovery and audit, which need the offline keys.
 
-Rule: what is signed is first written under names that no client reads yet. It becomes current when
+Rule: signed files are first written under names that no client reads yet. They become current when
 ``timestamp.json`` is replaced.
 """

@@ -1,4 +1,4 @@
-"""Where the plugin takes hold of pip: the modules that fetch are changed when they are loaded."""
+"""How the plugin changes pip: it patches pip's modules that fetch, right after they are loaded."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ SWITCH = "SECUREPIP_UNSAFELY_DISABLE_PACKAGE_VERIFICATION"
 """The variable that switches verification off."""
 _TRUE = {"1", "y", "yes", "t", "true", "on"}
 _STRONG = {"sha256", "sha384", "sha512"}
-# What says where distributions come from.
+# The options that say where distributions come from.
 _PLACES = {"index-url", "pypi-url", "extra-index-url", "no-index", "find-links"}
 
 
 def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
-    """Take hold of the pip that is about to be imported.
+    """Patch the pip that is about to be imported.
 
     Args:
-        config: ``command`` starts a gateway, ``needs`` lists paths that it cannot do without,
-            ``files`` those that the plugin consists of.
-        refuse: Stops pip with a reason, where pip itself is not yet there to print one.
+        config: ``command`` starts a gateway, ``needs`` lists the paths that must exist for that,
+            and ``files`` lists the files of the plugin itself.
+        refuse: Stops pip with a reason, at a time when pip cannot print one yet.
 
     Returns:
         What is wrong; "" when nothing is.
@@ -50,13 +50,14 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
             file=sys.stderr,
         )
         return ""
-    gone = [path for path in config["needs"] if not Path(path).exists()]
-    if gone:
-        return f"securepip, which verifies, is no longer where it was: {gone[0]} is gone."
+    missing = [path for path in config["needs"] if not Path(path).exists()]
+    if missing:
+        return f"securepip, which verifies, is no longer where it was: {missing[0]} is gone."
     # pip may be imported more than once in a process.
     if not any(type(finder).__name__ == _Seams.__name__ for finder in sys.meta_path):
         seams = _Seams(config["command"], config["files"], refuse)
-        with suppress(Exception):  # Only a hint: what needs the gateway says why there is none.
+        # Only a head start: whoever needs the gateway later is told why it does not run.
+        with suppress(Exception):
             if will_fetch(getattr(sys, "argv", [])[1:]):
                 seams.gateway().begin()
         sys.meta_path.insert(0, seams)
@@ -65,17 +66,18 @@ def attach(config: dict[str, Any], refuse: Callable[[str], NoReturn]) -> str:
 
 
 class _Seams:
-    """A finder that changes the modules of pip that fetch, as soon as they have been loaded.
+    """An import finder that patches pip's modules that fetch, right after they are loaded.
 
-    What asks the gateway is not even compiled before pip fetches: most commands do not.
+    The code that asks the gateway is imported only when pip fetches: most commands do not fetch.
 
     Args:
         command: Starts a gateway.
-        files: Those that the plugin consists of.
+        files: The files of the plugin itself.
         refuse: Stops pip with a reason.
 
     Attributes:
-        not_obeyed: What the environment's own file says of indexes: values and files, by option.
+        not_obeyed: The index settings in the environment's own pip configuration, which pip is not
+            given: value and configuration file, by option.
     """
 
     def __init__(
@@ -115,13 +117,13 @@ class _Seams:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Let others find it; have it changed when it has been loaded."""
+        """Let the other finders find the module, and patch it after it is loaded."""
         patch = self._patches.get(name) or self._new_patches.get(name)
         if patch is None or getattr(self._finding, "name", None) == name:
             return None
         self._finding.name = name
         try:
-            # Not the path finder alone: a pip in an archive is found by others.
+            # All finders are asked: the path finder does not find a pip in an archive.
             spec = find_spec(name)
         finally:
             self._finding.name = None
@@ -142,7 +144,7 @@ class _Seams:
         return spec
 
     def _misfit(self, name: str, error: object) -> NoReturn:
-        """Stop a pip whose inside is not as the plugin knows it."""
+        """Stop a pip whose internals differ from those that the plugin knows."""
         reason = f"this version of pip is not made as the plugin knows it: {name}: {error}."
         if is_called_by("pip._internal.cli.base_command"):  # which would show a traceback
             raise refusal(f"pip is stopped by securepip's plugin: {reason}", KNOWN)
@@ -162,13 +164,13 @@ class _Seams:
             return make_adapter(HTTPAdapter, gateway())
 
         def get_adapter(self: Any, url: str) -> Any:
-            # Not by mounting: a trusted host would be mounted over it.
+            # The adapter is not mounted: pip would mount the one for a trusted host over it.
             if url.lower().startswith(("http:", "https:")):
                 return adapter()(self)
             return original(self, url)
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
-            # Whoever can fetch needs all the seams, also where they were not loaded yet.
+            # From here on pip can fetch, so every other patch must be in place too.
             for name in seams:
                 importlib.import_module(name)
             create(self, *args, **kwargs)
@@ -229,24 +231,25 @@ class _Seams:
         create = wheels.__init__
 
         def __init__(self: Any, cache_dir: str, *args: Any) -> None:  # noqa: N807 - in its place
-            # A wheel in pip's own cache may have been built with tools that nobody verified.
+            # A wheel in pip's own cache may have been built by build tools that nobody verified.
             create(self, cache_dir and str(Path(cache_dir, "securepip")), *args)
 
         wheels.__init__ = __init__
 
     def _configuration(self, module: Any) -> None:
-        configuration, said = module.Configuration, self.not_obeyed
+        configuration, not_obeyed = module.Configuration, self.not_obeyed
         load = configuration._load_file
 
         def _load_file(self: Any, variant: Any, fname: str) -> Any:
             parser = load(self, variant, fname)
-            # The file of the environment itself. `pip config` may go on to look at it.
+            # "site" is the environment's own file: whoever can write to the environment could name
+            # another index there. `pip config` sets `load_only`, and may still show it.
             if variant == "site" and self.load_only is None:
                 values = self._config[variant]
-                # Since pip 25.3 by file.
+                # Since pip 25.3, the values are grouped by file.
                 for each in (values, *(one for one in values.values() if isinstance(one, dict))):
                     for key in [key for key in each if key.rpartition(".")[2] in _PLACES]:
-                        said[key.rpartition(".")[2]] = (str(each.pop(key)), fname)
+                        not_obeyed[key.rpartition(".")[2]] = (str(each.pop(key)), fname)
             return parser
 
         configuration._load_file = _load_file
@@ -256,7 +259,7 @@ class _Seams:
         create = environment.__init__
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - in its place
-            # The pip that fetches what a build requires is one of that new environment.
+            # pip runs inside this new environment to fetch build requirements: it must verify too.
             create(self, *args, **kwargs)
             for path in files:
                 shutil.copy(path, self.lib_dirs[0])

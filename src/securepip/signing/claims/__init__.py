@@ -1,6 +1,7 @@
-"""Projects that sign for themselves (PEP 480): who they are, and which keys speak for them.
+"""Projects that sign for themselves (PEP 480), and the keys that sign for each of them.
 
-Rule: ``claimed`` and ``recently-claimed`` hold delegations and no targets. A project is claimed
-when one of the two delegates its two folders, terminating, to the role ``project.<name>``; from
-then on no other role can say anything about it, the bins included.
+Rule: the roles ``claimed`` and ``recently-claimed`` delegate, and sign no targets themselves. A
+project is claimed when one of them delegates the project's two folders to the role
+``project.<name>``. That delegation is terminating: no other role, not even a bin, can sign targets
+of the project from then on.
 """

@@ -1,9 +1,10 @@
-"""Moving claims under the offline keys, and letting changes of keys that waited take effect.
+"""Moves claims under the offline keys, and applies the changes of keys that wait for them.
 
-Rule: as soon as a client has seen a project in ``claimed``, nobody who has only the online keys can
-change it, hide it or give it other keys. For that the offline keys have to sign once: ``plan`` says
-what, a ceremony or ``promote`` has it signed. What waits was written with the online key, so it is
-not believed: it never replaces a claim that is there (``_check_not_claimed``).
+Rule: once a client has seen a project in ``claimed``, nobody who has only the online key can change
+the project, hide it or give it other keys. To get there, the offline keys sign once: ``plan`` says
+what they sign, and ``promote`` or a ceremony has it signed. A waiting claim was signed with the
+online key alone, which may be stolen, so it never replaces an existing claim
+(``_check_not_claimed``).
 
 Source: PEP 480, "Producing Consistent Snapshots".
 """
@@ -36,14 +37,16 @@ class Promotion:
     """What a promotion changes, before anybody has signed it.
 
     Attributes:
-        moved: Projects that come from ``recently-claimed`` into ``claimed``.
+        moved: Projects that move from ``recently-claimed`` to ``claimed``.
         rekeyed: Claimed projects that get other keys.
-        outdated: Projects whose change of keys cannot take effect any more, and why.
-        frozen: Projects whose change of keys is left to wait: who asked for it may be a thief.
-        done: Projects whose change of keys took effect in a run that was killed right after.
-        offline: ``claimed`` and its shards, as they are to become: for the offline keys.
-        online: ``recently-claimed`` and its shards, without what has moved.
-        projects: Roles of projects that become current with their new keys.
+        outdated: Projects whose change of keys can no longer take effect, and why.
+        frozen: Projects whose change of keys stays waiting, because the project is frozen: a thief
+            may have asked for the change.
+        done: Projects whose change of keys already took effect, in a run that was killed before it
+            could forget the request.
+        offline: The new versions of ``claimed`` and its shards, for the offline keys to sign.
+        online: The new versions of ``recently-claimed`` and its shards, without the moved projects.
+        projects: Roles of projects that become current together with their new keys.
     """
 
     moved: list[NormalizedName] = field(default_factory=list)
@@ -65,14 +68,16 @@ class Promoted:
 
 
 def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Promotion:
-    """What is to be signed; the lock must be held.
+    """Find out what is to be signed. The repository's lock must be held.
 
     Args:
         repository: The repository.
-        names: The projects; of none, all that wait, but for changes of keys of frozen projects.
+        names: The projects to promote. If empty, all that wait, except for changes of keys of
+            frozen projects.
 
     Raises:
-        RepositoryStateError: One of ``names`` waits for nothing; or a project stands in both lists.
+        RepositoryStateError: One of ``names`` waits for nothing; or a project is in both
+            ``claimed`` and ``recently-claimed``.
     """
     promotion = Promotion()
     register = Register(repository)
@@ -101,10 +106,11 @@ def plan(repository: Repository, names: Collection[NormalizedName] = ()) -> Prom
 
 
 def _check_not_claimed(claimed: ClaimTree, claim: Claim) -> None:
-    """See to it that ``claim``, which the online key alone has signed, replaces no other.
+    """Check that ``claim``, which only the online key has signed, replaces no other claim.
 
-    The keys of a claimed project change with its maintainers' signatures (``_rekey``). Nobody
-    claims what is claimed: who has stolen the online key would have his own keys signed here.
+    The keys of a claimed project change only with its maintainers' signatures (``_rekey``).
+    Otherwise a thief of the online key could claim a claimed project again with keys of his own,
+    and have the offline keys sign them.
     """
     if claimed.find(claim.project) is not None:
         raise RepositoryStateError(
@@ -121,7 +127,7 @@ def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> P
 
     Args:
         repository: Opened with its online key and that of ``claimed``.
-        names: The projects; of none, all that wait.
+        names: The projects to promote. If empty, all that wait.
 
     Raises:
         RepositoryStateError: A key is not here, or ``plan`` or ``accounted`` refuses.
@@ -137,7 +143,7 @@ def promote(repository: Repository, names: Collection[NormalizedName] = ()) -> P
 
 
 def finish(repository: Repository, promotion: Promotion) -> None:
-    """Forget the changes of keys that ``promotion`` has let take effect, or that never will."""
+    """Forget the changes of keys that took effect with ``promotion``, or that never can."""
     register = Register(repository)
     for project in (*promotion.rekeyed, *promotion.outdated, *promotion.done):
         register.forget_pending(project)
@@ -150,7 +156,7 @@ def _rekey(
     claimed: ClaimTree,
     promotion: Promotion,
 ) -> None:
-    """Let the change of keys that waits take effect, if it still can."""
+    """Apply the project's waiting change of keys, if it can still take effect."""
     path = register.pending(project)
     state = state_in(repository, project)
     if path is None or state.claim is None:

@@ -1,14 +1,14 @@
 """Private keys in encrypted files: PKCS#8 in PEM, the passphrase stretched with scrypt.
 
-Rule: every file has the standard's own form, so that other tools read it (``openssl pkey -in
-FILE``) and a key outlives this program. ``cryptography`` reads that form, but writes only an older
-one, with 2,048 rounds of PBKDF2: who steals such a file tries passphrases very fast. So its scrypt
-and its AES are put together here as the standard says. Files in the older form are read, and are
-written anew when their key is used.
+Rule: every file has the standard form, so that other tools can read it (``openssl pkey -in FILE``)
+and a key outlives this program. ``cryptography`` reads that form, but writes only an older one with
+2,048 rounds of PBKDF2, and a thief of such a file can try passphrases very fast. So this module
+combines scrypt and AES from ``cryptography`` as the standard says. Files in the older form are
+read too, and are rewritten when their key is used.
 
-Source: RFC 7914, 7 (scrypt in PKCS#5), RFC 8018, 6.2 (PBES2) and RFC 5958, 3 (PKCS#8). The cost is
-one of those that OWASP's Password Storage Cheat Sheet names for scrypt: the one that stays within
-the 32 MiB that OpenSSL grants to reading a key.
+Source: RFC 7914, 7 (scrypt in PKCS#5), RFC 8018, 6.2 (PBES2) and RFC 5958, 3 (PKCS#8). OWASP's
+Password Storage Cheat Sheet lists several costs for scrypt; this one stays within the 32 MiB that
+OpenSSL allows for reading a key.
 """
 
 from __future__ import annotations
@@ -42,10 +42,17 @@ _AES256_CBC = bytes.fromhex("060960864801650304012a")
 
 
 def encrypt(clear: bytes, passphrase: bytes) -> bytes:
-    """The private key in ``clear`` (PEM) as an encrypted file (PEM).
+    """Encrypt a private key.
+
+    Args:
+        clear: The key in the clear (PEM).
+        passphrase: The passphrase.
+
+    Returns:
+        The contents of the encrypted file (PEM).
 
     Raises:
-        ValueError: It is no private key.
+        ValueError: ``clear`` is no private key.
     """
     private = load_pem_private_key(clear, None)
     data = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -75,13 +82,13 @@ ENCRYPTED_HEAD_BYTES = len(_BEGIN)
 
 
 def is_outdated(data: bytes) -> bool:
-    """Whether an encrypted file is in another form than the one with scrypt."""
+    """Whether an encrypted file has another form than that of ``encrypt``."""
     match = _PEM.fullmatch(data)
     return match is None or _SCRYPT not in base64.b64decode(match[1])
 
 
 def _der(tag: int, *contents: bytes) -> bytes:
-    """One element of DER."""
+    """One DER element."""
     content = b"".join(contents)
     size = len(content)
     if size < 0x80:
@@ -91,5 +98,5 @@ def _der(tag: int, *contents: bytes) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """A positive number, with room for the bit that would make it negative."""
+    """A positive number in DER, with a zero bit in front so that it does not read as negative."""
     return value.to_bytes(value.bit_length() // 8 + 1, "big")

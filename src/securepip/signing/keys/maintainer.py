@@ -1,7 +1,7 @@
-"""A maintainer's own keys on this machine, and public keys as files to hand around.
+"""A maintainer's own keys on this machine, and the files in which public keys are sent.
 
-Rule: a private key never leaves its folder or device. What maintainers send each other and the
-operator is the public half, one small JSON file, with an id that each side can compare.
+Rule: a private key never leaves its folder or device. Maintainers send each other and the operator
+the public key: one small JSON file, with an id that both sides can compare.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _MAX_BYTES = 64 << 10
 
 
 def default_folder() -> Path:
-    """Where a maintainer's keys are unless they say otherwise."""
+    """The folder of a maintainer's keys, unless another one is named."""
     return data_dir() / "keys" / KIND
 
 
 def open_keys(folders: Iterable[Path], passphrase: Passphrase, pin: Passphrase) -> KeyRing:
-    """The keys of the maintainer at this machine.
+    """Open the maintainer's keys on this machine.
 
     Args:
-        folders: Looked into first.
-        passphrase: Asked when an encrypted key is to be used.
-        pin: Asked when a device is to sign.
+        folders: Searched before the default folder.
+        passphrase: Asked when an encrypted key is used.
+        pin: Asked when a device signs.
 
     Raises:
         RepositoryStateError: The list of keys on devices cannot be read.
@@ -41,10 +41,10 @@ def open_keys(folders: Iterable[Path], passphrase: Passphrase, pin: Passphrase) 
 
 
 def generate(folder: Path | None, passphrase: bytes | None) -> Key:
-    """Make a key in ``folder``, or where keys are by default.
+    """Generate a key in ``folder``, or in the default folder.
 
     Raises:
-        RepositoryStateError: It cannot be written there.
+        RepositoryStateError: As ``ring.generate``.
     """
     (signer,) = keys.generate(folder or default_folder(), [KIND], passphrase)
     key: Key = signer.public_key
@@ -52,11 +52,18 @@ def generate(folder: Path | None, passphrase: bytes | None) -> Key:
 
 
 def register(ring: KeyRing, uri: str) -> Key:
-    """Remember a key that is there already, on a device or in a key service.
+    """Remember a key that exists already, on a device or in a key service.
+
+    Args:
+        ring: Reaches the key.
+        uri: Where the key is.
+
+    Returns:
+        The public key.
 
     Raises:
-        UsageError: No URI of a key.
-        RepositoryStateError: It cannot be reached.
+        UsageError: ``uri`` is not the URI of a key.
+        RepositoryStateError: The key cannot be reached, or the list of keys cannot be read.
         SecurepipError: The list of keys cannot be written.
     """
     uri, key = ring.public_key(uri)
@@ -71,19 +78,19 @@ def own_keys(folders: Iterable[Path]) -> list[str]:
     Raises:
         RepositoryStateError: The list of keys on devices cannot be read.
     """
-    found = [
+    in_files = [
         path.name.split(".")[-2]
         for folder in (*folders, default_folder())
         for path in sorted(folder.glob("*.*.pem"))
     ]
-    return list(dict.fromkeys([*found, *_uris()]))
+    return list(dict.fromkeys([*in_files, *_uris()]))
 
 
 def write_public(key: Key, path: Path) -> None:
-    """Write the public ``key`` to a file to hand around.
+    """Write a public key to a file that can be sent to others.
 
     Raises:
-        RepositoryStateError: It cannot be written.
+        RepositoryStateError: The file cannot be written.
     """
     try:
         path.write_text(json.dumps({"keyid": key.keyid, **key.to_dict()}, indent=1) + "\n")
@@ -95,8 +102,8 @@ def read_public(path: Path) -> Key:
     """The public key in a file that ``write_public`` has written.
 
     Raises:
-        UsageError: It cannot be read.
-        FormatError: It is none.
+        UsageError: The file cannot be read.
+        FormatError: It holds no public key.
     """
     try:
         with path.open("rb") as stream:

@@ -1,19 +1,20 @@
 """What this machine remembers of the repositories whose offline keys sign on it.
 
 Rule: a machine that holds offline keys believes no server about the past. It remembers for which
-repository each key has signed, the last root that it signed, every version that it signed, and what
-was current when an offline key was last used here. So
+repository each key has signed, the last root that it signed, every version that it signed, and the
+state that was current when an offline key was last used here. Therefore
 
-* no key signs for two repositories: what it signs for one could be shown as signed for the other;
-* no version of a role is signed twice with different contents, nor after a later one;
-* what is proposed is compared with what was signed here last, whatever the proposal calls current;
-* nothing is signed on top of a state that is older than the one that was seen here.
+* no key signs for two repositories: a signature made for one could be shown as one for the other;
+* no version of a role is signed twice with different contents, nor after a later version;
+* a proposal is compared with what was signed here last, whatever the proposal calls current;
+* nothing is signed on top of a state that is older than the last one seen here.
 
-A server that was taken over could otherwise show a state from before a claim as the current one,
-and have it signed again without that claim: no difference would be to be seen, and clients that saw
-the claim would lose it.
+Without this memory, a server that was taken over could show a state from before a claim as the
+current one, and have it signed again without that claim. The key holder would see no difference,
+and clients that saw the claim would lose it.
 
-One JSON file in the user data folder, by the digest of each repository's first root.
+The memory is one JSON file in the user data folder. It maps the digest of each repository's first
+root to what is remembered of that repository.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _FORMAT = 2
 _LOCK_SECONDS = 60
 
 Versions = Mapping[str, tuple[int, Sha256]]
-"""By role: a version, and the digest of what is signed in it, without the signatures."""
+"""For each role: a version, and the sha256 of the signed part of its metadata."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Remembered:
     """What is remembered of one repository.
 
     Attributes:
-        signed: What was signed here at ceremonies: the last of each role by its name, and each
-            version by its number too (``2.claimed``).
-        seen: What offline keys had signed and was current when one was last used here.
-        keys: The ids of the keys that have signed for it here.
-        root: The last root that was signed here, as JSON; None for none.
+        signed: What was signed here at ceremonies: the last version of each role under the role's
+            name (``claimed``), and every version under its number and name (``2.claimed``).
+        seen: The offline roles that were current when an offline key was last used here.
+        keys: The ids of the keys that have signed for the repository here.
+        root: The last root that was signed here, as JSON; None if no root was.
     """
 
     signed: Versions = field(default_factory=dict)
@@ -56,25 +57,28 @@ class Remembered:
     root: str | None = None
 
     def with_keys(self, keyids: Iterable[str]) -> Remembered:
-        """The same, where these keys too have signed for the repository."""
+        """A copy in which these keys too have signed for the repository."""
         return replace(self, keys=tuple(dict.fromkeys([*self.keys, *keyids])))
 
     def last(self, role: str) -> tuple[int, Sha256 | None]:
-        """The highest version of ``role`` that was signed or seen here, and its digest; or 0."""
-        found = (versions[role] for versions in (self.signed, self.seen) if role in versions)
-        return max(found, key=lambda each: each[0], default=(0, None))
+        """The highest version of ``role`` that was signed or seen here, and its digest.
+
+        It is version 0 with no digest if there is none.
+        """
+        known = (versions[role] for versions in (self.signed, self.seen) if role in versions)
+        return max(known, key=lambda each: each[0], default=(0, None))
 
     def newest(self, role: str) -> int:
-        """The highest version of ``role`` that was signed or seen here; 0 for none."""
+        """The highest version of ``role`` that was signed or seen here; 0 if there is none."""
         return self.last(role)[0]
 
     def known(self, role: str, version: int) -> frozenset[Sha256]:
-        """The digests of what was signed or seen here as this version of ``role``."""
-        found = (self.signed.get(role), self.signed.get(f"{version}.{role}"), self.seen.get(role))
-        return frozenset(each[1] for each in found if each is not None and each[0] == version)
+        """The digests that were signed or seen here as this version of ``role``."""
+        known = (self.signed.get(role), self.signed.get(f"{version}.{role}"), self.seen.get(role))
+        return frozenset(each[1] for each in known if each is not None and each[0] == version)
 
     def with_signed(self, role: str, version: int, digest: Sha256) -> Remembered:
-        """The same, and this too: as the last of its role if it is, and by its number."""
+        """A copy in which this version of ``role`` too was signed here."""
         signed = {**self.signed, f"{version}.{role}": (version, digest)}
         if version >= self.signed.get(role, (0,))[0]:
             signed[role] = version, digest
@@ -82,7 +86,7 @@ class Remembered:
 
 
 def recall(root_sha256: Sha256) -> Remembered | None:
-    """What is remembered of the repository that began with this root; None when it is unknown.
+    """What is remembered of the repository with this first root; None if it is unknown.
 
     Raises:
         RepositoryStateError: The memory cannot be read.
@@ -91,7 +95,7 @@ def recall(root_sha256: Sha256) -> Remembered | None:
 
 
 def owner(keyid: str) -> Sha256 | None:
-    """The first root of the repository that this key has signed for here.
+    """The digest of the first root of the repository that this key has signed for; None for none.
 
     Raises:
         RepositoryStateError: The memory cannot be read.
@@ -100,13 +104,14 @@ def owner(keyid: str) -> Sha256 | None:
 
 
 def check_owner(keyids: Iterable[str], root_sha256: Sha256) -> None:
-    """See to it that each of these keys signs for one repository alone.
+    """Check that each of these keys signs for this repository alone.
 
-    Who makes a repository of his own, in which the same people hold keys, has them sign a root
-    there with his keys in it: validly signed, it is the next root of the real one.
+    An attacker could make a repository of his own with the same key holders, and have them sign a
+    root there that names his keys. Clients of the real repository would accept it as the next root.
 
     Raises:
-        RepositoryStateError: One has signed for another here; or the memory cannot be read.
+        RepositoryStateError: One of the keys has signed for another repository here; or the memory
+            cannot be read.
     """
     for keyid in keyids:
         other = owner(keyid)
@@ -123,7 +128,10 @@ def check_owner(keyids: Iterable[str], root_sha256: Sha256) -> None:
 
 @contextmanager
 def remembering(root_sha256: Sha256) -> Iterator[_Update]:
-    """What is remembered of a repository, to be replaced; no other process changes it meanwhile.
+    """Change what is remembered of a repository, while no other process can.
+
+    Yields:
+        What is remembered; its ``value`` is written when the block ends without an error.
 
     Raises:
         RepositoryStateError: The memory cannot be read, or another process holds it.
@@ -147,7 +155,7 @@ def remembering(root_sha256: Sha256) -> Iterator[_Update]:
 
 @dataclass
 class _Update:
-    """Holds what is to be remembered."""
+    """Holds what will be remembered when the block ends."""
 
     value: Remembered
 
@@ -160,7 +168,7 @@ def _load() -> dict[Sha256, Remembered]:
     path = _path()
     try:
         document = json.loads(path.read_bytes())
-        if "format" not in document:  # of before: nothing but what was signed
+        if "format" not in document:  # the first format held ``signed`` alone
             return {
                 parse_sha256(root): Remembered(signed=_versions(each))
                 for root, each in document.items()

@@ -1,9 +1,9 @@
-"""Private keys: made, kept in folders of their own, and loaded by URI when something is signed.
+"""Generates private keys, stores them in folders of their own, and loads them by URI to sign.
 
-Rule: keys never lie in the repository's folder, and the repository remembers only URIs. Files are
-PKCS#8 in PEM, mode 0600, in folders of mode 0700; ``encrypted`` says how a passphrase protects
-them, and ``securesystemslib`` signs. A URI of any scheme that ``securesystemslib`` knows (a
-hardware or cloud key) works in place of a file's.
+Rule: keys are never stored in the repository's folder, and the repository remembers only their
+URIs. Key files are PKCS#8 in PEM with mode 0600, in folders with mode 0700. ``encrypted`` says how
+a passphrase protects them. ``securesystemslib`` signs, with a key file or with a key at any other
+URI that it knows (a hardware token or a cloud service).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NO_KEYS = (
     RecursionError,
     SecuresystemslibError,
 )
-"""What comes of reading public keys from a document of somebody else in which there are none."""
+"""The errors of reading public keys from a document that holds none, and that others have made."""
 
 _SUFFIX = ".pem"
 _UNQUOTABLE = set("?#;")
@@ -76,7 +76,7 @@ Passphrase = Callable[[], bytes]
 
 
 def no_passphrase() -> bytes:
-    """For those who have none to give.
+    """The ``Passphrase`` of callers that have no passphrase.
 
     Raises:
         RepositoryStateError: Always.
@@ -88,7 +88,7 @@ def no_passphrase() -> bytes:
 
 
 class EncryptedFileSigner(CryptoSigner):
-    """``encrypted-file:<path>``: what securesystemslib's ``file2:`` is for keys in the clear."""
+    """Signs with a key at ``encrypted-file:<path>``; ``file2:<path>`` is for keys in the clear."""
 
     SCHEME = "encrypted-file"
 
@@ -96,12 +96,12 @@ class EncryptedFileSigner(CryptoSigner):
     def from_priv_key_uri(
         cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
     ) -> CryptoSigner:
-        """Load the key; ``secrets_handler`` is asked for the passphrase.
+        """Load the key, with the passphrase from ``secrets_handler``.
 
-        A file in an older form is encrypted anew, if it can be written.
+        A file in the older form is encrypted again in the newer one, if it can be written.
 
         Raises:
-            ValueError: There is nobody to ask, or the passphrase is wrong.
+            ValueError: There is no ``secrets_handler``, or the passphrase is wrong.
             OSError: The file cannot be read.
         """
         path = _path(priv_key_uri)
@@ -113,7 +113,7 @@ class EncryptedFileSigner(CryptoSigner):
         signer = CryptoSigner(private, public_key)
         if is_outdated(data):
             clear = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            with suppress(OSError):  # a medium that cannot be written keeps what it has
+            with suppress(OSError):  # a read-only medium keeps the older form
                 replace_file(path.resolve(), encrypt(clear, secret))
         return signer
 
@@ -123,7 +123,7 @@ _FILE_SCHEMES = (f"{CryptoSigner.SCHEME}:", f"{EncryptedFileSigner.SCHEME}:")
 
 
 _EXTRA = {VaultSigner.SCHEME: "hashivault"}
-"""What the extra of a scheme is called, where it is not called as the scheme."""
+"""The extra that a scheme needs, where its name is not that of the scheme."""
 
 
 def _import_file(uri: str, secret: SecretsHandler) -> tuple[str, Key]:
@@ -155,24 +155,24 @@ _IMPORT: Mapping[str, Callable[[str, SecretsHandler], tuple[str, Key]]] = {
     AzureSigner.SCHEME: _import_azure,
     VaultSigner.SCHEME: lambda uri, _: VaultSigner.import_(uri.partition(":")[2].split("/")[0]),
 }
-"""How each kind of URI is asked for its public key. Who brings another kind, has it here too."""
+"""How to get the public key behind each kind of URI, and the URI to remember it by."""
 
 
 def default_folder(repository_id: str, kind: str) -> Path:
-    """Where the ``online`` or ``offline`` keys of a repository are unless the operator says."""
+    """The default folder of the ``online`` or ``offline`` keys of a repository."""
     return data_dir() / "keys" / repository_id / kind
 
 
 def generate(folder: Path, roles: Iterable[str], passphrase: bytes | None) -> list[CryptoSigner]:
-    """Make an ed25519 key for each of ``roles`` and store it.
+    """Generate an ed25519 key for each of ``roles`` and store it.
 
     Args:
-        folder: Where to; made with mode 0700.
-        roles: What the keys are for, for people: only the key id is looked at later.
+        folder: Where to store them; made with mode 0700.
+        roles: The beginnings of the file names. They are for people: keys are found by their ids.
         passphrase: Encrypts the files; None leaves them in the clear.
 
     Raises:
-        RepositoryStateError: The folder cannot be made or written, or its name cannot be a URI.
+        RepositoryStateError: As ``store``.
     """
     signers = [(role, CryptoSigner.generate_ed25519()) for role in roles]
     store(folder, signers, passphrase)
@@ -185,12 +185,13 @@ def store(
     """Write each key as ``<role>.<key id>.pem``.
 
     Args:
-        folder: Where to; made with mode 0700.
-        signers: The keys, each after what it is for.
+        folder: Where to store them; made with mode 0700.
+        signers: Pairs of a role and its key.
         passphrase: Encrypts the files; None leaves them in the clear.
 
     Raises:
-        RepositoryStateError: The folder cannot be made or written, or its name cannot be a URI.
+        RepositoryStateError: The folder cannot be made or written, holds other things than keys, or
+            has a name that cannot be part of a URI.
     """
     folder = folder.absolute()
     if _UNQUOTABLE & set(str(folder)):
@@ -212,10 +213,10 @@ def store(
 
 
 def file_uri(folder: Path, keyid: str) -> str | None:
-    """The URI of the key with that id in ``folder``, or None when it is not there.
+    """The URI of the key with that id in ``folder``; None if it is not there.
 
     Raises:
-        RepositoryStateError: It is there and cannot be read.
+        RepositoryStateError: Its file cannot be read.
     """
     path = next(folder.absolute().glob(f"*.{glob.escape(keyid)}{_SUFFIX}"), None)
     if path is None:
@@ -230,18 +231,24 @@ def file_uri(folder: Path, keyid: str) -> str | None:
 
 
 def file_uris(folder: Path, signers: Iterable[Signer]) -> dict[str, str]:
-    """The URIs of the keys of ``signers`` that are in ``folder``, by key id."""
+    """The URIs of those keys of ``signers`` that are in ``folder``, by key id.
+
+    Raises:
+        RepositoryStateError: As ``file_uri``.
+    """
     keyids = (signer.public_key.keyid for signer in signers)
     return {keyid: uri for keyid in keyids if (uri := file_uri(folder, keyid))}
 
 
 def check_public_key(key: Key) -> Key:
-    """``key``, which somebody else wrote down, if it is one, and goes by its own id.
+    """Check a public key from a document that somebody else wrote, and return it.
+
+    Metadata keeps the keys of many roles in one list, by their ids. A key under the id of another
+    key would take its place there, and all clients would download whatever else it holds.
 
     Raises:
-        FormatError: It is not. Metadata keeps the keys of many roles in one list, by their ids: a
-            key under the id of another would take its place, and what else is written beside one
-            would be read by all clients.
+        FormatError: It is of a kind that not all clients know, holds other fields, or does not have
+            its own id.
     """
     document = key.to_dict()
     value = key.keyval if isinstance(key.keyval, dict) else {}
@@ -254,21 +261,21 @@ def check_public_key(key: Key) -> Key:
         or not _PUBLIC.fullmatch(public)
     ):
         raise FormatError("not a public key of a kind that all clients know")
-    # As securesystemslib makes the ids of new keys.
+    # securesystemslib computes the ids of new keys in this way.
     if key.keyid != sha256_of(str(encode_canonical(document)).encode()):
         raise FormatError(f"a key goes by an id that is not its own: {key.keyid!r:.100}")
     return key
 
 
 class KeyRing:
-    """Finds the signers of keys by their id, and loads each when it is first asked for.
+    """Finds the private keys of public keys by their ids, and loads each at its first use.
 
     Args:
-        folders: Searched first, in order (what the operator names with ``--keys``).
-        uris: Where keys are by default, by key id.
-        passphrase: Asked once, when an encrypted key is met.
-        loaded: Signers that need not be looked for.
-        pin: Asked once, when a device is met; without it, the passphrase is the PIN.
+        folders: Searched first, in order (those that the operator names with ``--keys``).
+        uris: The other places of keys, by key id.
+        passphrase: Asked once, when the first encrypted key is loaded.
+        loaded: Signers that are loaded already.
+        pin: Asked once, when the first device is used; None if the passphrase is the PIN.
     """
 
     def __init__(
@@ -286,25 +293,29 @@ class KeyRing:
         self._signers: dict[str, Signer] = {each.public_key.keyid: each for each in loaded}
 
     def uri(self, keyid: str) -> str | None:
-        """Where the private key with that id is; None when it is not known, or not there."""
+        """The URI of the private key with that id; None if it is unknown, or its file is gone.
+
+        Raises:
+            RepositoryStateError: As ``file_uri``.
+        """
         for folder in self._folders:
-            if found := file_uri(folder, keyid):
-                return found
+            if in_folder := file_uri(folder, keyid):
+                return in_folder
         uri = self._uris.get(keyid)
         if uri is not None and uri.startswith(_FILE_SCHEMES) and not _path(uri).exists():
             return None
         return uri
 
     def has(self, keyid: str) -> bool:
-        """Whether the private key with that id is here, by where it should be; it is not loaded."""
+        """Whether the private key with that id has a known place. The key is not loaded."""
         return keyid in self._signers or self.uri(keyid) is not None
 
     def find(self, key: Key) -> Signer | None:
-        """The signer of the public ``key``, or None when its private key is not here.
+        """The signer for a public key; None if its private key is not on this machine.
 
         Raises:
-            RepositoryStateError: It is here and cannot be loaded: wrong passphrase, another key,
-                an unreadable file.
+            RepositoryStateError: The private key is here and cannot be loaded: the passphrase is
+                wrong, it is another key, or its file cannot be read.
         """
         if key.keyid in self._signers:
             return self._signers[key.keyid]
@@ -324,18 +335,18 @@ class KeyRing:
         return signer
 
     def add(self, signer: Signer) -> None:
-        """From now on, this signer need not be looked for."""
+        """Add a signer that is loaded already."""
         self._signers[signer.public_key.keyid] = signer
 
     def remember(self, uris: Mapping[str, str]) -> None:
-        """From now on, the keys with these ids are at these URIs."""
+        """Add the places of further keys, by key id."""
         self._uris |= uris
 
     def public_key(self, uri: str) -> tuple[str, Key]:
-        """The public key of the private key at ``uri``, and the URI to remember it by.
+        """The URI to remember the key at ``uri`` by, and its public key.
 
         Raises:
-            UsageError: No URI of a key.
+            UsageError: ``uri`` is not the URI of a key.
             RepositoryStateError: The key cannot be reached.
         """
         scheme = uri.partition(":")[0]
@@ -372,7 +383,7 @@ def _pem(signer: CryptoSigner, passphrase: bytes | None) -> bytes:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    # O_EXCL: never over another key, and never through a link that somebody laid there.
+    # O_EXCL: never overwrite a key, and never follow a link that somebody else put there.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)

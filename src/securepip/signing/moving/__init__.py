@@ -1,1 +1,1 @@
-"""A repository goes to another place: from a folder into a bucket, and back."""
+"""Moves a repository to another place: from a folder into a bucket, and back."""

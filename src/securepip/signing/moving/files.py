@@ -1,8 +1,8 @@
-"""What a repository serves, copied to another storage: every file is verified as it comes.
+"""Copies the files of a repository to another storage, and verifies the copy.
 
-Rule: only names that stand for their bytes are copied: what is signed, and what it leads to. The
-plain view is made anew at the other place. Nothing here is current until somebody writes the
-timestamp there.
+Rule: only files whose name carries their version or digest are copied. The plain view for clients
+that do not verify is made again at the new place. Nothing there is current until the caller writes
+the timestamp.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ _VERSIONED = re.compile(rf"{METADATA_DIR}/[1-9][0-9]*\.[a-z0-9][a-z0-9.-]*\.json
 _TWIN = re.compile(rf"(?:{SIMPLE_DIR}|{PACKAGES_DIR})/[a-z0-9-]+/([0-9a-f]{{64}})\.[^/]+")
 
 ROOT = f"{METADATA_DIR}/1.root.json"
-"""What says which repository it is."""
+"""The first root: it identifies a repository."""
 _KINDS = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR)
 
 Progress = Callable[[int], None]
-"""Called with how many files are there by now."""
+"""Called with the number of files that are at the target by now."""
 
 
 def copy_files(source: Storage, target: Storage, progress: Progress) -> int:
-    """Let all that clients may be led to be at ``target`` too; what is there already stays.
+    """Copy every file that clients may ask for. Files that ``target`` has already stay.
 
     Returns:
-        How many files that is.
+        The number of files that clients may ask for.
 
     Raises:
-        RepositoryStateError: A file has not the digest that its name says.
-        OSError: One of the two fails.
+        RepositoryStateError: A file does not have the digest that its name says.
+        OSError: One of the two storages fails.
     """
-    # It claims the place: who runs this again, or moves another repository, sees whose it is.
+    # The first root comes first: another move to this place then sees whose place it is.
     target.write(ROOT, source.read(ROOT), durable=True)
-    there = {each.name for kind in _KINDS for each in target.list(kind)}
+    present = {each.name for kind in _KINDS for each in target.list(kind)}
     count = 0
     with (
         TemporaryDirectory(prefix="securepip-") as folder,
         ThreadPoolExecutor(max(source.at_once, 1)) as pool,
     ):
-        copier = _Copier(source, target, there, Path(folder))
+        copier = _Copier(source, target, present, Path(folder))
         names = _names(source)
         under_way: deque[tuple[str, Future[Path | None]]] = deque()
         while True:
@@ -79,7 +79,7 @@ def copy_files(source: Storage, target: Storage, progress: Progress) -> int:
 
 
 def _names(source: Storage) -> Iterator[str]:
-    """The names that stand for their bytes; those that lead to others come last."""
+    """The names of the files to copy. Metadata comes last: it leads clients to the other files."""
     for kind in (PACKAGES_DIR, SIMPLE_DIR, METADATA_DIR):
         for each in source.list(kind):
             if _VERSIONED.fullmatch(each.name) or _TWIN.fullmatch(each.name):
@@ -87,23 +87,27 @@ def _names(source: Storage) -> Iterator[str]:
 
 
 class _Copier:
-    """Copies one file after the other.
+    """Copies single files.
 
     Args:
-        source: From there.
-        target: To there.
-        there: The names that are there.
-        folder: For what is on its way.
+        source: Where the files are.
+        target: Where they go.
+        present: The names that ``target`` had before.
+        folder: Keeps files that are not on this machine, on their way from source to target.
     """
 
-    def __init__(self, source: Storage, target: Storage, there: set[str], folder: Path) -> None:
+    def __init__(self, source: Storage, target: Storage, present: set[str], folder: Path) -> None:
         self._source = source
         self._target = target
-        self._there = there
+        self._present = present
         self._folder = folder
 
     def fetch(self, name: str) -> Path | None:
-        """A file of this machine with these bytes; None where the target has them."""
+        """Fetch a file of the source, unless the target has it already.
+
+        Returns:
+            A path on this machine with the bytes of the file; None if the target has it.
+        """
         match = _TWIN.fullmatch(name)
         sha256 = Sha256(match[1]) if match else None
         if sha256 is not None and self._has(name, sha256):
@@ -117,25 +121,25 @@ class _Copier:
         return here
 
     def _has(self, name: str, sha256: Sha256) -> bool:
-        return name in self._there and self._target.holds(name, sha256)
+        return name in self._present and self._target.holds(name, sha256)
 
     def put(self, name: str, path: Path | None) -> None:
-        """Let the file be at the target."""
+        """Copy the file that ``fetch`` has returned to the target."""
         if path is None:
             return
         match = _TWIN.fullmatch(name)
         if match:
             self._target.copy(path, name, Sha256(match[1]))
         else:
-            if name in self._there:
-                self._target.delete(name)  # nothing of this repository's is there under that name
+            if name in self._present:
+                self._target.delete(name)  # it has other bytes, so it is not of this repository
             self._target.write(name, path.read_bytes())
         if path.parent == self._folder:
             path.unlink()
 
 
 class _WithTimestamp:
-    """Metadata with a timestamp that is not there yet. Implements ``Reader`` as far as needed."""
+    """Metadata together with a timestamp that is not written yet. Implements ``Reader``."""
 
     def __init__(self, metadata: Reader, timestamp: bytes) -> None:
         self._metadata = metadata
@@ -168,10 +172,10 @@ class _WithTimestamp:
 
 
 def verify_copy(source: Repository, target: Storage, timestamp: bytes) -> None:
-    """See to it that all that ``timestamp`` makes current is at ``target``, as it was signed.
+    """Check that everything that ``timestamp`` makes current is at ``target``, as it was signed.
 
     Raises:
-        RepositoryStateError: It is not.
+        RepositoryStateError: A file is missing, or was not signed.
     """
     metadata = _WithTimestamp(target.below(METADATA_DIR), timestamp)
     roles = Roles(metadata, source.config.root_sha256)
@@ -179,13 +183,13 @@ def verify_copy(source: Repository, target: Storage, timestamp: bytes) -> None:
     below = (name for name in listed if _is_used(roles, name))
     with ThreadPoolExecutor(max(target.at_once, 1)) as pool:
         first = list(islice(below, 4))
-        for name in first:  # what the others are verified by
+        for name in first:  # the other roles are verified by these
             roles.role(name)
         list(pool.map(roles.read_once, below))
-    there = {each.name for kind in (SIMPLE_DIR, PACKAGES_DIR) for each in target.list(kind)}
+    present = {each.name for kind in (SIMPLE_DIR, PACKAGES_DIR) for each in target.list(kind)}
     for project in source.projects():
         for name in _needed(source, project):
-            if name not in there:
+            if name not in present:
                 raise RepositoryStateError(
                     f"{source.storage.address}/{name} is missing",
                     meaning="It is signed, and clients would look for it.",
@@ -195,7 +199,7 @@ def verify_copy(source: Repository, target: Storage, timestamp: bytes) -> None:
 
 
 def _is_used(roles: Roles, name: str) -> bool:
-    """Whether somebody delegates to a role that the snapshot lists: it may be of former times."""
+    """Whether a role that the snapshot lists is still in use: some role delegates to it."""
     try:
         roles.delegator(name)
     except RepositoryStateError:
@@ -204,7 +208,7 @@ def _is_used(roles: Roles, name: str) -> bool:
 
 
 def _needed(source: Repository, project: NormalizedName) -> Iterator[str]:
-    """The files of a project that clients ask this repository for."""
+    """The names of the files of a project that clients ask this repository for."""
     page = source.page(project)
     sha256 = source.known().page(project)
     if page is None or sha256 is None:

@@ -1,7 +1,7 @@
-"""What a repository remembers, carried to another place.
+"""Copies what a repository remembers to another place.
 
-Rule: all of it comes, or the repository is not there yet: the settings, which say that it is, are
-the caller's last step.
+Rule: everything is copied, or the repository does not exist at the new place. The settings make it
+exist, and the caller writes them last.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLES = {
     "synced": "project",
     "upstream": "location, named, position",
 }
-"""The tables that cannot be made from anything else, and their columns."""
+"""The tables that hold what is recorded nowhere else, and their columns."""
 
 REMADE = {
     "known_role",
@@ -39,23 +39,23 @@ REMADE = {
     "walk_project",
     "walk_want",
 }
-"""Those that follow from what is signed and from the log, and what a killed sync has left."""
+"""The tables that are built again from the signed roles and the log, or that hold a killed sync."""
 
 
 def carry(source: State, target: State) -> None:
-    """Let ``target`` remember what ``source`` does, settings excepted, and nothing else.
+    """Replace what ``target`` remembers with what ``source`` remembers, except for the settings.
 
     Both locks must be held.
     """
-    here, there = source.ledger.connection, target.ledger.connection
-    with there:
+    old, new = source.ledger.connection, target.ledger.connection
+    with new:
         for table in (*TABLES, *sorted(REMADE)):
-            there.execute(f"DELETE FROM {table}")  # noqa: S608 # a name from above
+            new.execute(f"DELETE FROM {table}")  # noqa: S608 # a name from above
         for table, columns in TABLES.items():
             order = " ORDER BY id" if table == "signed" else ""
             places = ", ".join("?" * len(columns.split(",")))
-            rows = here.execute(f"SELECT {columns} FROM {table}{order}")  # noqa: S608
-            there.executemany(
+            rows = old.execute(f"SELECT {columns} FROM {table}{order}")  # noqa: S608
+            new.executemany(
                 f"INSERT INTO {table} ({columns}) VALUES ({places})",  # noqa: S608
                 rows,
             )
@@ -64,9 +64,9 @@ def carry(source: State, target: State) -> None:
 
 
 def carry_files(source: State, target: State) -> None:
-    """Let the transactions that wait for offline keys wait at ``target``. Both locks must be held.
+    """Copy the transactions that wait for offline keys to ``target``. Both locks must be held.
 
-    The two may have them in the same folder: whoever is killed here leaves them there.
+    Source and target may keep them in the same folder, so nothing is deleted before it is written.
     """
     folder = source.under_way.folder(PENDING_KEYS_DIR)
     names = source.under_way.names(PENDING_KEYS_DIR)

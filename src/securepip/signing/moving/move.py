@@ -1,7 +1,7 @@
-"""Moving a repository: files, memory, and last its timestamp. Clients notice nothing.
+"""Moves a repository: first its files, then its memory, last its timestamp. Clients notice nothing.
 
-Rule: at each moment one place signs. The old one says that it was moved before the new timestamp is
-written, and signs nothing more; what it serves stays valid, for as long as somebody asks there. A
+Rule: at each moment only one place signs. Before the new timestamp is written, the old place
+records that it was moved, and it signs nothing from then on. The files that it serves stay valid. A
 move that is killed is finished by running it again.
 """
 
@@ -34,8 +34,8 @@ class Moved:
     """What was moved.
 
     Attributes:
-        files: How many files, metadata included.
-        projects: How many projects.
+        files: The number of files, metadata included.
+        projects: The number of projects.
     """
 
     files: int
@@ -45,25 +45,27 @@ class Moved:
 def move(
     source: Site, target: Site, *, same_state: bool, reason: Reason, progress: Progress
 ) -> Moved:
-    """Let the repository at ``source`` be at ``target`` from now on.
+    """Move the repository from ``source`` to ``target``.
 
     Args:
-        source: Where it is.
-        target: Where nothing is, or an older state of the same repository that was moved away.
-        same_state: Both remember in the same database: only what is served is moved.
-        reason: What the log says of it later.
-        progress: Told how many files are there.
+        source: Where the repository is.
+        target: An empty place, or one with an older state of the same repository that was moved
+            away from there.
+        same_state: Whether both places keep their memory in the same database: then only files are
+            moved.
+        reason: Why; for the log.
+        progress: Told how many files are at ``target`` by now.
 
     Raises:
-        RepositoryStateError: ``target`` holds something else, ``source`` is not whole, or one of
-            them fails. The repository is where it was, or running this again finishes it.
+        RepositoryStateError: ``target`` holds something else, a file of ``source`` is missing, or
+            one of them fails. The repository is where it was, or running this again finishes it.
     """
     with Repository.open(source, reason=reason) as here, here.lock(moving_to=target):
         _check_finished(here)
         projects = here.projects()
         files = 0
         if not _is_there(here, source, target, same_state=same_state):
-            before = _check_target(here, target)
+            old_timestamp = _check_target(here, target)
             target.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as held:
                 there = held.enter_context(closing(target.take()))
@@ -75,16 +77,16 @@ def move(
                 settings = replace(here.config, moved_to="", remembered_in="")
                 away = _moved(settings, target)
                 if same_state:
-                    # By the new place: whoever finds that is told what remembers for it.
+                    # The settings name the new place, so that it finds its memory here.
                     there.keep_settings(replace(away, remembered_in=""))
-                    target.storage.replace(_TIMESTAMP, timestamp, before)
+                    target.storage.replace(_TIMESTAMP, timestamp, old_timestamp)
                 else:
                     carry(here.state, there)
                     carry_files(here.state, there)
-                    # Whoever finds this later knows a move that did not end from one that did.
+                    # Until the move has ended, the new place says that it was moved to the old one.
                     there.keep_settings(_moved(settings, source))
                     here.state.keep_settings(away)
-                    target.storage.replace(_TIMESTAMP, timestamp, before)
+                    target.storage.replace(_TIMESTAMP, timestamp, old_timestamp)
                     there.keep_settings(settings)
     with Repository.open(target, reason=reason) as new:
         with new.lock():
@@ -103,10 +105,13 @@ def _check_finished(here: Repository) -> None:
 
 
 def _check_target(here: Repository, target: Site) -> bytes | None:
-    """See to it that there is nothing that this repository is not, and nothing newer.
+    """Check that ``target`` holds nothing, or an older state of this repository.
 
     Returns:
-        The timestamp that is there.
+        The timestamp at ``target``; None if there is none.
+
+    Raises:
+        RepositoryStateError: It holds something else, or a state that is not older.
     """
     try:
         first = target.storage.read(ROOT)
@@ -147,19 +152,21 @@ def _is_moved(settings: Config, place: Site) -> bool:
 
 
 def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool) -> bool:
-    """Whether a move to ``target`` has come to its end but for what follows from what is signed.
+    """Whether an earlier run has moved the repository to ``target``, up to the plain view.
 
-    What is remembered there is newer by now than what is remembered here: it is left as it is.
+    The memory at ``target`` may be newer than the one at ``source`` by now, so it must not be
+    written again.
 
     Raises:
-        RepositoryStateError: ``target`` remembers another repository, or signs for this one.
+        RepositoryStateError: ``target`` holds another repository, signs for this one although this
+            one was not moved there, or was moved on to a third place.
     """
     if same_state:
         return False
     try:
         state = target.open()
     except RepositoryStateError:
-        return False  # there is none
+        return False  # there is no memory at the target
     try:
         config = state.settings()
     except RepositoryStateError:
@@ -173,7 +180,8 @@ def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool)
         )
     was_moved_there = _is_moved(here.config, target)
     if config.is_away(target.address):
-        # An older state, which was moved away; but it must not be the newer one.
+        # The target holds an older state that was moved away. It must not be a newer one, which
+        # came from here and was moved on.
         if was_moved_there and not _is_moved(config, source):
             where = config.moved_to if config.moved_to != target.address else config.remembered_in
             raise RepositoryStateError(

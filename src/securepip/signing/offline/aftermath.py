@@ -1,7 +1,7 @@
-"""What a recovery leaves behind: a report, and the files that belong to no state that is believed.
+"""The end of a recovery: its report, and the files that belong to no trusted state.
 
-Rule: nothing is deleted. What the thief has put here is evidence: it is moved out of what is
-served, and the report says what became of every target and key.
+Rule: nothing is deleted. Files that the thief has put here are evidence: they are moved out of the
+served folders. The report says what became of every target and key.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ _REPORTS_DIR = "reports"
 
 @dataclass(frozen=True)
 class Recovered:
-    """The report of what was done.
+    """The report of a recovery.
 
     Attributes:
-        time: When (UTC).
-        keys_gone: The ids of the keys that count no more.
-        keys_came: Those of the new ones.
-        restored: Targets that are as they were in the copy again.
-        dropped: Targets that are there no more: they are not in the copy.
-        kept: Projects whose own signed releases from after the copy were kept.
+        time: When it was made (UTC).
+        keys_gone: The ids of the keys that no longer count.
+        keys_came: The ids of the new keys.
+        restored: Targets that are again as they were in the copy.
+        dropped: Targets that were removed, because the copy does not have them.
+        kept: Projects that sign for themselves and whose releases from after the copy were kept.
         unclaimed: Projects that have to claim again.
-        lost: What could not be restored, and why, by target path.
-        set_aside: Where the files lie that belong to no state that is believed.
-        root_version: Of the new root.
-        snapshot_version: Of the new snapshot.
+        lost: The targets that could not be restored, and why, by target path.
+        set_aside: The folder with the files that belong to no trusted state.
+        root_version: The version of the new root.
+        snapshot_version: The version of the new snapshot.
     """
 
     time: datetime
@@ -71,13 +71,13 @@ class Recovered:
 def report_of(
     repository: Repository, restored: Restored, found: Sequence[TargetChange], copy: Roles
 ) -> Recovered:
-    """What was done.
+    """Make the report of a recovery.
 
     Args:
-        repository: As it is now.
-        restored: What it came back to.
-        found: How the state before differed from the copy.
-        copy: The copy, as it was.
+        repository: The repository after the recovery.
+        restored: The state that it was brought back to.
+        found: How the state before the recovery differed from the copy.
+        copy: The state of the copy.
     """
     now = datetime.now(timezone.utc).replace(microsecond=0)
     roles = repository.roles()
@@ -111,7 +111,7 @@ def report_of(
 
 
 def set_aside(repository: Repository, restored: Restored, good: Path, aside: Path) -> None:
-    """Move away what is neither of the new state nor of the copy: for those who look into it."""
+    """Move files that belong neither to the new state nor to the copy ``good`` to ``aside``."""
     roles = repository.roles()
     listed = roles.snapshot.signed.meta
     current = {f"{meta.version}.{name}" for name, meta in listed.items()}
@@ -127,13 +127,13 @@ def set_aside(repository: Repository, restored: Restored, good: Path, aside: Pat
         if name not in allowed and not _same(storage, name, good / name):
             to = aside / name
             to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            to.unlink(missing_ok=True)  # of a run that was killed
+            to.unlink(missing_ok=True)  # left by a run that was killed
             storage.fetch(name, to)
             storage.delete(name)
 
 
 def _files(storage: Storage) -> Iterator[str]:
-    """The names that are served, as deep as those of a repository are."""
+    """The names of the served files, at the depth that a repository uses."""
     for folder, parts in ((METADATA_DIR, 2), (SIMPLE_DIR, 3), (PACKAGES_DIR, 3)):
         for stored in storage.list(folder):
             if len(stored.name.split("/")) == parts:
@@ -141,7 +141,7 @@ def _files(storage: Storage) -> Iterator[str]:
 
 
 def _paths_of(page: ProjectPage, sha256: Sha256) -> Iterator[str]:
-    """The names of all files of a project: with their digests, and plain."""
+    """The names of all files of a project, with and without digests."""
     target = page_target(page.project)
     yield from (target, target.removesuffix(PAGE_NAME) + HTML_NAME)
     yield consistent_path(target, sha256)
@@ -163,7 +163,7 @@ def _same(storage: Storage, name: str, other: Path) -> bool:
 
 
 def keep(repository: Repository, report: Recovered) -> None:
-    """Write the report down, in the folder ``state``."""
+    """Write the report into the folder ``state``."""
     folder = repository.home / _REPORTS_DIR
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"recovery-{report.time:%Y%m%dT%H%M%SZ}.json"

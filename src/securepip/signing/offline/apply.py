@@ -1,9 +1,9 @@
-"""Makes offline metadata current when it is signed, and signs with the online key what follows.
+"""Makes signed offline metadata current, and signs with the online key what has to follow.
 
-Rule: a run can be killed between any two steps, and the next one goes on. The first step is the
-root that names old and new keys. The second is one snapshot with the roles below and all that the
-new online key has to sign. The last is the root that names the new keys alone. Each of these states
-is valid for every client.
+Rule: a run can be killed between any two steps, and the next run goes on. The first step publishes
+the root that names old and new keys. The second publishes one snapshot with the other roles of the
+proposal and all that the new online key has to sign. The last publishes the root that names the new
+keys alone. Each of these states is valid for every client.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from securepip.signing.repository.roles import Roles
 
 
 class StaleProposalError(RepositoryStateError):
-    """What was to be replaced has been replaced meanwhile: the proposal has to be made again."""
+    """The repository has changed since the proposal was made: it has to be made again."""
 
 
 def apply(repository: Repository, proposal: Proposal) -> tuple[str, ...]:
-    """Make ``proposal`` current, as far as it is not yet. The repository's lock must be held.
+    """Make those parts of ``proposal`` current that are not yet. The lock must be held.
 
     Returns:
         The names of the roles that were signed or became current.
 
     Raises:
-        StaleProposalError: It does not follow what is current.
-        RepositoryStateError: A signature is wanting, or a key is not here. What was current
-            still is, or a state that is as valid.
+        StaleProposalError: The proposal does not follow the current state.
+        RepositoryStateError: A signature is missing, or a key is not here. The current state is the
+            one from before, or one of the steps described above.
     """
     roles = repository.roles()
     left = _left(proposal, roles, repository)
@@ -64,7 +64,7 @@ def apply(repository: Repository, proposal: Proposal) -> tuple[str, ...]:
 
 
 def _left(proposal: Proposal, roles: Roles, repository: Repository) -> Proposal:
-    """What of the proposal is not current yet."""
+    """The parts of the proposal that are not current yet."""
     version = roles.root.signed.version
     roots = [root for root in proposal.roots if root.signed.version > version]
     for root in proposal.roots[: len(proposal.roots) - len(roots)]:
@@ -88,10 +88,10 @@ def _left(proposal: Proposal, roles: Roles, repository: Repository) -> Proposal:
 
 
 def _promotion(repository: Repository, proposal: Proposal) -> Promotion:
-    """What else changes with the claims of the proposal: where they stood until now.
+    """The changes to online roles that go with the claims of the proposal.
 
     Raises:
-        StaleProposalError: It holds other claims than those that are waiting, or leaves one out.
+        StaleProposalError: The proposal has other claims than those that wait now.
     """
     if CLAIMED_ROLE not in {name.partition(".")[0] for name in proposal.roles}:
         return Promotion()
@@ -110,7 +110,7 @@ def _promotion(repository: Repository, proposal: Proposal) -> Promotion:
     except RepositoryStateError as error:
         raise _stale(error.what) from None
     expected = {claim.project: claim for claim in _claims(roles, promotion.offline)}
-    # Other claims than those that are waiting may have been withdrawn, or replaced, meanwhile.
+    # A claim of the proposal may have been withdrawn or replaced since it was made.
     if {key: (each.holders, each.since) for key, each in expected.items()} != {
         key: (each.holders, each.since) for key, each in after.items()
     }:
@@ -128,7 +128,7 @@ def _claims(roles: Roles, changed: Mapping[str, Metadata[Targets]]) -> Iterator[
 
 
 def _signed_anew(proposal: Proposal, roles: Roles) -> Mapping[str, Metadata[Targets]]:
-    """The roles whose keys are other ones than before, by the proposal, and on this machine."""
+    """The online roles that have to be signed again, because the proposal changes their keys."""
     changed: dict[str, Metadata[Targets]] = {}
     targets, bins = proposal.roles.get("targets"), proposal.roles.get(BINS_ROLE)
     if targets is not None:
@@ -141,7 +141,8 @@ def _signed_anew(proposal: Proposal, roles: Roles) -> Mapping[str, Metadata[Targ
     before = set(roles.holders(names[0]).keyids)
     after = before if bins is None else set(bins.signed.get_delegated_role(names[0]).keyids)
     shared = before <= set(roles.root.signed.roles["snapshot"].keyids)
-    # Bins that part with the key of the snapshot are pinned by it from then on.
+    # From now on the bins have another key than the snapshot. A snapshot lists digests of roles
+    # that another key signs, so all bins are signed again.
     parted = shared and not after <= set(proposal.root(roles).roles["snapshot"].keyids)
     if after != before or parted:
         changed |= {name: roles.role(name) for name in names}
@@ -156,7 +157,7 @@ def _rekeyed(roles: Roles, holders: Keyholders) -> Mapping[str, Metadata[Targets
 
 
 def _accepts(root: Root, roles: Roles) -> bool:
-    """Whether ``root`` names the keys of what is current."""
+    """Whether ``root`` names the keys that have signed the current roles."""
     current: Mapping[str, Metadata[Timestamp] | Metadata[Snapshot] | Metadata[Targets]] = {
         "timestamp": roles.timestamp,
         "snapshot": roles.snapshot,
@@ -169,11 +170,11 @@ def _accepts(root: Root, roles: Roles) -> bool:
 
 
 def _check_keys(repository: Repository, root: Root) -> None:
-    """See to it, before anything is written, that the new online keys are here."""
+    """Check that the new online keys are here, before anything is written."""
     for name in ("timestamp", "snapshot"):
         role = root.roles[name]
-        here = [keyid for keyid in role.keyids if repository.keys.find(root.keys[keyid])]
-        if len(here) < role.threshold:
+        at_hand = [keyid for keyid in role.keyids if repository.keys.find(root.keys[keyid])]
+        if len(at_hand) < role.threshold:
             raise RepositoryStateError(
                 f"the new key of {name} is not here: {', '.join(role.keyids)}",
                 remedy="--keys DIR names the folder of the online key.",

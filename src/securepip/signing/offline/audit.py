@@ -1,8 +1,8 @@
-"""Comparing two states of a repository.
+"""Compares two states of a repository.
 
-Rule: both states are verified, from the first root on, before they are compared; a state that does
-not verify is no state. What is compared is what a client would be given: for a project that signs
-for itself, its own role and nothing that the bins say of it.
+Rule: both states are verified, from the first root on, before they are compared. The comparison is
+between what clients are given: the targets of a project that signs for itself come from its own
+role, and what the bins say of it does not count.
 
 Source: PEP 458 and PEP 480, "Auditing Snapshots".
 """
@@ -39,8 +39,8 @@ class TargetChange:
 
     Attributes:
         path: Its target path.
-        before: Its digest in the first state; None where it is not there.
-        after: Its digest in the second.
+        before: Its digest in the first state; None if it is not there.
+        after: Its digest in the second state; None if it is not there.
     """
 
     path: str
@@ -53,10 +53,10 @@ class KeyChange:
     """A role, or a project, whose keys differ.
 
     Attributes:
-        role: Its name; ``bin-n`` for the bins.
+        role: The name of the role; ``bin-n`` for all bins.
         gone: The ids of the keys that only the first state names.
-        came: The ids of those that only the second names.
-        thresholds: How many signatures it takes, in the first and the second; 0 without delegation.
+        came: The ids of the keys that only the second state names.
+        thresholds: Its threshold in the first and in the second state; 0 if nobody delegates to it.
     """
 
     role: str
@@ -70,9 +70,9 @@ class Comparison:
     """How the second state differs from the first.
 
     Attributes:
-        targets: By path.
-        keys: By role.
-        older: Roles of which the second state has an older version, with both versions.
+        targets: The targets that differ, sorted by path.
+        keys: The roles whose keys differ.
+        older: Roles that have an older version in the second state, with both versions.
     """
 
     targets: tuple[TargetChange, ...]
@@ -101,7 +101,7 @@ def compare(first: Roles, second: Roles) -> Comparison:
 
 
 def read_state(metadata: Reader | Path, root_sha256: Sha256) -> Roles:
-    """The state of that metadata, verified as far as it is read.
+    """Open a state. Each of its roles is verified when it is read.
 
     Raises:
         VerificationError: It is not signed as it has to be.
@@ -114,12 +114,12 @@ def read_state(metadata: Reader | Path, root_sha256: Sha256) -> Roles:
 
 
 def fetch_state(location: str, folder: Path, transport: Transport, root_sha256: Sha256) -> Roles:
-    """The state that a mirror serves: its metadata, fetched into ``folder``, and verified.
+    """Fetch the metadata that a mirror serves, and open it as a state.
 
     Args:
         location: The mirror's base URL, with a slash at the end.
-        folder: An empty folder.
-        transport: Fetches.
+        folder: An empty folder, for the metadata.
+        transport: Fetches it.
         root_sha256: The digest of the first root.
 
     Raises:
@@ -147,7 +147,7 @@ def fetch_state(location: str, folder: Path, transport: Transport, root_sha256: 
     state = read_state(folder, root_sha256)
     listed = state.snapshot.signed.meta
     for name in listed:
-        # Who signs the snapshot may be the attacker: no name may lead out of the folder.
+        # An attacker may have signed the snapshot: no name in it may lead out of the folder.
         if not _ROLE_FILE.fullmatch(name):
             raise VerificationError(f"{redact(base)} lists a role that cannot be: {name!r:.80}")
     names = [f"{meta.version}.{name}" for name, meta in listed.items()]
@@ -157,20 +157,24 @@ def fetch_state(location: str, folder: Path, transport: Transport, root_sha256: 
 
 
 def targets_of(roles: Roles) -> dict[str, Sha256]:
-    """The digest of every target, as clients are given it."""
-    found: dict[str, Sha256] = {}
+    """The digest of every target that clients are given, by path.
+
+    Raises:
+        RepositoryStateError: A role is not signed as it has to be.
+    """
+    digests: dict[str, Sha256] = {}
     claims = [claim for top in TOPS for claim in roles.claims_below(top).claims()]
     claimed = {claim.project for claim in claims}
     for name in roles.bin_names():
         for path, target in roles.role(name).signed.targets.items():
             if project_of_target(path) not in claimed:
-                found[path] = parse_sha256(target.hashes.get("sha256"))
-    # The other way round, so that `claimed`, which clients ask first, has the last word.
+                digests[path] = parse_sha256(target.hashes.get("sha256"))
+    # In reverse order, so that `claimed`, which clients ask first, overwrites `recently-claimed`.
     for claim in reversed(claims):
         for path, target in roles.role(claim.role).signed.targets.items():
             if project_of_target(path) == claim.project:
-                found[path] = parse_sha256(target.hashes.get("sha256"))
-    return found
+                digests[path] = parse_sha256(target.hashes.get("sha256"))
+    return digests
 
 
 def _target_changes(first: Roles, second: Roles) -> Iterator[TargetChange]:
@@ -194,14 +198,18 @@ def _key_changes(first: Roles, second: Roles) -> Iterator[KeyChange]:
 
 
 def holders_of(roles: Roles) -> dict[str, Keyholders]:
-    """Who signs each role: the frame, all bins as one, and every project that signs for itself."""
-    found = {}
+    """The keys of each role: the frame, all bins as one, and every project that signs for itself.
+
+    Raises:
+        RepositoryStateError: A role is not signed as it has to be.
+    """
+    holders = {}
     for name in (*OFFLINE_ROLES, *ONLINE_ROLES):
-        found[name] = roles.holders(next(roles.bin_names()) if name == BIN_ROLE else name)
+        holders[name] = roles.holders(next(roles.bin_names()) if name == BIN_ROLE else name)
     for top in TOPS:
         for claim in roles.claims_below(top).claims():
-            found.setdefault(claim.role, claim.holders)
-    return found
+            holders.setdefault(claim.role, claim.holders)
+    return holders
 
 
 def _older(first: Roles, second: Roles) -> Iterator[tuple[str, int, int]]:

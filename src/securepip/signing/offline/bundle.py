@@ -1,13 +1,12 @@
-"""A proposal on its way: a folder that is carried from the server to the key holders and back.
+"""A proposal as a folder that is carried from the server to the key holders and back.
 
     BUNDLE/ceremony.json     what it is for
-    BUNDLE/new/              what is to be signed, with the signatures that it has so far
-    BUNDLE/current/          what is current, to compare with and to judge signatures by
+    BUNDLE/new/              the metadata to be signed, with the signatures that it has so far
+    BUNDLE/current/          the current metadata, to compare with and to verify signatures by
 
-Rule: it went through many hands. Everything in it is a plain file in a plain folder, is read within
-limits, under names that are built here, and is believed as far as it is signed. Nothing else is
-opened: a pipe would keep a key holder's machine waiting for ever, and a link would have files of
-that machine read, or written over.
+Rule: a bundle has been in many hands. It may hold nothing but plain files and folders, its files
+are read up to a limit, and their contents count only as far as they are signed. A pipe would keep a
+key holder's machine waiting for ever, and a link could make it read or overwrite other files.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ _NAME = re.compile(r"([1-9][0-9]{0,9})\.([a-z0-9][a-z0-9.-]{0,250})\.json")
 _MAX_BYTES = 64 << 20
 _MAX_FILES = 100_000
 _NOT_AS_WRITTEN = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""What the system says where a file is missing, or something else is in its place."""
+"""The errors of the system when a file is missing, or something else is in its place."""
 
 
 def write_bundle(folder: Path, proposal: Proposal) -> None:
-    """Put ``proposal`` into ``folder``, over an older state of the same one.
+    """Write ``proposal`` into ``folder``, over an older state of the same proposal.
 
     Raises:
         OSError: The folder cannot be written.
@@ -54,13 +53,19 @@ def write_bundle(folder: Path, proposal: Proposal) -> None:
     for name, metadata in proposal.roles.items():
         path = folder / _NEW / f"{metadata.signed.version}.{name}.json"
         writer.write(path, metadata.to_bytes(COMPACT))
-    # Last: a bundle without it is not read.
+    # This file comes last: a bundle without it is not read.
     writer.write(folder / _ABOUT, json.dumps({"format": 1, "why": proposal.why}).encode())
     (folder / _UNFINISHED).rmdir()
 
 
 def add_current(folder: Path, metadata: Reader, roles: Roles, proposal: Proposal) -> None:
-    """Put beside it what is current, from ``metadata``, as far as it is compared with.
+    """Copy the current metadata that key holders compare the proposal with into the bundle.
+
+    Args:
+        folder: The bundle.
+        metadata: Where the current metadata is.
+        roles: The current roles.
+        proposal: The proposal.
 
     Raises:
         OSError: A folder cannot be read or written.
@@ -76,7 +81,7 @@ def add_current(folder: Path, metadata: Reader, roles: Roles, proposal: Proposal
 
 
 def add_versions(folder: Path, metadata: Reader, names: Iterable[str]) -> None:
-    """Put all versions of these roles, from ``metadata``, beside what is current.
+    """Copy all versions of these roles from ``metadata`` into the bundle, beside the current ones.
 
     Raises:
         OSError: A folder cannot be read or written.
@@ -89,7 +94,7 @@ def add_versions(folder: Path, metadata: Reader, names: Iterable[str]) -> None:
 
 
 def add_roots(folder: Path, metadata: Reader, versions: Iterable[int]) -> None:
-    """Put roots of these versions, from ``metadata``, beside what is current.
+    """Copy roots of these versions from ``metadata`` into the bundle, beside the current one.
 
     Raises:
         OSError: A folder cannot be read or written.
@@ -104,7 +109,7 @@ def read_bundle(folder: Path) -> Proposal:
 
     Raises:
         RepositoryStateError: There is none, or it is damaged.
-        OSError: It cannot be read just now: what is in it is not known to be wrong.
+        OSError: It cannot be read just now. That does not mean that it is damaged.
     """
     with _as_prepared(folder):
         _check_plain(folder)
@@ -127,14 +132,16 @@ def read_bundle(folder: Path) -> Proposal:
 
 
 def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha256]:
-    """What was current when the bundle was made, verified, and the digest of its first root.
+    """The roles that were current when the bundle was made, and the digest of the first root.
 
     Args:
         folder: The bundle.
-        root_sha256: The digest of the first root, when the caller knows it.
+        root_sha256: The digest of the first root, if the caller knows it. If not, the first root in
+            the bundle is believed.
 
     Raises:
-        RepositoryStateError: It is not signed as it has to be, or begins with another root.
+        RepositoryStateError: The roles are not signed as they have to be, or begin with another
+            root.
         OSError: As ``read_bundle``.
     """
     with _as_prepared(folder):
@@ -143,7 +150,7 @@ def read_current(folder: Path, root_sha256: Sha256 | None) -> tuple[Roles, Sha25
 
 
 def read_root(folder: Path, version: int) -> Metadata[Root]:
-    """One of the roots that led to what was current; ``read_current`` has verified all of them.
+    """One of the roots up to the current one. ``read_current`` has verified all of them.
 
     Raises:
         RepositoryStateError: It is missing or damaged.
@@ -154,10 +161,12 @@ def read_root(folder: Path, version: int) -> Metadata[Root]:
 
 
 def read_role(folder: Path, name: str, version: int) -> Metadata[Targets] | None:
-    """A role of that version beside what is current, not verified; None where it is not there.
+    """A version of a role that lies beside the current ones; None if it is not there.
+
+    Its signatures are not verified.
 
     Raises:
-        RepositoryStateError: It is there and is not what its name says.
+        RepositoryStateError: It is not what its name says.
         OSError: As ``read_bundle``.
     """
     with _as_prepared(folder):
@@ -169,7 +178,7 @@ def read_role(folder: Path, name: str, version: int) -> Metadata[Targets] | None
 
 @contextmanager
 def _as_prepared(folder: Path) -> Iterator[None]:
-    """Tell of whatever is missing or damaged in ``folder`` that it is not what was prepared."""
+    """Report what is missing or damaged in ``folder`` as an error about the bundle."""
     try:
         yield
     except OSError as error:
@@ -181,14 +190,14 @@ def _as_prepared(folder: Path) -> Iterator[None]:
 
 
 def _parents(proposal: Proposal) -> set[str]:
-    """The roles that delegate to those of the proposal."""
-    found = {BINS_ROLE, *TOPS}
+    """The roles that delegate to the roles of the proposal."""
+    parents = {BINS_ROLE, *TOPS}
     for name in proposal.roles:
         parent = shard_parent(name)
         while parent is not None:
-            found.add(parent)
+            parents.add(parent)
             parent = shard_parent(parent)
-    return found
+    return parents
 
 
 def _parse(path: Path, kind: type[S], version: int) -> Metadata[S]:
@@ -199,7 +208,7 @@ def _parse(path: Path, kind: type[S], version: int) -> Metadata[S]:
 
 
 def _check_plain(folder: Path) -> None:
-    """See to it that there are files and folders in ``folder``, not too many, and nothing else."""
+    """Check that ``folder`` holds only plain files and folders, not too many and not too large."""
     left, waiting = _MAX_FILES, [folder]
     while waiting:
         with os.scandir(waiting.pop()) as entries:

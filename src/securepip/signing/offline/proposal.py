@@ -1,10 +1,10 @@
-"""What the offline keys are asked to sign: the next root, and next versions of what stands below.
+"""What the offline keys are asked to sign: the next root, and the next versions of other roles.
 
-Rule: a proposal is final before anybody signs it, versions and expiry included. The roles that are
-current say how many signatures it needs; a root needs those of the old root and its own. Nothing
-else makes offline metadata current. Keys are replaced in three steps, and clients can follow at
-each: a first root names old and new keys side by side, the new keys sign anew what the old ones had
-signed, and a second root names the new keys alone. No old private key is needed for that.
+Rule: a proposal is final before anybody signs it, versions and expiry included. The current roles
+say which signatures it needs; a new root needs those of the old root and its own. Nothing else
+makes offline metadata current. Keys are replaced in three steps, and clients can follow at each. A
+first root names old and new keys side by side. The new keys sign again what the old ones had
+signed. A second root names the new keys alone. The replaced private keys are not needed for that.
 
 Source: TUF specification 5.3 (root rotation) and 6.1 (key management).
 """
@@ -30,13 +30,13 @@ from securepip.signing.repository.config import Expiry
 from securepip.signing.repository.roles import Roles
 
 BIN_ROLE = "bin-n"
-"""What all bins together are called."""
+"""The name of all bins together."""
 
 ONLINE_ROLES = ("timestamp", "snapshot", RECENTLY_CLAIMED_ROLE, BIN_ROLE)
 """The roles whose keys are on the server."""
 
 OFFLINE_ROLES = ("root", "targets", BINS_ROLE, CLAIMED_ROLE)
-"""The roles whose keys are taken away."""
+"""The roles whose keys are kept away from the server."""
 
 _BELOW_TARGETS = (BINS_ROLE, CLAIMED_ROLE, RECENTLY_CLAIMED_ROLE)
 
@@ -48,7 +48,7 @@ class Replacement:
     Attributes:
         role: One of ``ONLINE_ROLES`` or ``OFFLINE_ROLES``.
         out: The ids of the keys that go.
-        keys: The public keys that come.
+        keys: The new public keys.
     """
 
     role: str
@@ -61,9 +61,9 @@ class Proposal:
     """Offline metadata that is to become current together.
 
     Attributes:
-        why: What it is for, in words; the log has it.
+        why: What it is for, in words; the log records it.
         roots: The next roots, one version after the other.
-        roles: The next versions of roles below, by name.
+        roles: The next versions of other roles, by name.
     """
 
     why: str
@@ -71,17 +71,17 @@ class Proposal:
     roles: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
 
     def root(self, roles: Roles) -> Root:
-        """The root that is current in the end."""
+        """The root that will be current in the end."""
         return self.roots[-1].signed if self.roots else roles.root.signed
 
     def delegator(self, name: str, roles: Roles) -> Delegator:
-        """The role that says in the end which keys sign ``name``, a role below."""
+        """The role that will delegate to the role ``name`` in the end."""
         if name in roles.root.signed.roles:
             return self.root(roles)
         return roles.delegator(name, self.roles)
 
     def duties(self, roles: Roles) -> Iterator[Duty]:
-        """What has to be signed, and by whom; ``roles`` are the current ones."""
+        """The files that have to be signed; ``roles`` are the current ones."""
         before = roles.root.signed
         for root in self.roots:
             yield Duty("root", root, (before, root.signed))
@@ -95,9 +95,9 @@ class Duty:
     """One file that has to be signed.
 
     Attributes:
-        role: Its role.
+        role: The name of its role.
         metadata: Its contents; signatures are added to it.
-        delegators: Those who name the keys; the threshold of each has to be reached.
+        delegators: The roles that name its keys; the threshold of each has to be reached.
     """
 
     role: str
@@ -110,7 +110,7 @@ class Duty:
         return f"{self.metadata.signed.version}.{self.role}.json"
 
     def missing(self) -> list[tuple[int, tuple[str, ...]]]:
-        """For each threshold that is not reached: how many signatures of which keys are wanting."""
+        """For each threshold that is not reached: how many signatures of which keys are missing."""
         results = (
             delegator.get_verification_result(
                 self.role, self.metadata.signed_bytes, self.metadata.signatures
@@ -133,7 +133,7 @@ class Duty:
         return tuple(dict.fromkeys(key.keyid for key in keys if ring.find(key) is not None))
 
     def sign(self, ring: KeyRing) -> list[str]:
-        """Sign with the keys that are at hand, as far as signatures are wanting.
+        """Add the missing signatures with the keys that are at hand.
 
         Returns:
             The ids of the keys that have signed now.
@@ -157,15 +157,15 @@ class Duty:
 
 
 def check_signed(proposal: Proposal, roles: Roles, remedy: str = "") -> None:
-    """See to it that every threshold is reached.
+    """Check that the signatures reach every threshold.
 
     Args:
-        proposal: What is to be signed.
+        proposal: The signed proposal.
         roles: The current roles.
-        remedy: What to do where one is not; by default for any command.
+        remedy: What to do if signatures are missing; by default, text that fits any command.
 
     Raises:
-        RepositoryStateError: One is not.
+        RepositoryStateError: Signatures are missing.
     """
     for duty in proposal.duties(roles):
         for count, keyids in duty.missing():
@@ -187,19 +187,19 @@ def propose(
     renew: Iterable[str] = (),
     claimed: Mapping[str, Metadata[Targets]] | None = None,
 ) -> Proposal:
-    """The offline metadata that replaces keys, or has a new expiry, or both.
+    """Make the offline metadata that replaces keys, changes claims, or renews roles.
 
     Args:
         roles: The current roles.
         expiry: How long the new signatures are valid.
-        why: What it is for.
-        replacements: New keys.
-        renew: Offline roles to sign anew in any case; ``claimed`` stands for its shards too.
-        claimed: ``claimed`` and its shards, as far as their contents are to change.
+        why: What it is for, in words.
+        replacements: The keys to replace.
+        renew: Offline roles to sign again in any case; ``claimed`` includes its shards.
+        claimed: The new contents of ``claimed`` and of its shards, as far as they change.
 
     Raises:
-        RepositoryStateError: A key that is to go does not sign the role, or all keys of a role
-            would be fewer than its threshold.
+        RepositoryStateError: A key that is to go is none of the role's, or a role would have fewer
+            keys than its threshold.
     """
     renew = set(renew)
     in_root = [each for each in replacements if each.role in roles.root.signed.roles]
@@ -236,7 +236,7 @@ def propose(
 def finish(
     metadata: Metadata[Root] | Metadata[Targets], version: int, expiry: Expiry, name: str
 ) -> None:
-    """Give ``metadata`` its version and expiry, and take off the signatures of the one before."""
+    """Give ``metadata`` its version and expiry, and remove the signatures of the version before."""
     metadata.signed.version = version
     metadata.signed.expires = now() + expiry.of(name)
     metadata.signatures.clear()
@@ -256,11 +256,11 @@ def _roots(
     both = copy.deepcopy(final)
     for role in below:
         old, new = current.signed.roles[role].keyids, final.signed.roles[role].keyids
-        # The new ones first: who signs takes the first that are at hand.
+        # The new keys come first: signing uses the first keys that are at hand.
         both.signed.roles[role].keyids = [*new, *(keyid for keyid in old if keyid not in new)]
         both.signed.keys |= {keyid: current.signed.keys[keyid] for keyid in old}
-    # It still names the old keys, which may be stolen: it may not be good for longer than the
-    # root before it was, or who holds the final root back would gain time.
+    # This root still names the old keys, which may be stolen. It expires with the root before it:
+    # otherwise an attacker who holds back the final root could use the stolen keys for longer.
     finish(both, version, expiry, "root")
     both.signed.expires = current.signed.expires
     finish(final, version + 1, expiry, "root")
@@ -270,7 +270,7 @@ def _roots(
 def _claimed(
     roles: Roles, changed: Mapping[str, Metadata[Targets]]
 ) -> dict[str, Metadata[Targets]]:
-    """``claimed`` and all its shards, to be signed by the keys that are to come, or have stayed."""
+    """``claimed`` and all its shards, to be signed by the keys that ``claimed`` will have."""
     delegator = roles.delegator(CLAIMED_ROLE, changed)
     role = delegator.get_delegated_role(CLAIMED_ROLE)
     keys = tuple(map(delegator.get_key, role.keyids))

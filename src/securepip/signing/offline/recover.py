@@ -1,15 +1,15 @@
-"""Coming back after keys were stolen: the steps of both PEPs, in one run that can be repeated.
+"""Recovers a repository after keys were stolen, by the steps of both PEPs. A run can be repeated.
 
-1. Find the state to come back to (``restore``), and put its files here.
-2. Make new keys for timestamp, snapshot, recently-claimed and the bins, and for targets and bins;
-   for claimed and root too, if those were stolen.
-3. Have the offline keys sign the roots and the frame that name them.
-4. Make it current: a root with old and new keys, one snapshot with everything, the final root.
-5. Put aside what is of no state that is believed, and say what was done.
+1. Find the state to restore (``restore``), and copy its files here.
+2. Make new keys for timestamp, snapshot, recently-claimed, bin-n, targets and bins; for claimed and
+   root too, if those were stolen.
+3. Have the offline keys sign the roots and the frame that name the new keys.
+4. Make that current: a root with old and new keys, one snapshot with everything, the final root.
+5. Set aside the files that belong to no trusted state, and write a report.
 
-Rule: timestamp and snapshot always get new keys. What the thief signed, however high its version,
-then counts for no client: each drops what its root does not name any more (TUF specification
-5.3.11), and comes back by itself. Roles that are used no more stay in the snapshot, empty.
+Rule: timestamp and snapshot always get new keys. No client then accepts what the thief signed,
+however high its version: a client deletes metadata when root replaces its keys (TUF specification
+5.3.11), and so recovers by itself. Roles that are no longer used stay in the snapshot, empty.
 
 Source: PEP 458 and PEP 480, "In the event of a key compromise".
 """
@@ -64,7 +64,7 @@ ALWAYS = ("targets", BINS_ROLE)
 """Offline roles that get new keys in any case, as both PEPs ask."""
 
 STEALABLE = (*ALWAYS, CLAIMED_ROLE, "root")
-"""Offline roles whose keys may have been stolen too: what they signed is not believed then."""
+"""Offline roles whose keys may have been stolen too. What stolen keys signed is not believed."""
 
 _FINDINGS_NAME = "findings.json"
 
@@ -74,16 +74,16 @@ class Findings:
     """What is wrong, before anything is done about it.
 
     Attributes:
-        valid: Whether the current state is validly signed, by whomever.
-        problem: What is wrong with its signatures, where it is not.
-        changes: How the targets of the current state differ from those of the copy; of none that
-            is not valid, nothing can be said.
+        valid: Whether the current state is validly signed, whoever has signed it.
+        problem: What is wrong with its signatures; "" if it is valid.
+        changes: How the targets of the current state differ from those of the copy; empty if the
+            current state is not valid.
         copy_snapshot: The version of the copy's snapshot.
-        lost: What offline keys have signed, was current when one was last used on this machine,
-            and is neither here nor in the copy: role and version.
-        unlogged: Why the log does not vouch for the copy: it knows another state, or is damaged.
-            The copy may be of what the thief has signed. Empty where it does.
-        resumed: Whether this goes on with what had been interrupted.
+        lost: The offline roles that were current when an offline key was last used on this machine,
+            and that are neither here nor in the copy: pairs of role and version.
+        unlogged: Why the log does not vouch for the copy: the log knows another state, or is
+            damaged. The thief may have signed the copy's state. "" if the log vouches for it.
+        resumed: Whether this run goes on with one that was interrupted.
     """
 
     valid: bool
@@ -100,9 +100,10 @@ class OfflineKeys:
     """How the offline keys take part.
 
     Attributes:
-        new: Where new ones are stored, if they are made here.
-        coming: Public keys that their holders have made themselves, by role, instead.
-        bundle: What is carried to the key holders, as in a ceremony; None when the keys are here.
+        new: Where new keys are stored that are generated here.
+        coming: By role, the public keys that key holders have generated themselves.
+        bundle: The folder that is carried to the key holders, as in a ceremony; None if the offline
+            keys are here.
     """
 
     new: NewKeys
@@ -112,7 +113,7 @@ class OfflineKeys:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The key holders have to sign ``bundle``; then the same is to be run again."""
+    """The key holders have to sign ``bundle``. Then the operator runs the same command again."""
 
     bundle: Path
 
@@ -129,7 +130,7 @@ def recover(
     """Bring the repository back to the state in ``good``, under new keys.
 
     Args:
-        repository: Opened with the offline keys, unless they sign elsewhere.
+        repository: Opened with the offline keys, unless they sign on other machines.
         good: A copy of the repository from before the keys were stolen.
         online: Where the new online key comes from.
         offline: How the offline keys take part.
@@ -137,12 +138,13 @@ def recover(
         confirm: Shows the findings, and says whether to go on.
 
     Returns:
-        The report, which is also kept in the state folder; None when it was not confirmed.
+        The report, which is also written into the state folder; ``Waiting`` if key holders have to
+        sign first; None if ``confirm`` says no.
 
     Raises:
-        UsageError: ``stolen`` names another role.
+        UsageError: ``stolen`` names another role, or a public key is missing.
         VerificationError: The copy is not signed as it has to be.
-        RepositoryStateError: Keys are missing. Nothing was changed.
+        RepositoryStateError: Keys or signatures are missing, or a root is. Nothing became current.
     """
     for role in stolen:
         if role not in STEALABLE:
@@ -194,21 +196,21 @@ def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
 
 
 def _unlogged(repository: Repository, copy: Roles, good: Path) -> str:
-    """Why the log does not say that the copy was signed here; empty where it does.
+    """Why the log does not vouch for the copy; "" if it does.
 
-    A copy of what was served, made after the key was stolen, is as validly signed as any other.
+    A copy that was made after the key was stolen is as validly signed as any other.
     """
     try:
         check_signed_here(repository, copy, Folder(good / METADATA_DIR))
     except StorageError:
-        raise  # nothing was found to be wrong
+        raise  # a failing storage says nothing about the copy
     except RepositoryStateError as error:
         return error.what
     return ""
 
 
 def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:
-    """What this machine has seen of offline roles, and is nowhere to be found."""
+    """The offline roles that this machine has seen, and that are neither here nor in the copy."""
     known = recall(repository.config.root_sha256) or Remembered()
     for role, (version, _) in known.seen.items():
         name = f"{version}.{role}.json"
@@ -218,7 +220,7 @@ def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:
 
 
 def _load_findings(work: Path) -> Findings | None:
-    """What was found when this was begun: by now the state may be another one."""
+    """The findings of an interrupted run, which has changed the state since; None if there is none."""
     try:
         document = json.loads((work / _FINDINGS_NAME).read_bytes())
         changes = tuple(TargetChange(**change) for change in document.pop("changes"))
@@ -229,13 +231,13 @@ def _load_findings(work: Path) -> Findings | None:
 
 
 def _restore_roots(repository: Repository, good: Path) -> None:
-    """Put back roots that are gone or changed: the copy's are verified, and nobody forges one."""
+    """Copy the roots of the copy here, where they are missing or damaged. They are verified."""
     for path in (good / METADATA_DIR).glob("*.root.json"):
         _put_back(repository, path)
 
 
 def _put_back(repository: Repository, path: Path) -> bytes:
-    """Let a file of the copy's metadata be here as it is there; what its bytes are."""
+    """Copy a metadata file of the copy here, unless it is here already; its bytes."""
     data = path.read_bytes()
     name = f"{METADATA_DIR}/{path.name}"
     if not repository.storage.holds(name, sha256_of(data)):
@@ -249,7 +251,11 @@ def _metadata(repository: Repository) -> Reader:
 
 
 def _newest_root(repository: Repository) -> Metadata[Root]:
-    """The end of the chain of roots that are here."""
+    """The newest root that is here.
+
+    Raises:
+        RepositoryStateError: A root is not signed by the root before it.
+    """
     metadata = _metadata(repository)
     root = Metadata[Root].from_bytes(metadata.read("1.root.json"))
     while metadata.exists(name := f"{root.signed.version + 1}.root.json"):
@@ -267,10 +273,10 @@ def _newest_root(repository: Repository) -> Metadata[Root]:
 
 
 def _check_root_is_here(repository: Repository, newest: Metadata[Root]) -> None:
-    """See to it that no root is missing that this machine has seen: no other may take its number.
+    """Check that every root that this machine has seen is here: no other may take its number.
 
     Raises:
-        RepositoryStateError: One is.
+        RepositoryStateError: One is missing.
     """
     known = recall(repository.config.root_sha256) or Remembered()
     version, _ = known.seen.get("root", (0, None))
@@ -284,7 +290,7 @@ def _check_root_is_here(repository: Repository, newest: Metadata[Root]) -> None:
 
 
 def _leave_damaged_log(repository: Repository, base: Roles) -> None:
-    """Begin a new log where the old one is not what the copy's timestamp vouches for."""
+    """Begin a new log if the copy's timestamp does not vouch for the present one."""
     timestamp = base.timestamp.signed
     try:
         repository.log.check(timestamp)
@@ -309,7 +315,7 @@ def _proposal(
     offline: OfflineKeys,
     stolen: Collection[str],
 ) -> Proposal | None:
-    """What the offline keys have signed, now or when this was begun; None when they have yet to."""
+    """The signed proposal, perhaps of an interrupted run; None if key holders have yet to sign."""
     try:
         return read_bundle(work)
     except RepositoryStateError:
@@ -341,7 +347,7 @@ def _propose(
     offline: OfflineKeys,
     stolen: Collection[str],
 ) -> Proposal:
-    """New keys, and the offline metadata that names them. Nothing is written but key files."""
+    """Make new keys, and the offline metadata that names them. Only key files are written."""
     made = prepare_keys(repository, keys.ONLINE, 1, online)
     prepared = [(keys.ONLINE, made, online)]
     replacements = [
@@ -362,7 +368,7 @@ def _propose(
         replacements.append(Replacement(role, out, coming))
     _skip_versions(repository, base)
     expiry = repository.config.expiry
-    # Clients that were once promised names of roles insist on them.
+    # If targets metadata has promised that all roles carry their names, clients insist on it.
     unnamed = any(name.partition(".")[0] == CLAIMED_ROLE for name in base.unnamed())
     renew = [CLAIMED_ROLE] if unnamed else []
     proposal = propose(base, expiry, why="recover", replacements=replacements, renew=renew)
@@ -378,21 +384,21 @@ def _propose(
 def _prepare(
     repository: Repository, base: Roles, good: Path, bundle: Path, proposal: Proposal
 ) -> None:
-    """Write down what the key holders are to sign, beside the copy that it is compared with."""
+    """Write the bundle for the key holders, with the metadata of the copy to compare with."""
     copy = Roles(good / METADATA_DIR, repository.config.root_sha256)
     temporary = bundle.with_name(f"{bundle.name}.unfinished")
     shutil.rmtree(temporary, ignore_errors=True)
     add_current(temporary, Folder(good / METADATA_DIR), copy, proposal)
     since = range(copy.root.signed.version + 1, base.root.signed.version + 1)
     add_roots(temporary, _metadata(repository), since)
-    # The machines of the key holders compare with what they have signed since the copy was made.
+    # Key holders' machines compare the proposal with what they have signed since the copy was made.
     add_versions(temporary, _metadata(repository), proposal.roles)
     write_bundle(temporary, proposal)
     temporary.rename(bundle)
 
 
 def _skip_versions(repository: Repository, base: Roles) -> None:
-    """Give no file of the new state a number that was used before, here or as far as we know."""
+    """Raise the versions of offline roles above all that are here or were seen here before."""
     known = recall(repository.config.root_sha256) or Remembered()
     for name in ("targets", BINS_ROLE, *base.claims_below(CLAIMED_ROLE).roles()):
         metadata = base.role(name)
@@ -428,9 +434,10 @@ def _make_current(
 def _keep_as_in_copy(
     repository: Repository, base: Roles, good: Path, others: Collection[str]
 ) -> None:
-    """Put back what the snapshot goes on listing as it is in the copy, and say so in the log.
+    """Copy the roles here that the new snapshot lists as the copy does, and write them to the log.
 
-    The log may know newer versions of it. What counts from now on is what it says last.
+    The log may know newer versions of these roles. Its last entry for a role is the one that
+    counts.
     """
     kept: list[SignedRole] = []
     for name, meta in base.snapshot.signed.meta.items():
@@ -445,7 +452,7 @@ def _keep_as_in_copy(
 
 
 def _is_current(repository: Repository, proposal: Proposal) -> bool:
-    """Whether a run that was killed had come so far already."""
+    """Whether an interrupted run has made the proposal's roles current already."""
     try:
         roles = Roles(_metadata(repository), repository.config.root_sha256)
         return all(
@@ -453,18 +460,18 @@ def _is_current(repository: Repository, proposal: Proposal) -> bool:
             for name, metadata in proposal.roles.items()
         )
     except StorageError:
-        raise  # whether it is current is not known
+        raise  # a failing storage does not say whether they are current
     except RepositoryStateError:
         return False
 
 
 def _unchanged_claims(base: Roles) -> dict[str, Metadata[Targets]]:
-    """``claimed`` and its shards: written again, should the thief have removed them."""
+    """``claimed`` and its shards. They are written again: the thief may have removed them."""
     return {name: base.role(name) for name in base.claims_below(CLAIMED_ROLE).roles()}
 
 
 def _online_roles(repository: Repository, restored: Restored) -> dict[str, Metadata[Targets]]:
-    """The bins with what was restored, and ``recently-claimed`` with nothing."""
+    """The bins with the restored targets, and ``recently-claimed`` without claims."""
     base = restored.base
     changed = {name: Metadata(Targets()) for name in base.bin_names()}
     for path, target in restored.targets.items():
@@ -486,7 +493,7 @@ def _remember(repository: Repository, restored: Restored) -> None:
 
 
 def _finish(repository: Repository, restored: Restored) -> None:
-    """Let plain clients see what is signed, and nothing else."""
+    """Make the plain view show what is signed, and nothing else."""
     folders = {
         stored.name.partition("/")[0]
         for kind in (SIMPLE_DIR, PACKAGES_DIR)

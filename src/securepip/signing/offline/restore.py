@@ -1,9 +1,9 @@
-"""The state that a repository comes back to after keys were stolen: what is still to be believed.
+"""Finds the state that a repository is brought back to after keys were stolen.
 
-Rule: the stolen online keys can have signed anything since the copy was made, so what they sign is
-taken from the copy. They cannot have signed what offline keys or projects sign: the newest version
-of that is taken, wherever it lies. A file that a page offers is left out when its bytes are neither
-here nor in the copy. What was revoked stays revoked.
+Rule: the stolen online keys may have signed anything since the copy was made, so the roles that
+they sign are taken from the copy. They cannot have signed the roles of offline keys or projects, so
+the newest version of each of these is taken, from here or from the copy. A file is left out if its
+bytes are neither here nor in the copy. What was revoked stays revoked.
 
 Source: PEP 458 and PEP 480, "In the event of a key compromise" and "Auditing Snapshots".
 """
@@ -46,15 +46,16 @@ from securepip.signing.repository.storage.local import Folder
 
 @dataclass
 class Restored:
-    """The state to come back to.
+    """The state to restore.
 
     Attributes:
-        base: The roles that the new state follows: of the copy, with what is newer and believed.
-        roles: Roles that stay as they are, to be written again: of offline keys, and of projects.
-        targets: What the bins are to sign.
+        base: The roles that the new state follows: those of the copy, and newer ones that can be
+            believed.
+        roles: Roles of projects that stay as they are, and are to be written again.
+        targets: The targets that the bins are to sign.
         pages: The page of each project, its own if it signs for itself.
-        unclaimed: Projects that had signed for themselves by leave of the stolen key.
-        lost: What could not be restored, and why, by target path.
+        unclaimed: Projects that only the stolen key had claimed. The bins sign for them again.
+        lost: The targets that could not be restored, and why, by target path.
     """
 
     base: Roles
@@ -68,22 +69,22 @@ class Restored:
 def restore(
     repository: Repository, good: Path, root: Metadata[Root], stolen: Collection[str]
 ) -> Restored:
-    """Find the state to come back to, and see to it that its files are here.
+    """Find the state to restore, and copy its missing files here.
 
-    Nothing signed that is current is changed: files go under names that carry their digest.
+    The current state does not change: files are written under names that carry their digest.
 
     Args:
         repository: Its lock must be held.
-        good: A copy of the repository from before.
+        good: A copy of the repository from before the keys were stolen.
         root: The newest root.
-        stolen: Offline roles whose keys were stolen too: what they sign is the copy's.
+        stolen: Offline roles whose keys were stolen too. They too are taken from the copy.
 
     Raises:
         RepositoryStateError: The copy is not signed as it has to be.
     """
     base = Roles(good / METADATA_DIR, repository.config.root_sha256)
     restored = Restored(base)
-    # What is the copy's is read first: it is verified by the copy's own frame.
+    # These roles of the copy are read first, while the copy's own frame still verifies them.
     for name in base.bin_names():
         restored.targets |= base.role(name).signed.targets
     recent = {
@@ -112,10 +113,10 @@ def restore(
 def _adopt_frame(
     repository: Repository, good: Path, base: Roles, root: Root, stolen: Collection[str]
 ) -> None:
-    """Take what offline keys have signed since the copy.
+    """Put the offline roles that were signed since the copy was made into ``base``.
 
-    It is looked for among the files, not by the current snapshot: that is the thief's, who may
-    have it name older ones, or none, so that claims since the copy would be undone here.
+    They are looked for among the files, and not in the current snapshot. The thief may have signed
+    that snapshot, and made it list older versions or none, to undo claims since the copy.
     """
     frame: tuple[tuple[str, str], ...] = (
         ("targets", "root"), (BINS_ROLE, "targets"), (CLAIMED_ROLE, "targets")
@@ -133,7 +134,7 @@ def _adopt_frame(
 def _newest(
     repository: Repository, good: Path, name: str, delegator: Root | Targets
 ) -> dict[str, Metadata[Targets]]:
-    """The newest version of a role that is validly signed, with all shards below it."""
+    """The newest validly signed version of a role, with all shards below it; empty for none."""
     for metadata in _versions(repository, good, name):
         try:
             delegator.verify_delegate(name, metadata.signed_bytes, metadata.signatures)
@@ -148,7 +149,7 @@ def _newest(
 
 
 def _restore_claimed(repository: Repository, restored: Restored, good: Path, claim: Claim) -> None:
-    """Take the newest role that the project's own keys have signed and whose files are here."""
+    """Restore the newest role that the project's own keys have signed and whose files exist."""
     delegator = restored.base.role(claim.delegator).signed
     for metadata in _versions(repository, good, claim.role):
         try:
@@ -168,17 +169,17 @@ def _restore_claimed(repository: Repository, restored: Restored, good: Path, cla
 
 def _versions(repository: Repository, good: Path, role: str) -> Iterator[Metadata[Targets]]:
     """All versions of a role that are here or in the copy, the newest first."""
-    found: dict[int, Reader] = {}
+    readers: dict[int, Reader] = {}
     pattern = re.compile(rf"([1-9][0-9]{{0,9}})\.{re.escape(role)}\.json")
     for reader in (Folder(good / METADATA_DIR), repository.storage.below(METADATA_DIR)):
         for stored in reader.list():
             if match := pattern.fullmatch(stored.name):
-                found[int(match[1])] = reader
-    for version in sorted(found, reverse=True):
+                readers[int(match[1])] = reader
+    for version in sorted(readers, reverse=True):
         try:
-            metadata = Metadata[Targets].from_bytes(found[version].read(f"{version}.{role}.json"))
+            metadata = Metadata[Targets].from_bytes(readers[version].read(f"{version}.{role}.json"))
         except (FileNotFoundError, RepositoryError):
-            continue  # nobody can use it; one that cannot be read just now is not passed over
+            continue  # a damaged file; errors of the storage are not caught
         if isinstance(metadata.signed, Targets) and metadata.signed.version == version:
             yield metadata
 
@@ -186,7 +187,7 @@ def _versions(repository: Repository, good: Path, role: str) -> Iterator[Metadat
 def _missing(
     repository: Repository, good: Path, claim: Claim, metadata: Metadata[Targets]
 ) -> dict[str, str]:
-    """The targets of a project's role that are neither here nor in the copy."""
+    """The targets of a project's role whose bytes are neither here nor in the copy, and why."""
     target = metadata.signed.targets.get(page_target(claim.project))
     if target is None or not _here(repository, good, target.path, target):
         return {page_target(claim.project): "its page is lost"}
@@ -199,7 +200,7 @@ def _missing(
 
 
 def _restore_project(repository: Repository, restored: Restored, good: Path, path: str) -> None:
-    """Restore a project that the bins sign for, without what is lost or was revoked."""
+    """Restore a project that the bins sign for, without files that are lost or were revoked."""
     project, target = project_of_target(path), restored.targets[path]
     if project is None or not _here(repository, good, path, target):
         restored.lost[path] = "the page is lost"
@@ -241,7 +242,7 @@ def _read_page(repository: Repository, project: NormalizedName, target: TargetFi
 
 
 def _file_here(repository: Repository, good: Path, project: NormalizedName, file: PageFile) -> bool:
-    """Whether a file is here, or elsewhere by its page: then it is fetched from there, checked."""
+    """Whether a file is here, in the copy, or on another host, where clients fetch it."""
     if file.url != relative_file_url(project, file.filename):
         return True
     path = file_target(project, file.filename)

@@ -1,8 +1,8 @@
-"""Replacing keys: any key of any role, with the offline keys at hand.
+"""Replaces keys: any key of any role, with the offline keys at hand.
 
-Rule: the new keys, and what they are for, are on the disk before a signature that names them is. So
-a rotation that was killed is finished by running it again. Where several people have the offline
-keys, `repo ceremony` does the same with files that are carried to them.
+Rule: the new keys and the proposal that names them are on disk before anything becomes current, so
+a rotation that was killed is finished by running it again. If several people have the offline keys,
+`repo ceremony` does the same with files that are carried to them.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class NewKeys:
     """Where new keys come from.
 
     Attributes:
-        folder: Where generated ones are stored.
+        folder: Where generated keys are stored.
         passphrase: Encrypts them; None leaves them in the clear.
-        uris: Keys that exist already, on devices or in services; instead of generated ones.
+        uris: Keys that exist already, on devices or in services. If there are any, no key is
+            generated.
     """
 
     folder: Path
@@ -58,10 +59,10 @@ class Rotated:
     """What a rotation did.
 
     Attributes:
-        out: The keys that have no power any more: their ids, and where they are or were, if known.
-        came: The new ones, likewise.
+        out: The ids of the keys that no longer count, and where each is or was, if known.
+        came: The ids of the new keys, and where each is, if known.
         signed: The roles that were signed.
-        resumed: It finished one that had been interrupted; there are no new keys beyond those.
+        resumed: Whether it finished an interrupted rotation, and so made no further keys.
     """
 
     out: Mapping[str, str | None]
@@ -79,11 +80,12 @@ def rotate(
         repository: Opened with the offline keys that have to sign.
         role: One of ``ROTATABLE``.
         new: Where the new keys come from.
-        replace: The ids (or their beginnings) of the keys that go; by default all of the role.
+        replace: The ids of the keys that go, or the beginnings of their ids; by default all keys of
+            the role.
 
     Raises:
-        UsageError: No such role or key, or not as many URIs as keys that go.
-        RepositoryStateError: Keys are missing, or ``accounted`` refuses; nothing was changed.
+        UsageError: There is no such role or key, or not as many URIs as keys that go.
+        RepositoryStateError: Keys are missing, or ``accounted`` refuses. Nothing was changed.
     """
     why = f"rotate {role}"
     with accounted(repository):
@@ -110,7 +112,7 @@ def rotate(
 
 
 def execute(repository: Repository, proposal: Proposal) -> Rotated:
-    """Make a signed proposal current, in such a way that ``resume`` can finish it.
+    """Make a signed proposal current. If this is killed, ``resume`` can finish it.
 
     Raises:
         RepositoryStateError: As ``apply``.
@@ -125,20 +127,21 @@ def execute(repository: Repository, proposal: Proposal) -> Rotated:
 
 
 def resume(repository: Repository, why: str) -> Rotated | None:
-    """Finish what was killed, if anything was; the lock must be held.
+    """Finish a rotation that was killed, if there is one. The lock must be held.
 
     Returns:
-        What was finished, if that was the same as is asked for now.
+        The result, if the killed rotation was for the same reason as ``why``; else None.
 
     Raises:
-        RepositoryStateError: As ``apply``, unless the repository has changed since.
+        RepositoryStateError: As ``apply``. A rotation that no longer fits the repository is
+            forgotten instead.
     """
     under_way = repository.state.under_way
     pending = under_way.folder(PENDING_DIR)
     try:
         proposal = read_bundle(pending)
     except RepositoryStateError:
-        # Killed before it was whole: nothing had been signed on the strength of it.
+        # The proposal was not written to its end, so nothing of it can have become current.
         with suppress(OSError):
             under_way.forget(PENDING_DIR)
         return None
@@ -159,9 +162,9 @@ class PreparedKeys:
     """New keys that are not stored yet.
 
     Attributes:
-        generated: Those that are made here.
-        uris: Where the others are, by key id.
-        keys: The public keys of all.
+        generated: The keys that were generated here.
+        uris: Where the other keys are, by key id.
+        keys: The public keys of all of them.
     """
 
     generated: tuple[CryptoSigner, ...]
@@ -169,14 +172,14 @@ class PreparedKeys:
     keys: tuple[Key, ...]
 
     def store(self, repository: Repository, role: str, new: NewKeys) -> None:
-        """Write the generated ones, and remember where all of them are.
+        """Write the generated keys to files, and remember where all of them are.
 
         Raises:
-            RepositoryStateError: They cannot be written.
+            RepositoryStateError: They cannot be written, or would be in the repository's folder.
         """
         if self.generated:
             if repository.serves(new.folder):
-                raise RepositoryStateError(  # where they would be served
+                raise RepositoryStateError(  # the web server would serve the private keys
                     f"keys may not be kept in the repository itself: {new.folder}"
                 )
             keys.store(new.folder, [(role, signer) for signer in self.generated], new.passphrase)
@@ -185,11 +188,17 @@ class PreparedKeys:
 
 
 def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) -> PreparedKeys:
-    """``count`` new keys, or one for a role of the server, at hand for signing.
+    """Generate or open new keys, so that ``repository`` can sign with them.
+
+    Args:
+        repository: The repository.
+        role: What they are for. ``online`` always gets one key.
+        count: How many keys.
+        new: Where they come from.
 
     Raises:
-        UsageError: Not as many URIs as keys, or one is none of a key.
-        RepositoryStateError: A URI cannot be reached, or one is of an offline key of another
+        UsageError: There are not as many URIs as keys, or one is not the URI of a key.
+        RepositoryStateError: A key cannot be reached, or an offline key has signed for another
             repository.
     """
     count = 1 if role == keys.ONLINE else count
@@ -211,10 +220,15 @@ def prepare_keys(repository: Repository, role: str, count: int, new: NewKeys) ->
 
 
 def keys_of(roles: Roles, role: str, named: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """The ids of the keys that are to go, for each role that ``role`` stands for.
+    """The ids of keys, for each role that ``role`` stands for.
+
+    Args:
+        roles: The current roles.
+        role: One of ``ROTATABLE``.
+        named: The ids to choose, or the beginnings of ids; if empty, all keys.
 
     Raises:
-        UsageError: No such role or key.
+        UsageError: There is no such role or key.
     """
     if role not in ROTATABLE:
         raise UsageError(f"not a role: {role!r:.80}", remedy=f"One of: {', '.join(ROTATABLE)}")
@@ -244,7 +258,7 @@ def keyids_of(roles: Roles, name: str) -> list[str]:
 
 
 def all_keyids(roles: Roles) -> set[str]:
-    """The ids of all keys that have power over the repository, projects' own not counted."""
+    """The ids of all keys of the repository, without those of projects that sign for themselves."""
     names = (*OFFLINE_ROLES, *ONLINE_ROLES)
     return {keyid for name in names for keyid in keyids_of(roles, name)}
 
@@ -259,7 +273,7 @@ def _result(
 ) -> Rotated:
     after = all_keyids(repository.roles())
     signers = repository.config.signers
-    # They may have been moved since.
+    # Key files may have been moved since their URIs were remembered.
     uris = {keyid: repository.keys.uri(keyid) or uri for keyid, uri in uris.items()}
     repository.set_signers({keyid: uri for keyid, uri in signers.items() if keyid in after})
     return Rotated(

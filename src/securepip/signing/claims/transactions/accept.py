@@ -1,9 +1,9 @@
-"""Publishing what maintainers hand in: all of a transaction, or nothing.
+"""Publishes the transactions that maintainers hand in: all of a transaction, or nothing.
 
-Rule: files are read and checked before the repository is locked, since that takes long. What others
-could have changed meanwhile is checked again with the lock held. Two transactions of different
-projects can be accepted at one time; of two of one project, the version of its role says which
-comes first (PEP 480's rules of concurrency).
+Rule: a transaction is checked before the repository is locked, since that takes long. If the
+project changes in the meantime, the transaction is checked again with the lock held. Transactions
+of different projects can be accepted at the same time. Of two transactions of one project, the
+version of its role says which comes first (PEP 480's rules of concurrency).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Accepted:
     """What became of a transaction.
 
     Attributes:
-        checked: What it holds; None when it had been accepted before.
-        published: What was signed here; None when nothing was.
-        waiting: Whether a change of keys now waits for the offline keys.
-        outdated: Whether a change of keys that was waiting has to be made again.
+        checked: Its contents; None if it was accepted before.
+        published: What the repository signed for it; None if nothing.
+        waiting: Whether its change of keys now waits for the offline keys.
+        outdated: Whether it outdates an earlier change of keys, which maintainers must make again.
     """
 
     checked: Checked | None = None
@@ -59,11 +59,11 @@ def accept(repository: Repository, path: Path, *, restore: bool = False) -> Acce
     Args:
         repository: Opened with its online key.
         path: The transaction.
-        restore: Publish again what the operator had removed before the project was claimed.
+        restore: Also publish files that the operator removed before the project was claimed.
 
     Raises:
         RefusedError: It lacks a property; the error says which.
-        FormatError: It is no transaction.
+        FormatError: ``path`` is no transaction.
         RepositoryStateError: The project does not sign for itself, or is frozen, or its files
             cannot be published here.
     """
@@ -93,17 +93,18 @@ def accept(repository: Repository, path: Path, *, restore: bool = False) -> Acce
 
 
 def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> Accepted:
-    """Let a project sign for itself from now on, as its request asks.
+    """Accept the request of a project to sign for itself from now on.
 
-    Delegation, role, and the removal from the bins become current in one snapshot: a delegation
-    without its role would stop every client, and a role without the releases of before would make
-    these vanish.
+    The delegation, the project's role and its removal from the bins become current in one
+    snapshot. A delegation without the role would stop every client, and a role without the earlier
+    releases would make them vanish.
 
     Args:
-        repository: Opened with its online key; with that of ``claimed`` too, to replace keys there.
+        repository: Opened with its online key; to replace keys of a project in ``claimed``, with
+            the keys of ``claimed`` too.
         path: The request.
-        replace_keys: Give a project whose keys are lost other keys, as its request asks. That is
-            the operator's decision: nobody of before has signed it.
+        replace_keys: Replace the keys of a project that has lost them, as its request asks. This is
+            the operator's decision: no present key has signed the request.
 
     Raises:
         RefusedError, FormatError: As ``accept``.
@@ -125,19 +126,19 @@ def claim(repository: Repository, path: Path, *, replace_keys: bool = False) -> 
         tree = repository.roles().claims_below(top)
         tree.put(archive.project, statement.statement.holders, statement.statement.version)
         signed = as_signed_project(checked)
-        # Only the keys of `claimed` are offline ones.
+        # Only the keys of `claimed` are offline keys, which must not sign on top of a forged state.
         with accounted(repository) if top == CLAIMED_ROLE else nullcontext():
             done = Accepted(checked, repository.publish_signed([signed], tree.changed))
-        # What a thief of the old keys may have asked for must not take effect any more.
+        # A thief of the old keys may have asked for a change of keys: it must never take effect.
         Register(repository).forget_pending(archive.project)
         return done
 
 
 def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
-    """See to it that a change of keys was signed by the present ones.
+    """Check that the project's present keys have signed a change of its keys.
 
     Raises:
-        RefusedError: It was not, or it is an old one.
+        RefusedError: They have not; or the change is an old one, or changes the page too.
         RepositoryStateError: It says that the present keys are lost: the operator has to decide.
     """
     statement = checked.statement
@@ -160,12 +161,12 @@ def check_statement(archive: Archive, checked: Checked, claim: Claim) -> None:
 
 
 def as_signed_project(checked: Checked) -> SignedProject:
-    """What was checked, as the repository publishes it."""
+    """The role and files of a checked transaction, in the form that the repository publishes."""
     return SignedProject(checked.role, checked.page, checked.page_bytes, checked.files)
 
 
 def _outdates(role: Metadata[Targets], pending: Path | None) -> bool:
-    """Whether the change of keys that waits cannot take effect with ``role``."""
+    """Whether ``role`` keeps the waiting change of keys from taking effect."""
     if pending is None:
         return False
     try:
@@ -183,10 +184,13 @@ Holders = Callable[[Archive, ProjectState], Keyholders]
 def _opened(
     repository: Repository, path: Path, holders_of: Holders
 ) -> Iterator[tuple[Archive, Checked | None]]:
-    """A transaction that was checked, with the repository locked; None when it is current already.
+    """Open and check a transaction, and lock the repository.
 
-    Its files are checked before the lock is taken, and once more when something of the project has
-    changed until then.
+    The files are checked before the lock is taken. If the project has changed by then, they are
+    checked once more.
+
+    Yields:
+        The transaction and its checked contents; None for the contents if it is current already.
     """
     with (
         open_archive(path) as archive,
@@ -198,23 +202,23 @@ def _opened(
         if not _is_current(archive, state):
             checked = check(archive, state, holders_of(archive, state), Path(first))
         with repository.lock():
-            now = state_in(repository, archive.project)
-            if _is_current(archive, now):
+            state = state_in(repository, archive.project)
+            if _is_current(archive, state):
                 checked = None
-            elif checked is None or now != checked.before:
-                checked = check(archive, now, holders_of(archive, now), Path(second))
+            elif checked is None or state != checked.before:
+                checked = check(archive, state, holders_of(archive, state), Path(second))
             if checked is not None:
                 repository.log.give_words(reason_of(checked.role.signed))
             yield archive, checked
 
 
 def _is_current(archive: Archive, state: ProjectState) -> bool:
-    """Whether this very role is published: by a run that was killed right after, for example."""
+    """Whether the transaction's role is published already, for example by a run that was killed."""
     if state.role is None:
         return False
     try:
         return bool(Metadata[Targets].from_bytes(archive.role()) == state.role)
-    except Exception:  # what it is, the checks will say
+    except Exception:  # the checks that follow say what is wrong with it
         return False
 
 
@@ -257,13 +261,13 @@ def _holders_of_lost_claim(archive: Archive, state: ProjectState) -> Keyholders:
 
 
 def _asking(archive: Archive) -> Keyholders:
-    """The keys that a request names; who asks has to have them."""
+    """The keys that a request names. They must have signed the request themselves."""
     statement = read_statement(archive)
     if statement is None:
         raise _no_claim(archive)
     holders = statement.statement.holders
     if not statement.is_signed_by(holders):
-        # Otherwise nobody could ever release again.
+        # A project claimed with keys that nobody has could never release again.
         what = "too few of the keys that it names have signed the request"
         remedy = f"The next maintainer signs: securepip sign add-signature {archive.path}"
         raise refused(archive, Property.THRESHOLD, what, remedy)

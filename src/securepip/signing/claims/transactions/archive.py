@@ -6,8 +6,8 @@
     targets/packages/<name>/<filename>      new distributions, and
     targets/packages/<name>/<filename>.metadata
 
-Rule: a member's name is compared with the few names that are expected, and is never a path to
-write to; every read has a bound, the list of members included. A zip bomb yields an error.
+Rule: the name of a member is compared with the few expected names, and never used as a path to
+write to. Every read has a limit, that of the list of members included, so a zip bomb is an error.
 
 Source: PEP 480, "Snapshot Process".
 """
@@ -50,9 +50,10 @@ _ERRORS = (*ARCHIVE_ERRORS, NotImplementedError)
 
 
 class _Bounded(FileIO):
-    """A file of which nothing is read in one piece that is too large for memory.
+    """A file that refuses to read too much at once.
 
-    ``zipfile`` reads the list of members at once, however long the archive says that it is.
+    ``zipfile`` reads the list of members in one piece, as long as the archive says that it is. A
+    hostile archive could fill the memory that way.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -68,7 +69,7 @@ class Archive:
 
     Attributes:
         path: The file.
-        project: The project that it says it is of.
+        project: The project whose role it holds.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -79,7 +80,7 @@ class Archive:
 
     @property
     def filenames(self) -> list[str]:
-        """The distributions in it, or those that there are ``.metadata`` files of."""
+        """The distributions that have a member here, or whose ``.metadata`` file has one."""
         folder = _packages(self.project)
         names = [name.removeprefix(folder) for name in self._members if name.startswith(folder)]
         return [name.removesuffix(METADATA_SUFFIX) for name in names]
@@ -88,28 +89,31 @@ class Archive:
         """The project's role.
 
         Raises:
-            FormatError: There is none, or it is longer than any, or damaged.
+            FormatError: It is missing, damaged, or longer than ``MAX_ROLE_BYTES``.
         """
         return self._read(role_member(self.project), MAX_ROLE_BYTES)
 
     def statement(self) -> bytes | None:
-        """The statement about the project's keys, where there is one.
+        """The statement about the project's keys; None if there is none.
 
         Raises:
-            FormatError: It is longer than any, or damaged.
+            FormatError: It is damaged, or longer than ``MAX_ROLE_BYTES``.
         """
         return self._read(KEYS_MEMBER, MAX_ROLE_BYTES) if KEYS_MEMBER in self._members else None
 
     def page(self, length: int) -> bytes:
-        """The page, which was signed with that length.
+        """The project's page.
+
+        Args:
+            length: Its signed length, in bytes.
 
         Raises:
-            FormatError: There is none, or it is longer.
+            FormatError: It is missing, damaged, or longer.
         """
         return self._read(target_member(page_target(self.project)), length)
 
     def core_metadata(self, filename: str, limit: int) -> bytes | None:
-        """The ``.metadata`` of a distribution, where there is one.
+        """The ``.metadata`` file of a distribution; None if there is none.
 
         Raises:
             FormatError: It has more than ``limit`` bytes, or is damaged.
@@ -118,15 +122,21 @@ class Archive:
         return self._read(member, limit) if member in self._members else None
 
     def extract(self, filename: str, length: int, path: Path) -> None:
-        """Copy a distribution, which was signed with that length, to ``path``.
+        """Copy a distribution to ``path``.
+
+        Args:
+            filename: Its name.
+            length: Its signed length, in bytes.
+            path: A file that does not exist yet.
 
         Raises:
-            FormatError: It is longer, or damaged.
+            FormatError: It is missing, damaged, or longer.
         """
         member_name = f"{_packages(self.project)}{filename}"
         info = self._members.get(member_name)
         if info is not None and length > _MAX_RATIO * (info.compress_size + _MAX_RATIO):
-            # Distributions are compressed already. What was signed fits on no disk, perhaps.
+            # A zip bomb could fill the disk. Distributions are compressed already, so a real one
+            # does not become this much smaller.
             raise FormatError(f"{filename} in {self.path} is compressed to a fraction: a zip bomb")
         try:
             with (
@@ -148,12 +158,12 @@ class Archive:
             raise FormatError(f"{self.path} has more than {_MAX_MEMBERS} members")
         members = {info.filename: info for info in infos}
         if len(members) != len(infos):
-            # Two members of one name: who checks could see one, and who copies the other.
+            # Of two members with one name, one could be checked and the other one copied.
             raise FormatError(f"{self.path} has two members of one name")
         return members
 
     def _only_project(self) -> NormalizedName:
-        """The one project whose role there is; all other members must be of it."""
+        """The project whose role is in the archive; all other members must be of that project."""
         roles = [
             name.removeprefix(f"{METADATA_DIR}/").removesuffix(".json")
             for name in self._members
@@ -189,7 +199,7 @@ class Archive:
             raise FormatError(f"{self.path} holds no {member}")
         info = self._members[member]
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # Of the others, `zipfile` unpacks a kilobyte at once, into gigabytes of memory.
+            # With the other methods, `zipfile` unpacks a kilobyte into gigabytes of memory at once.
             raise FormatError(f"{member} in {self.path} is compressed in an unusual way")
         return self._archive.open(info)  # type: ignore[return-value] # for reading
 
@@ -202,10 +212,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
     """Open a transaction.
 
     Raises:
-        FormatError: It is no zip file of that form.
+        FormatError: ``path`` is no transaction.
     """
     if path.exists() and not path.is_file():
-        # A pipe would be waited for without end.
+        # Reading a pipe could wait for ever.
         raise FormatError(f"{path} cannot be read as a transaction: it is no file")
     with ExitStack() as opened:
         try:
@@ -218,11 +228,11 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> None:
-    """Write a transaction, in place of one that is there.
+    """Write a transaction, and replace one that exists.
 
     Args:
-        path: Where.
-        members: Names in the archive, and what goes there: bytes, or a file.
+        path: The file to write.
+        members: The name of each member, and its contents: bytes, or a file.
 
     Raises:
         FormatError: It cannot be written.
@@ -255,10 +265,10 @@ def _packages(project: NormalizedName) -> str:
 
 
 def role_member(project: NormalizedName) -> str:
-    """Where a transaction keeps the project's role."""
+    """The name of the member that holds the project's role."""
     return f"{METADATA_DIR}/{project_role(project)}.json"
 
 
 def target_member(target_path: str) -> str:
-    """Where a transaction keeps a target."""
+    """The name of the member that holds a target."""
     return f"{TARGETS_DIR}/{target_path}"

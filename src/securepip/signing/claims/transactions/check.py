@@ -1,8 +1,8 @@
-"""The checks that a transaction has to pass: PEP 480's six properties, and that versions go up.
+"""The checks that a transaction has to pass: PEP 480's six properties, and increasing versions.
 
-Rule: the order is part of the protection. Signatures come first, so that nobody without the
-project's keys gets a file of theirs read; then what the role says; then the page and the files,
-each up to its signed length. Maintainers run the same checks before they add their signature.
+Rule: the order is part of the protection. Signatures are checked first, so that no file is read for
+somebody without the project's keys. Then come the contents of the role, and then the page and the
+files, each up to its signed length. Maintainers run the same checks before they add a signature.
 
 Source: PEP 480, "Snapshot Process".
 """
@@ -44,7 +44,7 @@ from securepip.signing.repository.repository import NewFile
 
 
 class Property(Enum):
-    """What PEP 480 asks of a transaction, in its order; and that versions only go up."""
+    """The properties that PEP 480 asks of a transaction, in its order; the last one is our own."""
 
     THRESHOLD = "a threshold of the project's registered keys has signed its role"
     SIGNATURES = "all signatures are valid"
@@ -57,16 +57,16 @@ class Property(Enum):
 
 @dataclass(frozen=True)
 class Checked:
-    """A transaction that has every property, but perhaps not every signature yet.
+    """A checked transaction. It has every property, but perhaps not every signature yet.
 
     Attributes:
         role: The project's role.
-        page: The page that it signs.
-        page_bytes: Its bytes, as signed.
-        files: New distributions, extracted.
-        statement: About the project's keys, where they change.
+        page: The page that the role signs.
+        page_bytes: The signed bytes of the page.
+        files: The new distributions, extracted.
+        statement: The statement about the project's keys; None unless they change.
         signed_by: The ids of the keys whose signatures on the role are valid.
-        before: What was published when it was checked.
+        before: The published state that the transaction was checked against.
     """
 
     role: Metadata[Targets]
@@ -79,17 +79,17 @@ class Checked:
 
     @property
     def added(self) -> list[str]:
-        """The files that come."""
+        """The names of the files that the transaction adds."""
         return [file.filename for file in self.page.files if not self._old(file)]
 
     @property
     def withdrawn(self) -> list[str]:
-        """The files that go."""
+        """The names of the files that the transaction takes off the page."""
         return [file.filename for file in self.before.page.files if not self._new(file)]
 
     @property
     def yanked(self) -> list[str]:
-        """The files that are yanked from now on, or are no longer."""
+        """The files that become yanked, or are no longer yanked, in words."""
         changed = []
         for file in self.page.files:
             old = self._old(file)
@@ -107,10 +107,11 @@ class Checked:
 
 
 def read_statement(archive: Archive) -> SignedStatement | None:
-    """The statement about keys in a transaction, if there is one.
+    """The statement about keys in a transaction; None if there is none.
 
     Raises:
-        RefusedError: It is not of this project, or cannot be read.
+        RefusedError: It is of another project, or cannot be read.
+        FormatError: Its member is damaged or too long.
     """
     data = archive.statement()
     if data is None:
@@ -137,11 +138,11 @@ def check(
 
     Args:
         archive: The transaction.
-        state: What is published.
+        state: The published state of the project.
         holders: The keys that have to sign the role.
-        folder: An empty folder, which gets the distributions.
-        complete: Whether all signatures must be there; without it, one of the present or coming
-            maintainers is enough.
+        folder: An empty folder, into which the new distributions are extracted.
+        complete: Whether all signatures must be there. If not, the signature of one present or
+            future maintainer is enough.
 
     Raises:
         RefusedError: It lacks a property.
@@ -151,7 +152,8 @@ def check(
     statement = read_statement(archive)
     needed = holders.threshold
     if not complete:
-        # Who hands a project over signs the statement; the role is signed by who takes it over.
+        # When a project is handed over, its present maintainers sign the statement, and its future
+        # maintainers sign the role.
         present = state.claim.holders if state.claim else None
         begun = statement is not None and present is not None and statement.is_begun_by(present)
         needed = 0 if begun else 1
@@ -206,7 +208,7 @@ def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
         if type(role.signed.version) is not int:
             # `true` is a number to Python, and breaks the snapshot for clients elsewhere.
             raise ValueError(f"not a version: {role.signed.version!r:.80}")
-        _ = role.signed_bytes  # what cannot be written again cannot be published either
+        _ = role.signed_bytes  # a role that cannot be serialized again cannot be published
     except (RepositoryError, ValueError, RecursionError) as error:
         raise refused(archive, Property.SIGNATURES, f"its role cannot be read: {error}") from None
     if not isinstance(role.signed, Targets):
@@ -224,7 +226,7 @@ def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
     fields += [target.unrecognized_fields for target in role.signed.targets.values()]
     fields += [signature.unrecognized_fields for signature in role.signatures.values()]
     if any(fields):
-        # Clients read them, and so does everything here that goes through all roles.
+        # Every client would download and parse these fields, however many there are.
         raise refused(archive, Property.CONSISTENT, "its role holds fields that mean nothing here")
     return role
 
@@ -232,7 +234,7 @@ def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
 def _check_signatures(
     archive: Archive, role: Metadata[Targets], holders: Keyholders, needed: int
 ) -> tuple[str, ...]:
-    """Whose signatures are valid: all of them have to be."""
+    """Check that every signature is valid, and that there are ``needed``; the ids of their keys."""
     known = {key.keyid: key for key in holders.keys}
     for keyid, signature in role.signatures.items():
         key = known.get(keyid)
@@ -257,7 +259,7 @@ def _check_signatures(
 
 
 def _check_paths(archive: Archive, role: Targets) -> Mapping[str, tuple[int, Sha256]]:
-    """Length and digest of each target of the role; each has to be one of the project's."""
+    """The length and digest of each target of the role. Each must be a target of the project."""
     targets: dict[str, tuple[int, Sha256]] = {}
     page = page_target(archive.project)
     for path, target in role.targets.items():
@@ -276,7 +278,7 @@ def _length_and_hash(archive: Archive, target: TargetFile) -> tuple[int, Sha256]
         sha256 = parse_sha256(target.hashes.get("sha256"))
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
-    # Exactly one, in lower case: clients find a file by its first digest.
+    # Exactly one, in lower case: clients build the name of the file from its first digest.
     if target.hashes != {"sha256": sha256}:
         what = f"{target.path} must be signed with one hash, a sha256 in lower case"
         raise refused(archive, Property.CONSISTENT, what)
@@ -286,7 +288,7 @@ def _length_and_hash(archive: Archive, target: TargetFile) -> tuple[int, Sha256]
 def _check_page(
     archive: Archive, targets: Mapping[str, tuple[int, Sha256]], state: ProjectState
 ) -> tuple[bytes, ProjectPage]:
-    """The signed page, which must say of each file what the role says, and of no other file."""
+    """The signed page. It must list the files of the role, with the same lengths and digests."""
     length, sha256 = targets.get(page_target(archive.project), (0, None))
     if sha256 is None or length > MAX_PAGE_BYTES:
         raise refused(archive, Property.CONSISTENT, "its role signs for no page")
@@ -296,7 +298,7 @@ def _check_page(
             raise FormatError("its page is not the one that its role signs for")
         page = parse_page(data, archive.project)
         if json.loads(data) != json.loads(page.to_json()):
-            # What we do not read could be made to stop those who do, and who looks at all pages.
+            # A field that we do not read could break clients that read it.
             raise FormatError("its page holds fields that mean nothing here")
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
@@ -317,7 +319,7 @@ def _check_page(
 
 
 def _check_entry(archive: Archive, file: PageFile, old: PageFile | None) -> None:
-    """What a page says of a file: it is the project's, and nothing of an old file has changed."""
+    """Check that a file belongs to the project, and that a published file is unchanged."""
     if parse_distribution(check_filename(file.filename), archive.project) is None:
         what = f"{file.filename} is not a distribution of {archive.project}"
         raise refused(archive, Property.TARGETS, what)
@@ -327,7 +329,7 @@ def _check_entry(archive: Archive, file: PageFile, old: PageFile | None) -> None
 
 
 def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
-    """A new distribution: the bytes that were signed, and saying what its page says of it."""
+    """Extract a new distribution. It must have the signed bytes, and agree with its page entry."""
     try:
         if file.size is None:
             raise FormatError(f"the page gives no length of {file.filename}")
@@ -338,7 +340,8 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
         if found.new.project != archive.project:
             raise FormatError(f"{file.filename} is a distribution of {found.new.project}")
         if file._replace(yanked=None) != found.page_file:
-            # The address too: one elsewhere could serve anything to who does not verify.
+            # The address is compared too: another host could serve anything to clients that do not
+            # verify.
             raise FormatError(
                 f"{file.filename} does not hold the metadata that its page says, or its page has "
                 f"it elsewhere than in the repository: {file.url!r:.200}"
@@ -352,7 +355,7 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
 
 
 def refused(archive: Archive, failed: Property, what: str, remedy: str = "") -> RefusedError:
-    """The error that says which property ``archive`` lacks, and why."""
+    """Make the error that says which property ``archive`` lacks, and why."""
     return RefusedError(
         f"{archive.path.name} for {project_role(archive.project)} is refused: {what}",
         meaning=f"It lacks a property that PEP 480 asks for: {failed.value}.",

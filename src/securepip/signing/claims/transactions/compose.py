@@ -1,7 +1,7 @@
-"""Making transactions: what maintainers want to publish, signed as far as their keys are here.
+"""Makes transactions, and signs them with the maintainers' keys that are on this machine.
 
-Rule: a transaction starts from what is published and verified. It says all of that again, with the
-next version number, and adds only what the maintainer has named.
+Rule: a transaction starts from the published and verified state of the project. It repeats that
+state with the next version number, and changes only what the maintainer asked for.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ class Draft:
     """A transaction that is being made.
 
     Attributes:
-        role: The project's next role; signatures are added to it.
-        page_bytes: The page that it signs for.
-        files: Distributions that are new.
-        statement: About the project's keys, where they change.
-        holders: Who has to sign the role.
-        present: Who has to sign the statement too: the present holders, where there are any.
-        project: Its name.
+        role: The next version of the project's role; signatures are added to it.
+        page_bytes: The page that the role signs.
+        files: The new distributions.
+        statement: The statement about the project's keys; None unless they change.
+        holders: The keys that have to sign the role, and the statement.
+        present: The present keys, which have to sign the statement too; None where there are none,
+            or where they are lost.
+        project: The name of the project.
     """
 
     role: Metadata[Targets]
@@ -70,13 +71,13 @@ class Draft:
     project: NormalizedName
 
     def sign(self, keys: KeyRing) -> list[str]:
-        """Add the signatures of all keys that are here.
+        """Sign with all keys that are on this machine.
 
         Returns:
             The ids of the keys that have signed the role or the statement now.
 
         Raises:
-            RepositoryStateError: None of them is here, or one cannot be used.
+            RepositoryStateError: None of the keys is here, or one cannot be used.
         """
         role_signers = _signers(keys, self.holders)
         for signer in role_signers:
@@ -95,17 +96,17 @@ class Draft:
         return list(dict.fromkeys(signer.public_key.keyid for signer in statement_signers))
 
     def missing(self) -> int:
-        """How many signatures are still needed; 0 when it is ready to be handed in."""
+        """How many signatures are missing; 0 when the transaction can be handed in."""
         missing = self.holders.threshold - len(self.role.signatures)
         if self.statement is not None:
             signed = self.statement.envelope.signatures
             for holders in filter(None, (self.holders, self.present)):
-                have = sum(keyid in signed for keyid in holders.keyids)
-                missing = max(missing, holders.threshold - have)
+                present = sum(keyid in signed for keyid in holders.keyids)
+                missing = max(missing, holders.threshold - present)
         return max(missing, 0)
 
     def write(self, path: Path) -> None:
-        """Write it as one file.
+        """Write the transaction as one file.
 
         Raises:
             FormatError: It cannot be written.
@@ -133,18 +134,19 @@ def draft(
     lost: bool = False,
     days: int = DEFAULT_DAYS,
 ) -> Draft:
-    """The transaction that makes ``page`` the project's page.
+    """Make the transaction that makes ``page`` the project's page.
 
     Args:
-        state: What is published.
-        page: The page from now on.
-        files: The distributions on it that are new.
-        holders: Who signs for the project from now on, where that changes.
-        lost: Whether it changes because the keys of before are lost.
+        state: The published state of the project.
+        page: The new page.
+        files: The new distributions on the page.
+        holders: The new keys of the project; None if they stay.
+        lost: Whether the keys change because the present ones are lost.
         days: How long the signatures are valid.
 
     Raises:
-        RepositoryStateError: The project is not claimed, and ``holders`` does not say by whom.
+        RepositoryStateError: The project is not claimed and ``holders`` is None; or the page gives
+            no length of a file.
     """
     present = state.claim.holders if state.claim and not lost else None
     after = holders or present
@@ -169,7 +171,7 @@ def draft(
 
 
 def again(checked: Checked, holders: Keyholders) -> Draft:
-    """The transaction that was checked, for further signatures."""
+    """Make a draft of a checked transaction, so that further keys can sign it."""
     claim = checked.before.claim
     lost = checked.statement is not None and checked.statement.statement.lost
     present = claim.holders if claim and not lost else None
@@ -185,7 +187,7 @@ def again(checked: Checked, holders: Keyholders) -> Draft:
 
 
 def with_files(page: ProjectPage, distributions: Iterable[Distribution]) -> ProjectPage:
-    """``page`` with more files; one that it offers already, with the same bytes, stays as it is.
+    """``page`` with more files. A file that it lists already with the same bytes stays as it is.
 
     Raises:
         RepositoryStateError: One is of another project, or published already with other bytes.
@@ -196,12 +198,12 @@ def with_files(page: ProjectPage, distributions: Iterable[Distribution]) -> Proj
         new = each.page_file
         if each.new.project != page.project:
             raise RepositoryStateError(f"{new.filename} is a distribution of {each.new.project}")
-        there = files.get(lower.get(new.filename.lower(), ""))
-        if there is not None and (there.filename, there.sha256) == (new.filename, new.sha256):
+        old = files.get(lower.get(new.filename.lower(), ""))
+        if old is not None and (old.filename, old.sha256) == (new.filename, new.sha256):
             continue
-        if there is not None:
+        if old is not None:
             raise RepositoryStateError(
-                f"{there.filename} is published already, and published files never change",
+                f"{old.filename} is published already, and published files never change",
                 remedy="Give the new build a new version or build number.",
             )
         files[new.filename] = new
@@ -209,10 +211,15 @@ def with_files(page: ProjectPage, distributions: Iterable[Distribution]) -> Proj
 
 
 def yanked(page: ProjectPage, what: str, reason: str | None) -> ProjectPage:
-    """``page`` with a release or file yanked (PEP 592); with no reason, not yanked any more.
+    """``page`` with a release or file yanked (PEP 592), or no longer yanked.
+
+    Args:
+        page: The page.
+        what: A version, or the name of a file.
+        reason: Why it is yanked, perhaps ""; None if it is no longer yanked.
 
     Raises:
-        RepositoryStateError: There is no such release or file.
+        UsageError, RepositoryStateError: As ``select``.
     """
     chosen = select(page, what)
     files = tuple(each._replace(yanked=reason) if each in chosen else each for each in page.files)
@@ -223,17 +230,17 @@ def withdrawn(page: ProjectPage, what: str) -> ProjectPage:
     """``page`` without a release or file.
 
     Raises:
-        RepositoryStateError: There is no such release or file.
+        UsageError, RepositoryStateError: As ``select``.
     """
     chosen = select(page, what)
     return replace(page, files=tuple(each for each in page.files if each not in chosen))
 
 
 def select(page: ProjectPage, what: str) -> list[PageFile]:
-    """The files of ``page`` that ``what`` names: a version, or a file's name.
+    """The files of ``page`` that ``what`` names: a version, or the name of a file.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: ``what`` is neither.
         RepositoryStateError: There is no such release or file.
     """
     if is_distribution(what):
@@ -254,17 +261,17 @@ def select(page: ProjectPage, what: str) -> list[PageFile]:
 def changed_holders(
     claim: Claim, add: Iterable[Key], remove: Iterable[str], threshold: int | None
 ) -> Keyholders:
-    """The keys of a project, changed.
+    """The keys of a project after a change.
 
     Args:
-        claim: The project, with its present keys.
-        add: Keys that come.
-        remove: The beginnings of the ids of those that go.
-        threshold: How many have to sign from now on; None for as many as now.
+        claim: The project's claim, with its present keys.
+        add: Keys to add.
+        remove: The ids of the keys to remove, or the beginnings of their ids.
+        threshold: How many keys have to sign from now on; None for as many as now.
 
     Raises:
-        UsageError: No key, or several, have an id that begins so.
-        FormatError: What is left makes no sense.
+        UsageError: One of ``remove`` fits no key, or several.
+        FormatError: As ``check_holders``.
     """
     keys = list(claim.holders.keys)
     for start in remove:
@@ -278,7 +285,7 @@ def changed_holders(
 
 
 def not_claimed(project: NormalizedName) -> RepositoryStateError:
-    """What is said when a project does not sign for itself."""
+    """Make the error for a project that does not sign for itself."""
     return RepositoryStateError(
         f"{project} does not sign for itself: the repository does",
         remedy=f"`securepip sign claim {project}` makes the request for its operator.",

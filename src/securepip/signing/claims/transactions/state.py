@@ -1,7 +1,7 @@
-"""What a repository says of a project now, as both sides need it: maintainers and operators.
+"""The published state of a project, from which maintainers and operators start.
 
-Rule: a maintainer's side is a client like any other. It believes what was verified from the
-pinned root on, and nothing else that the server says; an operator's side reads its own roles.
+Rule: a maintainer's machine is a client like any other: it believes only what it has verified from
+its pinned root on. An operator's machine reads the roles of its own repository.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class ProjectState:
 
     Attributes:
         project: Its name.
-        page: Its page; without files where there is none yet.
-        claim: Who signs for it; None when the repository does.
-        role: Its own role; None when it has none.
-        version: The version of that role in the snapshot; 0 when it was never listed.
-        naming: What roles of the repository have to say of themselves.
+        page: Its page; one without files if the project has none yet.
+        claim: Its claim; None if it does not sign for itself.
+        role: Its own role; None if it has none.
+        version: The version of that role in the snapshot; 0 if it was never listed.
+        naming: The names that the roles of the repository have to carry.
     """
 
     project: NormalizedName
@@ -43,7 +43,7 @@ class ProjectState:
 
 
 def state_in(repository: Repository, project: NormalizedName) -> ProjectState:
-    """The state in a repository of this machine.
+    """The state of a project in a repository on this machine.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
@@ -63,16 +63,16 @@ def state_in(repository: Repository, project: NormalizedName) -> ProjectState:
 
 
 def state_at(index: VerifiedIndex, repository: str, project: NormalizedName) -> ProjectState:
-    """The state in a trusted repository, verified as an install verifies it.
+    """The state of a project in a trusted repository, verified as an install verifies it.
 
     Args:
-        index: Of that repository alone.
-        repository: Its name.
+        index: The verified index of that repository alone.
+        repository: The name of the repository.
         project: The project.
 
     Raises:
-        VerificationError: What is served is not what was signed.
-        RepositoryUnavailableError: It does not answer.
+        VerificationError: The repository serves what was not signed.
+        RepositoryUnavailableError: The repository does not answer.
     """
     session = index.session(repository)
     session.prefetch([page_target(project)])
@@ -93,7 +93,7 @@ def state_at(index: VerifiedIndex, repository: str, project: NormalizedName) -> 
 
 
 def _claim_at(session: Session, project: NormalizedName) -> Claim | None:
-    # Where the page was looked up, every role on the way has been verified.
+    # Looking up the page has verified every role on the way to the project.
     def read(name: str) -> Metadata[Targets]:
         role = session.role(name)
         if role is None:

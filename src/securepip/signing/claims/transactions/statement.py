@@ -1,8 +1,8 @@
-"""Statements about a project's keys: who they are from now on, and how many of them must sign.
+"""Statements about a project's keys: which they are from now on, and how many of them must sign.
 
-Rule: a statement is bound to the version of the project's role that it comes with, so that an old
-one cannot be handed in again. It is signed as a DSSE envelope with a payload type of its own: what
-was signed as a statement can never pass as a role of TUF, nor the other way round.
+Rule: a statement names the version of the project's role that it comes with, so that nobody can
+hand in an old statement again. It is signed as a DSSE envelope with its own payload type, so that a
+signature on a statement never counts for TUF metadata, nor the other way round.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from securepip.signing.repository.claim_tree import Keyholders
 
 PAYLOAD_TYPE = "application/vnd.securepip.project-keys+json"
 MAX_KEYS = 32
-"""The most keys of one project: each costs every client of its shard some 200 bytes."""
+"""The most keys that a project may have: each costs every client of its shard some 200 bytes."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a statement says.
+    """The contents of a statement.
 
     Attributes:
-        project: About whose keys.
-        version: The version of the project's role that it comes with, from which on it holds.
-        holders: The keys.
-        lost: Whether the keys of before are lost, so that they cannot sign this.
+        project: The project whose keys it names.
+        version: The version of the project's role that it comes with. The keys count from then on.
+        holders: The keys and their threshold.
+        lost: Whether the earlier keys are lost, so that they cannot sign the statement.
     """
 
     project: NormalizedName
@@ -44,7 +44,7 @@ class Statement:
     lost: bool = False
 
     def to_envelope(self) -> Envelope:
-        """The form to be signed."""
+        """The DSSE envelope to be signed, without signatures."""
         document = {
             "project": self.project,
             "role-version": self.version,
@@ -80,15 +80,15 @@ class SignedStatement:
         return self.is_signed_by(Keyholders(holders.keys, 1))
 
     def to_json(self) -> bytes:
-        """As it is kept in a transaction."""
+        """The envelope as a transaction holds it."""
         return json.dumps(self.envelope.to_dict(), indent=1).encode()
 
 
 def parse_statement(data: bytes) -> SignedStatement:
-    """The statement in ``data``.
+    """Parse a statement. Its signatures are not verified.
 
     Raises:
-        FormatError: It is none.
+        FormatError: ``data`` is no statement.
     """
     try:
         envelope = Envelope.from_dict(json.loads(data))
@@ -109,10 +109,11 @@ def parse_statement(data: bytes) -> SignedStatement:
 
 
 def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
-    """``keys`` with ``threshold``, if the two make sense.
+    """Check the keys and the threshold of a project.
 
     Raises:
-        FormatError: There are too many or too few keys, or one is there twice.
+        FormatError: There are too many or too few keys, or one is there twice; or the threshold
+            cannot be reached.
     """
     if not 1 <= len(keys) <= MAX_KEYS:
         raise FormatError(f"a project has 1 to {MAX_KEYS} keys, not {len(keys)}")

@@ -1,6 +1,7 @@
-"""Signing with offline keys that are never on the server, by way of files that people carry.
+"""Signs with offline keys that are never on the server, by means of files that people carry.
 
 Rule: the server prepares and collects, and holds no offline key. A key holder's machine signs, and
-needs no network. It says what changes, and believes nothing that the bundle says of itself: it
-verifies the current state from the first root on, compares, and remembers what it signed before.
+needs no network. It shows what changes, and does not believe what the bundle says of itself: it
+verifies the current state from the first root on, compares the proposal with that state, and
+remembers what it signed before.
 """

@@ -1,8 +1,8 @@
-"""Shows key holders who has asked for other keys of a claimed project.
+"""Proves to key holders that a project's maintainers have asked for a change of its keys.
 
-Rule: the server says that a project gets other keys, and the server may be in the wrong hands. So
-the bundle carries the statement that the project's maintainers have signed, and the key holder's
-machine verifies it with the project's present keys, which offline keys have signed before.
+Rule: the server says that a project gets other keys, and an attacker may control the server. So the
+bundle carries the statement that the project's maintainers have signed. The key holder's machine
+verifies it with the project's present keys, which offline keys have signed before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ _STATEMENTS_DIR = "statements"
 
 
 def add_statements(bundle: Path, repository: Repository, promotion: Promotion) -> None:
-    """Put into ``bundle`` what maintainers have signed of the changes in ``promotion``."""
+    """Copy the maintainers' signed statements about the changes in ``promotion`` into ``bundle``.
+
+    Raises:
+        FormatError: A waiting transaction is damaged.
+        OSError: The bundle cannot be written.
+    """
     folder = bundle / _STATEMENTS_DIR
     for project in promotion.rekeyed:
         pending = Register(repository).pending(project)
@@ -40,20 +45,21 @@ def add_statements(bundle: Path, repository: Repository, promotion: Promotion) -
 
 
 def unproven(bundle: Path, proposal: Proposal, roles: Roles) -> Iterator[str]:
-    """What ``proposal`` does to claimed projects that their maintainers have not signed, in words.
+    """The changes to claimed projects that their maintainers have not signed, in words.
 
     Args:
         bundle: The bundle.
-        proposal: What is in it to be signed.
-        roles: What is current, verified.
+        proposal: The proposal in the bundle.
+        roles: The current roles, verified.
     """
     shards = [name for name in proposal.roles if name.partition(".")[0] == CLAIMED_ROLE]
-    there = [name for name in shards if f"{name}.json" in roles.snapshot.signed.meta]
-    before = _claims((name, roles.role(name)) for name in there)
+    listed = [name for name in shards if f"{name}.json" in roles.snapshot.signed.meta]
+    before = _claims((name, roles.role(name)) for name in listed)
     after = _claims((name, proposal.roles[name]) for name in shards)
-    # A shard may stay as it is and lose its delegation, or get somebody else's keys, or have one
-    # of its projects claimed before it is reached: claims in it would be gone, or his.
-    for name in there:
+    # An attacker need not change the shard with the claim that he wants to undo or take over. It is
+    # enough to drop the delegation to that shard, to delegate to it with his keys, or to claim the
+    # project in a role that clients reach before the shard.
+    for name in listed:
         for gone in sorted({*shards_in(roles.role(name))} - {*shards_in(proposal.roles[name])}):
             yield f"no project of {gone} would sign for itself any more: nobody can ask for that"
     for name in shards:
@@ -74,7 +80,7 @@ def unproven(bundle: Path, proposal: Proposal, roles: Roles) -> Iterator[str]:
 
 
 def _strange_keys(name: str, proposal: Proposal, roles: Roles) -> Iterator[str]:
-    """The shards that would not be delegated to the keys of ``claimed``."""
+    """The shards below ``name`` that would get other keys than those of ``claimed``, in words."""
     top = proposal.delegator(CLAIMED_ROLE, roles).get_delegated_role(CLAIMED_ROLE)
     role = proposal.roles[name]
     for shard in shards_in(role):
@@ -94,7 +100,7 @@ def _claims(
 
 
 def _is_proven(bundle: Path, was: Claim, claim: Claim) -> bool:
-    """Whether the present maintainers have signed just these keys, and not long ago."""
+    """Whether the present maintainers have signed exactly these keys, after their own claim."""
     try:
         with (bundle / _STATEMENTS_DIR / f"{claim.project}.json").open("rb") as stream:
             signed = parse_statement(stream.read(MAX_ROLE_BYTES))

@@ -1,8 +1,8 @@
-"""What no command of securepip asks the offline keys for, and who takes over a server may.
+"""Finds changes of the frame that no command of securepip proposes, but that an attacker might.
 
-Rule: keys come and go, and claims do; who reads the words sees which. All else that the frame says
-stays as it is: which roles there are, in which order clients ask them, for what each may sign, how
-many signatures each needs, and that none but the bins and the projects sign for targets.
+Rule: a proposal may change keys and claims, and key holders are shown which. Everything else in the
+frame stays as it is: which roles exist, in which order clients ask them, which targets each may
+sign, how many signatures each needs, and that only bins and projects sign targets.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from securepip.signing.repository.roles import Roles
 
 
 def misshapen(proposal: Proposal, roles: Roles) -> Iterator[str]:
-    """What ``proposal`` changes of the frame, in words.
+    """The changes of the frame that no command proposes, in words.
 
     Args:
-        proposal: What is to be signed.
-        roles: What is current, verified.
+        proposal: The proposal to be signed.
+        roles: The current roles, verified.
     """
     before: Metadata[Root] | Metadata[Targets] = roles.root
     for root in proposal.roots:
@@ -33,18 +33,18 @@ def misshapen(proposal: Proposal, roles: Roles) -> Iterator[str]:
     for name in ("targets", BINS_ROLE):
         if name not in proposal.roles:
             continue
-        now, then = proposal.roles[name].signed, roles.role(name).signed
-        if _shape(now) != _shape(then):
+        old, new = roles.role(name).signed, proposal.roles[name].signed
+        if _shape(new) != _shape(old):
             yield f"{name} would delegate to other roles, in another order or for other targets"
-        if now.targets:
+        if new.targets:
             yield f"{name} would sign for targets itself"
-        promised = then.unrecognized_fields.get(NAMED_FIELD)
-        if promised and now.unrecognized_fields.get(NAMED_FIELD) != promised:
+        promised = old.unrecognized_fields.get(NAMED_FIELD)
+        if promised and new.unrecognized_fields.get(NAMED_FIELD) != promised:
             yield f"{name} would take back what it promises of the names of roles"
 
 
 def _shape(delegator: Delegator) -> list[object]:
-    """What it says of each role beside the keys, in its order."""
+    """What ``delegator`` says of each role, except for the keys, in its order."""
     found = delegated_roles(delegator).items()
     if isinstance(delegator, Root):
         found = sorted(found)  # type: ignore[assignment] # TUF gives these no order

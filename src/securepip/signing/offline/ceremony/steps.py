@@ -1,8 +1,8 @@
 """The three steps of a ceremony: prepare on the server, sign with each key holder, collect.
 
-Rule: nothing but signatures makes what is collected count. A root needs a threshold of the root
-before it and one of its own; a role below needs a threshold of those whom its delegator names. The
-server's own keys sign only what follows from it.
+Rule: what is collected counts only by its signatures. A root needs a threshold of the keys of the
+root before it, and a threshold of its own keys. Any other role needs a threshold of the keys that
+its delegator names. The server's own keys sign only what follows from that.
 """
 
 from __future__ import annotations
@@ -53,21 +53,25 @@ def prepare(
     replace: Collection[str] = (),
     online: NewKeys | None = None,
 ) -> tuple[Proposal, Promotion]:
-    """Write down what the offline keys are to sign.
+    """Write a bundle with what the offline keys are to sign.
 
-    In any case: what is due, and the claims that wait.
+    That always includes the roles that are due, and the claims that wait.
 
     Args:
-        repository: Its offline keys are not needed.
+        repository: The repository. Its offline keys are not needed.
         bundle: The folder to be made.
-        renew: Roles to be signed anew although they are not due.
-        new_keys: The public keys that are to come, by offline role.
-        replace: The beginnings of the ids of the keys that go; by default all of these roles.
-        online: Where the new online key comes from, if there is to be one.
+        renew: Roles to be signed although they are not due.
+        new_keys: The new public keys, by offline role.
+        replace: The ids of the keys that go, or the beginnings of their ids; by default all keys of
+            the roles in ``new_keys``.
+        online: Where the new online key comes from; None if it stays.
+
+    Returns:
+        The proposal, and the claims and changes of keys that are part of it.
 
     Raises:
-        UsageError: No such role or key.
-        RepositoryStateError: There is nothing to sign, or the folder exists.
+        UsageError: There is no such role or key.
+        RepositoryStateError: There is nothing to sign, the folder exists, or ``accounted`` refuses.
     """
     new_keys = new_keys or {}
     for role in (*renew, *new_keys):
@@ -122,11 +126,10 @@ class Signing:
     """A bundle on the machine of a key holder, to look at and to sign.
 
     Attributes:
-        proposal: What is to be signed.
-        roles: What was current when it was prepared, verified here.
-        since: The root that this machine signed last; of none, the one that the repository began
-            with.
-        root_sha256: The digest of that first root.
+        proposal: The proposal to be signed.
+        roles: The roles that were current when it was prepared, verified here.
+        since: The root that this machine signed last; the first root if it has signed none.
+        root_sha256: The digest of the first root.
     """
 
     def __init__(self, bundle: Path, root_sha256: Sha256 | None = None) -> None:
@@ -134,12 +137,14 @@ class Signing:
 
         Args:
             bundle: The folder.
-            root_sha256: The digest of the repository's first root, where the key holder says it.
-                Needed where this machine has signed nothing of the repository yet.
+            root_sha256: The digest of the repository's first root, as the key holder gives it.
+                Needed if this machine has signed nothing for the repository yet.
 
         Raises:
-            RepositoryStateError: It is damaged, begins with another root than the one that is
-                known here, or has a role to be signed that nobody delegates to.
+            RepositoryStateError: The bundle is damaged, begins with another root than the one that
+                is known here, does not follow what this machine has signed, or proposes a role that
+                no role delegates to.
+            OSError: The bundle cannot be read.
         """
         self._bundle = bundle
         self.proposal = read_bundle(bundle)
@@ -158,17 +163,17 @@ class Signing:
                 raise RepositoryStateError(f"{bundle}: {name} is no later version")
         self._check_names()
         self._compare_with_what_was_signed_here()
-        self.duties()  # before anything is shown of a role that nobody delegates to
+        self.duties()  # refuses a role that no role delegates to, before anything is shown of it
 
     def _last_root(self) -> Metadata[Root]:
-        """The root that this machine signed last, if it is one of the bundle's; else the first."""
+        """The root that this machine signed last; the first root if it has signed none."""
         if self._known.root is None:
             return read_root(self._bundle, 1)
         last = Metadata[Root].from_bytes(self._known.root.encode())
         version, current = last.signed.version, self.roles.root.signed.version
         if version <= current:
-            there = read_root(self._bundle, version)
-            if there.signed_bytes != last.signed_bytes:
+            in_bundle = read_root(self._bundle, version)
+            if in_bundle.signed_bytes != last.signed_bytes:
                 raise RepositoryStateError(
                     f"root version {version} in {self._bundle} is not the one that was signed on "
                     "this machine",
@@ -178,14 +183,15 @@ class Signing:
         return last
 
     def _compare_with_what_was_signed_here(self) -> None:
-        """Let the last version of a role that was signed or seen here be the one to compare with.
+        """Compare each proposed role with the last version that was signed or seen here.
 
-        The bundle may call an older one current, and propose one of a number that is new here:
-        then the two would not differ, and what was signed in between would be undone. That is so
-        without an attack where a copy is recovered from; the file in between is in the bundle then.
+        A bundle may call an older version current, and propose the same contents under a new
+        number. Compared with that older version, nothing would change, but what was signed in
+        between would be undone. A recovery from a copy does so without an attack; its bundle holds
+        the version in between, so that key holders see what is undone.
 
         Raises:
-            RepositoryStateError: It is not.
+            RepositoryStateError: The bundle does not hold that version.
         """
         listed = self.roles.snapshot.signed.meta
         for name, proposed in self.proposal.roles.items():
@@ -207,7 +213,11 @@ class Signing:
             self.roles.adopt(name, between)
 
     def _check_names(self) -> None:
-        """See to it that roles and keys are called what they are: all words go by these names."""
+        """Check the names of roles and the ids of keys: the text for the key holder relies on them.
+
+        Raises:
+            RepositoryStateError: A role or key is called what it is not.
+        """
         try:
             for name, metadata in self.proposal.roles.items():
                 check_name(name, metadata.signed, self.roles.naming)
@@ -227,29 +237,29 @@ class Signing:
             ) from None
 
     def unproven(self) -> list[str]:
-        """What nobody can ask for, or has not signed, in words: not to be signed without a reason.
+        """The changes that no command proposes or no maintainer has signed, in words.
 
-        What would happen to claimed projects without their maintainers' signatures, and what
-        would become of the frame.
+        They concern claimed projects and the frame. A key holder should not sign them without
+        knowing a reason.
         """
         projects = unproven(self._bundle, self.proposal, self.roles)
         return [*projects, *misshapen(self.proposal, self.roles)]
 
     def duties(self) -> list[Duty]:
-        """What has to be signed, and by whom."""
+        """The files that have to be signed, and the roles that name their keys."""
         return list(self.proposal.duties(self.roles))
 
     def sign(self, ring: KeyRing) -> dict[str, list[str]]:
-        """Sign with the keys at hand, where signatures are wanting, and keep it in the bundle.
+        """Add the missing signatures with the keys at hand, and write them into the bundle.
 
         Returns:
             The ids of the keys that have signed, by file.
 
         Raises:
             RepositoryStateError: A key fails, or has signed for another repository here; or the
-                bundle cannot be written; or this machine has signed other contents before under
-                the same versions or later ones.
-            SecurepipError: What was signed cannot be remembered: nothing was signed.
+                bundle cannot be written; or this machine has signed other contents under the same
+                or a later version.
+            SecurepipError: The signatures cannot be remembered, so nothing was signed.
         """
         duties = self.duties()
         at_hand = [(duty, duty.keyids_at_hand(ring)) for duty in duties]
@@ -265,7 +275,7 @@ class Signing:
         return {filename: keyids for filename, keyids in done.items() if keyids}
 
     def _remember(self, duties: Sequence[Duty], keyids: tuple[str, ...]) -> None:
-        """Remember what is about to be signed: a run that is killed must not be forgotten."""
+        """Remember what is about to be signed: a killed run may have signed it already."""
         with remembering(self.root_sha256) as update:
             check_not_signed_before(update.value, duties)
             for duty in duties:
@@ -278,12 +288,12 @@ class Signing:
 
 
 def check_not_signed_before(known: Remembered, duties: Sequence[Duty]) -> None:
-    """See to it that nothing was signed before under these versions, or later ones.
+    """Check that this machine has signed nothing else under these versions, or later ones.
 
     Each of several roots counts by itself: the first of two is a next root like any other.
 
     Raises:
-        RepositoryStateError: Something was.
+        RepositoryStateError: It has.
     """
     for duty in duties:
         ours, digest = _version_of(duty)
@@ -301,9 +311,9 @@ def check_not_signed_before(known: Remembered, duties: Sequence[Duty]) -> None:
             )
 
 
-def _in_words(what: str, words: str) -> str:
-    """What a bundle is for, and what the operator says of the reason."""
-    return f"{what[:200]}: {words}" if words else what[:200]
+def _in_words(changes: str, reason: str) -> str:
+    """What a bundle is for: its changes, and the operator's reason if there is one."""
+    return f"{changes[:200]}: {reason}" if reason else changes[:200]
 
 
 def _version_of(duty: Duty) -> tuple[int, Sha256]:
@@ -321,17 +331,18 @@ def _unknown_repository() -> RepositoryStateError:
 
 
 def collect(repository: Repository, bundles: Sequence[Path]) -> tuple[str, ...]:
-    """Make what was signed current. Run again after having been killed, it goes on.
+    """Make a signed bundle current. A run that was killed is finished by running it again.
 
     Args:
         repository: Opened with its online key.
-        bundles: Copies of one bundle, each signed by others, or one that went around.
+        bundles: One bundle that all key holders have signed, or copies of it, each signed by some.
 
     Returns:
         The names of the roles that became current.
 
     Raises:
-        RepositoryStateError: Signatures are wanting, or the repository has changed since.
+        RepositoryStateError: Signatures are missing, the repository has changed since, or the
+            bundles are of different ceremonies.
     """
     first, *others = map(read_bundle, bundles)
     for bundle, other in zip(bundles[1:], others, strict=True):

@@ -1,7 +1,7 @@
-"""What a proposal changes, in words, for the people who are to sign it.
+"""Describes in words what a proposal changes, for the people who are to sign it.
 
-Rule: every difference between the current file and the new one is shown. Where there are no words
-for it here, it is shown as it stands in the file.
+Rule: every difference between the current file and the new one is shown. A difference that this
+module has no words for is shown as it stands in the file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SAID = {"version", "expires", "roles", "keys", "delegations", "targets"}
 
 
 def describe(proposal: Proposal, roles: Roles, since: Metadata[Root] | None = None) -> list[str]:
-    """Lines for people.
+    """Describe the changes of a proposal in lines.
 
     Args:
-        proposal: What is to be signed.
-        roles: What is current, verified by the machine of who signs.
-        since: The last root that this person knows: what has become of its keys comes first, also
-            where others have signed it in between.
+        proposal: The proposal to be signed.
+        roles: The current roles, verified by the key holder's machine.
+        since: The last root that the key holder knows. All changes of keys since then come first,
+            those that other holders have signed in between included.
     """
     lines = [f"For: {proposal.why}"]
     if since is not None:
@@ -44,12 +44,12 @@ def describe(proposal: Proposal, roles: Roles, since: Metadata[Root] | None = No
         current = roles.role(name) if f"{name}.json" in listed else None
         lines += _head(name, current, metadata)
         lines += _differences(current, metadata)
-    # One line for each, or a name in the bundle could end its line and say the next one itself.
+    # A name with a line break in it could forge the next line, so it is shown escaped.
     return [line if line.isprintable() else repr(line) for line in lines]
 
 
 def _keys_since(since: Metadata[Root], after: Root) -> Iterator[str]:
-    """What becomes of the keys that a root names, since one that the reader knows."""
+    """The changes of keys from the root that the reader knows to the new one."""
     version = since.signed.version
     which = "with which the repository began" if version == 1 else "which was signed here last"
     changes = list(_delegated(since.signed, after))
@@ -104,7 +104,7 @@ def _delegated(before: Delegator | None, after: Delegator) -> Iterator[str]:
         yield f"the order of delegations becomes: {', '.join(new)}"
     keys = {} if before is None else _keys(before)
     for keyid, key in _keys(after).items():
-        # The id of a key says nothing of the key by itself: it is what metadata calls it.
+        # Metadata could call another key by the same id: the id alone proves nothing.
         if keyid in keys and keys[keyid] != key:
             yield f"the key called {keyid} becomes another key"
 
@@ -116,21 +116,21 @@ def _scope(role: Role) -> Iterator[str]:
 
 
 def rest_of(role: Role) -> dict[str, Any]:
-    """What a delegation says beside keys and threshold."""
+    """The fields of a delegation other than its name, keys and threshold."""
     document = role.to_dict()
     return {key: document[key] for key in document if key not in ("keyids", "threshold", "name")}
 
 
 def delegated_roles(delegator: Delegator | None) -> Mapping[str, Role]:
-    """The roles that one names the keys of, in its order; all bins together as ``bin-n``."""
+    """The roles that ``delegator`` names keys of, in its order; all bins together as ``bin-n``."""
     if isinstance(delegator, Root):
         return delegator.roles
     if delegator is None or delegator.delegations is None:
         return {}
-    found: dict[str, Role] = dict(delegator.delegations.roles or {})
+    roles: dict[str, Role] = dict(delegator.delegations.roles or {})
     if delegator.delegations.succinct_roles is not None:
-        found["bin-n"] = delegator.delegations.succinct_roles
-    return found
+        roles["bin-n"] = delegator.delegations.succinct_roles
+    return roles
 
 
 def _keys(delegator: Delegator) -> dict[str, Any]:
