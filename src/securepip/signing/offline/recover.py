@@ -1,8 +1,7 @@
 """Recovers a repository after keys were stolen, by the steps of both PEPs. A run can be repeated.
 
 1. Find the state to restore (``restore``), and copy its files here.
-2. Make new keys for timestamp, snapshot, recently-claimed, bin-n, targets and bins; for claimed and
-   root too, if those were stolen.
+2. Make new keys for all roles but claimed and root; for these two only if they were stolen.
 3. Have the offline keys sign the roots and the frame that name the new keys.
 4. Make that current: a root with old and new keys, one snapshot with everything, the final root.
 5. Set aside the files that belong to no trusted state, and write a report.
@@ -74,15 +73,15 @@ class Findings:
     """What is wrong, before anything is done about it.
 
     Attributes:
-        valid: Whether the current state is validly signed, whoever has signed it.
+        valid: Whether the current state is validly signed, by whomever.
         problem: What is wrong with its signatures; "" if it is valid.
         changes: How the targets of the current state differ from those of the copy; empty if the
             current state is not valid.
         copy_snapshot: The version of the copy's snapshot.
-        lost: The offline roles that were current when an offline key was last used on this machine,
-            and that are neither here nor in the copy: pairs of role and version.
-        unlogged: Why the log does not vouch for the copy: the log knows another state, or is
-            damaged. The thief may have signed the copy's state. "" if the log vouches for it.
+        lost: Role and version of each offline role that this machine has seen as current, and that
+            is neither here nor in the copy.
+        unlogged: Why the log does not vouch for the copy, so that the thief may have signed it; ""
+            if the log does.
         resumed: Whether this run goes on with one that was interrupted.
     """
 
@@ -101,9 +100,8 @@ class OfflineKeys:
 
     Attributes:
         new: Where new keys are stored that are generated here.
-        coming: By role, the public keys that key holders have generated themselves.
-        bundle: The folder that is carried to the key holders, as in a ceremony; None if the offline
-            keys are here.
+        coming: By role, the public keys that key holders have made themselves.
+        bundle: The folder that key holders are sent, as in a ceremony; None if the keys are here.
     """
 
     new: NewKeys
@@ -130,7 +128,7 @@ def recover(
     """Bring the repository back to the state in ``good``, under new keys.
 
     Args:
-        repository: Opened with the offline keys, unless they sign on other machines.
+        repository: Opened with the offline keys, unless they sign elsewhere.
         good: A copy of the repository from before the keys were stolen.
         online: Where the new online key comes from.
         offline: How the offline keys take part.
@@ -138,8 +136,8 @@ def recover(
         confirm: Shows the findings, and says whether to go on.
 
     Returns:
-        The report, which is also written into the state folder; ``Waiting`` if key holders have to
-        sign first; None if ``confirm`` says no.
+        The report, which is also kept in the state folder; ``Waiting`` if key holders have to sign
+        first; None if ``confirm`` says no.
 
     Raises:
         UsageError: ``stolen`` names another role, or a public key is missing.
@@ -220,7 +218,7 @@ def _lost(repository: Repository, good: Path) -> Iterator[tuple[str, int]]:
 
 
 def _load_findings(work: Path) -> Findings | None:
-    """The findings of an interrupted run, which has changed the state since; None if there is none."""
+    """The findings of an interrupted run, which may have changed the state; None for no such."""
     try:
         document = json.loads((work / _FINDINGS_NAME).read_bytes())
         changes = tuple(TargetChange(**change) for change in document.pop("changes"))
@@ -251,11 +249,7 @@ def _metadata(repository: Repository) -> Reader:
 
 
 def _newest_root(repository: Repository) -> Metadata[Root]:
-    """The newest root that is here.
-
-    Raises:
-        RepositoryStateError: A root is not signed by the root before it.
-    """
+    """The newest root that is here. Raises RepositoryStateError where a root does not follow."""
     metadata = _metadata(repository)
     root = Metadata[Root].from_bytes(metadata.read("1.root.json"))
     while metadata.exists(name := f"{root.signed.version + 1}.root.json"):
@@ -436,8 +430,7 @@ def _keep_as_in_copy(
 ) -> None:
     """Copy the roles here that the new snapshot lists as the copy does, and write them to the log.
 
-    The log may know newer versions of these roles. Its last entry for a role is the one that
-    counts.
+    The log may know newer versions of them. Its last entry for a role counts.
     """
     kept: list[SignedRole] = []
     for name, meta in base.snapshot.signed.meta.items():
