@@ -207,7 +207,7 @@ def test_of_two_places_the_other_is_asked_and_who_waits_for_the_first_is_told_on
             left.append(place)
 
     places, asking = Mirrors([(FIRST, (SECOND,)), (THIRD, ())]), Asking()
-    places.tell(asking)
+    places.notify(asking)
     has = Places(packages=BROKEN, other=BROKEN)
     for _ in range(2):
         places.try_each(f"{FIRST}a", has.fetch)

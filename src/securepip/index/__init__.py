@@ -1,4 +1,4 @@
-"""The verified view of trusted repositories: pages, metadata and files that proved themselves."""
+"""The verified view of trusted repositories: project pages, core metadata and distributions."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the index itself when it is asked for: with it come network and signatures."""
+    """Import the index on first use: it imports the libraries for network and signatures."""
     if name in ("VerifiedIndex", "untrusted"):
         from securepip.index import verified
 

@@ -1,6 +1,6 @@
-"""What the first look-ups of projects will ask for, begun before what verifies it is imported.
+"""Starts the downloads of the first look-ups before the libraries that verify them are imported.
 
-Rule: nothing is believed for having been asked for. What comes is verified when it is looked up.
+Rule: an early download is a hint. Its bytes are verified like any others, when they are looked up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ _PAGE_BYTES = 4 << 20
 
 
 def begin(trust: Trust, transport: Transport, projects: Iterable[NormalizedName]) -> None:
-    """Begin to ask the repositories that are asked first for these projects."""
+    """Begin to fetch what the first look-up of each project needs, from the repository asked first.
+
+    Args:
+        trust: Which repositories are trusted.
+        transport: Fetches.
+        projects: The projects that will be looked up.
+    """
     wanted: dict[str, tuple[TrustedRepository, list[NormalizedName]]] = {}
     for project in projects:
         first = trust.first(project)
@@ -31,7 +37,7 @@ def begin(trust: Trust, transport: Transport, projects: Iterable[NormalizedName]
             wanted.setdefault(first.name, (first, []))[1].append(project)
     for repository, names in wanted.values():
         seen, view = Seen(repository.state), transport.called(repository.shown)
-        with suppress(SecurepipError):  # who looks them up says why
+        with suppress(SecurepipError):  # the look-up raises it again
             new = [project for project in names if project not in seen]
             paths = map(page_target, new)
             ahead.begin(view, repository.metadata_url, repository.state, repository.root, paths)
@@ -44,10 +50,11 @@ def begin_pages(
     projects: Iterable[NormalizedName],
     mirrors: Mirrors,
 ) -> None:
-    """Begin to fetch pages at the addresses that are always theirs.
+    """Begin to fetch pages from their plain URLs, which are known before any metadata is.
 
-    What a client verifies is at an address with its digest, which is known when all roles on the
-    way to it are. Most often the same is at the other by then, and that is seen by its digest.
+    The page that a client verifies is at a URL with its digest, and the digest is known only when
+    all roles that lead to the page are. The plain URL nearly always has the same bytes, which the
+    digest then proves.
     """
     for project in () if is_local(repository.location) else projects:
         url = mirrors.at(plain_page(repository, project))
@@ -55,5 +62,5 @@ def begin_pages(
 
 
 def plain_page(repository: TrustedRepository, project: NormalizedName) -> str:
-    """Where a repository has the page of a project for clients that do not verify."""
+    """The URL of the project's page for clients that do not verify."""
     return f"{repository.location}{page_target(project)}"

@@ -1,7 +1,7 @@
-"""An index that is opened when something is asked of it.
+"""An index that is opened on first use.
 
-Where everything is installed already nothing is asked, and then neither the trusted state is read
-nor are the libraries for network and signatures imported: that takes longer than all the rest.
+If everything is installed already, nothing is looked up. Then the trusted state is not read, and
+the libraries for network and signatures are not imported, which takes longer than all the rest.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class DeferredIndex:
-    """Implements ``securepip.index.Index`` by an index that is opened for the first question.
+    """Implements ``securepip.index.Index`` with an index that the first call opens.
 
     Args:
-        open_index: Opens it, given the projects that are asked for first, as far as they are
-            known; what it raises is raised by the question.
+        open_index: Opens the index, given the projects that will be asked for first, as far as
+            they are known. The first call raises what it raises.
     """
 
     def __init__(self, open_index: Callable[[Sequence[NormalizedName]], VerifiedIndex]) -> None:
@@ -36,11 +36,11 @@ class DeferredIndex:
         self._failed: Exception | None = None
 
     def begin(self, projects: Iterable[NormalizedName]) -> None:
-        """Open the index, and ask for pages that will be needed, while something else is done.
+        """Open the index, and fetch these projects' pages in a thread.
 
-        What fails is raised when something is asked.
+        The next call of another method raises the error if that fails.
         """
-        self._first = asked = tuple(projects)
+        self._first = tuple(projects)
         try:
             index = self._opened
         except SecurepipError as error:
@@ -49,7 +49,7 @@ class DeferredIndex:
 
         def prefetch() -> None:
             try:
-                index.prefetch_pages(asked)
+                index.prefetch_pages(self._first)
             except Exception as error:
                 self._failed = error
 
@@ -62,7 +62,7 @@ class DeferredIndex:
 
     @property
     def _index(self) -> VerifiedIndex:
-        """The index, which is asked from one thread at a time."""
+        """The index. One thread at a time may use it, so wait for the one of ``begin``."""
         if self._beginning is not None:
             self._beginning.join()
             self._beginning = None
@@ -72,7 +72,7 @@ class DeferredIndex:
         return self._opened
 
     def opened(self) -> VerifiedIndex:
-        """The index itself, opened now if it is not yet."""
+        """The index itself, opened now if need be."""
         return self._index
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:

@@ -1,8 +1,8 @@
-"""What a repository that is signed on demand owes to the index that asks it.
+"""The interface by which the index has a repository of this machine's own signed on demand.
 
-Where this machine signs a repository itself, a project's page is not there before somebody asks.
-The index therefore says what it is about to look up; the answer is then verified along the whole
-chain as any other. Nothing that this interface returns is believed: it returns nothing.
+In such a repository a project's page does not exist before somebody asks for it. So the index says
+what it is about to look up, and then verifies what was signed along the whole chain, as it does for
+any repository. The index takes no page, file or digest from this interface.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from packaging.utils import NormalizedName
 
 
 class OnDemand(Protocol):
-    """Signs what is about to be looked up. May be called from several threads."""
+    """Signs what is about to be looked up. Safe to call from several threads."""
 
     def state(self) -> bytes:
-        """The current timestamp of the repository: other bytes mean that something was signed."""
+        """The repository's current timestamp metadata. It changes when something is signed."""
 
     def prepare_pages(self, projects: Iterable[NormalizedName]) -> None:
-        """See to it that the pages of ``projects`` are signed as the index shows them now.
+        """Sign the pages of ``projects`` as the index shows them now.
 
-        What fails concerns a project, and is raised by ``check``.
+        It raises nothing. ``check`` raises the error of each project that failed.
         """
 
     def check(self, project: NormalizedName) -> None:
-        """See to it that ``project`` may be looked up after ``prepare_pages``.
+        """Check, after ``prepare_pages``, that ``project`` may be looked up.
 
         Raises:
-            VerificationError: The index shows what must not be: see the message.
+            VerificationError: The index contradicts what was signed before.
             SecurepipError: The index did not answer, or its answer could not be signed.
         """
 
     def check_file(self, project: NormalizedName, filename: str) -> None:
-        """See to it that a file of the project's page may be chosen.
+        """Check that a file of the project's page may be chosen.
 
         Raises:
-            VerificationError: The index shows another file than was signed before.
+            VerificationError: The index shows another file than the one that was signed before.
         """
 
     def prepare_files(
@@ -45,17 +45,18 @@ class OnDemand(Protocol):
         wanted: Sequence[tuple[NormalizedName, str]],
         likely: Sequence[tuple[NormalizedName, str]] = (),
     ) -> None:
-        """See to it that these files (project, file name) have signed targets of their own.
+        """Sign targets for these files (project, file name).
 
         Args:
-            wanted: Those that are about to be fetched.
-            likely: Those that may be asked for next. What fails about one of these is not raised.
+            wanted: The files that are about to be fetched.
+            likely: Files that may be asked for next. If one of these fails, nothing is raised.
 
         Raises:
-            VerificationError: One of ``wanted`` is not what was signed before.
-            SecurepipError: Nobody says how long one is, or it could not be signed.
+            VerificationError: A file of ``wanted`` is not the one that was signed before.
+            SecurepipError: The length of a wanted file cannot be found out, or the file could not
+                be signed.
         """
 
 
 Signers = Mapping[str, OnDemand]
-"""By the name of the trusted repository that each signs."""
+"""The signer of each repository that this machine signs, by the repository's name."""

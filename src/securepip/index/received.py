@@ -1,6 +1,7 @@
-"""Bytes that were signed: from the store, fetched early, or fetched now; verified each time.
+"""Gets signed bytes from the store, an early download or the network, and verifies them each time.
 
-Rule: what is returned has the digest that was asked for. From any thread, but for ``begin``.
+Rule: the bytes that are returned have the digest that was asked for. Everything here may be called
+from any thread, except what begins early downloads.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ _SMALL_BYTES = 256 << 10
 
 
 class Downloads(Protocol):
-    """Is told which distributions are fetched, for a person who waits. From any thread."""
+    """Shows the progress of downloads to a person. Called from any thread."""
 
     def expect(self, sizes: list[int]) -> None:
-        """Files of so many bytes each come next."""
+        """Distributions of these sizes (bytes) will be fetched."""
 
     def cached(self, filename: str, size: int) -> None:
-        """One of them is in the store already."""
+        """One of them, of ``size`` bytes, is in the store already."""
 
     def download(self, filename: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
-        """One of them is fetched while the ``with`` lasts.
+        """A context manager that lasts as long as the download of one of them.
 
-        Its value is called with the number of bytes of each piece; negative when a broken download
-        starts again.
+        Its value is a function that is called with the number of bytes of each piece, and with a
+        negative number when a broken download starts again.
         """
 
 
 class _Silent:
-    """``Downloads`` that nobody is told of."""
+    """``Downloads`` that shows nothing."""
 
     def expect(self, sizes: list[int]) -> None:
         """As ``Downloads.expect``."""
@@ -64,12 +65,12 @@ SILENT = _Silent()
 
 
 class Received:
-    """Verified bytes over one store.
+    """Gets verified bytes, by way of one store.
 
     Args:
         transport: Fetches.
         store: Keeps what was verified.
-        mirrors: Where else the files of repositories are.
+        mirrors: The places of each repository; by default each file has one place.
     """
 
     def __init__(self, transport: Transport, store: Store, mirrors: Mirrors | None = None) -> None:
@@ -77,18 +78,23 @@ class Received:
         self._store = store
         self._mirrors = mirrors or Mirrors()
         self._early: dict[tuple[str, int, Sha256], Early] = {}
-        # A place that is left may have used up all time, and have every thread wait for it.
-        self._mirrors.tell(self)
+        # A slow place may have used up all the time, and every thread may be waiting for it.
+        self._mirrors.notify(self)
 
     def has(self, sha256: Sha256) -> bool:
-        """Whether the store has a file of that name; its bytes are hashed when it is read."""
+        """As ``Store.has``."""
         return self._store.has(sha256)
 
     def begin(self, url: str, max_bytes: int, sha256: Sha256) -> None:
-        """Begin to fetch bytes of that digest, unless they are here or on their way from there.
+        """Begin to fetch bytes, unless they are in the store or on their way from ``url``.
 
-        Who asks gets what was begun for these very facts: the page of another project may name
-        the same digest, with another address or length.
+        The key of the download has all three arguments, because the page of another project may
+        name the same digest with another URL or length.
+
+        Args:
+            url: Where the bytes are.
+            max_bytes: The most bytes that are read.
+            sha256: Their digest.
         """
         url = self._mirrors.at(url)
         key = (url, max_bytes, sha256)
@@ -96,7 +102,7 @@ class Received:
             self._early[key] = self._transport.early(url, max_bytes=max_bytes)
 
     def drop(self, place: str) -> None:
-        """As ``Asks.drop``."""
+        """As ``PlaceListener.drop``."""
         self._transport.renew()
         for key in list(self._early):
             if key[0].startswith(place):
@@ -105,21 +111,21 @@ class Received:
     def begin_page(
         self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
     ) -> None:
-        """Begin to fetch the page that a repository signs for a project, likewise."""
+        """Begin to fetch the page that a repository signs for a project."""
         if not self._transport.expects(self._mirrors.at(plain_page(repository, project))):
             self.begin(page_url(repository, target), *expected(target))
 
     def bytes_of(
         self, url: str, max_bytes: int, sha256: Sha256, what: str, *, also_at: str = ""
     ) -> bytes:
-        """The bytes of that digest.
+        """The bytes with that digest.
 
         Args:
             url: Where they are.
-            max_bytes: The most that there may be.
+            max_bytes: The most bytes that are read.
             sha256: Their digest.
             what: What they are, for messages.
-            also_at: Where they may have been begun ahead, perhaps with other bytes.
+            also_at: A URL with probably the same bytes, whose download may have been begun.
 
         Raises:
             VerificationError: What was served is not what was signed.
@@ -138,7 +144,7 @@ class Received:
         return data
 
     def _read(self, url: str, max_bytes: int, sha256: Sha256, what: str) -> bytes:
-        """The bytes of that digest, at one place."""
+        """As ``bytes_of``, from one place."""
         early = self._early.pop((url, max_bytes, sha256), None)
         try:
             data = early.result() if early else self._transport.get(url, max_bytes=max_bytes).body
@@ -150,7 +156,7 @@ class Received:
         return data
 
     def begin_small(self, located: LocatedPage, files: Iterable[PageFile]) -> None:
-        """Begin to fetch those of a page's files that are small enough to be kept in memory."""
+        """Begin to fetch those files of a page that are small enough to be held in memory."""
         for file in files:
             if file.size is not None and file.size <= _SMALL_BYTES:
                 self.begin(join_url(located.url, file.url), file.size, file.sha256)
@@ -158,10 +164,10 @@ class Received:
     def page(
         self, repository: TrustedRepository, target: TargetFile, project: NormalizedName
     ) -> LocatedPage:
-        """The page that one repository signs for the project, its bytes verified.
+        """The verified page that one repository signs for the project.
 
         Raises:
-            VerificationError: What was served is not what was signed, or cannot be read.
+            VerificationError: What was served is not what was signed, or cannot be parsed.
             TransportError: It could not be fetched.
         """
         length, sha256 = expected(target)
@@ -181,11 +187,11 @@ class Received:
         return LocatedPage(repository, page, f"{repository.location}{SIMPLE_DIR}/{project}/")
 
     def distribution(self, signed: SignedFile, downloads: Downloads = SILENT) -> VerifiedFile:
-        """The distribution that was looked up, its bytes verified. From any thread.
+        """Fetch and verify a distribution whose signed target was looked up.
 
         Args:
-            signed: What was looked up.
-            downloads: Is told of it.
+            signed: The file and its target.
+            downloads: Shows the progress.
 
         Raises:
             VerificationError: What was served is not what was signed.
@@ -214,12 +220,12 @@ class Received:
         )
 
     def _download(self, signed: SignedFile, progress: Callable[[int], None]) -> None:
-        arrived = self._arrived(signed)
+        early = self._verified_early(signed)
 
         def fill(incoming: Incoming) -> None:
-            if arrived is not None:
-                incoming.stream.write(arrived)
-                progress(len(arrived))
+            if early is not None:
+                incoming.stream.write(early)
+                progress(len(early))
                 incoming.keep(signed.file.sha256)
                 return
             self._mirrors.try_each(
@@ -232,7 +238,7 @@ class Received:
     def _fill(
         self, incoming: Incoming, url: str, signed: SignedFile, progress: Callable[[int], None]
     ) -> None:
-        """Download a file from one place; what came from the place before is dropped."""
+        """Download a file from one place, over what another place sent before."""
         try:
             self._transport.download(
                 url, incoming.stream, max_bytes=signed.target.length, progress=progress
@@ -241,8 +247,11 @@ class Received:
         except (TooLargeError, LengthOrHashMismatchError) as error:
             raise _altered(signed.file.filename, url, str(error)) from None
 
-    def _arrived(self, signed: SignedFile) -> bytes | None:
-        """The bytes, where they were fetched early and are what was signed; else see a download."""
+    def _verified_early(self, signed: SignedFile) -> bytes | None:
+        """The file's bytes if an early download has them and they are what was signed.
+
+        If they are not, the download that follows says what is wrong.
+        """
         key = (self._mirrors.at(signed.url), signed.target.length, signed.file.sha256)
         early = self._early.pop(key, None)
         if early is not None:

@@ -1,7 +1,7 @@
-"""What was looked up, before its bytes are here: pages and files with their signed targets.
+"""Pages and files together with their signed targets, before their bytes are fetched.
 
-Rule: every value says which repository signed it. Where several have to agree, a file counts only
-when so many of them have signed the same bytes.
+Rule: every value says which repository signed it. If the trust map has a threshold, a file counts
+only if so many repositories have signed the same bytes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from securepip.trust import TrustedRepository
 
 @dataclass(frozen=True)
 class SignedPage:
-    """Which repositories speak for a project, and the targets that are its page.
+    """The signed targets of a project's page.
 
     Attributes:
         project: The project.
-        targets: Whose page it is and its target; where several must agree, those of the others.
+        targets: Each repository that speaks for the project, with the target of its page. The
+            page of the first is used; the others' pages must agree with it.
         threshold: How many repositories must have signed a file.
     """
 
@@ -36,13 +37,13 @@ class SignedPage:
 
 @dataclass(frozen=True)
 class LocatedPage:
-    """A project's verified page and who signed it.
+    """A project's verified page, and who signed it.
 
     Attributes:
-        repository: Whose page it is.
-        page: Its files; where several must agree, those on which they do.
-        url: The page's folder, which relative URLs start from.
-        witnesses: The other repositories that may have signed the same files.
+        repository: The repository whose page it is.
+        page: The page, with only those files on which enough repositories agree.
+        url: The URL that relative URLs of the page start from. May hold credentials.
+        witnesses: The other repositories, which may have signed the same files.
         threshold: How many repositories must have signed a file.
     """
 
@@ -55,13 +56,13 @@ class LocatedPage:
 
 @dataclass(frozen=True)
 class SignedFile:
-    """One file of a page, with its own signed target, which says what the page says.
+    """A file of a page with its own signed target, which agrees with the page.
 
     Attributes:
         project: The project.
         file: The file, as on the page.
         url: Where it is. May hold credentials.
-        repository: Name of the repository that signed it.
+        repository: The name of the repository that signed it.
         target: Its target.
     """
 
@@ -73,7 +74,12 @@ class SignedFile:
 
 
 def agreed(found: Sequence[LocatedPage], threshold: int) -> LocatedPage:
-    """The first page, with the files that enough of the pages name with the same bytes."""
+    """The first page, with those files that enough of the pages list with the same bytes.
+
+    Args:
+        found: The pages of several repositories.
+        threshold: How many pages must list a file, the first included.
+    """
     first, *others = found
     if threshold == 1:
         return first
@@ -92,13 +98,13 @@ def agreed(found: Sequence[LocatedPage], threshold: int) -> LocatedPage:
 
 
 def page_url(repository: TrustedRepository, target: TargetFile) -> str:
-    """Where a repository has the page of that target. May hold credentials."""
+    """The URL of the page with that target. May hold credentials."""
     _, sha256 = expected(target)
     return repository.location + consistent_path(target.path, sha256)
 
 
 def expected(target: TargetFile) -> tuple[int, Sha256]:
-    """Length and sha256 of a signed target.
+    """The length (bytes) and sha256 of a signed target.
 
     Raises:
         VerificationError: It was signed without a sha256.

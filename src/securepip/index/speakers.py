@@ -1,10 +1,11 @@
-"""Which repository speaks for a project (TAP 4), and what it has signed.
+"""Decides which repository speaks for a project (TAP 4), and looks up what it has signed.
 
-The first, in the order of the trust configuration, that knows the project; and only that one. One
-that does not answer is an error, never passed over. Nor is one that knew the project before and
-does not know it now: nobody signs an absence in so many words, and it would decide who comes next.
+The first repository, in the order of the trust map, that knows the project speaks for it, alone. A
+repository that does not answer is an error: the next one is not asked instead. The same holds for a
+repository that knew the project before and does not know it now, because nobody signs that a
+project is absent, and an attacker who hides it would choose which repository speaks.
 
-Rule: all of this is asked from one thread, the one that owns the sessions.
+Rule: one thread, which owns the sessions, makes all calls.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from securepip.updater.mirrors import Mirrors
 
 
 class Speakers:
-    """The repositories that this machine believes, each with its session.
+    """The trusted repositories, each with its session.
 
     Args:
-        trust: Who is believed, for what.
+        trust: Which repositories are trusted, for which projects.
         transport: Fetches everything.
-        signers: Who signs what is about to be looked up, for repositories of this machine's own.
-        mirrors: Where else the files of the repositories are.
+        signers: The signers of the repositories that this machine signs.
+        mirrors: The places of each repository.
     """
 
     def __init__(
@@ -48,23 +49,23 @@ class Speakers:
         self._sessions: dict[str, Session] = {}
 
     def limited_to(self, names: Sequence[str]) -> Speakers:
-        """The same sessions, with only these repositories, as ``Trust.limited_to``."""
+        """The same sessions, under ``Trust.limited_to`` these names."""
         trust = self._trust.limited_to(names)
         limited = Speakers(trust, self._transport, self.signers, self._mirrors)
         limited._sessions, limited._states = self._sessions, self._states
         return limited
 
     def close(self) -> None:
-        """Keep which projects were seen."""
+        """Write which projects were seen."""
         for session in self._sessions.values():
             session.seen.keep()
 
     def first(self, project: NormalizedName) -> TrustedRepository | None:
-        """The one that is asked first for a project; None where nobody is."""
+        """As ``Trust.first``."""
         return self._trust.first(project)
 
     def all(self, project: NormalizedName) -> list[TrustedRepository]:
-        """Those that may speak for a project, in the order in which they are asked."""
+        """The repositories that may speak for a project, in the order in which they are asked."""
         assigned = self._trust.assigned(project)
         names = dict.fromkeys(name for each in assigned for name in each.repositories)
         return [self._trust.named(name) for name in names]
@@ -72,7 +73,7 @@ class Speakers:
     def prefetch_pages(
         self, repository: TrustedRepository, projects: Sequence[NormalizedName]
     ) -> list[tuple[NormalizedName, TargetFile]]:
-        """The signed pages of those projects that one repository knows, looked up together.
+        """The page targets of those projects that one repository knows, looked up together.
 
         Raises:
             VerificationError, RepositoryUnavailableError: As ``Index.page``.
@@ -86,7 +87,7 @@ class Speakers:
         return [(project, target) for project, target in found if target is not None]
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
-        """Who speaks for a project, and the target that is its page; None when nobody knows it.
+        """The signed page target of a project; None if no trusted repository knows the project.
 
         Raises:
             VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
@@ -107,7 +108,7 @@ class Speakers:
         return None
 
     def prefetch_files(self, wanted: Iterable[tuple[LocatedPage, PageFile]]) -> None:
-        """Begin to fetch the metadata that ``signed_file`` of these will need.
+        """Begin to fetch the metadata that ``signed_file`` will need for these files.
 
         Raises:
             VerificationError, RepositoryUnavailableError: As ``Index.page``.
@@ -121,11 +122,11 @@ class Speakers:
             self.session(self._trust.named(name)).prefetch(paths)
 
     def signed_file(self, located: LocatedPage, file: PageFile) -> SignedFile:
-        """A file of a page with its own signed target, which must say what the page says.
+        """A file of a page with its own signed target, which must agree with the page.
 
         Raises:
-            VerificationError: The repository signed no such file, or another; or too few of those
-                that must agree signed it.
+            VerificationError: The repository signed no such target, or one with another length or
+                digest; or fewer repositories than the threshold signed this one.
             RepositoryUnavailableError: As ``Index.page``.
         """
         project, repository = located.page.project, located.repository
@@ -139,7 +140,7 @@ class Speakers:
                 remedy="Nothing was installed. Tell the people who run the repository.",
             )
         if file.sha256 == NOT_KNOWN_YET and repository.name in self.signers:
-            # The page was signed before anybody had read the file, and its target after that.
+            # This machine signed the page before it knew the digest, and the target afterwards.
             file = file._replace(sha256=expected(target)[1], size=target.length)
         length = target.length if file.size is None else file.size
         if expected(target) != (length, file.sha256):
@@ -167,7 +168,10 @@ class Speakers:
         return self.session(self._trust.named(name))
 
     def session(self, repository: TrustedRepository) -> Session:
-        """The session with one repository; it refreshes where this machine has signed since."""
+        """The session with one repository.
+
+        It looks anew if this machine has signed something since the last call.
+        """
         name = repository.name
         if name not in self._sessions:
             self._sessions[name] = Session(
@@ -188,10 +192,12 @@ class Speakers:
     def _page_target(
         self, repository: TrustedRepository, project: NormalizedName
     ) -> TargetFile | None:
-        """The page of a project that one repository has signed; None if it never knew the project.
+        """The target of a project's page in one repository; None if it never knew the project.
 
         Raises:
-            VerificationError: An earlier run saw the project there.
+            VerificationError: The repository knew the project before and does not know it now; or
+                as ``OnDemand.check`` and ``Index.page``.
+            RepositoryUnavailableError: As ``Index.page``.
         """
         self.prepare_pages(repository.name, [project])
         if repository.name in self.signers:
@@ -205,27 +211,27 @@ class Speakers:
         return target
 
     def signers_of(self, located: LocatedPage) -> list[OnDemand]:
-        """Who signs a page's files on this machine; nobody where others sign."""
+        """The signers on this machine of a page's files; none if others sign them."""
         names = (each.name for each in (located.repository, *located.witnesses))
         return [self.signers[name] for name in names if name in self.signers]
 
     def check_file(self, located: LocatedPage, file: PageFile) -> None:
-        """See to it that a file of a page may be chosen, where this machine signs it.
+        """Check that a file of a page may be chosen. Only a signer on this machine may object.
 
         Raises:
-            VerificationError: The index shows another file than was signed before.
+            VerificationError: The index shows another file than the one that was signed before.
         """
         for signer in self.signers_of(located):
             signer.check_file(located.page.project, file.filename)
 
     def prepare_pages(self, name: str, projects: Sequence[NormalizedName]) -> None:
-        """Have the pages signed that are about to be looked up, where this machine signs them."""
+        """As ``OnDemand.prepare_pages``, if this machine signs the repository of that name."""
         if name in self.signers:
             self.signers[name].prepare_pages(projects)
 
 
 def untrusted() -> UntrustedError:
-    """What is said while this machine believes nobody."""
+    """The error of a machine that trusts no repository yet."""
     return UntrustedError(
         "this machine trusts no package repository yet, so nothing can be verified",
         meaning="To begin at once, on this machine alone: securepip trust first-use --min-age 3d",

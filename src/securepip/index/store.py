@@ -1,10 +1,10 @@
 """The content-addressed store: verified bytes, kept under their SHA-256, in the user's cache.
 
-Rule: a name in the store is a claim that is checked again whenever it is read. A cut-off write, a
-broken disk or a curious process leave at worst a file that is dropped and fetched again.
+Rule: a file's digest is checked again whenever the file is read. If a write was cut off, a disk is
+broken or somebody changed the file, it is deleted and fetched again.
 
-A cache that cannot be used (full, read-only, not the user's alone) stops nobody: what is fetched
-from then on is kept in a temporary folder, until the end of the process.
+If the cache cannot be used (full, read-only, not the user's alone), files are kept in a temporary
+folder until the process ends.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Incoming:
-    """A file on its way into the store.
+    """A file that is being written to the store.
 
     Attributes:
-        stream: Where the bytes are written.
-        verified: The digest that they were verified to have, once they were.
+        stream: Takes the bytes.
+        verified: Their digest, once they are verified; None means that the file is dropped.
     """
 
     stream: BinaryIO
     verified: Sha256 | None = None
 
     def keep(self, sha256: Sha256) -> None:
-        """Keep the file: its bytes were verified to have that digest."""
+        """Keep the file. The caller has verified that its bytes have that digest."""
         self.verified = sha256
 
 
 class _UnusableError(Exception):
-    """A folder of the store is not what it was when it was opened."""
+    """A folder of the store cannot be used any more."""
 
 
 class _Place:
@@ -109,16 +109,16 @@ class Store:
             self._move_to_temporary(str(error))
 
     def path(self, sha256: Sha256) -> Path:
-        """Where bytes of that digest are, or would be."""
+        """The path of the file with that digest, which may not exist."""
         paths = [place.path(sha256) for place in self._places]
         return next((path for path in paths[:-1] if path.exists()), paths[-1])
 
     def has(self, sha256: Sha256) -> bool:
-        """Whether there is a file of that name; a hint: its bytes are hashed when it is read."""
+        """Whether there is a file under that digest. A hint: its bytes are not hashed."""
         return self.path(sha256).is_file()
 
     def read(self, sha256: Sha256, max_bytes: int) -> bytes | None:
-        """The bytes of that digest, or None when the store has not got them whole."""
+        """The bytes with that digest, hashed now; None if the store does not have them."""
         try:
             with self.path(sha256).open("rb") as stream:
                 data = stream.read(max_bytes)
@@ -130,7 +130,7 @@ class Store:
         return None
 
     def holds(self, sha256: Sha256, size: int) -> bool:
-        """Whether the store has ``size`` bytes of that digest, hashed now."""
+        """Whether the store has a file of ``size`` bytes with that digest, hashed now."""
         try:
             with self.path(sha256).open("rb") as stream:
                 if os.fstat(stream.fileno()).st_size == size:
@@ -143,10 +143,10 @@ class Store:
         return False
 
     def add(self, sha256: Sha256, data: bytes) -> None:
-        """Keep bytes that were verified to have that digest.
+        """Keep bytes that the caller has verified to have that digest.
 
         Raises:
-            SecurepipError: There is no room for them, not even in a temporary folder.
+            SecurepipError: They cannot be written, not even to a temporary folder.
         """
 
         def fill(incoming: Incoming) -> None:
@@ -156,14 +156,14 @@ class Store:
         self.receive(fill)
 
     def receive(self, fill: Callable[[Incoming], None]) -> None:
-        """Have a new file filled with bytes that are not verified yet; gone unless it is kept.
+        """Write a new file, and keep it if ``fill`` verifies it.
 
         Args:
-            fill: Writes and verifies. Called once more, for a file in a temporary folder, where
-                the cache turns out to have no room or to be read-only.
+            fill: Writes the bytes, verifies them and calls ``Incoming.keep``. It is called a second
+                time, for a file in a temporary folder, if the cache is full or read-only.
 
         Raises:
-            SecurepipError: There is no room for it, not even in a temporary folder.
+            SecurepipError: It cannot be written, not even to a temporary folder.
         """
         place = self._places[-1]
         try:
@@ -176,7 +176,7 @@ class Store:
             self.receive(fill)
 
     def _move_to_temporary(self, reason: str) -> None:
-        """Keep what comes from now on in a temporary folder; several threads may find out."""
+        """Write files to a temporary folder from now on. Several threads may call this at once."""
         with self._moving:
             if self._temporary is not None:
                 return

@@ -1,7 +1,7 @@
-"""The nouns of the verified index: what a page, a candidate's file and a verified file are.
+"""The types of the verified index: verified files, the user's own files, and the index itself.
 
-Rule: ``VerifiedFile`` says that bytes were checked along timestamp → snapshot → bins → bin-n →
-target. Only this room makes one; the seal is how a slip elsewhere shows itself at once.
+Rule: a ``VerifiedFile`` means that its bytes were verified along timestamp → snapshot → bins →
+bin-n → target. Only this room makes one; its ``seal`` makes a mistake elsewhere fail at once.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class VerifiedFile:
 
     Attributes:
         project: The project it belongs to, by the target path it was signed under.
-        version: The version its name says.
-        filename: Its distribution name.
-        path: Where the store keeps it (under its digest, not its name). Hashed again when copied.
-        sha256: Digest of its signed target.
-        size: Bytes.
-        repository: Name of the trusted repository that signed it.
-        url: Where it was, or would be, fetched from. Without credentials.
+        version: The version in its file name.
+        filename: Its distribution file name.
+        path: Its path in the store, named by its digest. It is hashed again when it is copied.
+        sha256: The digest of its signed target.
+        size: Its length in bytes.
+        repository: The name of the trusted repository that signed it.
+        url: The URL that it is fetched from, without credentials.
+        seal: Proof that this room made it.
     """
 
     project: NormalizedName
@@ -54,21 +55,21 @@ class VerifiedFile:
 class UserFile:
     """A wheel or sdist on this machine that the user named. Nobody signed it.
 
-    It is a path, a file of a ``--find-links`` folder, or what a direct URL delivered after its
-    hash was compared with the one that the user gave. Reports say "local, not signed".
+    It is named by a path, is in a ``--find-links`` folder, or was fetched from a direct URL and
+    has the hash that the user gave. Reports say "local, not signed".
 
     Attributes:
-        path: Where it is. Hashed again when copied.
-        filename: Its distribution name; ``path`` may have another.
-        sha256: Digest of the bytes that were resolved.
-        size: Bytes.
-        url: As ``direct_url.json`` says it: ``file:`` or ``https:``, without fragment and password.
+        path: Where it is. It is hashed again when it is copied.
+        filename: Its distribution file name; ``path`` may have another name.
+        sha256: The digest of the bytes that were resolved.
+        size: Its length in bytes.
+        url: As in ``direct_url.json``: ``file:`` or ``https:``, without fragment and password.
         why: How the user named it, for reports: ``named by the user``, ``--find-links DIR``,
             ``index file:…``.
         subdirectory: Where in the archive the project is (``#subdirectory=``); "" is its top.
-        url_hash: The hash in the URL's fragment, ``sha512=…``, or "" when it has none.
-        requires_python: As a page of links says it, perhaps not valid.
-        yanked: Why a page of links yanks it (perhaps ""), or None when it does not.
+        url_hash: The hash in the URL's fragment, ``sha512=…``; "" if it has none.
+        requires_python: The ``Requires-Python`` on a page of links, perhaps not valid.
+        yanked: Why a page of links says that it is yanked, perhaps ""; None if it does not.
     """
 
     path: Path
@@ -89,9 +90,9 @@ class UserDirectory:
 
     Attributes:
         path: The folder.
-        url: As ``direct_url.json`` says it, ``file:``.
+        url: As in ``direct_url.json``: ``file:``.
         why: How the user named it, for reports.
-        editable: ``-e``.
+        editable: Whether it is installed in place (``-e``).
         subdirectory: Where in the folder the project is (``#subdirectory=``); "" is the top.
     """
 
@@ -117,8 +118,8 @@ class Speaker:
 
     Attributes:
         name: What the user calls it.
-        address: Where it is, without credentials; of a repository of this machine's own, its index.
-        is_own: Whether this machine signs for it, at first use.
+        address: Its location, or the index that this machine signs; without credentials.
+        is_own: Whether this machine signs it, on first use.
     """
 
     name: str
@@ -129,29 +130,31 @@ class Speaker:
 class Index(Protocol):
     """What a resolver and an installer may ask of the verified index.
 
-    Every answer was verified before it is returned. Calls are made from one thread; the index
-    itself fetches in parallel.
+    Everything that is returned has been verified. One thread makes all calls; the index itself
+    fetches in parallel.
     """
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
-        """Start to fetch what ``page`` of each project will need. A hint: raises nothing."""
+        """Begin to fetch what ``page`` will need for each project. A hint: it raises nothing."""
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
-        """The project's verified page, or None when no trusted repository knows the project.
+        """The project's verified page; None if no trusted repository knows the project.
 
         Raises:
-            VerificationError: What was served is not what was signed.
-            RepositoryUnavailableError: The repository did not answer, or is expired.
-            UntrustedError: This machine believes nobody yet.
+            VerificationError: What was served is not what was signed, or has expired; or the
+                repository knew the project before and does not know it now.
+            RepositoryUnavailableError: The repository did not answer.
+            TransportError: The page could not be fetched.
+            UntrustedError: This machine trusts no repository yet.
         """
 
     def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
-        """Start to fetch what ``core_metadata`` of each file will need. A hint: raises nothing."""
+        """Begin to fetch what ``core_metadata`` will need for each file. It raises nothing."""
 
     def core_metadata(self, project: NormalizedName, file: PageFile) -> bytes:
-        """The METADATA (wheel) or PKG-INFO (sdist) of one file of the project's verified page.
+        """The METADATA (wheel) or PKG-INFO (sdist) of a file of the project's verified page.
 
-        From the ``.metadata`` file whose digest the page signs where there is one, else from the
+        It comes from the ``.metadata`` file if the page signs its digest (PEP 714), else from the
         verified distribution.
 
         Raises:
@@ -161,15 +164,18 @@ class Index(Protocol):
         """
 
     def fetch(self, wanted: Sequence[tuple[NormalizedName, PageFile]]) -> list[VerifiedFile]:
-        """Fetch distributions, in parallel, and verify each against its own signed target.
+        """Fetch distributions in parallel, and verify each against its own signed target.
+
+        Returns:
+            The files, in the order of ``wanted``.
 
         Raises:
-            VerificationError: What was served is not what was signed; nothing is returned.
-            TransportError: One could not be fetched.
+            VerificationError: A file that was served is not what was signed.
+            TransportError: A file could not be fetched.
         """
 
     def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
-        """Those that may speak for the project, in the order in which they are asked."""
+        """The repositories that may speak for the project, in the order in which they are asked."""
 
     def origin(self, project: NormalizedName) -> str:
-        """Name and location of the repository that answers for the project, for messages."""
+        """The name and location of the repository that speaks for the project, for messages."""

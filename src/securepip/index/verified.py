@@ -1,16 +1,18 @@
 """The verified index: pages, core metadata and distributions, each checked against what was signed.
 
-The chain, in the order in which it is walked: the session looks up the signed target of the
-project's page; the page's bytes must have its length and digest. A ``.metadata`` file must have
-the digest that the page signs (PEP 714). A distribution has a target of its own, under a path
-built from the project's name and the file's name; length and digest must be those of the page
-*and* of that target, so that a page of one project can never hand out what was signed for another.
+The checks, in order:
 
-Which repository answers is decided in ``speakers``; what is fetched is verified in ``received``.
+* The session looks up the signed target of the project's page. The page's bytes must have the
+  target's length and digest.
+* A ``.metadata`` file must have the digest that the page signs (PEP 714).
+* A distribution has a target of its own, under a path built from the project's name and the file's
+  name. Its length and digest must be those of the page *and* of that target, so that the page of
+  one project can never offer what was signed for another.
 
-Threads: what a session is asked (``signed_page``, ``signed_file``, ``prefetch_…``) is asked from
-one thread. What was looked up is fetched (``read_page``, ``read_metadata``, ``fetch_signed``) from
-any.
+``speakers`` decides which repository speaks for a project; ``received`` verifies what is fetched.
+
+Threads: one thread asks the sessions (``signed_page``, ``signed_file``, ``prefetch_…``). Any thread
+may fetch what was looked up (``read_page``, ``read_metadata``, ``fetch_signed``).
 """
 
 from __future__ import annotations
@@ -61,21 +63,21 @@ __all__ = [
 ]
 
 _MAX_EARLY = 64
-"""The most metadata files that are fetched before anybody asks for them, per hint."""
+"""The most metadata files that one call of ``prefetch_metadata`` begins to fetch."""
 
 
 class VerifiedIndex:
-    """Implements ``securepip.index.Index`` over the repositories that this machine believes.
+    """Implements ``securepip.index.Index`` over the trusted repositories.
 
     Args:
-        trust: Who is believed, for what.
-        transport: Fetches everything, within one allowance: a server that draws out one small
-            file can draw out hundreds.
+        trust: Which repositories are trusted, for which projects.
+        transport: Fetches everything. All downloads share one ``Allowance``, because a server
+            that delays one small file can delay hundreds.
         store: Keeps what was verified.
-        signers: Who signs what is about to be looked up, for repositories of this machine's own.
-        downloads: Is told of the files that ``fetch`` fetches.
-        installs: Whether the files that are chosen are wanted, too: small ones are fetched with
-            their metadata then, which spares waiting for them.
+        signers: The signers of the repositories that this machine signs.
+        downloads: Shows the progress of ``fetch``.
+        installs: Whether the chosen files will be fetched too. If so, small files are fetched
+            together with their metadata.
     """
 
     def __init__(
@@ -99,18 +101,18 @@ class VerifiedIndex:
         self._read: dict[NormalizedName, tuple[tuple[TrustedRepository, TargetFile], ...]] = {}
 
     def limited_to(self, names: Sequence[str]) -> VerifiedIndex:
-        """The same sessions, with only these repositories, as ``Trust.limited_to``."""
+        """The same sessions, under ``Trust.limited_to`` these names."""
         limited = copy(self)
         limited._speakers = self._speakers.limited_to(names)
         limited._announced, limited._pages, limited._read = {}, {}, {}
         return limited
 
     def close(self) -> None:
-        """Keep what is to be remembered of this run. Without it, the end of the process does."""
+        """Write which projects were seen. Without this call, the end of the process does it."""
         self._speakers.close()
 
     def prefetch_pages(self, projects: Iterable[NormalizedName]) -> None:
-        """As ``Index.prefetch_pages``. Waits for the bins that list the pages, not for these."""
+        """As ``Index.prefetch_pages``. It waits for the metadata that lists the pages."""
         wanted: dict[str, tuple[TrustedRepository, list[NormalizedName]]] = {}
         for project in projects:
             first = self._speakers.first(project)
@@ -127,7 +129,7 @@ class VerifiedIndex:
         return None if located is None else located.page
 
     def located(self, project: NormalizedName) -> LocatedPage | None:
-        """As ``page``, with who signed it and where it is.
+        """As ``page``, together with who signed the page and its URL.
 
         Raises:
             VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
@@ -135,16 +137,16 @@ class VerifiedIndex:
         return self._located(project)
 
     def as_chosen(self, project: NormalizedName, file: PageFile) -> PageFile:
-        """The file as its signed page has it when it has a target of its own.
+        """The file as its page lists it after the file has got a signed target of its own.
 
         Raises:
-            VerificationError: The page has no such file any more, or with other bytes.
+            VerificationError: The page does not list the file any more, or with another digest.
         """
         ((_, chosen),) = self._chosen([(project, file)])
         return chosen
 
     def has(self, file: PageFile) -> bool:
-        """Whether the store has something under the digest of a file; a hint."""
+        """As ``Store.has``, for a file of a page."""
         return self._received.has(file.sha256)
 
     def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
@@ -168,7 +170,7 @@ class VerifiedIndex:
         """As ``Index.core_metadata``."""
         if _is_open(file):
             ((_, file),) = self._chosen([(project, file)])
-        else:  # it needs no target before it is fetched
+        else:  # the page says all that is needed
             self._speakers.check_file(self._required(project), file)
         if file.core_metadata is not None:
             try:
@@ -184,7 +186,7 @@ class VerifiedIndex:
         wanted: Sequence[tuple[NormalizedName, PageFile]],
         arrived: Callable[[VerifiedFile], None] | None = None,
     ) -> list[VerifiedFile]:
-        """As ``Index.fetch``; ``arrived`` is told of each once it is verified, from any thread."""
+        """As ``Index.fetch``. ``arrived`` is called with each verified file, in any thread."""
         found = [(self._required(project), file) for project, file in self._chosen(wanted)]
         self.prefetch_files(found)
         signed = [self.signed_file(located, file) for located, file in found]
@@ -196,7 +198,7 @@ class VerifiedIndex:
                 arrived(file)
             return file
 
-        # The largest first: none is alone on the way at the end.
+        # The largest first, so that a large file is not the only one left at the end.
         order = sorted(signed, key=lambda one: -one.target.length)
         fetched = dict(zip(map(id, order), self._transport.map(fetch_one, order), strict=True))
         return [fetched[id(one)] for one in signed]
@@ -206,16 +208,16 @@ class VerifiedIndex:
         return self._speakers.signed_page(project)
 
     def prepare_page(self, project: NormalizedName) -> None:
-        """Have what ``signed_page`` will look up signed, where this machine signs it.
+        """Sign what ``signed_page`` will look up, if this machine signs the repository.
 
-        It may wait for the network. From any thread; what fails is raised by ``signed_page``.
+        It may wait for the network, and any thread may call it. ``signed_page`` raises its errors.
         """
         first = self._speakers.first(project)
         if first is not None:
             self._speakers.prepare_pages(first.name, [project])
 
     def prepare_file(self, located: LocatedPage, file: PageFile) -> None:
-        """Have what ``signed_file`` will look up signed, likewise.
+        """Sign what ``signed_file`` will look up, if this machine signs the repository.
 
         Raises:
             VerificationError: The file is not what was signed before.
@@ -233,7 +235,7 @@ class VerifiedIndex:
         return self._speakers.signed_file(located, file)
 
     def fetch_signed(self, signed: SignedFile, downloads: Downloads = SILENT) -> VerifiedFile:
-        """As ``Received.distribution``. From any thread."""
+        """As ``Received.distribution``; any thread may call it."""
         try:
             return self._received.distribution(signed, downloads)
         except VerificationError as error:
@@ -247,23 +249,24 @@ class VerifiedIndex:
             ) from None
 
     def session(self, name: str) -> Session:
-        """As ``Speakers.named``, for who looks at a repository's roles."""
+        """As ``Speakers.named``, for callers that look at a repository's roles."""
         return self._speakers.named(name)
 
     def read_page(self, signed: SignedPage) -> LocatedPage:
-        """The page that was looked up, its bytes verified. From any thread.
+        """Fetch and verify a page whose target was looked up. Any thread may call it.
 
         Raises:
             VerificationError: What was served is not what was signed.
             TransportError: It could not be fetched.
         """
-        found = [self._received.page(*one, signed.project) for one in signed.targets]
-        return agreed(found, signed.threshold)
+        pages = [self._received.page(*one, signed.project) for one in signed.targets]
+        return agreed(pages, signed.threshold)
 
     def read_metadata(self, located: LocatedPage, file: PageFile) -> bytes:
-        """The ``.metadata`` file of a file whose page signs a digest of it. From any thread.
+        """Fetch and verify the ``.metadata`` file of a distribution. Any thread may call it.
 
         Raises:
+            FormatError: The page signs no digest of it.
             VerificationError: What was served is not what was signed.
             TransportError: It could not be fetched.
         """
@@ -277,9 +280,10 @@ class VerifiedIndex:
         )
 
     def signed_by(self, project: NormalizedName, file: PageFile) -> tuple[str, str]:
-        """The name of the repository that signed a file of the project's page, and its URL.
+        """The repository that signed a file of the project's page, and the file's URL.
 
-        The URL is without credentials.
+        Returns:
+            The repository's name, and the URL without credentials.
         """
         located = self._required(project)
         return located.repository.name, without_credentials(join_url(located.url, file.url))
@@ -297,13 +301,13 @@ class VerifiedIndex:
     def _chosen(
         self, wanted: Sequence[tuple[NormalizedName, PageFile]]
     ) -> list[tuple[NormalizedName, PageFile]]:
-        """The same files as their signed pages have them, when each has a target of its own.
+        """The files as their pages list them after each has got a signed target of its own.
 
-        Where this machine signs, that is the moment in which targets are made: of these files, and
-        of those that were announced. What was learned of them is on their pages then.
+        This machine signs targets here: for these files, and for those that ``prefetch_metadata``
+        announced. It adds what it learns about the files to their pages.
 
         Raises:
-            VerificationError: A page has no such file any more, or with other bytes.
+            VerificationError: A page does not list a file any more, or with another digest.
         """
         if not self._speakers.signers:
             return list(wanted)
@@ -321,7 +325,7 @@ class VerifiedIndex:
         return [(project, self._as_signed(project, file)) for project, file in wanted]
 
     def _begin_metadata(self, files: Iterable[tuple[NormalizedName, str]]) -> None:
-        """Begin to fetch the metadata of files whose pages tell its digest now."""
+        """Begin to fetch the metadata of those files whose pages sign its digest."""
         with suppress(SecurepipError):
             for project, filename in files:
                 located = self._located(project)
@@ -331,12 +335,12 @@ class VerifiedIndex:
                     self._received.begin(url, MAX_METADATA_BYTES, file.core_metadata)
 
     def _signers_of(self, project: NormalizedName) -> list[OnDemand]:
-        """Who signs the project's files on this machine."""
+        """The signers on this machine of the project's files."""
         located = self._located(project)
         return self._speakers.signers_of(located) if located else []
 
     def _look_anew(self, project: NormalizedName) -> None:
-        """Read the project's page again if another one is signed now."""
+        """Forget the project's page if another one is signed now."""
         signed = self.signed_page(project)
         if signed is None or signed.targets != self._read.get(project):
             self._pages.pop(project, None)
@@ -365,16 +369,16 @@ class VerifiedIndex:
 
 
 def _is_final(error: TransportError | VerificationError, located: LocatedPage) -> bool:
-    """Whether the metadata inside the file itself, which must be the same, is not looked for.
+    """Whether an error of a ``.metadata`` file is raised, and the file itself is not read instead.
 
-    Not every mirror carries it beside the file. And where one place has served something else, or
-    too slowly, the file may be at another.
+    The metadata inside the file must be the same. Some mirrors have no ``.metadata`` files, and if
+    one place served a wrong one, or too slowly, another place may have the distribution.
     """
     return isinstance(error, VerificationError | TooSlowError) and not located.repository.mirrors
 
 
 def _is_open(file: PageFile) -> bool:
-    """Whether its page leaves open what this machine, where it signs, learns of a chosen file."""
+    """Whether the page lacks what a signer on this machine learns about a file that is chosen."""
     return file.core_metadata is None or file.sha256 == NOT_KNOWN_YET
 
 
@@ -385,10 +389,10 @@ def _speaker(repository: TrustedRepository) -> Speaker:
 
 
 def metadata_inside(verified: VerifiedFile, file: PageFile) -> bytes:
-    """The metadata in a verified distribution, which must be what the page signs of it.
+    """The metadata in a verified distribution, which must have the digest that the page signs.
 
     Raises:
-        VerificationError: It is other metadata.
+        VerificationError: It has another digest.
         FormatError: The distribution holds no readable metadata.
     """
     data = read_core_metadata(verified.path, verified.filename)

@@ -1,4 +1,4 @@
-"""One TUF session per repository: python-tuf decides, this room brings it the bytes in time."""
+"""One TUF session per repository: python-tuf decides what is trusted, this room fetches for it."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ __all__ = ["Session"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the session when it is asked for: with it comes what verifies signatures."""
+    """Import the session on first use: it imports python-tuf, which takes time."""
     if name == "Session":
         from securepip.updater.session import Session
 

@@ -1,8 +1,8 @@
-"""What python-tuf will ask a repository for, begun before it asks, and before it is imported.
+"""Starts downloads of metadata before python-tuf asks for it, and before python-tuf is imported.
 
-Rule: whatever is read here is a hint, from the state folder or from answers that are not verified
-yet. It decides only which addresses below the repository's ``metadata/`` are asked for early.
-python-tuf then asks for each file in its own order, and verifies it.
+Rule: what this module reads (the state folder, answers that are not verified yet) is a hint. It
+decides only which URLs below the repository's ``metadata/`` are fetched early. python-tuf then asks
+for each file in its own order, and verifies it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from securepip.formats.layout import (
 from securepip.transport import Transport
 
 MAX_METADATA_BYTES = 128 << 20
-"""The longest metadata file that is read, whatever length is announced for it."""
+"""The longest metadata file that is read, even if a longer one is announced."""
 UNANNOUNCED_BYTES = 2 << 20
-"""The longest one that is fetched early where no length is announced. A longer one is fetched when
-python-tuf asks for it: one at a time."""
+"""The longest metadata file that is fetched early if the snapshot announces no length for it. A
+longer one is fetched when python-tuf asks for it, so only one at a time."""
 
 _MAX_ROOT_BYTES = 512_000
 _MAX_TIMESTAMP_BYTES = 16_384
@@ -41,15 +41,15 @@ _BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
 
 
 class Listed(Protocol):
-    """What a snapshot says of a role, as python-tuf's ``MetaFile``: its version and length."""
+    """A role as a snapshot lists it. python-tuf's ``MetaFile`` is one."""
 
     @property
     def version(self) -> int:
-        """Its version."""
+        """The role's version."""
 
     @property
     def length(self) -> int | None:
-        """Its length in bytes, where the snapshot says it."""
+        """The length of the role's file in bytes; None if the snapshot does not say it."""
 
 
 class _Known(NamedTuple):
@@ -58,7 +58,12 @@ class _Known(NamedTuple):
 
 
 class _Bins(NamedTuple):
-    """How the bins divide the targets (TAP 15): names begin so, by that many bits of a digest."""
+    """How target paths are divided among hash bins (TAP 15).
+
+    Attributes:
+        prefix: What the bins' names begin with.
+        bits: How many leading bits of a path's SHA-256 are the number of its bin.
+    """
 
     prefix: str
     bits: int
@@ -73,14 +78,14 @@ class _Bins(NamedTuple):
 def begin(
     transport: Transport, metadata_url: str, state: Path, root: bytes | None, new: Iterable[str]
 ) -> None:
-    """Begin to fetch what a refresh asks for, and the first look-ups after it.
+    """Begin to fetch the metadata that a refresh, and the first look-ups after it, will ask for.
 
-    Where nothing was signed since the last time, the roles that were listed then are those that
-    are needed now.
+    It guesses that nothing was signed since the last run: then the snapshot in the state folder
+    lists the roles that are needed now.
 
     Args:
         transport: Fetches.
-        metadata_url: Where the repository's metadata is, on another machine.
+        metadata_url: The URL of the repository's metadata folder, not of this machine.
         state: The folder of its trusted metadata.
         root: Its pinned root.
         new: Target paths that no run has looked up yet.
@@ -99,19 +104,19 @@ def begin(
 
 
 def early_limit(length: int | None) -> int:
-    """How many bytes of a role are fetched early, where a snapshot announces that length."""
+    """The longest body that is fetched early for a role with that announced length, in bytes."""
     return min(length or UNANNOUNCED_BYTES, MAX_METADATA_BYTES)
 
 
 class RolesAhead:
-    """Begins to fetch the roles that look-ups will need, of those that a snapshot lists.
+    """Begins to fetch the listed roles that look-ups will need.
 
     Args:
-        metadata_url: Where the repository's metadata is.
+        metadata_url: The URL of the repository's metadata folder.
         state: The folder of its trusted metadata.
         snapshot: What the snapshot lists, by file name.
-        warm: Begins to fetch a file, given its address and its length as far as it is announced.
-        warmed: What was begun at an address; waits for it.
+        warm: Begins to fetch a file, given its URL and its announced length, if there is one.
+        warmed: Waits for, and returns, the file that ``warm`` began to fetch from a URL.
     """
 
     def __init__(
@@ -131,11 +136,12 @@ class RolesAhead:
         self._asked: set[str] = set()
 
     def begin(self, target_paths: Iterable[str], *, wait: bool) -> None:
-        """Begin to fetch the roles on the way to these targets.
+        """Begin to fetch the roles that lead to these targets.
 
         Args:
             target_paths: Target paths, known to the repository or not.
-            wait: Whether the roles between the top and the bins may be waited for.
+            wait: Whether to wait for the ``bins`` role, which says how many bins there are. If
+                not, the number is guessed from the names that the snapshot lists.
         """
         unclaimed = [path for path in target_paths if not self._warm_claim(path)]
         if unclaimed and (bins := self._bins(wait)):
@@ -143,7 +149,7 @@ class RolesAhead:
                 self.warm(bins.role_of(path))
 
     def warm(self, role: str) -> None:
-        """Begin to fetch a role, unless the state folder has what the snapshot lists."""
+        """Begin to fetch a role, unless the state folder has the version that is listed."""
         if role in self._asked:
             return
         self._asked.add(role)
@@ -166,12 +172,12 @@ class RolesAhead:
         return self._division
 
     def _warm_claim(self, target_path: str) -> bool:
-        """Begin to fetch the roles that stand between the top and a project that signs for itself.
+        """Begin to fetch the project's own role, if it has one, and the roles that lead to it.
 
-        Their names follow from the project's, and the snapshot lists all there are.
+        The names of these roles follow from the project's name, and the snapshot lists every role.
 
         Returns:
-            Whether the project has a role of its own, so that the bins are hardly needed.
+            Whether the project has a role of its own. Then its bin is not needed.
         """
         project = project_of_target(target_path)
         if project is None:
@@ -188,7 +194,7 @@ class RolesAhead:
         return has_role
 
     def _names_role(self, delegator: str, role: str) -> bool:
-        """Whether a delegator that is in the state folder delegates to ``role``."""
+        """Whether the file of ``delegator`` in the state folder delegates to ``role``."""
         try:
             document: Any = json.loads(self._path(delegator).read_bytes())
             return any(each["name"] == role for each in document["signed"]["delegations"]["roles"])
@@ -196,7 +202,7 @@ class RolesAhead:
             return False
 
     def _is_current(self, role: str) -> bool:
-        """Whether the state folder has the version of the role that the snapshot asks for."""
+        """Whether the state folder has the version of the role that the snapshot lists."""
         try:
             document: Any = json.loads(self._path(role).read_bytes())
             return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
@@ -212,7 +218,7 @@ class RolesAhead:
 
 
 def _root_version(state: Path, root: bytes | None) -> int:
-    """The version of the last root that is known here; 0 for none."""
+    """The version of the newest root that is known here; 0 if there is none."""
     with suppress(OSError):
         names = [_ROOT_NAME.fullmatch(each.name) for each in (state / "root_history").iterdir()]
         if versions := [int(name[1]) for name in names if name]:
@@ -223,7 +229,7 @@ def _root_version(state: Path, root: bytes | None) -> int:
 
 
 def _last_listed(state: Path) -> dict[str, _Known]:
-    """What the snapshot lists that was seen last; nothing where there is none that can be read."""
+    """What the snapshot in the state folder lists; nothing if it cannot be read."""
     try:
         listed = json.loads((state / "snapshot.json").read_bytes())["signed"]["meta"]
         return {
@@ -235,14 +241,14 @@ def _last_listed(state: Path) -> dict[str, _Known]:
 
 
 def _bins_by_name(snapshot: Mapping[str, Listed]) -> _Bins | None:
-    """How the bins divide the targets, by their names; None where there are two kinds of them.
+    """How target paths are divided, by the names of the bins; None if names have two prefixes.
 
-    It spares the round trip in which the role that divides them is fetched.
+    It saves the round trip that would fetch the ``bins`` role first.
     """
     names = (_BIN_NAME.fullmatch(name) for name in snapshot)
-    found = Counter(match[1] for match in names if match)
-    if len(found) != 1:
+    prefixes = Counter(match[1] for match in names if match)
+    if len(prefixes) != 1:
         return None
-    ((prefix, count),) = found.items()
+    ((prefix, count),) = prefixes.items()
     bits = count.bit_length() - 1
     return _Bins(prefix, bits) if bits and count == 1 << bits else None

@@ -1,8 +1,9 @@
-"""python-tuf's ``Updater``, which also sees to it that each role is the one that it is taken for.
+"""python-tuf's ``Updater`` with further checks of each role that it loads.
 
-Rule: ``formats.roles`` says what a role has to say of itself; this class asks it of every role
-that python-tuf loads, from the network or from the state folder. What a repository's offline keys
-once promised of its roles is kept in the state folder, and nothing takes it back.
+Rule: ``formats.roles`` checks that a role is the one that it is served as; this class applies the
+check to every role that python-tuf loads, from the network or from the state folder. If a
+repository's offline keys have promised that roles name themselves, the state folder keeps that
+promise, and nothing revokes it.
 """
 
 from __future__ import annotations
@@ -31,20 +32,23 @@ _PROMISE_NAME = "names-of-roles"
 
 
 class CheckedUpdater(Updater):
-    """A client of a repository in which every role has one delegator, and is what it is called.
+    """A TUF client that allows one delegator per role, and checks that roles are what they say.
 
-    python-tuf keeps one role of each name, and remembers all who have delegated to that name. Who
-    has stolen the online keys, and may answer for one project, could so delegate to the name of
-    the role, or shard, of a project that signs for itself, and put his own in its place.
+    python-tuf keeps one role per name, whichever role delegated to it. An attacker who holds the
+    online keys, and the key of one project's role, could delegate from that role to the name of
+    another project's role or shard, and put a role of their own in its place.
 
     Args:
         state: The folder of trusted metadata.
-        metadata_url: Where the repository's metadata is.
-        fetcher: Fetches it.
+        metadata_url: The URL of the repository's metadata folder.
+        fetcher: Fetches the metadata.
         config: Limits.
-        root: The pinned root, or None to start from the one in ``state``.
-        listed: Called with what the snapshot lists, once it is verified and before anything that
-            it lists is asked for.
+        root: The pinned root; None to start from the one in ``state``.
+        listed: Called with what the snapshot lists, after the snapshot is verified and before
+            anything that it lists is asked for.
+
+    Raises:
+        SecurepipError: The state folder holds a damaged file.
     """
 
     def __init__(
@@ -63,15 +67,21 @@ class CheckedUpdater(Updater):
         self._checked: set[str] = set()
         super().__init__(str(state), metadata_url, fetcher=fetcher, config=config, bootstrap=root)
         self.naming = known_naming(state)
-        """What the roles of this repository have to say of themselves."""
+        """What the roles of this repository must say about themselves."""
 
     @property
     def snapshot(self) -> Mapping[str, MetaFile]:
-        """Version and length by file name, of the snapshot that was verified."""
+        """What the verified snapshot lists, by file name."""
         return self._trusted_set.snapshot.meta
 
     def refresh(self) -> None:
-        """As python-tuf; with the state folder locked."""
+        """As in python-tuf, and keep a new promise. The caller holds the lock of the state folder.
+
+        Raises:
+            RepositoryError, DownloadError: As in python-tuf.
+            OSError: The state folder cannot be written.
+            SecurepipError: The state folder holds a damaged file.
+        """
         super().refresh()
         if self._delegators != {"targets": "root"}:
             raise RepositoryError("this version of python-tuf loads roles in another way")
@@ -80,14 +90,15 @@ class CheckedUpdater(Updater):
             replace_file(self._state / _PROMISE_NAME, json.dumps(document).encode())
 
     def version_of(self, role: str) -> int | None:
-        """The version of a role below root that was verified in this session; None for others."""
+        """The version of a targets role that this session verified; None for any other role."""
         loaded = self._trusted_set.get(role) if role in self._checked else None
         return loaded.version if isinstance(loaded, Targets) else None
 
     def _load_timestamp(self) -> None:
-        """As python-tuf; asked for once more where it was refused and had been asked for early.
+        """As in python-tuf, but ask once more if a timestamp that was fetched early is refused.
 
-        Meanwhile another process may have seen a later one, or new keys may sign it.
+        After the early request, another process may have stored a newer timestamp, or a new root
+        may have changed its keys.
         """
         try:
             super()._load_timestamp()
@@ -101,9 +112,10 @@ class CheckedUpdater(Updater):
         self._listed(self.snapshot)
 
     def _load_local_metadata(self, rolename: str) -> bytes:
-        """As python-tuf, which takes what cannot be read for what was never there.
+        """As in python-tuf, except that a file that exists and cannot be read is an error.
 
-        It would then believe an older state than the one that was seen.
+        python-tuf treats such a file as missing, and would then accept an older state than the
+        one that was seen.
         """
         try:
             return super()._load_local_metadata(rolename)
@@ -114,7 +126,10 @@ class CheckedUpdater(Updater):
             raise _unreadable(path, error.strerror or str(error)) from None
 
     def _load_root(self) -> None:
-        """As python-tuf, which ends at the last root that it can read."""
+        """As in python-tuf, except that an unreadable root in the history is an error.
+
+        python-tuf stops at the last root that it can read, and would forget the later ones.
+        """
         super()._load_root()
         following = f"{self._trusted_set.root.version + 1}.root.json"
         path = self._state / "root_history" / following
@@ -122,15 +137,15 @@ class CheckedUpdater(Updater):
             raise _unreadable(path, "it does not follow the root before it, or could not be read")
 
     def _is_of_offline_keys(self, role: str) -> bool:
-        """Whether offline keys sign it in a repository that promises names, as ours do."""
+        """Whether offline keys sign the role. Known only of repositories made by securepip."""
         return self.naming.named is not None and role.partition(".")[0] in _OFFLINE
 
     def _goes_only_onward(self, role: str) -> bool:
-        """Whether a snapshot that lists an older version of a role than was seen is a false one.
+        """Whether a snapshot that lists an older version of the role than was seen is an attack.
 
-        What offline keys sign never goes back in a repository of ours, also where it recovers. What
-        another process has put into the state folder since this snapshot was verified is of a later
-        moment.
+        securepip never lowers the version of a role that offline keys sign, not even in a recovery.
+        If the state folder holds another snapshot than this session verified, another process has
+        written it, and the role there may be newer for that reason.
         """
         if not self._is_of_offline_keys(role):
             return False
@@ -159,9 +174,9 @@ class CheckedUpdater(Updater):
                     self.naming = self.naming.joined(naming_of(targets))
                 check_role(role, targets, delegator, self.naming)
             except FormatError as error:
-                # python-tuf has kept it, as validly signed as it is: neither the next place nor the
-                # next run would be asked for the right one. A python-tuf that keeps it in another
-                # way refuses it at the next place, too.
+                # python-tuf has stored the role, because its signature is valid. Undo that, or no
+                # mirror and no later run would be asked for the right one. If a python-tuf stores
+                # it in another way, the mirrors' files are refused as well: that is safe.
                 with suppress(AttributeError):
                     self._trusted_set._trusted_delegations.discard((parent_role, role))
                 with suppress(FileNotFoundError):
@@ -172,14 +187,14 @@ class CheckedUpdater(Updater):
 
 
 def known_naming(state: Path) -> Naming:
-    """What is known, before a repository is asked, of what its roles have to say of themselves.
+    """What the roles of a repository must say about themselves, as far as the state folder knows.
 
     Args:
-        state: The folder of its trusted metadata.
+        state: The folder of the repository's trusted metadata.
 
     Raises:
-        SecurepipError: The file that keeps it was damaged. It is not passed over: what it says
-            protects like the trusted metadata beside it.
+        SecurepipError: The file of the promise is damaged. It is not ignored, because it protects
+            like the trusted metadata beside it.
     """
     first, promise = state / "root_history" / "1.root.json", state / _PROMISE_NAME
     try:
@@ -202,7 +217,11 @@ def known_naming(state: Path) -> Naming:
 
 
 def _read_if_there(path: Path) -> bytes | None:
-    """A file, or None where there is none; one that cannot be read is not taken for none."""
+    """The contents of a file; None if there is no such file.
+
+    Raises:
+        OSError: The file exists and cannot be read.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:

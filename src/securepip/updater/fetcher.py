@@ -1,8 +1,8 @@
-"""The seam through which python-tuf gets its bytes: our transport, and downloads begun early.
+"""python-tuf's ``FetcherInterface`` over securepip's transport, with downloads begun early.
 
 python-tuf asks for one metadata file after the other and verifies each before the next. ``warm``
-begins downloads that it will ask for, in parallel; it still asks for, checks and stores each one
-itself. A warmed answer is bytes like any other: nothing is trusted for having been here.
+begins downloads that python-tuf will ask for, in parallel. python-tuf still asks for, verifies and
+stores each file itself: bytes that were fetched early are not trusted more than others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from securepip.transport import Early, Transport
 from securepip.updater.ahead import MAX_METADATA_BYTES, early_limit
 
 EARLY_FILES = 1024
-"""The most files that are fetched early and not asked for yet."""
+"""The most early downloads that python-tuf has not asked for yet."""
 
 
 class Fetcher(FetcherInterface):
@@ -25,7 +25,7 @@ class Fetcher(FetcherInterface):
 
     Args:
         transport: Fetches.
-        address: Where python-tuf takes the metadata to be; ``ask_at`` may name another place.
+        address: The metadata URL that python-tuf knows. ``ask_at`` may name a mirror's instead.
     """
 
     def __init__(self, transport: Transport, address: str = "") -> None:
@@ -33,15 +33,16 @@ class Fetcher(FetcherInterface):
         self._known_address = address
         self._early: dict[str, Early] = {}
         self.address = address
-        """Where the metadata is asked for."""
+        """The metadata URL of the place that is asked now."""
         self.last_url = ""
-        """The URL that was asked for last: the one that python-tuf's next complaint is about."""
+        """The last URL that python-tuf asked for: its next error is about that file."""
         self.last_error: TransportError | None = None
+        """Why the last download failed; None if it did not."""
         self.last_was_early = False
-        """Whether the last answer was asked for before python-tuf asked."""
+        """Whether the last answer was fetched before python-tuf asked for it."""
 
     def ask_at(self, address: str) -> None:
-        """Ask for the metadata at another place from now on, where the same files are."""
+        """From now on fetch the metadata from another place that has the same files."""
         if address != self.address:
             self.address = address
             self._early.clear()
@@ -50,18 +51,18 @@ class Fetcher(FetcherInterface):
         """Begin to fetch ``url``, for when python-tuf asks for it.
 
         Args:
-            url: Of a metadata file.
-            length: Its length in bytes, as far as it is announced.
+            url: The URL of a metadata file, as python-tuf knows it.
+            length: Its announced length in bytes, if there is one.
         """
-        url = self._there(url)
+        url = self._url_here(url)
         if self._transport.expects(url):
             return
         if url not in self._early and len(self._early) < EARLY_FILES:
             self._early[url] = self._transport.early(url, max_bytes=early_limit(length))
 
     def warmed(self, url: str) -> bytes | None:
-        """What was fetched early from ``url``, unverified; waits for it. None if it was not."""
-        early = self._under_way(self._there(url))
+        """Wait for what ``warm`` began to fetch from ``url``: its unverified bytes, or None."""
+        early = self._begun(self._url_here(url))
         try:
             return None if early is None else early.result()
         except TransportError:
@@ -75,10 +76,10 @@ class Fetcher(FetcherInterface):
             DownloadLengthMismatchError: There are more than ``max_length`` bytes.
             DownloadError: There was no answer.
         """
-        url = self._there(url)
+        url = self._url_here(url)
         self.last_url, self.last_error, self.last_was_early = url, None, False
         try:
-            data = self._taken(url)
+            data = self._take_early(url)
             if data is None:
                 limit = min(max_length, MAX_METADATA_BYTES)
                 data = self._transport.get(url, max_bytes=limit).body
@@ -92,29 +93,35 @@ class Fetcher(FetcherInterface):
         return data
 
     def date_at(self, url: str) -> str:
-        """What a server says that the time is, or "". Nobody signs that.
+        """The unsigned ``Date`` header of a server's answer; "" if it sends none.
 
         Raises:
             TransportError: There was no answer.
         """
         return self._transport.peek(url, accept=range(200, 600)).headers.get("Date", "")
 
-    def _there(self, url: str) -> str:
-        """Where what python-tuf asks for is asked for."""
+    def _url_here(self, url: str) -> str:
+        """The URL, at the place that is asked now, of what python-tuf asks for."""
         if url.startswith(self._known_address):
             return self.address + url.removeprefix(self._known_address)
         return url
 
-    def _under_way(self, url: str) -> Early | None:
-        """What was begun at ``url``, by this object or ahead of it; it is held from now on."""
+    def _begun(self, url: str) -> Early | None:
+        """The early download of ``url``, begun by this object or before it existed."""
         early = self._early.get(url) or self._transport.begun_ahead(url)
         if early is not None:
             self._early[url] = early
         return early
 
-    def _taken(self, url: str) -> bytes | None:
-        """What was fetched early, which is held no longer; None where it was not, or is longer."""
-        early = self._under_way(url)
+    def _take_early(self, url: str) -> bytes | None:
+        """The bytes of an early download, which is then forgotten; None if there is none.
+
+        None also if the file is longer than an early download may be: it is fetched anew.
+
+        Raises:
+            TransportError: The early download failed.
+        """
+        early = self._begun(url)
         if early is None:
             return None
         try:
@@ -124,13 +131,14 @@ class Fetcher(FetcherInterface):
         except TransportError:
             del self._early[url]
             raise
-        # Not before: a transport may say that it is not there yet, and is then asked again.
+        # Only now: while the answer is on its way a gateway's transport raises `NotYetError`, and
+        # the gateway asks again later.
         del self._early[url]
         self.last_was_early = True
         return data
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        # Only for `download_file`, which python-tuf uses for targets.
+        # python-tuf calls this for targets (`download_file`), and `download_bytes` for metadata.
         yield self.download_bytes(url, MAX_METADATA_BYTES)
 
 

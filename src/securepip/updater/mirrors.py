@@ -1,8 +1,8 @@
-"""The several places of one repository: its address, and mirrors that have the same files.
+"""The places of a repository: its location, and mirrors that have the same files.
 
-Rule: no place is believed more than another. What each serves is verified in the same way, so who
-answers decides nothing but whether there is an answer. One that has none, or a wrong one, is passed
-over for a while, and named; where no place has what was signed, nothing is taken.
+Rule: no place is trusted more than another; the files of each are verified in the same way. A place
+that does not answer, or serves something that was not signed, is passed over for a while, and a
+warning names it. If no place serves what was signed, the file is refused.
 """
 
 from __future__ import annotations
@@ -23,84 +23,89 @@ from securepip.errors import (
 from securepip.transport import redact
 
 PASSED_OVER_SECONDS = 600.0
-"""After that a place is asked in its turn again: a gateway runs for weeks."""
+"""How long a place is passed over. A gateway runs for weeks, so not forever."""
 
 _NOT_THERE = (403, 404, 410)
 
 _log = logging.getLogger(__name__)
-# Also of what a build alone needs, of which little else is said.
+# `installer.sdists` logs errors only while it resolves what a build needs; this warning is shown.
 _log.setLevel(logging.WARNING)
 
 _passed_over: dict[str, tuple[float, str]] = {}
-"""Places, until when others are asked first, and why: for all of this process."""
+"""For each place that was passed over in this process: until when (monotonic seconds), and why."""
 _lock = threading.Lock()
 
 T = TypeVar("T")
 
 
-class Asks(Protocol):
-    """Asks places for files, some of them before they are wanted."""
+class PlaceListener(Protocol):
+    """Has downloads under way, which are of no use when their place is passed over."""
 
     def drop(self, place: str) -> None:
-        """Give up what was begun at a place; the next one has as much time. From any thread."""
+        """Give up the downloads from a place, and allow the next place all the time again.
+
+        Called from any thread.
+        """
 
 
 def passed_over() -> list[str]:
-    """What there is to say of the places that are passed over now."""
+    """For each place that is passed over now, a sentence that says why."""
     now = time.monotonic()
     with _lock:
         return [why for until, why in _passed_over.values() if until > now and why]
 
 
 class Mirrors:
-    """Which place is asked for what, by the address that it has at the first one. Any thread.
+    """Decides which place is asked for a file. Safe to use from any thread.
+
+    A file is named by its URL at the repository's location, whichever place is asked for it.
 
     Args:
-        places: Of each repository its address, ending in a slash, and those of its mirrors.
+        places: For each repository its location, ending in a slash, and those of its mirrors.
     """
 
     def __init__(self, places: Iterable[tuple[str, Sequence[str]]] = ()) -> None:
-        # The longest first: one repository may be below the address of another.
+        # The longest first: one repository's location may be below another's.
         known = {first: (first, *mirrors) for first, mirrors in places}
         self._places = dict(sorted(known.items(), key=lambda item: -len(item[0])))
-        self._left: set[str] = set()
-        self._asking: WeakSet[Asks] = WeakSet()
+        self._dropped: set[str] = set()
+        self._listeners: WeakSet[PlaceListener] = WeakSet()
 
-    def tell(self, who: Asks) -> None:
-        """Have ``who`` drop each place that is passed over from now on, once."""
-        self._asking.add(who)
+    def notify(self, listener: PlaceListener) -> None:
+        """From now on call ``listener.drop``, once for each place, when a place is passed over."""
+        self._listeners.add(listener)
 
     def at(self, url: str) -> str:
-        """Where ``url`` is asked for now: itself, or the same file at a mirror."""
+        """The URL at which the file ``url`` is asked for now: ``url`` itself, or a mirror's."""
         return self._in_turn(url)[0][1]
 
     def try_each(self, url: str, fetch: Callable[[str], T]) -> T:
-        """What ``fetch`` makes of ``url`` at the first place where it succeeds.
+        """The result of ``fetch`` at the first place where it succeeds.
 
         Args:
-            url: Where a file of a repository is, or any other address, which has one place.
-            fetch: Fetches and verifies what is at an address.
+            url: The URL of a repository's file. Any other URL is tried as it is.
+            fetch: Fetches and verifies the file at the URL that it is given.
 
         Raises:
-            VerificationError: No place had what was signed, and one had something else.
-            TransportError, RepositoryUnavailableError: As ``fetch``, at the first place.
+            VerificationError: No place served what was signed, and one served something else.
+            TransportError, RepositoryUnavailableError: The error of ``fetch`` at the first place.
         """
         turns = self._in_turn(url)
-        failed: list[SecurepipError] = []
-        for number, (place, there) in enumerate(turns, 1):
+        errors: list[SecurepipError] = []
+        for number, (place, url_here) in enumerate(turns, 1):
             try:
-                return fetch(there)
+                return fetch(url_here)
             except (TransportError, VerificationError, RepositoryUnavailableError) as error:
-                failed.append(error)
+                errors.append(error)
                 if len(turns) > 1:
                     self._pass_over(place, error, turns[number][0] if number < len(turns) else "")
-        raise next((one for one in failed if isinstance(one, VerificationError)), failed[0])
+        raise next((one for one in errors if isinstance(one, VerificationError)), errors[0])
 
     def _in_turn(self, url: str) -> list[tuple[str, str]]:
-        """The places of a file and its addresses there.
+        """The places of a file, each with the file's URL there, in the order to ask them.
 
-        Those that were passed over come last, and of these first the one that failed longest ago:
-        one that had no answer once does not come after one that never has any.
+        Places that are passed over come last, the one that failed longest ago first among them, so
+        that a place that failed once comes before a place that always fails.
         """
         for first, places in self._places.items():
             if url.startswith(first):
@@ -110,9 +115,15 @@ class Mirrors:
         return [(url, url)]
 
     def _pass_over(self, place: str, error: SecurepipError, following: str) -> None:
-        """Ask the others first from now on, and say so once."""
+        """Ask the other places first from now on, and warn once.
+
+        Args:
+            place: The place that failed.
+            error: How it failed.
+            following: The place that is asked next; "" if there is none.
+        """
         if isinstance(error, TransportError) and error.status in _NOT_THERE:
-            return  # it may have everything else
+            return  # only this file is missing there
         why = ""
         if following:
             why = f"{redact(place)} is passed over, and {redact(following)} is asked in its place: "
@@ -121,11 +132,11 @@ class Mirrors:
             now = time.monotonic()
             is_known = _until(place) > now
             _passed_over[place] = now + PASSED_OVER_SECONDS, why
-            is_left = place in self._left
-            self._left.add(place)
-        if not is_left:
-            for who in list(self._asking):
-                who.drop(place)
+            is_dropped = place in self._dropped
+            self._dropped.add(place)
+        if not is_dropped:
+            for listener in list(self._listeners):
+                listener.drop(place)
         if why and not is_known:
             _log.warning("%s", why)
 

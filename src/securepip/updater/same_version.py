@@ -1,9 +1,9 @@
-"""One version of a role has one content: what a client has seen of it may not become another.
+"""Refuses a second file for a version of a role that this client has seen before.
 
-Rule: a version number is used once. Where two files were signed under one number, one of them is
-what somebody wanted to undo: an offline key that signs on top of an older state gives the next
-version its old number, and a snapshot that lists the new file would make clients forget the first,
-a claim in it included. TUF compares version numbers alone.
+Rule: a version number names one file. TUF compares version numbers only. If somebody signs with an
+offline key on top of an older state (a backup), the new file gets the number of a file that was
+already published. A snapshot that lists the new file would make clients replace the published one,
+and so forget a claim that it holds.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ def check_same_version(
     *,
     only_onward: Callable[[], bool],
 ) -> None:
-    """See to it that a snapshot lists no other file under a version that is known already.
+    """Check that a snapshot lists no other file under a version that this client has seen.
 
-    Only digests can tell two files of one version apart: where the snapshot lists none, the file
-    that is known stays.
+    Two files of one version are told apart by digest. If the snapshot lists no digests, python-tuf
+    keeps the known file.
 
     Args:
         role: The name of the role.
-        known: The role's file that was verified last, by this client.
-        listed: What the verified snapshot says of it.
-        delegator: Who names its keys now. A file whose keys count no more is no evidence: who has
-            stolen them could have made it, and the number must be free for those who recover.
-        only_onward: Whether it may not list an older version either. Asked where it does.
+        known: The role's file that this client verified last.
+        listed: What the verified snapshot lists for the role; None if it does not list it.
+        delegator: The role that delegates to it now. A known file that is not signed with the
+            delegated keys is ignored: those keys may have been stolen and replaced, and the
+            recovered repository must be free to use the number.
+        only_onward: Whether an older version is refused too. Called only if one is listed.
 
     Raises:
-        RepositoryError: It lists another, or an older one.
+        RepositoryError: The snapshot lists another file of the known version, or a refused older
+            version.
     """
     if listed is None:
         return

@@ -1,10 +1,11 @@
-"""Which projects this machine has ever seen in a repository, so that none disappears unnoticed.
+"""The projects that this machine has ever seen in a repository, so that none disappears unnoticed.
 
-Rule: a look-up that finds nothing says that the repository does not know a project *now*, and only
-that. Where the project was there before, the caller must not go on as if it had never been.
+Rule: a look-up that finds nothing says only that the repository does not list the project *now*. If
+the project was there before, somebody may be hiding it, and the caller must not ask the next
+repository instead.
 
-The names are one a line in a file of the state folder, which is data and not cache. It is read
-when it is needed and written once, at the end of a run that has seen new ones.
+The file has one name a line and is in the state folder, because it is data and not cache. It is
+read on first use, and written once, at the end of a run that has seen new projects.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Seen:
-    """The projects that were seen in one repository. Other processes may change them meanwhile.
+    """The projects that were seen in one repository. Other processes may change the file too.
 
     Args:
         state: The folder of the repository's trusted metadata.
@@ -37,21 +38,24 @@ class Seen:
         self._before: frozenset[str] | None = None
 
     def add(self, project: NormalizedName) -> None:
-        """Remember a project; on disk from the next ``keep`` on."""
+        """Remember a project. The next ``keep`` writes it to disk."""
         self._new.add(project)
 
     def __contains__(self, project: NormalizedName) -> bool:
         """Whether the project was ever seen, by this run or an earlier one.
 
         Raises:
-            SecurepipError: The file cannot be read. It is not taken for an empty one.
+            SecurepipError: The file exists and cannot be read.
         """
         if self._before is None:
             self._before = self._on_disk()
         return project in self._new or project in self._before
 
     def forget(self, project: NormalizedName) -> bool:
-        """Forget a project, on disk; whether it had been seen.
+        """Remove a project from the file.
+
+        Returns:
+            Whether the file had it.
 
         Raises:
             SecurepipError: The file cannot be read or written.
@@ -64,12 +68,12 @@ class Seen:
                 if project not in names:
                     return False
                 self._write(names - {project})
-        except OSError as error:  # also where another process keeps the lock
+        except OSError as error:  # or a `Timeout` of the lock
             raise SecurepipError(f"{self._path} cannot be changed: {error}") from None
         return True
 
     def keep(self) -> None:
-        """Write what is new. That it cannot be written is said, and ends no run."""
+        """Write the new projects to the file. If that fails, warn and go on."""
         if not self._new:
             return
         new = frozenset(self._new)

@@ -2,11 +2,11 @@
 
 The rules:
 
-* python-tuf's ``Updater`` decides what is trusted, in one thread. What this class adds is which
-  bytes are fetched early and in parallel, a lock, and errors for people.
-* What is fetched early follows from hints (``ahead``), and is verified when its turn comes.
-* The state folder protects against rollback: it is locked during ``refresh`` (python-tuf is
-  single-instance), and never emptied to get out of trouble.
+* python-tuf's ``Updater`` decides what is trusted, in one thread. This class adds early parallel
+  downloads, a lock, and errors for people.
+* Hints (``ahead``) decide what is fetched early. python-tuf verifies it when it asks for it.
+* The state folder protects against rollback. It is locked during ``refresh``, because python-tuf
+  supports one instance at a time, and it is never deleted to get past an error.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from securepip.updater.seen import Seen
 
 LOCK_SECONDS = 300.0
 MAX_TARGETS_BYTES = 32 << 20
-"""The longest targets metadata that is read where the snapshot announces no length."""
+"""The longest targets metadata that is read if the snapshot announces no length."""
 
 _NOT_RENEWED = "Either nobody has renewed them, or somebody holds newer ones back."
 _SAME_TIME = timedelta(minutes=10)
-"""Clocks that differ by less are not the reason why something has expired."""
+"""Two clocks that differ by less than this count as equal."""
 
 T = TypeVar("T")
 
@@ -64,11 +64,11 @@ class Session:
 
     Args:
         name: What the user calls the repository, for messages.
-        metadata_url: Where its metadata is, ending in a slash.
-        state: The folder of trusted metadata; made if it is not there.
+        metadata_url: The URL of its metadata folder, ending in a slash.
+        state: The folder of trusted metadata; made if it does not exist.
         transport: Fetches everything.
-        root: The pinned root, or None to start from the ``root.json`` that is in ``state``.
-        mirrors: Where else its metadata is.
+        root: The pinned root; None to start from the ``root.json`` in ``state``.
+        mirrors: The places that have the same metadata; by default only ``metadata_url``.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Session:
         self._mirrors = mirrors or Mirrors()
         self._fetcher = Fetcher(transport, metadata_url)
         self.seen = Seen(state)
-        """The projects that were ever seen in this repository; kept when the session ends."""
+        """The projects that were ever seen in this repository; written when the session ends."""
         weakref.finalize(self, self.seen.keep)
         self._updater: CheckedUpdater | None = None
         self._snapshot: Mapping[str, MetaFile] = {}
@@ -96,19 +96,21 @@ class Session:
         self._soon: tuple[str, ...] = ()
 
     def refresh(self) -> None:
-        """Bring root, timestamp, snapshot and targets up to date. Does so once; later calls rest.
+        """Bring root, timestamp, snapshot and targets up to date. Later calls do nothing.
 
         Raises:
-            VerificationError: What the repository serves is not signed as it must be, is older
-                than what was seen before, or has expired.
-            RepositoryUnavailableError: It did not answer.
+            VerificationError: What the repository serves is not properly signed, is older than
+                what was seen before, or has expired.
+            RepositoryUnavailableError: The repository did not answer, or another process holds the
+                lock for ``LOCK_SECONDS``.
+            SecurepipError: The state folder cannot be read or written, or is damaged.
         """
         self._refreshed()
 
     def look_anew(self) -> None:
-        """Forget what was looked up: something was signed since, by this machine itself.
+        """Forget all look-ups, because this machine itself has signed something since.
 
-        The next question refreshes; what protects against rollback is on disk and stays.
+        The next look-up refreshes. The state folder stays as it is.
         """
         self._updater = None
         self._snapshot = {}
@@ -120,7 +122,8 @@ class Session:
             return self._updater
         try:
             private_folder(self._state)
-            private_folder(self._state / "root_history")  # python-tuf's; it would follow the umask
+            # python-tuf would make it with the mode that the umask leaves.
+            private_folder(self._state / "root_history")
             with FileLock(self._state / ".lock", timeout=LOCK_SECONDS, mode=0o600):
                 updater = self._explained(self._refresh)
         except Timeout:
@@ -139,11 +142,10 @@ class Session:
 
         Args:
             target_paths: Target paths, known to the repository or not.
-            wait: Whether the roles between the top and the bins may be waited for. Without it
-                nothing is done before they are known.
+            wait: As in ``RolesAhead.begin``.
 
         Raises:
-            VerificationError, RepositoryUnavailableError: As ``refresh``.
+            VerificationError, RepositoryUnavailableError, SecurepipError: As ``refresh``.
         """
         self._soon = tuple(target_paths)
         self.refresh()
@@ -153,10 +155,10 @@ class Session:
         self._soon = ()
 
     def target(self, target_path: str) -> TargetFile | None:
-        """Length and digest that the repository signed for a target; None if it knows it not.
+        """The length and digest that the repository signed for a target; None if it has no such.
 
         Raises:
-            VerificationError, RepositoryUnavailableError: As ``refresh``.
+            VerificationError, RepositoryUnavailableError, SecurepipError: As ``refresh``.
         """
         updater = self._refreshed()
         if target_path not in self._found:
@@ -164,37 +166,40 @@ class Session:
         return self._found[target_path]
 
     def role(self, name: str) -> Metadata[Targets] | None:
-        """A role below root that look-ups of this session have met; None for any other.
+        """A targets role that this session has verified for a look-up; None for any other role.
 
-        It was verified. Where another process has put a later version in the state folder, that
-        one is of another moment: there is none then.
+        None also if another process has put a newer version into the state folder since: this
+        session has not verified that one.
+
+        Raises:
+            VerificationError, RepositoryUnavailableError, SecurepipError: As ``refresh``.
         """
         version = self._refreshed().version_of(name)
-        found = self._in_folder(name)
-        return found if found is not None and found.signed.version == version else None
+        stored = self._in_folder(name)
+        return stored if stored is not None and stored.signed.version == version else None
 
     @property
     def naming(self) -> Naming:
-        """What the repository's roles have to say of themselves, as ``refresh`` found it."""
+        """What the repository's roles must say about themselves, as ``refresh`` found it."""
         return self._refreshed().naming
 
     def role_version(self, name: str) -> int:
-        """The version of a role that the snapshot lists; 0 when it lists none."""
+        """The version of a role that the snapshot lists; 0 if it does not list the role."""
         self._refreshed()
         listed = self._snapshot.get(f"{name}.json")
         return listed.version if listed else 0
 
     def download(self, target_path: str, base_url: str, folder: Path) -> Path:
-        """Fetch one target as any TUF client does; not fetched again where it is there already.
+        """Fetch a target, as any TUF client does, unless the folder has it already.
 
         Args:
             target_path: The target.
-            base_url: Where the repository's targets are.
-            folder: Where it goes, under its path in URL encoding.
+            base_url: The base URL of the repository's targets.
+            folder: Where the file goes, named by its target path in URL encoding.
 
         Raises:
-            VerificationError: The repository signed no such target, or serves another.
-            RepositoryUnavailableError: As ``refresh``.
+            VerificationError: The repository signed no such target, or serves other bytes.
+            RepositoryUnavailableError, SecurepipError: As ``refresh``.
         """
         target = self.target(target_path)
         if target is None:
@@ -216,9 +221,9 @@ class Session:
         return updater
 
     def _begin_listed(self, snapshot: Mapping[str, MetaFile]) -> None:
-        """Begin to fetch what look-ups will need, as soon as a verified snapshot lists it.
+        """Begin to fetch what look-ups will need, as soon as the snapshot is verified.
 
-        That snapshot stays this session's: another process may put a later one into the folder.
+        The session keeps this snapshot: another process may store a newer one in the state folder.
         """
         self._snapshot = snapshot
         self._roles = RolesAhead(
@@ -228,7 +233,7 @@ class Session:
         self._roles.begin(self._soon, wait=False)
 
     def _in_folder(self, role: str) -> Metadata[Targets] | None:
-        """What the state folder has of a role now."""
+        """The role's file that is in the state folder now; None if there is none."""
         try:
             metadata = Metadata[Targets].from_bytes(self._role_path(role).read_bytes())
         except (OSError, RepositoryError):
@@ -239,16 +244,20 @@ class Session:
         return self._state / f"{quote(role, '')}.json"
 
     def _explained(self, action: Callable[[], T]) -> T:
-        """Run ``action`` of python-tuf, its errors made understandable, at the place that has it.
+        """Run an action of python-tuf at one place after the other until one succeeds.
 
-        What one place has made python-tuf remember is verified, and holds at the next one too.
+        python-tuf stores only verified metadata, so what it stored from one place is right for the
+        next place too.
+
+        Raises:
+            SecurepipError: python-tuf's error, in words for people.
         """
 
-        def at(address: str) -> T:
+        def run_at(address: str) -> T:
             self._fetcher.ask_at(address)
             return self._at_one_place(action)
 
-        return self._mirrors.try_each(self.metadata_url, at)
+        return self._mirrors.try_each(self.metadata_url, run_at)
 
     def _at_one_place(self, action: Callable[[], T]) -> T:
         self._fetcher.last_url = self._fetcher.address
@@ -283,7 +292,7 @@ class Session:
         )
 
     def _expired(self, error: Exception) -> VerificationError:
-        # python-tuf says which role; it may have asked for the next file since.
+        # The role is in python-tuf's message; `last_url` may be of the file after it.
         role = re.sub(r"^(New|Final) |(\.json)? is expired$", "", str(error))
         url = self._fetcher.last_url
         if not url.endswith((f"/{role}.json", f".{role}.json")):
@@ -310,7 +319,7 @@ class Session:
 def _meaning_and_remedy(
     error: DownloadError, cause: TransportError | None, address: str
 ) -> tuple[str, str]:
-    """What it may mean that there is no answer, and what to do."""
+    """What a missing answer may mean, and what the user can do."""
     remedy = f"Check your network and the address ({address}), then try again."
     if isinstance(error, DownloadHTTPError) and error.status_code in (403, 404):
         return (
@@ -324,9 +333,9 @@ def _meaning_and_remedy(
 
 
 def _of_clocks(fetcher: Fetcher, url: str) -> str:
-    """What may be the reason that something has expired: a clock, or a person.
+    """Whether a wrong clock may be the reason that metadata has expired, in a sentence.
 
-    The server's clock is a hint to a person and decides nothing: nobody signs it.
+    Nobody signs the server's clock: it is shown to a person and decides nothing.
     """
     now = datetime.now(timezone.utc)
     try:
@@ -350,7 +359,7 @@ def _of_clocks(fetcher: Fetcher, url: str) -> str:
 
 
 def _last_good(state: Path) -> str:
-    """When this machine last saw good metadata, as the end of a sentence."""
+    """How long ago this machine last stored a valid timestamp, as the end of a sentence."""
     try:
         changed = (state / "timestamp.json").stat().st_mtime
     except OSError:

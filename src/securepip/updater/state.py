@@ -1,4 +1,4 @@
-"""What the trusted state of a repository says, for people: roles, versions, expiry, names."""
+"""Describes the trusted state of a repository to people: roles, versions, expiry, promises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RoleState:
     Attributes:
         name: The role.
         version: Its version.
-        expires: Until when it is good (UTC).
+        expires: When it expires (UTC).
     """
 
     name: str
@@ -32,28 +32,28 @@ class RoleState:
 
 
 def describe_state(state: Path) -> list[RoleState]:
-    """The top-level roles in a state folder; those that are not there are left out."""
-    found = (
+    """The top-level roles in a state folder, without those that it does not have."""
+    roles = (
         _read(state, Root),
         _read(state, Timestamp),
         _read(state, Snapshot),
         _read(state, Targets),
     )
-    return [RoleState(each.type, each.version, each.expires) for each in found if each is not None]
+    return [RoleState(each.type, each.version, each.expires) for each in roles if each is not None]
 
 
 def count_project_roles(state: Path) -> int:
-    """How many projects sign for themselves, as the snapshot that was seen last lists them."""
+    """How many projects sign for themselves, by the snapshot in the state folder."""
     snapshot = _read(state, Snapshot)
     listed = snapshot.meta if snapshot else ()
     return sum(project_of_role(name.removesuffix(".json")) is not None for name in listed)
 
 
 def describe_names(state: Path) -> str:
-    """Whether one signed role of the repository could pass for another, in words.
+    """Whether one signed role of the repository could be served as another, in a sentence.
 
     Raises:
-        SecurepipError: What the repository has promised cannot be read.
+        SecurepipError: The file of the repository's promise is damaged.
     """
     named = known_naming(state).named
     if named == ALL_ROLES:
@@ -77,7 +77,7 @@ def describe_names(state: Path) -> str:
 
 
 def _read(state: Path, kind: type[S]) -> S | None:
-    """The role of that kind in a state folder; None where no such role is in its file."""
+    """The role of that kind in a state folder; None if there is none that can be read."""
     try:
         signed = Metadata[S].from_bytes((state / f"{kind.type}.json").read_bytes()).signed
     except (OSError, RepositoryError):
