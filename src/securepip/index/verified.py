@@ -125,7 +125,7 @@ class VerifiedIndex:
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
         """As ``Index.page``."""
-        located = self._located(project)
+        located = self.located(project)
         return None if located is None else located.page
 
     def located(self, project: NormalizedName) -> LocatedPage | None:
@@ -134,7 +134,11 @@ class VerifiedIndex:
         Raises:
             VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
         """
-        return self._located(project)
+        if project not in self._pages:
+            signed = self.signed_page(project)
+            self._read[project] = () if signed is None else signed.targets
+            self._pages[project] = None if signed is None else self.read_page(signed)
+        return self._pages[project]
 
     def as_chosen(self, project: NormalizedName, file: PageFile) -> PageFile:
         """The file as its page lists it after the file has got a signed target of its own.
@@ -152,7 +156,7 @@ class VerifiedIndex:
     def prefetch_metadata(self, project: NormalizedName, files: Sequence[PageFile]) -> None:
         """As ``Index.prefetch_metadata``; also begins to fetch the bins that list the files."""
         with suppress(SecurepipError):
-            located = self._located(project)
+            located = self.located(project)
             if located is None:
                 return
             self._begin_metadata((project, file.filename) for file in files[:_MAX_EARLY])
@@ -328,7 +332,7 @@ class VerifiedIndex:
         """Begin to fetch the metadata of those files whose pages sign its digest."""
         with suppress(SecurepipError):
             for project, filename in files:
-                located = self._located(project)
+                located = self.located(project)
                 file = located.page.file(filename) if located else None
                 if located and file and file.core_metadata is not None:
                     url = join_url(located.url, file.url) + METADATA_SUFFIX
@@ -336,7 +340,7 @@ class VerifiedIndex:
 
     def _signers_of(self, project: NormalizedName) -> list[OnDemand]:
         """The signers on this machine of the project's files."""
-        located = self._located(project)
+        located = self.located(project)
         return self._speakers.signers_of(located) if located else []
 
     def _look_anew(self, project: NormalizedName) -> None:
@@ -354,15 +358,8 @@ class VerifiedIndex:
             )
         return found
 
-    def _located(self, project: NormalizedName) -> LocatedPage | None:
-        if project not in self._pages:
-            signed = self.signed_page(project)
-            self._read[project] = () if signed is None else signed.targets
-            self._pages[project] = None if signed is None else self.read_page(signed)
-        return self._pages[project]
-
     def _required(self, project: NormalizedName) -> LocatedPage:
-        located = self._located(project)
+        located = self.located(project)
         if located is None:
             raise UntrustedError(f"no trusted repository knows the project {project}")
         return located
