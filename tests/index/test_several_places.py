@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,7 @@ from securepip.formats.digests import sha256_of
 from securepip.index import Store, VerifiedIndex
 from securepip.index.ahead import begin_pages
 from securepip.index.received import SILENT, Received
+from securepip.signing.repository import commit
 from securepip.transport import Allowance, Transport, TransportOptions, watch
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustStore
@@ -25,6 +27,8 @@ from securepip.updater.mirrors import Mirrors
 from tests.index.conftest import Served
 from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, GAMMA, file_of
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.repositories import copy_repository
+from tests.support.wheels import make_wheel
 
 
 @pytest.fixture
@@ -205,3 +209,44 @@ def test_a_page_is_begun_at_the_place_that_is_asked_now(
     assert transport.expects(f"{mirror.url}simple/alpha/index.json")
     begin_pages(transport, made, [GAMMA], Mirrors())
     assert transport.expects(f"{served.server.url}simple/gamma/index.json")
+
+
+DIVIDED = b'{"signed":{"delegations":{"succinct_roles":{"bit_length":%s,"name_prefix":"bin"}}}}'
+
+
+def hint_without_meaning(served: Served, tmp_path: Path) -> None:
+    """A number that is none: it is looked at before anybody has verified what it stands in."""
+    served.server.alter(r"metadata/\d+\.bins\.json", lambda _: DIVIDED % b"Infinity")
+
+
+def time_of_no_calendar(served: Served, tmp_path: Path) -> None:
+    """Of what has expired the server's clock is asked, so that a person is told why."""
+    expired = copy_repository(served.made, tmp_path / "expired")
+    then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=30)
+    with mock.patch.object(commit, "now", lambda: then):
+        expired.add(make_wheel(tmp_path / "built", "other", "1.0"))
+    served.server.folder = expired.folder
+    served.server.date = f"Fri, 27 Nov 2026 13:00:00 +{'9' * 20}"
+
+
+@pytest.mark.parametrize("says", [hint_without_meaning, time_of_no_calendar])
+@pytest.mark.parametrize("has_mirror", [True, False])
+def test_what_a_place_says_that_is_not_verified_ends_nothing(
+    served: Served,
+    trust: Trust,
+    transport: Transport,
+    tmp_path: Path,
+    says: Callable[[Served, Path], None],
+    has_mirror: bool,
+) -> None:
+    """It ended the run as a defect of ours, each time, and the honest place was never asked."""
+    says(served, tmp_path)
+    index = VerifiedIndex(
+        trust if has_mirror else alone(trust), transport, Store(tmp_path / "store")
+    )
+    index.prefetch_pages([ALPHA])
+    if has_mirror:
+        assert index.page(ALPHA) is not None
+        return
+    with pytest.raises(VerificationError):
+        index.page(ALPHA)

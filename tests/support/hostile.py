@@ -49,6 +49,7 @@ class HostileServer:
         seen: Paths of all requests, in order, without the leading slash.
         authorized: The paths of those that came with a name and password, and these.
         delay: Seconds before each answer, as a round trip would take.
+        date: What it says that the time is; the time, where that is "".
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class HostileServer:
     seen: list[str] = field(default_factory=list)
     authorized: list[tuple[str, str]] = field(default_factory=list)
     delay: float = 0.0
+    date: str = ""
     _alterations: list[tuple[re.Pattern[str], Alteration]] = field(default_factory=list)
 
     def alter(self, pattern: str, alteration: Alteration) -> None:
@@ -158,6 +160,9 @@ def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[H
                     self.wfile.write(piece)
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return state.date or super().date_time_string(timestamp)
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

@@ -140,8 +140,10 @@ def test_what_was_listed_last_is_asked_for_where_something_new_is_looked_up(
         None,
         b"",
         b"[]",
+        b"[" * 100_000,
         b"{}",
         b'{"signed": {"meta": []}}',
+        b'{"signed": {"meta": {"a.json": {"version": Infinity}}}}',
         b'{"signed": {"meta": {"a.json": {}}}}',
         b'{"signed": {"meta": {"a.json": []}}}',
         b'{"signed": {"meta": {"a.json": {"version": "x"}}}}',
@@ -216,7 +218,7 @@ def test_the_fewest_and_the_most_bins_are_understood(tmp_path: Path, bits: int) 
     assert asked.roles._division == ahead._Bins("bin", bits)
 
 
-@pytest.mark.parametrize("bits", [0, 33, -1, "x", None])
+@pytest.mark.parametrize("bits", [0, 33, -1, "x", None, float("inf"), float("nan")])
 def test_a_number_of_bins_that_makes_no_sense_is_passed_over(tmp_path: Path, bits: object) -> None:
     keep(tmp_path, "bins", **divided(bits))
     asked = Asked(tmp_path, listing("bins", *BINS))

@@ -102,7 +102,12 @@ def test_whose_clock_is_wrong_is_told_by_the_difference_to_the_servers(
 
 
 @pytest.mark.parametrize(
-    "date", ["", "yesterday", "Fri, 27 Nov 2026 13:00:00 -0000", None], ids=repr
+    "date",
+    [
+        *("", "yesterday", "Fri, 27 Nov 2026 13:00:00 -0000"),
+        *(f"Fri, 27 Nov 2026 13:00:00 +{'9' * 20}", f"Fri, 27 Nov {'9' * 20} 13:00:00 GMT", None),
+    ],
+    ids=repr,
 )
 def test_where_the_server_says_no_time_the_clock_may_be_wrong(
     monkeypatch: pytest.MonkeyPatch, date: str | None

@@ -38,6 +38,12 @@ _MAX_TIMESTAMP_BYTES = 16_384
 _ROOT_NAME = re.compile(r"([1-9][0-9]*)\.root\.json")
 _BIN_NAME = re.compile(r"([a-z][a-z0-9-]*)-[0-9a-f]+\.json")
 """The file name of a bin in a snapshot: its prefix, and its number."""
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
+"""What reading a hint raises. Whoever answers may have written it: an error that comes through here
+ends the run, and no other place of the repository is asked."""
 
 
 class Listed(Protocol):
@@ -163,7 +169,7 @@ class RolesAhead:
                 self.warm(role)
             if not wait and not self._is_current(BINS_ROLE):
                 return _bins_by_name(self._snapshot)
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(*_UNREADABLE):
                 data = self._fetched(self._url(BINS_ROLE)) or self._path(BINS_ROLE).read_bytes()
                 roles: Any = json.loads(data)["signed"]["delegations"]["succinct_roles"]
                 bits = int(roles["bit_length"])
@@ -198,7 +204,7 @@ class RolesAhead:
         try:
             document: Any = json.loads(self._path(delegator).read_bytes())
             return any(each["name"] == role for each in document["signed"]["delegations"]["roles"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return False
 
     def _is_current(self, role: str) -> bool:
@@ -206,7 +212,7 @@ class RolesAhead:
         try:
             document: Any = json.loads(self._path(role).read_bytes())
             return bool(document["signed"]["version"] == self._snapshot[f"{role}.json"].version)
-        except (OSError, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return False
 
     def _path(self, role: str) -> Path:
@@ -223,7 +229,7 @@ def _root_version(state: Path, root: bytes | None) -> int:
         names = [_ROOT_NAME.fullmatch(each.name) for each in (state / "root_history").iterdir()]
         if versions := [int(name[1]) for name in names if name]:
             return max(versions)
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(*_UNREADABLE):
         return int(json.loads(root or b"")["signed"]["version"])
     return 0
 
@@ -236,7 +242,7 @@ def _last_listed(state: Path) -> dict[str, _Known]:
             name: _Known(int(each["version"]), int(each.get("length", 0)))
             for name, each in listed.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _UNREADABLE:
         return {}
 
 

@@ -341,7 +341,8 @@ def _of_clocks(fetcher: Fetcher, url: str) -> str:
     try:
         server = parsedate_to_datetime(fetcher.date_at(url))
         differ = abs(now - server) > _SAME_TIME
-    except (TransportError, ValueError, TypeError):  # none, unreadable, or without a zone
+    except (TransportError, ValueError, TypeError, OverflowError):
+        # None, one that cannot be read or that no calendar has, or one without a zone.
         return (
             f"{_NOT_RENEWED} A wrong clock on this machine looks the same: it says that it is "
             f"{now:%Y-%m-%d %H:%M UTC}."
