@@ -255,6 +255,17 @@ def test_no_part_of_a_request_is_taken_for_the_next_one(url: str, headers: str) 
             assert answers.read().count(b"HTTP/1.1 ") == 1  # and the connection has ended
 
 
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_a_line_ends_for_this_server_as_for_a_proxy_or_not_at_all(url: str, end: str) -> None:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as connection:
+        connection.sendall(
+            f"GET /metadata/timestamp.json HTTP/1.1\r\nX: a{end}Y: b\r\n\r\n".encode()
+        )
+        with connection.makefile("rb") as answers:
+            assert answers.read().startswith(b"HTTP/1.1 400 ")
+
+
 def test_small_answers_wait_for_no_acknowledgement(made: MadeRepository) -> None:
     """With Nagle's algorithm and delayed acknowledgements, each would cost 40 ms."""
     seen: SimpleQueue[int] = SimpleQueue()

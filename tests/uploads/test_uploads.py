@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -215,6 +217,19 @@ def test_a_name_that_can_be_read_in_two_ways_is_of_the_project_that_the_file_say
     answer = site.send(sdist, token=text, name="app", version="1-2", filetype="sdist")
     assert answer.status_code == 400
     assert "is of app-1, not of app" in answer.text
+
+
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_who_has_a_token_is_given_nothing_of_the_next_request(site: Site, end: str) -> None:
+    """A proxy that sees no length there would send somebody's next request, with a token in it."""
+    parts = urlsplit(site.url)
+    head = {"Host": parts.netloc, "Content-Type": TYPE, **_login(site.token)}
+    lines = [f"POST {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+    hidden = f"X: one{end}Content-Length: 100"
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as connection:
+        connection.sendall("\r\n".join([*lines, hidden, "", ""]).encode())
+        with connection.makefile("rb") as answers:
+            assert answers.read().startswith(b"HTTP/1.1 400 ")
 
 
 def test_what_a_killed_server_has_left_is_removed_when_it_is_old(

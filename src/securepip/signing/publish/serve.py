@@ -10,6 +10,7 @@ and any static host or CDN takes its place where more is asked of it.
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import socket
 import threading
@@ -129,16 +130,41 @@ class _Compressed:
         return data
 
 
+class _Lines(io.BufferedReader):
+    """What comes over a connection.
+
+    The library also takes a line feed or a carriage return alone for the end of a header. A proxy
+    that takes it for a character sends on a header that it does not see.
+
+    Attributes:
+        are_plain: Whether every line that was read ended as lines end (RFC 9112, section 2.2).
+    """
+
+    are_plain = True
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """As in the base class."""
+        line = super().readline(size)
+        self.are_plain &= line.find(b"\r") == len(line) - 2 and line.endswith(b"\n")
+        return line
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection."""
 
     server: RepositoryServer
+    rfile: _Lines
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
     # Headers and a small body leave in one packet, and at once: with Nagle's algorithm, every
     # answer that takes two waits for the client's delayed acknowledgement.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """As the library."""
+        super().setup()
+        self.rfile = _Lines(self.rfile.detach())
 
     def parse_request(self) -> bool:
         """As the library; what a proxy could take for the end of a request is its end here too.
@@ -148,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         """
         if not super().parse_request():
             return False
-        if not _is_plain(self.headers):
+        if not (self.rfile.are_plain and _is_plain(self.headers)):
             self.close_connection = True
             self._answer_empty(HTTPStatus.BAD_REQUEST)
             return False

@@ -181,7 +181,7 @@ class UploadHandler(Handler):
         if (
             "Transfer-Encoding" in self.headers
             or len(lengths) != 1
-            or not _DIGITS.fullmatch(lengths[0].strip())
+            or not _DIGITS.fullmatch(lengths[0].strip(" \t"))
         ):
             self._left = -1
             raise UploadRefusedError(
