@@ -202,15 +202,17 @@ def test_what_is_begun_early_holds_up_no_exit_and_raises_what_failed_when_it_is_
     goes_on = threading.Event()
 
     def fails(self: VerifiedIndex, projects: Iterable[NormalizedName]) -> None:
-        goes_on.wait(10)
+        goes_on.wait(60)
         raise ArithmeticError(*projects)
 
     index = opened(tmp_path, trusting(tmp_path, local))
     deferred = DeferredIndex(lambda first: index)
     with monkeypatch.context() as patch:
         patch.setattr(VerifiedIndex, "prefetch_pages", fails)
+        before = set(threading.enumerate())
         deferred.begin([ALPHA])
-        (beginning,) = (one for one in threading.enumerate() if one.name == "beginning")
+        (beginning,) = (one for one in set(threading.enumerate()) - before)
+        assert beginning.name == "beginning"
         assert beginning.daemon
         goes_on.set()
         with pytest.raises(ArithmeticError, match="alpha"):

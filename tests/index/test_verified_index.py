@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from securepip.index.received import Received
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import Assignment, Trust, TrustStore
 from tests.index.conftest import Served
+from tests.support.begun import all_answered
 from tests.support.hostile import Alteration, Reply, flip_byte
 from tests.support.repositories import make_repository
 from tests.support.wheels import make_wheel
@@ -137,15 +137,13 @@ def test_a_small_file_that_will_be_installed_comes_with_its_metadata_and_is_veri
     served: Served, client: Client, installs: bool
 ) -> None:
     def wheels() -> int:
+        all_answered()
         return sum(path.endswith(".whl") for path in served.server.seen)
 
     index = client(installs=installs)
     file = page_file(index, "alpha", "alpha-1.0-py3-none-any.whl")
     index.prefetch_metadata(ALPHA, [file])
     assert index.core_metadata(ALPHA, file)
-    deadline = time.monotonic() + (10 if installs else 0.2)
-    while not wheels() and time.monotonic() < deadline:
-        time.sleep(0.01)
     assert wheels() == installs
     assert index.fetch([(ALPHA, file)])[0].sha256 == file.sha256
     assert wheels() == 1
@@ -246,11 +244,13 @@ def test_an_unchanged_repository_costs_two_requests_and_no_page(
     assert first.page(ALPHA)
     assert first.page(GAMMA)
     first.close()
+    all_answered()
     served.server.seen.clear()
     second = client()
     second.prefetch_pages([ALPHA, GAMMA])
     assert second.page(ALPHA) == first.page(ALPHA)
     assert second.page(GAMMA) == first.page(GAMMA)
+    all_answered()
     assert set(served.server.seen) == {"metadata/2.root.json", "metadata/timestamp.json"}
 
 
@@ -275,18 +275,21 @@ def test_all_that_a_new_project_needs_is_asked_for_together_where_nothing_was_si
         return answer(path)
 
     served.server.answer = answer_when_all_are_asked  # type: ignore[method-assign]
+    all_answered()
     served.server.seen.clear()
     index = client()
     ahead.begin(index._speakers._trust, index._transport, [GAMMA])
     index.prefetch_pages([GAMMA])
     assert index.page(GAMMA)
     assert not asked.broken
+    all_answered()
     assert set(served.server.seen) == together
 
 
 def test_what_nobody_has_begun_is_asked_for_in_the_order_of_the_specification(
     served: Served, client: Client
 ) -> None:
+    all_answered()
     served.server.seen.clear()
     assert client().page(ALPHA)
     first = [path.rpartition("/")[2] for path in served.server.seen[:3]]
@@ -309,6 +312,7 @@ def test_what_lies_at_a_pages_address_without_a_digest_decides_nothing(
     page = index.page(GAMMA)
     assert page is not None
     assert [file.filename for file in page.files] == ["gamma-1.0-py3-none-any.whl"]
+    all_answered()
     assert sum(path.startswith("simple/gamma/") for path in served.server.seen) == 2
 
 
@@ -320,6 +324,7 @@ def test_what_was_begun_early_is_asked_once_and_what_failed_is_raised_when_it_is
     index.begin([ALPHA, GAMMA])
     assert index.page(ALPHA)
     assert index.page(GAMMA)
+    all_answered()
     assert len(served.server.seen) == len(set(served.server.seen))
 
     served.server.withhold("metadata/timestamp.json")
@@ -361,10 +366,12 @@ def test_after_a_change_only_what_the_snapshot_says_is_fetched_again(
     assert index.page(ALPHA)
     assert index.page(GAMMA)
     served.made.add(make_wheel(tmp_path / "built", "alpha", "3.0"))
+    all_answered()
     served.server.seen.clear()
     index = client()
     assert page_file(index, "alpha", "alpha-3.0-py3-none-any.whl")
     assert index.page(GAMMA)
+    all_answered()
     assert not [path for path in served.server.seen if "gamma" in path]
     assert not [path for path in served.server.seen if "claimed" in path or "bins" in path]
 

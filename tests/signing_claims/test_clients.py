@@ -21,6 +21,7 @@ from securepip.signing.overlay.upstream.sources import open_sources
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import TrustStore
 from securepip.updater import Session
+from tests.support.begun import all_answered
 from tests.support.indexes import serve_index
 from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository, serve
@@ -40,15 +41,9 @@ def session(made: MadeRepository, folder: Path) -> Iterator[tuple[Session, list[
         )
 
 
-def asked_by(client: Session, requests: list[str]) -> list[str]:
-    """The metadata files that a client asks for, what it has begun and does not need included."""
-    fetcher = client._fetcher
-    for url in list(fetcher._early):
-        fetcher.warmed(url)
-    return asked(requests)
-
-
 def asked(requests: list[str]) -> list[str]:
+    """The metadata files that were asked for, those included that were begun and not needed."""
+    all_answered()
     return [found[1] for line in requests if (found := re.search(r"/metadata/([^']+)", line))]
 
 
@@ -58,10 +53,10 @@ def test_all_that_leads_to_a_claimed_project_is_fetched_at_once(
     promote(claimed.repository)
     with session(claimed, tmp_path / "client") as (client, requests):
         client.refresh()
-        before = len(asked_by(client, requests))
+        before = len(asked(requests))
         client.prefetch([page_target(APP)])
         assert client.target(page_target(APP)) is not None
-        fetched = asked_by(client, requests)[before:]
+        fetched = asked(requests)[before:]
         # Each once, and no bin: the project's own role says it all.
         assert sorted(fetched) == [
             "1.claimed.a.json", "1.claimed.ap.json", "1.project.app.json", "2.claimed.json",
@@ -71,7 +66,7 @@ def test_all_that_leads_to_a_claimed_project_is_fetched_at_once(
         client.refresh()
         client.prefetch([page_target(APP)])
         assert client.target(page_target(APP)) is not None
-        assert set(asked_by(client, requests)) == {"2.root.json", "timestamp.json"}
+        assert set(asked(requests)) == {"2.root.json", "timestamp.json"}
 
 
 def test_a_project_that_is_not_claimed_costs_no_request_more_where_nothing_is_claimed(
@@ -80,7 +75,7 @@ def test_a_project_that_is_not_claimed_costs_no_request_more_where_nothing_is_cl
     with session(made, tmp_path / "client") as (client, requests):
         client.prefetch([page_target(APP)])
         assert client.target(page_target(APP)) is not None
-        assert sorted(asked_by(client, requests)) == sorted(
+        assert sorted(asked(requests)) == sorted(
             [
                 "2.root.json", "timestamp.json", *asked_at_first(made),
                 "1.claimed.json", "1.recently-claimed.json", "1.bins.json",

@@ -24,6 +24,7 @@ import pytest
 from pip._internal.operations.freeze import freeze
 
 from securepip.cli import main
+from tests.support.begun import as_a_process
 from tests.support.repositories import MadeRepository
 
 _PIP = Path(pip.__file__).with_name("__pip-runner__.py")
@@ -102,6 +103,7 @@ class Machine:
             mock.patch.dict(os.environ, {**self.variables, **variables}, clear=True),
             redirect_stdout(out),
             redirect_stderr(err),
+            as_a_process(),
         ):
             try:
                 code = main([str(word) for word in words])

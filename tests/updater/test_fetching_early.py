@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from securepip.transport import Transport, TransportOptions
 from securepip.updater import ahead, fetcher
 from securepip.updater.checked import CheckedUpdater
 from securepip.updater.session import Session
+from tests.support.begun import all_answered
 from tests.support.hostile import HostileServer, Reply
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -161,11 +161,12 @@ def test_a_timestamp_that_was_overtaken_while_it_waited_is_asked_for_once_more(
     address, state, root = f"{hostile.url}metadata/", tmp_path / "state", made.root.read_bytes()
     with Transport(TransportOptions(retries=0)) as late, Transport() as other:
         ahead.begin(late, address, state, root, [])
-        while len(hostile.seen) < 2:
-            time.sleep(0.01)
+        all_answered()
+        assert len(hostile.seen) == 2
         # Another process of this machine sees what is signed meanwhile.
         made.add(make_wheel(tmp_path / "built", "lib", "2.0"))
         Session("made", address, state, other, root).refresh()
+        all_answered()
         hostile.seen.clear()
         session = Session("made", address, state, late, root)
         assert session.target("packages/lib/lib-2.0-py3-none-any.whl") is not None
@@ -175,9 +176,11 @@ def test_a_timestamp_that_was_overtaken_while_it_waited_is_asked_for_once_more(
         made.add(make_wheel(tmp_path / "built", "lib", "3.0"))
         Session("made", address, state, other, root).refresh()
         hostile.alter("metadata/timestamp.json", lambda data: old)
+        all_answered()
         hostile.seen.clear()
         with pytest.raises(VerificationError, match="version"):
             Session("made", address, state, late, root).refresh()
+        all_answered()
         assert hostile.seen.count("metadata/timestamp.json") == 1
 
 
