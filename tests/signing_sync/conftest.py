@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from packaging.requirements import Requirement
 from securepip.signing.overlay import SyncReport
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
+from securepip.signing.overlay.work import threads
 from securepip.transport import Transport, TransportOptions
 from tests.support.indexes import Index, serve_index
 from tests.support.repositories import MadeRepository, make_repository
@@ -23,6 +26,12 @@ Sync = Callable[..., SyncReport]
 def index() -> Iterator[Index]:
     with serve_index() as index:
         yield index
+
+
+def let_the_time_be_over(patched: pytest.MonkeyPatch) -> None:
+    """End the next sync when it has taken a few answers, however long that takes."""
+    hours = itertools.count()
+    patched.setattr(threads, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours)))
 
 
 @pytest.fixture

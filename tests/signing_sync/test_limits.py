@@ -14,9 +14,8 @@ import pytest
 from securepip.errors import TransportError
 from securepip.signing.overlay.upstream import fetch
 from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
-from securepip.signing.overlay.work import threads
 from securepip.transport import Transport, TransportOptions
-from tests.signing_sync.conftest import Sync
+from tests.signing_sync.conftest import Sync, let_the_time_be_over
 from tests.support.hostile import make_certificate, running, serve_hostile
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository
@@ -107,15 +106,13 @@ def test_a_sync_ends_in_time_and_signs_what_was_read_until_then(
     """Each answer comes in good time; it is their number that would take for ever."""
     projects = [f"app{number}" for number in range(48)]
     index.offer(*(make_wheel(tmp_path, each, "1.0") for each in projects))
-    index.delay = 0.5
-    monkeypatch.setattr(threads, "RUN_SECONDS", 0.8)
-    report = run(*projects)
+    with monkeypatch.context() as ending:
+        let_the_time_be_over(ending)
+        report = run(*projects)
     assert 0 < len(report.signed) < len(projects)
     assert overlay.repository.projects() == report.signed
     late = {problem.project for problem in report.problems}
     assert late == set(projects) - set(report.signed)
-    monkeypatch.undo()
-    index.delay = 0
     assert len(run(*projects).signed) == len(late)
 
 

@@ -24,6 +24,7 @@ from securepip.signing.repository.state.schema import STEPS
 from securepip.signing.repository.state.sqlite import private_sqlite
 from securepip.transport import Transport, TransportOptions
 from tests.signing_sync.conftest import Sync
+from tests.support.begun import all_answered
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
@@ -87,6 +88,7 @@ def test_a_sync_that_ends_early_has_published_what_it_had_and_the_next_one_does_
         options = SyncOptions(_requirements(NAMES), publish_projects=2)
         with pytest.raises(KeyboardInterrupt):
             sync(overlay.repository, sources, transport, options, progress=stop)
+    all_answered()
     there = overlay.repository.projects()
     assert 2 <= len(there) <= 6
     check_own(overlay.repository)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -597,19 +598,27 @@ def test_a_page_that_takes_for_ever_holds_nobody_else_up(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = simple_api.parse_simple_page
-
-    def drag(body: bytes, kind: str, url: str, project: NormalizedName) -> UpstreamPage:
-        if project == "evil" and b"-2.0" in body:
-            time.sleep(3)
-        return read(body, kind, url, project)
-
-    monkeypatch.setattr(http_index, "parse_simple_page", drag)
-    monkeypatch.setattr(threads, "PATIENCE_SECONDS", 1.0)
     index.offer(make_wheel(tmp_path, "good", "1.0"), make_wheel(tmp_path, "evil", "1.0"))
     run("evil")
+    read, over = simple_api.parse_simple_page, threading.Event()
+    results = threads.Work.results
+
+    def drag(body: bytes, kind: str, url: str, project: NormalizedName) -> UpstreamPage:
+        if project == "evil":
+            over.wait(60)
+        return read(body, kind, url, project)
+
+    def impatient(work: threads.Work[object]) -> Iterator[object]:
+        for result in results(work):
+            yield result
+            if work.under_way == 1:  # nothing else is waited for
+                monkeypatch.setattr(threads, "PATIENCE_SECONDS", 0.2)
+
+    monkeypatch.setattr(http_index, "parse_simple_page", drag)
+    monkeypatch.setattr(threads.Work, "results", impatient)
     index.offer(make_wheel(tmp_path, "evil", "2.0"))
     report = run("evil", "good")
+    over.set()
     assert report.signed == ["good"]
     assert [problem.project for problem in report.problems] == ["evil"]
     assert [file.filename for file in page_of(overlay, "evil").files] == [

@@ -27,14 +27,14 @@ from securepip.signing.overlay.overlay import Judged, Standing
 from securepip.signing.overlay.report import SyncReport
 from securepip.signing.overlay.sync import SyncOptions, sync
 from securepip.signing.overlay.upstream.sources import open_sources
-from securepip.signing.overlay.work import threads
 from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.state import sqlite
 from securepip.signing.repository.state.schema import WALK
 from securepip.signing.repository.state.sqlite import open_sqlite, private_sqlite
 from securepip.signing.repository.state.tokens import Tokens
 from securepip.transport import Transport, TransportOptions
-from tests.signing_sync.conftest import Sync
+from tests.signing_sync.conftest import Sync, let_the_time_be_over
+from tests.support.begun import all_answered
 from tests.support.indexes import Index
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel, metadata_text
@@ -76,6 +76,7 @@ def _killed(
         )
         with pytest.raises(KeyboardInterrupt):
             sync(overlay.repository, sources, transport, options, progress=stop)
+    all_answered()
     return set(overlay.repository.projects())
 
 
@@ -122,13 +123,12 @@ def test_a_sync_that_gave_something_up_is_no_killed_one(
     graph: Index, overlay: MadeRepository, run: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one asks for all: a project that never answers keeps nothing new of others back."""
-    monkeypatch.setattr(room, "_AHEAD", 1)
-    monkeypatch.setattr(threads, "RUN_SECONDS", 1.5)
-    graph.delay = 0.4
-    given_up = run("app", with_dependencies=True)
+    with monkeypatch.context() as ending:
+        ending.setattr(room, "_AHEAD", 1)
+        let_the_time_be_over(ending)
+        given_up = run("app", with_dependencies=True)
     assert given_up.problems and given_up.signed
-    monkeypatch.undo()
-    graph.delay = 0
+    all_answered()
     graph.seen.clear()
     assert run("app", with_dependencies=True).notices == []
     assert sum("/simple/" in line for line in _asked(graph)) == len(EVERY)
