@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from securepip.transport import watch
+from securepip.updater import mirrors
+from tests.support import begun
 from tests.support.hostile import HostileServer, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, copy_repository, make_repository
@@ -20,8 +23,13 @@ from tests.support.wheels import make_wheel
 
 pytest_plugins = ["tests.attacks.marks", "tests.support.unchanged"]
 
-# A loaded machine is no defect: examples are counted, not timed.
-settings.register_profile("securepip", deadline=None, max_examples=50)
+# A loaded machine is no defect, nor is an unlucky draw: examples are counted, not timed.
+settings.register_profile(
+    "securepip",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("securepip")
 
 
@@ -37,6 +45,18 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / f"securepip-data-{next(_NUMBERS)}"))
     monkeypatch.setenv("SECUREPIP_CACHE_DIR", str(folder / "securepip-cache"))
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a new process does, and on a machine that is never slow.
+
+    What an earlier test has begun and found out is forgotten, and nobody is told of a server that
+    takes longer than a person expects: the words of a command are compared.
+    """
+    begun.forget()
+    monkeypatch.setattr(mirrors, "_passed_over", {})
+    monkeypatch.setattr(watch, "NOTICE_SECONDS", 600.0)
 
 
 @pytest.fixture

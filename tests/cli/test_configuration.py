@@ -76,7 +76,7 @@ def read_with_pip(command: str) -> dict[str, list[str]]:
     return items
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     files=st.dictionaries(st.sampled_from(LEVELS), sections),
     environ=variables,

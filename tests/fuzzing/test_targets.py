@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzzing.targets import TARGETS
@@ -27,7 +27,7 @@ def test_what_broke_a_parser_once_breaks_none_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_target_survives_changed_seeds(name: str, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from(TARGETS[name].seeds()))

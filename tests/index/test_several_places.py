@@ -22,7 +22,6 @@ from securepip.signing.repository import commit
 from securepip.transport import Allowance, Transport, TransportOptions, watch
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustStore
-from securepip.updater import mirrors
 from securepip.updater.mirrors import Mirrors
 from tests.index.conftest import Served
 from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, GAMMA, file_of
@@ -34,7 +33,7 @@ from tests.support.wheels import make_wheel
 @pytest.fixture
 def mirror(served: Served) -> Iterator[HostileServer]:
     """Another place that has the same files."""
-    with serve_hostile(served.made.folder) as server, mock.patch.dict(mirrors._passed_over):
+    with serve_hostile(served.made.folder) as server:
         yield server
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securepip.errors import RequirementError, SecurepipError
@@ -66,7 +66,6 @@ def environment() -> TargetEnvironment:
 
 
 @given(data=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_no_lock_is_refused(
     environment: TargetEnvironment, tmp_path: Path, data: bytes
 ) -> None:
@@ -77,7 +76,7 @@ def test_what_is_no_lock_is_refused(
 
 
 @given(lock=LOCKS, remote=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(max_examples=100)
 def test_a_lock_of_any_contents_is_read_or_refused(
     environment: TargetEnvironment, tmp_path: Path, lock: dict[str, object], remote: bool
 ) -> None:

@@ -35,7 +35,7 @@ from typing import TypeVar
 import coverage
 import pytest
 from _pytest.runner import runtestprotocol
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import Mutant
 from tests.mutation.rooms import SOURCES
@@ -57,6 +57,7 @@ _Said = tuple[list[str], bool]
 settings.register_profile(
     "mutation",
     deadline=None,
+    suppress_health_check=list(HealthCheck),
     max_examples=10,
     database=None,
     phases=(Phase.explicit, Phase.generate),

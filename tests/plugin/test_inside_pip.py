@@ -584,10 +584,9 @@ def test_the_gateway_of_a_parent_is_asked_if_it_is_ones_own_and_answers(
             path.chmod(mode)
             assert Gateway([])._inherited() is None
         path.chmod(0o600)
-        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        assert Gateway([])._inherited() is None
-        monkeypatch.undo()
-        monkeypatch.setenv(GATEWAY, str(path))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
+            assert Gateway([])._inherited() is None
         odd: object
         for odd in (
             good | {"url": f"http://localhost:{port}/"},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from securepip.errors import ResolutionError
@@ -184,13 +184,7 @@ def _line(one: SatisfiedRequirement) -> str:
 
 
 @given(scenario=scenarios())
-@settings(
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=40, derandomize=True, phases=[Phase.explicit, Phase.generate])
 def test_any_small_world_is_resolved_as_pip_resolves_it(pip: Pip, scenario: Scenario) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheels, site = Path(scratch) / "wheels", Path(scratch) / "site"

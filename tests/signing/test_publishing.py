@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from packaging.utils import NormalizedName
@@ -401,12 +401,7 @@ class RepositoryMachine(RuleBasedStateMachine):
 def test_any_history_leaves_what_was_published_and_not_removed(tmp_path: Path) -> None:
     RepositoryMachine.folder = tmp_path
     case = RepositoryMachine.TestCase
-    case.settings = settings(
-        max_examples=5,
-        stateful_step_count=8,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
+    case.settings = settings(max_examples=5, stateful_step_count=8)
     case("runTest").runTest()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securepip.errors import RepositoryStateError
@@ -146,9 +146,7 @@ def test_nothing_else_is_served(connection: http.client.HTTPConnection, path: st
     assert ask(connection, path).status == 404
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(path=st.text(st.sampled_from("/.%2eEfFstate\\simple-packages:metadata"), max_size=40))
 def test_no_path_leads_out_or_breaks_the_server(
     connection: http.client.HTTPConnection, path: str

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 from securesystemslib.signer import CryptoSigner
@@ -611,7 +611,7 @@ def test_an_empty_signed_role_cannot_hide_the_files_of_the_project(
 
 
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_a_transaction_with_any_byte_changed_is_refused_or_the_same(
     claimed: MadeRepository, alice: Maintainers, wheel: Path, tmp_path: Path, data: st.DataObject
 ) -> None:

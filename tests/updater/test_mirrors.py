@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +16,6 @@ from securepip.errors import (
     VerificationError,
 )
 from securepip.transport import Transport, TransportOptions, redact
-from securepip.updater import mirrors
 from securepip.updater.fetcher import Fetcher
 from securepip.updater.mirrors import Mirrors, passed_over
 from securepip.updater.session import Session
@@ -28,13 +26,6 @@ FIRST = "https://packages.example.org/"
 SECOND = "https://user:hidden@mirror.example.org/of/"
 THIRD = "https://other.example.org/"
 BROKEN = TransportError("nobody is there", url=FIRST)
-
-
-@pytest.fixture(autouse=True)
-def nothing_passed_over() -> Iterator[None]:
-    """Begin as a new process does."""
-    with mock.patch.dict(mirrors._passed_over, clear=True):
-        yield
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securepip.signing.uploads import form as forms
@@ -158,9 +158,7 @@ def test_an_upload_says_its_length(site: Site, head: dict[str, str]) -> None:
     connection.close()
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_whatever_comes_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     body = form([part("name", "app"), part("x", "y"), part("content", b"abc", "app-1.0.zip")])
