@@ -1,7 +1,7 @@
 """What may be shown to people: URLs without passwords and tokens, texts without escape sequences.
 
 Rule: no other module decides this. The plugin also loads this module into the pip of other
-environments, so it uses only the standard library of Python 3.9.
+environments, so it uses only the standard library of Python 3.10.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from securepip.plugin.joined import LATER, MODULES, joined_shim
 
 def _parts() -> list[ast.Module]:
     """What runs for every command of pip's, and what is a text until pip fetches."""
-    now = ast.parse(joined_shim(), feature_version=(3, 9))
+    now = ast.parse(joined_shim(), feature_version=(3, 10))
     (later,) = (
         node.value.value
         for node in now.body
@@ -27,7 +27,7 @@ def _parts() -> list[ast.Module]:
         and isinstance(node.value, ast.Constant)
         and ast.unparse(node.targets[0]) == "_LATER"
     )
-    return [now, ast.parse(str(later), feature_version=(3, 9))]
+    return [now, ast.parse(str(later), feature_version=(3, 10))]
 
 
 def test_what_is_installed_is_the_modules_joined(enabled_environment: Path) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from securepip.errors import ResolutionError, UsageError
 from securepip.interpreter.find import find_interpreter
 from securepip.resolver import probe
+from securepip.resolver.environment import target
 from securepip.resolver.environment.target import InstalledDistribution
 from tests.support.wheels import metadata_text
 
@@ -145,10 +147,22 @@ def test_what_is_no_interpreter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Could not locate Python interpreter"):
         probe(str(tmp_path))
     text = tmp_path / "python"
-    text.write_text("#!/bin/sh\necho not python\nexit 3\n")
-    text.chmod(0o755)
-    with pytest.raises(UsageError, match="does not run as a Python interpreter"):
-        probe(str(text))
+    for script, why in (
+        ("echo not python\nexit 3", "it ended with exit code 3"),
+        ("echo not python", "it does not say which Python it is"),
+    ):
+        text.write_text(f"#!/bin/sh\n{script}\n")
+        text.chmod(0o755)
+        with pytest.raises(UsageError) as raised:
+            probe(str(text))
+        assert raised.value.what == f"{text} does not run as a Python interpreter: {why}"
+
+
+def test_what_runs_there_runs_on_the_oldest_python_that_is_installed_for() -> None:
+    for project in ("packaging", "pip"):
+        wanted = importlib.metadata.metadata(project)["Requires-Python"]
+        oldest = ".".join(map(str, target._OLDEST_PYTHON))
+        assert SpecifierSet(wanted).contains(oldest), f"{project} wants {wanted}"
 
 
 def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a Python says of itself: version, markers, wheel tags, and where it looks for distributions.
 
-Rule: this file is also run as text by interpreters that have nothing of ours, from Python 3.9 on,
+Rule: this file is also run as text by interpreters that have nothing of ours, from Python 3.10 on,
 so it imports the standard library alone, plus the `packaging` folder that it is handed.
 """
 

@@ -1,7 +1,7 @@
 """Loads the shim when pip is imported, or has pip refuse.
 
 Rule: the text of this file is part of the start-up line, so that nothing but that line has to be
-whole for pip to be stopped. It runs on any Python from 3.9 on, once for each import of pip.
+whole for pip to be stopped. It runs on any Python from 3.10 on, once for each import of pip.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The part of securepip that runs inside pip: what pip fetches comes from a gateway of ours.
 
 Rule: an environment gets these modules as one file (``plugin.joined``), which runs on whatever
-Python and pip are there: Python 3.9 or later, pip 23.0 or later, the standard library alone. It
+Python and pip are there: Python 3.10 or later, pip 23.0 or later, the standard library alone. It
 decides nothing about trust. It sends each request of pip's to a gateway, which answers with
 verified bytes or with a reason, and what it does not understand it refuses.
 

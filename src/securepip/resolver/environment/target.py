@@ -32,7 +32,8 @@ from securepip.interpreter.find import meant_interpreter
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60
-_OLDEST_PYTHON = (3, 9)
+_OLDEST_PYTHON = (3, 10)
+"""What `packaging` and pip, which run there, need."""
 # Readable by any Python. With -c the current folder comes first on the path: it goes before
 # anything is imported, so that what lies there neither runs nor counts as installed.
 _PROGRAM = f"""
@@ -318,7 +319,7 @@ def probe(
             cannot hide without it. The interpreter that runs this has run its own.
 
     Raises:
-        UsageError: It is neither, does not run, or is older than Python 3.9; or, where none is
+        UsageError: It is neither, does not run, or is older than Python 3.10; or, where none is
             named, none is meant.
     """
     interpreter = meant_interpreter(python)
@@ -360,8 +361,9 @@ def _ask(interpreter: str, start_up: bool) -> _Facts:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         said = getattr(error, "stderr", None) or b""
         raise UsageError(
-            f"{interpreter} does not run as a Python interpreter: {error}",
+            f"{interpreter} does not run as a Python interpreter: {_why_not(error)}",
             meaning=said.decode(errors="replace").strip()[-500:],
+            remedy="--python takes an interpreter, or the folder of a virtual environment.",
         ) from None
     if "tags" not in facts:
         version = ".".join(map(str, facts["version"]))
@@ -370,6 +372,17 @@ def _ask(interpreter: str, start_up: bool) -> _Facts:
             f"{interpreter} is Python {version}: securepip installs for {oldest} and newer."
         )
     return cast(_Facts, facts)
+
+
+def _why_not(error: Exception) -> str:
+    """In words of its own: those of `subprocess` show the whole program that was given to it."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"it ended with exit code {error.returncode}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it did not answer within {_PROBE_SECONDS} seconds"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it does not say which Python it is"
 
 
 def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
