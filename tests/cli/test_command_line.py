@@ -36,7 +36,6 @@ COMMANDS = [
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["nonsense"],
         ["install", "--nonsense"],
         ["install", "--timeout", "soon", "app"],
@@ -158,6 +157,10 @@ def test_every_command_explains_itself(machine: Machine, command: Sequence[str])
     done = machine.run(*command, "--help")
     assert done.code == 0
     assert f"usage: securepip {' '.join(command)}" in " ".join(done.out.lower().split())
+
+
+def test_without_a_word_all_commands_are_shown(machine: Machine) -> None:
+    assert machine.run() == machine.run("--help")
 
 
 def test_tracebacks_are_for_those_who_ask(client: Machine, hostile: HostileServer) -> None:
@@ -338,10 +341,11 @@ def test_install_imports_only_what_it_needs_and_not_before_it_needs_it(client: M
     ("words", "hint", "usage"),
     [
         (("instal", "app"), 'maybe you meant "install"', "usage: securepip install [options] <"),
-        (("verfy",), 'maybe you meant "verify"', "usage: securepip verify [-h] [--python PYTHON]"),
-        (("trust", "lst"), 'maybe you meant "list"', "usage: securepip trust list [-h]"),
+        (("verfy",), 'maybe you meant "verify"', "usage: securepip verify [options] [PROJECT ...]"),
+        (("trust", "lst"), 'maybe you meant "list"', "usage: securepip trust list [options]"),
         (("trust", "list", "--jsn"), "maybe you meant --json", "usage: securepip trust list"),
         (("install", "--upgade", "app"), "maybe you meant --upgrade", "Usage: securepip install"),
+        (("trust",), "error: no COMMAND is named", "accept a change that first use has refused"),
         (("zzzz",), 'unknown command "zzzz". See `securepip --help`', "usage: securepip"),
     ],
 )

@@ -211,7 +211,11 @@ def parse(words: Sequence[str]) -> Command:
             f"securepip has no command {own[0]!r}; of pip's it has install, download and lock",
             remedy=f"Type `pip {own[0]} …`{verified if own[0] in _FETCHES else ''}.",
         )
-    arguments = build_parser(own).parse_args(own)
+    parser = build_parser(own)
+    if not own:  # as pip does
+        parser.print_help()
+        raise SystemExit(0)
+    arguments = parser.parse_args(own)
     arguments.inside = inside
     return Command(_general(arguments), partial(arguments.run, arguments))
 

@@ -250,5 +250,5 @@ def parse_age(text: str) -> timedelta:
     """
     found = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
     if found is None:
-        raise argparse.ArgumentTypeError(f"not a number of hours, days or weeks (7d): {text!r}")
+        raise argparse.ArgumentTypeError(f"not a time such as 12h, 3d or 2w: {text!r}")
     return int(found[1]) * _UNITS[found[2]]

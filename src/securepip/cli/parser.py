@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_PORT = 65_535
 _YEAR = 365 * 24 * 60 * 60  # seconds
@@ -55,6 +55,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     _inside = False
+    _usage_before: str | None = None
 
     def parse_known_args(  # type: ignore[override] # typeshed overloads it for namespaces
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -63,6 +64,9 @@ class Parser(argparse.ArgumentParser):
         has_commands = any(action.nargs == argparse.PARSER for action in self._actions)
         if self._inside or has_commands:
             return super().parse_known_args(args, namespace)
+        self._usage_before = (
+            self._short_usage()
+        )  # the base class writes one of its own in its place
         self._inside = True
         try:
             found, unknown = self.parse_known_intermixed_args(args, namespace)
@@ -85,12 +89,36 @@ class Parser(argparse.ArgumentParser):
             self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
         return super()._get_values(action, arg_strings)
 
+    def error(self, message: str) -> NoReturn:
+        """As in the base class, which shows all options in brackets before it says what is wrong.
+
+        Where one of several commands has to be named, they are shown.
+        """
+        wanted = [each.metavar for each in self._actions if each.nargs == argparse.PARSER]
+        if wanted and " required: " in message:
+            self.print_help(sys.stderr)
+            message = f"no {wanted[0]} is named"
+        else:
+            self._print_message(self._short_usage(), sys.stderr)
+            message += f". See `{self.prog} --help`."
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def _short_usage(self) -> str:
+        """The usage, in which all options are one word."""
+        if self._usage_before is not None:
+            return self._usage_before
+        if self.usage:
+            return f"usage: {self.usage}\n"
+        formatter = self._get_formatter()
+        formatter.add_usage(None, self._get_positional_actions(), [])
+        return formatter.format_help().replace(self.prog, f"{self.prog} [options]", 1)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As in the base class; the choice that was perhaps meant is named, with its usage."""
         if action.nargs == argparse.PARSER and action.choices and value not in action.choices:
-            commands: dict[str, argparse.ArgumentParser] = dict(action.choices)
+            commands: dict[str, Parser] = dict(action.choices)
             meant = maybe_meant(value, commands)
-            commands.get(meant, self).print_usage(sys.stderr)
+            self._print_message(commands.get(meant, self)._short_usage(), sys.stderr)
             see = f"{self.prog} {meant}".rstrip()
             maybe = f' - maybe you meant "{meant}"' if meant else ""
             self.exit(

@@ -137,7 +137,7 @@ def _show(done: Accepted) -> None:
 def _add_promote(commands: Commands) -> None:
     parser = place_command(commands, "promote", "put claims of projects under the offline keys")
     parser.add_argument(
-        "projects", nargs="*", metavar="PROJECT", help="of none, all that wait for it"
+        "projects", nargs="*", default=[], metavar="PROJECT", help="of none, all that wait for it"
     )
     add_offline_keys(parser, "the folder of the offline keys")
     parser.set_defaults(run=_promote)

@@ -210,7 +210,9 @@ def _add_token(commands: Commands) -> None:
     inner = token.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = new_command(inner, "create", "make a token, and show it once")
     add_folder(create)
-    create.add_argument("projects", nargs="*", metavar="PROJECT", help="what it may upload to")
+    create.add_argument(
+        "projects", nargs="*", default=[], metavar="PROJECT", help="what it may upload to"
+    )
     create.add_argument(
         "--all-projects", action="store_true", help="every project, also those that come"
     )

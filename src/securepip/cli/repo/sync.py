@@ -80,7 +80,7 @@ def _add_sync(commands: Commands) -> None:
     summary = "sign what an index offers that does not sign; its files stay where they are"
     parser = place_command(commands, "sync", summary)
     parser.add_argument(
-        "projects", nargs="*", metavar="PROJECT",
+        "projects", nargs="*", default=[], metavar="PROJECT",
         help="requirements; of none, everything that was signed before is brought up to date",
     )  # fmt: skip
     parser.add_argument(

@@ -216,7 +216,7 @@ def _claim_keys(request: ClaimRequest) -> list[Key]:
 def _add_release(inner: Commands) -> None:
     parser = _new(inner, "release", "sign new files of a project; with none, renew its signatures")
     parser.add_argument("project", metavar="PROJECT")
-    parser.add_argument("files", type=Path, nargs="*", metavar="FILE")
+    parser.add_argument("files", type=Path, nargs="*", default=[], metavar="FILE")
     _add_project_options(parser)
     parser.set_defaults(run=_release)
 

@@ -101,7 +101,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     forgetting.set_defaults(run=_forget)
 
     refresh = verbs.add_parser("refresh", help="fetch what is new from all, or from those named")
-    refresh.add_argument("names", nargs="*", metavar="NAME")
+    refresh.add_argument("names", nargs="*", default=[], metavar="NAME")
     refresh.set_defaults(run=_refresh)
 
     for command in verbs.choices.values():
