@@ -303,3 +303,11 @@ def test_a_memory_that_another_machine_has_made_binds_this_one(
     third = {"SECUREPIP_DATA_DIR": str(tmp_path / "third")}
     assert machine.run(*command, **third).code == 0
     assert machine.install("app", **third).code == 0, "without the line it is first use again"
+
+
+def test_of_an_index_that_cannot_be_reached_it_is_said_what_to_look_at(machine: Machine) -> None:
+    machine.run("trust", "first-use", "--index-url", "http://127.0.0.1:9/simple")
+    done = machine.run("install", "--retries", "0", "app")
+    assert done.code == 1
+    assert "cannot reach http://127.0.0.1:9/" in done.err
+    assert "Check the address, your network and your proxy settings" in done.err

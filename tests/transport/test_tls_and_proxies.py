@@ -111,6 +111,16 @@ def test_a_server_is_told_who_asks_by_the_certificate_of_the_user(tmp_path: Path
         assert fetch(f"{server.url}file", cert=pem, client_cert=pem) == b"ok"
 
 
+@pytest.mark.parametrize("option", ["cert", "client_cert"])
+def test_a_file_of_certificates_that_is_not_there_is_named(
+    server: HostileServer, option: str
+) -> None:
+    with pytest.raises(TransportError, match=r"/no/such\.pem") as raised:
+        fetch(f"{server.url}file", **{option: "/no/such.pem"})
+    assert "--client-cert" in raised.value.remedy
+    assert server.seen == []
+
+
 def answer(connection: socket.socket) -> None:
     connection.sendall(OK)
 
@@ -136,7 +146,7 @@ def test_a_proxy_is_asked_where_the_user_names_one(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_cannot_be_reached_is_named_as_what_is_missing(scheme: str) -> None:
-    with pytest.raises(UnreachableError, match=r"connect to proxy: Failed to establish"):
+    with pytest.raises(UnreachableError, match=r"connect to proxy http://127\.0\.0\.1:9/?: Failed"):
         fetch(f"{scheme}://packages.example.org/", proxy="http://me:word@127.0.0.1:9/")
 
 

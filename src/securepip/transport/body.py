@@ -14,6 +14,7 @@ import urllib3
 
 from securepip.errors import TooLargeError, TooSlowError, TransportError
 from securepip.formats.digests import CHUNK
+from securepip.redaction import redact
 from securepip.transport.decoding import DecodingError, decoded
 from securepip.transport.watch import GivenUpError, OutOfTimeError, Watch
 
@@ -161,11 +162,14 @@ def refused(response: requests.Response, shown: str) -> TransportError:
 def reason(error: BaseException) -> str:
     """The innermost cause, in one line, without the wrapping of four libraries."""
     seen: BaseException = error
-    by = ""
+    by = proxy = ""
     while True:
         inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if isinstance(seen, urllib3.exceptions.PoolError):
+            address = getattr(seen.pool, "proxy", None)
+            proxy = f" {redact(str(address))}" if address else ""
         if isinstance(seen, urllib3.exceptions.ProxyError):
-            by, inner = f"{seen.args[0]}: ", seen.original_error
+            by, inner = f"{seen.args[0]}{proxy}: ", seen.original_error
         if not isinstance(inner, BaseException):
             # urllib3 begins with its class and the host, which the address says already.
             return by + (_CONNECTION.sub("", str(seen)) or type(seen).__name__)

@@ -396,5 +396,10 @@ def _failed(error: Exception, watch: Watch, shown: str, max_bytes: int) -> Trans
                 "overloaded, or something on the way holds its answers back.",
                 remedy="Try again later, or give it longer with --timeout SECONDS.",
             )
+        if isinstance(error, requests.exceptions.SSLError):
+            remedy = (
+                "Check this machine's clock, your network, and which certificates are believed "
+                "(--cert FILE): a proxy that reads along needs its own there."
+            )
         return UnreachableError(f"cannot reach {watch.who}: {what}", url=shown, remedy=remedy)
     return TransportError(what, url=shown, remedy=remedy)

@@ -45,6 +45,9 @@ from securepip.transport.watch import CountedSocket, watching
 
 RETRY_AFTER_SECONDS = 30.0
 
+_CERTIFICATES = (
+    "Look at --cert, --client-cert, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and pip.conf."
+)
 _SCHEME = len("https://")
 # Nothing in it that would be written in another way: lower case, no user, no dots to resolve.
 _PLAIN_URL = re.compile(
@@ -276,6 +279,17 @@ class _Adapter(HTTPAdapter):
         self._pools.clear()
         super().close()
 
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """As the library's.
+
+        Raises:
+            TransportError: A file of certificates is not there.
+        """
+        try:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call] # requests
+        except OSError as error:
+            raise TransportError(str(error), url=redact(url), remedy=_CERTIFICATES) from None
+
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """As the library's, without a search for the proxy where there is none."""
         if proxies:
@@ -294,7 +308,7 @@ class _InsecureAdapter(_Adapter):
     """For the hosts that the user declared trusted: TLS without a check of the certificate."""
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        super().cert_verify(conn, url, False, cert)  # type: ignore[no-untyped-call] # requests
+        super().cert_verify(conn, url, False, cert)
 
 
 class _Response(http.client.HTTPResponse):

@@ -257,8 +257,8 @@ class Overlay:
             raise
         except Exception as error:
             # Whatever an index makes of one project's page must not stop the others.
-            what = f"what is offered cannot be signed: {error!r:.200}"
-            return self._kept(question, current, what)
+            defect = SecurepipError(f"what is offered cannot be signed: {error!r:.200}")
+            return self._kept(question, current, defect)
 
     def correct_metadata(self, judged: Judged, file: PageFile) -> Judged:
         """``judged``, when the ``.metadata`` of ``file`` turned out not to be what the wheel holds.
@@ -328,7 +328,7 @@ class Overlay:
     def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
         project, facts = question.project, question.facts
         if offered.error is not None:
-            return self._kept(question, current, offered.error.what)
+            return self._kept(question, current, offered.error)
         if offered.unchanged:
             settled = Settled(current)
             return Judged(project, Standing.UNCHANGED, current, settled, facts, offered)
@@ -349,11 +349,13 @@ class Overlay:
         remarks = offered.page.remarks
         return Judged(project, standing, current, settled, facts, offered, remarks, written)
 
-    def _kept(self, question: Question, current: ProjectPage | None, what: str) -> Judged:
+    def _kept(
+        self, question: Question, current: ProjectPage | None, error: SecurepipError
+    ) -> Judged:
         project = question.project
-        settled = Settled(current, problems=(Problem(project, what),))
-        error = Offered(project, error=SecurepipError(what))
-        return Judged(project, Standing.UNREADABLE, current, settled, question.facts, error)
+        settled = Settled(current, problems=(Problem(project, error.what),))
+        offered = Offered(project, error=error)
+        return Judged(project, Standing.UNREADABLE, current, settled, question.facts, offered)
 
     def _may_be_unchanged(
         self, project: NormalizedName, state: PageState | None, digest: str
