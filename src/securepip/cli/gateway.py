@@ -78,8 +78,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``gateway``."""
     parser.usage = "securepip gateway [options] [-- COMMAND ...]"
     parser.description = (
-        "Serve the verified index at an address on this machine, to which only you "
-        "have the key; with a command, for as long as that runs, and to that."
+        "Serve the verified index at an address on this machine that nobody else knows. With a "
+        "command, for that command alone, until it ends."
     )
     parser.add_argument(
         "--port", type=whole(0, MAX_PORT), metavar="N", help="default: any that is free"

@@ -20,7 +20,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
         one = verbs.add_parser(verb, help=text, allow_abbrev=False)
         one.add_argument(
             "--python", metavar="PYTHON",
-            help="the environment: its interpreter, or its folder (default: securepip's own)",
+            help="the environment: its interpreter, or its folder (default: the one that securepip "
+            "is in; where pipx or uv made that, the active one)",
         )  # fmt: skip
         one.set_defaults(run=run)
         add_general_options(one)

@@ -71,10 +71,13 @@ def complete(parser: argparse.ArgumentParser) -> None:
         "Compare what is installed with what was signed. Exit code 0: all is as it was signed. "
         "1: something differs. 3: something is not what was signed."
     )
-    parser.add_argument("projects", nargs="*", metavar="PROJECT", help="only these (default: all)")
+    parser.add_argument(
+        "projects", nargs="*", default=[], metavar="PROJECT", help="only these (default: all)"
+    )
     parser.add_argument(
         "--python", metavar="PYTHON",
-        help="the environment: its interpreter, or its folder (default: securepip's own)",
+        help="the environment: its interpreter, or its folder (default: the one that securepip is "
+        "in; where pipx or uv made that, the active one)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--repository", metavar="NAME", help="ask only this trusted repository")

@@ -188,6 +188,7 @@ def accept_change(
         SecurepipError: The index did not answer, of which this asks for a file's new bytes.
     """
     from securepip.first_use.accept import accept
+    from securepip.formats.distribution import is_distribution
     from securepip.trust import TrustStore
 
     trust = TrustStore.of_user().read()
@@ -208,8 +209,13 @@ def accept_change(
         )
     names = ", ".join(each.repository for each in accepted)
     sha256 = next((each.sha256 for each in accepted if each.sha256 is not None), None)
-    shown = "as it is shown now" if sha256 is None else f"with the sha256 {sha256}"
-    console.say(f"Accepted {what}, {shown} ({names}).")
+    if sha256 is not None:
+        console.say(f"Accepted {what}, with the sha256 {sha256} ({names}).")
+    elif is_distribution(what):
+        console.say(f"No bytes of {what} were refused.")
+        console.say(f"What servers had said of it is asked again ({names}).")
+    else:
+        console.say(f"Accepted {what}, as it is shown now ({names}).")
     return 0
 
 
