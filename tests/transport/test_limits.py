@@ -172,16 +172,16 @@ def test_an_old_body_is_dropped_whoever_comes_next(
 def test_an_answer_has_the_time_that_its_bytes_take_and_begins_within_the_grace(
     clock: SimpleNamespace,
 ) -> None:
-    assert deadline_for(100_000) == START + 120 + 5
+    assert deadline_for(100_000, math.inf) == START + 120 + 5
     assert deadline_for(100_000, 3) == START + 3
     watch = watch_of()
     assert watch.due() == START + 120
-    assert watch.unsaid() == START + 3
+    assert watch.notice_due() == START + 3
     assert watch.at_most(1000) == 120
     assert watch.at_most(1) == 1
     watch.accept(10)
     assert watch.due() == START + 200
-    assert watch.unsaid() == math.inf
+    assert watch.notice_due() == math.inf
     watch.hurry(5)
     watch.hurry(50)
     assert watch.due() == START + 5

@@ -132,7 +132,8 @@ class VerifiedIndex:
         """As ``page``, together with who signed the page and its URL.
 
         Raises:
-            VerificationError, RepositoryUnavailableError, UntrustedError: As ``Index.page``.
+            VerificationError, RepositoryUnavailableError, TransportError, UntrustedError: As
+                ``Index.page``.
         """
         if project not in self._pages:
             signed = self.signed_page(project)

@@ -1,17 +1,17 @@
-"""Fetching bytes from URLs, bounded in bytes and in time. Nothing here decides what is trusted."""
+"""Fetches bytes from URLs, bounded in bytes and in time. Nothing here decides what is trusted."""
 
 import sys
 import warnings
 
 with warnings.catch_warnings():
-    # requests guesses the encoding of texts by one of these, and does without them, as pip's copy
-    # of it. Nothing here reads a text, and to import them takes a twentieth of a small install.
-    # Who has imported requests or one of them before keeps what there is.
+    # requests imports one of these to guess encodings, and works without them, as pip's copy of
+    # requests does. Nothing here needs an encoding, and the import takes a twentieth of the time of
+    # a small install. A module that is imported already is left alone.
     warnings.simplefilter("ignore")
     _guessers = {"chardet", "charset_normalizer"} - sys.modules.keys()
     sys.modules.update(dict.fromkeys(_guessers))  # type: ignore[arg-type] # None: not to be found
     try:
-        import requests  # noqa: F401 - so that it is there, without them
+        import requests  # noqa: F401 - imported now, while they cannot be found
     finally:
         for _name in _guessers:
             del sys.modules[_name]

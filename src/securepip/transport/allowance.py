@@ -1,7 +1,8 @@
-"""What the answers of one piece of work may take together: time, and memory for those held.
+"""Limits for all answers of one piece of work together: their time, and the memory they take.
 
-Each answer has a limit of its own (``watch``); but a resolution asks for hundreds of small files,
-and a server could draw out each of them, or have all of them held at the same time.
+Each answer has a time limit of its own (``watch``). But a resolution asks for hundreds of small
+files, and a malicious server could delay each of them up to that limit, or make the client hold all
+of them in memory at once.
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ from concurrent.futures import Future
 
 WORK_SECONDS = 300.0
 ANSWER_SECONDS = 2.0
-"""What each whole answer adds: the round trips of a slow network."""
+"""The seconds that each complete answer adds: the round trips of a slow network."""
 
 EARNING_BYTES_PER_SECOND = 20_000
 EARLY_BYTES = 64 << 20
 AHEAD_FILES = 1024
 AHEAD_SECONDS = 30.0
-"""How old an answer may be that was begun before it was known who would ask for it."""
+"""How long a download of ``Ahead`` is kept for somebody to take it."""
 
 
 class NoRoomError(Exception):
-    """There is no memory for a body that nobody has asked for yet."""
+    """There is no memory left for a body that was fetched early."""
 
 
 class Allowance:
-    """For all threads of one piece of work.
+    """The time and memory that all threads of one piece of work share.
 
-    The clock runs while at least one answer is under way. What is received adds to the time: bytes
-    at the rate of a slow network, and a little for each answer that is whole. So a long resolution
-    over a bad line has all the time that it needs, and a server that sends nothing has none.
+    The clock runs while at least one answer is under way. Received data adds time: each byte at the
+    rate of a slow network, and each complete answer a little. So a long resolution over a bad line
+    has all the time that it needs, and a server that sends nothing uses up the time.
 
     Args:
-        seconds: What is waited for nothing, at most.
-        early_bytes: How much of what was fetched early may be in memory.
+        seconds: The time in the beginning.
+        early_bytes: The most bytes of early downloads that are held in memory.
     """
 
     def __init__(self, seconds: float = WORK_SECONDS, early_bytes: int = EARLY_BYTES) -> None:
@@ -45,18 +46,23 @@ class Allowance:
         self._bytes = early_bytes
         self._active = 0
         self._since = 0.0
-        # Memory is given back by the garbage collector too, which may come in between.
+        # The garbage collector may call `give_back` in a thread that holds the lock already.
         self.lock = threading.RLock()
 
     def begin(self) -> None:
-        """One more answer is under way."""
+        """Note that one more answer is under way."""
         with self.lock:
             if not self._active:
                 self._since = time.monotonic()
             self._active += 1
 
     def end(self, received: int, *, whole: bool) -> None:
-        """An answer has ended, after so many bytes."""
+        """Note that an answer has ended.
+
+        Args:
+            received: Its bytes.
+            whole: Whether it was complete.
+        """
         with self.lock:
             self._active -= 1
             if not self._active:
@@ -64,13 +70,13 @@ class Allowance:
             self._seconds += received / EARNING_BYTES_PER_SECOND + (ANSWER_SECONDS if whole else 0)
 
     def left(self) -> float:
-        """Seconds that may still be waited."""
+        """The seconds that are left."""
         with self.lock:
             spent = time.monotonic() - self._since if self._active else 0.0
             return self._seconds - spent
 
     def renew(self) -> None:
-        """Somebody else is asked now, who has taken none of the time: there is all of it again."""
+        """Give all of the time again, because another server is asked from now on."""
         with self.lock:
             self._seconds = max(self.left(), self._whole)
             self._since = time.monotonic()
@@ -79,7 +85,7 @@ class Allowance:
         """Take memory for ``size`` bytes.
 
         Raises:
-            NoRoomError: So much is not left.
+            NoRoomError: There is not so much left.
         """
         with self.lock:
             if size > self._bytes:
@@ -87,18 +93,18 @@ class Allowance:
             self._bytes -= size
 
     def give_back(self, size: int) -> None:
-        """The bytes are held no longer."""
+        """Give the memory of ``size`` bytes back."""
         with self.lock:
             self._bytes += size
 
 
 def unlimited() -> Allowance:
-    """For what is no piece of work: each answer has its own limits only."""
+    """An allowance without a time limit: each answer then has only its own."""
     return Allowance(math.inf)
 
 
 class Holding:
-    """The memory that one early body takes, as it grows."""
+    """The memory of one early body, which grows as the body arrives."""
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
@@ -106,10 +112,10 @@ class Holding:
         self._dropped = False
 
     def grow(self, size: int) -> None:
-        """Take memory for more of it.
+        """Take memory for ``size`` more bytes of the body.
 
         Raises:
-            NoRoomError: There is none, or nobody wants the body any more.
+            NoRoomError: There is none left, or ``drop`` was called.
         """
         with self._allowance.lock:
             if self._dropped:
@@ -118,28 +124,27 @@ class Holding:
             self._size += size
 
     def clear(self) -> None:
-        """Nothing of it is held: it begins anew, or was given up."""
+        """Give all of its memory back."""
         with self._allowance.lock:
             self._allowance.give_back(self._size)
             self._size = 0
 
     def drop(self) -> None:
-        """Nobody wants it any more."""
+        """Give all of its memory back, and take none from now on."""
         with self._allowance.lock:
             self.clear()
             self._dropped = True
 
 
 class Early:
-    """A body that is fetched before anybody asks for it. The memory is free when this object is.
+    """A body that is fetched before it is asked for. Its memory is freed with this object.
 
-    Where the bodies that are held would be too many bytes together, one is dropped, and fetched
-    when it is asked for.
+    A body for which there is no memory left is dropped, and fetched again by ``result``.
 
     Args:
-        fetch: Fetches it; given a ``Holding``, counts it there.
+        fetch: Fetches the body. It takes the memory from the ``Holding``; None means no limit.
         submit: Runs a function in another thread.
-        allowance: What all early bodies share.
+        allowance: Holds the memory that all early bodies share.
     """
 
     def __init__(
@@ -154,11 +159,11 @@ class Early:
         weakref.finalize(self, holding.drop).atexit = False
 
     def has_failed(self) -> bool:
-        """Whether it is known already that there is no body."""
+        """Whether the download has failed already."""
         return self._future.done() and self._future.exception() is not None
 
     def result(self) -> bytes:
-        """The body; waits for it.
+        """Wait for the body.
 
         Raises:
             TransportError: As ``Transport.get``.
@@ -170,31 +175,31 @@ class Early:
 
 
 class Ahead:
-    """Early bodies for whoever asks for their addresses first. From any thread."""
+    """Early bodies by URL, for the first caller that takes them. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._early: dict[str, tuple[float, Early]] = {}
         self._lock = threading.Lock()
 
     def begin(self, url: str, begin: Callable[[], Early]) -> None:
-        """Have ``begin`` begin the body at ``url``, unless it is on its way already."""
+        """Call ``begin`` for ``url``, unless its download was begun already or there are many."""
         with self._lock:
             self._drop_old()
             if url not in self._early and len(self._early) < AHEAD_FILES:
                 self._early[url] = time.monotonic(), begin()
 
     def expects(self, url: str) -> bool:
-        """Whether there is a body for ``url``, or may be soon."""
+        """Whether a download of ``url`` was begun and has not failed yet."""
         with self._lock:
             self._drop_old()
             return url in self._early and not self._early[url][1].has_failed()
 
     def take(self, url: str) -> Early | None:
-        """The body that was begun for ``url``, which is then the caller's; None where none was."""
+        """Remove and return the download of ``url``; None if there is none."""
         with self._lock:
             self._drop_old()
-            found = self._early.pop(url, None)
-            return found[1] if found else None
+            _, early = self._early.pop(url, (0.0, None))
+            return early
 
     def _drop_old(self) -> None:
         oldest = time.monotonic() - AHEAD_SECONDS

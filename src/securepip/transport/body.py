@@ -1,6 +1,6 @@
-"""The body of an answer, piece by piece: bounded, unpacked, and noticed when it breaks off.
+"""Reads the body of an answer in pieces: bounded, decompressed, and checked for its end.
 
-Rule: every way in which a body can be wrong ends here, as an error that names the address.
+Rule: this module turns every way in which a body can be wrong into an error that names the URL.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BrokenBodyError(Exception):
         self.cause = cause
 
     def as_transport_error(self) -> TransportError:
-        """What is said after the last try."""
+        """The error that is raised after the last try."""
         return TransportError(
             f"{self.shown} broke off while it was fetched: {reason(self.cause)}",
             url=self.shown,
@@ -47,13 +47,13 @@ def read_body(
 
     Args:
         response: An answer whose body was not read yet.
-        watch: What looks after it.
-        shown: Its address, for people.
-        max_bytes: The longest body that is read, unpacked.
-        unpack: Whether it is unpacked; else it comes as the server has it.
+        watch: The watch over the answer.
+        shown: Its URL, for messages.
+        max_bytes: The longest body that is read, after decompression.
+        unpack: Whether to undo the ``Content-Encoding``.
 
     Raises:
-        BrokenBodyError: It is not whole.
+        BrokenBodyError: The body is incomplete, or cannot be decompressed.
         TooLargeError: It is longer than ``max_bytes``.
         TransportError: It takes too long.
     """
@@ -72,19 +72,19 @@ def read_body(
         raise given_up(error, watch, shown, max_bytes) from None
     except (urllib3.exceptions.HTTPError, OSError, DecodingError) as error:
         raise BrokenBodyError(shown, error) from None
-    # Reading what has arrived does not notice an early end.
+    # `read1` does not notice that the connection was closed too early.
     if announced is not None and received < announced:
         raise BrokenBodyError(shown, EOFError("the connection was closed"))
 
 
 def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
-    # read1 returns what has arrived; read would wait for a whole piece.
+    # `read1` returns what has arrived; `read` would wait for a whole piece.
     while piece := response.raw.read1(CHUNK, decode_content=False):
         yield piece
 
 
 def _announced(response: requests.Response) -> int | None:
-    """The length that the server gives the body, where it gives one that can be."""
+    """The ``Content-Length``; None if there is none, or one that makes no sense."""
     text = response.headers.get("Content-Length", "")
     if not text.isdecimal() or len(text) > _MAX_DIGITS:
         return None
@@ -92,7 +92,7 @@ def _announced(response: requests.Response) -> int | None:
 
 
 def given_up(error: GivenUpError, watch: Watch, shown: str, max_bytes: int) -> TransportError:
-    """What is said of an answer that took more than it may."""
+    """The error for an answer that took more time or bytes than it may."""
     if not isinstance(error, OutOfTimeError):
         return too_large(shown, max_bytes)
     seconds = time.monotonic() - watch.began
@@ -106,7 +106,7 @@ def given_up(error: GivenUpError, watch: Watch, shown: str, max_bytes: int) -> T
 
 
 def too_large(shown: str, max_bytes: int) -> TooLargeError:
-    """What is said of an answer that is longer than it may be."""
+    """The error for an answer that is longer than ``max_bytes``."""
     return TooLargeError(
         f"{shown} is longer than the {max_bytes} bytes that it may have; the rest was not read",
         url=shown,
@@ -114,20 +114,20 @@ def too_large(shown: str, max_bytes: int) -> TooLargeError:
 
 
 def validator(headers: Mapping[str, str]) -> str:
-    """What says that a file is still the same; "" where nothing does.
+    """The value for ``If-Range`` (RFC 9110): a strong ETag, else the modification time, else "".
 
-    Without it, the rest of a file that has changed meanwhile would be put after the beginning of
-    the old one, which nobody signed.
+    Without it, a download that goes on after a broken connection could join the beginning of an
+    old file with the rest of a new one.
     """
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def check_range(headers: Mapping[str, str], position: int, shown: str) -> None:
-    """Whether a part of a file begins at ``position``.
+    """Check that a partial answer (206) begins at ``position``.
 
     Raises:
-        TransportError: It does not.
+        TransportError: It begins elsewhere.
     """
     if not headers.get("Content-Range", "").lower().startswith(f"bytes {position}-"):
         raise TransportError(
@@ -138,7 +138,7 @@ def check_range(headers: Mapping[str, str], position: int, shown: str) -> None:
 
 
 def refused(response: requests.Response, shown: str) -> TransportError:
-    """What is said of an answer with a status that is none of those wanted."""
+    """The error for an answer with an unexpected status."""
     why = ""
     if response.status_code == _UNAUTHORIZED and "Authorization" in response.request.headers:
         why = (
@@ -160,17 +160,17 @@ def refused(response: requests.Response, shown: str) -> TransportError:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause, in one line, without the wrapping of four libraries."""
-    seen: BaseException = error
+    """The innermost cause of an error, in one line, without what four libraries wrap around it."""
+    outer: BaseException = error
     by = proxy = ""
     while True:
-        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
-        if isinstance(seen, urllib3.exceptions.PoolError):
-            address = getattr(seen.pool, "proxy", None)
+        inner = getattr(outer, "reason", None) or (outer.args[0] if outer.args else None)
+        if isinstance(outer, urllib3.exceptions.PoolError):
+            address = getattr(outer.pool, "proxy", None)
             proxy = f" {redact(str(address))}" if address else ""
-        if isinstance(seen, urllib3.exceptions.ProxyError):
-            by, inner = f"{seen.args[0]}{proxy}: ", seen.original_error
+        if isinstance(outer, urllib3.exceptions.ProxyError):
+            by, inner = f"{outer.args[0]}{proxy}: ", outer.original_error
         if not isinstance(inner, BaseException):
-            # urllib3 begins with its class and the host, which the address says already.
-            return by + (_CONNECTION.sub("", str(seen)) or type(seen).__name__)
-        seen = inner
+            # urllib3 puts its class and the host first; the message has the URL already.
+            return by + (_CONNECTION.sub("", str(outer)) or type(outer).__name__)
+        outer = inner

@@ -1,7 +1,7 @@
-"""One transport for a whole run: parallel, bounded in bytes and in time, configured as pip is.
+"""The transport of a whole run: parallel, bounded in bytes and in time, configured as pip is.
 
-Two rules. Every answer has a limit in bytes, known before the request, and a time that follows
-from it (``watch``). And what cannot be fetched is a ``TransportError`` that names the address.
+Two rules. Every answer has a limit in bytes, known before the request, and a time limit that
+follows from it (``watch``). And every failure is a ``TransportError`` that names the URL.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _ERROR_PAGE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
-# The libraries below let some answers through as errors of their own: an address in a redirect
-# that is none, a date that no calendar has.
+# Some answers make the libraries raise other errors than their own: a redirect to an invalid URL, a
+# date that does not exist.
 _FAILURES = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -62,13 +62,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer, held in memory.
+    """An answer, held in memory.
 
     Attributes:
-        url: Where it came from in the end, redirects followed.
-        status: The HTTP status; 200 for a file.
-        headers: Names without regard to case; empty for a file.
-        body: The bytes, unpacked if they were compressed on the way.
+        url: The URL that it came from, after redirects.
+        status: The HTTP status; 200 for a local file.
+        headers: The headers, by case-insensitive name; empty for a local file.
+        body: The body, decompressed; empty if it was not read.
     """
 
     url: str
@@ -79,20 +79,20 @@ class Answer:
 
 @dataclass
 class Traffic:
-    """What a transport has moved so far: requests sent, body bytes received."""
+    """Counts the requests that a transport has sent and the body bytes that it has received."""
 
     requests: int = 0
     bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, *, requests: int = 0, received: int = 0) -> None:
-        """Count, from any thread."""
+        """Count so many more. Any thread may call it."""
         with self._lock:
             self.requests += requests
             self.bytes += received
 
     def take(self) -> tuple[int, int]:
-        """What was counted, which is counted from zero again: requests, and bytes."""
+        """Return the requests and bytes that were counted, and count from zero again."""
         with self._lock:
             taken = self.requests, self.bytes
             self.requests = self.bytes = 0
@@ -115,7 +115,7 @@ class _Wire:
 
     @property
     def session(self) -> Session:
-        """Made when something is fetched from the network."""
+        """The ``requests`` session, made on first use."""
         with self.lock:
             return self._session
 
@@ -127,7 +127,13 @@ class _Wire:
 
 
 class Transport:
-    """Fetches URLs (http, https, file) over one ``requests`` session. Safe to share by threads."""
+    """Fetches URLs (http, https, file) over one ``requests`` session. Threads may share it.
+
+    ``within`` and ``called`` give views, which share connections and threads with the original.
+
+    Args:
+        options: How to connect.
+    """
 
     def __init__(self, options: TransportOptions | None = None) -> None:
         self.options = options or TransportOptions()
@@ -137,27 +143,27 @@ class Transport:
         self._who = ""
 
     def __reduce__(self) -> tuple[type[Transport], tuple[TransportOptions]]:
-        """In another process it is one that is configured alike, with connections of its own."""
+        """Pickle the options alone: another process gets connections of its own."""
         return Transport, (self.options,)
 
     def __copy__(self) -> Transport:
-        """A view of the same transport, of its kind: it shares the connections."""
+        """A view, of the same class."""
         view = type(self).__new__(type(self))
         view.__dict__.update(self.__dict__)
         return view
 
     def within(self, allowance: Allowance) -> Transport:
-        """The same transport, for one piece of work, whose answers share an allowance."""
+        """A view for one piece of work, whose answers share an allowance."""
         view = copy.copy(self)
         view._allowance = allowance
         return view
 
     def renew(self) -> None:
-        """Give the piece of work all of its time again: somebody else is asked now."""
+        """As ``Allowance.renew``."""
         self._allowance.renew()
 
     def called(self, who: str) -> Transport:
-        """The same transport, for what is fetched from ``who``, as people call it."""
+        """A view whose messages call the server ``who``."""
         view = copy.copy(self)
         view._who = who
         return view
@@ -175,8 +181,8 @@ class Transport:
         Args:
             url: An http, https or file URL.
             max_bytes: The longest body that is read.
-            headers: Sent with the request.
-            accept: The statuses that are answers and not errors.
+            headers: Headers to send with the request.
+            accept: The statuses that are not errors.
 
         Raises:
             TooLargeError: The body is longer than ``max_bytes``.
@@ -185,42 +191,45 @@ class Transport:
         return self._get(url, max_bytes, headers or {}, tuple(accept), None)
 
     def early(self, url: str, *, max_bytes: int) -> Early:
-        """Begin to GET ``url``, for when somebody asks for its ``result()``.
+        """Begin to GET ``url``; the ``result`` of the returned object is the body.
 
-        What is held of all that was begun early is bounded together (``Allowance``): give this
-        object up when the body is not wanted any more.
+        The object takes memory of the ``Allowance`` until it is deleted.
         """
 
         def fetch(holding: Holding | None) -> bytes:
             if holding is not None:
-                holding.grow(0)  # it may have been given up before its turn came
+                holding.grow(0)  # raises if the caller has deleted the object meanwhile
             return self._get(url, max_bytes, {}, (200,), holding).body
 
         return Early(fetch, self.submit, self._allowance)
 
     def begin_ahead(self, url: str, *, max_bytes: int) -> None:
-        """As ``early``, where nobody is there yet to hold what it returns; see ``begun_ahead``."""
+        """As ``early``, but keep the download for a later caller of ``begun_ahead``."""
         self._wire.ahead.begin(url, lambda: self.early(url, max_bytes=max_bytes))
 
     def expects(self, url: str) -> bool:
-        """Whether ``begun_ahead`` may have a body of ``url``."""
+        """As ``Ahead.expects``."""
         return self._wire.ahead.expects(url)
 
     def begun_ahead(self, url: str) -> Early | None:
-        """What some view of this transport has begun at ``url``; for one caller, and not for long.
+        """The download of ``url`` that ``begin_ahead`` of any view began; for one caller.
 
-        Its limits are those of that view.
+        It counts against the ``Allowance`` of that view, and is dropped after ``AHEAD_SECONDS``.
         """
         return self._wire.ahead.take(url)
 
     def peek(
         self, url: str, *, headers: Mapping[str, str] | None = None, accept: Iterable[int] = (200,)
     ) -> Answer:
-        """Status and headers of the answer to a GET of ``url``, whose body is not read.
+        """The answer to a GET of ``url``, without its body, which is not read.
+
+        Args:
+            url: An http, https or file URL.
+            headers: Headers to send with the request.
+            accept: The statuses that are not errors.
 
         Raises:
-            TransportError: There was no answer, or one with another status than those of
-                ``accept``.
+            TransportError: There was no answer, or one with another status.
         """
         deadline = deadline_for(0, self.options.answer_seconds)
         with self._open(url, 0, headers or {}, tuple(accept), deadline) as (answer, _):
@@ -236,16 +245,17 @@ class Transport:
     ) -> None:
         """Write the body of ``url`` into ``into``, a seekable file, as it arrives.
 
-        As pip: what is compressed already is not compressed again on the way, and what a server
-        says of it is passed over.
+        As in pip, the server is asked not to compress the body, and a ``Content-Encoding`` that it
+        sends all the same is ignored. A download that breaks off goes on where it ended, if the
+        server supports that.
 
         Args:
             url: An http, https or file URL.
-            into: Where the bytes go; what is before its position is dropped. What it holds after
-                an error is not to be used.
+            into: Takes the bytes, in place of whatever it holds up to its position. After an error
+                its contents are not to be used.
             max_bytes: The longest body that is read.
-            progress: Called with the number of bytes of each piece; negative when a broken
-                download starts again.
+            progress: Called with the number of bytes of each piece, and with a negative number
+                when a broken download starts again.
 
         Raises:
             TooLargeError: The body is longer than ``max_bytes``.
@@ -283,13 +293,13 @@ class Transport:
                 _log.warning("Connection interrupted while downloading %s.", error.shown)
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
-        """Run ``function(item)`` in one of the session's threads."""
+        """Run ``function(item)`` in one of the transport's threads."""
         return self._wire.pool.submit(function, item)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """``function`` of each item, in parallel, the results in order.
+        """Run ``function`` on each item, in parallel, and yield the results in order.
 
-        The first error is raised when its turn comes, after what had not begun was cancelled.
+        The first error, in that order, is raised, and the items that have not begun are cancelled.
         """
         futures = [self.submit(function, item) for item in items]
         try:
@@ -306,7 +316,7 @@ class Transport:
         self.close()
 
     def close(self) -> None:
-        """Close all connections; what is still under way is given up."""
+        """Close all connections, and give up what is still under way."""
         self._wire.close()
 
     def _get(
@@ -346,7 +356,7 @@ class Transport:
         *,
         unpack: bool = True,
     ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
-        """One try: the beginning of the answer, and the pieces of its body."""
+        """Send one request: the answer without its body, and the pieces of the body."""
         if is_local(url):
             with open_file(url, max_bytes) as pieces:
                 yield Answer(url, 200, {}, b""), pieces
@@ -363,8 +373,9 @@ class Transport:
             with response:
                 if response.status_code not in accept:
                     watchdog.hurry(watch, _ERROR_PAGE_SECONDS)
-                    # Every run asks for a next root that is hardly ever there; a connection with a
-                    # rest on it cannot be used again, and a new one costs up to three round trips.
+                    # Read the error page, so that the connection can be used again. Every run asks
+                    # for a next root, which hardly ever exists, and a new connection costs up to
+                    # three round trips.
                     with suppress(TransportError, BrokenBodyError):
                         for _ in read_body(response, watch, shown, _ERROR_PAGE_BYTES, unpack=False):
                             pass
@@ -381,7 +392,7 @@ class Transport:
 
 
 def _failed(error: Exception, watch: Watch, shown: str, max_bytes: int) -> TransportError:
-    """What is said when there was no answer."""
+    """The error for a request without an answer."""
     if isinstance(error, GivenUpError):
         return given_up(error, watch, shown, max_bytes)
     why = reason(error)

@@ -1,7 +1,7 @@
-"""The ``requests`` session: pip's certificates, proxies and retries, and watched connections.
+"""The ``requests`` session: pip's certificates, proxies and retries, over watched connections.
 
-Rule: each connection, and each stream that an answer is read from, is made here, so that none is
-without its watch.
+Rule: this module makes every connection, and every stream that an answer is read from, so that each
+has its ``Watch``.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _CERTIFICATES = (
     "Look at --cert, --client-cert, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and pip.conf."
 )
 _SCHEME = len("https://")
-# Nothing in it that would be written in another way: lower case, no user, no dots to resolve.
+# A URL that `requests` would leave as it is: lower case, no user, no dots to resolve.
 _PLAIN_URL = re.compile(
     r"https?://[a-z0-9][a-z0-9.-]*[a-z0-9](:[1-9]\d{0,4})?(/(?!\.\.?(/|$))[\w.~-]+)+/?", re.ASCII
 )
 
 
 def new_session(options: TransportOptions) -> Session:
-    """A session that connects as ``options`` say. What it fetches has to be watched."""
+    """A session that connects as ``options`` say. It may be used only under a ``Watch``."""
     session = Session(options.stay_encrypted)
     session.headers["User-Agent"] = f"securepip/{__version__}"
     session.headers["Accept-Encoding"] = ACCEPTED
@@ -77,7 +77,7 @@ def new_session(options: TransportOptions) -> Session:
         session.proxies = {"http": options.proxy, "https": options.proxy}
     session.trust_env = options.proxy_env and not options.proxy
     for host in options.trusted_hosts:
-        # As pip: whoever names a host knows it, and need not hear it for each file.
+        # As in pip: the user has named the host, and needs no warning for each file.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
         insecure = _InsecureAdapter(None, retry)
         session.mount(f"https://{host}/", insecure)
@@ -86,14 +86,18 @@ def new_session(options: TransportOptions) -> Session:
 
 
 def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
-    """The operating system's certificate authorities, as pip uses them; None where one is given."""
+    """The system's certificate authorities, as in pip; None if ``--cert`` names others."""
     if options.cert:
         return None
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Session(requests.Session):
-    """Takes no password where a redirect leads, and perhaps follows none out of https."""
+    """A ``requests`` session that sends no password where a redirect leads.
+
+    Args:
+        stay_encrypted: Whether to refuse redirects from https to anything else.
+    """
 
     def __init__(self, stay_encrypted: bool) -> None:
         super().__init__()
@@ -101,17 +105,17 @@ class Session(requests.Session):
         self._environment: dict[str, dict[str, Any]] = {}
 
     def open(self, url: str, headers: Mapping[str, str], timeout: float) -> requests.Response:
-        """The answer to a GET, redirects followed, before its body is read.
+        """The answer to a GET, after redirects and before its body is read.
 
-        As ``request`` does it, without the search for settings that no caller here has: it would
-        take a quarter of the time of a small answer from near by.
+        It does what ``request`` does, except for the search for settings that no caller here
+        passes. That search takes a quarter of the time of a small answer from a near server.
         """
         asked = requests.PreparedRequest()
         if _PLAIN_URL.fullmatch(url):
-            # As nearly always: the library would take it apart, and put the same together again.
+            # The usual case: the library would parse the URL and build the same one again.
             asked.method, asked.url, asked.hooks = "GET", url, {"response": []}
             asked.prepare_headers({**self.headers, **headers})
-            asked._cookies = self.cookies  # type: ignore[attr-defined] # what redirects look at
+            asked._cookies = self.cookies  # type: ignore[attr-defined] # redirects read it
             if any(True for _ in self.cookies):
                 asked.prepare_cookies(self.cookies)
             asked.prepare_auth(self.auth)
@@ -128,26 +132,27 @@ class Session(requests.Session):
         return self.send(asked, timeout=timeout, allow_redirects=True, **settings)
 
     def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-        """What the environment says of proxies and certificates, looked up once for each origin.
+        """The environment's proxies and certificates, looked up once for each origin.
 
-        The library reads all variables for each request: a third of what one costs.
+        The library reads the environment for each request: a third of the request's time.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._environment:
             self._environment[origin] = dict(super().merge_environment_settings(url, *settings))
             if isinstance(self.verify, str):
-                # In the library REQUESTS_CA_BUNDLE wins over what the user has named (`--cert`).
+                # In the library REQUESTS_CA_BUNDLE would win over `--cert`.
                 self._environment[origin]["verify"] = self.verify
         found = self._environment[origin]
         return {**found, "proxies": dict(found["proxies"])}
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where to go on.
+        """The URL that a redirect leads to; None if the answer is no redirect.
 
         Raises:
-            TransportError: It is not encrypted, and has to be. Not even where it comes back to
-                https later: whoever is on the way in between decides to where.
+            TransportError: The redirect leaves https, and ``stay_encrypted`` forbids that. It is
+                refused even if a later redirect leads back to https, because an attacker on the
+                network would choose that URL.
         """
         target = super().get_redirect_target(resp)
         if target is None or not self._stay_encrypted:
@@ -166,11 +171,11 @@ class Session(requests.Session):
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """Leave the password behind, unless the same server is asked again.
+        """Drop the password, unless the redirect leads to the same server.
 
-        The library's own looks into .netrc for whatever host a redirect names: a mirror could have
-        the password of another host sent to it, in the clear. And a user name in a redirect would
-        be that of whoever wrote it.
+        The library's own method looks up in .netrc whatever host a redirect names: a malicious
+        mirror could have the password of another host sent there unencrypted. Credentials in the
+        redirect's URL are dropped too: the server has chosen them, not the user.
         """
         asked, target = response.request.url or "", prepared_request.url or ""
         prepared_request.url = without_credentials(target)
@@ -179,7 +184,7 @@ class Session(requests.Session):
 
 
 class _Retry(Retry):
-    """Retries for which nobody waits longer than for the answer."""
+    """Retries whose pauses are part of the time of the answer (``Watch``)."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
@@ -208,14 +213,14 @@ class _Retry(Retry):
         again = f"trying again in {seconds:g} s" if seconds else "trying again"
         if response is not None:
             watch.tell(f"{watch.who} answers {response.status}, {again}")
-        # Once alone it is a connection of before that the server has closed meanwhile.
+        # The first time, the server has only closed a connection that was kept open.
         elif not isinstance(error, ProtocolError) or len(after.history) > 1:
             watch.tell(f"cannot reach {watch.who}, {again}")
         return after
 
 
 class _Adapter(HTTPAdapter):
-    """pip's certificates and retries, and connections that are watched."""
+    """pip's certificates and retries, over watched connections."""
 
     def __init__(self, context: ssl.SSLContext | None, retry: Retry) -> None:
         self._context = context
@@ -236,13 +241,13 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        """As the library's, which works out for each request anew which pool it is.
+        """As in the library, but remember the pool of each origin.
 
         Raises:
-            TransportError: The address of the proxy is none.
+            TransportError: The proxy's URL cannot be parsed.
         """
-        # Whoever chose an address in a redirect may have left out the slash after the host. If the
-        # host were cut short then, another server would be asked, and be sent the password.
+        # The key must hold the whole host. A redirect chooses the URL, perhaps without a slash
+        # after the host; with a part of the host another server would get the password.
         url = request.url or ""
         key = url[:_SCHEME], url[_SCHEME:].partition("/")[0], verify, cert
         pool = None if proxies else self._pools.get(key)
@@ -251,20 +256,23 @@ class _Adapter(HTTPAdapter):
             found = super().get_connection_with_tls_context(request, verify, proxies, cert)
             if proxies:
                 return found
-            if len(self._pools) >= PARALLEL:  # the library closes what nobody holds any more
+            if len(self._pools) >= PARALLEL:  # the library closes pools that nothing refers to
                 self._pools.clear()
             pool = self._pools[key] = found
         return pool
 
     def _check_proxy(self, proxy: str | None) -> None:
-        """Say that an address is none: the library would quote what it takes for a host in it."""
+        """Check the proxy's URL. The library's error would quote a part of it, perhaps a password.
+
+        Raises:
+            TransportError: It cannot be parsed.
+        """
         if not proxy:
             return
         try:
-            # The library that has this function tells no types.
             address: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
             host = parse_url(address).host
-            self.proxy_headers(proxy)  # user name and password
+            self.proxy_headers(proxy)  # fails if the credentials cannot be parsed
         except ValueError:
             host = None
         if not host:
@@ -291,7 +299,7 @@ class _Adapter(HTTPAdapter):
             raise TransportError(str(error), url=redact(url), remedy=_CERTIFICATES) from None
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """As the library's, without a search for the proxy where there is none."""
+        """As in the library, without its search for a proxy if there is none."""
         if proxies:
             return super().request_url(request, proxies)
         return f"/{request.path_url.lstrip('/')}"
@@ -299,13 +307,13 @@ class _Adapter(HTTPAdapter):
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
         if response.is_redirect:
-            # Or the session would read all of it, and keep it.
+            # Without this the session would read the whole body, of any length, into memory.
             response.raw.drain_conn()
         return response
 
 
 class _InsecureAdapter(_Adapter):
-    """For the hosts that the user declared trusted: TLS without a check of the certificate."""
+    """For ``--trusted-host``: TLS without a check of the certificate."""
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         super().cert_verify(conn, url, False, cert)
@@ -317,7 +325,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Watched(HTTPConnection):
-    """A connection that its watch can shut, and whose answers are counted."""
+    """A connection that its watch can shut, and whose bytes are counted."""
 
     response_class = _Response
 
@@ -327,10 +335,10 @@ class _Watched(HTTPConnection):
         super().request(*arguments, **options)
 
     def _new_conn(self) -> socket.socket:
-        """A connection to one of the host's addresses.
+        """A connection to one of the host's addresses, tried one after the other.
 
-        Each is tried alone, because all of them together have the time of one answer: whoever
-        answers for the host's name could give hundreds that do not answer.
+        The library would give each address the whole timeout, and a malicious name server could
+        give hundreds of addresses that do not answer. Here all share the time of one answer.
         """
         watch, host, timeout = watching(), self._dns_host, self.timeout
         try:

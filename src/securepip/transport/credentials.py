@@ -1,11 +1,11 @@
-"""User names and passwords: found where pip finds them, and sent to nobody else.
+"""User names and passwords: found where pip finds them, and sent only where they belong.
 
-Three rules. What was found for one origin (scheme, host and port) never goes to another. A password
-goes where the user, or what is trusted, sends it: an origin that only a redirect names gets none
-but from an address that the user named. And none of it is in any message.
+Three rules. Credentials for one origin (scheme, host and port) never go to another. An origin that
+only a redirect names gets no credentials, except those in a URL that the user named: an attacker
+may have written the redirect. And no message contains credentials.
 
-They are looked for in the URL itself, in the other URLs of that origin that the user named, in
-``.netrc`` and, once the server has asked for them (401), in a keyring; nobody is asked in person.
+They come from the URL itself, from other URLs of the same origin that the user named, from
+``.netrc`` and, if the server asks for them (401), from a keyring. securepip never prompts for them.
 Source: pip's documentation, "Authentication".
 """
 
@@ -36,25 +36,25 @@ _PORTS = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int | None]
 AskKeyring = Callable[[str, str | None], "Login | None"]
-"""Looks for what a keyring holds for a service (a URL, or a host and port) and perhaps a user."""
+"""Looks in a keyring for a service (a URL, or a host and port) and, if it is known, a user name."""
 
 
 class Login(NamedTuple):
-    """A user name and a password, perhaps empty."""
+    """A user name and a password, either perhaps empty."""
 
     user: str
     password: str
 
 
 class Credentials(AuthBase):
-    """Adds to each request what is known for its origin, and answers a server that asks for more.
+    """Adds the known credentials of its origin to each request, and retries after a 401.
 
     Args:
-        named: URLs that the user named: the locations of repositories, and their indexes. What
-            user name and password they hold, and what a keyring has for them, is for all that is
-            fetched from the same origin.
+        named: URLs that the user named: the locations of repositories, and their indexes. The
+            credentials in them, and those that a keyring has for them, are used for every request
+            to the same origin.
         keyring: ``--keyring-provider``: ``auto``, ``disabled``, ``import`` or ``subprocess``.
-        trusted_hosts: Hosts that a keyring's passwords may be sent to without TLS.
+        trusted_hosts: Hosts that passwords from a keyring may be sent to without TLS.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Credentials(AuthBase):
         self._from_keyring: dict[tuple[Origin, str | None], Login | None] = {}
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Called by ``requests`` for every request, and not where a redirect leads."""
+        """``requests`` calls this for every request, but not for a redirect's."""
         url = request.url or ""
         self._asked.add(_origin(url))
         login = self._login(url)
@@ -81,10 +81,10 @@ class Credentials(AuthBase):
         return request
 
     def _answer(self, response: Response, **sending: Any) -> Response:
-        """Send a request again that a server refused for want of credentials, if there are any.
+        """Send a request again that a server refused with a 401, if there are credentials for it.
 
-        It may be another server than the one that was asked first, whose credentials were then
-        left behind: what counts is where the refusal comes from.
+        After a redirect the refusal comes from another server than the first. The credentials are
+        those of the server that refused.
         """
         if response.status_code != 401:
             return response
@@ -105,7 +105,7 @@ class Credentials(AuthBase):
         return response
 
     def _logins(self, url: str) -> Iterator[Login]:
-        """What there is for a URL, the keyring asked last."""
+        """The credentials to try for a URL, those of the keyring last."""
         login = self._login(url)
         if login is not None:
             yield login
@@ -114,7 +114,7 @@ class Credentials(AuthBase):
             yield found
 
     def _login(self, url: str) -> Login | None:
-        """What there is for a URL without a keyring."""
+        """The credentials for a URL, without asking a keyring."""
         origin, best = _origin(url), self._best_named(url)
         for complete in (_complete(urlsplit(url)), best and _complete(urlsplit(best))):
             if complete:
@@ -133,15 +133,15 @@ class Credentials(AuthBase):
     def _may_have_netrc(self, url: str) -> bool:
         """Whether a password of the .netrc file may go to the origin of ``url``.
 
-        That file knows hosts, neither schemes nor ports. An address on a signed page may have the
-        password of its host over https, where nobody but that host can read it; without TLS, or
-        on another port, whoever answers there would have it.
+        That file has hosts, without schemes or ports. A URL on a signed page may get the password
+        of its host over https, where only that host can read it. Without TLS, anybody on the
+        network could read it.
         """
         origin = _origin(url)
         return origin in self._sent_to or (origin[0] == "https" and origin in self._asked)
 
     def _user(self, url: str) -> str | None:
-        """Who asks, where only that is known; also for what a request without it is followed by."""
+        """The user name for a URL; once seen, it is used for the whole origin."""
         origin = _origin(url)
         for each in (url, self._best_named(url) or ""):
             user = urlsplit(each).username
@@ -151,7 +151,7 @@ class Credentials(AuthBase):
         return self._users.get(origin)
 
     def _best_named(self, url: str) -> str | None:
-        """Of the URLs of the same origin that the user named the one with most in common."""
+        """The named URL of the same origin that has the longest path in common with ``url``."""
         origin, path = _origin(url), urlsplit(url).path
         same = [each for each in self._named if _origin(each) == origin]
         return max(
@@ -171,7 +171,7 @@ class Credentials(AuthBase):
         if best is not None:
             services.insert(0, without_credentials(best))
         key = origin, user
-        with self._lock:  # All threads may be refused at once; the user is to be asked once.
+        with self._lock:  # Many threads may get a 401 at once, and a keyring may prompt the user.
             if key not in self._from_keyring:
                 self._from_keyring[key] = self._first(services, user)
             return self._from_keyring[key]
@@ -187,10 +187,10 @@ class Credentials(AuthBase):
             return None
 
     def _is_secure(self, url: str) -> bool:
-        """Whether nobody on the way reads what is sent.
+        """Whether a keyring's password may be sent to ``url``: over TLS, or to a trusted host.
 
-        Whoever controls the network could answer in a host's place without TLS, ask for its
-        password, and be given what the user's keyring keeps.
+        Without TLS an attacker who controls the network could answer in the host's place with a
+        401, and be sent the password.
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -203,7 +203,7 @@ def _add(request: PreparedRequest, login: Login) -> None:
 
 
 def _bytes(text: str) -> bytes:
-    # As pip; and never an error that quotes what cannot be written.
+    # As in pip. `encode` never fails, so no error can quote the password.
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -230,9 +230,9 @@ def _complete(parts: SplitResult) -> Login | None:
 
 
 def _open_keyring(provider: str) -> AskKeyring:
-    """How a keyring is asked: ``import`` before ``subprocess`` where that is left open."""
+    """How to ask the keyring; ``auto`` means ``import``, else ``subprocess``."""
     if provider in ("auto", "import"):
-        # Users install it beside us.
+        # Not a dependency: users install it beside securepip.
         with suppress(ImportError):
             keyring = importlib.import_module("keyring")
             return lambda service, user: _login_of(keyring.get_credential(service, user))
@@ -247,7 +247,7 @@ def _login_of(found: Any) -> Login | None:
 
 
 def _ask_program(program: str, service: str, user: str | None) -> Login | None:
-    # "--": the name of a host, which a page or a redirect may have chosen, is no option.
+    # After "--", a host name that a page or a redirect has chosen cannot be taken for an option.
     command = [program, "--mode=creds", "--output=json", "get", "--", service]
     done = subprocess.run(
         [*command, user] if user is not None else command,

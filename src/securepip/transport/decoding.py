@@ -1,7 +1,7 @@
-"""Bodies that were compressed on the way, unpacked piece by piece.
+"""Decompresses bodies piece by piece (``Content-Encoding``).
 
-Rule: a piece that is unpacked is never longer than ``CHUNK``, however little it was unpacked from.
-How much goes in is counted before it comes here.
+Rule: a decompressed piece is never longer than ``CHUNK``, so that a small compressed body cannot
+fill the memory. The ``Watch`` limits the compressed bytes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _WINDOWS = {
 
 
 class DecodingError(Exception):
-    """A body is not compressed as its header says, or in a way that nobody asked for."""
+    """A body is not compressed as its header says, or in a way that was not asked for."""
 
 
 def decoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """What ``pieces`` are, unpacked.
+    """``pieces``, decompressed.
 
     Args:
-        pieces: The body as it came.
-        encoding: Its ``Content-Encoding``; "" where there is none.
+        pieces: The body as it was received.
+        encoding: Its ``Content-Encoding``; "" if it has none.
 
     Raises:
-        DecodingError: See there.
+        DecodingError: The body cannot be decompressed.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -53,10 +53,10 @@ def _unpacked(pieces: Iterable[bytes], window: int) -> Iterator[bytes]:
         data = packed
         while data:
             if unpacker.eof:
-                # A second member would be one too, but millions of empty ones take long.
+                # gzip allows several members, but millions of empty ones would take hours.
                 raise zlib.error("there is more after its end")
             if unpacked := unpacker.decompress(data, CHUNK):
                 yield unpacked
             data = unpacker.unconsumed_tail or unpacker.unused_data
-    if not unpacker.eof:  # before its end is a digest of all that was unpacked: nothing is left
+    if not unpacker.eof:
         raise zlib.error("it ends too early")

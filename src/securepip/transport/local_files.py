@@ -1,4 +1,4 @@
-"""Files of this machine, read as an answer is: no further than they may be long."""
+"""Reads local files as answers are read: in pieces, and up to a limit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def open_file(url: str, max_bytes: int) -> Iterator[Iterator[bytes]]:
 
     Raises:
         TooLargeError: It is longer than ``max_bytes``.
-        TransportError: It is not there, cannot be read, or is no plain file.
+        TransportError: It does not exist, cannot be read, or is not a regular file.
     """
     path = file_url_to_path(url)
     try:
-        # Not opened before it is known to be a plain file: a FIFO would wait for ever.
+        # Checked before it is opened: opening a FIFO would wait forever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise TransportError(f"{path} is not a file", url=url)
         stream = path.open("rb")

@@ -1,4 +1,4 @@
-"""How a transport connects: pip's network options, wherever they were written."""
+"""How a transport connects: pip's network options."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ class TransportOptions:
     """pip's network options, with pip's meaning.
 
     Attributes:
-        timeout: Seconds that connecting, or waiting for the next bytes, may take.
+        timeout: How many seconds connecting, or waiting for the next bytes, may take.
         retries: How often a failed connection or a 429/5xx answer is tried again.
-        cert: A PEM file of certificate authorities, instead of the system's.
+        cert: A PEM file of certificate authorities, used instead of the system's.
         client_cert: A PEM file with a client certificate and its key.
-        proxy: ``scheme://[user:password@]host:port`` for every request.
+        proxy: ``scheme://[user:password@]host:port``, for every request.
         proxy_env: Whether the proxies that environment variables name are used.
         trusted_hosts: ``host`` or ``host:port`` whose TLS certificates are not checked.
-        stay_encrypted: Refuse every redirect that leads from https to anything else: for those
-            who believe what an encrypted connection brings. Who verifies signatures need not.
-        answer_seconds: The longest that one answer may take, whatever its length.
-        resume_retries: How often a download that broke off is gone on with.
-        keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``: how a keyring is asked.
-        named: URLs that the user named, whose credentials are for all of the same origin.
+        stay_encrypted: Whether to refuse a redirect from https to anything else. Callers that
+            trust TLS need this; callers that verify signatures do not.
+        answer_seconds: The most seconds that one answer may take, whatever its length.
+        resume_retries: How often a download that broke off is resumed.
+        keyring: How to ask a keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``.
+        named: URLs that the user named. Their credentials are used for the whole origin.
     """
 
     timeout: float = 15.0

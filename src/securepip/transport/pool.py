@@ -1,8 +1,8 @@
-"""Threads that wait for servers, and that nobody waits for.
+"""A thread pool for downloads that does not delay the end of the process.
 
-Rule: what is still under way when everything has been decided is given up. The threads of
-``concurrent.futures`` are joined when the process ends: a server that sends a byte now and then
-could hold a person for minutes after the answer was printed, and after Ctrl-C too.
+Rule: downloads that are still under way when the command is done are given up. Python joins the
+threads of ``concurrent.futures`` when the process ends, so a server that sends a byte now and then
+could keep the process running for minutes after its last output, and after Ctrl-C too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 PARALLEL = 16
-"""How many answers of one transport are under way at most."""
+"""The most answers of one transport that are under way at once."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,7 +24,7 @@ R = TypeVar("R")
 class Pool:
     """Calls functions in at most ``size`` daemon threads.
 
-    One is started when all that there are have something to do, and stays.
+    It starts a thread when all others are busy, and keeps it.
     """
 
     def __init__(self, size: int) -> None:
@@ -53,7 +53,7 @@ class Pool:
         return future
 
     def close(self) -> None:
-        """Cancel what has not begun; wait for nothing."""
+        """Cancel the calls that have not begun, and wait for none."""
         with self._lock:
             self._closed = True
             with suppress(Empty):
@@ -67,7 +67,7 @@ class Pool:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             _do(*job)
-            del job  # what it made may be large, and the next one may not come
+            del job  # its result may be large, and the next job may never come
             with self._lock:
                 self._idle += 1
 

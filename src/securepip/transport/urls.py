@@ -1,4 +1,4 @@
-"""URLs as they come from people, pages and configurations: joined, shown and turned into paths."""
+"""Functions on URLs from people, pages and configurations: join, show, convert to paths."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from securepip.redaction import redact
 
 SCHEMES = ("https", "http", "file")
 
-# A URL or an absolute path that joining leaves as it is: no dots to resolve, nothing quoted.
+# A URL, or an absolute path, that `urljoin` would not change: no dots to resolve, nothing quoted.
 _PLAIN = re.compile(
     r"(?P<origin>https?://[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d{1,4})?)?"
     r"(/(?!\.\.?(/|$))[\w.+~!-]+)+",
     re.ASCII,
 )
 
-# Of a million requests nearly all are for such a URL; taking it apart is a tenth of one.
+# Nearly all requests are for such a URL, and parsing it would take a tenth of a request's time.
 _SITE = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(:\d{1,5})?/", re.ASCII)
 _QUOTED = re.compile(_SITE.pattern + r"[\w.~/%@-]*", re.ASCII)
 
 
 def join_url(base: str, url: str) -> str:
-    """``url``, seen from ``base``; of a scheme that can be fetched.
+    """``url``, joined to ``base`` if it is relative.
 
     Raises:
         FormatError: The result is no http, https or file URL, or a file URL of another machine.
     """
     plain = _PLAIN.fullmatch(url)
     if plain and (plain["origin"] or base.startswith(("http://", "https://"))):
-        # Nearly every link of a page of thousands.
+        # The usual case, for pages with thousands of links.
         return url if plain["origin"] else _origin(base) + url
     return _join(base, url)
 
@@ -50,9 +50,9 @@ def _join(base: str, url: str) -> str:
         joined = urljoin(base, url)
         parts = urlsplit(joined)
         _ = parts.port
-        joined.encode()  # half of a surrogate pair, which JSON can hold, is no character
+        joined.encode()  # fails for a lone surrogate, which JSON can contain
     except ValueError:
-        # Not what the error says: it quotes what it takes for a port, perhaps half a password.
+        # The error's own text may quote a part of a password as a port.
         raise FormatError(f"not a URL: {redact(url)!r:.200}") from None
     if parts.scheme not in SCHEMES:
         raise FormatError(f"not an http, https or file URL: {redact(joined)!r:.200}")
@@ -69,9 +69,9 @@ def is_local(url: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, of a URL, is this machine: by its number, or as ``localhost``.
+    """Whether a URL's ``host`` is a loopback address or ``localhost``.
 
-    Not by how a name begins: ``127.example.org`` is anybody's.
+    The beginning of a name says nothing: ``127.example.org`` may be anybody's.
     """
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -80,8 +80,8 @@ def is_loopback(host: str) -> bool:
 
 
 def path_to_url(path: Path) -> str:
-    """The ``file`` URL of ``path``; of a folder with a slash at its end."""
-    path = Path(os.path.realpath(path))  # pathlib's raises where links lead in a circle
+    """The ``file`` URL of ``path``, with symbolic links resolved; a folder's ends in a slash."""
+    path = Path(os.path.realpath(path))  # `Path.resolve` fails if links form a circle
     url = path.as_uri()
     return f"{url}/" if path.is_dir() else url
 
@@ -90,8 +90,8 @@ def file_url_to_path(url: str) -> Path:
     """The path that a ``file`` URL names.
 
     Raises:
-        FormatError: It names a file on another host (which on Windows would send credentials
-            there), or no path at all.
+        FormatError: It names a file on another host, or no path at all. Opening the former on
+            Windows would send the user's credentials to that host.
     """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
@@ -109,7 +109,7 @@ def without_credentials(url: str) -> str:
 
 
 def site(url: str) -> str:
-    """Scheme, host and port of ``url``: who is asked, for people."""
+    """Scheme, host and port of ``url``, for messages."""
     plain = _SITE.match(url)
     if plain and "@" not in url:
         return plain[0]
@@ -121,10 +121,9 @@ def site(url: str) -> str:
 
 
 def asked_as_pip(url: str) -> str:
-    """``url`` with its path quoted as pip quotes it.
+    """``url`` with its path quoted as pip quotes it; what is quoted already stays as it is.
 
-    Most of all the ``+`` of a local version, which some stores read as a space. What is quoted
-    already stays as it is.
+    It matters for the ``+`` of a local version, which some servers would read as a space.
     """
     if _QUOTED.fullmatch(url):
         return url

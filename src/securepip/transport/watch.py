@@ -1,13 +1,13 @@
-"""The time and the raw bytes that an answer may take, watched over from outside.
+"""Limits the time and the raw bytes of an answer, whatever the HTTP libraries do with them.
 
 Rule: no library that reads an answer decides when it has read enough. Whatever a server sends
-(headers without end, chunk sizes, trailers, a compressed nothing), every byte is counted as it
-leaves the socket, and one thread shuts the connections of an answer when its time is over. Its
-redirects and its further tries are part of the answer: they get no time of their own.
+(endless headers, chunk sizes, trailers, compressed zeros), every byte is counted as it leaves the
+socket, and one thread shuts the connections of an answer when its time is over. Redirects and
+retries are part of the answer: they get no time of their own.
 
-A slow server is not an attack (a four-second limit gives false alarms), an endless one is: the
-time is a generous floor plus what the allowed bytes take at a rate that any network reaches (TUF
-specification, slow retrieval attacks).
+A slow server is not an attack (a four-second limit gave others false alarms), an endless answer is.
+So the limit is a generous grace time plus what the allowed bytes take at a rate that any network
+reaches (TUF specification, slow retrieval attacks).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 from securepip.transport.allowance import Allowance
 
 GRACE_SECONDS = 120.0
-"""What any answer may take, and how long each of its bodies may take to begin."""
+"""The time that any answer may take, and that its body may take to begin."""
 
 MIN_BYTES_PER_SECOND = 20_000
 SLACK_BYTES = 1 << 20
-"""Headers, redirects, answers that are tried again, and what a body has around it."""
+"""Bytes beyond the body: headers, chunk sizes, redirects and retries."""
 
 NOTICE_SECONDS = 3.0
-"""After so long a person is told what is waited for."""
+"""After this time without an answer a person is told which server is waited for."""
 
 _MAX_SAID = 1000
 
@@ -41,14 +41,17 @@ _here = threading.local()
 
 
 class GivenUpError(Exception):
-    """An answer took more than it may; not for the libraries in between, which would try again."""
+    """An answer took more than it may.
+
+    It is no error of a library's kind, so that no library catches it and tries again.
+    """
 
 
 class OutOfTimeError(GivenUpError):
     """It took too long.
 
     Args:
-        together: Whether the time of all answers of its piece of work is over.
+        together: Whether the time of the whole piece of work is over (``Allowance``).
     """
 
     def __init__(self, *, together: bool = False) -> None:
@@ -57,11 +60,16 @@ class OutOfTimeError(GivenUpError):
 
 
 class TooManyBytesError(GivenUpError):
-    """There were more raw bytes than its body can need."""
+    """There were more raw bytes than the body can need."""
 
 
-def deadline_for(max_bytes: int, longest: float = math.inf) -> float:
-    """When an answer of that length has to be there, all tries together (monotonic seconds)."""
+def deadline_for(max_bytes: int, longest: float) -> float:
+    """When an answer must be complete, with all its retries (monotonic seconds).
+
+    Args:
+        max_bytes: The longest body that it may have.
+        longest: The most seconds that it may take, whatever its length.
+    """
     return time.monotonic() + min(GRACE_SECONDS + max_bytes / MIN_BYTES_PER_SECOND, longest)
 
 
@@ -69,10 +77,10 @@ class Watch:
     """What one answer may still take.
 
     Args:
-        deadline: When it has to be whole (monotonic seconds).
-        allowance: What it shares with the other answers of its piece of work.
-        who: Who is asked, for people.
-        tell: Tells a person who does not answer; the same words once.
+        deadline: When it must be complete (monotonic seconds).
+        allowance: The time that it shares with the other answers of its piece of work.
+        who: What messages call the server.
+        tell: Shows a message to a person, each message once.
     """
 
     def __init__(
@@ -93,13 +101,13 @@ class Watch:
         self._lock = threading.Lock()
 
     def guard(self, connected: socket.socket) -> socket.socket:
-        """Shut this connection too when the time is over; closed at once where it is.
+        """Shut this connection when the time is over.
 
-        A second handle is kept: TLS takes the first one away while it shakes hands, which a
-        server can draw out as well.
+        It keeps a second handle, because the TLS handshake detaches the first one, and a malicious
+        server can delay the handshake too.
 
         Raises:
-            OutOfTimeError: It is over.
+            OutOfTimeError: The time is over already. The connection is closed.
         """
         handle = socket.fromfd(connected.fileno(), connected.family, connected.type)
         with self._lock:
@@ -116,7 +124,7 @@ class Watch:
 
         Raises:
             OutOfTimeError: The time is over.
-            TooManyBytesError: They are more than the answer can need.
+            TooManyBytesError: There are more than the answer can need.
         """
         self.check()
         self.received += received
@@ -125,52 +133,56 @@ class Watch:
             raise TooManyBytesError
 
     def check(self) -> None:
-        """Go on, if there is time.
+        """Check that there is time left. A connection that was shut looks like the body's end.
 
         Raises:
-            OutOfTimeError: There is none. A connection that was shut looks like a body's end.
+            OutOfTimeError: There is none.
         """
         if self._expired or self.due() <= time.monotonic():
             self._expired = True
             raise OutOfTimeError(together=self._allowance.left() <= 0)
 
     def accept(self, max_bytes: int) -> None:
-        """The answer has begun: ``max_bytes`` may follow (raw twice that, in small chunks)."""
+        """Allow the body of an answer that has begun.
+
+        Args:
+            max_bytes: Its longest length. Twice as many raw bytes are allowed, for small chunks.
+        """
         self._until, self._notice = self._deadline, math.inf
         self._left += 2 * max_bytes
 
     def at_most(self, seconds: float) -> float:
-        """``seconds``, or what is left where that is less."""
+        """``seconds``, or the time that is left if that is less."""
         return min(seconds, max(self.due() - time.monotonic(), 0.001))
 
     def pause(self, seconds: float) -> None:
         """Wait before another try.
 
         Raises:
-            OutOfTimeError: The time would be over then.
+            OutOfTimeError: The time would be over before that.
         """
         if time.monotonic() + seconds >= self.due():
             raise OutOfTimeError(together=self._allowance.left() <= seconds)
         time.sleep(seconds)
 
     def hurry(self, seconds: float) -> None:
-        """The rest has so many seconds at most."""
+        """Allow the rest of the answer at most so many seconds."""
         self._until = min(self._until, time.monotonic() + seconds)
 
     def due(self) -> float:
-        """When the time is over, as far as is known now: others may earn more of it."""
+        """When the time is over (monotonic seconds). Other answers may add time until then."""
         return min(self._until, time.monotonic() + self._allowance.left())
 
-    def unsaid(self) -> float:
-        """When a person should hear who is waited for."""
+    def notice_due(self) -> float:
+        """When to tell a person which server is waited for (monotonic seconds)."""
         return self._notice
 
-    def said(self) -> None:
-        """A person has heard it."""
+    def noticed(self) -> None:
+        """Note that a person was told."""
         self._notice = math.inf
 
     def expire(self) -> None:
-        """Shut all connections; whoever reads from them finds out."""
+        """Shut all connections, so that threads that read from them go on."""
         with self._lock:
             self._expired = True
             for handle in self._sockets:
@@ -178,7 +190,7 @@ class Watch:
                     handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The answer is over."""
+        """Close the handles; the answer is over."""
         with self._lock:
             for handle in self._sockets:
                 handle.close()
@@ -186,7 +198,7 @@ class Watch:
 
 
 class Watchdog:
-    """The thread that looks after all answers which are under way."""
+    """The thread that enforces the watches of all answers that are under way."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -197,7 +209,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, deadline: float, allowance: Allowance, who: str) -> Iterator[Watch]:
-        """Look after what this thread fetches while the ``with`` lasts; see ``Watch``."""
+        """Watch over what this thread fetches while the ``with`` lasts; see ``Watch``."""
         before = getattr(_here, "watch", None)
         watch = Watch(deadline, allowance, who, self._say)
         self._add(watch)
@@ -227,11 +239,11 @@ class Watchdog:
                 watch.expire()
 
     def _say(self, text: str) -> None:
-        # Of sixteen requests to one server that fail at once, one is told, and each further wait.
+        # If sixteen requests to one server fail at once, a person sees one message.
         with self._changed:
             if text in self._said:
                 return
-            if len(self._said) == _MAX_SAID:  # a server chooses for how long it puts us off
+            if len(self._said) == _MAX_SAID:  # a server can make each message differ (Retry-After)
                 self._said.clear()
             self._said.add(text)
         _waiting.info("%s", text)
@@ -242,7 +254,7 @@ class Watchdog:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="watchdog", daemon=True).start()
-            elif min(watch.due(), watch.unsaid()) < self._wakes:
+            elif min(watch.due(), watch.notice_due()) < self._wakes:
                 self._changed.notify()
 
     def _run(self) -> None:
@@ -255,16 +267,16 @@ class Watchdog:
                         watch.expire()
                         self._watches.discard(watch)
                         continue
-                    if watch.unsaid() <= now:
+                    if watch.notice_due() <= now:
                         slow.append(watch)
-                        watch.said()
-                    self._wakes = min(self._wakes, watch.due(), watch.unsaid())
+                        watch.noticed()
+                    self._wakes = min(self._wakes, watch.due(), watch.notice_due())
                 if not self._watches:
                     self._running = False
                     return
                 if not slow:
                     self._changed.wait(max(self._wakes - now, 0.0))
-            for watch in slow:  # without the lock: who prints may have to wait
+            for watch in slow:  # without the lock: printing may block
                 watch.tell(f"waiting for {watch.who}, which does not answer yet")
 
 
@@ -275,17 +287,17 @@ def watching() -> Watch:
 
 
 class CountedSocket:
-    """What ``http.client`` takes for a socket: each byte that it reads is counted.
+    """A socket for ``http.client`` that counts each byte that is read from it.
 
     Args:
-        connected: A socket, perhaps with TLS.
+        connected: A connected socket, perhaps with TLS.
     """
 
     def __init__(self, connected: Any) -> None:
         self._connected = connected
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """The stream that the whole answer is read from."""
+        """The counted stream that ``http.client`` reads the whole answer from."""
         return io.BufferedReader(_Counted(self._connected.makefile(mode, buffering=0)))
 
 
