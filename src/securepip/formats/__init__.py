@@ -1,5 +1,5 @@
-"""What pages, paths, digests and core metadata look like, for both sides.
+"""The formats of pages, paths, digests and core metadata, for the client and the signing side.
 
-A leaf: every room may import it and it imports none. Everything here is parsing and writing of
-hostile or about-to-be-published bytes; nothing here decides whom to believe.
+Everything here parses bytes that may be hostile, or writes bytes that will be published. Nothing
+here decides whom to trust.
 """

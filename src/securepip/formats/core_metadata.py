@@ -1,7 +1,7 @@
 """Core metadata (METADATA, PKG-INFO): read from a distribution, and parsed without surprises.
 
-Rule: nothing in an archive is extracted to disk or executed here; members are read into memory,
-each at most ``MAX_METADATA_BYTES``, and only the one that holds the metadata.
+Rule: nothing is extracted to disk or executed. Only the member that holds the metadata is read into
+memory, up to ``MAX_METADATA_BYTES``.
 
 Sources: core metadata specification 1.0 to 2.5, PEP 643 (Dynamic), wheel and sdist formats.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_METADATA_BYTES = 10_000_000
-"""The largest metadata file that is read."""
+"""The largest metadata file that is read (10 MB)."""
 
 _MAX_MEMBERS = 200_000
 _MAX_PASSED_BYTES = 2 << 30
@@ -50,11 +50,11 @@ _HEADER_TYPES = (
 _SINGLE = ("name", "version", "requires-python", "metadata-version")
 _REPEATED = ("requires-dist", "provides-extra", "dynamic")
 _DECISIVE = frozenset({"name", "version", "requires-dist", "requires-python"})
-# Reading mail, which metadata is, takes time in proportion to lines times different names.
+# Limits against hostile metadata. Parsing takes time proportional to lines times different names.
 _MAX_FIELDS, _MAX_FIELD_NAMES = 100_000, 200
-# Thousands of versions or markers take their time whenever they are looked at.
+# A requirement with thousands of versions or markers slows down everything that evaluates it.
 _MAX_REQUIREMENT = 20_000
-# Python converts no number of more than 4300 digits: an error in the middle of a comparison.
+# Python refuses to convert more than 4300 digits, which would fail in the middle of a comparison.
 _ENDLESS_NUMBER = re.compile("[0-9]{1000}")
 
 ARCHIVE_ERRORS = (
@@ -69,33 +69,33 @@ ARCHIVE_ERRORS = (
     ValueError,
     RuntimeError,
 )
-"""What reading an archive raises that is damaged, encrypted, or made to be unreadable."""
+"""What reading an archive raises if it is damaged, encrypted, or made to be unreadable."""
 
 
 def unreadable(path: Path, error: Exception, broken: FormatError) -> SecurepipError:
-    """What is said of an archive: that this machine cannot read it just now, or that it is broken.
+    """The error for an archive that this machine cannot read now, or that is broken.
 
     Args:
         path: The archive.
         error: One of ``ARCHIVE_ERRORS``.
-        broken: What is said where this machine is not the reason.
+        broken: The error to use if this machine is not the reason.
     """
     if isinstance(error, SecurepipError):
         return error
     if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(path)  # a read does not say of what
+        error.filename = str(path)  # the error of a failed read names no file
     return explained(error) or broken
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """A ZIP archive.
+    """Open a ZIP archive.
 
-    ``zipfile`` takes a read that fails for the sign of a file that is no archive: then the file is
-    read once more.
+    ``zipfile`` raises ``BadZipFile`` also if a read fails. So the file is read once more then,
+    which raises the ``OSError`` of a failing disk.
 
     Raises:
-        OSError: It cannot be read.
-        zipfile.BadZipFile: It is none.
+        OSError: The file cannot be read.
+        zipfile.BadZipFile: It is not a ZIP archive.
     """
     try:
         return zipfile.ZipFile(path)
@@ -105,10 +105,10 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _read_through(path: Path) -> None:
-    """Find out whether it can be read.
+    """Read a file to its end.
 
     Raises:
-        OSError: It cannot.
+        OSError: It cannot be read.
     """
     with path.open("rb") as stream:
         while stream.read(_CHUNK):
@@ -117,16 +117,21 @@ def _read_through(path: Path) -> None:
 
 @contextmanager
 def open_tar(path: Path, encoding: str | None = None) -> Iterator[tarfile.TarFile]:
-    """An archive that is read once, from its beginning to its end, packed in whatever way.
+    """Open a tar archive, compressed in any way that ``tarfile`` knows, to be read once.
 
-    The library would give the dictionary of an xz file as much memory as its header wants: some
-    kilobytes took gigabytes. And it takes a read that fails for the sign of another way of packing:
-    where it knows none, the file is read once more.
+    For an xz file the library allocates as much memory as the file's header says: a file of some
+    kilobytes took gigabytes. So xz files are decompressed here, with a limit. And the library takes
+    a failing read for another compression, so a file of unknown compression is read once more,
+    which raises the ``OSError`` of a failing disk.
+
+    Args:
+        path: The archive.
+        encoding: Of member names; by default the system's.
 
     Raises:
-        OSError: It cannot be read.
-        tarfile.ReadError: It is none, or announces headers larger than any.
-        lzma.LZMAError: It is damaged, or wants more memory than any does.
+        OSError: The file cannot be read.
+        tarfile.ReadError: It is not a tar archive, or announces a header that is too large.
+        lzma.LZMAError: It is damaged, or needs too much memory.
     """
     tar = _plain_tar(path, encoding)
     if tar is None:
@@ -145,7 +150,7 @@ def open_tar(path: Path, encoding: str | None = None) -> Iterator[tarfile.TarFil
 
 
 def _plain_tar(path: Path, encoding: str | None) -> tarfile.TarFile | None:
-    """What is packed as ``_Tar`` knows; None for all else."""
+    """The archive, if ``_Tar`` knows its compression; else None."""
     try:
         return _Tar.open(path, tarinfo=_BoundedTarInfo, encoding=encoding)
     except tarfile.ReadError:
@@ -153,14 +158,14 @@ def _plain_tar(path: Path, encoding: str | None) -> tarfile.TarFile | None:
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
-    """Headers that would be read into memory whole have to be short."""
+    """Refuses large headers, which ``tarfile`` would read into memory as a whole."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """As in the base class.
 
         Raises:
-            tarfile.ReadError: The header announces more than any that is needed.
+            tarfile.ReadError: The header announces a sparse file, or more bytes than any needs.
         """
         info = super().frombuf(buf, encoding, errors)
         if info.type == tarfile.GNUTYPE_SPARSE:
@@ -171,13 +176,13 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 class _Tar(tarfile.TarFile):
-    """Those that need no memory to speak of."""
+    """Knows only the compressions that need little memory."""
 
     OPEN_METH = {"tar": "taropen", "gz": "gzopen", "bz2": "bz2open"}  # noqa: RUF012 - the library's
 
 
 class _Xz:
-    """What an xz or lzma file holds, as far as ``tarfile`` reads a stream."""
+    """The stream that ``tarfile`` reads from an xz or lzma file, with a memory limit."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -185,7 +190,7 @@ class _Xz:
         self._decompressor = lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY_BYTES)
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; fewer only at the end."""
+        """``size`` bytes; fewer only at the end."""
         found = b""
         while len(found) < size:
             if self._decompressor.eof:
@@ -206,16 +211,16 @@ class _Xz:
 
 @dataclass(frozen=True)
 class CoreMetadata:
-    """What a resolver and a publisher need to know of a distribution.
+    """The metadata fields that a resolver and a publisher need.
 
     Attributes:
         name: The project's name as its authors write it.
         version: The version.
         requires_dist: The requirements, markers and extras included.
-        requires_python: The specifier as written, perhaps not valid, or None.
+        requires_python: The specifier as written, perhaps not valid; None if absent.
         extras: The extras it provides, normalized.
         dynamic: The fields (lower case) that may differ in a wheel built from it (PEP 643).
-        metadata_version: For example ``(2, 2)``; ``(1, 0)`` when absent.
+        metadata_version: For example ``(2, 2)``; ``(1, 0)`` if absent.
     """
 
     name: str
@@ -239,19 +244,19 @@ class CoreMetadata:
 
 
 def parse_core_metadata(data: bytes) -> CoreMetadata:
-    """What ``data`` (a METADATA or PKG-INFO file) says.
+    """Parse a METADATA or PKG-INFO file.
 
-    Unknown fields and odd descriptions do not matter; the fields that decide what is installed
-    must be right.
+    Unknown fields and a malformed description are ignored. The fields that decide what is installed
+    must be valid.
 
     Raises:
-        FormatError: Name, version or a requirement is missing or invalid.
+        FormatError: The name or the version is missing, or one of the deciding fields is invalid.
     """
-    # Not `packaging.metadata`: to import it takes as long as all else that reads metadata here.
+    # Not `packaging.metadata`: importing it takes as long as everything else here.
     fields = HeaderParser().parsestr(_fields(data).decode("utf-8", "surrogateescape"))
     read = {name: fields.get_all(name, []) for name in (*_SINGLE, *_REPEATED)}
     for field, values in read.items():
-        # What is not UTF-8 is no `str`, but an object of `email`.
+        # A value that is not UTF-8 is an object of `email`, not a `str`.
         is_text = all(isinstance(value, str) for value in values)
         if not is_text or (field in _SINGLE and len(values) > 1):
             if field in _DECISIVE:
@@ -278,10 +283,10 @@ def parse_core_metadata(data: bytes) -> CoreMetadata:
 
 
 def parse_dependency(text: str) -> Requirement:
-    """A requirement that can be worked with: neither invalid nor made to break its reader.
+    """Parse a requirement (PEP 508).
 
     Raises:
-        FormatError: It is not.
+        FormatError: It is not valid, or so large that it would slow down or break its reader.
     """
     if len(text) > _MAX_REQUIREMENT:
         raise FormatError(f"a requirement of {len(text)} characters")
@@ -296,10 +301,10 @@ def parse_dependency(text: str) -> Requirement:
 
 
 def _fields(data: bytes) -> bytes:
-    """``data`` without the description after the fields, which nobody here needs.
+    """``data`` without the description after the fields.
 
     Raises:
-        FormatError: Reading the fields would take very long, or their numbers are none.
+        FormatError: There are so many fields, or so long a number, that parsing would take long.
     """
     names: set[bytes] = set()
     fields: list[bytes] = []
@@ -322,13 +327,13 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
 
     Args:
         path: The wheel or sdist on disk.
-        filename: Its distribution name, where ``path`` has another (a store's).
+        filename: Its distribution file name, if ``path`` has another name (in the store).
 
     Raises:
-        BrokenDistributionError: It is not a readable wheel or sdist, or has not exactly one
+        BrokenDistributionError: It is not a readable wheel or sdist, or a wheel without exactly one
             metadata file.
-        FormatError: That is larger than any.
-        SecurepipError: This machine cannot read it just now.
+        FormatError: It is an sdist without a metadata file, or the metadata file is too large.
+        SecurepipError: This machine cannot read it now.
     """
     filename = filename or path.name
     try:
@@ -341,11 +346,12 @@ def read_core_metadata(path: Path, filename: str | None = None) -> bytes:
 
 
 def read_wheel_metadata(wheel: Path | IO[bytes], filename: str) -> bytes:
-    """As ``read_core_metadata`` for a wheel that may also be a seekable stream.
+    """As ``read_core_metadata``, for a wheel that may also be a seekable stream.
 
     Raises:
         BrokenDistributionError: It is not a readable wheel, or has not exactly one metadata file.
-        FormatError: That is larger than any.
+        FormatError: The metadata file is too large.
+        SecurepipError: This machine cannot read it now.
     """
     try:
         return _read_wheel(wheel, filename)
@@ -360,22 +366,22 @@ def _read_wheel(path: Path | IO[bytes], filename: str) -> bytes:
 
 
 def metadata_in(archive: zipfile.ZipFile, filename: str) -> bytes:
-    """As ``read_core_metadata`` for a wheel that is open already.
+    """As ``read_core_metadata``, for a wheel that is open already.
 
     Raises:
         BrokenDistributionError: It has not exactly one metadata file.
-        FormatError: That is larger than any.
-        zipfile.BadZipFile: And all ``ARCHIVE_ERRORS``: it is damaged.
+        FormatError: The metadata file is too large.
+        zipfile.BadZipFile: Or another of ``ARCHIVE_ERRORS``: the archive is damaged.
     """
-    # The wheel specification: the .dist-info folder is named after the file name's first two
-    # parts. Two folders that normalize to the same name would let pip read another than we do.
+    # By the wheel specification, the first two parts of the file name are the name of the
+    # .dist-info folder. If two folders normalized to that name, pip could read the other one.
     project = canonicalize_name(filename.partition("-")[0])
     names = [
         name
         for name in archive.namelist()
         if name.endswith(".dist-info/METADATA") and name.count("/") == 1
     ]
-    own = [n for n in names if canonicalize_name(n).startswith(f"{project}-")]
+    own = [name for name in names if canonicalize_name(name).startswith(f"{project}-")]
     if len(names) == 1 and not own:
         raise BrokenDistributionError(
             f"{project} has an invalid wheel, .dist-info directory {names[0].split('/')[0]!r} "
@@ -385,7 +391,7 @@ def metadata_in(archive: zipfile.ZipFile, filename: str) -> bytes:
         raise BrokenDistributionError(
             f"{filename} has {len(own)} METADATA files of its own, not one"
         )
-    # Some tools write a member twice. Of two with one name pip reads the last.
+    # Some tools write a member twice, and pip reads the last one. So all copies must be the same.
     listed = [info for info in archive.infolist() if info.filename == own[0]]
     if len(listed) > _MAX_COPIES:
         raise BrokenDistributionError(f"{filename} has METADATA {len(listed)} times")
@@ -416,9 +422,10 @@ def _read_sdist(path: Path, filename: str) -> bytes:
 
 
 def bounded_members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive, as far as it is not larger than any that is made to be used.
+    """The members of an archive, up to limits that no real archive reaches.
 
-    What is passed over is unpacked all the same: a few kilobytes can hold hours of it.
+    Skipping a member decompresses it too, and a hostile archive of a few kilobytes could keep the
+    reader busy for hours.
     """
     for count, info in enumerate(tar):
         if count > _MAX_MEMBERS or info.offset_data + info.size > _MAX_PASSED_BYTES:

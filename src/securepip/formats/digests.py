@@ -20,9 +20,9 @@ Sha256 = NewType("Sha256", str)
 """A SHA-256 digest: 64 lower-case hexadecimal digits."""
 
 NOT_KNOWN_YET = Sha256("")
-"""In place of a digest that nobody has told, and that is learned when somebody wants the file.
+"""Stands for the digest of a file whose index gives none, until somebody wants the file.
 
-It is the digest of nothing: no bytes compare equal to it.
+No file has this digest: it is not 64 digits long.
 """
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +39,7 @@ def parse_sha256(text: object) -> Sha256:
         FormatError: ``text`` is not 64 hexadecimal digits.
     """
     if isinstance(text, str):
-        if _HEX.fullmatch(text):  # as nearly all of the thousands of a page
+        if _HEX.fullmatch(text):  # the usual case, for pages with thousands of digests
             return Sha256(text)
         if _HEX.fullmatch(text.lower()):
             return Sha256(text.lower())
@@ -52,7 +52,7 @@ def sha256_of(data: bytes | mmap | memoryview) -> Sha256:
 
 
 def sha256_of_stream(stream: BinaryIO) -> tuple[Sha256, int]:
-    """Digest and length (bytes) of what is left in ``stream``."""
+    """The digest and the length (bytes) of the rest of ``stream``."""
     digest, length = hashlib.sha256(), 0
     while chunk := stream.read(CHUNK):
         digest.update(chunk)
@@ -61,12 +61,13 @@ def sha256_of_stream(stream: BinaryIO) -> tuple[Sha256, int]:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file in a folder that others may write to: a plain one, or none.
+    """Open a regular file in a folder that others may write to, and nothing else.
 
-    A link would lead elsewhere, a FIFO would wait for ever, and a device may do anything.
+    Another user could put a symbolic link there that leads elsewhere, a FIFO that blocks forever,
+    or a device.
 
     Raises:
-        OSError: It is not there, is something else, or cannot be read.
+        OSError: It does not exist, is not a regular file, or cannot be read.
     """
     careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     stream = os.fdopen(os.open(path, os.O_RDONLY | careful), "rb")
@@ -77,12 +78,15 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def other_hash_of(hashes: Mapping[str, object]) -> str | None:
-    """The strongest of the hashes that pip compares, ``md5:…``, where a page tells no sha256.
+    """The strongest hash that pip would compare, of a file for which a page gives no sha256.
 
-    What is no digest is kept as one that no file has, since pip refuses such a file too.
+    A value that is not a digest becomes one that no file has, because pip refuses such a file.
 
     Args:
-        hashes: What a page says, by the name of the algorithm.
+        hashes: The hashes on the page, by algorithm.
+
+    Returns:
+        For example ``md5:…``; None if the page gives no hash that pip knows.
     """
     for name in _OTHERS:
         digest = hashes.get(name)
@@ -93,9 +97,9 @@ def other_hash_of(hashes: Mapping[str, object]) -> str | None:
 
 
 def hashes_of_stream(stream: BinaryIO, algorithms: Iterable[str]) -> tuple[frozenset[str], int]:
-    """What is left in ``stream``: its hashes, as ``sha256:…`` for each algorithm, and its length.
+    """The hashes (``sha256:…``, one for each algorithm) and the length (bytes) of a stream's rest.
 
-    For what a user wrote beside a file; securepip itself names files by SHA-256 alone.
+    It is for hashes that a user gives; securepip itself uses SHA-256 only.
     """
     digests = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
     length = 0

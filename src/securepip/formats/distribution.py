@@ -1,7 +1,8 @@
-"""Distribution file names: which project and version a file says it belongs to.
+"""Distribution file names: the project and version that they say.
 
-Sources: binary and source distribution file name specifications; for old sdists, whose version
-may contain a dash, the longest prefix that normalizes to the project's name, as pip does.
+Sources: the specifications of binary and source distribution file names. The version of an old
+sdist may contain a dash: as in pip, the longest prefix that normalizes to the project's name is
+taken for the name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from packaging.version import InvalidVersion, Version
 WHEEL_SUFFIX = ".whl"
 _MAX_TAGS = 1_000
 _PLAIN = re.compile(r"([A-Za-z0-9]+(?:[._][A-Za-z0-9]+)*)-([0-9]+(?:\.[0-9]+)*)")
-# Old sdists name the Python that they are for after the version.
+# Old sdists have the Python version that they are for after their own version.
 _PYTHON = re.compile(r"-py[123]\.?[0-9]?$")
 SDIST_SUFFIXES = (
     *(".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar", ".tbz"),
@@ -42,8 +43,7 @@ class Kind(Enum):
 class DistributionName(NamedTuple):
     """What a file name says: project, version, and for a wheel its build number and tags.
 
-    The tags are as the name has them, ``py2.py3-none-any``: of a page of thousands of names they
-    would fill the memory.
+    The tags are text, ``py2.py3-none-any``: parsed, those of a long page would fill the memory.
     """
 
     project: NormalizedName
@@ -59,13 +59,13 @@ def is_distribution(filename: str) -> bool:
 
 
 def parse_distribution(filename: str, project: NormalizedName) -> DistributionName | None:
-    """What ``filename`` says, or None when it is no distribution of ``project``.
+    """Parse ``filename``; None if it is not a distribution of ``project``.
 
-    Real pages hold eggs, installers, invalid versions and names from before the specifications;
-    none of these can be chosen, and none of them is an error.
+    Real pages also list eggs, installers, invalid versions and names older than the specifications.
+    These cannot be installed, but they are no errors either.
     """
     if filename.endswith(WHEEL_SUFFIX):
-        # A page has a few releases for a few platforms, of which each file is one of each.
+        # Release and tags apart: a page combines few releases with few tags, and both are cached.
         stem = filename[: -len(WHEEL_SUFFIX)]
         before = stem.rsplit("-", 3)[0]
         release, tags = _parse_release(before), stem[len(before) + 1 :]
@@ -80,10 +80,10 @@ def parse_distribution(filename: str, project: NormalizedName) -> DistributionNa
 
 @lru_cache(maxsize=4096)
 def _are_tags(tags: str) -> bool:
-    """Whether ``tags`` are what a wheel's name may end with, and not too many.
+    """Whether ``tags`` are valid at the end of a wheel's name, and not too many.
 
-    A name of two hundred characters can stand for tens of thousands of tags, and a page of such
-    names keep a command busy for hours.
+    A name of two hundred characters can mean tens of thousands of tags. A hostile page of such
+    names could keep a command busy for hours.
     """
     if prod(part.count(".") + 1 for part in tags.split("-")) > _MAX_TAGS:
         return False
@@ -92,15 +92,15 @@ def _are_tags(tags: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse_release(before: str) -> tuple[NormalizedName, Version, BuildTag] | None:
-    """What the name of a wheel says before its three tags; None where it is none."""
+    """Parse the part of a wheel's name before its three tags; None if it is not valid."""
     plain = _PLAIN.fullmatch(before)
-    if plain:  # as nearly all are; the library looks at tags again for each
+    if plain:  # the usual case; the library would parse the tags too
         return canonicalize_name(plain[1]), Version(plain[2]), ()
     return _parse_wheel(f"{before}-py3-none-any.whl")
 
 
 def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | None:
-    """Project, version and build number that the name of a wheel says; None where it is none."""
+    """The project, version and build number in a wheel's name; None if it is not valid."""
     try:
         project, version, build, _ = parse_wheel_filename(filename)
     except InvalidWheelFilename:
@@ -109,7 +109,7 @@ def _parse_wheel(filename: str) -> tuple[NormalizedName, Version, BuildTag] | No
 
 
 def _parse_sdist(stem: str, project: NormalizedName) -> DistributionName | None:
-    """Split ``name-version`` where the name is the project's; the last such dash wins."""
+    """Split ``name-version`` at the last dash that leaves the project's name before it."""
     at = len(stem)
     while (at := stem.rfind("-", 0, at)) > 0:
         if canonicalize_name(stem[:at]) == project:

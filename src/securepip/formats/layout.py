@@ -1,7 +1,7 @@
-"""Where things are in a repository: target paths, and the files they stand for.
+"""Where things are in a repository: target paths, role names, and file names.
 
-Rule: a target path is built from a normalized project name and a checked file name alone, never
-taken from a page. Grouping by project is what lets a PEP 480 role be delegated ``simple/<p>/*``
+Rule: a target path is built from a normalized project name and a checked file name, never taken
+from a page. Paths are grouped by project, so that a PEP 480 role can be delegated ``simple/<p>/*``
 and ``packages/<p>/*``.
 
 Sources: PEP 458 (targets), PEP 503 (normalized names), TUF specification 3 (consistent snapshots).
@@ -28,41 +28,40 @@ BINS_ROLE = "bins"
 CLAIMED_ROLE = "claimed"
 RECENTLY_CLAIMED_ROLE = "recently-claimed"
 ROLE_FIELD = "x-securepip-role"
-"""In every role below root, its own name. TUF writes the name into that of the file only.
+"""The field of every role below root that holds the role's own name.
 
-One key signs all bins, and one signs `claimed` and all its shards. Whoever answers in the
-repository's place could otherwise serve one of them under the name of another of the same version:
-validly signed, it would say of every project that belongs there that there is none.
+In TUF only the file name says which role a file is. One key signs all bins, and one signs `claimed`
+and all its shards. Without this field, a malicious mirror could serve one bin as another bin of the
+same version: it is validly signed, and lists none of the other bin's projects.
 """
 REPOSITORY_FIELD = "x-securepip-repository"
-"""In every role below root, the sha256 of the repository's ``1.root.json``, in hexadecimal digits.
+"""The field of every role below root that holds the sha256 of ``1.root.json`` (hexadecimal).
 
-Two repositories, say staging and production, may share an online key: a role of one of them is no
-role of the other.
+Two repositories, say staging and production, may share an online key. Without this field, a role
+of one could be served as a role of the other.
 """
 NAMED_FIELD = "x-securepip-named"
-"""In ``targets``, which offline keys sign: which roles say name and repository.
-
-``own``: all that the repository signs, so all but those of projects that sign for themselves.
-``all``: these too. A client that has seen the one or the other insists on it for ever.
-"""
+"""The field of ``targets`` that says which roles have the two fields above (``OWN_ROLES`` or
+``ALL_ROLES``). Offline keys sign it, and a client that has seen it insists on it forever."""
 STATUS_DIR = "status"
-"""Holds a page for people, which is not signed and which no client reads."""
+"""The folder of a web page for people. The page is not signed, and no client reads it."""
 REASON_FIELD = "x-securepip-why"
-"""In the role of a project, why its maintainers have signed it, in one line of their words."""
+"""The field of a project's role that says, in one line, why its maintainers have signed it."""
 OWN_ROLES = "own"
+"""The roles that the repository signs: all except those of projects that sign for themselves."""
 ALL_ROLES = "all"
+"""All roles below root."""
 _PROJECT_ROLE = "project."
 SHARD_PREFIXES = (1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 28)
-"""How many letters of a project's name the shards of a claiming role go by, level after level.
+"""How many letters of a project's name are in the names of shards, level by level.
 
-``claimed`` delegates ``p*`` to ``claimed.p``, that one ``py*`` to ``claimed.py``, and so on for as
-long as a shard would hold too many projects.
+``claimed`` delegates ``p*`` to ``claimed.p``, which delegates ``py*`` to ``claimed.py``, and so on
+until a shard does not hold too many projects.
 """
 
-# What a distribution's file name may consist of (wheel and sdist specifications, and the `!`, `+`
-# and space seen in old releases). No separator of any system, no drive, no leading dot or dash,
-# so that a name from the network can neither leave its folder nor become an option of a command.
+# The characters of distribution file names (wheel and sdist specifications, and the `!`, `+` and
+# space of old releases). There is no path separator, no drive, and no dot or dash in front: a name
+# from the network can neither leave its folder nor be taken for an option of a command.
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+ -]*")
 _MAX_FILENAME = 240
 
@@ -77,17 +76,17 @@ def parse_project(name: str) -> NormalizedName:
         normalized = canonicalize_name(name, validate=True)
     except ValueError:
         raise FormatError(f"not a project name: {name!r:.80}") from None
-    # A distribution of a longer one could have no name of its own, and a database no row of it.
+    # With a longer name, the project's distributions could have no valid file name.
     if len(normalized) > _MAX_FILENAME:
         raise FormatError(f"not a project name: {name!r:.80}")
     return normalized
 
 
 def check_filename(filename: object) -> str:
-    """``filename``, once it is known to be a plain name of one file.
+    """Return ``filename`` if it is a plain file name.
 
     Raises:
-        FormatError: It could name another folder, a device, an option or a hidden file.
+        FormatError: It is not: it could name another folder, a device, an option or a hidden file.
     """
     if (
         not isinstance(filename, str)
@@ -114,7 +113,7 @@ def file_target(project: NormalizedName, filename: str) -> str:
 
 
 def project_role(project: NormalizedName) -> str:
-    """The role of a claimed project. A dot is in no normalized name: nothing can collide."""
+    """The role of a claimed project. No normalized name has a dot, so no two names collide."""
     return f"{_PROJECT_ROLE}{project}"
 
 
@@ -124,13 +123,13 @@ def project_paths(project: NormalizedName) -> list[str]:
 
 
 def project_of_role(role: str) -> NormalizedName | None:
-    """The project whose role that is, or None for any other role."""
-    found = role.removeprefix(_PROJECT_ROLE)
-    return NormalizedName(found) if found != role and is_normalized_name(found) else None
+    """The project whose role ``role`` is; None for any other role."""
+    name = role.removeprefix(_PROJECT_ROLE)
+    return NormalizedName(name) if name != role and is_normalized_name(name) else None
 
 
 def project_of_target(target_path: str) -> NormalizedName | None:
-    """The project that a target path belongs to, or None when it is no path of ours."""
+    """The project that a target path belongs to; None if the path is not of this layout."""
     parts = target_path.split("/")
     if len(parts) != 3 or parts[0] not in (SIMPLE_DIR, PACKAGES_DIR):
         return None
@@ -138,18 +137,21 @@ def project_of_target(target_path: str) -> NormalizedName | None:
 
 
 def shard_names(top: str, project: NormalizedName) -> list[str]:
-    """The shards of ``claimed`` or ``recently-claimed`` that may lead to a project, outer first."""
+    """The shards of ``top`` (``claimed``, ``recently-claimed``) that may lead to a project.
+
+    The outermost is first.
+    """
     return [f"{top}.{project[:letters]}" for letters in SHARD_PREFIXES if letters <= len(project)]
 
 
 def consistent_path(target_path: str, sha256: Sha256) -> str:
-    """Where consistent snapshots keep the target: its name, prefixed with its digest."""
+    """The target's path with consistent snapshots: the file name is prefixed with the digest."""
     folder, _, name = target_path.rpartition("/")
     return f"{folder}/{sha256}.{name}"
 
 
 def is_own_url(url: str, project: NormalizedName, filename: str) -> bool:
-    """Whether ``url`` is that of a repository's own distribution (``relative_file_url``)."""
+    """Whether ``url`` is the ``relative_file_url`` of the file."""
     return url.startswith(_OWN) and url == relative_file_url(project, filename)
 
 

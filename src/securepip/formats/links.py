@@ -1,8 +1,8 @@
-"""The links of an HTML page, read in a time that its length bounds.
+"""Reads the links of an HTML page, in time proportional to its length.
 
-The parser of the standard library looks again and again through what it cannot make sense of, up
-to the end of the page: a few hundred kilobytes kept it busy for hours. So it gets a page piece by
-piece, and a page with a tag, comment or script that is longer than any of an index is none.
+The parser of the standard library scans the rest of the page again and again for the end of what it
+cannot parse: a hostile page of a few hundred kilobytes kept it busy for hours. So the parser gets
+the page in pieces, and a page with a very long tag, comment or script is refused.
 
 Sources: PEP 503 (links), PEP 629 and 792 (``<meta name="pypi:…">``).
 """
@@ -22,18 +22,18 @@ Attributes = dict[str, str | None]
 
 
 class Links(HTMLParser):
-    """What a page of links says.
+    """The links of a page.
 
     Attributes:
-        base: The address that links start from, as the page writes it; None for its own.
+        base: The URL that relative links start from (``<base>``), as written; None for the page's.
         anchors: The attributes of each link, in the order of the page.
-        meta: The first content of each ``pypi:…``, without that prefix.
+        meta: For each ``<meta name="pypi:…">``, the first content, by the name without ``pypi:``.
 
     Args:
         text: The page.
 
     Raises:
-        FormatError: It is not HTML that an index would write.
+        FormatError: It is not HTML, or has a tag, comment or script that is too long.
     """
 
     def __init__(self, text: str) -> None:
@@ -44,15 +44,15 @@ class Links(HTMLParser):
         try:
             for start in range(0, len(text), _PIECE):
                 self.feed(text[start : start + _PIECE])
-                # What it waits for the end of. It is not told that the page ends: it would look
-                # for another beginning in all of the rest, from each character anew.
+                # `rawdata` is what the parser has not finished. `close` is not called, because it
+                # would scan that rest again from each of its characters.
                 if len(self.rawdata) > _LONGEST:
                     raise FormatError(f"a tag, a comment or a script of more than {_LONGEST} bytes")
-        except AssertionError as error:  # so the library says that something is no HTML
+        except AssertionError as error:  # the library raises it for invalid HTML
             raise FormatError(str(error)) from None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called for each tag."""
+        """``HTMLParser`` calls this for each tag."""
         attributes = dict(attrs)
         name = attributes.get("name") or ""
         if tag == "base" and self.base is None:
@@ -64,12 +64,12 @@ class Links(HTMLParser):
 
 
 def decode_page(body: bytes, encoding: str | None) -> str:
-    """The text of a page; names and addresses are ASCII in any encoding that pages have.
+    """The text of a page.
 
     Args:
         body: The page.
-        encoding: What its server says, if it does. Of another than the usual ones nobody knows how
-            long it would take to decode.
+        encoding: The encoding that the server names. An unusual one is taken for UTF-8, because
+            some codecs are slow on hostile input; file names and URLs are ASCII in all of them.
     """
     try:
         name = codecs.lookup(encoding or "utf-8").name

@@ -1,4 +1,4 @@
-"""In which form a project's page is sent: PEP 691, version and format selection."""
+"""Chooses the content type of a project's page (PEP 691, version and format selection)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LATEST_HTML = "application/vnd.pypi.simple.latest+html"
 
 
 def negotiate(accept: str) -> str:
-    """The content type of a page: JSON where it is asked for by name, HTML for everybody else."""
+    """The content type for an ``Accept`` header: JSON if the header names it, else HTML."""
     json_weight = max(weight(accept, JSON_TYPE), weight(accept, _LATEST_JSON))
     named_html = max(weight(accept, HTML_TYPE), weight(accept, _LATEST_HTML))
     plain_html = weight(accept, "text/html")
@@ -20,7 +20,7 @@ def negotiate(accept: str) -> str:
 
 
 def weight(header: str, wanted: str) -> float:
-    """The quality value that a header such as ``Accept`` gives to ``wanted``, by name; else 0."""
+    """The quality value of ``wanted`` in a header such as ``Accept``; 0 if it is not named."""
     for item in header.split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         if name.lower() == wanted:

@@ -1,8 +1,8 @@
-"""A project's page: the files that a project offers, as signed and as served.
+"""A project's page: the files that a project offers.
 
 The JSON form (PEP 691, with the fields of PEP 700, 714 and 792) is the signed target. The HTML
-form (PEP 503) says the same to clients that do not verify. Parsing is strict: a page is signed,
-so one that does not fit its form is a defect of the signer or an attack, never to be guessed at.
+form (PEP 503) says the same to clients that do not verify. Parsing is strict: the page is signed,
+so a malformed one is a defect of the signer or an attack, and nothing in it is guessed.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _MICROSECONDS = len("yyyy-mm-ddThh:mm:ss.ffffffZ")
 
 
 class PageFile(NamedTuple):
-    """One file of a project's page: a tuple, of which thousands are made and compared fast.
+    """One file of a project's page. A tuple, because a page may have thousands.
 
     Attributes:
-        filename: Its plain name.
-        url: Where it is: absolute, or relative to the page. Without user name and password.
-        sha256: Its digest. ``NOT_KNOWN_YET`` where an index tells none; then ``size`` is None.
+        filename: Its file name, without a folder.
+        url: Its URL: absolute, or relative to the page; without credentials.
+        sha256: Its digest. ``NOT_KNOWN_YET`` if the index gives none; then ``size`` is None.
         size: Its length in bytes. None on the page of a repository that signs on demand, until
-            somebody chooses the file; its target always has a length.
+            somebody chooses the file. Its signed target always has a length.
         requires_python: The ``Requires-Python`` specifier as published, perhaps not valid.
-        upload_time: When it was uploaded (UTC).
-        yanked: Why it was yanked (perhaps ""), or None when it was not (PEP 592).
-        core_metadata: Digest of its ``.metadata`` file, when there is one (PEP 714).
-        other_hash: Where ``sha256`` is not known yet, another hash that the index tells, ``md5:…``.
+        upload_time: When it was uploaded (UTC); None if the index does not say.
+        yanked: Why it was yanked, perhaps ""; None if it was not (PEP 592).
+        core_metadata: The digest of its ``.metadata`` file; None if it has none (PEP 714).
+        other_hash: If ``sha256`` is not known yet, another hash that the index gives, ``md5:…``.
     """
 
     filename: str
@@ -59,13 +59,16 @@ class PageFile(NamedTuple):
 
 @dataclass(frozen=True)
 class ProjectPage:
-    """All files that a project offers.
+    """The files that a project offers.
 
     Attributes:
         project: The normalized name.
         files: In the order of the page.
         status: ``active``, ``archived``, ``deprecated`` or ``quarantined`` (PEP 792).
-        status_reason: Why, for people.
+        status_reason: Why it has that status, for people; None if the index does not say.
+
+    Raises:
+        FormatError: Two files have one name.
     """
 
     project: NormalizedName
@@ -81,11 +84,11 @@ class ProjectPage:
         object.__setattr__(self, "_by_name", by_name)
 
     def file(self, filename: str) -> PageFile | None:
-        """The file of that name, if the page has it."""
+        """The file of that name; None if the page has none."""
         return self._by_name.get(filename)
 
     def to_json(self) -> bytes:
-        """The PEP 691 form, the same bytes for the same page: this is what is signed."""
+        """The PEP 691 form, which is what is signed. The same page gives the same bytes."""
         names = (parse_distribution(file.filename, self.project) for file in self.files)
         versions = {name.version for name in names if name}
         document: dict[str, Any] = {
@@ -102,7 +105,7 @@ class ProjectPage:
 
     def to_html(self) -> bytes:
         """The PEP 503 form, for clients that do not verify."""
-        from html import escape  # and its table of characters: who installs makes no page
+        from html import escape  # slow to import, and not needed by a client
 
         name = escape(self.project)
         status = f'<meta name="pypi:project-status" content="{escape(self.status)}">\n'
@@ -119,13 +122,13 @@ class ProjectPage:
 
 
 def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
-    """The page in ``data``, which must be that of ``project``.
+    """Parse the signed page of ``project``.
 
-    The same bytes give the same object while anybody has it: who signs a page here reads it once
-    more as clients do, then it is looked up, and a long one takes as long to parse as to fetch.
+    A page that is parsed already, and still in use, is returned again for the same bytes: parsing a
+    long page takes as long as fetching it.
 
     Raises:
-        FormatError: It is not a PEP 691 page of that project in the form that we sign.
+        FormatError: It is not a PEP 691 page of that project in the form that securepip signs.
     """
     key = project, sha256_of(data)
     page = _parsed.get(key)
@@ -158,16 +161,16 @@ def _parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
 
 
 def format_time(moment: datetime) -> str:
-    """``moment`` as PEP 700 writes it: UTC, with microseconds, ending in Z."""
+    """``moment`` in the form of PEP 700: UTC, with microseconds, ending in Z."""
     utc = moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
     return utc.isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """The moment that a PEP 700 ``upload-time`` names.
+    """Parse the ``upload-time`` of PEP 700.
 
     Raises:
-        ValueError: It is not of the form ``yyyy-mm-ddThh:mm:ss.ffffffZ``.
+        ValueError: It does not have the form ``yyyy-mm-ddThh:mm:ss.ffffffZ``.
     """
     if not _TIME.fullmatch(text):
         raise ValueError(f"not an upload time: {text!r:.80}")
@@ -182,7 +185,7 @@ def _hash_of(file: PageFile) -> str | None:
 
 
 def _file_to_json(file: PageFile) -> str:
-    """The entry of one file, as ``json.dumps`` writes it, in a third of its time: thousands are."""
+    """The JSON of one file, as ``json.dumps`` would write it, in a third of the time."""
     filename, url, sha256, size, requires_python, upload_time, yanked, metadata, other_hash = file
     kind, _, digest = (
         other_hash.partition(":") if other_hash and not sha256 else ("sha256", "", sha256)
@@ -205,15 +208,15 @@ def _file_to_json(file: PageFile) -> str:
 def _file_to_html(file: PageFile) -> str:
     from html import escape
 
-    said = _hash_of(file)
-    attributes = [("href", f"{file.url}#{said.replace(':', '=')}" if said else file.url)]
+    digest = _hash_of(file)
+    attributes = [("href", f"{file.url}#{digest.replace(':', '=')}" if digest else file.url)]
     if file.requires_python is not None:
         attributes.append(("data-requires-python", file.requires_python))
     if file.yanked is not None:
         attributes.append(("data-yanked", file.yanked))
     if file.core_metadata is not None:
         value = f"sha256={file.core_metadata}"
-        # PEP 714: old clients read only the first name.
+        # PEP 714: old clients know only the first of the two names.
         attributes += [("data-dist-info-metadata", value), ("data-core-metadata", value)]
     written = " ".join(f'{name}="{escape(value)}"' for name, value in attributes)
     return f"<a {written}>{escape(file.filename)}</a><br>\n"
@@ -245,7 +248,7 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise FormatError(f"text expected, not {value!r:.80}")
     if not value.isascii():
-        value.encode()  # half of a surrogate pair, which JSON can hold, is in no HTML page
+        value.encode()  # fails for a lone surrogate, which JSON can contain and HTML cannot
     return value
 
 

@@ -1,9 +1,9 @@
-"""pip's configuration files and ``PIP_*`` variables.
+"""Reads pip's configuration files and ``PIP_*`` variables.
 
-People have configured certificates, proxies, time limits and constraints for pip once; they must
-not have to do it again, neither to install nor to sign. Precedence, files and forms are pip's (pip
-documentation, "Configuration"): global, user, site and ``PIP_CONFIG_FILE``, then the environment;
-in each file the section ``[global]``, then that of the command.
+People have configured certificates, proxies, timeouts and constraints for pip, and must not have to
+do it again, neither to install nor to sign. Files, precedence and forms are pip's (pip's
+documentation, "Configuration"): the global, user and site files and ``PIP_CONFIG_FILE``, then the
+environment; in each file the section ``[global]``, then the command's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from securepip.errors import SecurepipError
 
 _TRUE = {"y", "yes", "t", "true", "on", "1"}
 _FALSE = {"n", "no", "f", "false", "off", "0"}
-# `PIP_CONFIG_FILE` and these are no options of a command. Verification is switched off by the one
-# who runs the command, in so many words: never by a file or a variable that is left somewhere. Nor
-# is it decided there which of the trusted repositories speaks.
+# What a configuration may not set. Only the command line switches verification off, allows older
+# releases or picks a repository: a file or a variable that somebody left there, or that an attacker
+# could write, must not weaken what the user gets.
 _NO_OPTIONS = frozenset(
     {"version", "help", "config-file"}
     | {"unsafely-disable-package-verification", "allow-older-releases", "repository"}
@@ -41,21 +41,22 @@ def read_pip_configuration(
     isolated: bool = False,
     of_prefix: bool = True,
 ) -> list[tuple[str, str]]:
-    """What pip would take as the defaults of a command's options.
+    """The defaults of a command's options, by pip's configuration.
 
     Args:
-        commands: For example ``install``; of several, what is said of a later one wins.
-        prefix: The environment whose own configuration counts; securepip's own by default.
+        commands: For example ``install``. Of several commands, the section of a later one wins.
+        prefix: The environment whose own file is read; by default securepip's.
         environ: The environment variables.
-        isolated: Leave out variables and the user's own files (``--isolated``).
-        of_prefix: Whether the environment itself may say where distributions come from.
+        isolated: Whether to ignore the variables and the user's files (``--isolated``).
+        of_prefix: Whether the environment's own file may say where distributions come from.
 
     Returns:
-        Options' long names without dashes in front, and their values as written, the weakest
-        first: one that can be given several times adds up over sections, as in pip.
+        The long names of options, without leading dashes, and their values as written. The weakest
+        comes first; an option that can be given several times is listed for each section, as in
+        pip.
 
     Raises:
-        SecurepipError: A configuration file cannot be read, as with pip.
+        SecurepipError: A configuration file cannot be read, as in pip.
     """
     merged: dict[str, dict[str, str]] = {}
     own = configuration_of(prefix or sys.prefix)
@@ -73,7 +74,7 @@ def read_pip_configuration(
         (name, value)
         for section in ("global", *commands, None)
         for name, value in (variables if section is None else merged.get(section, {})).items()
-        # An empty value takes back what a weaker file says in the same section, and no more.
+        # An empty value only cancels the value of a weaker file for the same section.
         if value and name not in _NO_OPTIONS
     ]
 
@@ -81,26 +82,31 @@ def read_pip_configuration(
 def places_of_prefix(
     *commands: str, prefix: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> list[tuple[str, str]]:
-    """What the environment's own file says of where distributions come from, as ``PLACES``.
+    """Where distributions come from (``PLACES``), by an environment's own configuration file.
+
+    Args:
+        commands: As for ``read_pip_configuration``.
+        prefix: Likewise.
+        environ: Likewise.
 
     Raises:
-        SecurepipError: It cannot be read.
+        SecurepipError: The file cannot be read.
     """
     if environ.get("PIP_CONFIG_FILE") == os.devnull:
         return []
     sections = _read(configuration_of(prefix or sys.prefix))
-    said = [pair for name in ("global", *commands) for pair in sections.get(name, {}).items()]
-    return [(name, value) for name, value in said if name in PLACES and value]
+    pairs = [pair for name in ("global", *commands) for pair in sections.get(name, {}).items()]
+    return [(name, value) for name, value in pairs if name in PLACES and value]
 
 
 def default_index() -> str:
-    """The index that pip asks when it is told none: the pip beside securepip says which.
+    """The URL of pip's default index, as the pip beside securepip has it.
 
-    pip is not imported for it, since that would start the plugin where it is enabled: the one
-    module of pip that knows the address needs nothing else of pip, and is run by itself.
+    Importing pip would start the plugin if it is enabled. So only the one module of pip that has
+    the URL is run, which needs nothing else of pip.
 
     Raises:
-        SecurepipError: There is no pip, or it says it elsewhere.
+        SecurepipError: There is no pip, or its module has another form.
     """
     spec = importlib.util.find_spec("pip")
     folders = spec.submodule_search_locations if spec else None
@@ -120,17 +126,17 @@ def default_index() -> str:
 
 
 def configuration_of(prefix: str) -> Path:
-    """The file in which an environment has its own configuration."""
+    """The path of an environment's own configuration file."""
     return Path(prefix) / _FILE_NAME
 
 
 def configuration_files(prefix: str, environ: Mapping[str, str], *, isolated: bool) -> list[Path]:
-    """The files that pip reads, the weakest first, whether they are there or not."""
+    """The files that pip would read, the weakest first; some may not exist."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []
     files = [folder / _FILE_NAME for folder in _global_folders()]
-    # The named one stands for the user's own files.
+    # `PIP_CONFIG_FILE` replaces the user's own files.
     if not isolated and not (named and Path(named).exists()):
         home = Path.home()
         files.append(home / ("pip" if os.name == "nt" else ".pip") / _FILE_NAME)
@@ -142,10 +148,10 @@ def configuration_files(prefix: str, environ: Mapping[str, str], *, isolated: bo
 
 
 def to_flag(value: str) -> bool:
-    """Yes or no, in the words that pip knows.
+    """Parse a boolean value, in any of pip's words.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is none of them.
     """
     word = value.strip().lower()
     if word in _TRUE or word in _FALSE:
@@ -156,15 +162,15 @@ def to_flag(value: str) -> bool:
 
 
 def option_of(variable: str) -> str:
-    """The option that a ``PIP_*`` variable sets, without dashes in front."""
+    """The long name of the option that a ``PIP_*`` variable sets, without leading dashes."""
     return _normalize(variable.removeprefix("PIP_"))
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
-    """The options of a file by section; nothing where there is no file."""
+    """The options of a file, by section; empty if there is no file."""
     try:
         text = path.read_text(encoding=locale.getpreferredencoding(False))
-    except (FileNotFoundError, NotADirectoryError):  # a home that is /dev/null has none
+    except (FileNotFoundError, NotADirectoryError):  # the latter if the home is /dev/null
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
@@ -190,8 +196,8 @@ def _normalize(name: str) -> str:
 
 
 def _global_folders() -> list[Path]:
-    said = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
-    folders = [Path(folder) for folder in said.split(os.pathsep)]
+    joined = platformdirs.site_config_dir("pip", appauthor=False, multipath=True)
+    folders = [Path(folder) for folder in joined.split(os.pathsep)]
     if os.name != "nt" and sys.platform != "darwin":
         folders.append(Path("/etc"))
     return folders

@@ -1,10 +1,10 @@
-"""Whether a signed role is the one that it is taken for: the same checks for clients and signers.
+"""Checks that a validly signed role is the role that it is served as, for clients and signers.
 
-Rule: a valid signature and version do not say which role a file is, because one key signs many.
-What does say it is the role's own name in it (``layout.ROLE_FIELD``), the name of its repository
-(``layout.REPOSITORY_FIELD``), and, in a hash bin, that every target in it hashes to that bin.
+Rule: a valid signature and version do not say which role a file is, because one key signs many
+roles. So a role holds its own name (``layout.ROLE_FIELD``) and its repository
+(``layout.REPOSITORY_FIELD``), and every target in a hash bin must hash to that bin.
 
-Sources: TUF specification 5.6 and TAP 15, for what they leave open.
+Sources: TUF specification 5.6 and TAP 15, which leave this open.
 """
 
 from __future__ import annotations
@@ -34,28 +34,29 @@ _LEVELS = (None, OWN_ROLES, ALL_ROLES)
 
 @dataclass(frozen=True)
 class Naming:
-    """What the roles of one repository have to say of themselves.
+    """What the roles of one repository must say about themselves.
 
     Attributes:
-        repository: The sha256 of its first root; None where that is not known.
-        named: Which roles have to say their name and repository: ``OWN_ROLES``, ``ALL_ROLES``, or
-            None for none. Repositories of other tools, and older ones of securepip, promise none.
+        repository: The sha256 of its first root; None if it is not known.
+        named: Which roles must hold their name and repository: ``OWN_ROLES``, ``ALL_ROLES``, or
+            None for no role. Repositories of other tools, and old ones of securepip, promise
+            nothing.
     """
 
     repository: Sha256 | None = None
     named: str | None = None
 
     def includes(self, name: str) -> bool:
-        """Whether the role of that name has to say name and repository."""
+        """Whether the role of that name must hold its name and repository."""
         if project_of_role(name) is not None:
             return self.named == ALL_ROLES
         return self.named is not None
 
     def joined(self, other: Naming) -> Naming:
-        """What both ask for together.
+        """The stricter of the two.
 
         Raises:
-            FormatError: They are of different repositories.
+            FormatError: They are about different repositories.
         """
         if self.repository and other.repository and self.repository != other.repository:
             raise FormatError(
@@ -67,10 +68,10 @@ class Naming:
 
 
 def naming_of(targets: Targets) -> Naming:
-    """What the top-level ``targets``, which offline keys sign, says of all roles.
+    """What the top-level ``targets``, which offline keys sign, promises of all roles.
 
     Raises:
-        FormatError: It says something that has no meaning.
+        FormatError: The promise is not valid.
     """
     named = targets.unrecognized_fields.get(NAMED_FIELD)
     repository = targets.unrecognized_fields.get(REPOSITORY_FIELD)
@@ -80,65 +81,65 @@ def naming_of(targets: Targets) -> Naming:
 
 
 def name_role(role: Targets, name: str, repository: Sha256 | None) -> None:
-    """Let a role that is about to be signed say its name and its repository."""
+    """Put name and repository into a role that is about to be signed."""
     role.unrecognized_fields[ROLE_FIELD] = name
     if repository is not None:
         role.unrecognized_fields[REPOSITORY_FIELD] = repository
 
 
 def give_reason(role: Targets, words: str) -> None:
-    """Let a project's role that is about to be signed say why (``formats.words.parse_reason``)."""
+    """Put the reason (``formats.words.parse_reason``) into a role that is about to be signed."""
     role.unrecognized_fields[REASON_FIELD] = words
 
 
 def reason_of(role: Targets) -> str:
-    """Why a project's role was signed, in its maintainers' words; empty where it does not say.
+    """Why a project's role was signed, in its maintainers' words; "" if the role does not say.
 
     Raises:
-        FormatError: It says something that is no line of words.
+        FormatError: The reason is not valid.
     """
     words = role.unrecognized_fields.get(REASON_FIELD)
     return "" if words is None else parse_reason(words)
 
 
 def is_named(role: Targets) -> bool:
-    """Whether a role says both name and repository."""
+    """Whether a role holds both a name and a repository."""
     return {ROLE_FIELD, REPOSITORY_FIELD} <= role.unrecognized_fields.keys()
 
 
 def check_role(name: str, role: Targets, delegator: Root | Targets, naming: Naming) -> None:
-    """See to it that a role, validly signed, is the one that it is taken for.
+    """Check that a validly signed role is the role that it is served as.
 
     Args:
-        name: The name under which it was found.
+        name: The name that it is served under.
         role: Its contents.
         delegator: The role that delegates to it.
-        naming: What roles of this repository have to say.
+        naming: What the roles of this repository must say about themselves.
 
     Raises:
-        FormatError: It is another role, of another repository, or holds what belongs elsewhere.
+        FormatError: It is another role, is of another repository, or is another hash bin.
     """
     check_name(name, role, naming)
     _check_bin(name, role, delegator)
 
 
 def check_name(name: str, role: Targets, naming: Naming) -> None:
-    """See to it that a role says what it has to of its name and repository, and nothing else.
+    """Check the name and the repository that a role holds.
 
-    A role that says nothing is accepted where nothing was promised, except shards of ``claimed``,
-    which have said their names from the first one on.
+    A role that holds neither is accepted if the repository promised nothing. Shards of ``claimed``
+    are an exception: all that were ever signed hold their names.
 
     Raises:
         FormatError: It is another role, or of another repository.
     """
     must = naming.includes(name)
-    said = role.unrecognized_fields.get(ROLE_FIELD)
-    if said != name and (must or said is not None or name.startswith(f"{CLAIMED_ROLE}.")):
-        signed_as = "with no name of a role" if said is None else f"as {said!r:.100}"
+    held = role.unrecognized_fields.get(ROLE_FIELD)
+    if held != name and (must or held is not None or name.startswith(f"{CLAIMED_ROLE}.")):
+        signed_as = "with no name of a role" if held is None else f"as {held!r:.100}"
         raise FormatError(f"what is served as the role {name!r:.100} was signed {signed_as}")
-    said = role.unrecognized_fields.get(REPOSITORY_FIELD)
-    if said != naming.repository and (must or (said is not None and naming.repository)):
-        signed_for = "for no repository" if said is None else f"for the repository {said!r:.100}"
+    held = role.unrecognized_fields.get(REPOSITORY_FIELD)
+    if held != naming.repository and (must or (held is not None and naming.repository)):
+        signed_for = "for no repository" if held is None else f"for the repository {held!r:.100}"
         raise FormatError(
             f"what is served as the role {name!r:.100} was signed {signed_for}; the sha256 of this "
             f"one's first root is {naming.repository}"
@@ -146,13 +147,17 @@ def check_name(name: str, role: Targets, naming: Naming) -> None:
 
 
 def _check_bin(name: str, role: Targets, delegator: Root | Targets) -> None:
-    """See to it that a hash bin holds nothing that belongs to another: it would be that other."""
+    """Check that all targets of a hash bin belong to it. If one does not, it is another bin.
+
+    Raises:
+        FormatError: A target belongs to another bin.
+    """
     delegations = delegator.delegations if isinstance(delegator, Targets) else None
     if delegations is None:
         return
     belongs: Callable[[str], bool]
     if delegations.succinct_roles is not None:
-        # `get_role_for_target` says the same, in three times the time: a large bin has hundreds.
+        # `get_role_for_target` takes three times as long, and a large bin has hundreds of targets.
         bits, start = delegations.succinct_roles.bit_length, delegations.succinct_roles.name_prefix
         number = int(name.removeprefix(f"{start}-"), 16)
 

@@ -1,4 +1,4 @@
-"""What a wheel has to hold so that pip installs it, read from the names of its members alone.
+"""Checks, by the names of its members alone, that pip can install a wheel, and where it puts them.
 
 Source: the binary distribution format specification (PEP 427).
 """
@@ -19,16 +19,17 @@ _MAX_ENTRY_POINTS_BYTES = 1 << 20
 
 
 def check_installable(path: Path, filename: str) -> None:
-    """See to it that pip can install the wheel at ``path``.
+    """Check that pip can install the wheel at ``path``.
 
     Args:
         path: The wheel.
-        filename: Its distribution name, for people.
+        filename: Its distribution file name, for messages.
 
     Raises:
-        FormatError: It is not a readable archive, has not exactly one ``.dist-info`` folder, or
-            that folder lacks a file without which nothing installs it; or a member leads out of
-            where it would be installed.
+        FormatError: It is not a readable archive, does not have exactly one ``.dist-info`` folder,
+            or lacks a file there that every installer needs; or a member would be installed
+            outside of its folder.
+        SecurepipError: This machine cannot read it now.
     """
     try:
         with open_zip(path) as archive:
@@ -62,8 +63,8 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
         dist_info: Its ``.dist-info`` folder.
 
     Raises:
-        FormatError: They are more than anybody writes: of what is not read, an installer would make
-            scripts all the same.
+        FormatError: The file of entry points is larger than any real one. An installer would make
+            scripts also from the part that is not read here.
 
     Source: the entry points specification, as ``importlib.metadata`` reads it.
     """
@@ -88,9 +89,10 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
 
 
 def place_of(member: str) -> tuple[str, str]:
-    """Where pip puts a member of a wheel: the scheme, or "" for the library, and the path there.
+    """Where pip installs a member of a wheel: the scheme ("" for the library), and the path there.
 
-    As pip: the name as it is says that it is data, the normal one says of what kind.
+    As in pip, the name as written says whether it is in ``.data``; the normalized path has the
+    scheme.
     """
     normal = posixpath.normpath(member)
     if not member.partition("/")[0].endswith(".data"):
@@ -101,13 +103,14 @@ def place_of(member: str) -> tuple[str, str]:
 
 
 def dist_info_of(members: Iterable[str], wheel: str) -> str:
-    """The ``.dist-info`` folder of a wheel: one, in one spelling.
+    """The name of the ``.dist-info`` folder of a wheel.
 
-    ``x.dist-info/./METADATA``, or the same by way of ``x.data/purelib``, is another member of the
-    archive, but on the disk, and for pip, it is the file that was compared: it would replace it.
+    A malicious wheel could have a second member for the same file, such as
+    ``x.dist-info/./METADATA`` or one below ``x.data/purelib``. pip would install it over the
+    metadata that was verified. So a file of the folder may have one name only.
 
     Raises:
-        FormatError: There is another, or a file of it that goes by two names.
+        FormatError: There is not exactly one such folder, or a file in it has two names.
     """
     folders: set[str] = set()
     seen: dict[str, str] = {}
@@ -118,7 +121,7 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
         folder = normal.partition("/")[0]
         if not folder.lower().endswith(".dist-info"):
             continue
-        # A member that the archive has twice under one name is one file for pip: the last one.
+        # Two members with exactly the same name are allowed: pip installs the last one.
         if normal != path or seen.get(normal.lower(), member) != member:
             raise FormatError(
                 f"{wheel} holds {member!r}, which is not how a wheel writes a file of {folder}.",

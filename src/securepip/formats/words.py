@@ -1,4 +1,4 @@
-"""Numbers in sentences, the same everywhere; and sentences of people, as far as they are kept."""
+"""Writes numbers and sizes in messages, and parses the reasons that people give."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from securepip.errors import FormatError
 from securepip.redaction import redact_addresses
 
 MAX_REASON = 200
-"""The most characters of a reason that somebody gives for what they sign."""
+"""The most characters of a reason."""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """``1 file``, ``2 files``, ``2 entries``: a number and what is counted.
+    """A number and what is counted: ``1 file``, ``2 files``, ``2 entries``.
 
     Args:
-        count: How many.
-        noun: What, of one.
-        plural: What, of several; by default ``noun`` with an s.
+        count: The number.
+        noun: The singular.
+        plural: The plural; by default ``noun`` with an s.
     """
     return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def first_of(words: Sequence[str], most: int, between: str = " ") -> str:
-    """``a b c and 4 more``: so many of ``words``, and how many there are besides."""
+    """The first ``most`` of ``words``, and the number of the others: ``a b c and 4 more``."""
     more = len(words) - most
     return between.join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def in_units(size: float) -> str:
-    """``60.0 MB``, ``12 kB``, ``1.2 kB``, ``80 bytes``: a size as pip writes it."""
+    """A size in bytes as pip writes it: ``60.0 MB``, ``12 kB``, ``1.2 kB``, ``80 bytes``."""
     if size > 1_000_000:
         return f"{size / 1e6:.1f} MB"
     if size > 10_000:
@@ -38,14 +38,14 @@ def in_units(size: float) -> str:
 
 
 def parse_reason(text: object) -> str:
-    """A reason in somebody's words: one line of at most ``MAX_REASON`` characters.
+    """Parse the reason that somebody gives for what they sign: one line, without secrets.
 
-    It is shown in terminals and on pages, where a control character, or one that turns the
-    direction of the line, could make it read as another sentence. Addresses in it lose their
-    credentials and queries.
+    It is shown in terminals and on web pages, where a control character, or one that reverses the
+    direction of text, could make it read as another sentence. Credentials and queries of URLs in
+    it are removed.
 
     Raises:
-        FormatError: It is none.
+        FormatError: It is not one line of at most ``MAX_REASON`` printable characters.
     """
     if not isinstance(text, str):
         raise FormatError(f"not a reason in words: {text!r:.80}")
