@@ -1,7 +1,7 @@
-"""What a Python says of itself: version, markers, wheel tags, and where it looks for distributions.
+"""Describes the interpreter that runs it: version, markers, wheel tags, and its import path.
 
-Rule: this file is also run as text by interpreters that have nothing of ours, from Python 3.10 on,
-so it imports the standard library alone, plus the `packaging` folder that it is handed.
+Rule: interpreters without securepip, from Python 3.10 on, also run this file. So it imports only
+the standard library, and ``packaging`` from a folder that it is given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 
 
 def facts() -> dict[str, object]:
-    """What the interpreter that runs this says of itself, in types that JSON has."""
+    """The facts about the interpreter that runs this, in types that JSON has."""
     from packaging.markers import default_environment
 
     return {
@@ -31,21 +31,21 @@ def facts() -> dict[str, object]:
 
 
 def externally_managed() -> str | None:
-    """The file that says that another tool manages the packages here (PEP 668), if there is one."""
+    """The path of the ``EXTERNALLY-MANAGED`` file (PEP 668); None if there is none."""
     if sys.prefix != sys.base_prefix or hasattr(sys, "real_prefix"):
         return None  # a virtual environment
-    # Without pathlib: nothing else here imports it, and that takes longer than to look.
-    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # noqa: PTH118 - so
-    return marker if os.path.isfile(marker) else None  # noqa: PTH113 - so
+    # Nothing else here imports pathlib, and importing it takes longer than this look-up.
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")  # noqa: PTH118
+    return marker if os.path.isfile(marker) else None  # noqa: PTH113
 
 
 def metadata_in_memory() -> list[str]:
-    """The METADATA of distributions that are in no folder: a finder of their own offers them.
+    """The METADATA of distributions that are in no folder, which other import finders offer.
 
-    Those in folders are read by who asks; there may be thousands.
+    securepip itself reads the distributions in folders, of which there may be thousands.
     """
-    # The finder of folders has none, and is nearly always the only one: importing what it would be
-    # asked with takes a quarter of all the time until the answer.
+    # `PathFinder` finds those in folders, and is nearly always the only finder. Then
+    # `importlib.metadata` is not imported, which would take a quarter of the time of the answer.
     others = [finder for finder in sys.meta_path if finder is not PathFinder]
     finders = [getattr(finder, "find_distributions", None) for finder in others]
     if not any(finders):
@@ -61,8 +61,8 @@ def metadata_in_memory() -> list[str]:
 def compatible_tags() -> list[str]:
     """The wheel tags that pip would accept here, best first.
 
-    Not ``packaging.tags.sys_tags``: for other interpreters than CPython pip names the interpreter
-    with its version (``pp310``) where that function does not (``pp3``).
+    ``packaging.tags.sys_tags`` is not used: for an interpreter other than CPython it has ``pp3``
+    where pip has ``pp310``.
     """
     from packaging import tags
 
@@ -72,10 +72,10 @@ def compatible_tags() -> list[str]:
 
 
 def answer(packaging_folder: str) -> str:
-    """The facts, as JSON, by the `packaging` of that folder whatever else is installed here.
+    """The facts, as JSON, determined with the ``packaging`` in that folder.
 
-    Byte code is not written there: what runs in this environment (a path file, ``sitecustomize``)
-    may have put another compiler in its place, and securepip itself imports that folder.
+    Nothing writes byte code to that folder, from which securepip itself imports: code of this
+    environment (a ``.pth`` file, ``sitecustomize``) could write malicious byte code there.
     """
     _forget_packaging()
     spec = importlib.util.spec_from_file_location(

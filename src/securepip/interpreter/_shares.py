@@ -1,13 +1,13 @@
-"""Several processes install at a time, each its share of the plan.
+"""Lets several copies of pip install at the same time, each its share of the plan.
 
-Rule: the target interpreter runs this file: standard library alone. Nothing of the install is done
-here. No two shares write the same file.
+Rule: the target interpreter runs this file, so it imports only the standard library. No two shares
+write the same file.
 
-pip is loaded once and then copied (``fork``). Each copy is told of its share, and goes on as pip
-does. Where it would begin to install it says that it has resolved its share and has found every
-digest as it should be, and waits for the others: where one fails before that, nothing is installed,
-as with one process. Where one would replace what is installed, they install one after another: what
-is taken away may be what another has just written.
+pip is loaded once, and the process is then copied (``fork``). Each copy runs pip with its share.
+Before pip installs, each process reports that it has resolved its share and checked every digest,
+and waits for the others. If one fails before that, nothing is installed, as with one process. If a
+process would replace installed distributions, the processes install one after another, because one
+could remove what another has just written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ADDS, _REPLACES, _GO = b"a", b"r", b"g"
 
 
 class Shares:
-    """The first process, and those that were copied from it; or one of these."""
+    """The first process with its copies, or, in a copy, that copy."""
 
     def __init__(self) -> None:
         self._others: list[_Other] = []
@@ -39,10 +39,13 @@ class Shares:
         return self._first is not None
 
     def begin(self, shares: list[list[str]]) -> list[str]:
-        """Start the other processes; returns what this one adds to its command line.
+        """Start the other processes.
 
         Args:
-            shares: What each adds. One process takes all, where there can be no others.
+            shares: For each process the arguments to add to pip's command line.
+
+        Returns:
+            What this process adds: its share, or all shares if it cannot be copied.
         """
         command: Any = sys.modules.get(_COMMAND)
         install = getattr(command, "install_given_reqs", None)
@@ -64,16 +67,16 @@ class Shares:
         return own
 
     def finish(self, code: Any) -> Any:
-        """Wait for the other processes, and say what they have said, up to the first error.
+        """Wait for the other processes, and print their output, up to the first that failed.
 
         Args:
             code: The exit code of this process.
 
         Returns:
-            The exit code of all.
+            The first exit code that is not 0; 0 if there is none.
         """
         if self._others:
-            # An interrupt has reached them, too: they put back what they were about to do.
+            # An interrupt has reached them too, and they roll back.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         for other in self._others:
             other.tell(b"")
@@ -85,7 +88,11 @@ class Shares:
         return code
 
     def _copy(self) -> bool:
-        """Copy this process; returns whether this is the copy."""
+        """Copy this process.
+
+        Returns:
+            Whether this is the copy.
+        """
         other = _Other()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -101,7 +108,11 @@ class Shares:
         return True
 
     def _may(self, requirements: list[Any]) -> bool:
-        """Wait until this process may install; returns False where it may not."""
+        """Wait for the other processes.
+
+        Returns:
+            Whether this process may install.
+        """
         says = _REPLACES if any(one.should_reinstall for one in requirements) else _ADDS
         if self._first is not None:
             report, go = self._first
@@ -119,7 +130,7 @@ class Shares:
 
 
 class _Other:
-    """A process that was copied, and what leads to it and from it."""
+    """A copy of this process, with the pipes to it and from it."""
 
     def __init__(self) -> None:
         self.pid = 0
@@ -140,37 +151,37 @@ class _Other:
         return self._report, self._waits
 
     def close(self) -> None:
-        """Close what leads there from the first process: it must end with that one."""
+        """Close the pipes that a copy has inherited: only the first process may hold them open."""
         os.close(self._reports)
         self.tell(b"")
 
     def report(self) -> bytes:
-        """What it says when it is ready to install; b"" when it has ended before."""
+        """Wait until it is ready to install; b"" if it ended before that."""
         return os.read(self._reports, 1)
 
     def tell(self, word: bytes) -> None:
-        """Say whether it may install, which only the first word decides."""
+        """Tell it whether it may install. Only the first call counts."""
         if self._go < 0:
             return
         try:
             os.write(self._go, word)
         except BrokenPipeError:
-            pass  # It has ended, and said why.
+            pass  # it has ended, and its output says why
         finally:
             os.close(self._go)
             self._go = -1
 
     def wait(self) -> int:
-        """Wait for its end; returns its exit code."""
+        """Wait for its end, and return its exit code."""
         if self._ended is None:
             _, status = os.waitpid(self.pid, 0)
-            # As a shell says it: the number of a signal alone is also an exit code of pip.
+            # 128 + the signal, as in a shell: the signal's number alone is an exit code of pip too.
             killed = os.WIFSIGNALED(status)
             self._ended = 128 + os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
         return self._ended
 
     def repeat(self) -> None:
-        """Say what it has said."""
+        """Print its output."""
         for stream, to in ((self._said, sys.stdout), (self._errors, sys.stderr)):
             to.flush()
             stream.seek(0)
@@ -183,5 +194,5 @@ def _temporary_file() -> IO[bytes]:
 
 
 def _can_fork() -> bool:
-    # On macOS the system's own libraries do not survive it, nor do threads anywhere.
+    # macOS's own libraries do not work after a fork, and other threads do not exist after it.
     return hasattr(os, "fork") and sys.platform != "darwin" and threading.active_count() == 1

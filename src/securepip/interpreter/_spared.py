@@ -1,12 +1,12 @@
-"""Stand-ins for what pip does not use where it installs files of a folder: network and drawing.
+"""Stand-ins for modules of pip that it does not need to install files from a folder.
 
-Loading these modules is a third of pip's start. Without an index and with the progress bar off,
-pip only takes names from them: a base class, an exception that it would catch, a constant. Here
-each name is a class that nothing can be done with. Whoever uses one all the same gets an
-``ImportError``; then pip fails as with any error that it does not know, and is run again as a whole
-(see ``_worker``).
+Loading these modules (network, progress bars) is a third of pip's start. Without an index and with
+the progress bar off, pip only refers to names in them: a base class, an exception that it would
+catch, a constant. Each such name is a class here that cannot be used. If pip uses one all the same,
+it gets an ``ImportError``, fails with its exit code for unknown errors, and is run again with the
+real modules (see ``_worker``).
 
-Rule: the target interpreter runs this file: standard library alone.
+Rule: the target interpreter runs this file, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ _COMMANDS = "pip._internal.cli.index_command"
 
 
 class Finder:
-    """Finds stand-ins for the modules that are spared, and for those in them."""
+    """An import finder for the stand-ins, and for their submodules."""
 
     is_loading = True
-    """Whether pip is still being loaded, and may take names out of names."""
+    """Whether pip is still being loaded. Only then may it refer to names in stand-ins."""
 
     @classmethod
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """As the import system asks it."""
+        """Part of the import protocol."""
         if any(f"{name}.".startswith(f"{spared}.") for spared in _SPARED):
             return ModuleSpec(name, cls, is_package=True)  # type: ignore[arg-type] # a loader
         return None
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        """As the import system asks it."""
+        """Part of the import protocol."""
         return _Module(spec.name)
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """As the import system asks it."""
+        """Part of the import protocol."""
 
 
 class _Module(ModuleType):
@@ -65,7 +65,7 @@ class _Module(ModuleType):
 
 
 class _Unusable(type):
-    """The type of a class that only has a name."""
+    """The metaclass of the stand-in classes: they have names, and cannot be called."""
 
     def __getattr__(cls, name: str) -> object:
         return _named(cls, cls.__qualname__, name)
@@ -83,7 +83,7 @@ def _named(holder: Any, of: str, name: str) -> object:
 
 
 class _Session:
-    """In the place of pip's connections: it can be handed on, and asked for nothing."""
+    """The stand-in for pip's network session: pip may pass it on, but not use it."""
 
     resume_retries = 0
 
@@ -98,15 +98,15 @@ class _Session:
 
 
 def begin() -> None:
-    """Spare pip these modules from now on."""
+    """Replace the modules from now on."""
     sys.meta_path.insert(0, Finder)
 
 
 def end() -> None:
-    """What is loaded is all that pip will have.
+    """Note that pip is loaded, and replace its network session.
 
     Raises:
-        AttributeError: This pip makes its connections in another place.
+        AttributeError: This pip makes its session elsewhere.
     """
     commands: Any = sys.modules[_COMMANDS]
     if not hasattr(commands.SessionCommandMixin, "_build_session"):
@@ -116,5 +116,5 @@ def end() -> None:
 
 
 def give_up() -> None:
-    """Spare pip nothing."""
+    """Let pip import the real modules from now on."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not Finder]

@@ -1,19 +1,26 @@
-"""Says what its interpreter is, loads pip, waits to be told what it is to do, and then runs it.
+"""Describes its interpreter, loads pip, waits for instructions, and then runs pip.
 
-Rule: the target interpreter runs this file: standard library alone. Loading is only a matter of
-time: it is pip's own runner that runs pip afterwards, with what is loaded by then.
+Rule: the target interpreter runs this file, so it imports only the standard library. Loading pip
+early only saves time: in the end pip's own runner runs pip, with the modules that are loaded.
 
-Each line that it reads is a JSON object. In the first, ``runner`` is the path of pip's runner.
-``answers`` is the number of an open file that takes answers, a line each. The first is what the
-interpreter says of itself, by the ``packaging`` in that folder; null where nobody asks. ``wanted``
-names projects: pip is loaded as soon as one of them is not installed; null where it is loaded at
-once. ``whole`` says whether pip is spared nothing (``_spared``).
+The process reads JSON objects, one a line, from standard input. The first has:
 
-Of the lines after that, ``{}`` means that pip will be needed. One with a
-``program`` and a ``question`` is answered by what ``answer(question)`` of that file returns. The
-one that ends its waiting holds pip's ``arguments``, the ``order`` in which projects are installed,
-and in ``shares`` what each of the processes that install at a time adds to the arguments. When
-there is no line, there is nothing to do.
+* ``runner``: the path of pip's runner;
+* ``answers``: the number of an open file descriptor that takes the answers, one a line;
+* ``packaging``: a folder; the first answer then describes the interpreter with the ``packaging``
+  in it. Null if no description is wanted;
+* ``wanted``: names of projects; pip is loaded at once if one of them is not installed. Null to
+  load pip in any case;
+* ``whole``: whether to load all of pip's modules (``_spared``).
+
+Each further line is one of:
+
+* ``{}``: pip will be needed;
+* ``program`` and ``question``: the answer is what ``answer(question)`` of that file returns;
+* ``arguments``: run pip with these. ``order`` is the order in which projects are installed, and
+  ``shares`` has, for each process that installs, the arguments to add.
+
+When standard input ends, there is nothing to do, and the process ends.
 """
 
 from __future__ import annotations
@@ -47,20 +54,20 @@ _NEEDED = (
     _RESOLVER,
 )
 _UNKNOWN_ERROR = 2
-"""pip's exit code where it has failed in a way that it does not know."""
+"""pip's exit code for an exception that it does not know."""
 
 
 def load(folder: str, *, whole: bool = False) -> bool:
-    """Import what ``pip install`` needs, of the pip in ``folder``.
+    """Import what ``pip install`` needs, from the pip in ``folder``.
 
     Args:
-        folder: Where it is.
-        whole: Spare it nothing, see ``_spared``.
+        folder: The folder that holds the ``pip`` package.
+        whole: Whether to load all modules (``_spared``).
 
     Returns:
-        Whether it was spared something.
+        Whether some modules were replaced by stand-ins.
     """
-    # The target's start-up (sitecustomize, a path file) may have imported the target's own pip.
+    # Start-up files of the target (`sitecustomize`, `.pth`) may have imported the target's own pip.
     _forget_pip()
     spec = PathFinder.find_spec("pip", [folder])
     if spec is None or spec.loader is None:
@@ -68,7 +75,7 @@ def load(folder: str, *, whole: bool = False) -> bool:
     module = importlib.util.module_from_spec(spec)
     sys.modules["pip"] = module
     spared = None
-    # Nothing of what is loaded becomes garbage: looking for it again and again is 5 % of the time.
+    # Loading makes no garbage, and collecting it again and again takes 5 % of the time.
     gc.disable()
     try:
         if not whole:
@@ -81,7 +88,7 @@ def load(folder: str, *, whole: bool = False) -> bool:
         if spared is not None:
             spared.end()
     except Exception:
-        # Too old an interpreter, another layout of pip: let the runner say what it has to say.
+        # The interpreter is too old, or this pip has another layout: pip's runner reports it.
         _forget_pip()
         if spared is not None:
             spared.give_up()
@@ -92,7 +99,7 @@ def load(folder: str, *, whole: bool = False) -> bool:
 
 
 def _load_late_modules() -> None:
-    """What pip imports before it unpacks the first wheel, after which it imports nothing more."""
+    """Import what pip would import before it unpacks the first wheel."""
     install: Any = sys.modules[_INSTALL]
     load_all = getattr(install, "_eagerly_import_modules", None)
     if load_all is not None:
@@ -100,11 +107,10 @@ def _load_late_modules() -> None:
 
 
 def keep_order(order: list[str]) -> None:
-    """Have pip install in this order, dependencies before what needs them.
+    """Make pip install in this order, dependencies first.
 
-    pip has no option for it: it takes the order from dependencies, at which it is not to look, and
-    without them that of the alphabet. Two distributions may write the same file, so the order is
-    part of what is installed.
+    With ``--no-deps`` pip would install in alphabetical order, and it has no option for another.
+    The order matters, because two distributions may write the same file.
     """
     resolver: Any = getattr(sys.modules.get(_RESOLVER), "Resolver", None)
     place = {project: at for at, project in enumerate(order)}
@@ -118,9 +124,9 @@ def keep_order(order: list[str]) -> None:
 
 
 def ask_nobody() -> None:
-    """Spare pip the programs (``rustc``, ``lsb_release``) that it asks for its User-Agent.
+    """Keep pip from running programs (``rustc``, ``lsb_release``) to make its User-Agent.
 
-    It has no index, so the header is sent to nobody.
+    It has no index, so it sends the header to nobody.
     """
     session: Any = sys.modules.get("pip._internal.network.session")
     if hasattr(session, "user_agent"):
@@ -133,10 +139,10 @@ def _forget_pip() -> None:
 
 
 def module_of(path: Path) -> Any:
-    """The module in a file of ours, compiled here and now.
+    """Load the module in a file of securepip, without byte code.
 
-    Byte code would be read from our folder, and written there: but what runs in this environment
-    (a path file, ``sitecustomize``) may have put another compiler in its place.
+    An import would write byte code to securepip's own folder, and code of this environment (a
+    ``.pth`` file, ``sitecustomize``) could make it write something malicious.
     """
     module = ModuleType(f"_securepip{path.stem}")
     module.__file__ = str(path)
@@ -145,8 +151,8 @@ def module_of(path: Path) -> Any:
 
 
 def is_missing(project: str) -> bool:
-    """Whether a project is not installed; it decides only when pip is loaded."""
-    import importlib.metadata  # after the answer: it takes as long as a third of it
+    """Whether a project is not installed. It decides only when pip is loaded."""
+    import importlib.metadata  # late: importing it takes a third of the time of the first answer
 
     try:
         importlib.metadata.distribution(project)
@@ -157,7 +163,7 @@ def is_missing(project: str) -> bool:
 
 def main() -> None:
     """Answer, load, wait, run."""
-    # The folder of this file holds modules of ours, which are not for the target.
+    # The target must not import securepip's modules from the folder of this file.
     del sys.path[0]
     lines = iter(sys.stdin.readline, "")
     asked = json.loads(next(lines))
@@ -187,13 +193,13 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
 
     Args:
         asked: The first line that this process has read.
-        told: What pip is to do.
-        spared: Whether pip is not there as a whole: then it is run again as a whole where it fails
-            in a way that it does not know.
+        told: The line with pip's arguments.
+        spared: Whether some modules are stand-ins. If pip then fails with an unknown error, it is
+            run again with all of its modules.
     """
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    # What is loaded stays: neither the search for garbage nor a copy of the process touches it.
+    # What is loaded stays: garbage collection, also that of a copied process, need not look at it.
     gc.freeze()
     keep_order(told["order"])
     ask_nobody()
@@ -217,7 +223,7 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
     code = code or 0
     if not isinstance(code, int) or threading.active_count() > 1:
         sys.exit(code)
-    # As the interpreter ends, but nothing is freed piece by piece: a sixth of all the time.
+    # End as the interpreter would, but without freeing every object: a sixth of the time.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -225,14 +231,14 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
 
 
 def begin_again(*lines: dict[str, Any]) -> None:
-    """Become a process that has said nothing yet, and has these lines to read.
+    """Start this program anew in this process, without output so far, and with these lines to read.
 
-    They are in a file: an argument may have 128 KiB, which the names of a long plan exceed.
+    The lines are passed in a file, because an argument may have only 128 KiB.
     """
     import tempfile  # pip has loaded it
 
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # Somebody else's, and no file.
+        with suppress(OSError):  # it may not be a file
             stream.flush()
             os.ftruncate(stream.fileno(), 0)
             os.lseek(stream.fileno(), 0, os.SEEK_SET)

@@ -1,7 +1,7 @@
-"""The process of the target's interpreter, begun before anything else of an install is.
+"""Starts the process of the target's interpreter before anything else of an install.
 
-Rule: what is found here is a hint. It decides when the interpreter starts and pip is loaded, and
-nothing else.
+Rule: what this module reads from the command line is a hint. It decides only when the interpreter
+starts and when pip is loaded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from securepip.interpreter.find import meant_interpreter
 from securepip.interpreter.process import Pip
 
 _NAMED = re.compile(r"([a-z0-9][a-z0-9._-]*)\s*(?:\[[^]]*\])?\s*(?:[=<>!~][^;@]*)?", re.IGNORECASE)
-"""A requirement by name and nothing else; one with a marker may mean nothing here."""
+"""A requirement without a marker or URL. One with a marker may not apply."""
 
 
 def begin(python: str | None, words: Sequence[str], *, surely: bool = False) -> Pip | None:
     """Start the process that an install will need.
 
     Args:
-        python: As ``meant_interpreter``.
-        words: What is to be installed, as the command line has it.
-        surely: Whether something will be installed whatever is there already.
+        python: As for ``meant_interpreter``.
+        words: The requirements on the command line.
+        surely: Whether something will be installed in any case.
 
     Returns:
-        None where it is not needed yet, or cannot be started: what asks for it later says why.
+        None if the process is not needed yet, or cannot be started. In that case a later attempt
+        raises the error.
     """
     named = (_NAMED.fullmatch(word) for word in words)
     wanted = None if surely else [match[1] for match in named if match]
@@ -43,7 +44,7 @@ def begin(python: str | None, words: Sequence[str], *, surely: bool = False) -> 
 
 
 def _is_missing(project: str) -> bool:
-    # Here, because where another interpreter is meant, that one looks.
+    # Imported late: if another interpreter is meant, its own process looks instead.
     from securepip.interpreter._worker import is_missing
 
     return is_missing(project)

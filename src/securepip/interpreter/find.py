@@ -1,6 +1,6 @@
-"""Which interpreter is meant.
+"""Finds the interpreter to install for.
 
-Rule: this is asked before anything else is imported, so it imports next to nothing itself.
+Rule: this runs before anything else is imported, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from pathlib import Path
 from securepip.errors import UsageError
 
 _MARKS_OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")
-"""What pipx and uv leave in the environments that they make for one tool alone."""
+"""Files that pipx and uv leave in the environments that they make for a single tool."""
 
 
 def meant_interpreter(python: str | None) -> str | None:
-    """The interpreter that is installed for; None for the one that runs this.
+    """The interpreter to install for; None for the one that runs this.
 
-    Where pipx or uv made that for securepip alone, nobody means it: then it is the active one.
+    If pipx or uv made this environment for securepip alone, the active environment is meant
+    instead.
 
     Args:
-        python: As ``find_interpreter``; None where nobody names one.
+        python: What ``--python`` names; None without it.
 
     Raises:
-        UsageError: There is none, or none is active.
+        UsageError: There is no such interpreter, or no environment is active.
     """
     own = Path(sys.prefix)
     if python is None and any((own / mark).exists() for mark in _MARKS_OF_TOOLS):
@@ -41,10 +42,10 @@ def find_interpreter(python: str) -> str:
     """The interpreter that ``--python`` names.
 
     Args:
-        python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
+        python: An interpreter, or the folder of a virtual environment, as for ``pip --python``.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such interpreter.
     """
     path = Path(python)
     candidates = [path]
@@ -52,7 +53,8 @@ def find_interpreter(python: str) -> str:
         candidates = [path / "bin" / "python", path / "Scripts" / "python.exe"]
     for candidate in candidates:
         if candidate.exists():
-            # Builds run in other folders. Not resolved: a link may be all that an environment has.
+            # Absolute, because builds run in other folders. Links are not resolved: a virtual
+            # environment's interpreter may be a link to another one.
             return str(candidate.absolute())
     raise UsageError(
         f"Could not locate Python interpreter {python}",

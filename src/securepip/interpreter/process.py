@@ -1,8 +1,8 @@
-"""Programs that run on the target's interpreter: with what environment, and how they are stopped.
+"""Runs programs on the target's interpreter, in a clean environment.
 
-Rule: nothing of the caller's surroundings decides what they import or install. The environment
-holds no ``PIP_*``, no ``PYTHONPATH`` and no configuration file, and the pip that runs is the one
-that is installed beside securepip, wherever the caller stands.
+Rule: neither variables nor the current folder decide what these programs import or install. The
+environment has no ``PIP_*``, no ``PYTHONPATH`` and no configuration file, and the pip that runs is
+the one that is installed beside securepip.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import packaging
 
 from securepip.errors import InstallationError
 
-# Where a Python looks for the user's own packages, and what byte code it writes: the user's
-# settings for pip too. Every other PYTHON* variable could bring in code.
+# The user's settings for the user site and for byte code, which count for pip too. Any other
+# PYTHON* variable could make the interpreter run other code.
 _KEPT = frozenset(
     {"PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX"}
     | {"PYTHONDONTWRITEBYTECODE"}
@@ -36,7 +36,7 @@ _TICK = 0.1  # seconds
 _ANSWER_SECONDS = 60
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _WORKER = Path(__file__).with_name("_worker.py")
-"""Not imported: it brings along what only the target's interpreter needs of it."""
+"""Not imported here, because it imports what only the target's interpreter needs."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -50,11 +50,11 @@ def clean_environment() -> dict[str, str]:
 
 
 def pip_runner() -> Path:
-    """The script of our own pip that any interpreter can run: what ``pip --python`` starts.
+    """The script by which any interpreter runs the pip beside securepip, as ``pip --python`` does.
 
-    It is started directly, which spares a second interpreter (0.2 s). Only the folders that
-    packages are installed in are searched, and those that these add: a ``pip`` folder in the
-    current folder or on ``PYTHONPATH`` is never found.
+    Running it directly saves starting a second interpreter (0.2 s). Only site-packages folders, and
+    folders that their ``.pth`` files add, are searched: a ``pip`` folder that somebody put into the
+    current folder, or on ``PYTHONPATH``, is never found.
 
     Raises:
         InstallationError: There is no pip beside securepip.
@@ -75,7 +75,7 @@ def pip_runner() -> Path:
 def _added(folders: Sequence[str]) -> list[str]:
     """The folders that ``.pth`` files in ``folders`` add, as ``site`` reads them.
 
-    pipx shares one pip among the environments of all its applications in this way.
+    In this way pipx shares one pip among the environments of all its applications.
     """
     return [
         str(Path(folder, line.rstrip()))
@@ -87,7 +87,7 @@ def _added(folders: Sequence[str]) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file; none of one that cannot be read, as for ``site``."""
+    """The lines of a file; none if it cannot be read, as in ``site``."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -95,23 +95,23 @@ def _lines(path: Path) -> list[str]:
 
 
 class Pip:
-    """Our own pip on the target's interpreter, started before it is known what it is to do.
+    """A process of the target's interpreter that loads securepip's own pip, and runs it later.
 
-    Loading Python and pip takes longer than installing a small wheel; that time passes while we
-    resolve and fetch. Until ``run`` it has been told nothing, and one that is never run is ended
-    with the block. The same process says what its interpreter is, which spares another one.
+    Loading Python and pip takes longer than installing a small wheel, so the process is started
+    before securepip resolves and fetches. The same process describes its interpreter, which saves
+    starting another one. As a context manager it ends the process at the end of the block.
 
-    It has no terminal and no standard input. When the caller is interrupted, pip is interrupted
-    once and waited for, so that it can put back what it was about to replace.
+    pip gets no terminal and no standard input. If securepip is interrupted, pip is interrupted once
+    and waited for, so that it can roll back.
 
     Args:
         python: The target's interpreter.
         asked: Whether its ``facts`` are wanted.
-        wanted: Names of projects: pip is loaded when one of them is not installed, or when
-            ``load`` or ``run`` says so. None to load it at once.
+        wanted: Names of projects: pip is loaded if one of them is not installed, or when ``load``
+            or ``run`` is called. None to load it at once.
 
     Raises:
-        InstallationError: It cannot be started.
+        InstallationError: The process cannot be started.
     """
 
     def __init__(
@@ -138,7 +138,8 @@ class Pip:
                 stderr=self._errors,
                 env=clean_environment(),
                 pass_fds=(answers,),
-                # In a session of its own a Ctrl-C reaches us alone: two would break a roll-back.
+                # In a session of its own, pip does not get Ctrl-C from the terminal as well: a
+                # second interrupt would break its roll-back.
                 start_new_session=True,
             )
         except OSError as error:
@@ -149,10 +150,11 @@ class Pip:
         self._tell(told)
 
     def facts(self) -> bytes | None:
-        """What the interpreter says of itself (``_probe.facts``), as JSON.
+        """The facts about the interpreter (``_probe.facts``), as JSON.
 
-        None where it was not asked or did not answer, and where variables that it is not given
-        (``_PYTHON…``) could change the answer.
+        Returns:
+            None if they are not wanted, if the process did not answer, or if variables that it does
+            not get (``_PYTHON…``) could change them.
         """
         if self._is_asked:
             self._is_asked, self._facts = False, self._answer()
@@ -161,21 +163,21 @@ class Pip:
         return self._facts or None
 
     def ask(self, program: str, question: object) -> bytes:
-        """What ``answer(question)`` of a program returns in the interpreter.
+        """Call ``answer(question)`` of a program in the interpreter.
 
         Args:
-            program: The file of a module that needs nothing of ours.
-            question: Something that JSON has.
+            program: The file of a module that imports only the standard library.
+            question: A value that JSON can hold.
 
         Returns:
-            JSON; b"" where there is no answer.
+            The result, as JSON; b"" if there is no answer.
         """
         self.facts()
         self._tell({"program": program, "question": question})
         return self._answer()
 
     def load(self) -> None:
-        """Have pip loaded, if it is not yet: it will be needed."""
+        """Load pip, if it is not loaded yet."""
         self._tell({})
 
     def run(
@@ -186,13 +188,16 @@ class Pip:
         *,
         while_running: Callable[[], None],
     ) -> tuple[int, str, str]:
-        """Run pip to its end; return its exit code, its standard output and standard error.
+        """Run pip to its end.
 
         Args:
             arguments: pip's command line.
-            order: Normalized names of projects, in the order in which they are installed.
-            shares: What each of the processes that install at a time adds to the command line.
+            order: Normalized names of projects, in the order in which they are to be installed.
+            shares: For each process that installs, the arguments to add to the command line.
             while_running: Called about ten times a second.
+
+        Returns:
+            pip's exit code, its standard output and its standard error.
         """
         try:
             told = {"arguments": [*arguments], "order": [*order], "shares": [*map(list, shares)]}
@@ -216,14 +221,14 @@ class Pip:
                 self._process.stdin.close()
 
     def _signal(self, number: int) -> None:
-        """Send a signal to all the processes that pip has become (``_shares``)."""
+        """Send a signal to all processes of pip (``_shares``)."""
         ended = self._process.poll()
         if ended is not None and ended >= 0:
-            return  # It has waited for the others.
+            return  # it has waited for the others
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-        else:  # Windows, where it stays one.
+        else:  # Windows, where there is only one
             self._process.send_signal(number)
 
     def _close(self) -> None:
@@ -234,9 +239,9 @@ class Pip:
             self._answers = None
 
     def _answer(self) -> bytes:
-        """The next line of what it answers; b"" where there is none."""
-        said = b""
-        while not said.endswith(b"\n"):
+        """The next line of its answers; b"" if there is none."""
+        line = b""
+        while not line.endswith(b"\n"):
             if (
                 self._answers is None
                 or not select.select([self._answers], [], [], _ANSWER_SECONDS)[0]
@@ -245,14 +250,14 @@ class Pip:
             piece = os.read(self._answers, 1 << 16)
             if not piece:
                 return b""
-            said += piece
-        return said
+            line += piece
+        return line
 
     def _tell(self, told: Mapping[str, object]) -> None:
         """Send a line that the process reads."""
         stream = self._process.stdin
         if stream is not None:
-            with suppress(BrokenPipeError):  # It has ended already, and said why.
+            with suppress(BrokenPipeError):  # it has ended, and its output says why
                 stream.write(json.dumps(told).encode() + b"\n")
                 stream.flush()
 
@@ -263,7 +268,7 @@ def _text(stream: IO[bytes]) -> str:
 
 
 def _wait(process: subprocess.Popen[bytes], while_running: Callable[[], None]) -> int:
-    # Not `wait(timeout=…)`, which looks now and then, up to 0.05 s after the end.
+    # `wait(timeout=…)` polls, and would return up to 0.05 s after the end.
     waiting = threading.Thread(target=process.wait, daemon=True)
     waiting.start()
     while waiting.is_alive():
