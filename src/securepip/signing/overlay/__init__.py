@@ -1,8 +1,8 @@
-"""The overlay: signed pages for an index that does not sign, whose files stay where they are.
+"""The overlay: signs the pages of an index that does not sign. The files stay where they are.
 
-The module ``sync`` does all of it for an operator, and is imported for that alone. ``Overlay`` is
-the seam below it, in four calls: what is known, what the index offers, how that is judged, and what
-is published.
+``Overlay`` works in four calls: ``question`` (what is known already), ``read`` (what the index
+offers), ``judge`` (what of that may be signed) and ``publish``. The module ``sync`` makes these
+calls for all projects of an operator. It is not imported here, since only `repo sync` needs it.
 """
 
 from securepip.signing.overlay.accept import accept_change

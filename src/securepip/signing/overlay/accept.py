@@ -1,4 +1,4 @@
-"""A person says that a published file is right as it is now, whatever is remembered of it."""
+"""Accepts the present bytes of a file, after a person has decided that they are right."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from securepip.signing.repository.repository import Repository
 def accept_change(
     repository: Repository, filename: str
 ) -> tuple[list[tuple[NormalizedName, Sha256]], list[NormalizedName]]:
-    """Accept the bytes of ``filename`` that were refused, and ask anew for what is known of it.
+    """Accept the refused bytes of ``filename``, and forget what servers said about the file.
+
+    The next sync asks servers again for its length and its ``.metadata``.
 
     Returns:
-        Project and sha256 of what was refused before and is accepted now; and the projects of which
-        something was forgotten that servers had said of the file: its length, its ``.metadata``.
+        Project and sha256 of the bytes that are accepted now; and the projects for which an answer
+        of a server was forgotten.
 
     Raises:
-        RepositoryStateError: Nothing was refused, and there is nothing to forget.
+        RepositoryStateError: No bytes of the file were refused, and there is nothing to forget.
     """
     with repository.lock():
         ledger = repository.ledger

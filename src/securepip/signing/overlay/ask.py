@@ -1,7 +1,7 @@
-"""The first stage: what do the sources offer for one project, made complete?
+"""The first stage of an overlay: reads what the sources offer for one project.
 
-Runs in many threads at once, one project each. Rule: whatever goes wrong is part of the answer. It
-concerns this project alone, and nothing here raises.
+It runs in many threads at once, one project in each. Rule: an error is part of the answer, and
+concerns this project alone. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from securepip.signing.repository.pages.contents import SignedPage
 from securepip.transport import is_local
 
 Wanted = Callable[[Sequence[UpstreamFile]], Sequence[UpstreamFile]]
-"""Chooses the files whose length and ``.metadata`` may cost requests, the most wanted first."""
+"""Chooses the files whose length and ``.metadata`` may cost requests, the most important first."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be found out about a project, and what is known already.
+    """A project to ask the sources about, and what is known of it already.
 
     Attributes:
         project: The project.
-        current: Its signed page.
-        digest: Of that page; "" for none.
-        state: What that page was made from.
+        current: Its signed page; None if it has none.
+        digest: The sha256 of that page; "" if it has none.
+        state: What that page was made from, if that is known.
         facts: What is known of its files.
-        may_be_unchanged: Whether an unchanged source needs no second look.
-        need_upload_times: Whether a file without an upload time is of no use.
-        wanted: For which files servers are asked, where the index does not say everything.
-        details_later: Whether a file may be on the page before its length is known, and its sha256
-            where the index tells none.
+        may_be_unchanged: Whether the page can stay as it is if no source has changed.
+        need_upload_times: Whether a file without an upload time cannot be signed.
+        wanted: Chooses the files that servers are asked about if the index does not say everything.
+        details_later: Whether the page may have files of unknown length, and files whose sha256 the
+            index does not give.
     """
 
     project: NormalizedName
@@ -60,17 +60,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Offered:
-    """The answer.
+    """The answer to a ``Question``.
 
     Attributes:
         project: The project.
         readings: What each source answered (without ``load``, which holds the whole answer).
-        page: What they offer together; None when none knows the project.
-        unchanged: No source has changed since the signed page was made from them.
-        files: The files that are complete.
-        left_out: Those that are not, and those that never could be.
-        learned: What is new for the memory.
-        error: Why there is no answer.
+        page: What the sources offer together; None if none of them knows the project.
+        unchanged: Whether no source has changed since the signed page was made from them.
+        files: The files that can be on the signed page.
+        left_out: The other files, and why they cannot.
+        learned: What was learned about files, for the memory.
+        error: Why there is no answer; None if there is one.
     """
 
     project: NormalizedName
@@ -84,10 +84,10 @@ class Offered:
 
 
 class Reader:
-    """Asks the sources.
+    """Asks the sources about projects. Safe to share by threads.
 
     Args:
-        sources: In order.
+        sources: In pip's order.
         apis: The JSON API of each source that may have one, by the source's location.
         files: Asks the servers of the files.
     """
@@ -100,7 +100,7 @@ class Reader:
         self._files = files
 
     def read(self, question: Question) -> Offered:
-        """What is offered. An error is part of the answer: it concerns this project alone."""
+        """What the sources offer. An error is part of the answer."""
         try:
             return self._read(question)
         except SecurepipError as error:
@@ -114,7 +114,7 @@ class Reader:
         project, state = question.project, question.state
         known = {reading.source: reading for reading in state.readings} if state else {}
         readings = tuple(s.read(project, known.get(s.location)) for s in self._sources)
-        # Without the answers themselves: a hostile index could make them hundreds of gigabytes.
+        # The answers themselves are dropped: those of a hostile index could fill the memory.
         kept = tuple(
             Reading(r.source, r.fingerprint, r.validator, serial=r.serial) for r in readings
         )
@@ -162,7 +162,7 @@ def _same(now: Sequence[Reading], before: Sequence[Reading]) -> bool:
 
 
 def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
-    """``file`` with what is remembered of the same bytes and need not be asked for again."""
+    """``file`` with what is remembered of the same bytes, so that no server is asked again."""
     if _is_whole(file) and not (question.facts.metadata or question.facts.old_metadata):
         return file
     facts, before = question.facts, _before(file, question)
@@ -177,7 +177,7 @@ def _recall(file: UpstreamFile, question: Question) -> UpstreamFile:
 
 
 def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> UpstreamFile:
-    """``file`` with what was known of it long ago, where nobody has answered now."""
+    """``file`` with what was learned about it long ago, if no server has answered now."""
     if _is_whole(file):
         return file
     facts, before = question.facts, _before(file, question)
@@ -193,19 +193,19 @@ def _fall_back(file: UpstreamFile, question: Question, learned: Facts) -> Upstre
 def _with(
     file: UpstreamFile, size: int | None, metadata: Sha256 | None, upload_time: datetime | None
 ) -> UpstreamFile:
-    """``file`` with these; the same object where they are what it says, as nearly always."""
+    """``file`` with these values; nearly always they are its own, and it is returned as it is."""
     if (file.size, file.core_metadata, file.upload_time) == (size, metadata, upload_time):
         return file
     return file._replace(size=size, core_metadata=metadata, upload_time=upload_time)
 
 
 def _is_whole(file: UpstreamFile) -> bool:
-    """Whether its index says all of it, as nearly always: there is nothing to be remembered."""
+    """Whether the index says everything about ``file``, as it nearly always does."""
     return not (file.size is None or file.upload_time is None or file.core_metadata is None)
 
 
 def _before(file: UpstreamFile, question: Question) -> PageFile | None:
-    """The same bytes on the signed page."""
+    """The entry of the signed page for the same file name and bytes; None if there is none."""
     before = question.current.load().file(file.filename) if question.current else None
     return before if before is not None and before.sha256 == file.sha256 else None
 
@@ -226,7 +226,7 @@ def _is_open(files: Sequence[UpstreamFile], question: Question) -> bool:
 
 
 def page_file(file: UpstreamFile) -> PageFile:
-    """The file as a page has it that is signed here."""
+    """The entry of ``file`` on a signed page."""
     return PageFile(
         file.filename,
         file.url,

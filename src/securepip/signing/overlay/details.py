@@ -1,9 +1,8 @@
-"""Lengths and ``.metadata`` digests that no page tells, learned from the servers of the files.
+"""Asks the servers of files for lengths and ``.metadata`` files that the index does not tell.
 
-Rule: no project, however many files it has or however little its index tells, costs more than
-``MAX_LENGTHS`` questions for lengths, ``MAX_READS`` files that are read whole, and ``MAX_TRIES``
-small requests; and only the files that the question wants cost any. What is known already is never
-asked for.
+Rule: no project costs more than ``MAX_LENGTHS`` requests for lengths, ``MAX_READS`` files that are
+read whole, and ``MAX_TRIES`` requests for ``.metadata`` files, however many files it has. Only the
+wanted files cost requests, and nothing that is known already is asked for.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from securepip.signing.overlay.upstream.page import LeftOut, Reason, UpstreamFil
 from securepip.transport import PARALLEL, is_local
 
 MAX_LENGTHS = 320
-"""Lengths that are asked for of one project's files at one time, the most wanted files first."""
+"""The most lengths that are asked for when a project is read, for the most wanted files first."""
 
 MAX_READS = 16
-"""Files of a project that are read whole for their length at one time: no server tells it."""
+"""The most files that are read whole when a project is read, because no server tells the length."""
 
 MAX_READ_BYTES = 512 << 20
-"""Longer files are not read for their length."""
+"""Longer files are not read whole."""
 
 MAX_TRIES = 64
-"""Requests for ``.metadata`` files of which nobody says whether they exist, a project and time."""
+"""The most ``.metadata`` files that are tried when a project is read, if they may not exist."""
 
 _GIVE_UP_AFTER = 3
 _REFUSED = dict.fromkeys((401, 403, 451), Reason.BLOCKED) | dict.fromkeys(
@@ -39,13 +38,13 @@ _REFUSED = dict.fromkeys((401, 403, 451), Reason.BLOCKED) | dict.fromkeys(
 
 @dataclass(frozen=True)
 class Learned:
-    """What was found out.
+    """What was learned.
 
     Attributes:
-        files: The files that can be had, completed as far as possible.
-        facts: What is new.
-        left_out: The others, with the reason.
-        remarks: What is good to know, a sentence each.
+        files: The files that can be fetched, completed as far as possible.
+        facts: What was learned about them.
+        left_out: The other files, with the reason.
+        remarks: Remarks for people, a sentence each.
     """
 
     files: tuple[UpstreamFile, ...]
@@ -57,13 +56,13 @@ class Learned:
 def learn_details(
     files: Sequence[UpstreamFile], wanted: Sequence[UpstreamFile], known: Facts, at: UpstreamFiles
 ) -> Learned:
-    """Ask the servers for what is missing of the ``wanted`` files.
+    """Ask the servers for missing lengths and ``.metadata`` files of the ``wanted`` files.
 
     Args:
         files: All files of a page, with what is known already filled in.
-        wanted: Those that are about to be needed, the most wanted first.
+        wanted: The files to ask about, the most important first.
         known: What is remembered of them.
-        at: Fetches.
+        at: Asks the servers.
     """
     sizes, refused = _measure(wanted, at)
     at_hand = [file for file in wanted if file.filename not in refused]
@@ -86,7 +85,7 @@ def _complete(
     size = sizes.get(file.sha256) if file.size is None else file.size
     core_metadata = metadata.get(file.sha256, file.core_metadata)
     if (file.size, file.core_metadata) == (size, core_metadata):
-        return file  # as nearly all of a page of thousands
+        return file  # the usual case, on pages of thousands of files
     return file._replace(size=size, core_metadata=core_metadata)
 
 
@@ -96,7 +95,7 @@ def newest_first(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:
 
 
 def is_metadata_unknown(file: UpstreamFile) -> bool:
-    """Whether only trying can tell if ``file`` has a ``.metadata`` file, or which."""
+    """Whether only a request can tell if ``file`` has a ``.metadata`` file, or its digest."""
     return (
         file.name.kind is Kind.WHEEL
         and not is_local(file.url)
@@ -106,14 +105,18 @@ def is_metadata_unknown(file: UpstreamFile) -> bool:
 
 
 def no_length(files: Sequence[UpstreamFile]) -> tuple[LeftOut, ...]:
-    """Those of ``files`` of which nobody knows the length."""
+    """The files without a length, as files to leave out."""
     return tuple(LeftOut(f.filename, Reason.NO_LENGTH) for f in files if f.size is None)
 
 
 def _measure(
     wanted: Sequence[UpstreamFile], at: UpstreamFiles
 ) -> tuple[dict[Sha256, int], dict[str, Reason]]:
-    """The lengths that were missing, by sha256; and by name the files that cannot be had."""
+    """Ask for missing lengths.
+
+    Returns:
+        The lengths, by sha256; and the files that cannot be fetched, by name.
+    """
     missing = [file for file in wanted if file.size is None][:MAX_LENGTHS]
     sizes: dict[Sha256, int] = {}
     refused: dict[str, Reason] = {}
@@ -170,18 +173,19 @@ def _try_metadata(
     known: Facts,
     at: UpstreamFiles,
 ) -> tuple[dict[Sha256, Sha256 | None], list[str]]:
-    """Look for ``.metadata`` files that nobody told of.
+    """Look for ``.metadata`` files whose digest the index does not tell.
 
     Returns:
-        Their digests, None for none; and the names of files beside which there is something else.
+        Their digests by the sha256 of the distribution, None if there is no such file; and the
+        names of distributions whose ``.metadata`` file holds something else.
     """
     unknown = [
         file for file in wanted if is_metadata_unknown(file) and file.sha256 not in known.metadata
     ]
-    # One of them told by the index: then it tells of all.
+    # An index that tells the digest of one such file tells those of all that exist.
     if any(file.core_metadata and file.sha256 not in known.metadata for file in files):
         unknown = [file for file in unknown if file.has_metadata]
-    found: dict[Sha256, Sha256 | None] = {}
+    digests: dict[Sha256, Sha256 | None] = {}
     wrong: list[str] = []
     missed = 0
     for batch in _batches(unknown[:MAX_TRIES], first=_GIVE_UP_AFTER):
@@ -192,15 +196,15 @@ def _try_metadata(
             if data is not None and not is_metadata_of(data, file.name):
                 wrong.append(file.filename)
                 data = None
-            found[file.sha256] = None if data is None else sha256_of(data)
-            missed += data is None and not any(found.values())
+            digests[file.sha256] = None if data is None else sha256_of(data)
+            missed += data is None and not any(digests.values())
         if missed >= _GIVE_UP_AFTER:
             break
-    return found, wrong
+    return digests, wrong
 
 
 def _read_metadata(file: UpstreamFile, at: UpstreamFiles) -> bytes | TransportError | None:
-    """None when there is certainly none; an error when nobody can tell."""
+    """The ``.metadata`` file; None if it does not exist; the error if that is not known."""
     try:
         return at.metadata(file.url)
     except TransportError as error:
@@ -208,8 +212,8 @@ def _read_metadata(file: UpstreamFile, at: UpstreamFiles) -> bytes | TransportEr
 
 
 def _batches(files: Sequence[UpstreamFile], *, first: int) -> Iterator[Sequence[UpstreamFile]]:
-    """A few to see whether it works at all, then as many as run at the same time."""
-    at, size = 0, first
-    while at < len(files):
-        yield files[at : at + size]
-        at, size = at + size, PARALLEL
+    """``first`` files, to see whether the server answers; then as many as run in parallel."""
+    start, size = 0, first
+    while start < len(files):
+        yield files[start : start + size]
+        start, size = start + size, PARALLEL

@@ -1,9 +1,9 @@
-"""The second stage: what of an offer becomes the project's signed page?
+"""The second stage of an overlay: decides what the signed page of a project becomes.
 
-Rule: no network here, and no writing. What an index offers can add files to a page and take them
-away, but it cannot change a file that was signed, bring back one that was revoked, or empty a page.
-A file that comes with other bytes stays on the page as it was signed: clients refuse the new bytes,
-and do not step back to an older release without a word.
+Rule: this module does not use the network, and writes nothing. An index can add files to a page and
+take them away. It cannot change a signed file, bring back a revoked one, or empty a page. If a file
+has other bytes now, the page keeps its signed entry: clients refuse the new bytes, and do not
+silently fall back to an older release.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Rules:
 
     Attributes:
         now: The time of this sync (UTC).
-        min_age: Younger files are left out; None for no such rule.
-        accept_loss: Projects whose page may lose most of its files.
+        min_age: Younger files are left out; None if files of any age are signed.
+        accept_loss: Projects whose page may lose most of its files, or all.
     """
 
     now: datetime
@@ -42,15 +42,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Settled:
-    """What becomes of a project.
+    """The decision about a project.
 
     Attributes:
-        page: Its page from now on; None for none.
-        left_out: What was offered and is not on it.
+        page: Its new page; None if it has none.
+        left_out: The offered files that are not on the page.
         problems: What an operator has to look at.
-        refused: Files with other bytes than those signed before.
-        review_at: When a file that is too young now will be old enough.
-        held_back: Whether the page signed before is kept because the offer would empty it.
+        refused: The files with other bytes than those signed before.
+        review_at: When the first file that is too young now will be old enough; None for never.
+        held_back: Whether the earlier page is kept because the offer would empty it.
     """
 
     page: ProjectPage | None
@@ -94,7 +94,8 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
             matures.append(file.upload_time + rules.min_age)
     bare = {each.filename for each in left_out if each.reason is Reason.NO_SHA256}
     if current and bare:
-        # Here they were read, or an index told it before: what is signed protects, and stays.
+        # Their sha256 was known before, from an index or by reading them. Their signed entries
+        # protect installs, and stay.
         read = [f for f in current.files if f.filename in bare and f.size is not None]
         kept += read
         names = {file.filename for file in read}
@@ -131,7 +132,7 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
 
 
 def _as_known(file: PageFile, current: ProjectPage | None, known: Sha256 | None) -> PageFile:
-    """A file of which the index tells no sha256, with that which was signed before."""
+    """``file``, whose sha256 the index does not give, with the sha256 that was signed before."""
     if known is None:
         return file
     before = current.file(file.filename) if current else None

@@ -1,11 +1,11 @@
-"""What a sync learned and the next one need not ask again: tables beside the ledger's.
+"""Remembers what a sync has learned, so that the next one need not ask again, in tables.
 
-Rule: nothing here decides what may be signed. A row that is lost costs requests; that of a page is
-written only after the page has been published, so that a killed sync is simply done again.
+Rule: nothing here decides what may be signed. A lost row costs requests. The row of a page is
+written only after the page has been published, so that a killed sync is simply repeated.
 
-What a server was asked for about a file, because its index does not say it, is asked again after
-``RECHECK_SECONDS``: one wrong answer, of a proxy or a server that was broken for a moment, would
-make the file impossible to install for ever.
+What a server says about a file, because the index does not, is asked again after
+``RECHECK_SECONDS``. Otherwise one wrong answer of a proxy or a broken server would make the file
+impossible to install for ever.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from securepip.signing.repository.state.connection import Connection
 from securepip.signing.repository.state.later import Later, write
 
 RECHECK_SECONDS = 7 * 86400.0
-"""For so long a length, or the digest of a ``.metadata`` file, is not asked for again."""
+"""How long a length, or the digest of a ``.metadata`` file, is not asked for again."""
 
 _AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """Which indexes a repository was synced from last.
+    """The indexes that a repository was last synced from.
 
     Attributes:
         locations: Their addresses, without credentials, in order.
-        named: Whether an operator named them; else pip was configured for them.
+        named: Whether an operator named them; if not, they are those of pip's configuration.
     """
 
     locations: tuple[str, ...]
@@ -43,14 +43,14 @@ class Upstream:
 
 @dataclass(frozen=True)
 class PageState:
-    """What a project's page was made from, when making it left nothing open.
+    """What a project's page was made from, if nothing about it was left to do.
 
     Attributes:
         settings: The options that decide what a page holds.
         readings: What each source answered (without ``load``).
-        page: Digest of the signed page; "" when there was nothing to sign.
-        review_at: When (Unix time) a file that was too young will be old enough, or what was
-            learned is to be asked for again; None for never.
+        page: The sha256 of the signed page; "" if there was nothing to sign.
+        review_at: When (Unix time) the page has to be judged again although no source has changed:
+            a file becomes old enough, or a server has to be asked again; None for never.
     """
 
     settings: str
@@ -64,12 +64,12 @@ class Facts:
     """What is known of a project's distributions, by the sha256 of each.
 
     Attributes:
-        sizes: Length in bytes.
-        metadata: Digest of the ``.metadata`` file; None when there is none.
-        requirements: Its Requires-Dist lines, and the build requirements of an sdist.
-        old_sizes: Lengths learned so long ago that they are asked for again; used where nobody
-            answers.
-        old_metadata: Likewise.
+        sizes: Their lengths in bytes.
+        metadata: The digests of their ``.metadata`` files; None if there is no such file.
+        requirements: Their Requires-Dist lines, and the build requirements of an sdist.
+        old_sizes: Lengths that were learned so long ago that servers are asked again. They are used
+            if no server answers.
+        old_metadata: The same for ``.metadata`` files.
     """
 
     sizes: Mapping[Sha256, int] = field(default_factory=dict)
@@ -79,8 +79,8 @@ class Facts:
     old_metadata: Mapping[Sha256, Sha256 | None] = field(default_factory=dict)
 
     def plus(self, learned: Facts) -> Facts:
-        """These facts, and what was learned just now."""
-        # Requirements that were read from a metadata file which is another now.
+        """These facts together with ``learned``."""
+        # The requirements of these were read from a metadata file that has changed since.
         outdated = {
             sha256
             for sha256, metadata in learned.metadata.items()
@@ -96,24 +96,25 @@ class Facts:
 
 
 def upstream_named_before(repository: Repository) -> tuple[str, ...]:
-    """The indexes that an operator named at the last sync of ``repository``; none for pip's own."""
+    """The indexes that an operator named at the last sync; empty if they were those of pip."""
     upstream = Memory(repository.ledger.connection).upstream()
     return upstream.locations if upstream is not None and upstream.named else ()
 
 
 class Memory:
-    """The tables. Use from one thread, with the repository's lock held."""
+    """Reads and writes the tables. Use from one thread, with the repository's lock held."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def upstream(self) -> Upstream | None:
-        """The indexes of the last sync."""
-        rows = self._connection.execute("SELECT location, named FROM upstream ORDER BY position")
-        found = rows.fetchall()
-        if not found:
+        """The indexes of the last sync; None if there was none."""
+        rows = self._connection.execute(
+            "SELECT location, named FROM upstream ORDER BY position"
+        ).fetchall()
+        if not rows:
             return None
-        return Upstream(tuple(location for location, _ in found), bool(found[0][1]))
+        return Upstream(tuple(location for location, _ in rows), bool(rows[0][1]))
 
     def keep_upstream(self, upstream: Upstream) -> None:
         """Remember the indexes of this sync."""
@@ -124,9 +125,9 @@ class Memory:
             self._connection.executemany("INSERT INTO upstream VALUES (?, ?, ?)", rows)
 
     def each_known(self) -> Iterator[tuple[NormalizedName, bool]]:
-        """Each project that has a page, or that an index once offered here; and whether one did.
+        """Each project that has a page, or that an index has offered; and whether one has.
 
-        In the order of their names. They may change meanwhile: some are looked up at a time.
+        They are sorted by name. The tables may change between two results.
         """
         after = ""
         while True:
@@ -146,12 +147,17 @@ class Memory:
             after = rows[-1][0]
 
     def count(self) -> int:
-        """How many projects an index has offered here."""
+        """How many projects an index has offered."""
         (count,) = self._connection.execute("SELECT count(*) FROM synced").fetchone()
         return int(count)
 
     def keep_projects(self, projects: Iterable[NormalizedName], later: Later | None = None) -> None:
-        """Never forget these, whatever their index says of them from now on."""
+        """Remember that an index has offered these projects, whatever it says of them later.
+
+        Args:
+            projects: The projects.
+            later: Holds the rows until the pages are published; None writes them now.
+        """
         write(
             self._connection,
             "INSERT INTO synced VALUES (?) ON CONFLICT DO NOTHING",
@@ -160,12 +166,12 @@ class Memory:
         )
 
     def forget_project(self, project: NormalizedName) -> None:
-        """A person has decided that the project is gone."""
+        """Forget a project, after a person has decided that it is gone."""
         with self._connection:
             self._connection.execute("DELETE FROM synced WHERE project = ?", (project,))
 
     def state(self, project: NormalizedName) -> PageState | None:
-        """What the project's page was last made from."""
+        """What the project's page was last made from; None if that is not known."""
         row = self._connection.execute(
             "SELECT settings, readings, page, review_at FROM upstream_page WHERE project = ?",
             (project,),
@@ -178,7 +184,13 @@ class Memory:
     def keep_state(
         self, project: NormalizedName, state: PageState, later: Later | None = None
     ) -> None:
-        """Remember it, once the page is published."""
+        """Remember what a page was made from.
+
+        Args:
+            project: The project.
+            state: What its page was made from.
+            later: Holds the row until the page is published; None writes it now.
+        """
         readings = [[r.source, r.fingerprint, r.validator, r.serial] for r in state.readings]
         write(
             self._connection,
@@ -191,7 +203,7 @@ class Memory:
         )
 
     def forget_state(self, project: NormalizedName) -> None:
-        """Judge the project's page anew, also where its source has not changed."""
+        """Forget what a page was made from, so that it is judged again even if nothing changed."""
         with self._connection:
             self._connection.execute("DELETE FROM upstream_page WHERE project = ?", (project,))
 
@@ -240,7 +252,7 @@ class Memory:
                 " size_at = coalesce(excluded.size_at, learned.size_at),"
                 " metadata = coalesce(excluded.metadata, learned.metadata),"
                 " metadata_at = coalesce(excluded.metadata_at, learned.metadata_at),"
-                # Of another metadata file, they are other requirements.
+                # Requirements that were read from another metadata file no longer count.
                 " requirements = CASE WHEN excluded.metadata IS NULL OR learned.metadata IS NULL"
                 " OR excluded.metadata = learned.metadata"
                 " THEN coalesce(excluded.requirements, learned.requirements)"
@@ -251,12 +263,12 @@ class Memory:
     def recheck_at(
         self, project: NormalizedName, sizes: Collection[Sha256], metadata: Collection[Sha256]
     ) -> float | None:
-        """When (Unix time) the first of these facts is old; None for never.
+        """When (Unix time) the first of these facts has to be asked for again; None for never.
 
         Args:
-            project: Whose.
-            sizes: The distributions whose index does not say their length.
-            metadata: Those of which it says nothing of a ``.metadata`` file.
+            project: The project.
+            sizes: The distributions whose length was learned from a server.
+            metadata: The distributions whose ``.metadata`` file was learned from a server.
         """
         rows = self._connection.execute(
             "SELECT sha256, size_at, metadata_at FROM learned WHERE project = ?", (project,)
@@ -270,10 +282,10 @@ class Memory:
         return min(learned) + RECHECK_SECONDS if learned else None
 
     def forget(self, files: Iterable[tuple[NormalizedName, Sha256]]) -> list[NormalizedName]:
-        """Ask again, at the next sync, for what was learned of these distributions.
+        """Forget what was learned about these distributions, so that the next sync asks again.
 
         Returns:
-            The projects of which something was learned.
+            The projects for which something was forgotten.
         """
         forgotten = []
         with self._connection:

@@ -1,18 +1,17 @@
-"""The seam between an index that does not sign and the repository that signs for it.
+"""``Overlay`` connects an index that does not sign with the repository that signs for it.
 
-What does the index offer for a project, how is that judged against memory and ledger, and what is
-to be published? Whoever signs for an index, for many projects at a time or for the few that a
-resolver asks for, goes through the same four calls, with frozen values between them:
+All code that signs for an index, for many projects or for the few that a resolver asks for, makes
+the same four calls, and passes frozen values from one to the next:
 
-    asked = overlay.question(project)         # what is known already: here and now
+    asked = overlay.question(project)         # what is known already
     offered = overlay.read(asked)             # the network: in any thread, without the lock
     with repository.lock():
         judged = overlay.judge(asked, offered)
-        overlay.publish([judged])             # many at once: one snapshot
+        overlay.publish([judged])             # any number of projects in one snapshot
 
-Rule: nothing that one project's index answers reaches another project. ``read`` returns its errors,
-``judge`` makes a problem of whatever the answer makes Python raise, and ``publish`` gets nothing
-that could not be written, signed and read again.
+Rule: an index's answer for one project cannot harm another project. ``read`` returns errors and
+does not raise them. ``judge`` turns any exception that an answer causes into a problem of its
+project. ``publish`` gets only pages that were serialized and parsed again.
 """
 
 from __future__ import annotations
@@ -45,41 +44,42 @@ from securepip.signing.repository.state.later import Later
 from securepip.transport import Transport
 
 _WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING, Reason.NO_WITNESS}
-"""What the next question may find out although no page has changed."""
+"""The next sync may succeed with these files although no page has changed."""
 
 
 class Standing(Enum):
-    """Who spoke for a project, and what the index said."""
+    """What the decision about a project is based on."""
 
     CLAIMED = auto()
-    """Its maintainers sign for it: what an index says of it is nothing to us."""
+    """Its maintainers sign for it: what an index says of it does not count."""
     OWN = auto()
-    """All its files are the repository's own: they are never mixed with a stranger's."""
+    """All its files are the repository's own. They are never mixed with files of an index, where a
+    stranger could have registered the same name."""
     UNREADABLE = auto()
-    """There is no answer, or none that can be read."""
+    """The sources did not answer, or the answer cannot be read."""
     UNCHANGED = auto()
     """The sources have not changed since the page was signed."""
     UNKNOWN = auto()
-    """No source knows it."""
+    """No source knows the project."""
     QUARANTINED = auto()
-    """A source holds it in quarantine (PEP 792)."""
+    """A source holds the project in quarantine (PEP 792)."""
     OFFERED = auto()
-    """There is an answer, and it was judged file by file."""
+    """The sources offer files, which were judged one by one."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What becomes of a project.
+    """A project that is ready to be published.
 
     Attributes:
         project: The project.
-        standing: Who spoke for it.
-        before: Its page until now.
-        settled: Its page from now on, what is not on it, and what an operator has to look at.
+        standing: What the decision is based on.
+        before: Its page until now; None if it had none.
+        settled: Its new page, what is not on it, and what an operator has to look at.
         facts: What is known of its files.
-        offered: The index's answer, where it was asked.
-        remarks: What is good to know, a sentence each.
-        written: The bytes of a page that is changed, from which it was read again.
+        offered: The answer of the sources; None if they were not asked.
+        remarks: Remarks for people, a sentence each.
+        written: The serialized page; None if the page does not change.
     """
 
     project: NormalizedName
@@ -93,7 +93,7 @@ class Judged:
 
     @property
     def page(self) -> ProjectPage | None:
-        """Its page from now on."""
+        """Its new page; None if it has none."""
         return self.settled.page
 
     @property
@@ -110,8 +110,9 @@ class Overlay:
         sources: In pip's order.
         transport: The one that ``sources`` use.
         rules: What may be signed.
-        pages_alone: Ask for nothing but pages: neither an index's JSON API nor the servers of the
-            files. What these would say is learned for the files that somebody chooses.
+        pages_alone: Whether only pages are read, and neither the JSON API of an index nor the
+            servers of files are asked. Details are then learned for the files that a resolver
+            chooses.
     """
 
     def __init__(
@@ -130,32 +131,32 @@ class Overlay:
         self._repository = repository
         self._rules = rules
         self._now = rules.now.timestamp()
-        # The number changes when what may be signed does: then every page is judged again.
+        # This number changes when the rules for pages do. Then every page is judged again.
         self._settings = f"3 min_age={rules.min_age}" + (" pages alone" if pages_alone else "")
         self._pages_alone = pages_alone
         self._memory = Memory(repository.ledger.connection)
         self._reader = Reader(sources, apis, self.files)
 
     def projects(self) -> Iterator[NormalizedName]:
-        """The projects that came from an index, sorted: those that a sync keeps up to date.
+        """The projects that came from an index, sorted by name. A sync keeps them up to date.
 
-        Not those that are wholly this repository's own: a stranger could have taken their names at
-        an index. Nor those that were removed here. But also those of which nothing is signed now,
-        because they are in quarantine say: they may come back.
+        Projects whose files are all the repository's own are not among them: a stranger could have
+        registered their names at an index. Neither are projects that were removed here. Projects
+        without signed files are, for example those in quarantine: they may come back.
         """
         for project, offered in self._memory.each_known():
             if offered and not self._repository.ledger.is_withdrawn(project):
-                yield project  # whoever asks for it finds out whether it is wholly our own by now
+                yield project  # ``question`` finds out whether all its files are our own by now
                 continue
             page = self._repository.page(project)
             if page is not None and page.files and not _is_wholly_own(page):
                 yield project
 
     def unchanged_by_serial(self) -> Callable[[NormalizedName], bool]:
-        """Tells of a project whether its index, which counts changes, has seen none since then.
+        """A function that tells whether a project is unchanged, by the serial number of its index.
 
-        One request for all projects, where there is one index and nothing else. The page that was
-        signed then still has to be the current one.
+        It costs one request for all projects. It is of use only if there is one index and no other
+        source, the index counts changes, and the current page was signed at that serial number.
         """
         (first, *others) = self.sources
         serials = first.serials() if isinstance(first, HttpIndex) and not others else {}
@@ -166,7 +167,8 @@ class Overlay:
             return (
                 state is not None
                 and [reading.source for reading in state.readings] == [first.location]
-                # Another number may be a lie of one moment, which would hide what comes for ever.
+                # A higher number that was remembered may have been a lie of the index. It would
+                # hide all changes until the index gets there, so only the same number counts.
                 and state.readings[0].serial == now
                 and self._may_be_unchanged(project, state, self._digest(project))
             )
@@ -174,13 +176,13 @@ class Overlay:
         return is_unchanged
 
     def change_upstream(self, *, named: bool) -> str:
-        """Remember which indexes the sources are.
+        """Remember the indexes of this sync.
 
         Args:
-            named: Whether an operator named them; else pip is configured for them.
+            named: Whether an operator named them; if not, they are those of pip's configuration.
 
         Returns:
-            What changed since the last time, in a sentence; "" for nothing.
+            A sentence that says how they have changed since the last sync; "" if they have not.
         """
         now = Upstream(
             tuple(each.location for each in self.sources if not isinstance(each, FindLinks)), named
@@ -195,13 +197,16 @@ class Overlay:
     def question(
         self, project: NormalizedName, *, wanted: Wanted = newest_first, anew: bool = False
     ) -> Question | Judged:
-        """What is to be asked about ``project``; or what stays as it is, where nobody is asked.
+        """Prepare the question about a project.
 
         Args:
             project: The project.
-            wanted: Chooses the files about which servers are asked, where the index says too
-                little. A file whose length nobody knows is left out, and may be wanted later.
-            anew: Judge it again even if no source has changed.
+            wanted: Chooses the files that servers are asked about, if the index says too little. A
+                file of unknown length is left out; it can be chosen the next time.
+            anew: Whether to judge the project again even if no source has changed.
+
+        Returns:
+            The question; or the decision, if the sources need not be asked.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -212,9 +217,9 @@ class Overlay:
             return _left_alone(project, Standing.CLAIMED, current, facts)
         state, digest = self._memory.state(project), current.sha256 if current else ""
         may_be_unchanged = not anew and self._may_be_unchanged(project, state, digest)
-        # What nobody has changed since it was judged is not read: it was not wholly own then.
+        # A page that may be unchanged is not loaded: an index offered some of its files.
         page = current.load() if current and not may_be_unchanged else None
-        # Of a page of which every file was removed, it is remembered if an index's were the last.
+        # A page without files came from an index if there is a state of it.
         if page is not None and _is_wholly_own(page) and (page.files or state is None):
             return _left_alone(project, Standing.OWN, current, facts)
         return Question(
@@ -234,21 +239,25 @@ class Overlay:
         return self._reader.read(question)
 
     def readers(self) -> Readers | None:
-        """Processes that do the same, to be closed; None where a source has to be read here."""
+        """Processes that do the same as ``read``. The caller has to close them.
+
+        None if a source can only be read in this process.
+        """
         if not all(isinstance(source, HttpIndex) for source in self.sources):
             return None
         return Readers(self._reader, self.files.transport)
 
     def judge(self, question: Question, offered: Offered) -> Judged:
-        """What becomes of the project. Keeps what was learned, and what was refused.
+        """Decide about a project, and remember what was learned and what was refused.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
+            OSError, sqlite3.Error: The memory fails.
         """
         project = question.project
         signed = question.current
         if self._digest(project) != question.digest:
-            # Another process has signed meanwhile, and nothing that it signed may be lost.
+            # Another process has signed since the question, and nothing that it signed may be lost.
             signed = self._repository.signed_page(project)
         current = signed.load() if signed else None
         try:
@@ -256,14 +265,14 @@ class Overlay:
         except (RepositoryStateError, OSError, sqlite3.Error):
             raise
         except Exception as error:
-            # Whatever an index makes of one project's page must not stop the others.
+            # One project's page must not stop the other projects, whatever an index puts there.
             defect = SecurepipError(f"what is offered cannot be signed: {error!r:.200}")
             return self._kept(question, current, defect)
 
     def correct_metadata(self, judged: Judged, file: PageFile) -> Judged:
-        """``judged``, when the ``.metadata`` of ``file`` turned out not to be what the wheel holds.
+        """``judged`` without the ``.metadata`` of ``file``, which is not what the wheel holds.
 
-        Signed, it would stop every install.
+        A signed digest of the wrong metadata would stop every install of the wheel.
         """
         if judged.page is None:
             return judged
@@ -276,28 +285,29 @@ class Overlay:
         return self.learn(corrected, Facts(metadata={file.sha256: None}))
 
     def learn(self, judged: Judged, learned: Facts) -> Judged:
-        """Keep what was learned of the project's files."""
+        """Remember what was learned about the project's files."""
         self._memory.keep_facts(judged.project, learned, self._now)
         return replace(judged, facts=judged.facts.plus(learned))
 
     def written(self, project: NormalizedName, page: ProjectPage | None) -> Judged:
-        """What became of a project whose page was written before."""
+        """The decision for a project whose page was written before, for a second look at it."""
         facts = self._memory.facts(project, self._now)
         return Judged(project, Standing.UNCHANGED, page, Settled(page), facts)
 
     def judge_anew(self, project: NormalizedName, later: Later) -> None:
-        """Let the next question about a project be answered, although no source has changed."""
+        """Have a project judged again by the next question, even if no source has changed."""
         later.flush()
         self._memory.forget_state(project)
 
     def publish(self, judged: Iterable[Judged]) -> tuple[str, ...]:
-        """Make the pages current, in one snapshot, and remember what they were made from.
+        """Make the pages current in one snapshot, and remember what they were made from.
 
         Returns:
-            The roles that were signed.
+            The names of the roles that were signed.
 
         Raises:
-            RepositoryStateError: A key is not here, or the state is odd. Nothing changed.
+            RepositoryStateError: A key is not here, or what is on disk is not what was signed.
+                Nothing has changed.
         """
         with self._repository.lock():
             batch = self._repository.batch()
@@ -306,15 +316,15 @@ class Overlay:
             return self._repository.commit(batch)
 
     def stage(self, batch: Batch, judged: Judged) -> None:
-        """Write what is to become current of one project, and what it was made from.
+        """Write the page of one project, for ``batch`` to make it current.
 
-        A run that is killed before the batch is committed leaves what belongs to no signed page:
-        the project is then asked for again.
+        If the run is killed before the batch is committed, the next one reads the project again.
 
         Raises:
-            RepositoryStateError: The state is odd.
+            RepositoryStateError: What is on disk is not what was signed.
         """
-        # On demand, only chosen files got targets: the page is right, and not all is signed.
+        # A page that was published on demand has targets for the chosen files alone: then the page
+        # is unchanged, and the targets of its other files are still missing.
         if judged.is_changed or batch.is_partial(judged.project):
             batch.stage({judged.project: judged.page}, written={judged.project: judged.written})
         self.remember(judged, batch.digest(judged.project) or "", batch.later)
@@ -337,7 +347,7 @@ class Overlay:
         settled = settle(offered, current, self._repository.ledger, self._rules)
         written: bytes | None = None
         if settled.page is not None and settled.page != current:
-            # Exactly what clients will do: what cannot be read again is not signed.
+            # Clients will parse these bytes: a page that cannot be parsed again is not signed.
             written = settled.page.to_json()
             settled = replace(settled, page=parse_page(written, project))
         for file in settled.refused:
@@ -368,19 +378,19 @@ class Overlay:
     def remember(
         self, judged: Judged, digest: str | None = None, later: Later | None = None
     ) -> None:
-        """Keep what the page was made from, if nothing about it is left to do.
+        """Remember what the page was made from, if nothing about it is left to do.
 
         Args:
-            judged: Whose page is current, or about to be.
-            digest: Of that page, "" for none; by default the current one. What a killed run did not
-                publish has another, and so is asked for again.
-            later: Where rows wait until the page is published.
+            judged: The project, whose page is current or about to become current.
+            digest: The sha256 of that page, "" for none; by default that of the current page. If
+                the page is never published, the digests differ, and the project is read again.
+            later: Holds the rows until the page is published; None writes them now.
         """
         self._keep_name(judged, later)
         offered, settled = judged.offered, judged.settled
         if offered is None or judged.standing not in (Standing.OFFERED, Standing.UNKNOWN):
             return
-        # Without a page there is something to say the next time too.
+        # A project without a page has to be reported again the next time.
         if settled.page is None or settled.problems or _is_wholly_own(settled.page):
             return
         if any(each.reason in _WORTH_ANOTHER_TRY for each in settled.left_out):
@@ -402,7 +412,7 @@ class Overlay:
         self._memory.keep_state(judged.project, state, later)
 
     def _digest(self, project: NormalizedName) -> str:
-        """Of the page that is signed now; "" for none."""
+        """The sha256 of the project's signed page; "" if it has none."""
         return self._repository.known().page(project) or ""
 
 
@@ -414,11 +424,11 @@ def _is_wholly_own(page: ProjectPage) -> bool:
 def _left_alone(
     project: NormalizedName, standing: Standing, signed: SignedPage | None, facts: Facts
 ) -> Judged:
-    """What nobody is asked about."""
+    """The decision for a project that no source is asked about: its page stays as it is."""
     current = signed.load() if signed else None
     return Judged(project, standing, current, Settled(current), facts)
 
 
 def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:
-    """No file is asked about."""
+    """A ``Wanted`` that asks about no file."""
     return ()

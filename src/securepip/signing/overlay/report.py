@@ -1,4 +1,4 @@
-"""What a sync did, for people: what was signed, what was left out, and what went wrong."""
+"""The report of a sync: what was signed, what was left out, and what went wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from securepip.signing.overlay.upstream.page import LeftOut, Reason
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that an operator has to look at: the command ends with a non-zero exit code."""
+    """Something that an operator has to look at. It makes the command end with exit code 1."""
 
     project: NormalizedName | None
     what: str
@@ -29,18 +29,18 @@ class SyncReport:
 
     Attributes:
         signed: Projects whose page is new or has changed.
-        removed: Projects that are not offered any more.
-        unchanged: How many projects cost no signature.
-        unread: How many of them were not even read: nothing has changed at their index.
-        files: How many files the pages of all others offer.
-        left_out: What was offered and not signed, by project.
+        removed: Projects whose page was removed.
+        unchanged: How many projects did not change.
+        unread: How many of these were not even read, because nothing has changed at their index.
+        files: How many files the pages of all other projects list.
+        left_out: The offered files that were not signed, by project.
         claimed: Projects that sign for themselves, and were left as they are.
         problems: What an operator has to look at.
-        because: Projects that are signed for the first time and that nobody named, each with the
-            project whose requirement led to it.
-        unsigned: What projects require that is not signed here, by project.
-        notices: What everybody should read, a sentence each.
-        remarks: What is good to know, a sentence each.
+        because: Projects that are signed for the first time although nobody named them, each with
+            the project whose requirement led to it.
+        unsigned: The required projects that are not signed here, by the project that requires them.
+        notices: Notices for everybody, a sentence each.
+        remarks: Remarks for those who want details, a sentence each.
         roles: Names of the roles that were signed.
         requests: HTTP requests sent.
         received: Bytes of their answers.

@@ -1,9 +1,9 @@
-"""A whole sync: ask for every project, judge, follow what is required, publish now and then.
+"""A whole sync: reads and judges every project, follows requirements, and publishes in batches.
 
-Rule: threads read and this thread decides. The ledger, the memory and the repository are touched
-from here alone, and what one project does wrong never stops the others. A project is read, judged,
-written and forgotten; each publication makes all that was written since the last one current at
-once, so that a sync that is killed or stuck has published what it had.
+Rule: other threads read, and this thread decides. Only this thread uses the ledger, the memory and
+the repository, and an error in one project never stops the others. A project is read, judged,
+written and then dropped from memory. Each publication makes current everything that was written
+since the last one, so a sync that is killed or stuck loses little.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from securepip.signing.repository.state.sqlite import private_sqlite
 from securepip.transport import PARALLEL, Transport
 
 NOTED = 100
-"""Where more projects are named, nobody reads what each requires that is not signed: it would cost
-a request for each."""
+"""With more projects than this, requirements that are not signed are not reported: finding them
+costs a request for each project."""
 
 _AHEAD = 4 * PARALLEL
 
@@ -54,19 +54,19 @@ class SyncOptions:
     """What the operator asks for.
 
     Attributes:
-        requirements: The projects, as requirements or by their names alone, which take a tenth of
-            the memory; of none, every project that came from an index.
-        constraints: pip's, which say what versions its users may get.
-        with_dependencies: Also sign what the requirements can lead to.
+        requirements: The projects, as requirements or names (names take a tenth of the memory). If
+            empty, every project that came from an index.
+        constraints: pip's constraints, which limit the versions that users may get.
+        with_dependencies: Whether to sign the projects too that the requirements lead to.
         dependency_versions: How many releases of each project are read for their dependencies.
-        min_age: Leave out files that are younger.
-        restore: Sign again what was removed.
+        min_age: Younger files are left out; None if files of any age are signed.
+        restore: Whether to sign again what was removed.
         accept_loss: Projects whose page may lose most of its files, or all.
-        publish_projects: After so many changed projects, what there is becomes current.
-        publish_seconds: After so long too. Publications are dear: each signs every bin in which
-            something changed, and clients fetch these anew.
-        upstream_named: Whether an operator named the indexes, now or before; else pip is
-            configured for them.
+        publish_projects: Publish after this many changed projects.
+        publish_seconds: Publish after this many seconds, if something has changed. A publication is
+            expensive: it signs every bin that has changed, and clients fetch these bins again.
+        upstream_named: Whether an operator named the indexes, now or before; if not, they are those
+            of pip's configuration.
     """
 
     requirements: Sequence[Requirement | NormalizedName] = ()
@@ -83,7 +83,7 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A project's answer has arrived."""
+    """The answer of the sources for a project, which has arrived."""
 
     question: Question
     offered: Offered
@@ -104,19 +104,20 @@ def sync(
         sources: In pip's order.
         transport: The one that ``sources`` use.
         options: What to sign.
-        progress: Told how far it is.
+        progress: Told how many projects are done.
 
     Returns:
-        What happened. Its ``problems`` are for an operator; everything else is signed.
+        The report. Projects with ``problems`` were left as they were; all others are signed.
 
     Raises:
-        RepositoryStateError: A key is not here, or the repository is in an odd state.
-        UsageError: There is no index to ask.
+        RepositoryStateError: A key is not here, or what is on disk is not what was signed.
+        UsageError: ``sources`` is empty.
     """
     if not sources:
         raise UsageError("pip is configured for no index", remedy="Name one: --upstream URL")
     rules = Rules(datetime.now(timezone.utc), options.min_age, options.accept_loss)
-    # What others wait for is remembered; what somebody names is asked for once, and forgotten.
+    # A walk over dependencies is recorded in the ledger, so that a killed one can be continued. A
+    # list of names needs no record: the next sync reads all of them again.
     known = repository.ledger.connection
     follows = options.with_dependencies
     tables = nullcontext(known) if follows else closing(private_sqlite(WALK))
@@ -182,7 +183,7 @@ class _Sync:
                 self._readers.close()
         self._publish()
         if self._options.with_dependencies:
-            # Also where something was given up: what was done is asked for again, as always.
+            # The walk ends even if projects were given up: the next sync reads all of them again.
             self._walk.end()
         self._finish()
         return self._report
@@ -212,7 +213,8 @@ class _Sync:
             self._readers = self._overlay.readers()
         if not self._options.with_dependencies:
             return
-        # A recovery, which makes a new root, may have taken back what was published since.
+        # A recovery may undo what this walk has published. It makes a new root, so the version of
+        # root is part of the request.
         root = self._repository.roles().root.signed.version
         asked = _digest(self._options, self._overlay.sources, root)
         if done := self._walk.begin(asked, time.time()):
@@ -222,12 +224,12 @@ class _Sync:
             )
 
     def _feed(self) -> None:
-        """Ask for some more of what was named or found, not for all: answers take memory."""
+        """Ask about some more projects. Not about all at once, because answers take memory."""
         while self._work.under_way < _AHEAD and self._feed_one():
             pass
 
     def _feed_one(self) -> bool:
-        # All that were named come first: what is found on the way becomes known as they are.
+        # Named projects come first. The walk then knows all of them when others are found.
         named = next(self._named, None)
         if named is not None:
             self._name(named)
@@ -236,8 +238,8 @@ class _Sync:
         if found is not None:
             self._ask(found.project)
             return True
-        # What is wanted of a project that is settled is followed together, and not one by one:
-        # of some, a thousand others want something.
+        # A settled project is looked at again only when nothing else is under way: a thousand
+        # projects may want more of one, and one look answers all of them.
         again = self._walk.again() if self._follows and not self._work.under_way else None
         if again is not None:
             written = self._overlay.written(again, self._batch.page_to_come(again))
@@ -255,7 +257,7 @@ class _Sync:
             self._ask(project)
 
     def _ask(self, project: NormalizedName) -> None:
-        """The first stage, for a project that was not asked for yet."""
+        """Begin the first stage for a project: ask the sources about it."""
         self._open.add(project)
         if self._options.restore and self._walk.wish(project).named:
             self._repository.ledger.restore(project)
@@ -269,7 +271,7 @@ class _Sync:
             self._work.submit(lambda: _Asked(question, self._overlay.read(question)))
 
     def _expected(self) -> int:
-        """How many projects there are, as far as is known. Counting them takes its time, too."""
+        """How many projects there are, as far as is known. They are counted once a second."""
         if self._options.with_dependencies and time.monotonic() >= self._counted_at + 1.0:
             self._waiting, self._counted_at = self._walk.waiting(), time.monotonic()
         return self._done + len(self._open) + self._waiting
@@ -282,14 +284,14 @@ class _Sync:
             self._settle(self._overlay.judge(asked.question, asked.offered))
 
     def _leave(self, project: NormalizedName) -> None:
-        """Nothing has changed: its page is not even read."""
+        """Leave a project as it is, without loading its page, because nothing has changed."""
         self._open.discard(project)
         self._done += 1
         self._report.unchanged += 1
         self._report.unread += 1
 
     def _settle(self, judged: Judged) -> None:
-        """The second stage is over for a project: what it means is said, and followed."""
+        """Report the decision about a project, and begin the third stage."""
         project, settled = judged.project, judged.settled
         self._open.discard(project)
         self._done += 1
@@ -317,7 +319,7 @@ class _Sync:
             if wish.named or wish.certain:
                 self._problem(project, what)
             else:
-                # Needed on some platform or Python only, perhaps one that nobody uses any more.
+                # Only some platform or Python version needs it, perhaps one that nobody uses.
                 self._report.remarks.append(f"{project}: {what}")
         elif judged.standing is Standing.QUARANTINED:
             what = f"{project} is in quarantine at its index: nothing of it is signed"
@@ -331,14 +333,14 @@ class _Sync:
         self._walk.trouble(project)
 
     def _give_up(self) -> None:
-        """Leave out what does not come to an end: the rest must be signed before it expires."""
+        """Leave projects that take too long as they were: the others must be signed in time."""
         for project in sorted(self._open):
             self._problem(project, "was not read in time: it stays as it was")
         for judged in self._trail.give_up():
             self._write(judged)
 
     def _write(self, each: Judged | None) -> None:
-        """The last stage for a project, if it has come: it is written, said and forgotten."""
+        """Write the page of a project and count it in the report; None is ignored."""
         if each is None:
             return
         project = each.project
@@ -360,7 +362,7 @@ class _Sync:
         return many or (len(self._batch) > 0 and waited >= self._options.publish_seconds)
 
     def _publish(self) -> None:
-        """One snapshot for all that was written since the last one."""
+        """Make everything current, in one snapshot, that was written since the last one."""
         self._roles += self._repository.commit(self._batch)
         if self._options.with_dependencies:
             self._walk.published()
@@ -378,14 +380,14 @@ class _Sync:
 
 
 def _digest(options: SyncOptions, sources: Sequence[Source], root: int) -> str:
-    """Tells one request from another: what is asked for, of whom, and after which root."""
+    """A digest of the request: what is asked for, the sources, and the version of root."""
     decides = (
         [source.location for source in sources],
         sorted(map(str, options.constraints)),
         sorted(options.accept_loss),
         (options.dependency_versions, options.min_age, options.restore, root),
     )
-    said = sha256(repr(decides).encode())
+    digest = sha256(repr(decides).encode())
     for requirement in options.requirements:  # perhaps a million
-        said.update(f"\n{requirement}".encode())
-    return said.hexdigest()
+        digest.update(f"\n{requirement}".encode())
+    return digest.hexdigest()

@@ -1,1 +1,1 @@
-"""The page that tells people how a repository is doing."""
+"""The status page of a repository, for people with a browser."""

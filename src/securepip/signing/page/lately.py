@@ -1,8 +1,8 @@
-"""What was published lately, in short: the log is read as it grows, and never twice.
+"""Summarizes the log for the status page, in tables of the ledger.
 
-Rule: an entry of the log can have megabytes, one line for each bin that was signed, and a log can
-have years. So what the page shows of it is kept in tables of the ledger, and each publication reads
-what it has added itself. The tables are for showing alone: `repo log` reads the log, and checks it.
+Rule: an entry of the log can have megabytes (one record for each signed bin), and a log can go back
+years. So no entry is read twice: each publication reads what it has added, and keeps what the page
+shows in tables. Nothing else uses these tables: `repo log` reads and checks the log itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _MAX_WORDS = 500
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody has done, once or several times in a row.
+    """A command that was run once, or several times in a row.
 
     Attributes:
-        time: When, the last time.
+        time: When it was last run (UTC).
         command: The command with its arguments.
-        words: The reason in the words of who has typed it; may be empty.
-        publications: How many new states it made; none, for a decision.
+        words: The operator's reason; "" if none was given.
+        publications: How many publications it made; 0 if it only recorded a decision.
     """
 
     time: datetime
@@ -36,14 +36,14 @@ class Command:
 
 
 class Lately:
-    """The short memory of one repository's log. Use with the repository's lock held."""
+    """The summary of one repository's log. Use with the repository's lock held."""
 
     def __init__(self, repository: Repository) -> None:
         self._log = repository.log
         self._connection = repository.ledger.connection
 
     def follow(self) -> None:
-        """Read what the log has more than the last time; all of it, if it is another log."""
+        """Read the new entries of the log; all entries if the log was replaced."""
         row = self._connection.execute('SELECT "offset", number FROM page_reached').fetchone()
         offset, number = row or (0, 0)
         first = next((entry for entry, _ in self._log.after(offset)), None)
@@ -70,14 +70,17 @@ class Lately:
         return [Command(datetime.fromisoformat(time), *rest) for time, *rest in rows]
 
     def weeks(self, since: date) -> dict[date, int]:
-        """How many publications there were in each week that had some, by its Monday."""
+        """The number of publications in each week since ``since``, by its Monday.
+
+        Weeks without a publication are missing.
+        """
         rows = self._connection.execute(
             "SELECT monday, publications FROM page_week WHERE monday >= ?", (since.isoformat(),)
         )
         return {date.fromisoformat(monday): int(count) for monday, count in rows}
 
     def _put(self, entry: Entry) -> None:
-        # A root alone, or a decision, is nothing new for clients.
+        # An entry without a timestamp, for a root or a decision, is no publication.
         count = int(any(each.role == "timestamp" for each in entry.signed))
         execute = self._connection.execute
         shown = (entry.why[:_MAX_COMMAND], entry.words[:_MAX_WORDS])

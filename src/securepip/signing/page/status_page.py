@@ -1,9 +1,9 @@
-"""``status/index.html``: how a repository is doing, for people with a browser.
+"""Writes ``status/index.html``, which shows the state of a repository to people with a browser.
 
-Rule: nothing here is signed, and the page says so: clients never read it. Whatever comes from a
-project or from the log is escaped. What it costs does not grow with what was published before
-(counts are looked up, and of the log what is new is read), and no failure to write it fails the
-command that has published.
+Rule: the page is not signed, and says so; clients never read it. Text from a project or from the
+log is escaped. The cost of the page does not grow with the repository's history: counts are looked
+up, and only new log entries are read. If the page cannot be written, the command that has published
+still succeeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ROLES = {
 
 @contextmanager
 def kept_up(repository: Repository) -> Iterator[Repository]:
-    """Write the page anew at the end, if something was published or decided meanwhile."""
+    """Write the page again at the end of the block, if the log has grown by then."""
     before = repository.log.size()
     try:
         yield repository
@@ -54,31 +54,31 @@ def kept_up(repository: Repository) -> Iterator[Repository]:
 
 
 def write(repository: Repository) -> None:
-    """Write the page. What goes wrong is a warning: what was published is published."""
+    """Write the page. A failure is only a warning, because the publication itself has succeeded."""
     try:
-        # Of two commands that end together, the one that writes last has read last.
+        # With the lock, the command that writes last has also read the newest state.
         with repository.state.lock():
             page = render(repository, now())
             repository.storage.write(f"{STATUS_DIR}/{HTML_NAME}", page.encode())
             repository.storage.settle()
-    except Exception as error:  # whatever it is: the command has done what it was asked for
+    except Exception as error:  # the command has succeeded, whatever goes wrong here
         _log.warning("The status page was not written: %s", error or repr(error))
         _log.debug("Why it was not", exc_info=True)
 
 
 def introduce(repository: Repository, name: str | None, url: str | None) -> Config:
-    """Remember what people call the repository and where they reach it, and write the page.
+    """Set the name and URL of a repository that the page shows, and write the page.
 
     Args:
-        repository: It.
-        name: Its name; None for the one that it has.
-        url: Its address; None likewise.
+        repository: The repository.
+        name: Its name; None to keep the present one.
+        url: Its URL; None to keep the present one.
 
     Returns:
-        The settings from now on.
+        The new settings.
 
     Raises:
-        RepositoryStateError: They cannot be kept.
+        RepositoryStateError: The settings cannot be written.
     """
     with repository.lock():
         before = repository.config
@@ -102,7 +102,7 @@ def render(repository: Repository, moment: datetime) -> str:
         sqlite3.Error: The ledger cannot be read.
     """
     counts, lately = repository.known().counts(), Lately(repository)
-    config = repository.state.settings()  # as they are now: another command may have changed them
+    config = repository.state.settings()  # read again: another command may have changed them
     lately.follow()
     monday = moment.date() - timedelta(days=moment.weekday())
     weeks = [monday - timedelta(weeks=back) for back in reversed(range(_WEEKS))]
@@ -120,13 +120,13 @@ def render(repository: Repository, moment: datetime) -> str:
 
 
 def _trust(config: Config) -> str:
-    """How people come to trust the repository: a line to copy, as whole as it can be."""
+    """The command with which people trust the repository, and what they have to fill in."""
     name, url = config.name or "NAME", config.url or "ADDRESS"
-    said = [
+    placeholders = [
         *([] if config.name else ["NAME is a name of your choice"]),
         *([] if config.url else ["ADDRESS is that of this page without <code>status/</code>"]),
     ]
-    what = f"On your machine, once. {' and '.join(said)}".rstrip(". ")
+    what = f"On your machine, once. {' and '.join(placeholders)}".rstrip(". ")
     line = f"securepip trust add {name} {shlex.quote(url)} \\\n  --root-sha256 {config.root_sha256}"
     return f"<p>{what}:</p>\n<pre>{escape(line)}</pre>"
 
@@ -164,7 +164,7 @@ def _lately(commands: Sequence[Command]) -> Iterator[str]:
 
 
 def _downloads(repository: Repository) -> Iterator[str]:
-    """What a client fetches before any page or file, in bytes before compression."""
+    """The metadata that a client fetches, in bytes before compression, in three typical cases."""
     roles = repository.roles()
     metadata = repository.storage.below(METADATA_DIR)
     timestamp = len(metadata.read(TIMESTAMP_NAME))
@@ -186,9 +186,9 @@ def _downloads(repository: Repository) -> Iterator[str]:
         yield f'<tr><th scope="row">{what}</th><td>{in_units(size)}</td></tr>'
 
 
-def _chart(weeks: Sequence[date], found: Mapping[date, int], today: date) -> str:
-    """Publications a week, as bars, and as the table that says the same."""
-    count = {week: found.get(week, 0) for week in weeks}
+def _chart(weeks: Sequence[date], publications: Mapping[date, int], today: date) -> str:
+    """The publications in each week, as a bar chart and as a table."""
+    count = {week: publications.get(week, 0) for week in weeks}
     most = max([1, *(count[week] for week in weeks)])
     bars = "".join(
         f'<rect x="{number * 20 + 2}" y="{111 - count[week] / most * 95:.1f}" width="16" '

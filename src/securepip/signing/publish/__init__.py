@@ -1,4 +1,5 @@
 """Everyday work with the online key: one module for each command of ``securepip repo``.
 
-``accounted`` is the check before any offline key signs; the rooms above use it too.
+``accounted`` makes the check that precedes every use of an offline key. ``claims`` and ``offline``
+use it too.
 """

@@ -1,18 +1,20 @@
-"""Before an offline key signs: the state that it builds on has to be the one that was signed last.
+"""Checks, before an offline key signs, that the current state is the one that was signed here last.
 
 Rule: every command that uses an offline key, or collects what one has signed, works within
-``accounted``; nothing else checks this. Somebody who has stolen the online key can prepare a state
-that every client accepts: a claim with his own keys, or ``claimed`` as it was before a claim. An
-offline key that signs on top of it gives him what he could not take. So nothing is signed unless
+``accounted``; nothing else makes this check. A thief of the online key can prepare a state that
+every client accepts: a claim with his own keys, or ``claimed`` as it was before a claim. If an
+offline key signed on top of that state, it would make the thief's changes permanent. So nothing is
+signed unless
 
-* all that is current is what the log says was signed here last, version and digest;
+* every current file is the one that the log says was signed here last, by version and digest;
 * nothing is older than what this machine saw when an offline key was last used on it;
 * no offline key that is here has signed for another repository on this machine.
 
-Where they differ, a person says which of two states is true: that is `repo recover`. It holds
-against a thief of the key, and against one who changes served files. Who owns the server, its log
-and the memory of its user can make them agree: then the memory of a key holder's own machine is
-what is left, which is why offline keys are better used in a ceremony.
+If one of these fails, a person has to decide which state is true, with `repo recover`. The check
+stops a thief of the online key, and an attacker who can change served files. It does not stop an
+attacker who controls the server with its log and this memory: he can make all of them agree. Only
+the memory on a key holder's own machine stops him, which is why offline keys are better used in a
+ceremony.
 """
 
 from __future__ import annotations
@@ -33,18 +35,19 @@ from securepip.signing.repository.state.log import Entry, SignedRole, anchor_of
 from securepip.signing.repository.storage.interface import Reader
 
 FEW_BINS = 1024
-"""So many bins are read and compared with the log in a second."""
+"""The number of bins that can be read and compared with the log in about a second."""
 
 
 @contextmanager
 def accounted(repository: Repository) -> Iterator[None]:
-    """The repository's lock, with a state below it that offline keys may build on.
+    """Hold the repository's lock, with a current state that offline keys may build on.
 
-    What is current in the end is remembered as seen on this machine.
+    At the end of the block, the state that is current then is remembered as seen on this machine.
 
     Raises:
-        RepositoryStateError: The state is not the one that was signed last, or the memory of this
-            machine cannot be used. Nothing was changed.
+        RepositoryStateError: The state is not the one that was signed last, an offline key has
+            signed for another repository, or the memory of this machine cannot be used. Nothing was
+            changed.
     """
     with repository.lock():
         check_own(repository)
@@ -55,26 +58,26 @@ def accounted(repository: Repository) -> Iterator[None]:
 
 
 def check_own(repository: Repository) -> tuple[Entry, ...]:
-    """See to it that all that is current was signed here last, by what the log says.
+    """Check that the log says of every current file that it was signed here last.
 
-    Somebody who has stolen a key can sign a state that every client accepts; this machine, which
-    did not sign it, need not. The thief's snapshot may also name older files that are ours: each
-    role has to be of the version that was signed last.
+    A thief of a key can sign a state that every client accepts, but the log shows that it was not
+    signed here. His snapshot may also list older files that were signed here, so each role has to
+    have the version that was signed last.
 
     Returns:
         The entries of the log.
 
     Raises:
-        RepositoryStateError: The log was changed, or a current file is not in it or cannot be
-            read, or the state is an older one than was signed last, as a whole or in one role.
+        RepositoryStateError: The log was changed; a current file is not in it or cannot be read; or
+            the state, or one of its roles, is older than the one that was signed last.
     """
     return check_signed_here(repository, repository.roles(), repository.storage.below(METADATA_DIR))
 
 
 def check_recent(repository: Repository) -> None:
-    """As ``check_own`` where that is done in a moment; else see to it that the end of the log fits.
+    """Check as ``check_own`` does if that is quick; if not, only check the end of the log.
 
-    For who looks often. `repo audit` checks everything, however much it is.
+    This is for callers that check often. `repo audit` always checks everything.
 
     Raises:
         RepositoryStateError: As ``check_own``.
@@ -87,12 +90,17 @@ def check_recent(repository: Repository) -> None:
 
 
 def check_signed_here(repository: Repository, roles: Roles, metadata: Reader) -> tuple[Entry, ...]:
-    """As ``check_own``, of any state of the repository: of a copy, what was last when it was made.
+    """Check, as ``check_own`` does, any state of the repository, for example that of a copy.
+
+    For an older state, the entries of the log up to that state count.
 
     Args:
-        repository: Whose log is asked.
+        repository: The repository whose log is read.
         roles: The state, verified.
         metadata: Where its files are.
+
+    Returns:
+        The entries of the log.
 
     Raises:
         RepositoryStateError: As ``check_own``.
@@ -121,7 +129,7 @@ def check_signed_here(repository: Repository, roles: Roles, metadata: Reader) ->
 
 
 def remember_seen(repository: Repository) -> None:
-    """Remember the current state as seen on this machine, and whose the offline keys here are.
+    """Remember the current state as seen here, and that the offline keys here sign for it.
 
     Raises:
         RepositoryStateError: It is not signed as it has to be, or the memory cannot be read.
@@ -145,11 +153,11 @@ def offline_keys_here(repository: Repository) -> tuple[str, ...]:
 
 
 def _last_signed(roles: Roles, entries: tuple[Entry, ...]) -> dict[str, SignedRole]:
-    """What the log says of each role, of all that became current up to now.
+    """The last entry of each role in the log that became current, up to the state ``roles``.
 
-    The current timestamp names an entry. Later ones are of runs that were killed, and so are those
-    after which the same number of the timestamp, or a lower one, was signed again: nothing is
-    signed on top of a state that is older than what the ledger knows to have been current.
+    The timestamp of that state names its log entry. Later entries are from runs that were killed
+    before they became current. So is an entry that is followed by one with the same or a lower
+    version of the timestamp: every run that becomes current signs a higher version.
     """
     anchor = anchor_of(roles.timestamp.signed)
     last: dict[str, SignedRole] = {}
@@ -171,14 +179,14 @@ def _check_file(metadata: Reader, role: str, version: int, signed: SignedRole | 
     name = f"{version}.{role}.json"
     path = f"{metadata.address}/{name}"
     try:
-        found = sha256_of(metadata.read(name))
+        sha256 = sha256_of(metadata.read(name))
     except FileNotFoundError as error:
         raise RepositoryStateError(
             f"{path} cannot be read: {error.strerror}",
             meaning="It is current: without it, clients cannot install what it is about.",
             remedy="Restore it from a backup or a mirror, and run this again.",
         ) from None
-    if signed is None or signed.sha256 != found:
+    if signed is None or signed.sha256 != sha256:
         raise RepositoryStateError(
             f"{path} was not signed by this repository, by what its log says",
             meaning="Somebody else has signed it, with a key that is not his.",
@@ -192,9 +200,9 @@ def _check_not_older(repository: Repository) -> None:
         return
     current = _offline_versions(repository.roles())
     for role, (version, digest) in remembered.seen.items():
-        found, contents = current.get(role, (0, None))
-        if found < version or (found == version and contents != digest):
-            other = "with other contents" if found == version else f"not {found or 'missing'}"
+        present, contents = current.get(role, (0, None))
+        if present < version or (present == version and contents != digest):
+            other = "with other contents" if present == version else f"not {present or 'missing'}"
             raise RepositoryStateError(
                 f"{repository.address}: {role} was of version {version} when an offline key was "
                 f"last used on this machine, {other}",
@@ -206,7 +214,7 @@ def _check_not_older(repository: Repository) -> None:
 
 
 def _offline_versions(roles: Roles) -> Versions:
-    """Version and digest of what offline keys have signed."""
+    """The version and digest of every current role that offline keys have signed."""
     shards = (name for name in roles.claims_below(CLAIMED_ROLE).roles() if name not in FRAME)
     below = {name: roles.role(name) for name in (*FRAME, *shards)}
     current: dict[str, Metadata[Root] | Metadata[Targets]] = {"root": roles.root, **below}

@@ -1,7 +1,7 @@
-"""Publishing distributions of this machine.
+"""Publishes distributions from this machine.
 
-Rule: a file's name, its metadata and its page say the same, or it is not published: clients
-resolve by the page and the metadata, and what is then installed is the file.
+Rule: a file is published only if its name, its metadata and its page entry agree. Clients resolve
+by the page and the metadata, and then install the file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from securepip.signing.repository.repository import NewFile, Published, Reposito
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution of this machine, read.
+    """A distribution that was read from this machine.
 
     Attributes:
-        new: What is to be copied.
-        page_file: What its project's page is to say of it.
+        new: The file to be copied.
+        page_file: Its entry for the project's page.
     """
 
     new: NewFile
@@ -38,12 +38,15 @@ class Distribution:
 
 
 def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False) -> Published:
-    """Publish wheels and sdists. A file that is there already with the same bytes stays as it is.
+    """Publish wheels and sdists. A file that is published already stays as it is.
 
     Args:
         repository: Opened with its online key.
         paths: The files.
-        restore: Publish again what was removed before.
+        restore: Whether to publish files that were removed before.
+
+    Returns:
+        What was published.
 
     Raises:
         FormatError: A file is no distribution, its name and its metadata disagree, or it is a wheel
@@ -75,18 +78,17 @@ def add(repository: Repository, paths: Iterable[Path], *, restore: bool = False)
 def add_each(
     repository: Repository, distributions: Sequence[Distribution]
 ) -> Mapping[Path, SecurepipError]:
-    """As ``add``, all in one publication, but what is refused keeps nothing else from it.
+    """Publish as ``add`` does, in one publication, but leave out the files that are refused.
 
     Args:
         repository: Opened with its online key.
-        distributions: Read before. The same file may be among them twice.
+        distributions: The distributions. The same file may be among them twice.
 
     Returns:
-        Why some were refused, as ``add`` says it, by where they were read. The others are
-        published.
+        The errors of the refused files, as ``add`` raises them, by path. All others are published.
 
     Raises:
-        RepositoryStateError: Nothing was published: the repository cannot be changed now.
+        RepositoryStateError: The repository cannot be changed now. Nothing was published.
     """
     refused: dict[Path, SecurepipError] = {}
     pages: dict[NormalizedName, ProjectPage] = {}
@@ -98,11 +100,12 @@ def add_each(
             try:
                 current = repository.page(project)
             except DamagedPageError as error:
-                # Others need not wait until an operator has looked at it.
+                # An operator has to look at this page. Uploads for other projects need not wait.
                 refused |= dict.fromkeys([each.new.path for each in group], error)
                 continue
             accepted: list[Distribution] = []
-            # Most often all are good, and a long page is then checked once. Else one by one.
+            # First all files of a project are checked together: a long page is then checked once.
+            # Only if that fails, they are checked one by one.
             for some in [group] if len(group) == 1 else [group, *([each] for each in group)]:
                 try:
                     repository.check_unclaimed(project)
@@ -124,10 +127,10 @@ def add_each(
 def _by_project(
     distributions: Iterable[Distribution],
 ) -> dict[NormalizedName, list[Distribution]]:
-    found: dict[NormalizedName, list[Distribution]] = {}
+    groups: dict[NormalizedName, list[Distribution]] = {}
     for each in distributions:
-        found.setdefault(each.new.project, []).append(each)
-    return found
+        groups.setdefault(each.new.project, []).append(each)
+    return groups
 
 
 def _checked(
@@ -136,7 +139,7 @@ def _checked(
     current: ProjectPage | None,
     coming: Sequence[Distribution],
 ) -> ProjectPage:
-    """The project's page with ``coming`` on it, checked as when it is published."""
+    """The project's page with ``coming`` added, checked as a publication checks it."""
     digests: dict[str, Sha256] = {}
     for each in coming:
         file = each.page_file
@@ -153,19 +156,19 @@ def _extend(
     current: ProjectPage | None,
     coming: Iterable[PageFile],
 ) -> ProjectPage:
-    """The project's page with ``coming`` on it."""
+    """The project's page with ``coming`` added."""
     page = current or ProjectPage(project)
-    # A removal that was killed may have marked what the page still offers.
+    # A removal that was killed may have marked files that are still on the page.
     withdrawn = repository.ledger.withdrawn(project)
     files = {file.filename: file for file in page.files if not withdrawn.covers(file.filename)}
     for file in coming:
-        there = files.get(file.filename)
-        if there is None and file.filename.lower() in {name.lower() for name in files}:
+        old = files.get(file.filename)
+        if old is None and file.filename.lower() in {name.lower() for name in files}:
             # On some file systems the two would be one file.
             raise RepositoryStateError(
                 f"{file.filename} is published already, written in another way"
             )
-        if there is None or (there.sha256, there.url) != (file.sha256, file.url):
+        if old is None or (old.sha256, old.url) != (file.sha256, file.url):
             files[file.filename] = file
     return ProjectPage(project, tuple(files.values()), page.status, page.status_reason)
 
@@ -173,12 +176,12 @@ def _extend(
 def read_distribution(
     path: Path, uploaded: datetime | None, *, filename: str | None = None
 ) -> Distribution:
-    """Read a wheel or sdist: its digest, its name, and what it says of itself.
+    """Read a wheel or sdist: its digest, its name and its metadata.
 
     Args:
         path: The file.
         uploaded: When it was uploaded, for the page.
-        filename: What it is called, where ``path`` calls it something else.
+        filename: Its name, if ``path`` has another one.
 
     Raises:
         FormatError: It is no distribution, its name and its metadata disagree, or it is a wheel
@@ -204,7 +207,7 @@ def read_distribution(
         )
     if name.kind is Kind.WHEEL:
         check_installable(path, filename)
-    # An sdist's metadata is served apart only where a build cannot change it (PEP 643).
+    # An sdist's metadata is served as a `.metadata` file only if no build can change it (PEP 643).
     served = raw if name.kind is Kind.WHEEL or metadata.is_static else None
     return Distribution(
         NewFile(metadata.project, filename, path, served),

@@ -1,7 +1,7 @@
-"""A new repository: its keys, its root, and every role it will ever need, empty and signed.
+"""Makes a new repository: its keys, its root, and every role of the frame, empty and signed.
 
-Rule: keys and repository are apart from the first moment, and the settings file is written last.
-A run that is killed before leaves no repository; the next one makes it anew.
+Rule: keys are never written into the repository, and the settings file is written last. A run that
+is killed before that leaves no repository, and the next run begins again.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ _ALL_TARGETS = [f"{SIMPLE_DIR}/*/*", f"{PACKAGES_DIR}/*/*"]
 
 @dataclass(frozen=True)
 class Created:
-    """What ``create`` made.
+    """A new repository.
 
     Attributes:
         repository: The repository, ready to publish.
-        root: Where the file is that is handed to clients.
-        root_sha256: Its digest, which clients pin.
-        online_keys: The folder of the key that everyday work needs.
-        offline_keys: The folder that is to be taken away.
-        bins: How many hash bins there are.
+        root: The address of its first root, which clients are given.
+        root_sha256: The digest of that root, which clients pin.
+        online_keys: The folder of the key for daily work.
+        offline_keys: The folder of the offline keys, which the operator should move elsewhere.
+        bins: The number of hash bins.
     """
 
     repository: Repository
@@ -83,22 +83,25 @@ def create(
     pin: keys.Passphrase | None = None,
     reason: Reason | None = None,
 ) -> Created:
-    """Make a repository in a place where nothing is yet.
+    """Make a repository in an empty place.
 
     Args:
         where: A folder, or another place.
-        expected_files: How many targets it will have; decides the number of bins.
-        expiry: How long signatures are valid.
-        online_keys: Where the online key goes; by default under the user's data folder.
-        offline_keys: Where the offline keys go; by default beside it.
-        offline_keys_stay: Whether they are to stay there, and sign without being asked for.
+        expected_files: The expected number of targets; it decides the number of bins.
+        expiry: How long signatures are valid; None for the defaults.
+        online_keys: The folder for the online key; by default one in the user's data folder.
+        offline_keys: The folder for the offline keys; by default one beside it.
+        offline_keys_stay: Whether the offline keys stay there, and sign without being named.
         passphrase: Encrypts all keys; None leaves them in the clear.
-        online_key_uri: An online key that is there already, on a device for example; none is made.
+        online_key_uri: An online key that exists already, for example on a device; None to
+            generate one.
         pin: Asked for the PIN of the device.
-        reason: What the log is to say.
+        reason: The reason for the log; None for the command alone.
 
     Raises:
-        RepositoryStateError: There is something, or it cannot be written.
+        UsageError: ``online_key_uri`` is not the URI of a key.
+        RepositoryStateError: The place is not empty or cannot be written, or a key cannot be
+            reached or would be in the repository.
     """
     site = FolderSite(where) if isinstance(where, Path) else where
     expiry = expiry or Expiry()
@@ -115,7 +118,7 @@ def create(
             )
     secret = passphrase or b""
     ring = keys.KeyRing((), {}, lambda: secret, pin=pin)
-    # A device that is not within reach is found out before anything is made.
+    # The device is asked first: if it cannot be reached, nothing has been made.
     named = ring.public_key(online_key_uri) if online_key_uri else None
     online: Key
     state = site.make()
@@ -146,7 +149,7 @@ def create(
     }
     timestamp = Metadata(Timestamp(snapshot_meta=MetaFile(1)))
     snapshot = Metadata(Snapshot(meta={}))
-    # Signing adds one.
+    # The first commit raises both to 1.
     timestamp.signed.version = snapshot.signed.version = 0
     committer.commit(
         root.signed,
@@ -173,7 +176,7 @@ def create(
 
 
 class _Frame:
-    """Which key signs which role."""
+    """The roles of a new repository, and the key of each."""
 
     def __init__(self, offline: list[Key], online: Key) -> None:
         *self._root, self._targets, self._bins, self._claimed = offline
@@ -191,9 +194,10 @@ class _Frame:
         return root
 
     def roles(self, bins: int) -> dict[str, Metadata[Targets]]:
-        """All roles below root, those that delegate after those that they delegate to."""
+        """All roles below root. A delegating role comes after the roles that it delegates to."""
         succinct = succinct_roles(bins, self._online.keyid)
-        # Not terminating: a claimed project's own role is; whoever has none is found in the bins.
+        # These delegations do not terminate: clients look for an unclaimed project in all of them,
+        # down to the bins. Only the delegation to a project's own role terminates.
         by_key = {
             CLAIMED_ROLE: self._claimed,
             RECENTLY_CLAIMED_ROLE: self._online,

@@ -1,9 +1,9 @@
-"""Deleting what no client can ask for any more: old snapshots, and what only they lead to.
+"""Deletes what no client can ask for any more: old snapshots, and the files that only they lead to.
 
-Rule: what is marked stays: everything that a snapshot leads to which is current, or was current
-within the grace period. A root is never deleted, however old: clients walk from the one that they
-have. Nothing that is younger than the grace period is deleted either, whoever wrote it. It can be
-killed at any moment, for whatever it deletes nobody is led to.
+Rule: a file stays if a snapshot leads to it that is current or was current within the grace period.
+A root is never deleted, however old, because clients follow the chain of roots from the one that
+they have. No file younger than the grace period is deleted. The run can be killed at any moment,
+since no client is led to what it deletes.
 
 Source: PEP 458 ("mark-and-sweep"), as PEP 480 describes it.
 """
@@ -46,10 +46,10 @@ class Swept:
     """What was deleted, or would be.
 
     Attributes:
-        files: How many files.
-        size: Their bytes; of those with several names, the last one counts.
-        snapshots: How many snapshots among them.
-        kept_snapshots: How many are still there.
+        files: The number of files.
+        size: Their bytes. A file with several names counts if its last name is deleted.
+        snapshots: The number of snapshots among them.
+        kept_snapshots: The number of snapshots that stay.
     """
 
     files: int
@@ -59,30 +59,30 @@ class Swept:
 
 
 def sweep(repository: Repository, grace: timedelta = DEFAULT_GRACE, *, dry: bool = False) -> Swept:
-    """Delete what nothing leads to any more.
+    """Delete the files that no current or recent snapshot leads to.
 
     Args:
-        repository: No key is needed.
-        grace: For how long a snapshot that is not current any more stays.
-        dry: Only count.
+        repository: The repository. No key is needed.
+        grace: How long a snapshot stays after it was current.
+        dry: Whether to count only, and delete nothing.
 
     Raises:
-        RepositoryStateError: What is current cannot be read.
+        RepositoryStateError: A current role cannot be read.
     """
     with repository.lock():
         young = time.time() - grace.total_seconds()
         metadata = repository.storage.below(METADATA_DIR)
-        there = {each.name: each for each in metadata.list()}
-        snapshots = _kept_snapshots(repository, there, young)
+        stored = {each.name: each for each in metadata.list()}
+        snapshots = _kept_snapshots(repository, stored, young)
         roles = _roles_of(metadata, snapshots)
         marked = roles | {f"{version}.snapshot.json" for version in snapshots}
-        # What leads to others goes first: whatever is left then, nobody is led to. One that a
-        # killed run left above the current version keeps its number from being used again: mirrors
-        # may have it.
+        # Snapshots go first, so that nothing ever leads to a deleted file. A role above its current
+        # version was left by a killed run. It stays, so that its number is not used again: mirrors
+        # may have a copy of it.
         ahead = repository.roles().snapshot.signed.meta
         doomed = [
             replace(each, name=f"{METADATA_DIR}/{name}")
-            for name, each in sorted(there.items(), key=lambda item: ".snapshot." not in item[0])
+            for name, each in sorted(stored.items(), key=lambda item: ".snapshot." not in item[0])
             if (match := _METADATA.fullmatch(name))
             and match[2] != "root"
             and name not in marked
@@ -110,20 +110,20 @@ def _is_ahead(match: re.Match[str], listed: Mapping[str, MetaFile]) -> bool:
 def _kept_snapshots(
     repository: Repository, metadata: Mapping[str, Stored], young: float
 ) -> set[int]:
-    """The versions of the snapshots that clients may still be led to.
+    """The versions of the snapshots that are current or were current within the grace period.
 
-    One stops being current when the next one appears.
+    A snapshot stops being current when the next one is written.
     """
     current = repository.roles().snapshot.signed.version
-    found = {
+    written = {
         int(match[1]): each.modified
         for each in metadata.values()
         if (match := _METADATA.fullmatch(each.name)) and match[2] == "snapshot"
     }
-    before = sorted((version for version in found if version < current), reverse=True)
+    before = sorted((version for version in written if version < current), reverse=True)
     kept, next_one = {current}, current
     for version in before:
-        if found[next_one] < young:
+        if written[next_one] < young:
             break
         kept.add(version)
         next_one = version
@@ -141,12 +141,13 @@ def _roles_of(metadata: Reader, snapshots: set[int]) -> set[str]:
 
 
 def _targets_of(metadata: Reader, roles: set[str], current: set[str]) -> dict[str, set[str]]:
-    """The targets that these roles list: the digests that each path may have.
+    """The targets that these roles list: for each path, the digests that it may have.
 
     Raises:
-        RepositoryStateError: One of the ``current`` roles cannot be read: what it lists would go.
+        RepositoryStateError: One of the ``current`` roles cannot be read: its files would be
+            deleted.
     """
-    found: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     for name in roles:
         role = _load(metadata, name, Targets)
         if role is None and name in current:
@@ -157,8 +158,8 @@ def _targets_of(metadata: Reader, roles: set[str], current: set[str]) -> dict[st
                 remedy="Restore it from a backup or a mirror, and run this again.",
             )
         for path, target in role.targets.items() if role is not None else ():
-            found.setdefault(path, set()).update(target.hashes.values())
-    return found
+            digests.setdefault(path, set()).update(target.hashes.values())
+    return digests
 
 
 def _doomed_pages(repository: Repository, targets: dict[str, set[str]]) -> Iterator[Stored]:
@@ -207,20 +208,20 @@ def _is_target(stored: Stored, targets: dict[str, set[str]]) -> bool:
 def _pages(
     repository: Repository, project: NormalizedName, targets: dict[str, set[str]]
 ) -> Iterator[ProjectPage]:
-    """The pages of a project that clients may still be led to."""
+    """The pages of a project that a kept snapshot leads to."""
     for sha256 in targets.get(f"{SIMPLE_DIR}/{project}/index.json", ()):
         try:
             yield parse_page(
                 repository.storage.read(f"{SIMPLE_DIR}/{project}/{sha256}.index.json"), project
             )
         except (FileNotFoundError, FormatError):
-            continue  # an old page that is lost offers nothing
+            continue  # no client can use an old page that is lost
 
 
 def _load(metadata: Reader, name: str, kind: type[S]) -> S | None:
-    """What a metadata file says; None, where it is lost or damaged: no client reads it either.
+    """The contents of a metadata file; None if it is lost or damaged: no client can read it.
 
-    Not verified: who could change it could keep files from being deleted, no more.
+    Its signatures are not verified: by changing it, an attacker could only prevent deletions.
     """
     try:
         signed = Metadata[S].from_bytes(metadata.read(name)).signed

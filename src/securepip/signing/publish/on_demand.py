@@ -1,11 +1,11 @@
-"""Publishing what was asked for and nothing else: pages, and targets for the files that are chosen.
+"""Publishes pages, and makes targets only for the files that were chosen.
 
-``Repository.publish`` makes every file of a page a target. Here a page may name thousands of files
-of which one is installed: the page is signed as a whole, digests included, and a file gets a target
-of its own when somebody is about to fetch it. `repo sync` completes such a repository.
+``Repository.publish`` makes every file on a page a target. On demand, a page may list thousands of
+files, and only one of them is installed. So the page is signed as a whole, with the digests of all
+files, and a file gets its own target when it is about to be fetched. `repo sync` adds the others.
 
-Rule: the caller has judged the pages, with the repository's lock held and against its ledger.
-What plain clients see (``index.html`` and its like) is left to the next ``repo`` command.
+Rule: the caller has judged the pages against the ledger, and holds the repository's lock. The plain
+view (``index.html`` and the like) is left to the next ``repo`` command.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from securepip.signing.repository.roles import Roles
 
 @dataclass(frozen=True)
 class OnDemand:
-    """What becomes of one project.
+    """What to publish for one project.
 
     Attributes:
-        page: Its page from now on.
-        before: The page that is signed now; None for none.
-        chosen: Names of files of the page that get a target; their lengths are on the page.
-        written: The bytes of ``page``, where it was read from them already.
+        page: Its new page.
+        before: Its signed page; None if it has none.
+        chosen: The names of the files that get a target. The page has to give their lengths.
+        written: The serialized ``page``, if the caller has it.
     """
 
     page: ProjectPage
@@ -47,7 +47,7 @@ def publish_on_demand(
     """Make pages current, and the chosen files targets, in one snapshot. The lock must be held.
 
     Returns:
-        The names of the roles that were signed; none when nothing had changed.
+        The names of the roles that were signed; empty if nothing had changed.
 
     Raises:
         RepositoryStateError: A key is not here, or a project signs for itself.
@@ -76,19 +76,19 @@ def publish_on_demand(
 
 
 def _withdrawn(wanted: OnDemand, roles: Roles) -> dict[str, TargetFile | None]:
-    """The targets of files that are on the page no longer, or with other bytes."""
+    """The targets to remove: their files are no longer on the page, or have other bytes there."""
     gone: dict[str, TargetFile | None] = {}
     for file in wanted.before.files if wanted.before else ():
-        now = wanted.page.file(file.filename)
+        new = wanted.page.file(file.filename)
         path = file_target(wanted.page.project, file.filename)
-        if (now is None or now.sha256 != file.sha256) and roles.target(path) is not None:
+        if (new is None or new.sha256 != file.sha256) and roles.target(path) is not None:
             gone[path] = None
     return gone
 
 
 def _chosen(wanted: OnDemand, roles: Roles) -> dict[str, TargetFile | None]:
-    """The targets of chosen files that are not signed yet as the page names them."""
-    found: dict[str, TargetFile | None] = {}
+    """The targets to add: chosen files whose target does not have the page's length and digest."""
+    targets: dict[str, TargetFile | None] = {}
     for filename in wanted.chosen:
         file = wanted.page.file(filename)
         if file is None or file.size is None or file.sha256 == NOT_KNOWN_YET:
@@ -96,8 +96,8 @@ def _chosen(wanted: OnDemand, roles: Roles) -> dict[str, TargetFile | None]:
         path = file_target(wanted.page.project, filename)
         current = roles.target(path)
         if current is None or not _is(current, file):
-            found[path] = TargetFile(file.size, {"sha256": file.sha256}, path)
-    return found
+            targets[path] = TargetFile(file.size, {"sha256": file.sha256}, path)
+    return targets
 
 
 def _is(target: TargetFile, file: PageFile) -> bool:

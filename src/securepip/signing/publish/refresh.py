@@ -1,8 +1,8 @@
-"""Signing again what is about to expire, and saying when the offline keys are needed.
+"""Renews roles before they expire, and says when the offline keys are needed.
 
-Rule: meant for cron, with the online key alone. A signature is renewed when half of its life is
-over: bins a few at a time, because each new version is one that clients have to fetch again. Roles
-that do not say their names yet (``formats.roles``) are due at once.
+Rule: it is meant for cron, with the online key alone. A role is renewed when half of its life is
+over. Bins are renewed a few at a time, because clients have to fetch each new version. Roles that
+do not carry their names yet (``formats.roles``) are due at once.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ URGENT_AT = 1 / 8
 BIN_ROLE = "bin-n"
 LAST_DAYS = timedelta(days=7)
 LAST_AT = 1 / 4
-"""What is left of an offline signature when a command that only warned until then fails: this part
-of its life, and no more than ``LAST_DAYS``."""
+"""When this part of an offline role's life is left, but at most ``LAST_DAYS``, commands fail that
+until then only warn."""
 
 
 @dataclass(frozen=True)
 class Expiring:
-    """A role that only offline keys can sign, of which less than a third of its life is left.
+    """A role that only offline keys can sign, and that has less than a third of its life left.
 
     Attributes:
-        role: Its name; ``claimed`` stands for its shards too.
-        expires: When its signatures do, or did.
-        urgent: Whether they have, or will within days: then no client can install anything.
+        role: Its name; ``claimed`` includes its shards.
+        expires: When it expires or has expired (UTC).
+        urgent: Whether it expires within days or has expired: then no client can install anything.
     """
 
     role: str
@@ -50,8 +50,8 @@ class Refreshed:
     """What a refresh did.
 
     Attributes:
-        signed: The roles that were signed, and current now.
-        waiting: The roles that only offline keys can sign and that expire soon, or have.
+        signed: The roles that were signed and are current now.
+        waiting: The roles that only offline keys can sign, and that expire soon or have expired.
     """
 
     signed: tuple[str, ...]
@@ -59,11 +59,12 @@ class Refreshed:
 
 
 def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
-    """Renew what has passed half of its life.
+    """Renew the roles that have passed half of their life.
 
     Args:
-        repository: Opened with its online key; with ``offline``, with the offline ones too.
-        offline: Renew the roles of the offline keys as well; where these stay here, so in any case.
+        repository: Opened with its online key; with ``offline``, with the offline keys too.
+        offline: Whether to renew the offline roles too. If the offline keys stay here, they are
+            renewed in any case.
 
     Raises:
         RepositoryStateError: A key is not here, or ``accounted`` refuses.
@@ -103,13 +104,13 @@ def refresh(repository: Repository, *, offline: bool = False) -> Refreshed:
 
 
 def expiring(repository: Repository) -> tuple[Expiring, ...]:
-    """The roles of offline keys of which less than a third of their life is left.
+    """The offline roles that have less than a third of their life left.
 
-    Every command that signs with the online key asks this in the end: what it has published is of
-    no use to anybody once one of these has expired. Of ``claimed`` and its shards, which are
-    renewed together, it is the one that expires first. Projects that sign for themselves are not
-    among them: only their maintainers can renew their roles. Where the offline keys stay here,
-    there are none: the next ``refresh`` renews them.
+    Every command that signs with the online key calls this at its end, because no client can use
+    what it has published once one of these roles has expired. ``claimed`` and its shards are
+    renewed together, and count as one role with the earliest expiry. The roles of projects that
+    sign for themselves are not among them: only their maintainers can renew them. If the offline
+    keys stay here, the result is empty: the next ``refresh`` renews their roles.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
@@ -131,7 +132,7 @@ def expiring(repository: Repository) -> tuple[Expiring, ...]:
 def offline_keys_stay(repository: Repository) -> bool:
     """Whether the offline keys are meant to stay on this machine, and all of them are here.
 
-    A person who takes them away makes the repository one like any other.
+    If somebody moves one of them away, the repository is treated like any other.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
@@ -148,10 +149,10 @@ def _is_urgent(metadata: Metadata[Root] | Metadata[Targets], name: str, expiry: 
 
 
 def offline_due(roles: Roles, expiry: Expiry) -> list[str]:
-    """The roles of offline keys to sign now, shards as ``claimed``.
+    """The offline roles to sign now; ``claimed`` includes its shards.
 
-    Those that have passed half of their life or do not say their names yet; and ``targets``, as
-    soon as it can promise that all do.
+    These are the roles that have passed half of their life, or do not carry their names yet; and
+    ``targets``, as soon as it can promise that all roles carry their names.
     """
     unnamed = set(roles.unnamed())
     due = {
@@ -170,10 +171,11 @@ def _shards(roles: Roles) -> list[str]:
 
 
 def _due_bins(repository: Repository) -> list[str]:
-    """The bins to renew now, those that expire first.
+    """The bins to renew now; those that expire first come first.
 
-    All bins of a new repository reach half-life on one day. A daily run renews so many of them
-    that all are done in half of the time that is left then; what has become urgent is not put off.
+    All bins of a new repository pass half of their life on the same day. A daily run renews only so
+    many of them that all are renewed within half of the remaining time. Urgent bins are always
+    renewed.
     """
     life = repository.config.expiry.of(BIN_ROLE)
     moment = now()
@@ -186,7 +188,7 @@ def _due_bins(repository: Repository) -> list[str]:
 
 
 def is_half_over(repository: Repository) -> bool:
-    """Whether the timestamp has passed half of its life; no other signature lives shorter."""
+    """Whether the timestamp has passed half of its life. No other role has a shorter life."""
     roles = repository.roles()
     return _left(roles.timestamp, "timestamp", repository.config.expiry) < RENEW_AT
 
@@ -196,5 +198,5 @@ def _left(
     name: str,
     expiry: Expiry,
 ) -> float:
-    """The part of its life that a signature has left: 1 for a new one, below 0 when expired."""
+    """The part of its life that a role has left: 1 for a new one, below 0 for an expired one."""
     return (metadata.signed.expires - now()) / expiry.of(name)

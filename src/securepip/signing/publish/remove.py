@@ -1,6 +1,6 @@
-"""Revocation: taking a project, a version or one file out of a repository, for good.
+"""Revokes a project, a version or a file of a repository, for good.
 
-Rule: what was removed is remembered before it is gone, so that no later run signs it again
+Rule: a removal is recorded before it takes effect, so that no later run signs the files again
 unless the operator says so.
 """
 
@@ -21,7 +21,7 @@ from securepip.signing.repository.repository import Repository
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed: the files, and whether their project went with them."""
+    """What was removed: the files, and whether their whole project was."""
 
     project: NormalizedName
     filenames: tuple[str, ...]
@@ -31,12 +31,15 @@ class Removed:
 def remove(repository: Repository, what: str) -> Removed:
     """Revoke ``what``: ``PROJECT``, ``PROJECT==VERSION`` or a file name.
 
-    Targets and page entries go with the new snapshot, the files themselves right after it. A
-    project of which the last file is removed keeps its page: it stays known, with nothing to offer.
+    The new snapshot removes the targets and page entries; the files are deleted right after it. If
+    the last file of a project is removed, the project keeps an empty page, so that clients know it
+    and do not look for it elsewhere.
 
     Raises:
-        UsageError: ``what`` is none of the three.
-        RepositoryStateError: There is no such thing here, or the project signs for itself.
+        FormatError: ``what`` is no name of a project or file.
+        UsageError: Its version is not valid.
+        RepositoryStateError: There is no such project, version or file, or the project signs for
+            itself.
     """
     with repository.lock():
         if is_distribution(what):
@@ -75,7 +78,7 @@ def _remove_file(repository: Repository, filename: str) -> Removed:
 
 
 def _publish_without(repository: Repository, page: ProjectPage, going: list[PageFile]) -> Removed:
-    # Also what a removal that was killed has marked already.
+    # This includes the files that an earlier, killed removal has marked.
     withdrawn = repository.ledger.withdrawn(page.project)
     staying = tuple(file for file in page.files if not withdrawn.covers(file.filename))
     left = ProjectPage(page.project, staying, page.status, page.status_reason)
@@ -89,9 +92,9 @@ def _is_of(file: PageFile, project: NormalizedName, version: Version) -> bool:
 
 
 def _possible_projects(filename: str) -> Iterator[NormalizedName]:
-    """What could be the project of ``filename``: each part of it that ends before a dash."""
-    at = 0
-    while (at := filename.find("-", at + 1)) > 0:
-        project = canonicalize_name(filename[:at])
+    """The projects that ``filename`` may belong to: any part before a dash may be the name."""
+    dash = 0
+    while (dash := filename.find("-", dash + 1)) > 0:
+        project = canonicalize_name(filename[:dash])
         if parse_distribution(filename, project):
             yield project

@@ -1,4 +1,4 @@
-"""How a file is answered: whole, compressed, in part, or not at all because it is known already.
+"""Plans the answer to a request for a file: whole, compressed, in part, or "not modified".
 
 Source: RFC 9110 (conditions, ranges, encodings).
 """
@@ -25,10 +25,10 @@ class Reply:
 
     Attributes:
         status: The HTTP status.
-        headers: All but those of the connection and, when it is compressed, the length.
+        headers: All headers but those of the connection and, if compressed, the length.
         compressed: Whether the body is the whole file, compressed.
-        start: Where in the file the body begins.
-        length: Its bytes; 0 for none.
+        start: The position in the file at which the body begins.
+        length: The bytes of the body; 0 if there is none.
     """
 
     status: HTTPStatus
@@ -39,12 +39,12 @@ class Reply:
 
 
 def plan_reply(found: Found, size: int, mark: str, asked: Message) -> Reply:
-    """The answer to a request for ``found``.
+    """Plan the answer to a request for a file.
 
     Args:
         found: The file.
-        size: Its bytes.
-        mark: Another one where it has other bytes.
+        size: Its length in bytes.
+        mark: A mark that changes whenever its bytes do.
         asked: The headers of the request.
     """
     compressed = (
@@ -81,7 +81,7 @@ def plan_reply(found: Found, size: int, mark: str, asked: Message) -> Reply:
 
 
 def _asked_range(size: int, etag: str, asked: Message) -> tuple[int, int] | None:
-    """Start and length of the one range that is asked for; length 0 when there is no such."""
+    """Start and length of the requested range; None for the whole file, length 0 if beyond it."""
     match = _RANGE.fullmatch(asked.get("Range", ""))
     if not match or match[0] == "bytes=-" or asked.get("If-Range", etag) != etag:
         return None

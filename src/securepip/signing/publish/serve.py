@@ -1,10 +1,10 @@
-"""A repository over HTTP, for one machine, a test, or a small team.
+"""Serves a repository over HTTP, for one machine, a test, or a small team.
 
-A request goes one way: ``find`` says which file its address stands for, ``plan_reply`` how
-it is answered, and the handler here sends that.
+``find`` says which file the path of a request names, ``plan_reply`` plans the answer, and the
+handler here sends it.
 
-The standard library's server is enough: everything is public, read-only and verified by clients,
-and any static host or CDN takes its place where more is asked of it.
+The standard library's server is enough: everything is public, read-only and verified by clients.
+For more load, any static host or CDN can serve the same files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from securepip.signing.repository.storage.interface import Opened, Reader, Stora
 _IDLE_SECONDS = 60
 _HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _CACHE_BYTES = 64 << 20
-# A form is behind its headers: the reader of mail finds none of it.
+# The email parser reports these for the headers of a form, because it does not see the body.
 _OF_NO_BODY = (
     NoBoundaryInMultipartDefect,
     StartBoundaryNotFoundDefect,
@@ -50,16 +50,16 @@ _OF_NO_BODY = (
 
 
 class RepositoryServer(ThreadingMixIn, TCPServer):
-    """Serves a repository; ``serve_forever`` and ``shutdown`` as usual.
+    """Serves a repository, with ``serve_forever`` and ``shutdown`` of ``socketserver``.
 
     Args:
-        where: The repository: its folder, or where else it is.
+        where: The folder of the repository, or another place.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        log: Told of each request in one line.
+        port: The port; 0 for any free one.
+        log: Called with one line for each request.
 
     Raises:
-        RepositoryStateError: No repository there, or the address cannot be had.
+        RepositoryStateError: There is no repository, or the address is not available.
     """
 
     daemon_threads = True
@@ -92,23 +92,23 @@ class RepositoryServer(ThreadingMixIn, TCPServer):
 
     @property
     def handler(self) -> type[Handler]:
-        """What answers a request."""
+        """The class that answers requests."""
         return Handler
 
     @property
     def url(self) -> str:
-        """Where it is served, with a slash at the end."""
+        """The URL of the repository, with a slash at the end."""
         host, port = self.server_address[:2]
         shown = f"[{host!s}]" if self.address_family == socket.AF_INET6 else str(host)
         return f"http://{shown}:{port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the middle is nothing to talk about."""
+        """Print nothing: a client that goes away in the middle is no error."""
 
 
 @dataclass
 class _Compressed:
-    """What was compressed lately, by name and mark; bounded in bytes."""
+    """A cache of compressed files by name and mark, with a limit in bytes."""
 
     _data: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
@@ -156,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
     rfile: _Lines
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
-    # Headers and a small body leave in one packet, and at once: with Nagle's algorithm, every
-    # answer that takes two waits for the client's delayed acknowledgement.
+    # Headers and a small body are sent in one packet, at once. With Nagle's algorithm, an answer in
+    # two packets would wait for the client's delayed acknowledgement.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
 
@@ -167,10 +167,11 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile = _Lines(self.rfile.detach())
 
     def parse_request(self) -> bool:
-        """As the library; what a proxy could take for the end of a request is its end here too.
+        """Parse a request, and close the connection if a proxy could see its end elsewhere.
 
-        A proxy keeps its connections to this server and sends the requests of many clients over
-        each. Who can make it end a request elsewhere writes the beginning of somebody else's.
+        A proxy sends the requests of many clients over one connection. If it and this server
+        disagree about where a request ends, an attacker can write the beginning of another client's
+        request (request smuggling).
         """
         if not super().parse_request():
             return False
@@ -181,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         lengths = self.headers.get_all("Content-Length", [])
         has_body = "Transfer-Encoding" in self.headers or lengths not in ([], ["0"])
         if has_body and self.command in ("GET", "HEAD"):
-            # Nobody reads that body, and it must not be taken for the next request.
+            # Nothing reads that body, and it must not be taken for the next request.
             self.close_connection = True
         return True
 
@@ -209,16 +210,16 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 # the library's name
 
     def version_string(self) -> str:
-        """Not which Python it is."""
+        """The ``Server`` header, without the version of Python."""
         return f"securepip/{__version__}"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """One line, without the control characters that a request may hold."""
+        """Log one line, in which the control characters of the request are escaped."""
         status = int(code) if isinstance(code, int) else code
         self.server.log(f"{status} {self.command} {self.path!r}")
 
     def log_error(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
-        """Said by ``log_request`` already."""
+        """Log nothing: ``log_request`` logs the answer."""
 
     def _send(self, found: Found, opened: Opened) -> None:
         reply = plan_reply(found, opened.size, opened.mark, self.headers)
@@ -254,10 +255,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _is_plain(headers: Message) -> bool:
-    """Whether every reader finds the same headers. The library reads them as those of a mail."""
+    """Whether every parser finds the same headers. The library parses them like an email."""
     return (
         all(isinstance(defect, _OF_NO_BODY) for defect in headers.defects)
-        and not headers.get_payload()  # what is behind the headers for it, and not for others
+        and not headers.get_payload()  # text that the email parser takes for the body
         and all(_HEADER_NAME.fullmatch(name) for name in headers.keys())  # noqa: SIM118 # repeated
         and not any("\r" in value or "\n" in value for value in headers.values())
     )

@@ -1,8 +1,7 @@
-"""Which file an address of a served repository stands for.
+"""Finds the file that a request path of a served repository names.
 
-Rule: what is served are plain files of ``metadata``, ``simple`` and ``packages``, and nothing
-else: no ``state``, no hidden name, and (``Reader.open``) nothing that a link outside of these three
-leads to.
+Rule: only plain files of ``metadata``, ``simple``, ``packages`` and ``status`` are served. That
+excludes ``state``, hidden names, and (by ``Reader.open``) links that lead out of these folders.
 
 Sources: PEP 503 (names, redirects) and 691 (content negotiation).
 """
@@ -30,15 +29,15 @@ _SERVED = (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATUS_DIR)
 
 
 class NotServedError(Exception):
-    """The address names nothing that is served."""
+    """The path names nothing that is served."""
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """The file has another address.
+    """The file has another path.
 
     Attributes:
-        location: Its path, from the root of the server.
+        location: The absolute path on this server.
     """
 
     location: str
@@ -49,11 +48,11 @@ class Found:
     """A file to be sent.
 
     Attributes:
-        name: Its name in the storage. Perhaps there is none.
-        content_type: What it is.
-        compressible: Whether it is text, which gets shorter.
-        immutable: Whether its address stands for these bytes for ever.
-        negotiated: Whether another ``Accept`` would have found another file.
+        name: Its name in the storage. The file may not exist.
+        content_type: Its media type.
+        compressible: Whether it is text, which compression makes shorter.
+        immutable: Whether its path names the same bytes for ever.
+        negotiated: Whether another ``Accept`` header may find another file.
     """
 
     name: str
@@ -64,22 +63,22 @@ class Found:
 
 
 def find(address: str, accept: str) -> Found | Redirect:
-    """The file at ``address``.
+    """The file that a request asks for.
 
     Args:
-        address: The path and query of a request, as it was sent.
+        address: The path and query of the request, as they were sent.
         accept: The request's ``Accept`` header.
 
     Raises:
-        NotServedError: It can be no file that is served.
-        ValueError: It is no text.
+        NotServedError: The path names no file that is served.
+        ValueError: The path is not UTF-8.
     """
     parts = unquote(address.partition("?")[0], errors="strict").split("/")
     if parts[0] or len(parts) < 2 or parts[1] not in _SERVED:
         raise NotServedError
     kind, *rest = parts[1:]
     for part in rest[:-1] if rest and not rest[-1] else rest:
-        # No way up, no hidden file, no other system's separator or device.
+        # No "..", no hidden file, no path separator or device name of Windows.
         if not part or part.startswith(".") or any(char in part for char in "\\:\0"):
             raise NotServedError
     if kind == SIMPLE_DIR:

@@ -1,4 +1,4 @@
-"""What an operator wants to know at a glance: size, versions, expiry, and where the keys are."""
+"""The state of a repository at a glance: size, versions, expiry, and where the keys are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from securepip.signing.repository.roles import FRAME, Roles
 from securepip.signing.repository.state.known import Counts
 
 OFFLINE_ROLES = ("root", *FRAME)
-"""The roles whose keys are to be taken away."""
+"""The roles whose keys belong away from the server."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class RoleStatus:
     """One role, or all bins as one.
 
     Attributes:
-        name: Of the role; ``bin-n`` for all bins.
-        version: Its version; of the bins, the highest.
-        expires: When; of the bins, the first.
-        keys: Where its private keys are (URIs), as far as that is known and they are there.
+        name: The name of the role; ``bin-n`` for all bins.
+        version: Its version; for bins, the highest.
+        expires: When it expires (UTC); for bins, when the first one does.
+        keys: The URIs of its private keys, as far as they are known and the files exist.
         threshold: How many keys have to sign.
-        key_count: How many keys may.
+        key_count: How many keys may sign.
     """
 
     name: str
@@ -49,10 +49,10 @@ class ClaimStatus:
     """A project that signs for itself.
 
     Attributes:
-        claim: Where it stands, and its keys.
+        claim: Its claim, with its keys.
         version: The version of its role.
-        expires: When its maintainers have to sign again.
-        frozen: Why nothing of it is accepted, or None.
+        expires: When that role expires (UTC), so that its maintainers have to sign again.
+        frozen: Why nothing of it is accepted; None if it is not frozen.
         pending: Whether a change of its keys waits for the offline keys.
     """
 
@@ -68,14 +68,14 @@ class Status:
     """The state of a repository.
 
     Attributes:
-        projects: How many have a page.
-        files: How many distributions are signed.
-        bins: How many hash bins there are.
+        projects: The number of projects with a page.
+        files: The number of signed distributions.
+        bins: The number of hash bins.
         roles: Every role, the bins as one.
         claims: Every project that signs for itself.
         waiting: Roles that expire soon and that only offline keys can sign.
-        named: Whether clients are promised that every role says its name (``formats.roles``).
-        offline_keys_stay: Whether the offline keys are here because they are meant to be.
+        named: Whether clients are promised that every role carries its name (``formats.roles``).
+        offline_keys_stay: Whether the offline keys are meant to stay here, and are here.
     """
 
     projects: int
@@ -89,7 +89,7 @@ class Status:
 
 
 def status(repository: Repository) -> Status:
-    """What is known of the repository; bins are looked up and not read.
+    """The state of the repository. What it says of bins is looked up; they are not read.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
@@ -109,7 +109,7 @@ def status(repository: Repository) -> Status:
 
 
 def role_statuses(repository: Repository, counts: Counts) -> tuple[RoleStatus, ...]:
-    """Every role, the bins as one: what ``counts`` says of them.
+    """The state of every role; that of the bins, as one, comes from ``counts``.
 
     Raises:
         RepositoryStateError: What is on disk is not what was signed.
@@ -133,8 +133,8 @@ def role_statuses(repository: Repository, counts: Counts) -> tuple[RoleStatus, .
         signed_name = first_bin if name == "bin-n" else name
         role = (root if in_root else roles.delegator(signed_name)).get_delegated_role(signed_name)
         uris = (repository.keys.uri(keyid) for keyid in role.keyids)
-        found = tuple(uri for uri in uris if uri)
-        return RoleStatus(name, version, expires, found, role.threshold, len(role.keyids))
+        known = tuple(uri for uri in uris if uri)
+        return RoleStatus(name, version, expires, known, role.threshold, len(role.keyids))
 
     return tuple(describe(*each) for each in shown)
 
@@ -150,7 +150,7 @@ def _claims(repository: Repository, roles: Roles) -> Iterator[ClaimStatus]:
 
 
 def unfinished_of(repository: Repository) -> list[str]:
-    """The commands, of `rotate` and `recover`, that were interrupted."""
+    """Those of the commands `rotate` and `recover` that were interrupted."""
     rotating = bool(repository.state.under_way.names(PENDING_DIR))
     recovering = (repository.home / RECOVERY_DIR).exists()
     return ["rotate"] * rotating + ["recover"] * recovering

@@ -1,1 +1,1 @@
-"""The third stage: which other projects can the requirements lead to?"""
+"""The third stage of an overlay: finds the projects that the requirements of others lead to."""

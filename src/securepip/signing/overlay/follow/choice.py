@@ -1,6 +1,7 @@
-"""Which releases of a project are read for their requirements, and which of their files.
+"""Chooses the releases of a project, and their files, whose requirements are read.
 
-Rule: the newest releases, for every Python version and for every platform on which they differ.
+Rule: the newest releases are read, and the newest one for every Python version. Of each release,
+one file is read for every platform on which the requirements may differ.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
 
 PYTHONS = tuple(f"3.{minor}.99" for minor in range(9, 20))
-"""Python versions of which each gets its newest release read, even if it is not among the newest.
+"""The Python versions for each of which the newest release is read.
 
-A project that drops a Python version drops dependencies with it.
+The newest release of all may have dropped a Python version, and dependencies with it.
 """
 
 _MAX_METADATA_FILES = 24
-"""Distinct metadata files read of one release."""
+"""The most metadata files that are read for one release."""
 
 
 Release = Sequence[tuple[PageFile, DistributionName]]
-"""The files of one version, and what their names say."""
+"""The files of one version, with their parsed names."""
 
 
 def releases_of(page: ProjectPage) -> dict[Version, Release]:
@@ -45,10 +46,10 @@ def choose_versions(
     count: int,
     pythons: Sequence[str] = PYTHONS,
 ) -> list[Version]:
-    """The newest versions that ``specifier`` and ``constraint`` admit.
+    """The newest versions that ``specifier`` and ``constraint`` allow, the newest first.
 
-    ``count`` of them, and the newest for each of ``pythons``. Yanked and pre-releases only where
-    pip would take them.
+    These are the ``count`` newest, and the newest for each of ``pythons``. Yanked releases and
+    pre-releases are among them only if pip would install them.
     """
     admitted = list((specifier & constraint).filter(releases))
     if not _is_pin(specifier):
@@ -65,11 +66,12 @@ def choose_versions(
 
 
 def choose_files(release: Release) -> list[tuple[PageFile, ...]]:
-    """The files of a release whose metadata are read, as groups of which any one will do.
+    """The files of a release whose metadata is to be read, in groups with the same requirements.
 
-    Wheels of one release may differ in their requirements; those with one metadata digest do not.
-    Where metadata could only be had by fetching wheels, one a platform stands for all. An sdist is
-    read only where there is no wheel. The smallest file of a group comes first.
+    Wheels of one release may differ in their requirements. Wheels with the same metadata digest do
+    not, and form a group. Wheels without a known digest would have to be fetched, so one for each
+    platform is enough. An sdist is read only if there is no wheel. The smallest file of a group
+    comes first.
     """
     wheels = sorted((each for each in release if is_wheel(each[0])), key=lambda e: e[0].size or 0)
     if not wheels:
@@ -99,12 +101,12 @@ def _is_pin(specifier: SpecifierSet) -> bool:
 def _supports(requires_python: str | None, python: str) -> bool:
     try:
         return requires_python is None or SpecifierSet(requires_python).contains(python)
-    except ValueError:  # not valid, or a number that is too long for Python
+    except ValueError:  # an invalid specifier, or a number with too many digits for Python
         return True
 
 
 def _platform(name: DistributionName) -> str:
-    """The family of systems that a wheel is for."""
+    """The family of operating systems that a wheel is for."""
     platforms = name.tags.rpartition("-")[2].lower()
     for family in ("any", "win", "macos", "linux", "ios", "android"):
         if family in platforms:

@@ -1,8 +1,8 @@
-"""Which projects a page can lead to, for what is wanted of it.
+"""Finds the projects that a page can lead to.
 
-Rule: no network and no repository here, and nothing is remembered: a look is told a page and what
-is known of its files, says whose requirements are to be read, is told these, and says what is
-needed then.
+Rule: there is no network, no repository and no memory here. A ``Look`` gets a page and the known
+requirements of its files. It names the files whose requirements are missing, is told them, and then
+yields what the project needs.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from securepip.signing.overlay.follow.markers import counts
 from securepip.signing.overlay.follow.walk import Need, Want, Wish
 
 Group = tuple[PageFile, ...]
-"""Files of which any one tells the requirements of all: they have one metadata digest."""
+"""Files with the same requirements, because they have the same metadata digest."""
 
 
 class Follower:
     """Looks at pages.
 
     Args:
-        constraints: pip's, which say what versions its users may get.
-        versions: How many of the newest releases of a project count.
-        pythons: Versions of Python for each of which the newest release counts too.
+        constraints: pip's constraints, which limit the versions that users may get.
+        versions: How many of the newest releases of a project are followed.
+        pythons: Python versions for each of which the newest release is followed too.
     """
 
     def __init__(
@@ -59,7 +59,13 @@ class Follower:
         wants: Sequence[Want],
         requirements: Mapping[Sha256, tuple[str, ...]],
     ) -> Look:
-        """Look at ``page`` for ``wants``; the requirements of some of its files are known."""
+        """Look at a page.
+
+        Args:
+            page: The project's page.
+            wants: What other projects want of this one.
+            requirements: The requirements that are known, by the sha256 of the distribution.
+        """
         look = Look(page.project, wants, requirements)
         releases: Mapping[Version, Release] | None = None
         for want in wants:
@@ -72,7 +78,7 @@ class Follower:
     def _choose(
         self, project: NormalizedName, releases: Mapping[Version, Release], want: Want
     ) -> tuple[list[Group], str]:
-        """The files to read for ``want``; and what people should know where there are none."""
+        """The files to read for ``want``; and a remark if there are none."""
         constraint = self._constraints.get(project, SpecifierSet())
         versions = choose_versions(
             releases, want.specifier, constraint, self._versions, self._pythons
@@ -86,10 +92,10 @@ class Look:
     """One look at one page.
 
     Attributes:
-        project: Whose page it is.
-        wants: What is wanted of it.
-        remarks: What people should know, a sentence each.
-        problems: Likewise: why something was not read to its end.
+        project: The project of the page.
+        wants: What other projects want of it.
+        remarks: Remarks for people, a sentence each.
+        problems: Why something could not be read, a sentence each.
     """
 
     def __init__(
@@ -106,29 +112,29 @@ class Look:
         self._chosen: list[tuple[Want, Group]] = []
 
     def choose(self, want: Want, groups: Sequence[Group], remark: str) -> None:
-        """What ``want`` leads to, these files say."""
+        """Note that the requirements of ``groups`` say what ``want`` leads to."""
         self._chosen += [(want, group) for group in groups]
         if remark:
             self.remarks.append(remark)
 
     def unread(self) -> list[Group]:
-        """The files whose requirements are to be told."""
+        """The groups whose requirements are not known yet."""
         unread = {group[0].sha256: group for _, group in self._chosen if self._lines(group) is None}
         return list(unread.values())
 
     def tell(self, file: PageFile, lines: Sequence[str]) -> None:
-        """The requirements of ``file``, the first of a group."""
+        """Take the requirements of ``file``, the first of a group."""
         self._requirements[file.sha256] = tuple(lines)
 
     def needs(self) -> Iterator[Need]:
-        """What the files whose requirements are known require."""
+        """The projects that the chosen files require, as far as their requirements are known."""
         for want, group in self._chosen:
             with self.guarded():
                 yield from list(self._needs(want, self._lines(group) or ()))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """What one project's page makes Python do must not stop the walk over the others."""
+        """Turn any error into a problem: one project's page must not stop the other projects."""
         try:
             yield
         except Exception as error:
@@ -153,7 +159,7 @@ class Look:
 
 
 def want_of(requirement: Requirement) -> tuple[NormalizedName, Want]:
-    """The project that ``requirement`` names, and what it wants of it."""
+    """The project that ``requirement`` names, and the versions and extras that it asks for."""
     extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
     return parse_project(requirement.name), Want(requirement.specifier, extras)
 

@@ -1,13 +1,13 @@
-"""Whether any environment of today needs a requirement: its marker, over all that there are.
+"""Decides whether any environment in use can need a requirement, by its marker.
 
-Rule: too many rather than too few. A project is signed because a requirement leads to it, so a
-marker that no Python since 3.9 on any platform can satisfy leads nowhere: else one project's
-metadata could have hundreds of strangers signed that nobody will ever install. What this module
-does not know, a kernel's release say, counts as true.
+Rule: when in doubt, a requirement counts. A project is signed because a requirement leads to it. A
+marker that no Python since 3.9 satisfies on any platform leads nowhere: otherwise the metadata of
+one project could have hundreds of projects signed that nobody ever installs. A variable that this
+module does not know, such as the release of a kernel, counts as satisfied.
 
-An environment is a Python version, a system, a machine and an implementation. Those that one
-Python version can have are the bits of a number, so that ``and`` and ``or`` of markers are ``&``
-and ``|``: a marker of hundreds of terms costs no more than hundreds of such operations.
+An environment is a Python version, a system, a machine and an implementation. The environments of
+one Python version are the bits of a number, so that ``and`` and ``or`` of markers are ``&`` and
+``|``. A marker of hundreds of terms costs only hundreds of such operations.
 
 Source: the dependency specifiers specification, "Environment Markers" (PEP 508).
 """
@@ -28,7 +28,7 @@ _PATCHES = (0, 99)
 _MENTIONED = re.compile(r"\b3\.(\d{1,2})\.(\d{1,3})\b", re.ASCII)
 _MAX_MENTIONED = 64
 
-# `os_name`, `sys_platform`, `platform_system`: they go together.
+# The combinations of `os_name`, `sys_platform` and `platform_system`.
 _SYSTEMS = (
     ("posix", "linux", "Linux"),
     ("posix", "darwin", "Darwin"),
@@ -79,11 +79,11 @@ _PLATFORMS = tuple(
 _ALL = (1 << len(_PLATFORMS)) - 1
 _NONE = 0
 _LONGEST = 4000
-"""No author writes a longer marker. It would take its time, and is taken for one never true."""
+"""A longer marker counts as never true: no author writes one, and it takes long to evaluate."""
 
 
 def counts(requirement: Requirement, extras: Iterable[NormalizedName]) -> bool:
-    """Whether some environment needs ``requirement`` of a project asked for with ``extras``."""
+    """Whether some environment needs ``requirement`` when its project is wanted with ``extras``."""
     if requirement.marker is None:
         return True
     text = str(requirement.marker)
@@ -93,16 +93,16 @@ def counts(requirement: Requirement, extras: Iterable[NormalizedName]) -> bool:
 @lru_cache(maxsize=4096)
 def _can_hold(text: str, extra: str) -> bool:
     try:
-        # `packaging` offers no public view of a marker's parts; Poetry and PDM read this one too.
+        # `packaging` has no public access to a marker's parts; Poetry and PDM read this one too.
         tree = Marker(text)._markers
         return any(_where(tree, python, extra) for python in _pythons(text))
     except InvalidMarker:
-        # A quote in a literal, which cannot be written again: no platform has one in its name.
+        # A literal with a quote cannot be written as text again. No platform has such a name.
         return False
 
 
 def _pythons(text: str) -> Iterator[str]:
-    """Full versions of Python: the first and the last of each minor, and those in ``text``."""
+    """Full Python versions: the first and last of each minor version, and those in ``text``."""
     if not any(variable in text for variable in _PYTHON_VARIABLES):
         yield f"3.{_MINORS[0]}.0"
         return
@@ -116,10 +116,10 @@ def _pythons(text: str) -> Iterator[str]:
 
 
 def _where(node: object, python: str, extra: str) -> int:
-    """The platforms on which ``node`` holds with ``python``, a bit for each."""
+    """The platforms on which ``node`` is true with ``python``, one bit for each."""
     if isinstance(node, tuple):
         left, operator, right = node
-        # Terms about the platform are worked out once, whatever the Python version.
+        # A term about the platform is evaluated once for all Python versions.
         about_python = str(left) in _PYTHON_VARIABLES or str(right) in _PYTHON_VARIABLES
         return _where_term(
             left.serialize(),
@@ -130,19 +130,19 @@ def _where(node: object, python: str, extra: str) -> int:
         )
     if not isinstance(node, list):
         return _ALL
-    # `and` binds closer than `or`: the groups of `and`, of which one has to be true.
-    found, group = _NONE, _ALL
+    # `and` binds closer than `or`: a list is a sequence of `and` groups with `or` between them.
+    platforms, group = _NONE, _ALL
     for part in node:
         if part == "or":
-            found, group = found | group, _ALL
+            platforms, group = platforms | group, _ALL
         elif part != "and":
             group &= _where(part, python, extra)
-    return found | group
+    return platforms | group
 
 
 @lru_cache(maxsize=65536)
 def _where_term(left: str, operator: str, right: str, python: str, extra: str) -> int:
-    # As `packaging`: the left side is the variable, if it is one; the other is taken literally.
+    # As in `packaging`: the left side is the variable if it can be one; the other is a literal.
     sides = [side for side in (left, right) if not side.startswith(('"', "'"))]
     if not sides:
         return _ALL if _holds(_parse(f"{left} {operator} {right}"), {}) else _NONE
@@ -159,11 +159,11 @@ def _where_term(left: str, operator: str, right: str, python: str, extra: str) -
         return _ALL if _holds(term, environment) else _NONE
     if variable not in _PLATFORM_VARIABLES:
         return _ALL
-    found = _NONE
+    platforms = _NONE
     for possible, bits in _bits_of(variable).items():
         if _holds(term, {variable: possible}):
-            found |= bits
-    return found
+            platforms |= bits
+    return platforms
 
 
 _parse = lru_cache(maxsize=4096)(Marker)
@@ -171,7 +171,7 @@ _parse = lru_cache(maxsize=4096)(Marker)
 
 @cache
 def _bits_of(variable: str) -> Mapping[str, int]:
-    """For each value of a platform's variable, the platforms that have it."""
+    """The platforms for each value of a platform variable, one bit for each platform."""
     column = _PLATFORM_VARIABLES.index(variable)
     bits: dict[str, int] = {}
     for position, platform in enumerate(_PLATFORMS):
@@ -183,5 +183,5 @@ def _holds(term: Marker, environment: dict[str, str]) -> bool:
     try:
         return term.evaluate({"extra": "", **environment})
     except Exception:
-        # A comparison that Python or `packaging` refuses: with pip it stops the install.
+        # Python or `packaging` refuses the comparison. With pip, it stops the install.
         return False

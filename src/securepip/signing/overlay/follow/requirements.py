@@ -1,7 +1,7 @@
-"""The requirements of one distribution of a page, from its ``.metadata`` or from its own bytes.
+"""Reads the requirements of a distribution, from its ``.metadata`` file or from its own bytes.
 
-Rule: no archive is unpacked, and of a large wheel only the end is fetched. What is found here
-decides which projects are signed, not whether anything can be trusted.
+Rule: no archive is unpacked, and only the needed parts of a large wheel are fetched. The result
+decides which projects are signed, and not whether anything can be trusted.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ else:
     import tomli as tomllib
 
 MAX_DISTRIBUTION_BYTES = 512 << 20
-"""Larger distributions are not fetched for their requirements; few have no ``.metadata``."""
+"""Larger distributions are not fetched; few of them have no ``.metadata`` file."""
 
 SMALL_BYTES = 1 << 18
-"""A wheel up to this length is fetched whole: one request."""
+"""A wheel up to this length is fetched whole, in one request."""
 
 _DEFAULT_BUILD = ("setuptools", "wheel")
 _MAX_PYPROJECT_BYTES = 1 << 20
@@ -52,13 +52,13 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Found:
-    """What one distribution says.
+    """The requirements of one distribution.
 
     Attributes:
-        requirements: Its Requires-Dist lines; of an sdist also what a build of it needs.
-        wrong_metadata: Whether the ``.metadata`` that the page tells of is not that of the file.
-        remark: What people should know: why there is nothing, or perhaps not everything.
-        failed: Whether another try may find more: something could not be fetched.
+        requirements: Its Requires-Dist lines, and the build requirements of an sdist.
+        wrong_metadata: Whether the page gives the digest of another ``.metadata`` than the file's.
+        remark: For people: why there are no requirements, or why some may be missing; or "".
+        failed: Whether another try may find more, because something could not be fetched.
     """
 
     requirements: tuple[str, ...] = ()
@@ -74,15 +74,13 @@ def find_requirements(
     *,
     briefly: bool = False,
 ) -> Found:
-    """Read the requirements of the first of ``group``; the others have the same metadata digest.
-
-    Called from several threads; raises nothing.
+    """Read the requirements of a group of files. Called from several threads; raises nothing.
 
     Args:
-        project: Whose files they are.
-        group: The files.
+        project: The project of the files.
+        group: Files with the same requirements; those of the first one are read.
         at: Fetches.
-        briefly: Look at ``.metadata`` files alone: what takes more is not worth knowing.
+        briefly: Read only a ``.metadata`` file, and never a distribution.
     """
     try:
         return _find_beside(project, group, at) or (Found() if briefly else _find_inside(group, at))
@@ -96,7 +94,7 @@ def find_requirements(
 def _find_beside(
     project: NormalizedName, group: Sequence[PageFile], at: UpstreamFiles
 ) -> Found | None:
-    """What the ``.metadata`` file says; None where there is none, or not that of the page."""
+    """The requirements in the ``.metadata`` file; None if it is missing or has another digest."""
     file = group[0]
     name = parse_distribution(file.filename, project)
     if file.core_metadata is None or name is None or is_local(file.url):
@@ -113,7 +111,7 @@ def _find_beside(
 
 
 def _find_inside(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
-    """What the distribution itself says."""
+    """The requirements in the distribution itself."""
     file = group[0]
     inside = _read_end(file, at)
     if inside is not None and file.core_metadata in (None, sha256_of(inside)):
@@ -127,7 +125,7 @@ def _find_inside(group: Sequence[PageFile], at: UpstreamFiles) -> Found:
 
 
 def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
-    """What ``[build-system] requires`` of a ``pyproject.toml`` asks for (PEP 518).
+    """The ``[build-system] requires`` of a ``pyproject.toml`` (PEP 518); the default if None.
 
     Raises:
         ValueError: It is not TOML.
@@ -154,7 +152,7 @@ def _parsed(data: bytes, build: tuple[str, ...], file: PageFile) -> Found:
 
 
 def _read_end(file: PageFile, at: UpstreamFiles) -> bytes | None:
-    """METADATA of a large wheel from the parts of it that hold it; None where that cannot be."""
+    """METADATA of a large wheel, read without the rest of the wheel; None if that is impossible."""
     if not is_wheel(file) or is_local(file.url) or (file.size or 0) < SMALL_BYTES:
         return None
     try:
@@ -165,11 +163,11 @@ def _read_end(file: PageFile, at: UpstreamFiles) -> bytes | None:
 
 
 def _read_distribution(file: PageFile, at: UpstreamFiles) -> tuple[bytes, tuple[str, ...]]:
-    """The metadata file inside, and what a build needs.
+    """The metadata file in a distribution, and its build requirements.
 
     Raises:
-        TransportError: It did not come.
-        FormatError: It is too large, not what the page says, or not readable.
+        TransportError: It could not be fetched.
+        FormatError: It is too large, damaged, or does not have the digest that the page says.
         SecurepipError: This machine cannot read it just now.
     """
     if is_local(file.url):

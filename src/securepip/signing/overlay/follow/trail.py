@@ -1,7 +1,7 @@
-"""The third stage: what pages require is read, and what that leads to is remembered.
+"""Reads the requirements of the projects of a sync, and records which projects they lead to.
 
-Rule: a project is looked at when its page is judged. What is wanted of it later is followed from
-the page that was written then: it is not asked for again, and neither are its files.
+Rule: a project is looked at when its page is judged. If another project wants more of it later, the
+page that was written then is looked at again; its sources are not asked again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from securepip.transport import path_to_url
 
 @dataclass(frozen=True)
 class Read:
-    """The requirements of a file have arrived."""
+    """The requirements of a file, read in another thread."""
 
     project: NormalizedName
     file: PageFile
@@ -41,7 +41,7 @@ class Read:
 
 @dataclass
 class _Looked:
-    """A project of which files are being read."""
+    """A project whose files are being read."""
 
     judged: Judged
     look: Look
@@ -51,18 +51,18 @@ class _Looked:
 
 
 class Trail:
-    """What the projects of one sync require. Use from one thread.
+    """Follows the requirements of the projects of one sync. Use from one thread.
 
     Args:
-        overlay: Knows what was learned of files.
-        storage: Of the repository, which may hold some of the files.
-        walk: Where what is found waits.
-        follower: Chooses the files.
-        report: Takes what people should know.
-        submit: Calls something in another thread, whose result comes back to ``take``.
-        later: Where rows about the pages that were written wait.
-        signs: Whether what is required is signed too. If not, it is only said: where finding out
-            costs one small request.
+        overlay: Remembers what is learned about files.
+        storage: The repository's storage, which may hold some of the files.
+        walk: Records the projects that are found.
+        follower: Chooses the files to read.
+        report: Gets the remarks and problems.
+        submit: Calls a function in another thread; its result comes back to ``take``.
+        later: Holds the rows about written pages until these are published.
+        signs: Whether required projects are signed too. If not, they are only reported, as far as
+            each costs one small request.
     """
 
     def __init__(
@@ -88,16 +88,19 @@ class Trail:
         self._looked: dict[NormalizedName, _Looked] = {}
         self._unread: dict[NormalizedName, dict[Sha256, tuple[str, ...]]] = {}
         self.required: dict[NormalizedName, set[NormalizedName]] = {}
-        """What each project requires, where it is only said."""
+        """The requirements of each project, if they are only reported."""
         self.has_wrong = False
-        """Whether a page that was written turned out to be wrong: it is asked for later."""
+        """Whether a written page turned out to be wrong, and its project has to be read again."""
 
     def look(self, judged: Judged, *, is_written: bool = False) -> Judged | None:
-        """Follow what is wanted of a project; what is to be written then, if that is already over.
+        """Follow what other projects want of a project.
 
         Args:
             judged: The project.
             is_written: Whether its page was written before.
+
+        Returns:
+            The project, if nothing has to be read for it and it is to be written now.
         """
         project, page = judged.project, judged.page
         known = {**judged.facts.requirements, **self._unread.get(project, {})}
@@ -110,7 +113,11 @@ class Trail:
         return None if unread else self._end(project)
 
     def take(self, read: Read) -> Judged | None:
-        """The requirements of a file; what of its project is to be written, if it was the last."""
+        """Take the requirements of a file.
+
+        Returns:
+            The project of the file, if this was its last file and it is to be written now.
+        """
         project, file, found = read.project, read.file, read.found
         looked = self._looked[project]
         if found.remark:
@@ -128,7 +135,11 @@ class Trail:
         return None if looked.reading else self._end(project)
 
     def give_up(self) -> list[Judged]:
-        """Leave what does not come to its end to the next sync; what is to be written of it."""
+        """Leave the projects whose files are still being read to the next sync.
+
+        Returns:
+            Those of them that are to be written as they are.
+        """
         given_up = [self._looked.pop(project) for project in sorted(self._looked)]
         for looked in given_up if self._signs else ():
             what = "its requirements were not read in time"
@@ -154,7 +165,7 @@ class Trail:
         return None if looked.is_written else looked.judged
 
     def _is_worth(self, judged: Judged, group: Group) -> bool:
-        """Whether the requirements of these files are read."""
+        """Whether the requirements of these files are to be read."""
         is_cheap = judged.before is None and group[0].core_metadata is not None
         return self._signs or is_cheap
 
@@ -167,7 +178,7 @@ class Trail:
             return Read(project, group[0], found)
 
     def _locate(self, project: NormalizedName, file: PageFile, fetched: ExitStack) -> PageFile:
-        """``file`` with an absolute URL; the repository's own is read on this machine."""
+        """``file`` with an absolute URL; for a file of the repository, that of a local copy."""
         if not is_own_url(file.url, project, file.filename):
             return file
         name = file_target(project, file.filename)
@@ -175,7 +186,7 @@ class Trail:
         if path is None:
             folder = fetched.enter_context(TemporaryDirectory(prefix="securepip-"))
             path = Path(folder, file.filename)
-            # Who reads it says so, where it is not there.
+            # If this fails, reading the file fails too, and reports it.
             with suppress(OSError, RepositoryStateError):
                 self._storage.fetch(name, path, file.sha256)
         return file._replace(url=path_to_url(path))

@@ -1,8 +1,8 @@
-"""What a sync has found and has still to do: tables, of which memory holds nothing.
+"""Records the projects that a sync has found and still has to read, in tables of the ledger.
 
-Rule: nothing here decides what may be signed. Of a run that is killed, what was not published is
-asked for again, and what others wanted of it is followed again; the rest is done, and the next run
-that is asked for the same goes on with what waits.
+Rule: nothing here decides what may be signed. If a run is killed, the next run with the same
+request goes on. It reads the projects again that were not published, and follows again what other
+projects want of them. The published projects are done.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from securepip.formats.digests import sha256_of
 from securepip.signing.repository.state.connection import Connection
 
 CONTINUED_SECONDS = 6 * 3600.0
-"""A walk that began so long ago is begun anew: what it has settled may have changed since."""
+"""An older walk is not continued: its projects may have changed since."""
 
 
 _WAITS, _UNDER_WAY, _SETTLED, _AGAIN, _LATER = range(5)
-"""How far a project is. Of one that is settled more may be wanted since: it is looked at again. One
-that is for later waits as soon as what was written of it has been published."""
+"""The stage of a project. A settled project is looked at again if another one wants more of it. A
+project that is for later waits again when its page has been published."""
 
 
 @dataclass(frozen=True)
 class Want:
-    """What a requirement somewhere on the way from what was named asks of a project."""
+    """The versions and extras of a project that some requirement asks for."""
 
     specifier: SpecifierSet
     extras: frozenset[NormalizedName]
@@ -40,8 +40,8 @@ class Wish:
 
     Attributes:
         project: The project.
-        because: The project that requires it; "" where somebody named it.
-        named: Whether somebody named it.
+        because: The project that requires it; "" if the operator named it first.
+        named: Whether the operator named it.
         certain: Whether it is required on every platform.
     """
 
@@ -53,7 +53,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Need:
-    """A project that something requires, and what of it."""
+    """A project that a file requires, and the versions and extras that it requires."""
 
     wish: Wish
     want: Want
@@ -66,14 +66,14 @@ class Walk:
         self._connection = connection
 
     def begin(self, asked: str, now: float) -> int:
-        """Go on with the walk that waits, if it is the one that is ``asked`` for; or begin anew.
+        """Continue the interrupted walk if it was for the same request; else begin a new one.
 
         Args:
-            asked: What tells one request from another.
+            asked: A digest of the request.
             now: Unix time.
 
         Returns:
-            How many projects of it are done.
+            How many projects of the walk are done.
         """
         execute = self._connection.execute
         row = execute("SELECT asked, begun FROM walk").fetchone()
@@ -100,11 +100,14 @@ class Walk:
         return int(done)
 
     def name(self, project: NormalizedName, want: Want | None) -> bool:
-        """Somebody names ``project``; whether it has to be asked for, and is under way from now on.
+        """Add a project that the operator names.
 
         Args:
             project: The project.
-            want: What of it is to be followed.
+            want: What of it is to be followed; None for nothing.
+
+        Returns:
+            Whether it is new. If so, it is under way from now on, and the caller has to read it.
         """
         added = self._connection.execute(
             "INSERT INTO walk_project"
@@ -122,23 +125,26 @@ class Walk:
         return added.rowcount > 0
 
     def next(self) -> Wish | None:
-        """The next project that waits; it is under way from now on."""
+        """The next project that waits; None if none does. It is under way from now on."""
         return self._take(_WAITS)
 
     def again(self) -> NormalizedName | None:
-        """The next one that is settled, of which more is wanted; it is under way from now on."""
+        """The next settled project to look at again; None if there is none.
+
+        It is under way from now on.
+        """
         wish = self._take(_AGAIN)
         return None if wish is None else wish.project
 
     def wish(self, project: NormalizedName) -> Wish:
-        """Why a project is looked at, that was named or found."""
+        """Why a project of the walk is looked at."""
         row = self._connection.execute(
             "SELECT because, named, certain FROM walk_project WHERE project = ?", (project,)
         ).fetchone()
         return Wish(project, row[0], bool(row[1]), bool(row[2]))
 
     def wants(self, project: NormalizedName) -> list[Want]:
-        """What is wanted of a project and was not followed yet."""
+        """What other projects want of a project, as far as it was not followed yet."""
         rows = self._connection.execute(
             "SELECT want FROM walk_want WHERE project = ? AND followed = 0 ORDER BY want",
             (project,),
@@ -157,13 +163,13 @@ class Walk:
         *,
         later: bool = False,
     ) -> None:
-        """All of it or nothing: a project is done, as far as nothing more is wanted of it.
+        """Record that a project was followed. All of it is recorded, or nothing.
 
         Args:
             project: The project.
             wants: What was wanted of it, and is followed by now.
-            needs: What was found to be needed.
-            later: Whether it has to be asked for again, when what there is has been published.
+            needs: What it was found to need.
+            later: Whether it has to be read again after the next publication.
         """
         with self._connection:
             self._connection.executemany(
@@ -189,7 +195,7 @@ class Walk:
                 )
 
     def published(self) -> None:
-        """What was settled until now is current."""
+        """Record that the projects that are settled by now have been published."""
         with self._connection:
             self._connection.execute(
                 "UPDATE walk_project SET published = 1"
@@ -201,20 +207,20 @@ class Walk:
             )
 
     def waiting(self) -> int:
-        """How many projects were found that wait to be asked for."""
+        """How many projects wait to be read."""
         (count,) = self._connection.execute(
             "SELECT count(*) FROM walk_project WHERE stage = ?", (_WAITS,)
         ).fetchone()
         return int(count)
 
     def trouble(self, project: NormalizedName) -> None:
-        """Something was said of a project: whoever goes on finds it out again, and says it too."""
+        """Record that a project has a problem: a continued walk reads it and reports it again."""
         self._connection.execute(
             "UPDATE walk_project SET troubled = 1, published = 0 WHERE project = ?", (project,)
         )
 
     def end(self) -> None:
-        """The run has come to its end: the next one begins anew."""
+        """End the walk, so that the next run begins a new one."""
         with self._connection:
             self._clear()
 
@@ -242,7 +248,7 @@ class Walk:
         )
 
     def _open_again(self, projects: Iterable[NormalizedName]) -> None:
-        """Look again at those that are settled, if something of them is wanted still."""
+        """Mark those settled ``projects`` to be looked at again that others want more of."""
         self._connection.executemany(
             "UPDATE walk_project SET stage = ? WHERE project = ? AND stage = ? AND EXISTS"
             " (SELECT 1 FROM walk_want"
@@ -257,5 +263,5 @@ class Walk:
 
 
 def _text(want: Want) -> bytes:
-    """As the tables have it: ASCII, because no database takes every character."""
+    """``want`` as a row holds it: in ASCII, because no database takes every character."""
     return json.dumps([str(want.specifier), sorted(want.extras)]).encode()

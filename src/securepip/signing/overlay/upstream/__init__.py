@@ -1,6 +1,6 @@
-"""Reading an index that does not sign: where pip here looks, and what is offered there.
+"""Reads an index that does not sign: where pip on this machine looks, and what is offered there.
 
-Rule: everything read here is hostile until it has been judged file by file, and nothing of it is
-published with credentials. What cannot be published is a ``LeftOut`` with its reason, never
-dropped in silence.
+Rule: everything that is read here is hostile until it has been judged file by file. Nothing is
+published with credentials. A file that cannot be published becomes a ``LeftOut`` with a reason, and
+is never dropped silently.
 """

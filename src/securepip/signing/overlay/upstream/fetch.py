@@ -1,8 +1,8 @@
-"""How much of an index may be in memory at the same time.
+"""Limits how much of an index is in memory at the same time.
 
-Rule: many threads read pages, and a hostile index makes each as long as it may be. So most pages
-have a modest limit; one longer than that is fetched again, alone; and of the documents made of
-them, which take many times the memory of their bytes, there is one at a time.
+Rule: many threads read pages, and a hostile index can make each as long as it may be. So a page is
+first fetched with a modest limit, and a longer one is fetched again while no other long page is. A
+parsed JSON document takes many times the memory of its bytes, so only one exists at a time.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from securepip.formats.page import MAX_PAGE_BYTES
 from securepip.transport import Answer, Transport
 
 USUAL_PAGE_BYTES = 8 << 20
-"""Few projects have a longer page: that of some 20,000 files."""
+"""The length of a page of some 20,000 files. Few projects have a longer one."""
 
 ONE_DOCUMENT = threading.Lock()
-"""Held while a page is a JSON document. Reading it takes no time that an index could draw out."""
+"""Held while a page is parsed as JSON. The page has arrived by then: no server can delay that."""
 
 _ONE_LONG_PAGE = threading.Lock()
 
@@ -30,11 +30,17 @@ def get_page(
     headers: Mapping[str, str] | None = None,
     accept: Iterable[int] = (200,),
 ) -> Answer:
-    """The answer to a GET of a page of at most ``MAX_PAGE_BYTES``.
+    """Fetch a page of at most ``MAX_PAGE_BYTES``.
+
+    Args:
+        transport: Fetches it.
+        url: Its URL.
+        headers: Further headers of the request.
+        accept: The statuses that are no error.
 
     Raises:
         TooLargeError: It is longer.
-        TransportError: There was no answer, or one with another status than those of ``accept``.
+        TransportError: There was no answer, or one with a status that is not in ``accept``.
     """
     accept = tuple(accept)
     try:

@@ -1,6 +1,7 @@
-"""Distributions and their ``.metadata`` files, fetched from where a page says they are.
+"""Fetches distributions and their ``.metadata`` files from the URLs on a page.
 
-Rule: the credentials of an index go to its own host alone, and no URL that holds them leaves here.
+Rule: the credentials of an index are sent to its own host alone, and no URL with credentials leaves
+this module.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _MAX_DIGITS = 18
 
 
 class _Credentials:
-    """Those that the URLs of the indexes hold.
+    """The credentials in the URLs of the indexes.
 
-    Published URLs have none; what is fetched from the same host (scheme, name and port) gets them
-    back, as pip does it.
+    The URLs on pages have none. As in pip, a request to the host of an index (same scheme, name and
+    port) gets the credentials of that index.
     """
 
     def __init__(self, urls: Iterable[str]) -> None:
@@ -38,7 +39,7 @@ class _Credentials:
                 self._by_host.setdefault((parts.scheme, host), userinfo)
 
     def add(self, url: str) -> str:
-        """``url`` with the credentials of its host, where there are some."""
+        """``url`` with the credentials for its host, if there are any."""
         parts = urlsplit(url)
         userinfo = self._by_host.get((parts.scheme, parts.netloc))
         if userinfo is None:
@@ -47,10 +48,10 @@ class _Credentials:
 
 
 class UpstreamFiles:
-    """Fetches what pages name. Safe to share by threads.
+    """Fetches the files on pages. Safe to share by threads.
 
     Args:
-        indexes: URLs of the indexes; may hold credentials.
+        indexes: URLs of the indexes, perhaps with credentials.
         transport: Fetches everything.
     """
 
@@ -62,7 +63,7 @@ class UpstreamFiles:
         """The ``.metadata`` file beside the distribution at ``url``.
 
         Raises:
-            TransportError: There is none, or it did not come.
+            TransportError: There is none, or it could not be fetched.
         """
         path, question_mark, query = url.partition("?")
         beside = f"{path}{METADATA_SUFFIX}{question_mark}{query}"
@@ -73,52 +74,52 @@ class UpstreamFiles:
 
         Raises:
             TooLargeError: It is longer than ``max_bytes``.
-            TransportError: It did not come.
+            TransportError: It could not be fetched.
         """
         self.transport.download(self._credentials.add(url), into, max_bytes=max_bytes)
 
     def open(self, url: str, size: int) -> IO[bytes]:
-        """A seekable stream over the ``size`` bytes at ``url``, see ``open_remote``."""
+        """A seekable stream over the ``size`` bytes at ``url``; see ``open_remote``."""
         return open_remote(self._credentials.add(url), size, self.transport)
 
     def length(self, url: str) -> int | None:
-        """The length in bytes of the distribution at ``url``, as far as its server can be believed.
+        """The length in bytes of the distribution at ``url``, as its server says.
 
-        A GET for the first byte is asked, not a HEAD: some stores sign an address for GET alone,
-        and many servers answer HEAD with nothing or with a lie. Where the server serves parts, the
-        last byte has to be where the length says. Where it does not, the length is that of the
-        answer itself.
+        The request is a GET for the first byte and not a HEAD: some stores sign a URL for GET
+        alone, and many servers answer HEAD with no length or a wrong one. If the server supports
+        ranges, a second request checks that the last byte is where the length says. If not, the
+        length is that of the answer.
 
         Returns:
-            The length; None when the server does not say, or contradicts itself.
+            The length; None if the server does not say it, or contradicts itself.
 
         Raises:
-            TransportError: There was no answer, or an error (its ``status``).
+            TransportError: There was no answer, or one with an error ``status``.
         """
         address = self._credentials.add(url)
         first = self.transport.peek(address, headers=_part(0, 0), accept=(200, 206))
         kind = first.headers.get("Content-Type", "")
         if "Content-Encoding" in first.headers or kind.startswith("text/html"):
-            # Compressed on the way, or a page of somebody else: of a proxy, of a log-in.
+            # A body that was compressed on the way, or the page of a proxy or a log-in.
             return None
         if first.status == 200:
             return _number(first.headers.get("Content-Length", ""))
         length = _total(first)
         if not length:
             return None
-        # One byte more than there should be: of a longer file, two come.
+        # The limit is one byte more than was asked for: a longer file would send two bytes.
         last = self.transport.get(
             address, max_bytes=2, headers=_part(length - 1, length), accept=(206,)
         )
         return length if len(last.body) == 1 and _total(last) == length else None
 
     def read_length(self, url: str, sha256: Sha256, *, max_bytes: int) -> int:
-        """The length of the distribution at ``url``, which is read to its end and verified.
+        """The length in bytes of the distribution at ``url``, by downloading all of it.
 
         Raises:
-            FormatError: It has another sha256.
+            FormatError: It does not have the digest ``sha256``.
             TooLargeError: It is longer than ``max_bytes``.
-            TransportError: It did not come.
+            TransportError: It could not be fetched.
         """
         with tempfile.TemporaryFile(prefix="securepip-") as stream:
             self.download(url, stream, max_bytes=max_bytes)
@@ -130,10 +131,10 @@ class UpstreamFiles:
 
 
 def is_metadata_of(data: bytes, name: DistributionName) -> bool:
-    """Whether ``data`` is core metadata of that project and version.
+    """Whether ``data`` is the core metadata of the project and version in ``name``.
 
-    A server may answer with a page of its own, with nothing, or with the distribution: signed as
-    its metadata, that would stop every install.
+    A server may answer with an error page, with nothing, or with the distribution itself. If that
+    were signed as metadata, no install of the distribution could succeed.
     """
     try:
         metadata = parse_core_metadata(data)
@@ -147,7 +148,7 @@ def _part(first: int, last: int) -> dict[str, str]:
 
 
 def _total(answer: Answer) -> int | None:
-    """The length of the whole file, of which ``answer`` is a part (RFC 9110, 14.4)."""
+    """The length of the whole file, from the ``Content-Range`` of a part (RFC 9110, 14.4)."""
     _, slash, total = answer.headers.get("Content-Range", "").partition("/")
     return _number(total) if slash else None
 

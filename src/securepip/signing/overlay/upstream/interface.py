@@ -1,8 +1,8 @@
-"""What a source of files owes its reader.
+"""The interface of a source: an index, or another place that offers files.
 
-A *source* answers for one project at a time with a ``Reading``: a fingerprint that stays the same
-as long as nothing the page depends on has changed, and the page itself, which is only parsed when
-somebody asks for it.
+A *source* answers for one project at a time with a ``Reading``. That holds a fingerprint, which
+stays the same until something that the page depends on changes, and a function that parses the
+page.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Reading:
 
     Attributes:
         source: The source's ``location``.
-        fingerprint: Changes when the page or the local files it names change; ``ABSENT`` when the
-            source does not know the project.
-        validator: The ``ETag`` to ask with the next time; "" for none.
-        load: Makes the page; None when the source does not know the project. Raises
-            ``FormatError`` for what is no page, and ``TransportError``.
-        serial: The number of the project's last change, where the index counts them; else 0.
+        fingerprint: Changes when the page or a local file on it changes; ``ABSENT`` if the source
+            does not know the project.
+        validator: The ``ETag`` for the next request; "" if there is none.
+        load: Parses the page; None if the source does not know the project. It raises
+            ``FormatError`` if the answer is no page, and ``TransportError``.
+        serial: The number of the project's last change, if the index counts changes; else 0.
     """
 
     source: str
@@ -55,11 +55,11 @@ class Source(Protocol):
         """What the source says of ``project`` now. Called from several threads.
 
         Args:
-            project: Whose files are asked for.
-            known: What it answered before (without ``load``), so that an unchanged page need not
-                be sent again.
+            project: The project.
+            known: The source's last answer (without ``load``), so that an unchanged page need not
+                be sent again; None if there is none.
 
         Raises:
-            TransportError: It did not answer.
-            FormatError: Its answer cannot be a page.
+            TransportError: The source did not answer.
+            FormatError: The answer cannot be a page.
         """

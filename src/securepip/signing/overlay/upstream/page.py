@@ -1,7 +1,7 @@
-"""The nouns of an index that does not sign: the files it offers, and those that cannot be taken.
+"""The files that an index offers: those that can be published, and those that cannot.
 
-Rule: ``judge`` is the only maker of an ``UpstreamFile``. What it lets through is a distribution of
-the project, under a plain name, at a URL that can be published for ever.
+Rule: only ``judge`` makes an ``UpstreamFile``. It accepts a distribution of the project with a
+plain name, at a URL that can be published for ever.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.layout import check_filename
 from securepip.transport import is_local, join_url, without_credentials
 
-# Parts of the names that object stores and CDNs give to query parameters which stop to work, or
-# which are a secret (S3, Google, Azure, Akamai, CloudFront and homes of their own making).
+# Parts of the names of query parameters that expire or are secret, at object stores and CDNs (S3,
+# Google, Azure, Akamai, CloudFront and others).
 _SECRET_PART = re.compile(
     r"sign|expir|token|hmac|auth|credential|secret|passw|session|key-?pair|policy|jwt|api_?key|^hdn"
 )
@@ -37,7 +37,7 @@ _TIME = re.compile(
 _MICROSECONDS = len("yyyy-mm-ddThh:mm:ss.ffffff")
 
 MAX_FILE_BYTES = 1 << 40
-"""A length beyond it is none: no distribution is as large as a terabyte."""
+"""The longest length that is believed: no distribution has more than a terabyte."""
 
 
 class Reason(Enum):
@@ -67,20 +67,20 @@ class LeftOut:
 
 
 class UpstreamFile(NamedTuple):
-    """One file that an index offers, as far as the index says.
+    """A file that an index offers and that can be published.
 
     Attributes:
         filename: Its plain name.
-        name: What the name says.
-        url: Absolute, without credentials and fragment: what will be published.
-        sha256: Its digest; ``NOT_KNOWN_YET`` when the page does not say.
-        size: Bytes, or None when the page does not say, or says no sha256.
-        requires_python: As written.
-        upload_time: UTC, or None when the page does not say.
-        yanked: Why it was yanked (perhaps ""), or None.
-        has_metadata: Whether there is a ``.metadata`` file; None when the page does not say.
-        core_metadata: The digest of that file, when the page has it.
-        other_hash: Where the page says no sha256, another hash that it says, ``md5:…``.
+        name: The parsed name.
+        url: The URL that will be published: absolute, without credentials and fragment.
+        sha256: Its digest; ``NOT_KNOWN_YET`` if the page does not give it.
+        size: Its length in bytes; None if the page does not give it, or gives no sha256.
+        requires_python: The specifier, as on the page; None if there is none.
+        upload_time: When it was uploaded (UTC); None if the page does not say.
+        yanked: Why it was yanked (perhaps ""); None if it was not.
+        has_metadata: Whether there is a ``.metadata`` file; None if the page does not say.
+        core_metadata: The digest of that file; None if the page does not give it.
+        other_hash: If the page gives no sha256, another hash that it gives, such as ``md5:…``.
     """
 
     filename: str
@@ -98,16 +98,16 @@ class UpstreamFile(NamedTuple):
 
 @dataclass(frozen=True)
 class UpstreamPage:
-    """What one index, or several united, say of a project.
+    """The page of a project, of one index or of several together.
 
     Attributes:
         project: The normalized name.
-        files: In the order of the page, each name once.
-        left_out: What the index offers and cannot be taken.
-        without_sha256: Files among ``left_out`` that could be taken if somebody read them whole.
-        status: PEP 792.
-        status_reason: Why, for people.
-        remarks: What people should know, a sentence each.
+        files: The files that can be published, in the order of the page, each name once.
+        left_out: The files that cannot be published.
+        status: The status of the project (PEP 792).
+        status_reason: Why it has that status, for people.
+        remarks: Remarks for people, a sentence each.
+        without_sha256: The files among ``left_out`` for which only the sha256 is missing.
     """
 
     project: NormalizedName
@@ -120,7 +120,7 @@ class UpstreamPage:
 
     @classmethod
     def of(cls, project: NormalizedName, judged: Iterable[UpstreamFile | LeftOut]) -> UpstreamPage:
-        """The page of what was judged, each name once (the first one)."""
+        """Make a page of judged files. Of files with one name, the first one counts."""
         files: dict[str, UpstreamFile] = {}
         without_sha256: dict[str, UpstreamFile] = {}
         left_out: list[LeftOut] = []
@@ -143,7 +143,7 @@ class UpstreamPage:
 
 
 class Offer(NamedTuple):
-    """A link of a page before it was judged: every field as the page has it."""
+    """A link on a page before it is judged, with every field as the page has it."""
 
     filename: str
     url: str
@@ -158,9 +158,16 @@ class Offer(NamedTuple):
 
 
 def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | LeftOut:
-    """``offer``, found on a page at ``base``, if it can be published for ``project``.
+    """Decide whether a link can be published.
 
-    Whoever wants no file without a sha256 has to look at that.
+    Args:
+        offer: The link.
+        base: The URL of its page.
+        project: The project of the page.
+
+    Returns:
+        The file, perhaps without a sha256 (``NOT_KNOWN_YET``); or the reason why it cannot be
+        published.
     """
 
     def left_out(reason: Reason) -> LeftOut:
@@ -180,7 +187,7 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
             url.encode()
     except (FormatError, ValueError):
         return left_out(Reason.BAD_URL)
-    # A page from the network that points into this machine would have its files read and hashed.
+    # A page from the network must not make this machine read and hash its own files.
     if is_local(url) and not is_local(base):
         return left_out(Reason.BAD_URL)
     if has_secret_query(url):
@@ -200,21 +207,21 @@ def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | Le
         _utc(offer.upload_time),
         clean(offer.yanked),
         offer.has_metadata,
-        # Some servers give the digest of the file itself.
+        # Some servers give the digest of the distribution instead of that of its metadata.
         None if metadata == sha256 else metadata,
         None if sha256 else offer.other_hash,
     )
 
 
 def plausible_size(size: object) -> int | None:
-    """``size`` if it can be the length of a distribution, none of which is empty."""
+    """``size`` if it can be the length of a distribution in bytes; else None."""
     if not isinstance(size, int) or isinstance(size, bool):
         return None
     return size if 0 < size <= MAX_FILE_BYTES else None
 
 
 def has_secret_query(url: str) -> bool:
-    """Whether the query of ``url`` looks like a permission, which expires or is a secret."""
+    """Whether the query of ``url`` looks like a permission that expires or is secret."""
     if "?" not in url:
         return False
     for key, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
@@ -225,19 +232,19 @@ def has_secret_query(url: str) -> bool:
 
 
 def parse_upload_time(text: object) -> datetime | None:
-    """The moment that an index gives (RFC 3339), with ``Z`` or another offset; None for none."""
+    """The time in ``text`` (RFC 3339, with ``Z`` or another offset); None if it holds none."""
     if not isinstance(text, str):
         return None
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         return None
-    if found.end("fraction") == _MICROSECONDS and text[-1] == "Z":
+    if match.end("fraction") == _MICROSECONDS and text[-1] == "Z":
         return _moment(f"{text[:10]}T{text[11:-1]}+00:00")
-    offset = "+00:00" if found["offset"] in ("Z", "z") else found["offset"]
+    offset = "+00:00" if match["offset"] in ("Z", "z") else match["offset"]
     if ":" not in offset:
         offset = f"{offset[:3]}:{offset[3:]}"
-    fraction = (found["fraction"] or "").ljust(6, "0")[:6]
-    return _moment(f"{found['date']}T{found['time']}.{fraction}{offset}")
+    fraction = (match["fraction"] or "").ljust(6, "0")[:6]
+    return _moment(f"{match['date']}T{match['time']}.{fraction}{offset}")
 
 
 def _moment(text: str) -> datetime | None:
@@ -248,7 +255,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def filename_of(url: str) -> str:
-    """The last part of the path of ``url``: what pip takes for the file's name."""
+    """The last part of the path of ``url``: pip takes it for the name of the file."""
     return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
@@ -262,14 +269,14 @@ def _optional_sha256(text: str | None) -> Sha256 | None:
 
 
 def clean(text: str | None) -> str | None:
-    """``text`` as it can be written: JSON may hold halves of characters that UTF-8 has not."""
+    """``text`` without lone surrogates, which JSON can hold and UTF-8 cannot."""
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "replace").decode()
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """``moment`` in UTC, or None when no index can have been there at that time."""
+    """``moment`` in UTC; None if it is not a plausible time of an upload."""
     if moment is None or not 1990 < moment.year < 9000:
         return None
     if moment.tzinfo is timezone.utc:

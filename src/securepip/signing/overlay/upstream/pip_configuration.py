@@ -1,7 +1,6 @@
-"""Where pip on this machine looks for distributions, and how it connects.
+"""Reads where pip on this machine looks for distributions, and how it connects.
 
-Rule: no address is known here. Where pip's configuration names no index, pip says which one is its
-default.
+Rule: no index is hard-coded here. If pip's configuration names none, pip is asked for its default.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from securepip.formats import pip_configuration
 from securepip.transport import TransportOptions
 
 ANSWER_SECONDS = 600.0
-"""A page, or a distribution whose requirements nobody tells otherwise, comes in this time."""
+"""How long a page may take to arrive, or a distribution that is fetched for its requirements."""
 
 
 @dataclass(frozen=True)
 class PipConfiguration:
-    """What pip here is configured for.
+    """The configuration of pip on this machine.
 
     Attributes:
-        indexes: URLs (or folders) of the indexes, in pip's order; may hold credentials.
+        indexes: URLs (or folders) of the indexes, in pip's order, perhaps with credentials.
         find_links: URLs, folders or files of ``find-links``.
         constraints: Paths or URLs of constraint files.
         transport: Certificates, proxy, timeout, retries and trusted hosts.
@@ -36,11 +35,14 @@ class PipConfiguration:
 
 
 def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
-    """What pip would take for ``install``; ``indexes`` replace those that pip would use.
+    """The configuration that ``pip install`` would use.
+
+    Args:
+        indexes: Replace the indexes of the configuration, if there are any.
 
     Raises:
-        SecurepipError: pip's configuration cannot be read, or is not valid; or its default index is
-            wanted, and there is no pip.
+        SecurepipError: pip's configuration cannot be read or is not valid; or its default index is
+            needed, and there is no pip to ask.
     """
     settings = dict(pip_configuration.read_pip_configuration("download", "install"))
     default = TransportOptions()
@@ -57,7 +59,7 @@ def read_pip_configuration(indexes: Sequence[str] = ()) -> PipConfiguration:
             client_cert=_path(settings.get("client-cert")),
             proxy=settings.get("proxy"),
             trusted_hosts=tuple(settings.get("trusted-host", "").split()),
-            # What an index says is signed here: it must not come from anybody on the way.
+            # What an index answers is signed here: nobody between it and us may change it.
             stay_encrypted=True,
             answer_seconds=ANSWER_SECONDS,
             named=(*asked, *find_links),

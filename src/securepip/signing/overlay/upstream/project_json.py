@@ -1,7 +1,7 @@
-"""Lengths, upload times and digests of ``.metadata`` for a whole project in one request.
+"""Reads lengths, upload times and metadata digests of a whole project from an index's JSON API.
 
-PyPI, and servers made after it, offer ``<base>/pypi/<project>/json`` beside ``<base>/simple/``.
-Rule: it only fills what the simple page leaves open, for a file whose name *and* sha256 it names.
+PyPI and compatible servers have ``<base>/pypi/<project>/json`` beside ``<base>/simple/``. Rule: the
+API only completes what the simple page does not say, for files with the same name *and* sha256.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 @dataclass(frozen=True)
 class Details:
-    """What the API says of one file; None for what it does not."""
+    """What the API says of one file. A field is None if the API does not give it."""
 
     size: int | None
     upload_time: datetime | None
@@ -42,8 +42,8 @@ class ProjectJson:
     """The JSON API beside one index.
 
     Args:
-        index_url: Of the simple index, with a slash at its end; may hold credentials.
-        transport: Fetches it.
+        index_url: The URL of the simple index with a slash at the end, perhaps with credentials.
+        transport: Fetches the answers.
     """
 
     def __init__(self, index_url: str, transport: Transport) -> None:
@@ -52,56 +52,56 @@ class ProjectJson:
         self._answered: bool | None = None
 
     def read(self, project: NormalizedName) -> Mapping[tuple[str, Sha256], Details]:
-        """Details by file name and sha256; nothing where the index has no such API."""
-        # An index that has not got it for one project has it for none.
+        """Details by file name and sha256; empty if the index has no such API."""
+        # If the first request fails, the index has no such API, and is not asked again.
         if self._base is None or self._answered is False:
             return {}
         try:
             url = f"{self._base}/pypi/{project}/json"
             answer = get_page(self._transport, url)
             with ONE_DOCUMENT:
-                found = _parse(json.loads(answer.body))
+                details = _parse(json.loads(answer.body))
         except TransportError:
             if self._answered is None:
                 self._answered = False
             return {}
         except _UNREADABLE:
-            # This project's answer is odd; that says nothing of the others.
+            # The answer for this project is malformed. Those for other projects may be good.
             return {}
         self._answered = True
-        return found
+        return details
 
 
 def fill(file: UpstreamFile, details: Mapping[tuple[str, Sha256], Details]) -> UpstreamFile:
-    """``file`` with what its page left open."""
-    found = details.get((file.filename, file.sha256))
-    if found is None:
+    """``file`` completed with what ``details`` say of it."""
+    known = details.get((file.filename, file.sha256))
+    if known is None:
         return file
     return file._replace(
-        size=file.size if file.size is not None else found.size,
-        upload_time=file.upload_time or found.upload_time,
-        has_metadata=found.has_metadata if file.has_metadata is None else file.has_metadata,
+        size=file.size if file.size is not None else known.size,
+        upload_time=file.upload_time or known.upload_time,
+        has_metadata=known.has_metadata if file.has_metadata is None else file.has_metadata,
         core_metadata=(
-            found.core_metadata
+            known.core_metadata
             if file.core_metadata is None
             and file.has_metadata is not False
-            # Some servers give the digest of the file itself.
-            and found.core_metadata != file.sha256
+            # Some servers give the digest of the distribution instead of that of its metadata.
+            and known.core_metadata != file.sha256
             else file.core_metadata
         ),
     )
 
 
 def _parse(document: Any) -> dict[tuple[str, Sha256], Details]:
-    found: dict[tuple[str, Sha256], Details] = {}
+    details: dict[tuple[str, Sha256], Details] = {}
     for release in document["releases"].values():
         for entry in release:
             try:
                 key = str(entry["filename"]), parse_sha256(entry["digests"]["sha256"])
             except (KeyError, TypeError, FormatError):
                 continue
-            found[key] = _details(entry)
-    return found
+            details[key] = _details(entry)
+    return details
 
 
 def _details(entry: dict[str, Any]) -> Details:

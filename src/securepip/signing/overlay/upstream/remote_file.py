@@ -1,4 +1,4 @@
-"""A file on a server, of which only the parts that are read are fetched (HTTP range requests).
+"""Reads a file on a server by HTTP range requests, so that only the needed parts are fetched.
 
 The metadata of a wheel of many megabytes is in its last few kilobytes.
 """
@@ -17,11 +17,11 @@ _MAX_BLOCKS = 256
 def open_remote(url: str, size: int, transport: Transport) -> io.BufferedReader:
     """A seekable stream over the ``size`` bytes at ``url``.
 
-    Reading raises ``TransportError`` when the server does not serve parts, and ``OSError`` when
-    more than ``_MAX_BLOCKS`` of them would be needed.
+    Reading raises ``TransportError`` if the server does not support ranges, and ``OSError`` if
+    more than ``_MAX_BLOCKS`` blocks would be needed.
 
     Args:
-        url: Of the file; may hold credentials.
+        url: The URL of the file, perhaps with credentials.
         size: Its length in bytes.
         transport: Fetches the parts.
     """
@@ -29,7 +29,7 @@ def open_remote(url: str, size: int, transport: Transport) -> io.BufferedReader:
 
 
 class _Blocks:
-    """The file in blocks, each of which is fetched once."""
+    """A file in blocks. Each block is fetched once, when it is first read."""
 
     def __init__(self, url: str, size: int, transport: Transport) -> None:
         self._url = url
@@ -38,7 +38,7 @@ class _Blocks:
         self._blocks: dict[int, bytes] = {}
 
     def read(self, at: int, length: int) -> bytes:
-        """Bytes of the block that ``at`` is in, from there on."""
+        """At most ``length`` bytes from the position ``at`` on, up to the end of its block."""
         index, skipped = divmod(at, BLOCK)
         return self._block(index)[skipped : skipped + length]
 

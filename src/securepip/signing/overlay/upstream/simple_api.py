@@ -1,6 +1,7 @@
-"""The simple API's two forms, JSON (PEP 691) and HTML (PEP 503), read into one page.
+"""Parses pages of the simple API, in JSON (PEP 691) and in HTML (PEP 503).
 
-Rule: an odd entry costs that entry and not the page; what is neither form at all is an error.
+Rule: a malformed entry is dropped, and the rest of the page is used. Anything that is no page of
+either form is an error.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from securepip.signing.overlay.upstream.page import (
 from securepip.transport import redact
 
 ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.2, text/html; q=0.1"
-"""What a request for a page accepts: JSON rather than HTML."""
+"""The ``Accept`` header of a request for a page: it prefers JSON to HTML."""
 
 MAX_HTML_BYTES = 16 << 20
-"""HTML takes ten times as long to parse, and as much memory, as JSON of the same files."""
+"""The longest HTML page. HTML takes ten times the time and memory of JSON with the same files."""
 
 _HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html")
 _STATUSES = ("active", "archived", "deprecated", "quarantined")
@@ -43,13 +44,13 @@ _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 def parse_simple_page(
     body: bytes, content_type: str, url: str, project: NormalizedName
 ) -> UpstreamPage:
-    """The page of ``project`` in ``body``.
+    """Parse the page of a project.
 
     Args:
-        body: What the index answered.
+        body: The body of the answer.
         content_type: Its ``Content-Type`` header.
-        url: Where it came from in the end: relative links start there.
-        project: Whose page it is to be.
+        url: Its URL after redirects: relative links start there.
+        project: The project.
 
     Raises:
         FormatError: It is not a page of the simple API, version 1, or of another project.
@@ -76,7 +77,7 @@ class Status:
 
 
 def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list[Offer], Status]:
-    """Every link of an HTML page at ``url``, and the status that the page gives its project.
+    """Every link on an HTML page at ``url``, and the status that the page gives its project.
 
     Raises:
         FormatError: It is longer than ``MAX_HTML_BYTES``, or no page of the simple API.
@@ -86,7 +87,7 @@ def parse_html(body: bytes, url: str, encoding: str | None = None) -> tuple[list
     except FormatError:
         raise
     except Exception as error:
-        # A library reads hostile bytes there, with errors of its own making.
+        # The HTML parser may raise anything on hostile bytes.
         raise FormatError(f"{redact(url)} is not a readable page: {str(error)!r:.200}") from None
 
 
@@ -110,14 +111,14 @@ def _read_json(document: Any, url: str, project: NormalizedName) -> tuple[list[O
 
 
 def _json_offer(entry: Any) -> Offer | None:
-    """A PEP 691 file entry, or None when it names no file. A field of a wrong type is absent."""
+    """A PEP 691 file entry; None if it names no file. A field of a wrong type counts as absent."""
     if not isinstance(entry, dict):
         return None
     filename, url, hashes = entry.get("filename"), entry.get("url"), entry.get("hashes")
     if not isinstance(filename, str) or not isinstance(url, str):
         return None
     size, yanked, moment = entry.get("size"), entry.get("yanked"), entry.get("upload-time")
-    # PEP 714: the old name counts where the new one is not given.
+    # PEP 714: the old name counts if the new one is missing.
     metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
     sha256 = _text(hashes.get("sha256")) if isinstance(hashes, dict) else None
     return Offer(
@@ -146,22 +147,22 @@ def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer]
 
 
 def _html_offer(base: str, attributes: Attributes) -> Offer | None:
-    """What a link offers, or None when it leads to no address."""
+    """The file that a link offers; None if its URL is not valid."""
     try:
         plain, fragment = urldefrag(urljoin(base, attributes["href"] or ""))
         filename = filename_of(plain)
     except ValueError:
         return None
-    said = {name: value or "" for name, value in attributes.items()}
-    hashes = {name: values[0] for name, values in parse_qs(fragment).items()}
-    metadata = said.get("data-core-metadata", said.get("data-dist-info-metadata"))
+    values = {name: value or "" for name, value in attributes.items()}
+    hashes = {name: digests[0] for name, digests in parse_qs(fragment).items()}
+    metadata = values.get("data-core-metadata", values.get("data-dist-info-metadata"))
     return Offer(
-        # As pip: the name is that of the URL; the text of a link may be cut short.
+        # As in pip, the name comes from the URL: the text of a link may be abbreviated.
         filename=filename,
         url=plain,
         sha256=hashes.get("sha256"),
-        requires_python=said.get("data-requires-python"),
-        yanked=said.get("data-yanked"),
+        requires_python=values.get("data-requires-python"),
+        yanked=values.get("data-yanked"),
         has_metadata=None if metadata is None else metadata.lower() != "false",
         core_metadata=metadata.removeprefix("sha256=") if metadata else None,
         other_hash=other_hash_of(hashes),
@@ -176,7 +177,7 @@ def _check_version(version: object, url: str) -> None:
 def _status(status: object, reason: object, url: str) -> Status:
     if status is None:
         return Status()
-    # A status that is not known might mean that the project is not to be installed (PEP 792).
+    # An unknown status might mean that the project must not be installed (PEP 792).
     if status not in _STATUSES:
         raise FormatError(f"{redact(url)} gives the project an unknown status: {status!r:.40}")
     return Status(str(status), clean(_text(reason)))

@@ -1,6 +1,6 @@
-"""How settings become sources: find-links before indexes, each behind the same interface.
+"""Opens the sources that settings name: find-links before indexes, all with the same interface.
 
-Rule: an address that anybody on the way could answer for is refused here, before it is asked.
+Rule: a URL without encryption is refused here, before it is used: anybody on the way could answer.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def open_sources(
         indexes: http, https or file URLs, or folders, of simple indexes.
         find_links: URLs or paths of folders of distributions or of HTML pages of links.
         transport: Fetches everything.
-        refresh: Of which projects no cache on the way may answer.
+        refresh: Tells whether caches must fetch a project's page anew.
 
     Raises:
-        UsageError: One of them cannot be read from, or only without any protection.
+        FormatError: A location has a scheme that cannot be fetched.
+        UsageError: A location is plain http, so that anybody on the way could answer.
     """
     sources: list[Source] = []
     for location in find_links:
@@ -58,14 +59,14 @@ def _as_url(location: str) -> str:
 
 
 def check_encrypted(url: str, trusted_hosts: Sequence[str]) -> None:
-    """Refuse, as pip does, what anybody on the way could have written: it would be signed.
+    """Refuse plain http, as pip does: anybody on the way could have their own files signed.
 
     Args:
-        url: Of an index, or of a page of links.
-        trusted_hosts: pip's: hosts, or hosts with a port, that need no encryption.
+        url: The URL of an index, or of a page of links.
+        trusted_hosts: pip's trusted hosts, perhaps with a port, which need no encryption.
 
     Raises:
-        UsageError: It is plain http to another host than this machine.
+        UsageError: It is plain http to another host than this machine or a trusted host.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

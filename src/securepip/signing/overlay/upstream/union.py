@@ -1,4 +1,4 @@
-"""Several sources as one: the files of all, each name from the first source that has it."""
+"""Unites the pages of several sources. A file comes from the first source that has its name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _QUARANTINED = "quarantined"
 
 
 def unite(project: NormalizedName, readings: Sequence[Reading]) -> UpstreamPage | None:
-    """The page of ``project`` over all sources, in their order; None when none knows it.
+    """Unite the answers of all sources, in their order; None if no source knows the project.
 
-    A name that two sources offer with different bytes is the first one's, and remarked on. A
-    project that one of them holds in quarantine is in quarantine.
+    If two sources offer one name with different bytes, the first one counts, and a remark says so.
+    A project is in quarantine if one of the sources says so.
 
     Raises:
-        FormatError: One of the sources answered with something that is no page.
-        TransportError: One of them did not answer.
+        FormatError: The answer of a source is no page.
+        TransportError: A source did not answer.
     """
     pages = [(reading.source, page) for reading in readings if (page := reading.load())]
     if not pages:

@@ -1,1 +1,1 @@
-"""What a sync waits for: calls in threads, and for very many projects in other processes too."""
+"""Runs the calls that a sync waits for in threads, and for very many projects in processes too."""

@@ -1,8 +1,8 @@
-"""Processes that read what indexes offer, for a sync of very many projects.
+"""Reads what indexes offer in several processes, for a sync of very many projects.
 
-Fetching a page and making sense of it takes a millisecond of Python, in which nothing else can be
-signed. Rule: what travels is a question and its answer. A process that comes to an end answers each
-of its questions with an error, which concerns one project as any other error does.
+Fetching and parsing a page takes a millisecond of Python, in which this process could not sign
+anything. Rule: only questions and answers go from one process to another. If a process dies, each
+of its open questions is answered with an error, which concerns one project like any other error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 MANY = 1_000
-"""From so many projects on, other processes read: they need a second to start."""
+"""The number of projects from which on other processes are used: they take a second to start."""
 
 _MOST = 4
 _END_SECONDS = 2.0
@@ -38,11 +38,11 @@ Answer = Callable[[Offered], None]
 
 
 class Readers:
-    """Some processes, which share the questions; this one takes part while they have enough to do.
+    """Shares questions among several processes, and this one while the others are busy.
 
     Args:
-        reader: Reads in each of them, over a transport of its own there.
-        transport: That of ``reader`` here: what the others move is counted in it.
+        reader: Answers the questions; each process has a copy with its own transport.
+        transport: The transport of ``reader``; the traffic of the other processes is added to it.
     """
 
     def __init__(self, reader: Reader, transport: Transport) -> None:
@@ -54,17 +54,17 @@ class Readers:
         self._here_free = threading.Semaphore(self._threads)
 
     def submit(self, question: Question, answer: Answer) -> None:
-        """Call ``answer`` with what is offered, in another thread."""
+        """Answer a question, and call ``answer`` with the result in another thread."""
         process = min(self._processes, key=lambda each: each.under_way)
-        # They have as much again when what they read now is done: not so while they start.
-        is_enough = process.under_way >= 2 * self._threads
-        if is_enough and self._here_free.acquire(blocking=False):
+        # A busy process has a second question waiting for each of its threads.
+        are_busy = process.under_way >= 2 * self._threads
+        if are_busy and self._here_free.acquire(blocking=False):
             self._here.submit(self._read_here, (question, answer))
         else:
             process.submit(question, answer)
 
     def close(self) -> None:
-        """End; what is under way is given up."""
+        """End the processes. Questions that are under way are given up."""
         self._here.close()
         for process in self._processes:
             process.close()
@@ -82,15 +82,15 @@ class _Process:
         self._waiting: dict[NormalizedName, Answer] = {}
         self._ended = False
         self._lock = threading.Lock()
-        import multiprocessing  # not for who reads here
+        import multiprocessing  # only a sync of very many projects needs it
 
         # Spawned and not forked: this process may have threads.
         context = multiprocessing.get_context("spawn")
-        self._connection, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, reader, transport, threads))
+        self._connection, child_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child_end, reader, transport, threads))
         self._process.daemon = True
         self._process.start()
-        there.close()
+        child_end.close()
         threading.Thread(target=self._receive, name="reader", daemon=True).start()
 
     @property
@@ -104,7 +104,7 @@ class _Process:
         if ended:
             self._lose_all()
             return
-        with suppress(OSError):  # it has come to an end: `_receive` finds out
+        with suppress(OSError):  # the process has ended, and `_receive` answers the question
             self._connection.send(question)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class _Process:
         self._process.join(_END_SECONDS)
 
     def _receive(self) -> None:
-        # Whatever cannot be received means that no more can be.
+        # After any error, nothing more can be received.
         with suppress(Exception):
             while True:
                 offered, requests, received = self._connection.recv()
@@ -135,31 +135,31 @@ class _Process:
             answer(Offered(project, error=error))
 
 
-def _without_what_is_whole(page: UpstreamPage) -> UpstreamPage:
-    """What of a page somebody looks at again: the files of which something may be learned."""
+def _only_open_files(page: UpstreamPage) -> UpstreamPage:
+    """``page`` with those files alone that are looked at again: details of them are missing."""
     return replace(
         page, files=tuple(f for f in page.files if f.size is None or is_metadata_unknown(f))
     )
 
 
 def _serve(connection: Connection, reader: Reader, transport: Transport, threads: int) -> None:
-    """The whole of another process: answer until there are no more questions."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted is the process that asks
+    """Answer questions in another process, until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks is interrupted, and ends
     pool, sending = Pool(threads), threading.Lock()
 
     def answer(question: Question) -> None:
         offered = reader.read(question)
         if offered.error is not None:
-            # Errors of some kinds cannot travel; what this one says can.
+            # Not every kind of error can be pickled; its text can.
             offered = replace(offered, error=SecurepipError(offered.error.what))
         if offered.page is not None:
-            offered = replace(offered, page=_without_what_is_whole(offered.page))
+            offered = replace(offered, page=_only_open_files(offered.page))
         traffic = transport.traffic.take()
         try:
             data = pickle.dumps((offered, *traffic), pickle.HIGHEST_PROTOCOL)
-        except Exception as error:  # such as no memory for all of it twice: who asks waits
-            told = SecurepipError(f"what is offered cannot be handed on: {error!r:.200}")
-            data = pickle.dumps((Offered(question.project, error=told), *traffic))
+        except Exception as error:  # perhaps too little memory; the question has to be answered
+            failure = SecurepipError(f"what is offered cannot be handed on: {error!r:.200}")
+            data = pickle.dumps((Offered(question.project, error=failure), *traffic))
         with sending, suppress(OSError):
             connection.send_bytes(data)
 

@@ -1,4 +1,4 @@
-"""Calls in many threads whose results are taken in one, for as long as there is time."""
+"""Makes calls in many threads and collects the results in one, until the time is up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from securepip.transport.pool import Pool
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 1800.0
-"""When nothing at all has come to an end for so long, what is still under way is given up."""
+"""The calls that are under way are given up if none of them ends for this long."""
 
 RUN_SECONDS = 6 * 3600.0
-"""After so long, what has been read is signed, and the rest left to the next sync.
+"""After this time, a sync signs what it has read, and leaves the rest to the next one.
 
-Servers that let their answers drip, one after the other, could else hold back everybody's
-signatures until they expire.
+Otherwise hostile servers that send their answers very slowly could delay all signatures until they
+expire.
 """
 
 
@@ -40,15 +40,19 @@ class Work(Generic[T]):
         self._pool.submit(self._do, call)
 
     def expect(self) -> Callable[[T], None]:
-        """One more result comes from elsewhere: what is returned takes it, in any thread."""
+        """Expect one more result that another thread or process produces.
+
+        Returns:
+            A function that takes the result, in any thread.
+        """
         self.under_way += 1
         return lambda result: self._results.put(lambda: result)
 
     def results(self) -> Iterator[T]:
-        """Each result as it arrives, those of calls that are submitted meanwhile included.
+        """Yield each result as it arrives, also of calls that are submitted in between.
 
-        Ends when nothing is under way any more, or when the time is up: what is still under way
-        then is given up. What a call raises is raised here.
+        It ends when no call is under way, or when the time is up: calls that are still under way
+        are then given up. An error that a call raises is raised here.
         """
         while self.under_way:
             patience = min(PATIENCE_SECONDS, max(self._deadline - time.monotonic(), 0))
@@ -62,7 +66,7 @@ class Work(Generic[T]):
                 return
 
     def close(self) -> None:
-        """Cancel what has not begun; wait for nothing."""
+        """Cancel the calls that have not begun. Do not wait for the others."""
         self._pool.close()
 
     def _do(self, call: Callable[[], T]) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of places that offer files: an index behind http, an index on disk, find-links.
+"""The kinds of sources: an index behind http, an index on disk, and find-links.
 
-Each is a ``Source`` (see ``upstream.interface``).
+Each implements ``Source`` (see ``upstream.interface``).
 """

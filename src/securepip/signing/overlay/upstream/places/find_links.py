@@ -1,4 +1,4 @@
-"""A place of links for any project: a folder of distributions, or one HTML page of links."""
+"""A source of pip's ``find-links``: a folder of distributions, or one HTML page of links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FindLinks:
     """A location of pip's ``find-links``.
 
     Args:
-        url: Of a folder of this machine, or of an HTML page.
+        url: The URL of a folder on this machine, or of an HTML page.
         transport: Reads the page.
     """
 
@@ -30,10 +30,9 @@ class FindLinks:
         self._listing: tuple[str, list[Offer]] | None = None
 
     def read(self, project: NormalizedName, known: Reading | None) -> Reading:
-        """See ``Source.read``. The place is read once, for all projects."""
+        """See ``Source.read``. The location is read once, for all projects."""
         base, links = self._read_once()
-        # A name that begins as the project's does may be one of its files; which it is, `judge`
-        # decides.
+        # A file whose name begins with that of the project may belong to it: `judge` decides.
         offers = [link for link in links if canonicalize_name(link.filename).startswith(project)]
         if not offers:
             return Reading(self.location, ABSENT)

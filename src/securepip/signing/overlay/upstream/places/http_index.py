@@ -1,4 +1,4 @@
-"""A simple index behind http or https: one request a project, answered with 304 when unchanged."""
+"""A simple index behind http or https. A project costs one request, with a 304 if unchanged."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _SERIAL = "_last-serial"
 
 
 def _serial(answer: Answer) -> int:
-    """What the index says is the number of the project's last change; 0 for nothing."""
+    """The number of the project's last change, as the index says; 0 if it does not say."""
     text = answer.headers.get("X-PyPI-Last-Serial", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
 def never(project: NormalizedName) -> bool:
-    """Any cache on the way may answer."""
+    """The ``refresh`` of an index that any cache may answer for."""
     return False
 
 
 class HttpIndex:
-    """A simple index that a server offers.
+    """A simple index on a server.
 
     Args:
-        url: Of the index, with a slash at its end; may hold credentials.
+        url: Its URL with a slash at the end, perhaps with credentials.
         transport: Fetches the pages.
-        refresh: Whether no cache on the way may answer for a project (``--refresh-package``).
+        refresh: Tells whether caches must fetch a project's page anew (``--refresh-package``).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class HttpIndex:
                 self.location,
                 known.fingerprint,
                 known.validator,
-                # Another source of the project may have changed: then the page is needed after all.
+                # If another source of the project has changed, this page is needed after all.
                 lambda: self._load(self._get(project, ""), project),
                 _serial(answer) or known.serial,
             )
@@ -78,7 +78,7 @@ class HttpIndex:
     def serials(self) -> Mapping[str, int]:
         """The number of each project's last change, from the list of all projects.
 
-        Empty where the index does not count changes, or has no such list.
+        It is empty if the index has no such list, or does not count changes.
         """
         try:
             answer = get_page(self._transport, self.url, headers={"Accept": JSON_TYPE})

@@ -1,8 +1,8 @@
-"""Files of this machine that a page or a folder offers: measured and hashed here.
+"""Measures and hashes the files on this machine that a page or a folder offers.
 
-Rule: what is signed for a local file is what the disk holds; a page that says otherwise is wrong.
-Hashing waits until somebody needs the page, and is not repeated while size and time of the files
-stay the same.
+Rule: the signed length and digest of a local file are those of its bytes on disk; a file for which
+the page says something else is left out. Files are hashed when the page is needed, and not again
+while their sizes and times stay the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from securepip.transport import file_url_to_path, is_local, join_url
 
 
 def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
-    """A digest of a page and of what the file system says of the local files it names."""
+    """A digest of a page, and of the sizes and times of the local files on it."""
     digest = hashlib.sha256(page)
     for offer in offers:
         try:
@@ -41,7 +41,7 @@ def fingerprint(page: bytes, offers: Iterable[Offer], base: str) -> str:
 
 
 def judge_and_measure(offers: Sequence[Offer], base: str, project: NormalizedName) -> UpstreamPage:
-    """The offers that can be taken; length and sha256 of local ones are those of the disk."""
+    """The page of the judged links. Local files get the length and sha256 of the bytes on disk."""
     judged = (judge(offer, base, project) for offer in offers)
     return UpstreamPage.of(
         project,
@@ -66,7 +66,7 @@ def _measure(file: UpstreamFile) -> UpstreamFile | LeftOut:
         return LeftOut(file.filename, Reason.MISSING)
     if file.sha256 not in (NOT_KNOWN_YET, sha256) or others != set(filter(None, [file.other_hash])):
         return LeftOut(file.filename, Reason.WRONG_SHA256)
-    # No `.metadata`: whoever installs from this disk reads the verified wheel itself.
+    # There is no `.metadata` file on disk: an install reads the metadata in the verified wheel.
     return file._replace(
         sha256=sha256, size=size, has_metadata=False, core_metadata=None, other_hash=None
     )
