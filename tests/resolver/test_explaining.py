@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from securepip.errors import ResolutionError
 from securepip.resolver import UnknownProjectError
@@ -35,6 +36,20 @@ def test_versions_for_another_python_and_yanked_ones_are_told() -> None:
     assert "(from versions: none)" in told
     assert "Ignored the following yanked versions: 1.0" in told
     assert "require a different python version: 2.0 Requires-Python >=3.99" in told
+
+
+def test_where_no_file_fits_it_is_told_and_so_is_a_page_without_files() -> None:
+    index = FakeIndex()
+    for tag in ("cp39-cp39-win32", "cp39-cp39-win_amd64"):
+        index.add("web", "1.0", tag=tag)
+    told = _told(index, "web")
+    assert "(from versions: none)" in told
+    assert "It has 2 files, and none that fits this Python, its platform" in told
+    assert "The last is web-1.0-cp39-cp39-win_amd64.whl." in told
+    index.pages[canonicalize_name("base")] = {}
+    assert "Its page lists no file. What was there before may have been withdrawn." in _told(
+        index, "base"
+    )
 
 
 def test_a_dependency_is_told_with_what_asks_for_it() -> None:

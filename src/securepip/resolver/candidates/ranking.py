@@ -111,6 +111,7 @@ class FileRanking:
         return Offers(
             tuple(offered for _, offered in reversed(ranked)),
             tuple(f"{version} Requires-Python {asked}" for version, asked in sorted(too_new)),
+            () if ranked or too_new else tuple(file.filename for file in files),
             project=project,
             wheels_first=self._options.prefer_binary,
         )
@@ -154,12 +155,14 @@ class Offers:
     Attributes:
         files: Best first.
         python_mismatches: Versions whose Requires-Python excludes the target, for messages.
+        passed_over: The names of all files, where none fits for other reasons, for messages.
     """
 
     def __init__(
         self,
         files: tuple[OfferedFile, ...] = (),
         python_mismatches: tuple[str, ...] = (),
+        passed_over: tuple[str, ...] = (),
         *,
         project: str = "",
         wheels_first: bool = False,
@@ -168,6 +171,7 @@ class Offers:
         self.files = files
         self._wheels_first = wheels_first
         self.python_mismatches = python_mismatches
+        self.passed_over = passed_over
         self._by_version: dict[Version, list[OfferedFile]] = {}
         for offered in files:
             self._by_version.setdefault(offered.version, []).append(offered)

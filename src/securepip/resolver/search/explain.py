@@ -14,6 +14,7 @@ from packaging.utils import NormalizedName
 from resolvelib.structs import RequirementInformation
 
 from securepip.errors import ConflictError, ResolutionError
+from securepip.formats.words import counted
 from securepip.index.types import Speaker
 from securepip.resolver.candidates.catalogue import Catalogue
 from securepip.resolver.candidates.graph import (
@@ -197,6 +198,8 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
             "Ignored the following versions that require a different python version: "
             + "; ".join(offers.python_mismatches)
         )
+    if not notes and not offers.files and catalogue.knows(requirement.project):
+        notes.append(_why_none_fits(offers.passed_over))
     hint = ""
     if requirement.text == "requirements.txt":
         hint = (
@@ -211,6 +214,16 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
         hint += f", or ask {_those_who_run(asked)}." if _those_who_run(asked) else "."
     return DistributionNotFound(
         _could_not_find(cause, catalogue), meaning="\n".join(notes), remedy=hint
+    )
+
+
+def _why_none_fits(passed_over: Sequence[str]) -> str:
+    if not passed_over:
+        return "Its page lists no file. What was there before may have been withdrawn."
+    return (
+        f"It has {counted(len(passed_over), 'file')}, and none that fits this Python, its platform "
+        f"and what --only-binary, --no-binary and --uploaded-prior-to say. The last is "
+        f"{passed_over[-1]}."
     )
 
 
