@@ -193,6 +193,9 @@ def test_a_maintainer_believes_only_what_is_signed(place: Place) -> None:
     done = place.alice.run("sign", "claim", "app", "-o", place.desk / "claim.zip")
     assert done.code == 3 and "not what was signed" in done.err
     assert not (place.desk / "claim.zip").exists()
+    done = place.alice.run("sign", "add-signature", place.desk / "claim.zip")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("claim.zip cannot be read as a transaction: there is no such file\n")
 
 
 def test_a_project_whose_keys_are_lost_is_claimed_anew(place: Place) -> None:

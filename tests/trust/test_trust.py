@@ -21,6 +21,7 @@ from securepip.formats.digests import Sha256
 from securepip.transport import Transport, TransportOptions
 from securepip.trust import (
     Assignment,
+    FirstUse,
     Trust,
     TrustStore,
     find_root,
@@ -208,6 +209,8 @@ def test_what_was_left_of_a_repository_is_no_state_of_a_new_one(tmp_path: Path) 
 def test_the_repository_that_is_meant_is_found_by_all_that_names_it(tmp_path: Path) -> None:
     store = TrustStore(tmp_path / "trust")
     indexes = ("https://index.example.org/simple/",)
+    # Nobody asks this machine to let a project sign for itself.
+    store.add("own", "file:///own/", b"root", (), FirstUse("https://index.example.org/own/"))
     for name in ("one", "two"):
         store.add(name, f"https://{name}.example.org/", b"root", indexes if name == "two" else ())
     app, trust = canonicalize_name("app"), store.read()

@@ -84,7 +84,7 @@ class KeyOptions:
                 raise UsageError("the two passphrases differ")
         if not secret:
             console.warn(
-                "The keys are stored unencrypted: whoever reads the files can sign. With "
+                "New keys are stored unencrypted: whoever reads the files can sign. With "
                 "--passphrase-file FILE they are encrypted."
             )
         return secret.encode() or None

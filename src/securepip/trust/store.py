@@ -207,21 +207,26 @@ class Trust:
         return None
 
     def meant(self, named: str | None, project: NormalizedName) -> TrustedRepository:
-        """The repository that a command about one project works with.
+        """The repository that a maintainer of one project signs for.
 
         Args:
             named: Its name, its location or an index URL that means it (``for_index``). None
-                means the repository that is asked first for the project.
+                means the one that is asked first for the project, of those that others run.
             project: The project.
 
         Raises:
             UsageError: There is no such repository.
         """
         if named is None:
-            first = self.first(project)
+            names = (name for each in self.assigned(project) for name in each.repositories)
+            others = (one for one in map(self.named, names) if one.first_use is None)
+            first = next(others, None)
             if first is None:
                 raise UsageError(
-                    f"no trusted repository speaks for {project}: name one, --repository"
+                    f"no repository that others run, and that this machine trusts, speaks for "
+                    f"{project}",
+                    remedy="Trust the one that publishes it (`securepip trust add`), or name one: "
+                    "--repository NAME",
                 )
             return first
         for repository in self.repositories:

@@ -56,8 +56,8 @@ def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
 def _add_repository_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", metavar="NAME|URL",
-        help="the repository, which this machine has to trust (default: the one that speaks for "
-        "PROJECT)",
+        help="the repository, which this machine has to trust (default: the first that speaks "
+        "for PROJECT, and that others run)",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the transaction is written"
@@ -112,7 +112,7 @@ def keygen(keys: KeyOptions, *, uri: str | None = None, public: Path | None = No
     console.say(f"Your key:    {key.keyid}")
     if uri is None:
         console.say(f"private:     in {keys.folder or maintainer.default_folder()}")
-    console.say(f"public half: {place}, for the other maintainers of your project")
+    console.say(f"public half: {place}, which is no secret")
     return 0
 
 

@@ -66,7 +66,10 @@ class Maintainer:
         trust = TrustStore.of_user().read()
         if not trust.repositories:
             raise untrusted()
-        meant = trust.meant(self.repository, project).name
+        repository = trust.meant(self.repository, project)
+        meant = repository.name
+        if self.repository is None and len(trust.repositories) > 1:
+            console.say(f"The repository is {repository.shown}; --repository NAME means another.")
         with ExitStack() as stack, self.network.transport() as transport:
             store = Store(usable_cache(stack) / "store")
             index = VerifiedIndex(trust.only(meant), transport, store)

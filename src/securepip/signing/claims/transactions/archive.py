@@ -214,9 +214,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
     Raises:
         FormatError: ``path`` is no transaction.
     """
-    if path.exists() and not path.is_file():
+    if not path.is_file():
         # Reading a pipe could wait for ever.
-        raise FormatError(f"{path} cannot be read as a transaction: it is no file")
+        why = "it is no file" if path.exists() else "there is no such file"
+        raise FormatError(f"{path} cannot be read as a transaction: {why}")
     with ExitStack() as opened:
         try:
             file = opened.enter_context(_Bounded(path))
