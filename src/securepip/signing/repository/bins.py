@@ -1,8 +1,8 @@
-"""Hash bins changed or renewed in place, many at a time, in processes beside each other.
+"""Changes or renews many hash bins, in several threads or processes.
 
-Rule: a bin is verified before it is signed again, in the process that signs it, as ``roles`` does
-it; and none is held longer than it takes. What travels between processes is small: a bin's name,
-what changes in it, and what there is to know of it then.
+Rule: a bin is verified as ``roles`` does it, by the process that signs it again, and is dropped
+from memory right after. Only small values go from one process to another: the name of a bin, its
+changes, and the facts about it afterwards.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 MANY = 64
-"""From so many bins on, they are not read into this process but changed in place."""
+"""The number of bins from which on they are changed one by one, and not all read into memory."""
 
 WORTH_PROCESSES = 1024
-"""From so many bins on, other processes take part: they need some seconds to start."""
+"""The number of bins from which on other processes take part. These take seconds to start."""
 
 _GONE = "-1"
-"""Stands for the length of a target that is taken away."""
+"""The length that marks a target to be removed."""
 
 _FEW_LINES = 1_000
-"""So many changes are held in memory, and written together."""
+"""The number of changes that are held in memory and then written together."""
 
 _AT_A_TIME = 32
 _SENT = 8
-"""So many are sent to another process together, with all that changes in them."""
+"""The number of bins that are sent to another process together, with their changes."""
 _THREADS = 2
-"""While one waits for the disk, or for the key's library, another one goes on."""
+"""While one thread waits for the disk or for the signature, another one goes on."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """A bin to be signed anew.
+    """A bin to be signed again.
 
     Attributes:
         name: Its name.
-        version: Its current version; 0 for a bin that is new.
-        sha256: Of its current file, where the snapshot says it.
-        edits: What changes in it (``Edits``).
+        version: Its current version; 0 for a new bin.
+        sha256: The digest of its current file; None if the snapshot does not give it.
+        edits: The changes of its targets, as ``Edits`` yields them.
     """
 
     name: str
@@ -75,10 +75,10 @@ class SignedBin:
     """A bin that was signed and written.
 
     Attributes:
-        sha256: Of its file.
-        length: Its bytes.
-        keyids: Of the keys that signed.
-        facts: What there is to know of it.
+        sha256: The digest of its file.
+        length: The length of its file in bytes.
+        keyids: The ids of the keys that signed it.
+        facts: The facts about it, for ``Known``.
     """
 
     sha256: Sha256
@@ -88,7 +88,7 @@ class SignedBin:
 
 
 class Edits:
-    """Changes of targets, by bin. They are kept in a file that nobody else sees, however many."""
+    """Changes of targets, by bin. They are kept in a private file, because there may be many."""
 
     def __init__(self) -> None:
         self._connection = private_sqlite(
@@ -97,7 +97,7 @@ class Edits:
         self._waiting: list[tuple[str, str]] = []
 
     def put(self, edits: Mapping[str, tuple[str, TargetFile | None]]) -> None:
-        """Let these paths be those targets, each in the bin named; None takes one away."""
+        """Add changes: for each target path its bin, and its new target or None to remove it."""
         self._waiting += [
             (name, f"{path}\t{_GONE}\t" if target is None else _line(path, target))
             for path, (name, target) in edits.items()
@@ -110,7 +110,7 @@ class Edits:
         self._waiting.clear()
 
     def are_many(self, least: int) -> bool:
-        """Whether at least so many bins change. To count all of them takes its time."""
+        """Whether at least ``least`` bins change. Counting all of them would take long."""
         self._write()
         (count,) = self._connection.execute(
             "SELECT count(*) FROM (SELECT DISTINCT bin FROM edit LIMIT ?)", (least,)
@@ -129,11 +129,11 @@ class Edits:
 
 
 Changes = Edits | Sequence[tuple[str, bytes]]
-"""The names of bins, and what changes in each; nothing where it is renewed."""
+"""The names of bins, and the changes in each; no changes if a bin is only renewed."""
 
 
 def are_worth_processes(bins: Changes) -> bool:
-    """Whether so many bins change that other processes take part."""
+    """Whether enough bins change for other processes to take part."""
     if isinstance(bins, Edits):
         return bins.are_many(WORTH_PROCESSES)
     return len(bins) >= WORTH_PROCESSES
@@ -144,7 +144,7 @@ def _line(path: str, target: TargetFile) -> str:
 
 
 def apply_lines(role: Targets, lines: bytes) -> None:
-    """Make the changes of one bin (``Edits``) in it."""
+    """Apply the changes of one bin, as ``Edits`` yields them, to ``role``."""
     targets = role.targets
     for line in lines.decode().splitlines():
         path, length, sha256 = line.split("\t")
@@ -156,15 +156,16 @@ def apply_lines(role: Targets, lines: bytes) -> None:
 
 @dataclass(frozen=True)
 class Hand:
-    """What signing bins takes. Sent to other processes, so no key of a device can be in it.
+    """Everything that is needed to sign bins. It is sent to other processes.
 
     Attributes:
-        storage: Where they are.
-        delegator: The role that delegates to them, as its bytes.
-        naming: What they have to say of themselves.
-        repository: What they are to say.
-        expires: Of the new signatures.
-        keys: The private keys (PEM, in the clear) and public ones.
+        storage: The repository's storage.
+        delegator: The serialized role that delegates to the bins.
+        naming: The names that the current bins have to carry.
+        repository: The digest of the first root, which the new bins are to carry.
+        expires: When the new bins expire.
+        keys: For other processes: the private key (PEM, in the clear), the id and the public key of
+            each signer. Keys on devices cannot be sent.
     """
 
     storage: Storage
@@ -178,29 +179,29 @@ class Hand:
 def sign_bins(
     hand: Hand, signers: Sequence[Signer], bins: Iterable[Bin], *, are_many: bool
 ) -> Iterator[SignedBin]:
-    """Sign and write ``bins``, and say of each what became of it, in their order.
+    """Sign and write bins, and yield the results in the same order.
 
     Args:
-        hand: What it takes.
+        hand: What is needed to sign them, without ``keys``.
         signers: The keys.
-        bins: They. Few of them are in memory at a time.
-        are_many: Whether they are worth other processes (``WORTH_PROCESSES``).
+        bins: The bins. Only a few of them are in memory at a time.
+        are_many: Whether other processes take part (``are_worth_processes``).
 
     Raises:
-        RepositoryStateError: One of them is not what was signed, or a key fails.
+        RepositoryStateError: A current bin is not what was signed, or a key fails.
     """
     private = [signer for signer in signers if isinstance(signer, CryptoSigner)]
     processes = min(os.cpu_count() or 1, 16)
     at_once = hand.storage.at_once
     worker, coming = _Worker(hand, signers), iter(bins)
     if len(private) < len(signers):
-        yield from map(worker.sign, coming)  # a device does one thing at a time
+        yield from map(worker.sign, coming)  # a device makes one signature at a time
         return
-    # Nobody else pays for these: they take as long to import as a small install signs.
+    # Imported only here: the import takes as long as signing for a small install.
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     if at_once > 1:
-        # Signing is short beside the way to an object store and back.
+        # Signing takes little time compared with a request to an object store.
         with ThreadPoolExecutor(at_once) as threads:
             yield from _signed(threads, worker.sign_all, coming, at_a_time=1, most=at_once)
         return
@@ -218,7 +219,7 @@ def sign_bins(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hand,)) as pool:
         for each in _signed(pool, _sign_group, coming, at_a_time=_SENT, most=3 * processes):
-            # What another process has written has to be on the disk too before it is current.
+            # Files of other processes too must be on disk before they become current.
             hand.storage.note(_path(each.facts.name, each.facts.version))
             yield each
 
@@ -231,7 +232,7 @@ def _signed(
     at_a_time: int = _AT_A_TIME,
     most: int = 3,
 ) -> Iterator[SignedBin]:
-    """The results of ``sign`` in order, of so many bins at a time, and so many such groups."""
+    """Call ``sign`` for groups of ``at_a_time`` bins, ``most`` groups ahead; results in order."""
     under_way: deque[Future[list[SignedBin]]] = deque()
     while group := list(islice(coming, at_a_time)):
         under_way.append(pool.submit(sign, group))
@@ -293,7 +294,7 @@ class _Worker:
 
 
 _here: list[_Worker] = []
-"""The worker of this process, which does nothing else."""
+"""In a process that does nothing but sign bins: its worker."""
 
 
 def _begin(hand: Hand) -> None:

@@ -1,15 +1,15 @@
-"""Where a claim stands: the tree of shards below ``claimed`` and ``recently-claimed``.
+"""The trees of roles that hold the claims: ``claimed`` and ``recently-claimed`` with their shards.
 
-Rule: the patterns of one role's delegations never overlap, and every project has exactly one
-place, which follows from its normalized name. Shards are delegated *not* terminating, so that
-projects that are not claimed are still found in the bins; projects are delegated terminating.
+Rule: the path patterns of one role's delegations never overlap, and the normalized name of a
+project decides which role holds its claim. The delegation to a shard does *not* terminate, so that
+clients still find unclaimed projects in the bins. The delegation to a project's role terminates.
 
-One flat list of ten thousand claims would be fetched whole by every client, and matched against
-one pattern after the other at each look-up. A shard therefore goes by the first letters of the
-name (``claimed.ab`` for ``simple/ab*/*``), and one that would hold too many projects hands them to
-shards that go by more letters. ``claimed`` is divided by two letters from the first claim on,
-``recently-claimed``, from which projects move on, only when it has to be. No shard goes away: a
-role that was once in a snapshot stays in it.
+Every client would fetch a flat list of ten thousand claims as a whole, and match every path against
+one pattern after the other. So a shard holds the projects whose names begin with the same letters
+(``claimed.ab`` for ``simple/ab*/*``). If it would hold too many, it delegates to shards for more
+letters. ``claimed`` has shards for two letters from the first claim on. ``recently-claimed``, whose
+projects soon move on, has shards only when it needs them. A shard is never removed, because a role
+that was once in a snapshot stays in it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MAX_PROJECTS = 64
 """A shard that holds more projects than this is divided."""
 
 _ALWAYS_DIVIDED = {CLAIMED_ROLE: 2, RECENTLY_CLAIMED_ROLE: 0}
-"""How many letters the shards go by at least."""
+"""The number of letters of the first shards, which exist in any case; 0 for no such shards."""
 
 _SINCE = "x-securepip-since"
 
@@ -51,7 +51,7 @@ Read = Callable[[str], Metadata[Targets]]
 
 @dataclass(frozen=True)
 class Keyholders:
-    """Whose signatures count for a role, and how many of them it takes.
+    """The keys whose signatures count for a role, and how many of them are needed.
 
     Attributes:
         keys: The public keys.
@@ -72,12 +72,12 @@ class Claim:
     """A project that signs for itself.
 
     Attributes:
-        project: Its name.
-        top: ``claimed``, or ``recently-claimed``.
-        delegator: The role in which the delegation stands: ``top`` or one of its shards.
+        project: The name of the project.
+        top: ``claimed`` or ``recently-claimed``.
+        delegator: The role that delegates to the project's role: ``top`` or one of its shards.
         holders: The project's keys.
-        since: The version of the project's role with which these keys took effect. An older
-            statement about keys is a replayed one.
+        since: The version of the project's role from which on these keys count. A statement about
+            keys with an older version is replayed, and refused.
     """
 
     project: NormalizedName
@@ -93,11 +93,11 @@ class Claim:
 
 
 class ClaimTree:
-    """The claims below one role, as they are, and as they are to become.
+    """The claims below one role, and changes to them.
 
     Args:
         top: ``claimed`` or ``recently-claimed``.
-        read: Gives a role that is delegated now; what it gives is not changed.
+        read: Returns the current version of a role; the tree changes only copies of it.
         signers: The keys that sign ``top`` and its shards.
     """
 
@@ -106,10 +106,10 @@ class ClaimTree:
         self._read = read
         self._signers = signers
         self.changed: dict[str, Metadata[Targets]] = {}
-        """The roles to be signed anew."""
+        """The changed roles, by name: they have to be signed."""
 
     def find(self, project: NormalizedName) -> Claim | None:
-        """The claim of ``project``, if it stands in this tree."""
+        """The claim of ``project`` in this tree; None if there is none."""
         name = self._top
         while True:
             roles = _roles(self.role(name))
@@ -120,7 +120,7 @@ class ClaimTree:
                 (
                     shard
                     for shard in shard_names(self._top, project)
-                    # Always onward: a hostile mirror may lead in a circle.
+                    # Only to longer names: a hostile mirror could make roles delegate in a circle.
                     if shard in roles and len(shard) > len(name)
                 ),
                 None,
@@ -145,10 +145,15 @@ class ClaimTree:
             seen |= set(new)
 
     def put(self, project: NormalizedName, holders: Keyholders, since: int) -> None:
-        """Let ``project`` be signed by ``holders`` from now on.
+        """Delegate ``project`` to ``holders``, in place of an earlier claim.
+
+        Args:
+            project: The project.
+            holders: Its keys.
+            since: The version of its role from which on they count.
 
         Raises:
-            RepositoryStateError: A key goes by the id of another one.
+            RepositoryStateError: A key has the id of another key.
         """
         name = self._place(project)
         paths = project_paths(project)
@@ -160,7 +165,7 @@ class ClaimTree:
         self._divide(name)
 
     def drop(self, project: NormalizedName) -> None:
-        """Let ``project`` be claimed here no more."""
+        """Remove the claim of ``project`` from this tree, if there is one."""
         claim = self.find(project)
         if claim is not None:
             changed = self._change(claim.delegator)
@@ -168,18 +173,18 @@ class ClaimTree:
             _forget_unused_keys(changed)
 
     def rekey(self) -> None:
-        """Let every shard be delegated to the keys of ``signers``, and be signed anew."""
+        """Delegate every shard to the keys of ``signers``, so that all are signed again."""
         for name in list(self.roles()):
             shards = shards_in(self.role(name))
             self._change(name)
             self._delegate(name, [(self._shard(shard), self._signers.keys) for shard in shards])
 
     def role(self, name: str) -> Metadata[Targets]:
-        """A role of the tree, as it is to become."""
+        """A role of the tree, with the changes."""
         return self.changed[name] if name in self.changed else self._read(name)
 
     def _place(self, project: NormalizedName) -> str:
-        """The role in which ``project`` stands, or is to stand; shards on the way are made."""
+        """The role that holds or is to hold the claim of ``project``. Missing shards are made."""
         claim = self.find(project)
         if claim is not None:
             return claim.delegator
@@ -203,14 +208,14 @@ class ClaimTree:
         return DelegatedRole(shard, self._signers.keyids, self._signers.threshold, False, paths)
 
     def _divide(self, name: str) -> None:
-        """Hand the projects of an overfull shard to shards that go by more letters."""
-        here = [role for role in _roles(self.role(name)).values() if project_of_role(role.name)]
+        """Move the projects of an overfull shard to shards for more letters."""
+        claims = [role for role in _roles(self.role(name)).values() if project_of_role(role.name)]
         prefix = name.removeprefix(self._top).removeprefix(".")
         letters = next((n for n in SHARD_PREFIXES if n > len(prefix)), None)
-        if len(here) <= MAX_PROJECTS or letters is None:
+        if len(claims) <= MAX_PROJECTS or letters is None:
             return
         groups: dict[str, list[DelegatedRole]] = {}
-        for role in here:
+        for role in claims:
             project = project_of_role(role.name) or ""
             if len(project) >= letters:
                 groups.setdefault(project[:letters], []).append(role)
@@ -232,7 +237,8 @@ class ClaimTree:
         roles = _roles(metadata)
         for role, keys in added:
             for key in keys:
-                # One list for all: under the id of another, a key would take over its roles.
+                # All delegations share one list of keys. A key with the id of another key could
+                # sign that key's roles.
                 if delegations.keys.setdefault(key.keyid, key) != key:
                     raise RepositoryStateError(f"two keys go by the id {key.keyid}")
             roles[role.name] = role
@@ -241,18 +247,18 @@ class ClaimTree:
 
     def _change(self, name: str) -> Metadata[Targets]:
         if name not in self.changed:
-            # A copy: when signing fails, what was read must still be what is current.
+            # A copy: if signing fails, the role that was read has to be the current one still.
             self.changed[name] = copy.deepcopy(self._read(name))
         return self.changed[name]
 
 
 def shards_in(metadata: Metadata[Targets]) -> list[str]:
-    """The shards to which one role of the tree delegates."""
+    """The names of the shards that a role of the tree delegates to."""
     return [role for role in _roles(metadata) if project_of_role(role) is None]
 
 
 def claims_in(top: str, name: str, metadata: Metadata[Targets]) -> Iterator[Claim]:
-    """The claims that stand in one role, ``top`` or one of its shards."""
+    """The claims in the role ``name``, which is ``top`` or one of its shards."""
     for delegated in _roles(metadata).values():
         project = project_of_role(delegated.name)
         if project is not None:
@@ -260,11 +266,11 @@ def claims_in(top: str, name: str, metadata: Metadata[Targets]) -> Iterator[Clai
 
 
 def check_form(name: str, metadata: Metadata[Targets]) -> None:
-    """See to it that a role of the tree delegates as this one does, and does nothing else.
+    """Check that a role of the tree delegates as ``ClaimTree`` does, and nothing else.
 
     Raises:
-        FormatError: It signs for targets itself, or delegates to some role more or less than the
-            paths of its project or shard.
+        FormatError: The role signs targets itself, or delegates other paths to a role than those of
+            its project or shard.
     """
     if metadata.signed.targets:
         raise FormatError(f"{name} would sign for targets itself")
@@ -285,7 +291,7 @@ def check_form(name: str, metadata: Metadata[Targets]) -> None:
 
 
 def shard_parent(role: str) -> str | None:
-    """The role that delegates to a shard, or None when ``role`` is no shard."""
+    """The role that delegates to a shard; None if ``role`` is no shard."""
     top, dot, prefix = role.partition(".")
     if not dot or top not in TOPS:
         return None
@@ -307,7 +313,7 @@ def _claim(
 
 
 def delegates(metadata: Metadata[Targets]) -> bool:
-    """Whether a role leads to others: in most repositories, no project signs for itself."""
+    """Whether a role delegates. In most repositories, ``claimed`` does not."""
     return bool(_roles(metadata))
 
 

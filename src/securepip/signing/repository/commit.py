@@ -1,7 +1,7 @@
-"""Signing roles and making them current, in the one order that survives being killed.
+"""Signs roles and makes them current, in the one order that survives being killed.
 
-Rule: the new timestamp is the last file written. Until it is there, nothing that is current names
-anything that was written before; what a killed run leaves behind is overwritten by the next one.
+Rule: the new timestamp is written last. Until then, no current role names any of the new files, so
+clients do not see what a killed run leaves behind.
 
 Source: TUF specification 6 (repository operations) and PEP 458 (consistent snapshots).
 """
@@ -38,11 +38,11 @@ from securepip.signing.repository.state.log import (
 from securepip.signing.repository.storage.interface import Storage
 
 MAX_PINNED_BINS = 256
-"""Up to so many bins, the snapshot gives the digest of each, and of more only the lengths.
+"""With at most this many bins, the snapshot gives the digest of each; with more, only lengths.
 
-In a compressed snapshot a length costs 4 bytes a bin and a digest 42: 10.6 kB for 256 bins, which
-each client fetches again with every new snapshot, and 680 kB for 16,384. What keeps one bin from
-passing for another, in any number of them, is the name in it.
+In a compressed snapshot, a length costs 4 bytes a bin and a digest 42: 10.6 kB for 256 bins, which
+each client fetches again with every new snapshot, and 680 kB for 16,384. With any number of bins,
+the name inside each one keeps it from passing for another.
 """
 
 Delegator = Root | Targets
@@ -50,13 +50,13 @@ Delegator = Root | Targets
 
 @dataclass(frozen=True)
 class BinWork:
-    """Bins to be changed in place.
+    """Bins to be changed one by one, without reading all of them into memory.
 
     Attributes:
         delegator: The current role that delegates to them.
-        naming: What roles of this repository have to say of themselves.
-        bins: Which, and what changes in each.
-        facts: Keeps what there is to know of them afterwards.
+        naming: The names that the roles of this repository have to carry.
+        bins: The names of the bins, and the changes in each.
+        facts: Collects the facts about the new bins.
     """
 
     delegator: Metadata[Targets]
@@ -67,10 +67,10 @@ class BinWork:
 
 @dataclass(frozen=True)
 class Committed:
-    """What was signed, and is current.
+    """What was signed and is current now.
 
     Attributes:
-        names: The roles.
+        names: The names of the roles.
         timestamp: The bytes of the timestamp that made them current.
     """
 
@@ -79,7 +79,7 @@ class Committed:
 
 
 def now() -> datetime:
-    """The moment, in whole seconds of UTC as TUF writes them."""
+    """The current time in UTC, in whole seconds as in TUF metadata."""
     return datetime.now(timezone.utc).replace(microsecond=0)
 
 
@@ -87,14 +87,14 @@ class Committer:
     """Signs roles with the keys at hand and writes them.
 
     Args:
-        storage: What the repository serves.
+        storage: The repository's storage.
         expiry: How long signatures are valid.
-        keys: Where signers come from.
-        log: Remembers what was signed.
-        remember: Waits until all else that is remembered is on the disk (``Ledger.flush``).
+        keys: Finds the signers.
+        log: Records what is signed.
+        remember: Waits until the rest of the memory is on disk (``Ledger.flush``).
 
     Attributes:
-        log: That log, with the reason for what is signed.
+        log: The log, with the reason for what is signed.
     """
 
     def __init__(
@@ -115,9 +115,12 @@ class Committer:
         """Sign ``root`` with the root keys that ``signed_by`` names, and write it.
 
         Args:
-            root: Its version is final already.
-            signed_by: The root before it; the first root is signed by itself.
-            anchored: The current timestamp, if there is one.
+            root: The new root, with its final version.
+            signed_by: The root before it; for the first root, itself.
+            anchored: The current timestamp; None for the first root.
+
+        Returns:
+            The bytes of the new root.
 
         Raises:
             RepositoryStateError: Fewer keys than its threshold are here.
@@ -128,7 +131,10 @@ class Committer:
         return self.write_root(root, anchored)
 
     def write_root(self, root: Metadata[Root], anchored: Timestamp | None) -> bytes:
-        """Make a root that is signed, and checked, the current one.
+        """Make a signed and checked root the current one.
+
+        Returns:
+            The bytes of the root.
 
         Raises:
             RepositoryStateError: The log is not what was written.
@@ -153,22 +159,30 @@ class Committer:
         replaces: bytes | None,
         bins: BinWork | None = None,
     ) -> Committed:
-        """Sign ``changed`` with their next versions, then the snapshot, then the timestamp.
+        """Sign the next versions of roles, then the snapshot, then the timestamp.
 
-        Roles that are ``finished`` were signed elsewhere, by those whose keys are not here, and
-        are published as they are; who passes them has checked them. The new timestamp ``replaces``
-        a file of those bytes (None for none), or nothing becomes current. ``bins`` are those that
-        are changed in place, in parallel.
+        The metadata objects that are passed are changed. When this returns, they are current. If it
+        raises, or the process is killed, the earlier state is still current.
 
-        Roles that are signed here say their names, and that ``repository`` is the sha256 of the
-        first root. The objects that are passed are changed. When this returns, they are current;
-        when it raises, or never returns, what was current still is.
+        Args:
+            root: The current root.
+            timestamp: The current timestamp.
+            snapshot: The current snapshot.
+            changed: The roles to sign, by name.
+            delegator_of: Returns the role that names the keys of a role.
+            repository: The digest of the first root, which every role that is signed carries
+                together with its name.
+            finished: Roles that were signed with keys that are not here. The caller has checked
+                them, and they are published as they are.
+            replaces: The bytes of the timestamp that the new one replaces; None if there is none.
+                If the file has other bytes, nothing becomes current.
+            bins: Bins to be changed one by one.
 
         Returns:
             What was signed.
 
         Raises:
-            RepositoryStateError: A key is not here, or another process signs as well.
+            RepositoryStateError: A key is not here, or another process has signed too.
         """
         listed = snapshot.signed.meta
         names = [*(finished or ()), *changed]
@@ -206,15 +220,15 @@ class Committer:
         Args:
             root: The current root.
             timestamp: The current timestamp; it is changed.
-            signed: What it makes current, for the log.
-            replaces: The bytes of the file that is current now; None for none.
+            signed: The roles that it makes current, for the log.
+            replaces: The bytes of the current timestamp file; None if there is none.
 
         Returns:
-            Its bytes.
+            The bytes of the new timestamp.
 
         Raises:
             RepositoryStateError: Its key is not here, the log is not what was written, or another
-                process has signed meanwhile.
+                process has signed too.
         """
         before = anchor_of(timestamp.signed)
         timestamp.signed.version += 1
@@ -229,10 +243,10 @@ class Committer:
         return data
 
     def add_signatures(self, metadata: Metadata[S], delegator: Delegator, name: str) -> None:
-        """Sign ``metadata`` with as many keys as ``delegator`` asks for, beside what has signed it.
+        """Add as many signatures to ``metadata`` as the threshold in ``delegator`` asks for.
 
         Raises:
-            RepositoryStateError: Fewer are here, or one of them fails.
+            RepositoryStateError: Fewer keys are here, or one of them fails.
         """
         for signer in self._needed(delegator, name):
             add_signature(metadata, signer, name)
@@ -245,7 +259,7 @@ class Committer:
         repository: Sha256,
         signed: Aside[SignedRole],
     ) -> Iterator[str]:
-        """Sign bins, and know what there is to know of them; yields their names."""
+        """Sign bins, list them in the snapshot, and collect the facts; yields their names."""
         delegator = work.delegator.signed
         coming = iter(work.bins)
         first = next(coming, None)
@@ -275,11 +289,11 @@ class Committer:
     def _write_finished(
         self, name: str, metadata: Metadata[Targets], listed: dict[str, MetaFile]
     ) -> SignedRole:
-        """Write a role as those have signed it whose keys are not here."""
+        """Write a role that was signed with keys that are not here."""
         data = metadata.to_bytes(COMPACT)
         path = f"{METADATA_DIR}/{metadata.signed.version}.{name}.json"
         if self._storage.exists(path) and not self._storage.holds(path, sha256_of(data)):
-            # Nothing current names it: a killed run has left it, or a thief changed it.
+            # No current role names this file: a killed run has left it, or a thief has changed it.
             self._storage.delete(path)
         return self._write_role(name, metadata, data, listed, pinned=True)
 
@@ -310,8 +324,8 @@ class Committer:
     ) -> SignedRole:
         version = metadata.signed.version
         self._storage.write(f"{METADATA_DIR}/{version}.{name}.json", data)
-        # With its digest in the snapshot, who has stolen the role's key, and sits between the
-        # repository and a client, cannot serve another file of the same version.
+        # The digest in the snapshot stops a thief of this role's key who can answer clients in the
+        # repository's place: he cannot serve another file of the same version.
         listed[f"{name}.json"] = (
             MetaFile.from_data(version, data, ["sha256"])
             if pinned
@@ -337,15 +351,16 @@ class Committer:
 
     def _signers(self, delegator: Delegator, name: str) -> list[Signer]:
         keyids = delegator.get_delegated_role(name).keyids
-        found = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
-        return [signer for signer in found if signer is not None]
+        signers = (self._keys.find(delegator.get_key(keyid)) for keyid in keyids)
+        return [signer for signer in signers if signer is not None]
 
 
 def _is_unpinned_bin(delegator: Delegator, root: Root) -> bool:
-    """Whether it delegates to so many hash bins that the snapshot does not give their digests.
+    """Whether ``delegator`` delegates to bins whose digests the snapshot does not give.
 
-    Only where they are signed with the keys that sign the snapshot, so that who has stolen those
-    gains nothing. Where keys are being replaced, root names the new ones first: these sign.
+    That is so if there are many bins, and their keys also sign the snapshot: a thief of those keys
+    could sign other digests anyway. While keys are being replaced, root names the new keys first,
+    and these sign.
     """
     delegations = delegator.delegations if isinstance(delegator, Targets) else None
     if delegations is None or delegations.succinct_roles is None:

@@ -1,6 +1,6 @@
-"""What a repository remembers about itself, apart from what it signs: ``state/config.json``.
+"""The settings of a repository: ``state/config.json``.
 
-Rule: the folder ``state`` is the operator's alone (mode 0700) and is never served.
+Rule: only the operator can read the folder ``state`` (mode 0700), and it is never served.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ LEDGER_NAME = "ledger.sqlite3"
 LOG_NAME = "log.jsonl"
 LOCK_NAME = "lock"
 DATABASE_NAME = "database"
-"""Where it is there, a database remembers in place of the folder: this one."""
+"""If this file exists, the repository's memory is in the database that the file names."""
 UNFINISHED_DIR = "unfinished"
 RECOVERY_DIR = "recovery"
 PENDING_DIR = "pending"
-"""Where it is there, a change of keys was begun, and not finished."""
+"""If this folder exists, a change of keys was begun and not finished."""
 PEP458 = "pep458"
 DEFAULT_EXPECTED_FILES = 10_000
 _FORMAT = 1
 _MAX_DAYS = 3650
-# As long as an old `claimed` is good, a thief of the online keys can show a new client a repository
-# in which a project is not claimed yet.
+# Until an old `claimed` expires, a thief of the online keys can show a new client a state in which
+# a project is not claimed yet.
 _MAX_CLAIMED_DAYS = 35
 
 
 @dataclass(frozen=True)
 class Expiry:
-    """How long signatures are valid, in days, for each role.
+    """How long the signatures of each role are valid, in days.
 
-    One key signs timestamp, snapshot and bins: bins that live as short as the timestamp would add
-    no freshness, and renewing them daily would change every bin's version and so spoil every
-    client's cache. ``recently-claimed`` lives as long as the bins, for it is signed with their
-    key. ``claimed`` is what an attacker with that key would want to freeze.
+    One key signs timestamp, snapshot and bins. Bins with a life as short as that of the timestamp
+    would add no freshness, and renewing them daily would make every client fetch them again.
+    ``recently-claimed`` lives as long as the bins, since it is signed with the same key.
+    ``claimed`` has a short life, because an attacker with that key would want to serve an old one.
     """
 
     timestamp: int = 7
@@ -54,19 +54,20 @@ class Expiry:
     root: int = 365
 
     def of(self, role: str) -> timedelta:
-        """How long a new signature of ``role`` (by its name, ``bin-3f`` say) is valid.
+        """How long a new signature of ``role`` is valid.
 
-        A shard (``claimed.ab``) lives as long as the role that it is a part of.
+        ``role`` is a name, such as ``bin-3f``. A shard (``claimed.ab``) lives as long as the role
+        that it is a part of.
         """
         days: dict[str, int] = asdict(self)
         return timedelta(days=days.get(role.partition(".")[0].replace("-", "_"), self.bin_n))
 
 
 def parse_expiry(settings: Iterable[str]) -> Expiry:
-    """The expiry that ``settings`` ask for: ``pep458``, or ``ROLE=DAYS`` each, the last one wins.
+    """The expiry that ``settings`` ask for. Each is ``pep458`` or ``ROLE=DAYS``; the last one wins.
 
     Raises:
-        UsageError: Another word, an unknown role, or not a number of days.
+        UsageError: A setting is neither, names an unknown role, or has a bad number of days.
     """
     expiry = Expiry()
     roles = asdict(expiry)
@@ -93,17 +94,18 @@ class Config:
     """The settings of one repository.
 
     Attributes:
-        repository_id: Names its folders of keys.
-        root_sha256: Of its first root, where the signing side's own trust begins: what lies in the
-            served folders is believed only as far as it is signed.
+        repository_id: The name of its folder of keys.
+        root_sha256: The digest of its first root. The signing side's own trust begins there: files
+            in the served folders are believed only as far as they are signed.
         expiry: How long new signatures are valid.
-        signers: The URI of each private key, by key id. Offline keys are gone when all is well.
-        offline_keys_stay: Whether the offline keys are meant to stay where they were made: one
-            machine signs for itself alone, and nobody else is there to bring them.
-        name: What people call it, for its status page; "" where nobody has said.
-        url: Where people reach it, likewise.
-        moved_to: The address at which it is now; "" where it stayed. Nothing is signed elsewhere.
-        remembered_in: What remembers there (``Site.memory``); "" where that is what did before.
+        signers: The URI of each private key, by key id. The files of offline keys should be gone.
+        offline_keys_stay: Whether the offline keys are meant to stay where they were made, because
+            the repository is for one machine alone.
+        name: Its name on the status page; "" if none is set.
+        url: Its URL on the status page; "" if none is set.
+        moved_to: The address that it was moved to; "" if it was not moved. It signs only there.
+        remembered_in: The memory at the new place (``Site.memory``); "" if the memory was not
+            moved.
     """
 
     repository_id: str
@@ -117,7 +119,7 @@ class Config:
     remembered_in: str = ""
 
     def is_away(self, address: str) -> bool:
-        """Whether it is elsewhere than at ``address``, or something else remembers."""
+        """Whether the repository or its memory was moved away from ``address``."""
         return self.remembered_in != "" or self.moved_to not in ("", address)
 
     def to_json(self) -> bytes:
@@ -130,8 +132,8 @@ def load_config(folder: Path) -> Config:
     """The settings of the repository in ``folder``.
 
     Raises:
-        NotARepositoryError: There is none.
-        RepositoryStateError: The file is damaged, or cannot be read.
+        NotARepositoryError: There is no repository.
+        RepositoryStateError: The file is damaged or cannot be read, or the memory is in a database.
     """
     path = folder / STATE_DIR / CONFIG_NAME
     try:
@@ -148,14 +150,14 @@ def load_config(folder: Path) -> Config:
 
 
 def check_no_database(folder: Path, address: str | None = None) -> None:
-    """See to it that the memory of a repository is not in a database.
+    """Check that the memory of a repository is not in a database.
 
     Args:
-        folder: What this machine has of it.
-        address: Where it is, for people; by default in ``folder``.
+        folder: The repository's folder on this machine.
+        address: The repository's address for the error; by default ``folder``.
 
     Raises:
-        RepositoryStateError: It is.
+        RepositoryStateError: It is in a database.
     """
     mark = folder / STATE_DIR / DATABASE_NAME
     if mark.exists():
@@ -167,7 +169,11 @@ def check_no_database(folder: Path, address: str | None = None) -> None:
 
 
 def parse_config(data: bytes, where: str) -> Config:
-    """The settings that ``Config.to_json`` has written; ``where``, for people.
+    """The settings that ``Config.to_json`` has written.
+
+    Args:
+        data: The JSON document.
+        where: Where it comes from, for the error.
 
     Raises:
         RepositoryStateError: They are damaged.

@@ -1,8 +1,8 @@
-"""The state that is current: its roles, read anew when they have changed, and signing the next.
+"""Reads the current state of a repository, and signs the next one.
 
-Rule: an older state than was signed here last is never taken for current, and never signed on top
-of: that would undo revocations, and give its numbers to other contents. Nor is a state that the log
-does not know: a thief of the online key may have made it.
+Rule: a state that is older than the last one signed here is never used, and nothing is signed on
+top of it: that would undo revocations, and use version numbers a second time. Nothing is signed on
+top of a state that the log does not know either: a thief of the online key may have made it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Current:
     """The current state of one repository. The lock must be held to sign.
 
     Args:
-        storage: What the repository serves.
+        storage: The repository's storage.
         root_sha256: The digest of its first root.
         ledger: Remembers which state was signed last.
-        committer: Signs.
+        committer: Signs roles.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Current:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Look at most once whether the state has changed: nobody else changes it meanwhile.
+        """Read the timestamp at most once in the block: no other process changes the state.
 
-        A sync looks it up some times for each of a million projects. Who replaces the timestamp
-        all the same is found out when the next one is to be written.
+        A sync needs the state several times for each of a million projects. If somebody replaces
+        the timestamp in spite of the lock, writing the next one fails.
         """
         self._held, self._is_read = True, False
         try:
@@ -66,15 +66,15 @@ class Current:
             self._held = self._is_read = False
 
     def roles(self) -> Roles:
-        """The current signed roles, verified; read again when the timestamp has changed.
+        """The current signed roles, verified. They are read again if the timestamp has changed.
 
         Raises:
-            RepositoryStateError: What is on disk is not what was signed, or it is a state from
-                before what was signed last.
+            RepositoryStateError: What is on disk is not what was signed, or it is older than the
+                last state that was signed here.
         """
         if self._is_read and self._roles is not None:
             return self._roles[1]
-        # Before the file is read: another process may sign between these two steps.
+        # The ledger is read before the file: another process may sign between the two steps.
         known = self._ledger.current()
         try:
             timestamp = self._metadata.read(TIMESTAMP_NAME)
@@ -97,7 +97,7 @@ class Current:
         return self._metadata.exists(f"{root.signed.version + 1}.root.json")
 
     def known(self) -> Known:
-        """What is known of the current state; what another process signed is read first.
+        """The look-up tables of the current state, brought up to date if necessary.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -111,15 +111,15 @@ class Current:
         return known
 
     def rebuild_known(self) -> list[str]:
-        """Read all that is current, and put right what was known of it. The lock must be held.
+        """Read all current roles, and correct the look-up tables. The lock must be held.
 
         Returns:
-            The roles of which something else was known.
+            The roles for which the tables were wrong.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        # Roles that were read before keep their contents: only fresh ones say what is on disk.
+        # Roles that are in memory may differ from those on disk, so all are read again.
         self._roles = self._root = None
         roles = self.roles()
         return self._ledger.lookup.rebuild(
@@ -133,18 +133,20 @@ class Current:
         base: Roles | None = None,
         bins: Changes = (),
     ) -> tuple[str, ...]:
-        """Sign ``changed`` roles anew, then snapshot and timestamp.
+        """Sign roles, then the snapshot and the timestamp. The lock must be held.
 
-        ``bins`` are changed in place.
-
-        ``finished`` roles were signed elsewhere and checked: they become current as they are.
-        ``base`` is what the new state follows, where that is not the current one.
+        Args:
+            changed: The roles to sign, by name.
+            finished: Roles that were signed elsewhere and checked. They become current as they are.
+            base: The roles that the new state follows; None for the current ones.
+            bins: Bins to change, and the changes in each.
 
         Returns:
             The names of the roles that were signed.
 
         Raises:
-            RepositoryStateError: A key is not here. What was current still is.
+            RepositoryStateError: A key is not here, or the log does not know the current state. The
+                earlier state is still current.
         """
         roles = base or self._made_here()
         replaces, before = self._replaced(base), snapshot_digest(roles)
@@ -167,16 +169,19 @@ class Current:
             if base is None and not finished and not _are_of_frame(changed):
                 after = committed.timestamp, roles.frame()
         finally:
-            # Signing changes these objects: whatever went wrong, they are read anew. Else what was
-            # signed just now is what is current, if the timestamp is the one that was written.
+            # Signing has changed the role objects. After an error they are read again from disk;
+            # else they are the current ones, as long as the timestamp is the one just written.
             self._roles, self._is_read, self._is_followed = after, False, False
         return committed.names
 
     def renew_timestamp(self) -> tuple[str, ...]:
-        """Sign the timestamp anew, which says that nothing has changed.
+        """Sign a new timestamp for the same state.
+
+        Returns:
+            The names of the roles that were signed.
 
         Raises:
-            RepositoryStateError: Its key is not here.
+            RepositoryStateError: Its key is not here, or the log does not know the current state.
         """
         roles = self._made_here()
         try:
@@ -203,9 +208,11 @@ class Current:
             self._roles = self._root = None
 
     def write_root(self, root: Metadata[Root], base: Roles | None = None) -> None:
-        """Make ``root`` the current one; it is signed and checked.
+        """Make a signed and checked root the current one.
 
-        ``base`` is what the state follows, where that is not the current one.
+        Args:
+            root: The root.
+            base: The roles of the state that it is written for; None for the current ones.
 
         Raises:
             RepositoryStateError: The log is not what was written.
@@ -222,17 +229,17 @@ class Current:
         signed: Mapping[str, Metadata[Targets]],
         in_place: Iterable[RoleFacts],
     ) -> None:
-        """Know what was signed just now, as far as no other role has to be read for it."""
+        """Bring the look-up tables up to date, if no other role has to be read for that."""
         known = self._ledger.lookup
         if known.snapshot() != before:
             return
         if _are_of_frame(signed):
-            return  # other roles may count now: whoever looks something up next finds out which
+            return  # other roles may count now: `known` finds out when it is called next
         facts = [facts_of(name, metadata.signed) for name, metadata in signed.items()]
         known.apply(snapshot_digest(roles), chain(facts, in_place))
 
     def _replaced(self, base: Roles | None) -> bytes | None:
-        """The timestamp that the next one replaces: the one that was read, or whatever is there."""
+        """The bytes of the timestamp that the next one replaces; None if there is none."""
         if base is None and self._roles is not None:
             return self._roles[0]
         try:
@@ -244,23 +251,23 @@ class Current:
         """The current roles, to sign on top of.
 
         Raises:
-            RepositoryStateError: The log does not know them: signing would cover a thief's traces.
+            RepositoryStateError: The log does not know them. Signing would cover a thief's traces.
         """
         roles = self.roles()
         self._committer.log.check_made(roles.timestamp.signed)
         return roles
 
     def _remember(self, roles: Roles) -> None:
-        """Let no older state than this one be current from now on."""
+        """Remember these versions, so that no older state is ever used again."""
         self._ledger.set_current(roles.root.signed.version, roles.timestamp.signed.version)
 
     def _check_current(self, roles: Roles, known: tuple[int, int]) -> None:
-        """See to it that nobody has put an older state back, which was signed in its time.
+        """Check that nobody has put back an older state, which was validly signed in its time.
 
-        Signing on top of it would undo revocations, and give its numbers to other contents.
+        Signing on top of it would undo revocations, and use version numbers a second time.
         """
-        found = roles.root.signed.version, roles.timestamp.signed.version
-        for name, version, newest in zip(("root", "timestamp"), found, known, strict=True):
+        versions = roles.root.signed.version, roles.timestamp.signed.version
+        for name, version, newest in zip(("root", "timestamp"), versions, known, strict=True):
             if version < newest:
                 raise RepositoryStateError(
                     f"{self._storage.address}: the {name} is of version {version}, but version "
@@ -273,17 +280,17 @@ class Current:
 
 
 def _are_of_frame(names: Iterable[str]) -> bool:
-    """Whether one of these roles says which others count."""
+    """Whether one of these roles decides which other roles are in use."""
     return any(name in FRAME or name.startswith(TOPS) for name in names)
 
 
 def snapshot_digest(roles: Roles) -> str:
-    """The digest of the snapshot, which says which state these roles are."""
+    """The digest of the snapshot, which identifies the state; "" if the timestamp has none."""
     return (roles.timestamp.signed.snapshot_meta.hashes or {}).get("sha256", "")
 
 
 def counted_versions(roles: Roles) -> dict[str, int]:
-    """The roles that sign pages and distributions, and their versions."""
+    """The versions of the roles that sign pages and distributions, by name."""
     claims = (claim.role for top in TOPS for claim in roles.claims_below(top).claims())
     return {name: roles.meta(name).version for name in (*roles.bin_names(), *claims)}
 

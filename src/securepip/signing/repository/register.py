@@ -1,7 +1,7 @@
-"""What an operator's side remembers of claimed projects: who is frozen, and which keys wait.
+"""Remembers, for the operator, frozen projects and changes of keys that wait for offline keys.
 
-Rule: nothing here is believed without its signatures. A change of keys that waits is the
-maintainers' own transaction, and is checked again when it takes effect.
+Rule: nothing here is believed without its signatures. A waiting change of keys is the maintainers'
+own transaction, and is checked again when it takes effect.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.storage.files import Writer
 
 PENDING_DIR = "pending-keys"
-"""Where the changes of keys lie, among what is under way."""
+"""The folder of the waiting changes of keys, below ``UnderWay``."""
 
 _END = ".zip"
 
 
 class Register:
-    """The memory of one repository about its claims. Use with the lock held when writing."""
+    """The register of one repository. The lock must be held to change it."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -40,10 +40,14 @@ class Register:
             )
 
     def thaw(self, project: NormalizedName) -> bool:
-        """Accept transactions of ``project`` again; whether it was frozen."""
+        """Accept transactions of ``project`` again.
+
+        Returns:
+            Whether it was frozen.
+        """
         with self._connection:
-            done = self._connection.execute("DELETE FROM frozen WHERE project = ?", (project,))
-        return done.rowcount > 0
+            deleted = self._connection.execute("DELETE FROM frozen WHERE project = ?", (project,))
+        return deleted.rowcount > 0
 
     def frozen(self) -> dict[NormalizedName, str]:
         """All frozen projects, and why."""
@@ -51,7 +55,7 @@ class Register:
         return {NormalizedName(project): why for project, why in rows}
 
     def check_not_frozen(self, project: NormalizedName) -> None:
-        """See to it that transactions of ``project`` are accepted.
+        """Check that ``project`` is not frozen.
 
         Raises:
             RepositoryStateError: It is frozen.
@@ -65,13 +69,13 @@ class Register:
             )
 
     def keep_pending(self, project: NormalizedName, transaction: Path) -> None:
-        """Remember a change of keys until the offline keys are here; it replaces an older one."""
+        """Keep a change of keys until the offline keys are here. It replaces an older one."""
         path = self._under_way.folder(PENDING_DIR) / _name(project)
         Writer(self._repository.home / UNFINISHED_DIR).write(path, transaction.read_bytes())
         self._under_way.keep(PENDING_DIR)
 
     def pending(self, project: NormalizedName) -> Path | None:
-        """The change of keys of ``project`` that waits for the offline keys."""
+        """The waiting change of keys of ``project``; None if there is none."""
         return self._under_way.file(PENDING_DIR, _name(project))
 
     def all_pending(self) -> list[NormalizedName]:
@@ -80,7 +84,7 @@ class Register:
         return sorted(NormalizedName(name.removesuffix(_END)) for name in names if _END in name)
 
     def forget_pending(self, project: NormalizedName) -> None:
-        """The change of keys of ``project`` has taken effect, or cannot any more."""
+        """Forget the waiting change of keys of ``project``, if there is one."""
         self._under_way.forget(PENDING_DIR, _name(project))
 
 

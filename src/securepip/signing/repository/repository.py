@@ -1,9 +1,9 @@
-"""A repository on disk, as those who sign see it: opened with its online key, read, and changed.
+"""``Repository``: opens a repository for the signing side, reads it, and changes it.
 
-Rule: ``publish`` is the only way that a page or file becomes current. It writes files, pages,
-bins, the snapshot, and last the timestamp, which is the one step that clients notice. A run that
-is killed before it leaves the repository as it was; after it, the next run finishes what plain
-clients see (``index.html``, ``index.json``, and that revoked files are gone).
+Rule: a change writes files, pages, bins, the snapshot, and last the timestamp. Clients notice only
+that last step. If a run is killed before it, the repository is as it was. If it is killed after it,
+the next run completes the plain view (``index.html``, ``index.json``, and the deletion of revoked
+files).
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ __all__ = ["HTML_NAME", "NewFile", "Published", "Repository", "SignedProject"]
 
 @dataclass(frozen=True)
 class SignedProject:
-    """What the maintainers of a project have signed, checked, and to be made current as it is.
+    """What the maintainers of a project have signed. It was checked, and is published as it is.
 
     Attributes:
-        role: The project's role, signed.
-        page: The page that it signs for.
-        page_bytes: The bytes of that page, as signed.
-        files: Distributions that are new.
+        role: The project's signed role.
+        page: The page that the role signs.
+        page_bytes: The signed bytes of the page.
+        files: The new distributions.
     """
 
     role: Metadata[Targets]
@@ -69,8 +69,8 @@ class Published:
 
     Attributes:
         projects: The projects whose page or files changed.
-        signed: Names of the roles that were signed, for example ``bin-3f`` or ``timestamp``;
-            empty when nothing had changed.
+        signed: The names of the roles that were signed, for example ``bin-3f`` or ``timestamp``;
+            empty if nothing had changed.
     """
 
     projects: tuple[NormalizedName, ...] = ()
@@ -78,18 +78,18 @@ class Published:
 
 
 class Repository:
-    """A repository whose roles can be signed here, as far as keys are at hand.
+    """A repository whose roles can be signed with the keys at hand.
 
-    A context manager: leaving it closes the ledger.
+    It is a context manager that closes the repository's memory at the end.
 
     Attributes:
-        address: Where it is, as people type it.
-        home: A folder of this machine that is not served, for what is under way.
-        storage: What it serves.
-        state: What it remembers.
+        address: Its address, as people type it.
+        home: A folder on this machine that is not served, for unfinished work.
+        storage: The files that it serves.
+        state: Its memory.
         config: Its settings.
-        ledger: Its memory.
-        keys: Where its signers come from.
+        ledger: The part of its memory about files, pages and revocations.
+        keys: Finds its signers.
         log: What was signed, when, with which keys, and why.
     """
 
@@ -118,26 +118,27 @@ class Repository:
         pin: Passphrase | None = None,
         reason: Reason | None = None,
     ) -> Repository:
-        """The repository that is there.
+        """Open a repository. Its keys are loaded when they are needed.
 
         Args:
-            where: Its folder, or where else ``create`` made it.
-            keys: Folders to look for keys in before the places where ``create`` put them.
-            passphrase: Called when an encrypted key is to be used.
-            pin: Called when a device is to sign; without it, ``passphrase`` is.
-            reason: What the log is to say of the reason for what is signed.
+            where: Its folder, or another place where ``create`` made it.
+            keys: Folders that are searched for keys before those where ``create`` put them.
+            passphrase: Called when an encrypted key is used.
+            pin: Called when a device signs; None to call ``passphrase`` for that.
+            reason: The reason that the log gives for what is signed.
 
         Raises:
-            RepositoryStateError: No repository there. (Keys are loaded when they are needed.)
+            RepositoryStateError: There is no repository, or its memory is damaged.
         """
         site = FolderSite(where) if isinstance(where, Path) else where
         with ExitStack() as opened:
             state = opened.enter_context(closing(site.open()))
             config = state.settings()
-            found = cls(site, state, config, KeyRing(keys, config.signers, passphrase, pin=pin))
-            found.log.reason = reason or Reason()
+            ring = KeyRing(keys, config.signers, passphrase, pin=pin)
+            repository = cls(site, state, config, ring)
+            repository.log.reason = reason or Reason()
             opened.pop_all()
-        return found
+        return repository
 
     def __enter__(self) -> Repository:
         return self
@@ -147,21 +148,22 @@ class Repository:
 
     @contextmanager
     def lock(self, *, finish: bool = True, moving_to: Site | None = None) -> Iterator[None]:
-        """Let no other process change the repository meanwhile. May be nested.
+        """Keep other processes from changing the repository. It may be nested.
 
-        What a killed run left unfinished is finished first, unless the state is to be replaced.
-        A repository that is somewhere else by now is left alone, except by who is moving it there.
+        Args:
+            finish: Whether to complete the plain view first, if a killed run has not.
+            moving_to: The place that the repository is being moved to; None if it is not.
 
         Raises:
-            RepositoryStateError: Another process holds it for more than a minute, the disk or
-                database fails meanwhile, or the repository was moved.
+            RepositoryStateError: Another process holds the lock for more than a minute, the disk or
+                database fails, or the repository was moved to another place than ``moving_to``.
         """
         with self.state.lock() as outermost, ExitStack() as held:
             try:
                 with self._ending() if outermost else nullcontext():
                     if outermost:
                         held.enter_context(self._current.held())
-                        # Another process may have replaced a key meanwhile.
+                        # Another process may have replaced a key since this one was opened.
                         self.config = self.state.settings()
                         _check_here(self.config, self._site, moving_to)
                         self.keys.remember(self.config.signers)
@@ -170,7 +172,7 @@ class Repository:
                             self._plain.follow()
                     yield
             except StorageError:
-                raise  # it says more of itself
+                raise  # its own message says more
             except (OSError, sqlite3.Error) as error:
                 raise RepositoryStateError(
                     f"{self.storage.address} cannot be changed: {error}",
@@ -180,9 +182,9 @@ class Repository:
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """Return when all is written; where it fails, when nothing is being written any more.
+        """At the end of the block, wait until all files are written, also after an error.
 
-        Who has the lock next must not have his own replaced by what comes late.
+        Otherwise a late write could replace a file of the process that has the lock next.
         """
         try:
             yield
@@ -193,11 +195,10 @@ class Repository:
             raise
 
     def roles(self) -> Roles:
-        """The current signed roles, verified; read again when the timestamp has changed.
+        """The current signed roles, verified: see ``Current.roles``.
 
         Raises:
-            RepositoryStateError: What is on disk is not what was signed, or it is a state from
-                before what was signed last.
+            RepositoryStateError: As ``Current.roles``.
         """
         return self._current.roles()
 
@@ -206,7 +207,7 @@ class Repository:
         return self.known().projects()
 
     def known(self) -> Known:
-        """As ``Current.known``: what is current, looked up and not read."""
+        """The look-up tables of the current state: see ``Current.known``."""
         return self._current.known()
 
     def rebuild_known(self) -> list[str]:
@@ -214,11 +215,11 @@ class Repository:
         return self._current.rebuild_known()
 
     def show_all(self) -> None:
-        """Let the list of all projects be what is signed. The lock must be held."""
+        """Update the whole plain view, the list of all projects included. The lock must be held."""
         self._plain.follow(whole=True)
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
-        """The signed page of ``project``, verified, or None when there is none.
+        """The signed page of ``project``, verified; None if there is none.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -227,12 +228,12 @@ class Repository:
         return None if sha256 is None else self._contents.page(project, sha256)
 
     def signed_page(self, project: NormalizedName) -> SignedPage | None:
-        """As ``page``, and read when it is wanted."""
+        """As ``page``, but the page is read only when it is needed."""
         sha256 = self.known().page(project)
         return None if sha256 is None else self._contents.signed(project, sha256)
 
     def ask_for(self, projects: Iterable[NormalizedName]) -> None:
-        """Have the pages of these projects at hand, where asking for one takes its time."""
+        """Fetch the pages of these projects in parallel, if the storage is slow."""
         self._contents.ask_for(projects, self.known())
 
     def publish(
@@ -240,18 +241,20 @@ class Repository:
         pages: Mapping[NormalizedName, ProjectPage | None],
         files: Sequence[NewFile] = (),
     ) -> Published:
-        """Make ``pages`` the current pages of their projects; None removes a project.
+        """Make pages and files current, in one snapshot. It takes the lock by itself.
 
-        Projects that are not mentioned stay as they are, and so does a page that is equal to the
-        current one: it costs no signature, unless some of its files have no targets yet. Takes the
-        lock by itself.
+        Args:
+            pages: The new page of each project; None removes a project. A page that is equal to the
+                current one costs no signature, unless some of its files have no targets yet.
+                Projects that are not mentioned stay as they are.
+            files: The new distributions on these pages.
 
         Raises:
-            RepositoryStateError: A page offers a file name that was signed before with another
-                sha256 (the ledger now holds the refusal), a file that was revoked, or a file of
-                this repository that is neither in ``files`` nor there already; or a project signs
-                for itself. Nothing changed.
-            FormatError: A page offers a file whose name is none of a distribution.
+            RepositoryStateError: A page lists a file name that was signed before with another
+                sha256 (the ledger then remembers the refusal), a file that was revoked, or a file
+                of this repository that is neither in ``files`` nor here already; or a project signs
+                for itself. Nothing has changed.
+            FormatError: A page lists a file whose name is not that of a distribution.
         """
         with self.lock():
             batch = self.batch()
@@ -260,11 +263,11 @@ class Repository:
             return Published(projects, self.commit(batch))
 
     def batch(self) -> Batch:
-        """Changes that are staged one after the other, for ``commit``. The lock must be held."""
+        """A new batch of changes, for ``commit``. The lock must be held."""
         return Batch(self._contents, self.ledger, self._current, self.check_unclaimed)
 
     def commit(self, batch: Batch) -> tuple[str, ...]:
-        """As ``Batch.commit``; then let plain clients see it."""
+        """Commit a batch (see ``Batch.commit``), and update the plain view."""
         signed = batch.commit()
         self._plain.follow()
         return signed
@@ -276,12 +279,12 @@ class Repository:
     def check(
         self, page: ProjectPage | None, current: ProjectPage | None, files: Sequence[NewFile]
     ) -> None:
-        """See to it that ``page`` may follow the current one; raises as ``publish``."""
+        """Check that ``page`` may replace the current one; it raises as ``publish`` does."""
         if page is not None:
             check_page(page, current, files, self.ledger, self._contents)
 
     def check_unclaimed(self, project: NormalizedName) -> None:
-        """See to it that the repository signs for ``project``.
+        """Check that the repository signs for ``project``.
 
         Raises:
             RepositoryStateError: The project signs for itself.
@@ -302,15 +305,16 @@ class Repository:
     ) -> Published:
         """Make what projects have signed themselves current, all of it in one snapshot.
 
-        What the bins said of them before is taken out in the same snapshot.
+        The same snapshot removes the targets of these projects from the bins.
 
         Args:
-            projects: Checked: by whom each is signed, and that role, page and files agree.
-            changed: Roles to be signed here in the same snapshot: those that hold the claims.
-            finished: Roles that were signed elsewhere, and checked.
+            projects: The projects. The caller has checked their signatures, and that role, page and
+                files agree.
+            changed: Roles to sign here in the same snapshot, by name: those that hold the claims.
+            finished: Further roles that were signed elsewhere and checked, by name.
 
         Raises:
-            RepositoryStateError: As ``publish``. Nothing changed.
+            RepositoryStateError: As ``publish``. Nothing has changed.
         """
         with self.lock():
             in_bins: dict[str, TargetFile | None] = {}
@@ -362,13 +366,13 @@ class Repository:
         return self._contents.restore(path, sha256, copy)
 
     def write_page(self, page: ProjectPage, written: bytes | None = None) -> TargetFile:
-        """Write a page that nothing current mentions yet, and say what to sign; with the lock."""
+        """Write a page that no role mentions yet; the target to sign. The lock must be held."""
         data = page.to_json() if written is None else written
         sha256 = self._contents.place_page(page.project, data)
         return TargetFile(len(data), {"sha256": sha256}, page_target(page.project))
 
     def finish(self, projects: Iterable[NormalizedName]) -> None:
-        """Make what plain clients see of ``projects`` what is signed. The lock must be held."""
+        """Update the plain view of ``projects``. The lock must be held."""
         self.ledger.begin(projects)
         self._plain.follow()
 
@@ -381,8 +385,8 @@ class Repository:
 
 def _check_here(config: Config, site: Site, moving_to: Site | None) -> None:
     place, memory = config.moved_to or site.address, config.remembered_in
-    there = moving_to and (moving_to.address, moving_to.memory)
-    if not config.is_away(site.address) or (place, memory or site.memory) == there:
+    target = moving_to and (moving_to.address, moving_to.memory)
+    if not config.is_away(site.address) or (place, memory or site.memory) == target:
         return
     is_known = "://" in memory
     known, which = (f", with --database, which is {memory}", f" --to-database {memory}")

@@ -1,9 +1,9 @@
-"""The signed roles of a repository, read back by those who sign.
+"""Reads and verifies the signed roles of a repository, for the side that signs.
 
-Rule: nothing that lies in the served folder is believed because it lies there. Every role is
-checked against the key and version that its delegator names, from the first root on, before its
-contents are signed again: who can write to the web server must not get a signature that way.
-Expiry does not matter here; what has expired is what is to be renewed.
+Rule: a file is not believed because it lies in the served folder. Every role is checked against the
+keys and version that its delegator names, from the first root on, before its contents are signed
+again. Otherwise an attacker who can write to the web server would get signatures for his changes.
+Expiry does not matter here, because expired roles have to be renewed.
 
 Source: TUF specification 5.3 to 5.6; python-tuf verifies.
 """
@@ -65,13 +65,15 @@ class Top:
     """The root and the timestamp of a repository, verified.
 
     Args:
-        metadata: Where its ``metadata`` folder is read.
-        root_sha256: The digest of its first root, which is also its name for other roles.
-        timestamp: The bytes of the timestamp, where they were read already.
-        root: A root that was verified before: those before it are not read again.
+        metadata: Reads its ``metadata`` folder.
+        root_sha256: The digest of its first root, which identifies the repository.
+        timestamp: The bytes of the timestamp, if the caller has read them.
+        root: A root that was verified before, so that earlier roots are not read again.
 
     Attributes:
-        repository: That digest.
+        repository: The digest of the first root.
+        root: The newest root.
+        timestamp: The timestamp.
 
     Raises:
         RepositoryStateError: A role is missing, damaged, or not signed as its delegator says.
@@ -93,7 +95,7 @@ class Top:
         self._read_more()
 
     def _read_more(self) -> None:
-        """What a subclass reads at once below the timestamp."""
+        """Read the roles below the timestamp that a subclass needs at once."""
 
     def _first_root(self, first_sha256: Sha256) -> Metadata[Root]:
         """The first root, whose digest is remembered."""
@@ -105,7 +107,7 @@ class Top:
         return root
 
     def _newest_root(self, root: Metadata[Root]) -> Metadata[Root]:
-        """Walk from a root that is verified to the newest."""
+        """Walk from a verified root to the newest one."""
         while self._metadata.exists(f"{root.signed.version + 1}.root.json"):
             newer = self._load(f"{root.signed.version + 1}.root.json", Root)
             self._verify(root.signed, "root", newer)
@@ -150,9 +152,9 @@ class Top:
 
 
 class Roles(Top):
-    """The current roles of the repository whose metadata is in ``metadata``, verified.
+    """All current roles of a repository, verified.
 
-    Targets roles are read when they are first asked for. Arguments and errors are those of ``Top``.
+    Targets roles are read when they are first needed. Arguments and errors are those of ``Top``.
     """
 
     def _read_more(self) -> None:
@@ -165,7 +167,7 @@ class Roles(Top):
             raise self._odd(f"{meta.version}.snapshot.json is of another version")
 
     def frame(self) -> Roles:
-        """The same roles, of which those that change from day to day are read again."""
+        """A copy that keeps the frame in memory, and reads bins and roles of projects again."""
         roles = copy(self)
         kept = (*FRAME, *TOPS)
         roles._targets = {name: self._targets[name] for name in kept if name in self._targets}
@@ -194,7 +196,7 @@ class Roles(Top):
         return role
 
     def read_once(self, name: str) -> Metadata[Targets]:
-        """As ``role``, and does not keep what it has read: for who goes through all bins."""
+        """As ``role``, but the role is not kept in memory. Use it to go through all bins."""
         if name not in self._targets:
             meta = self.meta(name)
             version = meta.version
@@ -216,15 +218,16 @@ class Roles(Top):
 
     @property
     def naming(self) -> Naming:
-        """What the roles of this repository have to say of themselves."""
+        """The names that the roles of this repository have to carry."""
         if self._naming is None:
             self.role("targets")
         return self._naming or Naming(self.repository)
 
     def unnamed(self) -> list[str]:
-        """The roles that the repository signs and that do not say name and repository yet.
+        """The roles signed by the repository that do not carry their name and repository yet.
 
-        That is so in a repository that an earlier version of securepip has made. Reads all bins.
+        Only a repository that an earlier version of securepip has made has such roles. Unless
+        ``targets`` promises that there are none, all bins are read.
         """
         if self.naming.includes(BINS_ROLE):
             return []
@@ -235,11 +238,11 @@ class Roles(Top):
         ]
 
     def promise_names(self, targets: Targets, changed: Collection[str]) -> None:
-        """Let ``targets``, which is about to be signed, say that roles say their names, if all do.
+        """Let ``targets`` promise clients that all roles carry their names, if they do.
 
         Args:
-            targets: What is to be signed.
-            changed: The roles that are signed together with it, which say theirs then.
+            targets: The new version of ``targets``, which is about to be signed.
+            changed: The roles that are signed together with it, and then carry their names.
         """
         if set(self.unnamed()) - set(changed):
             return
@@ -248,20 +251,24 @@ class Roles(Top):
         targets.unrecognized_fields[NAMED_FIELD] = ALL_ROLES if every else OWN_ROLES
 
     def adopt(self, name: str, metadata: Metadata[Targets], version: int | None = None) -> None:
-        """Let ``metadata``, which the caller has verified and writes, stand for a role from now on.
+        """Replace a role with metadata that the caller has verified and will write.
 
         Args:
             name: The role.
-            metadata: Its contents.
-            version: What the snapshot is to say; by default the version that it has.
+            metadata: Its new metadata.
+            version: The version that the snapshot is to list; by default that of ``metadata``.
         """
-        _ = self.naming  # of the roles that are read, not of those that are to come
+        _ = self.naming  # determined now, from the role that is replaced and not from its successor
         self._targets[name] = metadata
         meta = MetaFile(version or metadata.signed.version)
         self.snapshot.signed.meta[f"{name}.json"] = meta
 
     def meta(self, name: str) -> MetaFile:
-        """What the snapshot says of a role."""
+        """The entry of a role in the snapshot.
+
+        Raises:
+            RepositoryStateError: The snapshot does not list it.
+        """
         try:
             return self.snapshot.signed.meta[f"{name}.json"]
         except KeyError:
@@ -272,19 +279,19 @@ class Roles(Top):
         return self.succinct.get_role_for_target(target_path)
 
     def target(self, target_path: str) -> TargetFile | None:
-        """The signed length and hash of a target, or None when there is none."""
+        """The signed length and hash of a target; None if there is no such target."""
         project = project_of_target(target_path)
         claimed = project is not None and self.claim(project) is not None
         name = project_role(project) if project and claimed else self.bin_of(target_path)
         return self.role(name).signed.targets.get(target_path)
 
     def claim(self, project: NormalizedName) -> Claim | None:
-        """Who signs for ``project``, when it signs for itself."""
+        """The claim of ``project``; None if it does not sign for itself."""
         tops = (top for top in TOPS if delegates(self.role(top)))
         return next(filter(None, (self.claims_below(top).find(project) for top in tops)), None)
 
     def claims_below(self, top: str) -> ClaimTree:
-        """The claims that ``claimed`` or ``recently-claimed`` holds; what it changes is a copy."""
+        """The claims below ``claimed`` or ``recently-claimed``. Changes are made to copies of roles."""
         return ClaimTree(top, self.role, self.holders(top))
 
     def holders(self, name: str) -> Keyholders:
@@ -296,14 +303,14 @@ class Roles(Top):
     def delegator(
         self, name: str, changed: Mapping[str, Metadata[Targets]] | None = None
     ) -> Root | Targets:
-        """The role whose contents say which keys sign ``name``.
+        """The role that names the keys of ``name``.
 
         Args:
-            name: A role below root, timestamp or snapshot.
-            changed: What some roles are to become: they say it then.
+            name: Any role.
+            changed: New versions of some roles, which are used in place of the current ones.
 
         Raises:
-            RepositoryStateError: Nobody delegates to ``name``.
+            RepositoryStateError: No role delegates to ``name``.
         """
         if name in self.root.signed.roles:
             return self.root.signed
@@ -316,15 +323,15 @@ class Roles(Top):
             parent = claim.delegator
         else:
             parent = shard_parent(name) or BINS_ROLE
-        found = (changed or {}).get(parent) or self.role(parent)
+        delegator = (changed or {}).get(parent) or self.role(parent)
         try:
-            found.signed.get_delegated_role(name)
+            delegator.signed.get_delegated_role(name)
         except ValueError:
             raise self._odd(f"nobody delegates to {name}") from None
-        return found.signed
+        return delegator.signed
 
     def _verify_digest(self, filename: str, data: bytes, meta: MetaFile) -> None:
-        """Maintainers may have signed two files of one version: one of them was made current."""
+        """Check the digest in the snapshot: two files of one version may be validly signed."""
         if meta.hashes:
             try:
                 meta.verify_length_and_hashes(data)
@@ -335,16 +342,16 @@ class Roles(Top):
 
 
 def next_version(storage: Reader, name: str, after: int) -> int:
-    """The first version of a role above ``after`` of which no file is here, whoever wrote it.
+    """The first version of a role above ``after`` that no file here has.
 
-    A run that was killed may have left a signed one, and mirrors may have it: of two files of one
-    version that say the same name, a client could not tell which was made current. Nor are numbers
-    reused under which a thief's files were served: caches may still hold these.
+    A killed run may have left a signed file, and mirrors may have copied it. Of two signed files
+    with one version and name, a client could not tell which one was made current. Versions of a
+    thief's files are not used again either, because caches may still hold those files.
 
     Args:
-        storage: What the repository serves.
+        storage: The repository's storage.
         name: The role.
-        after: A version that is passed over, and all below it.
+        after: The last version that is in use.
     """
     version = after + 1
     while storage.exists(f"{METADATA_DIR}/{version}.{name}.json"):
@@ -355,18 +362,18 @@ def next_version(storage: Reader, name: str, after: int) -> int:
 def write_next(
     storage: Storage, name: str, role: Snapshot | Targets, sign: Callable[[], bytes]
 ) -> bytes:
-    """Write a role with the first version above its own that was given to no file, as above.
+    """Write a role with the first version above its own that no file has; see ``next_version``.
 
-    The storage itself says so, where to ask it first would cost a request.
+    ``Storage.create`` finds out whether a file exists, which saves a request.
 
     Args:
-        storage: What the repository serves.
-        name: The role.
-        role: It; its version is changed.
-        sign: Signs it as it is then, and says the bytes of its file.
+        storage: The repository's storage.
+        name: The name of the role.
+        role: The role; its version is changed.
+        sign: Signs the role as it is then, and returns the bytes of its file.
 
     Returns:
-        These bytes.
+        The bytes of the file.
     """
     while True:
         role.version += 1

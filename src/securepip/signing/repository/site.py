@@ -1,7 +1,7 @@
-"""Where a repository is: what it serves, what it remembers, and this machine's own folder for it.
+"""The place of a repository: its storage, its memory, and its folder on this machine.
 
-Rule: whoever opens or makes a repository does it through a ``Site``; nothing else decides where its
-parts are. A folder is one by default.
+Rule: every repository is opened or made through a ``Site``, and nothing else decides where its
+parts are. By default the site is a folder.
 """
 
 from __future__ import annotations
@@ -29,66 +29,67 @@ _OWN = {METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR, STATE_DIR}
 
 
 class Site(Protocol):
-    """The places of one repository.
+    """The place of one repository.
 
     Attributes:
-        address: What people type to name it, without secrets.
+        address: The address that people type, without secrets.
         name: Its last part, for people.
-        home: A folder of this machine that is not served, for what is under way and for reports.
-        storage: What the repository serves.
-        memory: What remembers for it, for people, without secrets.
+        home: A folder on this machine that is not served, for unfinished work and reports.
+        storage: The files that the repository serves.
+        memory: The address of the repository's memory, for people, without secrets.
     """
 
     @property
-    def address(self) -> str: ...  # noqa: D102 # said above
+    def address(self) -> str: ...  # noqa: D102 # see the class
 
     @property
-    def name(self) -> str: ...  # noqa: D102 # said above
+    def name(self) -> str: ...  # noqa: D102 # see the class
 
     @property
-    def home(self) -> Path: ...  # noqa: D102 # said above
+    def home(self) -> Path: ...  # noqa: D102 # see the class
 
     @property
-    def storage(self) -> Storage: ...  # noqa: D102 # said above
+    def storage(self) -> Storage: ...  # noqa: D102 # see the class
 
     @property
-    def memory(self) -> str: ...  # noqa: D102 # said above
+    def memory(self) -> str: ...  # noqa: D102 # see the class
 
     def anew(self) -> Site:
-        """The same places, for use from another thread."""
+        """A new object for the same place, for use from another thread."""
 
     def serves(self, path: Path) -> bool:
-        """Whether what lies at ``path`` on this machine would be served, or looked for as such."""
+        """Whether ``path`` on this machine is inside the repository, so that it may be served."""
 
     def make(self) -> State:
-        """Make room for a new repository, and open its memory.
+        """Prepare the place for a new repository, and open its memory.
 
         Raises:
-            RepositoryStateError: There is one already, or something else, or it cannot be made.
+            RepositoryStateError: The place is not empty, or it cannot be made.
         """
 
     def take(self) -> State:
-        """Make room for a repository that is moved here, and open what is to be its memory.
+        """Prepare the place for a repository that is moved here, and open its new memory.
 
         Raises:
             RepositoryStateError: It cannot be made.
         """
 
     def open(self) -> State:
-        """The memory of the repository that is here.
+        """Open the memory of the repository that is here.
 
         Raises:
-            RepositoryStateError: There is none.
+            RepositoryStateError: There is no repository.
         """
 
 
 class FolderSite:
-    """A repository in one folder of this machine. Implements ``Site``.
+    """A repository in one folder on this machine. Implements ``Site``.
 
     Args:
-        folder: It.
-        unfinished: The folder in ``state`` for what is written. Who holds the lock empties it, so
-            one who writes without has another.
+        folder: The folder.
+        unfinished: The name of the folder in ``state`` for files that are being written. A process
+            that takes the lock empties the default one, so code that writes without the lock needs
+            another name.
     """
 
     def __init__(self, folder: Path, unfinished: str = UNFINISHED_DIR) -> None:
@@ -120,20 +121,20 @@ class FolderSite:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             check_no_database(folder)
-            there = {entry.name for entry in folder.iterdir()}
+            entries = {entry.name for entry in folder.iterdir()}
             if (self.home / CONFIG_NAME).exists():
                 raise RepositoryStateError(
                     f"{folder} is a repository already",
                     remedy=f"Name a new folder. What this one is: securepip repo status {folder}",
                 )
-            if there - _OWN or (there and STATE_DIR not in there):
+            if entries - _OWN or (entries and STATE_DIR not in entries):
                 raise RepositoryStateError(
                     f"{folder} is not empty", remedy="Name a folder that does not exist."
                 )
             self.home.mkdir(mode=0o700, exist_ok=True)
             for name in (METADATA_DIR, SIMPLE_DIR, PACKAGES_DIR):
                 (folder / name).mkdir(exist_ok=True)
-            # Of a run that was killed: there is no repository yet.
+            # A killed run may have left these before there was a repository.
             (self.home / LOG_NAME).unlink(missing_ok=True)
             self.storage.delete(f"{METADATA_DIR}/{TIMESTAMP_NAME}")
         except OSError as error:
@@ -150,5 +151,5 @@ class FolderSite:
 
     def open(self) -> State:
         """As ``Site.open``."""
-        load_config(self._folder)  # before anything is made in a folder that is none
+        load_config(self._folder)  # raises an error before anything is made in another folder
         return LocalState(self._folder)

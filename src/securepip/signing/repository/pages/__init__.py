@@ -1,5 +1,5 @@
-"""What a repository serves beside its metadata: project pages and distributions.
+"""The files that a repository serves beside its metadata: project pages and distributions.
 
-``contents`` puts files in their places, ``edits`` says what a new page changes and what it may
-not, ``plain`` shows clients that do not verify what is signed.
+``contents`` reads and writes them, ``edits`` decides what a new page may change, ``batch`` makes
+many changes current, and ``plain`` keeps the view for clients that do not verify.
 """

@@ -1,9 +1,8 @@
-"""Many changes of pages, made current by one snapshot.
+"""Makes many changes of pages current by one snapshot.
 
-Rule: what is staged is written and forgotten: files and pages under names that nothing current
-mentions, the ledger's rows, and which projects and targets change, in files of its own. Memory
-holds nothing for each. Until ``commit``, clients see nothing of it; after a kill before that,
-nothing of it was.
+Rule: a staged change is written and dropped from memory. Pages and distributions are written under
+names that no current role mentions, and the list of changes goes into private files. Clients see
+nothing of it until ``commit``, and nothing at all if the run is killed before that.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from securepip.signing.repository.state.ledger import Ledger
 
 
 class Batch:
-    """Changes on their way. The lock must be held from the first ``stage`` to ``commit``.
+    """Staged changes. The lock must be held from the first ``stage`` to ``commit``.
 
     Args:
-        contents: Takes pages and files.
-        ledger: Says what may be signed, and remembers it.
-        current: The state that is changed.
-        check_unclaimed: Raises where a project signs for itself.
+        contents: Writes pages and files.
+        ledger: Says what may be signed, and remembers what was.
+        current: The current state.
+        check_unclaimed: Raises an error if a project signs for itself.
 
     Attributes:
-        later: For rows that have to be written before what they are about is signed.
+        later: Rows that ``commit`` writes before it signs.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Batch:
         return project in self._partial
 
     def page(self, project: NormalizedName) -> ProjectPage | None:
-        """The page that is current.
+        """The current page of a project; None if it has none.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -85,7 +84,7 @@ class Batch:
         return None if sha256 is None else self._contents.page(project, sha256)
 
     def page_to_come(self, project: NormalizedName) -> ProjectPage | None:
-        """The page that is to be current.
+        """The page of a project after ``commit``; None if it will have none.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -95,7 +94,7 @@ class Batch:
         return None if sha256 is None else self._contents.page(project, sha256)
 
     def digest(self, project: NormalizedName) -> Sha256 | None:
-        """The digest of the page that is to be current; None for none."""
+        """The digest of the page of a project after ``commit``; None if it will have none."""
         staged = self._staged.find(project)
         return self._known.page(project) if staged is None else staged[1]
 
@@ -105,12 +104,13 @@ class Batch:
         files: Sequence[NewFile] = (),
         written: Mapping[NormalizedName, bytes | None] = MappingProxyType({}),
     ) -> None:
-        """Write what is to become current; None removes a project. A page that is equal costs none.
+        """Write the pages and files that ``commit`` is to make current.
 
         Args:
-            pages: By project.
-            files: Distributions that come with them.
-            written: The bytes of those pages that were read from such already.
+            pages: The new page of each project; None removes a project. A page that is equal to the
+                current one changes nothing.
+            files: New distributions on these pages.
+            written: The serialized pages, as far as the caller has them.
 
         Raises:
             RepositoryStateError: As ``Repository.publish``; or a project was staged already.
@@ -132,7 +132,8 @@ class Batch:
                     )
                 coming = by_project.get(project, ())
                 check_page(page, current[project], coming, self._ledger, self._contents)
-        # Files first, whole and right: a row of the ledger binds a name to its bytes for ever.
+        # Files are written and checked before the ledger has a row for them: such a row binds a
+        # name to its bytes for ever.
         for file in files:
             self._writing.submit(0, self._contents.place, file, pages.get(file.project))
         if files:
@@ -156,13 +157,13 @@ class Batch:
             self._ledger.record(digests_of(after), self.later)
 
     def commit(self) -> tuple[str, ...]:
-        """Make what is staged current, in one snapshot.
+        """Make the staged changes current, in one snapshot.
 
         Returns:
-            The roles that were signed.
+            The names of the roles that were signed; empty if nothing was staged.
 
         Raises:
-            RepositoryStateError: A key is not here. Nothing changed.
+            RepositoryStateError: A key is not here. Nothing has changed.
         """
         self.later.flush()
         if not self._staged:
@@ -178,7 +179,7 @@ class Batch:
         return signed
 
     def _place(self, page: ProjectPage, data: bytes) -> Sha256:
-        """Write a page, by the time that the batch is committed."""
+        """Have a page written before ``commit`` signs; its digest."""
         self._writing.submit(len(data), self._write, page, data)
         return sha256_of(data)
 
@@ -188,7 +189,10 @@ class Batch:
 
 
 def sign_edits(current: Current, edits: Edits) -> tuple[str, ...]:
-    """Make changes of targets current, in one snapshot; the lock must be held.
+    """Make changes of targets current, in one snapshot. The lock must be held.
+
+    Returns:
+        The names of the roles that were signed.
 
     Raises:
         RepositoryStateError: As ``Current.sign``.

@@ -1,7 +1,7 @@
-"""Pages and distributions on disk, each under its plain name and one that begins with its digest.
+"""Reads and writes pages and distributions. Each has its plain name, and one with its digest.
 
-Rule: a new file gets a name that nothing current mentions yet; nothing that is current is ever
-written over. What was revoked is deleted at once, and what nobody is led to any more by `repo gc`.
+Rule: a new file gets a name that no current role mentions, and a current file is never overwritten.
+Revoked files are deleted at once; `repo gc` deletes files that no client is led to any more.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from securepip.signing.repository.storage.interface import Storage, not_read
 
 
 class DamagedPageError(RepositoryStateError):
-    """A page on disk is not what was signed: an operator has to look at it."""
+    """A page on disk is not the one that was signed. An operator has to look at it."""
 
 
 @dataclass
 class SignedPage:
-    """The signed page of a project, read when somebody wants it; in other processes too.
+    """The signed page of a project, which is read when it is needed, perhaps in another process.
 
     Attributes:
         project: The project.
         sha256: The digest of the page.
-        page: Where it is on this machine, or what was read already.
+        page: The path of the page on this machine; or the page, once it was read.
     """
 
     project: NormalizedName
@@ -49,7 +49,7 @@ class SignedPage:
     page: Path | ProjectPage
 
     def load(self) -> ProjectPage:
-        """The page.
+        """Read and verify the page.
 
         Raises:
             DamagedPageError: What is on disk is not what was signed.
@@ -68,16 +68,16 @@ class SignedPage:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A distribution of this machine that is to be copied into the repository.
+    """A distribution on this machine that is to be copied into the repository.
 
-    Its page must offer it under ``layout.relative_file_url`` with the sha256 and size of ``path``.
+    Its page must list it under ``layout.relative_file_url`` with the sha256 and size of ``path``.
 
     Attributes:
-        project: The project it belongs to.
-        filename: Its distribution name.
+        project: The project that it belongs to.
+        filename: The name of the distribution.
         path: Where it is now.
-        core_metadata: What is published as its ``.metadata``; None for no such file. Its sha256
-            must be the page's ``core_metadata``.
+        core_metadata: The contents of its ``.metadata`` file, whose sha256 must be the page's
+            ``core_metadata``; None if there is to be no such file.
     """
 
     project: NormalizedName
@@ -87,13 +87,14 @@ class NewFile:
 
 
 class Contents:
-    """The served files of one repository. The lock must be held to change them.
+    """The pages and distributions of one repository. The lock must be held to change them.
 
     Args:
         storage: Where they are.
 
     Attributes:
-        writing: What is being written there. It ends before the lock is given back.
+        storage: That storage.
+        writing: Writes files in other threads, which end before the lock is released.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -101,7 +102,7 @@ class Contents:
         self.writing = Writing(storage.at_once)
 
     def page(self, project: NormalizedName, sha256: Sha256) -> ProjectPage:
-        """The page of that digest.
+        """The page of a project with that digest.
 
         Raises:
             DamagedPageError: What is on disk is not what was signed.
@@ -116,19 +117,19 @@ class Contents:
         return _verified(data, project, sha256, shown)
 
     def signed(self, project: NormalizedName, sha256: Sha256) -> SignedPage:
-        """The page of that digest, which is read later where it is on this machine.
+        """The page of a project with that digest. A page on this machine is read later.
 
         Raises:
-            DamagedPageError: It is elsewhere, and is not what was signed.
+            DamagedPageError: It is on another machine, and is not what was signed.
             StorageError: It cannot be read just now.
         """
         path = self.storage.here(consistent_path(page_target(project), sha256))
         return SignedPage(project, sha256, path or self.page(project, sha256))
 
     def ask_for(self, projects: Iterable[NormalizedName], known: Known) -> None:
-        """Have the pages of these projects at hand, asked for side by side.
+        """Fetch the pages of these projects in parallel, so that they are cached.
 
-        What is wrong with one is said when it is used.
+        Errors are not raised here, but when a page is used.
         """
 
         def ask(path: str) -> None:
@@ -141,20 +142,20 @@ class Contents:
             self.writing.each(ask, pages)
 
     def holds(self, project: NormalizedName, file: PageFile) -> bool:
-        """Whether a distribution is here under the name that clients ask for."""
+        """Whether a distribution is here, under its name with the digest."""
         return self.storage.exists(_twin(project, file))
 
     def place_page(self, project: NormalizedName, data: bytes) -> Sha256:
-        """Write a page under a name that nothing current mentions yet."""
+        """Write a page under its name with the digest; the digest."""
         sha256 = sha256_of(data)
         self.storage.ensure(consistent_path(page_target(project), sha256), data)
         return sha256
 
     def place(self, new: NewFile, page: ProjectPage | None) -> None:
-        """Copy a distribution in, under names that nothing current mentions yet.
+        """Copy a distribution and its ``.metadata`` file into the repository.
 
         Raises:
-            RepositoryStateError: It, or its metadata, is not what the page says.
+            RepositoryStateError: The distribution, or its metadata, is not what the page says.
         """
         file = page.file(new.filename) if page else None
         if file is None or file.url != relative_file_url(new.project, new.filename):
@@ -175,12 +176,12 @@ class Contents:
         self.storage.link(twin, plain, file.core_metadata)
 
     def restore(self, path: str, sha256: Sha256, copy: Path) -> bool:
-        """See to it that a target is here with its bytes, from the repository ``copy`` if not.
+        """Copy a target here from a copy of the repository, unless its bytes are here already.
 
         Args:
-            path: Its target path, or that of a ``.metadata`` file beside one.
+            path: Its target path, or the path of a ``.metadata`` file beside a target.
             sha256: Its digest.
-            copy: The folder of another copy of the repository.
+            copy: The folder of the copy.
 
         Returns:
             Whether it is here now.
@@ -199,11 +200,11 @@ class Contents:
         return True
 
     def sweep(self, project: NormalizedName, sha256: Sha256 | None) -> None:
-        """Delete the distributions that the page does not offer: a revoked one is for nobody.
+        """Delete the distributions of a project that its page does not list: they were revoked.
 
         Args:
-            project: Whose.
-            sha256: The digest of its page; None for none.
+            project: The project.
+            sha256: The digest of its page; None if it has none.
         """
         stored = [each.name for each in self.storage.list(f"{PACKAGES_DIR}/{project}")]
         if not stored:
@@ -236,5 +237,5 @@ def _twin(project: NormalizedName, file: PageFile) -> str:
 
 
 def files_of(page: ProjectPage | None) -> Sequence[PageFile]:
-    """The distributions that a page offers; of no page, none."""
+    """The distributions on a page; empty if there is no page."""
     return page.files if page else ()

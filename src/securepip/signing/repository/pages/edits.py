@@ -1,6 +1,6 @@
-"""What a new page of a project changes among the signed targets, and what it may not change.
+"""Checks what a new page of a project may change, and says which signed targets it changes.
 
-Rule: a file name keeps its bytes for ever, and what was revoked stays away, unless a person says
+Rule: a file name keeps its bytes for ever, and a revoked file stays revoked, unless a person says
 otherwise (``repo accept-change``, ``--restore``).
 """
 
@@ -27,25 +27,25 @@ def check_page(
     ledger: Ledger,
     contents: Contents,
 ) -> None:
-    """See to it that a page may follow the current one.
+    """Check that a page may replace the current one.
 
     Args:
-        page: What is to become current.
-        current: What is.
-        files: The distributions that come with it.
-        ledger: What was ever signed, and revoked. It remembers a refusal.
-        contents: The distributions that are here.
+        page: The new page.
+        current: The current page; None if there is none.
+        files: The new distributions on it.
+        ledger: Knows what was ever signed or revoked. It remembers a refusal.
+        contents: The distributions in the repository.
 
     Raises:
-        RepositoryStateError: A file name comes with other bytes than before, was revoked, or is of
-            this repository and neither here nor in ``files``.
-        FormatError: The page offers a file whose name is none of a distribution.
+        RepositoryStateError: A file name has other bytes than before, or was revoked; or a file of
+            this repository is neither in it nor in ``files``.
+        FormatError: The page lists a file whose name is not that of a distribution.
     """
     project = page.project
     known, withdrawn = ledger.bounds(project)
     coming = {file.filename for file in files if file.project == project}
     for file in page.files:
-        # Published files are immutable: who pinned a release must never get another one.
+        # Published files never change: a stolen account must not replace a release that people use.
         if known.get(file.filename, file.sha256) != file.sha256:
             ledger.refuse(project, file.filename, file.sha256)
             raise RepositoryStateError(
@@ -66,8 +66,8 @@ def check_page(
                     f"{file.filename} is here with other bytes",
                     remedy=f"securepip repo remove {contents.storage.address} {file.filename}",
                 )
-            # What the current page offers was here when it was signed. Where the storage is a
-            # bucket, asking for a thousand old files again is a thousand requests.
+            # A file on the current page was here when that page was signed. Checking it again would
+            # cost a request for each old file if the storage is a bucket.
             is_offered = before is not None and (before.url, before.sha256) == (
                 file.url,
                 file.sha256,
@@ -84,14 +84,17 @@ def edits_of(
     *,
     anew: bool = False,
 ) -> dict[str, TargetFile | None]:
-    """Say which target paths change; None takes one away.
+    """Write the new page, and say which targets change.
 
     Args:
-        before: The current page.
-        after: The one to come.
-        place: Writes it, and gives its digest.
-        written: Its bytes, if it was read from them.
-        anew: Whether what the current page names may have no target.
+        before: The current page; None if there is none.
+        after: The new page; None to remove the project.
+        place: Writes a serialized page, and returns its digest.
+        written: The serialized new page, if the caller has it.
+        anew: Whether files on the current page may have no target, so that all are set again.
+
+    Returns:
+        The new target for each path that changes; None if it is removed.
     """
     old, new = signed_files(before), signed_files(after)
     if after is not None:
@@ -109,7 +112,7 @@ def edits_of(
 def apply_edits(
     roles: Roles, edits: Mapping[str, TargetFile | None]
 ) -> dict[str, Metadata[Targets]]:
-    """The bins in which something changes, with the change made."""
+    """The bins that change, by name, with their changes."""
     changed: dict[str, Metadata[Targets]] = {}
     for path, target in edits.items():
         name = roles.bin_of(path)
@@ -122,7 +125,7 @@ def apply_edits(
 
 
 def signed_files(page: ProjectPage | None) -> dict[str, tuple[int, Sha256]]:
-    """Length and digest of the distributions on a page, by target path."""
+    """The length and digest of each distribution on a page, by target path."""
     return {
         file_target(page.project, file.filename): (file.size, file.sha256)
         for file in files_of(page)

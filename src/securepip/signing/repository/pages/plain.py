@@ -1,7 +1,7 @@
-"""What clients see that do not verify: plain file names, ``index.html``, and the list of projects.
+"""The plain view, for clients that do not verify: plain file names, HTML and the list of projects.
 
-Rule: it follows what is signed, never the other way round. A run that ends before it is done is
-made up for by the next one (``Ledger.unfinished``).
+Rule: the view follows what is signed, never the other way round. If a run ends before the view is
+complete, the next run completes it (``Ledger.unfinished``).
 
 Sources: PEP 503 and PEP 691.
 """
@@ -28,13 +28,13 @@ from securepip.signing.repository.storage.interface import Storage
 
 HTML_NAME = "index.html"
 SHORT_LIST = 5_000
-"""A list of so many projects is written in a few milliseconds, and so at once."""
+"""A list of up to this many projects takes milliseconds, and is written after every change."""
 LIST_SECONDS = 60.0
-"""So long a longer one may be behind, until the next command; `refresh` always writes it."""
+"""A longer list is written by the first command after this time; `refresh` always writes it."""
 _TOGETHER = 2_000
-"""So many projects are looked up together."""
+"""The number of projects that are looked up together."""
 _AT_A_TIME = 16
-"""So many projects are shown by a thread that it is worth telling it, where writing is fast."""
+"""The number of projects that a thread is given at a time, if writing a file is fast."""
 _HTML_LIST = f"{SIMPLE_DIR}/{HTML_NAME}"
 _JSON_LIST = f"{SIMPLE_DIR}/{PAGE_NAME}"
 
@@ -43,9 +43,9 @@ class PlainView:
     """The plain view of one repository. The lock must be held to change it.
 
     Args:
-        contents: Its files.
-        ledger: Remembers of which projects the view is to follow.
-        known: What is known of what is signed now.
+        contents: The repository's files.
+        ledger: Remembers the projects whose view is out of date.
+        known: Returns the look-up tables of the current state.
     """
 
     def __init__(
@@ -62,17 +62,18 @@ class PlainView:
         self._is_listed = False
 
     def follow(self, *, whole: bool = False) -> None:
-        """Show what is signed, where a run has begun to change it.
+        """Update the view of all projects that are out of date.
 
-        The list of all projects follows when a project has come or gone: at once, while it is
-        short; a long one when it has waited for ``LIST_SECONDS``, or when all has to be ``whole``.
+        When a project was added or removed, the list of all projects is updated too: a short list
+        at once, a long one only after ``LIST_SECONDS``, or if ``whole`` is true.
         """
         unfinished = self._ledger.unfinished(most=_TOGETHER)
         listed = (self._is_listed and not whole) or self._storage.exists(_HTML_LIST)
         self._is_listed = listed
         if not unfinished and listed and self._ledger.list_due() is None:
             return
-        # First what is new, then what names it; what is gone goes when nothing names it any more.
+        # New files are written before the list names them, and removed files are deleted after the
+        # list has stopped naming them.
         known = self._known()
         gone: list[NormalizedName] = []
         while unfinished:
@@ -93,7 +94,7 @@ class PlainView:
         self._ledger.finish()
 
     def _show_some(self, projects: Sequence[NormalizedName], known: Known) -> list[NormalizedName]:
-        """Begin to show the pages of these; those that have none are said."""
+        """Begin to update the view of some projects; those of them that have no page."""
         gone = []
         due = self._ledger.list_due()
         some: list[tuple[NormalizedName, Sha256]] = []
@@ -104,7 +105,8 @@ class PlainView:
             shown = dict(zip(projects, asked, strict=True))
         for project in projects:
             sha256 = known.page(project)
-            # Before it is shown: a run that is killed in between would not see it any more.
+            # Recorded before the project is shown: after a kill in between, the next run could not
+            # see that the list is out of date.
             if due is None and self._is_shown(project, shown) != (sha256 is not None):
                 self._ledger.want_list(time.time())
                 due = self._ledger.list_due()
@@ -119,7 +121,7 @@ class PlainView:
         return gone
 
     def _write_list(self, name: str, lines: Iterable[str]) -> None:
-        """Let the file be there, by way of another one: the list of a million projects is long."""
+        """Write a list by way of a temporary file, since that of a million projects is long."""
         digest = hashlib.sha256()
         with TemporaryDirectory(prefix="securepip-") as folder:
             path = Path(folder, "list")
@@ -135,9 +137,9 @@ class PlainView:
         return not 0 <= waited < LIST_SECONDS or known.counts().projects <= SHORT_LIST
 
     def _is_shown(self, project: NormalizedName, known: Mapping[NormalizedName, bool]) -> bool:
-        """Whether plain clients see the project; some are ``known`` already."""
-        found = known.get(project)
-        return self._storage.exists(page_target(project)) if found is None else found
+        """Whether the view shows the project; ``known`` has the answer for some projects."""
+        is_shown = known.get(project)
+        return self._storage.exists(page_target(project)) if is_shown is None else is_shown
 
     def _show(self, pages: Sequence[tuple[NormalizedName, Sha256]]) -> None:
         for project, sha256 in pages:
@@ -150,7 +152,7 @@ class PlainView:
 
 
 def prepare(storage: Storage, sha256: Sha256, page: ProjectPage) -> None:
-    """Write what the plain view of a page is to be, while it is at hand: nobody sees it yet."""
+    """Write the HTML form of a page aside, while it is in memory. ``PlainView`` shows it later."""
     storage.prepare(_html_key(sha256), page.to_html())
 
 

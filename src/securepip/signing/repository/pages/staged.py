@@ -1,4 +1,4 @@
-"""The projects that are to change, in a file that nobody else sees, however many they are."""
+"""The projects that are to change, in a private file, because there may be many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from securepip.signing.repository.state.sqlite import private_sqlite
 
 
 class Staged:
-    """The digest of the page to come of each project; None where it is to have none."""
+    """The digest of the new page of each project; None if it is to have none."""
 
     def __init__(self) -> None:
         self._connection = private_sqlite(
@@ -31,15 +31,15 @@ class Staged:
         return (NormalizedName(project) for (project,) in rows)
 
     def put(self, project: NormalizedName, sha256: Sha256 | None) -> None:
-        """Add a project that is not among them."""
+        """Add a project that is not staged yet."""
         self._connection.execute("INSERT INTO staged VALUES (?, ?)", (project, sha256))
         self._count += 1
         self._last = project, sha256
 
     def find(self, project: NormalizedName) -> tuple[NormalizedName, Sha256 | None] | None:
-        """The project and the digest of its page to come; None where it is not among them."""
+        """The project and the digest of its new page; None if the project is not staged."""
         if self._last is not None and self._last[0] == project:
-            return self._last  # most are asked for right after they came
+            return self._last  # most projects are looked up right after they were added
         row = self._row(project)
         return None if row is None else (project, row[0])
 
@@ -48,7 +48,7 @@ class Staged:
         self._connection.close()
 
     def _row(self, project: NormalizedName) -> tuple[Sha256 | None] | None:
-        found: tuple[Sha256 | None] | None = self._connection.execute(
+        row: tuple[Sha256 | None] | None = self._connection.execute(
             "SELECT sha256 FROM staged WHERE project = ?", (project,)
         ).fetchone()
-        return found
+        return row

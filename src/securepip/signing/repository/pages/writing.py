@@ -1,7 +1,7 @@
-"""Files that are written a few at a time, in threads.
+"""Writes files in threads, a few at a time.
 
-A new file takes a file system some time and this process little. Rule: what is long is written at
-once, so that little is held in memory, and ``wait`` is reached before anything relies on the files.
+A new file costs the file system some time, and this process little. Rule: a long file is written at
+once, so that little is held in memory, and ``wait`` is called before anything relies on the files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LONG = 256 << 10
 
 
 class Writing:
-    """What is being written.
+    """Writes files in threads.
 
     Args:
-        at_once: How many requests to the storage are worth having under way.
+        at_once: How many requests the storage can usefully handle in parallel.
     """
 
     def __init__(self, at_once: int = 1) -> None:
@@ -35,23 +35,24 @@ class Writing:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        from concurrent.futures import ThreadPoolExecutor  # not for who writes nothing
+        from concurrent.futures import ThreadPoolExecutor  # imported only if something is written
 
         return ThreadPoolExecutor(max(_THREADS, self._at_once), "writing")
 
     def each(self, ask: Callable[[_A], _R], arguments: Sequence[_A]) -> list[_R]:
-        """What ``ask`` says of each, which is asked side by side where answers take their time."""
+        """Call ``ask`` with each argument, in parallel if the storage is slow; the results."""
         if self._at_once == 1 or len(arguments) < 2:
             return list(map(ask, arguments))
         return list(self._threads.map(ask, arguments))
 
     def submit(self, held: int, write: Callable[..., object], *arguments: Any) -> None:
-        """Call ``write``, soon or now.
+        """Call ``write`` in a thread, or now if its arguments take much memory.
 
         Args:
-            held: The bytes that its arguments keep in memory.
-            write: Raises what ``wait``, or a later call of this, raises.
-            arguments: Its own.
+            held: The bytes that the arguments keep in memory.
+            write: The function. An error that it raises is raised by ``wait``, or by a later call
+                of this method.
+            arguments: The arguments of ``write``.
         """
         if held > _LONG:
             write(*arguments)
@@ -61,7 +62,7 @@ class Writing:
             self._waiting.popleft().result()
 
     def wait(self) -> None:
-        """Return when all is written; raise the first error then."""
+        """Return when everything is written; raise the first error, if there was one."""
         from concurrent.futures import wait
 
         written = list(self._waiting)
@@ -71,7 +72,7 @@ class Writing:
             each.result()
 
     def end(self) -> None:
-        """Return when nothing is being written: what has not begun is given up."""
+        """Give up calls that have not begun, and return when the others have ended."""
         from concurrent.futures import wait
 
         left = list(self._waiting)

@@ -1,1 +1,1 @@
-"""What a repository remembers and serves to nobody: one interface, and the folder by default."""
+"""The memory of a repository, which is never served: its interface, and SQLite files by default."""

@@ -1,9 +1,9 @@
-"""The few calls by which tables are read and written: of a SQLite file, or of a database.
+"""The interface to tables in a SQLite file or in a database.
 
-Rule: SQL is written once, for both. Its placeholders are ``?``; what is there already is passed
-over with ``ON CONFLICT … DO NOTHING`` and replaced with ``DO UPDATE``; a name that one of the two
-reserves stands in double quotes; truth is 0 or 1. There is no layer between that would import half
-a second of code into a command that opens one file.
+Rule: every statement is written once, and runs on both. Placeholders are ``?``. An existing row is
+kept with ``ON CONFLICT … DO NOTHING`` or replaced with ``DO UPDATE``. Names that one of the two
+reserves are in double quotes. Booleans are 0 or 1. There is no library on top, because importing
+one would take half a second in every command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """What a statement found."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -34,9 +34,9 @@ class Rows(Protocol):
 
 
 class Connection(Protocol):
-    """An open database. Each statement is a transaction, unless it is in one.
+    """An open database. A statement outside of a transaction is a transaction of its own.
 
-    ``with connection:`` is a transaction: all of it, or nothing happened.
+    ``with connection:`` is a transaction: all of its statements take effect, or none.
     """
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
@@ -58,14 +58,14 @@ class Connection(Protocol):
         trace: TracebackType | None,
         /,
     ) -> bool | None:
-        """Keep what the transaction did, or nothing of it after an error."""
+        """Commit the transaction, or roll it back after an error."""
 
     def flush(self) -> None:
-        """Return when all that was written survives a power cut.
+        """Return when everything that was written would survive a power cut.
 
         Raises:
-            RepositoryStateError: Somebody else may have the lock meanwhile.
+            RepositoryStateError: The connection was lost, and with it perhaps the lock.
         """
 
     def close(self) -> None:
-        """End."""
+        """Close the connection."""

@@ -1,4 +1,4 @@
-"""Everything that a repository remembers goes through this: a folder with SQLite, or a database.
+"""The interface to the memory of a repository: a folder with SQLite files, or a database.
 
 Rule: nothing outside of ``state`` knows where the ledger, the log, the settings and the lock are.
 """
@@ -20,11 +20,11 @@ class State(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it is, for people."""
+        """Where the memory is, for people."""
 
     @property
     def ledger(self) -> Ledger:
-        """What was signed and revoked, and what is known of the current state."""
+        """What was signed and revoked, and the look-up tables of the current state."""
 
     @property
     def log(self) -> Log:
@@ -36,30 +36,30 @@ class State(Protocol):
 
     @property
     def under_way(self) -> UnderWay:
-        """What was begun and waits for its end."""
+        """The files of work that was begun and not finished."""
 
     def settings(self) -> Config:
-        """The settings, read anew: another process may have changed them.
+        """The settings. They are read each time: another process may have changed them.
 
         Raises:
             RepositoryStateError: They are damaged.
         """
 
     def keep_settings(self, config: Config) -> None:
-        """Change the settings, durably. The lock must be held.
+        """Write the settings durably. The lock must be held.
 
         Raises:
-            RepositoryStateError: They say that the repository is moved away, and uploads wait.
+            RepositoryStateError: They say that the repository moves away, and uploads wait.
         """
 
     def lock(self) -> AbstractContextManager[bool]:
-        """Let no other process change the repository meanwhile. May be nested.
+        """Keep other processes from changing the repository. It may be nested.
 
-        Its value says whether this is the outermost one.
+        The value of the context manager says whether this is the outermost lock.
 
         Raises:
-            RepositoryStateError: Another process holds it for too long.
+            RepositoryStateError: Another process holds the lock for too long.
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all files and connections."""

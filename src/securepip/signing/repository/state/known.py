@@ -1,9 +1,9 @@
-"""What is current, looked up: pages and their digests, what expires when, how much there is.
+"""Look-up tables of the current state: digests of pages, expiries of bins, and counts.
 
-Rule: these rows follow what is signed and decide nothing of it. They name the snapshot that they
-are about. Where that is not the current one, because a run was killed after its timestamp, or an
-earlier securepip signed, the roles that differ are read again: verified, as ever. A digest that is
-found here still has to be that of the page's bytes.
+Rule: these rows follow what is signed, and decide nothing. They name the snapshot that they
+describe. If that is not the current one, because a run was killed after it wrote the timestamp or
+an earlier securepip signed, the roles that differ are read and verified again. A page must still
+have the digest that the rows give.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _NOBODY_KNOWS = ""
 _AT_A_TIME = 128
 _FILES = f"{PACKAGES_DIR}/"
 _START, _END = f"{SIMPLE_DIR}/", f"/{PAGE_NAME}"
-"""Between them is a project, in the path of its page."""
+"""What stands before and after the project in the path of its page."""
 
 
 @dataclass(frozen=True)
 class RoleFacts:
-    """What there is to know of a hash bin, or of the role of a project that signs for itself.
+    """The facts about a hash bin, or about the role of a project that signs for itself.
 
     Attributes:
         name: Its name.
         version: Its version.
-        expires: Unix time.
+        expires: When it expires (Unix time).
         pages: The digests of the pages that it signs, by project.
-        files: How many distributions it signs.
+        files: The number of distributions that it signs.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Counts:
     """How much is signed.
 
     Attributes:
-        projects: Projects that have a page.
-        files: Distributions.
+        projects: The number of projects that have a page.
+        files: The number of distributions.
         highest: The highest version of a bin.
-        first_expiry: When the first of the bins expires.
-        claims: Projects that sign for themselves.
+        first_expiry: When the first of the bins expires (UTC).
+        claims: The number of projects that sign for themselves.
     """
 
     projects: int
@@ -76,7 +76,7 @@ class Counts:
 
 
 def facts_of(name: str, role: Targets) -> RoleFacts:
-    """What there is to know of a role."""
+    """The facts about a role."""
     pages: dict[NormalizedName, Sha256] = {}
     files = 0
     for path, target in role.targets.items():
@@ -89,7 +89,7 @@ def facts_of(name: str, role: Targets) -> RoleFacts:
 
 
 def facts_aside() -> Aside[RoleFacts]:
-    """Facts of any number of roles, on their way to the rows."""
+    """A file for the facts about any number of roles, until they are written to the tables."""
     return Aside(
         lambda facts: (facts.name, facts.version, facts.expires, facts.pages, facts.files),
         RoleFacts,
@@ -97,47 +97,53 @@ def facts_aside() -> Aside[RoleFacts]:
 
 
 class Known:
-    """The rows of one repository. Use with ``follow`` first, whenever the state may have changed.
+    """The look-up tables of one repository. Call ``follow`` when the state may have changed.
 
     Args:
-        connection: Of its ledger.
+        connection: The connection of its ledger.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def snapshot(self) -> str:
-        """The digest of the snapshot that the rows are about; "" for none."""
+        """The digest of the snapshot that the rows describe; "" if there is none."""
         row = self._connection.execute("SELECT snapshot FROM known_state").fetchone()
         return _NOBODY_KNOWS if row is None else str(row[0])
 
     def follow(
         self, snapshot: str, versions: Mapping[str, int], read: Callable[[str], RoleFacts]
     ) -> list[str]:
-        """Let the rows be about ``snapshot``: read the roles whose version is another.
+        """Bring the rows up to date: read the roles whose versions differ.
 
         Args:
-            snapshot: Its digest.
-            versions: The roles that count, and their current versions.
-            read: Reads one of them, verified.
+            snapshot: The digest of the current snapshot.
+            versions: The current versions of the roles that are in use.
+            read: Reads and verifies a role.
 
         Returns:
             The roles that were read.
         """
         rows = self._connection.execute("SELECT name, version FROM known_role")
-        have = {str(name): int(version) for name, version in rows}
-        differ = [name for name, version in versions.items() if have.get(name) != version]
-        found = [read(name) for name in differ]
+        known = {str(name): int(version) for name, version in rows}
+        differ = [name for name, version in versions.items() if known.get(name) != version]
+        facts = [read(name) for name in differ]
         with self._connection:
-            self._forget(have.keys() - versions.keys())
-            self._put(found)
+            self._forget(known.keys() - versions.keys())
+            self._put(facts)
             self._set_snapshot(snapshot)
         return differ
 
     def apply(
         self, snapshot: str, roles: Iterable[RoleFacts], renewed: Iterable[Renewed] = ()
     ) -> None:
-        """Let the rows be about ``snapshot``, in which these roles were signed anew."""
+        """Bring the rows up to date with a new snapshot, in which only these roles were signed.
+
+        Args:
+            snapshot: The digest of the snapshot.
+            roles: The facts about roles that have changed.
+            renewed: The roles that were signed again with the same targets.
+        """
         with self._connection:
             self._put(roles)
             self._connection.executemany(
@@ -149,10 +155,10 @@ class Known:
     def rebuild(
         self, snapshot: str, versions: Mapping[str, int], read: Callable[[str], RoleFacts]
     ) -> list[str]:
-        """Read every role again, and put right what was wrong.
+        """Read every role again, and correct the rows. The arguments are those of ``follow``.
 
         Returns:
-            The roles of which something else was known; those that are not in use are among them.
+            The roles for which the rows were wrong, also those that are no longer in use.
         """
         wrong = []
         with self._connection:
@@ -169,20 +175,20 @@ class Known:
         return wrong
 
     def page(self, project: NormalizedName) -> Sha256 | None:
-        """The digest of the signed page of a project; None where there is none."""
+        """The digest of the signed page of a project; None if it has none."""
         rows = self._connection.execute(
             "SELECT role, sha256 FROM known_page WHERE project = ?", (project,)
         )
-        found = {str(role): Sha256(sha256) for role, sha256 in rows}
+        by_role = {str(role): Sha256(sha256) for role, sha256 in rows}
         own = project_role(project)
-        return found.get(own) or next(iter(found.values()), None)
+        return by_role.get(own) or next(iter(by_role.values()), None)
 
     def projects(self) -> list[NormalizedName]:
         """All projects that have a page, sorted."""
         return list(self.each_project())
 
     def each_project(self) -> Iterator[NormalizedName]:
-        """The same, one after the other: there may be a million. Nothing may change meanwhile."""
+        """As ``projects``, one after the other. The rows must not change in between."""
         rows = self._connection.execute("SELECT DISTINCT project FROM known_page ORDER BY project")
         for (project,) in rows:
             yield NormalizedName(project)
@@ -190,7 +196,7 @@ class Known:
     def counts(self) -> Counts:
         """How much is signed."""
         execute = self._connection.execute
-        # Each page has one signer: these are sums of thousands of rows, and not of a million.
+        # Each role has its number of pages, so this adds up thousands of rows and not a million.
         projects, files = execute("SELECT sum(pages), sum(files) FROM known_role").fetchone()
         highest, expires = execute(
             "SELECT max(version), min(expires) FROM known_role WHERE name NOT LIKE 'project.%'"
@@ -202,9 +208,9 @@ class Known:
         return Counts(int(projects or 0), int(files or 0), int(highest or 0), moment, int(claims))
 
     def bins_until(self, moment: float) -> Iterator[tuple[str, float]]:
-        """Names and expiry (Unix time) of the bins that expire before ``moment``, first ones first.
+        """The names and expiries (Unix time) of the bins that expire before ``moment``.
 
-        Those of the roles of projects that sign for themselves are not among them.
+        The bin that expires first comes first. Roles of projects are not among them.
         """
         rows = self._connection.execute(
             "SELECT name, expires FROM known_role WHERE expires < ? AND name NOT LIKE 'project.%'"
@@ -226,7 +232,7 @@ class Known:
         return RoleFacts(name, row[0], row[1], pages, row[2])
 
     def _put(self, roles: Iterable[RoleFacts]) -> None:
-        """Let these be the rows of their roles: few statements, however many roles they are."""
+        """Replace the rows of these roles, with few statements for many roles."""
         coming = iter(roles)
         while some := {each.name: each for each in islice(coming, _AT_A_TIME)}:
             self._put_some(some)

@@ -1,8 +1,8 @@
-"""Rows that may be written a little later, many in one transaction.
+"""Collects rows, to write many of them in one transaction.
 
-Each transaction costs as much as some hundred rows. Rule: whoever signs what a row is about calls
-``Later.flush`` first; of a run that is killed before, nothing was signed that these rows were
-about. What is known only when all is signed waits in a file (``Aside``), and goes with the run.
+A transaction costs as much as some hundred rows. Rule: ``Later.flush`` is called before anything is
+signed that a row is about. If a run is killed before that, the rows are lost, and nothing that they
+are about was signed. ``Aside`` keeps values in a temporary file until everything is signed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MOST = 2_000
 
 
 class Later:
-    """Rows on their way to the tables of ``connection``.
+    """Rows that wait to be written.
 
     Args:
-        connection: Where they are written. The lock must be held meanwhile.
+        connection: Where they are written. The lock must be held until then.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -32,10 +32,12 @@ class Later:
         self._count = 0
 
     def put(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute ``sql`` for each of ``rows``, by the next ``flush``; in any order among others.
+        """Execute ``sql`` for each of ``rows``, at the latest in the next ``flush``.
+
+        The order of different statements is not kept.
 
         Args:
-            sql: As ``Connection.executemany`` takes it.
+            sql: A statement for ``Connection.executemany``.
             rows: Its parameters.
         """
         waiting = self._rows.setdefault(sql, [])
@@ -46,7 +48,7 @@ class Later:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits, in one transaction."""
+        """Write all waiting rows, in one transaction."""
         if not self._count:
             return
         with self._connection:
@@ -59,7 +61,7 @@ class Later:
 def write(
     connection: Connection, sql: str, rows: Iterable[Sequence[Any]], later: Later | None
 ) -> None:
-    """Execute ``sql`` for each of ``rows``: at once, or ``later`` where there is such."""
+    """Execute ``sql`` for each of ``rows``: in the next flush of ``later``; if it is None, now."""
     if later is not None:
         later.put(sql, rows)
         return
@@ -68,11 +70,11 @@ def write(
 
 
 class Aside(Generic[T]):
-    """What is kept for later in a file that nobody else sees, in the order it comes in.
+    """A sequence of values in a private file.
 
     Args:
-        fields: Those of one, as JSON has them.
-        made: Makes one of these again.
+        fields: Returns the fields of a value, in types that JSON has.
+        made: Makes a value from its fields.
     """
 
     def __init__(self, fields: Callable[[T], Sequence[Any]], made: Callable[..., T]) -> None:
@@ -81,7 +83,7 @@ class Aside(Generic[T]):
         self._file = TemporaryFile()  # noqa: SIM115 # closed by `close`
 
     def add(self, one: T) -> None:
-        """Keep it too."""
+        """Append a value."""
         self._file.write(json.dumps(self._fields(one)).encode() + b"\n")
 
     def __iter__(self) -> Iterator[T]:

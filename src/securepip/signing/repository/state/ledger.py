@@ -1,10 +1,10 @@
-"""The repository's memory: what was ever signed, with which bytes, and what was revoked.
+"""The ledger: remembers the digest of every file that was ever signed, and what was revoked.
 
-Rule: a row is written before the signature that it is about becomes current. A row too many is
-harmless; a missing one would let a published file name get other bytes, which is how a stolen
+Rule: a row is written before the signature that it is about becomes current. An extra row is
+harmless. A missing row would let a published file name get other bytes: that is how a stolen
 account replaces a release that people have pinned.
 
-It is never served. Use from one thread, with the repository's lock held when writing.
+The ledger is never served. Use it from one thread, and hold the repository's lock when writing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Withdrawn:
     """What was revoked of one project, looked up once for all of its files.
 
     Attributes:
-        project: Its name.
-        marks: A version and a file name each; both are empty for the whole project.
+        project: The name of the project.
+        marks: Pairs of a version and a file name, one of which is "". Both are "" if the whole
+            project was revoked.
     """
 
     project: NormalizedName
@@ -37,11 +38,11 @@ class Withdrawn:
 
     @property
     def whole(self) -> bool:
-        """Whether the whole project was."""
+        """Whether the whole project was revoked."""
         return ("", "") in self.marks
 
     def covers(self, filename: str) -> bool:
-        """Whether ``filename``, its version, or its whole project was."""
+        """Whether ``filename``, its version, or the whole project was revoked."""
         if self.whole or not self.marks:
             return self.whole
         name = parse_distribution(filename, self.project)
@@ -51,15 +52,15 @@ class Withdrawn:
 
 
 class Ledger:
-    """The memory of one repository.
+    """The ledger of one repository.
 
     Args:
-        connection: Where its tables are.
+        connection: The database with its tables.
 
     Attributes:
-        lookup: What is current.
-        connection: For rooms that keep tables of their own beside these. It commits by itself; use
-            ``with connection:`` for a transaction.
+        lookup: The look-up tables of the current state.
+        connection: The same database, for modules that have their own tables in it. Each statement
+            is committed; use ``with connection:`` for a transaction.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -71,15 +72,15 @@ class Ledger:
         self.connection.close()
 
     def flush(self) -> None:
-        """Wait until all that was remembered is on the disk: what is signed next relies on it.
+        """Wait until everything is on disk: the next signature relies on it.
 
         Raises:
-            RepositoryStateError: Somebody else may have the lock meanwhile.
+            RepositoryStateError: As ``Connection.flush``.
         """
         self.connection.flush()
 
     def known(self, project: NormalizedName) -> dict[str, Sha256]:
-        """For each file name of ``project`` ever signed, the sha256 that it has to keep."""
+        """The sha256 that each file name of ``project`` has to keep, if it was ever signed."""
         rows = self.connection.execute(
             "SELECT filename, sha256 FROM signed WHERE project = ? ORDER BY id", (project,)
         )
@@ -95,11 +96,11 @@ class Ledger:
     def record(
         self, files: Iterable[tuple[NormalizedName, str, Sha256]], later: Later | None = None
     ) -> None:
-        """Remember that these (project, file name, sha256) are about to be signed.
+        """Remember files that are about to be signed.
 
         Args:
-            files: They.
-            later: Where rows wait, for who flushes it before he signs.
+            files: The project, file name and sha256 of each.
+            later: Holds the rows; the caller flushes it before signing. None writes them now.
         """
         write(
             self.connection,
@@ -110,14 +111,14 @@ class Ledger:
         )
 
     def own(self, projects: Iterable[NormalizedName], later: Later) -> None:
-        """Files of this repository's own are about to be signed: no page is an index's alone."""
+        """Remember that these projects get own files: their pages no longer come from an index."""
         rows = ((project,) for project in projects)
         write(self.connection, "DELETE FROM upstream_page WHERE project = ?", rows, later)
 
     def refuse(self, project: NormalizedName, filename: str, sha256: Sha256) -> None:
-        """Remember that ``filename`` came with other bytes than before, so that it can be accepted.
+        """Remember that other bytes of ``filename`` were refused, so that they can be accepted.
 
-        A person who then accepts the change accepts these bytes, not whatever comes next.
+        A person who accepts the change accepts exactly these bytes, and not whatever comes next.
         """
         with self.connection:
             self.connection.execute(
@@ -127,14 +128,14 @@ class Ledger:
             )
 
     def refused_as(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
-        """Project and sha256 of what was refused last under ``filename``."""
+        """Project and sha256 of the bytes that were last refused under ``filename``."""
         rows = self.connection.execute(
             "SELECT project, sha256 FROM refused WHERE filename = ?", (filename,)
         )
         return [(NormalizedName(project), Sha256(sha256)) for project, sha256 in rows]
 
     def accept_change(self, filename: str) -> list[tuple[NormalizedName, Sha256]]:
-        """From now on ``filename`` has to have the bytes that were refused last.
+        """Accept the bytes of ``filename`` that were last refused, in place of the earlier ones.
 
         Returns:
             The project and sha256 of each file of that name that was refused.
@@ -150,7 +151,7 @@ class Ledger:
             )
         with self.connection:
             for project, sha256 in rows:
-                # Deleted first, so that it becomes the last one even if it was signed before.
+                # The last row of a name counts, so a row of earlier times is deleted first.
                 key = (project, filename, sha256)
                 self.connection.execute(
                     "DELETE FROM signed WHERE project = ? AND filename = ? AND sha256 = ?", key
@@ -183,7 +184,7 @@ class Ledger:
         return Withdrawn(project, frozenset((version, filename) for version, filename in rows))
 
     def bounds(self, project: NormalizedName) -> tuple[dict[str, Sha256], Withdrawn]:
-        """As ``known`` and ``withdrawn``, looked up at once."""
+        """As ``known`` and ``withdrawn``, in one statement."""
         rows = self.connection.execute(
             "SELECT id, filename, sha256 FROM signed WHERE project = ?"
             " UNION ALL SELECT 0, version, filename FROM withdrawn WHERE project = ? ORDER BY 1",
@@ -199,17 +200,17 @@ class Ledger:
         return known, Withdrawn(project, frozenset(marks))
 
     def is_withdrawn(self, project: NormalizedName, filename: str | None = None) -> bool:
-        """Whether ``filename``, its version, or its whole project was revoked.
+        """Whether ``filename``, its version, or the whole project was revoked.
 
-        Without ``filename``: whether the whole project was.
+        Without ``filename``: whether the whole project was revoked.
         """
         withdrawn = self.withdrawn(project)
         return withdrawn.whole if filename is None else withdrawn.covers(filename)
 
     def restore(self, project: NormalizedName, filename: str | None = None) -> None:
-        """Forget that ``project`` was revoked, in part or whole; with ``filename``, for that file.
+        """Forget revocations of ``project``: all of them, or those that cover ``filename``.
 
-        A file that was revoked with its version or project is freed together with these.
+        If the file was revoked with its version or project, that revocation is forgotten too.
         """
         marks = self.withdrawn(project).marks
         if filename is not None:
@@ -223,7 +224,7 @@ class Ledger:
             )
 
     def begin(self, projects: Iterable[NormalizedName]) -> None:
-        """Remember that what plain clients see of ``projects`` is about to change."""
+        """Remember that the plain view of ``projects`` is about to be out of date."""
         with self.connection:
             self.connection.executemany(
                 "INSERT INTO unfinished VALUES (?) ON CONFLICT DO NOTHING",
@@ -231,11 +232,11 @@ class Ledger:
             )
 
     def unfinished(self, after: str = "", most: int = 1 << 31) -> list[NormalizedName]:
-        """The projects of which ``finish`` was not reached: a run ended before its work did.
+        """The projects whose plain view is out of date, sorted by name.
 
         Args:
-            after: Only those whose name comes after this one.
-            most: So many of them, the first ones by name.
+            after: Only projects whose name comes after this one.
+            most: At most this many.
         """
         rows = self.connection.execute(
             "SELECT project FROM unfinished WHERE project > ? ORDER BY project LIMIT ?",
@@ -244,24 +245,24 @@ class Ledger:
         return [NormalizedName(project) for (project,) in rows]
 
     def finish(self) -> None:
-        """What plain clients see is what is signed, for every project."""
+        """Remember that the plain view of every project is up to date."""
         with self.connection:
             self.connection.execute("DELETE FROM unfinished")
 
     def list_due(self) -> float | None:
-        """Since when (Unix time) the list of all projects is behind; None where it is not."""
+        """Since when (Unix time) the list of all projects is out of date; None if it is not."""
         row = self.connection.execute("SELECT since FROM listing").fetchone()
         return None if row is None else float(row[0])
 
     def want_list(self, moment: float) -> None:
-        """Remember that the list of all projects is behind since ``moment``, or longer."""
+        """Remember that the list of all projects is out of date since ``moment``, or longer."""
         with self.connection:
             self.connection.execute(
                 "INSERT INTO listing VALUES (1, ?) ON CONFLICT DO NOTHING", (moment,)
             )
 
     def list_written(self) -> None:
-        """The list of all projects is what is signed."""
+        """Remember that the list of all projects is up to date."""
         with self.connection:
             self.connection.execute("DELETE FROM listing")
 
@@ -274,24 +275,24 @@ class Ledger:
             )
 
     def partial(self) -> frozenset[NormalizedName]:
-        """The projects of which only the chosen files have targets."""
+        """The projects of whose files only some have targets."""
         rows = self.connection.execute("SELECT project FROM partial")
         return frozenset(NormalizedName(project) for (project,) in rows)
 
     def complete(self, projects: Iterable[NormalizedName]) -> None:
-        """Every file on the pages of ``projects`` has a target now."""
+        """Remember that every file on the pages of ``projects`` has a target."""
         with self.connection:
             self.connection.executemany(
                 "DELETE FROM partial WHERE project = ?", ((project,) for project in projects)
             )
 
     def current(self) -> tuple[int, int]:
-        """The versions of root and timestamp that became current last; zeros before the first."""
+        """The versions of root and timestamp that became current last; zeros if none did."""
         row = self.connection.execute("SELECT root, timestamp FROM current").fetchone()
         return (0, 0) if row is None else (row[0], row[1])
 
     def set_current(self, root: int, timestamp: int) -> None:
-        """Remember that these versions are current: no older state is signed on top of, ever."""
+        """Remember that these versions are current, so that no older state is used again."""
         with self.connection:
             self.connection.execute(
                 'INSERT INTO current VALUES (1, ?, ?) ON CONFLICT ("only") DO UPDATE SET'
