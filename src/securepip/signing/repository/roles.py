@@ -291,7 +291,7 @@ class Roles(Top):
         return next(filter(None, (self.claims_below(top).find(project) for top in tops)), None)
 
     def claims_below(self, top: str) -> ClaimTree:
-        """The claims below ``claimed`` or ``recently-claimed``. Changes are made to copies of roles."""
+        """The claims below ``claimed`` or ``recently-claimed``. Changes are made to copies."""
         return ClaimTree(top, self.role, self.holders(top))
 
     def holders(self, name: str) -> Keyholders:
