@@ -1,7 +1,8 @@
-"""Requirements → plan: `packaging` and `resolvelib` over the verified index.
+"""From requirements to a plan: ``packaging`` and ``resolvelib`` over the verified index.
 
-`environment` says what the target is, `requirements` what the user asks for. On these stands
-`candidates`, what could be installed, and on that `search`, which chooses. Imports run that way.
+``environment`` describes the target, and ``requirements`` parses what the user asks for. On these
+two builds ``candidates`` (what could be installed), and on that ``search`` (which chooses). Imports
+go in that direction only.
 """
 
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what searches when it is asked for: where all is installed there is no search."""
+    """Import the search on first use: if everything is installed, there is none."""
     if name == "UnknownProjectError":
         from securepip.resolver.search.explain import UnknownProjectError
 

@@ -1,4 +1,4 @@
-"""What a plan breaks of what is installed already: as pip, that is said and not prevented.
+"""Finds requirements of installed distributions that a plan breaks. As in pip, they only warn.
 
 Source: pip's ``operations/check.py``, and the words of its ``install``.
 """
@@ -29,32 +29,32 @@ class _Distribution:
 
 
 def broken_requirements(plan: Plan, environment: TargetEnvironment) -> list[str]:
-    """What will not be met any more, or still not, after the plan: a sentence for each.
+    """The requirements that are not satisfied after the plan, a sentence for each.
 
-    Only of what is installed by the plan, and of what requires something of that.
+    Only distributions that the plan installs, and those that require one of them, are checked.
 
     Args:
-        plan: What is to be installed.
-        environment: Where, as it is before.
+        plan: What will be installed.
+        environment: The target, as it is before that.
     """
     markers = MarkerRules(environment)
-    there = _installed(environment)
+    distributions = _installed(environment)
     new = {
         one.project: _Distribution(
             one.version, parse_core_metadata(one.core_metadata).requires_dist
         )
         for one in plan.install
     }
-    there.update(new)
+    distributions.update(new)
     missing: list[str] = []
     conflicting: list[str] = []
-    for project, distribution in there.items():
+    for project, distribution in distributions.items():
         meant = [one for one in distribution.requires if markers.apply(one.marker)]
         required = {canonicalize_name(one.name) for one in meant}
         if project not in new and not required & new.keys():
             continue
         for one in sorted(meant, key=str):
-            found = there.get(canonicalize_name(one.name))
+            found = distributions.get(canonicalize_name(one.name))
             who = f"{project} {distribution.version} requires {one}"
             if found is None:
                 missing.append(f"{who}, which is not installed.")

@@ -1,6 +1,6 @@
-"""How to choose: the options of the resolver, and what it may ask of a builder.
+"""The resolver's options, and the interfaces of what it needs from outside: builds, downloads.
 
-Rule: what the command line says comes first, what requirements files say is added to it.
+Rule: the command line's options come first; those of requirements files are added to them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from securepip.errors import UsageError
 from securepip.index.types import AnyFile
 
 ConfigSettings = Mapping[str, str | list[str]]
-"""``--config-settings`` (PEP 517): a key given twice has a list."""
+"""``--config-settings`` (PEP 517). The value of a key that is given twice is a list."""
 
 
 @dataclass(frozen=True)
 class NameSets:
-    """Two sets of projects that exclude each other, as two options of pip's fill them.
+    """Two sets of projects, filled by two options of pip that exclude each other.
 
     Attributes:
         first: Normalized names, perhaps ``:all:``.
@@ -33,10 +33,10 @@ class NameSets:
     second: frozenset[str] = frozenset()
 
     def _moved(self, value: str, option: str, *, into_first: bool) -> tuple[set[str], set[str]]:
-        """Both sets after one more value of an option: ``a,b``, ``:all:``, ``:none:``.
+        """Both sets after one more value of an option: ``a,b``, ``:all:`` or ``:none:``.
 
         Raises:
-            UsageError: The value is another option.
+            UsageError: The value looks like an option.
         """
         if value.startswith("-"):
             raise UsageError(f"{option} option requires 1 argument.")
@@ -70,90 +70,90 @@ class FormatControl(NameSets):
     """``--no-binary`` (first) and ``--only-binary`` (second)."""
 
     def with_no_binary(self, value: str) -> FormatControl:
-        """After one more ``--no-binary``.
+        """The sets after one more ``--no-binary``.
 
         Raises:
-            UsageError: The value is another option.
+            UsageError: The value looks like an option.
         """
         moved = self._moved(value, "--no-binary / --only-binary", into_first=True)
         return FormatControl(*map(frozenset, moved))
 
     def with_only_binary(self, value: str) -> FormatControl:
-        """After one more ``--only-binary``.
+        """The sets after one more ``--only-binary``.
 
         Raises:
-            UsageError: The value is another option.
+            UsageError: The value looks like an option.
         """
         moved = self._moved(value, "--no-binary / --only-binary", into_first=False)
         return FormatControl(*map(frozenset, moved))
 
     def allows_wheel(self, project: NormalizedName) -> bool:
-        """Whether a wheel of the project may be used."""
+        """Whether wheels of the project may be used."""
         return self._side(project) != 1
 
     def allows_sdist(self, project: NormalizedName) -> bool:
-        """Whether a source distribution of the project may be used."""
+        """Whether source distributions of the project may be used."""
         return self._side(project) != 2
 
 
 class ReleaseControl(NameSets):
-    """``--all-releases`` (first; ``--pre`` is that of ``:all:``) and ``--only-final`` (second)."""
+    """``--all-releases`` (first) and ``--only-final`` (second). ``--pre`` puts ``:all:`` first."""
 
     def with_all_releases(self, value: str) -> ReleaseControl:
-        """After one more ``--all-releases``.
+        """The sets after one more ``--all-releases``.
 
         Raises:
-            UsageError: The value is another option.
+            UsageError: The value looks like an option.
         """
         moved = self._moved(value, "--all-releases / --only-final", into_first=True)
         return ReleaseControl(*map(frozenset, moved))
 
     def with_only_final(self, value: str) -> ReleaseControl:
-        """After one more ``--only-final``.
+        """The sets after one more ``--only-final``.
 
         Raises:
-            UsageError: The value is another option.
+            UsageError: The value looks like an option.
         """
         moved = self._moved(value, "--all-releases / --only-final", into_first=False)
         return ReleaseControl(*map(frozenset, moved))
 
     def prereleases(self, project: NormalizedName) -> bool | None:
-        """Whether pre-releases of the project may be used; None as PEP 440 says."""
+        """Whether pre-releases of the project may be used; None means by the rules of PEP 440."""
         return {1: True, 2: False, None: None}[self._side(project)]
 
 
 @dataclass(frozen=True)
 class ResolveOptions:
-    """pip's options that concern choosing.
+    """pip's options about choosing distributions.
 
-    What a requirements file may say too is joined with it by ``ResolveInput.options``.
+    ``ResolveInput.options`` adds those that requirements files have.
 
     Attributes:
-        upgrade: ``-U``: newer versions of what the user names.
-        upgrade_strategy: With ``-U``: ``only-if-needed`` keeps the dependencies that will do,
-            ``eager`` upgrades them too.
+        upgrade: ``-U``: install newer versions of the projects that the user names.
+        upgrade_strategy: With ``-U``: ``only-if-needed`` keeps dependencies that satisfy all
+            requirements, ``eager`` upgrades them too.
         prereleases: ``--pre``.
         no_deps: ``--no-deps``.
-        only_deps: ``--only-deps``: what the named need, without these.
+        only_deps: ``--only-deps``: install the dependencies of the named projects, not these.
         require_hashes: ``--require-hashes``.
-        ignore_installed: ``-I``, and what ``download`` and ``--target`` do: as if nothing were
+        ignore_installed: ``-I``; also for ``download`` and ``--target``. Resolve as if nothing were
             installed.
         force_reinstall: ``--force-reinstall``.
         ignore_requires_python: ``--ignore-requires-python``.
-        uploaded_prior_to: ``--uploaded-prior-to``: no signed file of that moment or later.
+        uploaded_prior_to: ``--uploaded-prior-to``: use no signed file from that moment or later.
         formats: ``--no-binary`` and ``--only-binary``.
         prefer_binary: ``--prefer-binary``.
         releases: ``--all-releases`` and ``--only-final``.
-        allow_older_releases: ``--allow-older-releases``: of what the user names, too, an older
-            release is taken where the newest needs something that nobody signs.
-        no_index: ``--no-index``: nothing is asked of the verified index.
+        allow_older_releases: ``--allow-older-releases``: also for a project that the user names,
+            take an older release if the newest requires something that nobody signs.
+        no_index: ``--no-index``: do not ask the verified index.
         find_links: ``--find-links``: folders, files and pages of links on this machine.
         locked_files: The files on this machine that lock files name.
-        own_indexes: The indexes in folders of this machine that the user names, and that stand for
-            no trusted repository: the user's own, as ``find_links`` are.
+        own_indexes: Indexes in folders of this machine that the user names, and that mean no
+            trusted repository. Like ``find_links``, they hold the user's own files.
         config_settings: ``--config-settings`` of the command line, for all that the user names.
-        downloads: The folder of ``download``. A file that lies there already, and has the hash that
-            the user names with an address, is taken instead of what is at the address.
+        downloads: The folder of ``download``. A file in it is used instead of the one at a direct
+            URL if it has the name and the hash that the user gave.
     """
 
     upgrade: bool = False
@@ -179,23 +179,26 @@ class ResolveOptions:
 
 
 class FetchDirect(Protocol):
-    """Fetches what the user named by address and hash."""
+    """Fetches a file from a direct URL that the user named with a hash."""
 
     def __call__(self, url: str, hashes: frozenset[str]) -> Path:
-        """Where the file is now, its hash compared before anything else could read it.
+        """Fetch the file, and check its hash before anything else reads it.
 
         Args:
-            url: The address, without fragment.
-            hashes: The hashes that it may have, ``sha256:…``, ``sha384:…`` or ``sha512:…``.
+            url: The URL, without fragment.
+            hashes: The hashes that it may have: ``sha256:…``, ``sha384:…`` or ``sha512:…``.
+
+        Returns:
+            The path of the file.
 
         Raises:
-            VerificationError: It has another hash.
+            VerificationError: It has none of the hashes.
             TransportError: It could not be fetched.
         """
 
 
 class SdistMetadata(Protocol):
-    """Runs the build backend of a source distribution or of a folder to learn its metadata."""
+    """Gets the metadata of a source distribution or a folder by running its build backend."""
 
     def __call__(
         self,
@@ -203,17 +206,17 @@ class SdistMetadata(Protocol):
         file: AnyFile,
         config_settings: ConfigSettings | None = None,
     ) -> bytes:
-        """The METADATA that the wheel built from ``file`` will have.
+        """The METADATA of the wheel that would be built from ``file``.
 
-        The implementation fetches a signed file from the verified index, and hashes a user's file
-        again, before it runs anything of it.
+        Before it runs any code, the implementation fetches a signed file from the verified index,
+        or hashes a user's file again.
 
         Args:
-            project: The project, or None when only the metadata will say what the user named.
+            project: The project; None if only the metadata says which project the user has named.
             file: A file of a verified page, or the user's own file or folder. Never a wheel.
             config_settings: ``--config-settings`` for this build.
 
         Raises:
-            SecurepipError: It could not be fetched, verified or built. This ends the resolution,
-                as a build that fails does in pip.
+            SecurepipError: It could not be fetched, verified or built. As in pip, this ends the
+                resolution.
         """

@@ -1,7 +1,7 @@
-"""The one verb of this room: from what the user asks for to what is to be installed.
+"""Resolves what the user asks for into a plan of what to install.
 
-Rule: nothing is asked of the index when everything is installed already and no upgrade is asked
-for; and nothing that searches is imported when there is nothing to install.
+Rule: if everything is installed already and no upgrade is asked for, the index is not used. If
+there is nothing to install, the search is not imported.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ def resolve(
     sdist_metadata: SdistMetadata | None = None,
     fetch_direct: FetchDirect | None = None,
 ) -> Plan:
-    """Choose what is to be installed.
+    """Choose what to install.
 
     Args:
         requirements: What the user asks for.
-        environment: Where it is to be installed.
-        index: The verified index. Not touched when what is installed meets all requirements and
-            no upgrade is asked for.
-        options: How to choose, by the command line; what files say is added.
+        environment: The target.
+        index: The verified index. It is not used if installed distributions satisfy all
+            requirements and no upgrade is asked for.
+        options: The command line's options. Those of requirements files are added.
         sdist_metadata: Builds the metadata of folders, and of source distributions that do not
-            say it.
-        fetch_direct: Fetches what is named by address and hash; without it that is refused.
+            state it. None refuses those.
+        fetch_direct: Fetches files from direct URLs. None refuses those.
 
     Raises:
-        UnknownProjectError: A trusted repository lacks a project that is needed.
-        ResolutionError: There is no solution, or a source distribution would have to be built; or
-            a project that the user names would come in an older release because something that
-            the newest requires is signed by nobody.
+        UnknownProjectError: No trusted repository has a project that is needed.
+        ResolutionError: There is no solution; a source distribution would have to be built, and
+            cannot be; or a project that the user names could only be installed in an older release,
+            because nobody signs something that the newest requires.
         VerificationError: What the index serves is not what was signed, a signed page offers a
-            file of another project, or a file has another hash than the user named.
+            file of another project, or a file has none of the hashes that the user gave.
+        SecurepipError: Something could not be fetched or built.
     """
     options = requirements.options(options)
     offered = None

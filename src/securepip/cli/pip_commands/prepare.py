@@ -130,7 +130,7 @@ def prepare(
     read_url = Addresses(request.network, Indexes(request.places, FileOptions())).read
     locked = inputs.read_lock_files(request, environment, read_url)
     given = inputs.read_given(request, environment, locked, read_url)
-    addresses = Addresses(request.network, Indexes(request.places, given.said))
+    addresses = Addresses(request.network, Indexes(request.places, given.file_options))
     indexes = addresses.indexes
     choosing = replace(
         resolve_options(request),

@@ -202,7 +202,7 @@ def _options(
         more=more,
         judge=False,
     )
-    _warn_of_other_indexes(asked.said, indexes)
+    _warn_of_other_indexes(asked.file_options, indexes)
     for each in asked.requirements:
         if each.link is not None:
             console.warn(

@@ -1,1 +1,1 @@
-"""What could be installed: signed files, the user's own, and what is installed already."""
+"""What could be installed: signed files, the user's own files, and installed distributions."""

@@ -1,6 +1,6 @@
-"""What there is of each project: its signed page, the user's own places, what is installed.
+"""What is available for each project: on its signed page, in the user's own places, and installed.
 
-Rule: nothing is asked of the index before it is needed, and each project is asked for once.
+Rule: the index is asked for a project only when it is needed, and only once.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from securepip.resolver.options import ResolveOptions
 
 
 class Catalogue:
-    """What is on offer in one resolution.
+    """What is available in one resolution.
 
     Args:
         environment: The target.
         index: The verified index.
-        ranking: Says what fits the target, and how well.
-        hashes: What the user demands of files.
+        ranking: Decides which files fit the target, and ranks them.
+        hashes: The hashes that the user gave.
         options: How to choose.
     """
 
@@ -57,43 +57,43 @@ class Catalogue:
         return not self._options.no_index
 
     def knows(self, project: NormalizedName) -> bool:
-        """Whether a trusted repository, or a place of the user's, has the project at all."""
+        """Whether a trusted repository, or one of the user's places, has the project at all."""
         return self._offers_of(project) is not None
 
     def offers(self, project: NormalizedName) -> Offers:
-        """The project's files that fit the target; none when no repository knows the project."""
+        """The project's files that fit the target; none if nobody knows the project."""
         return self._offers_of(project) or Offers()
 
     def matching(self, project: NormalizedName, specifier: SpecifierSet) -> Sequence[OfferedFile]:
-        """The project's files that may be installed in a version that is asked for, best first."""
+        """The project's files that fit the target, the specifier and the hashes, best first."""
         return self.offers(project).matching(
             specifier, prereleases=self.prereleases(project), hashes=self._hashes.allowed(project)
         )
 
     def speakers_for(self, project: NormalizedName) -> tuple[Speaker, ...]:
-        """The repositories that are asked for the project."""
+        """As ``Index.speakers_for``."""
         return self._index.speakers_for(project)
 
     def as_signed(self, project: NormalizedName, file: AnyFile) -> AnyFile:
-        """A chosen file with the sha256 that its page tells by now, where it did not tell one."""
+        """A chosen file, with the sha256 that was not known when its page was first read."""
         if not isinstance(file, PageFile) or file.sha256 != NOT_KNOWN_YET:
             return file
         page = self._index.page(project)
         return (page.file(file.filename) if page else None) or file
 
     def prereleases(self, project: NormalizedName) -> bool | None:
-        """Whether the user wants pre-releases of the project, or not; None as PEP 440 says."""
+        """Whether to admit pre-releases of the project; None means by the rules of PEP 440."""
         asked = self._options.releases.prereleases(project)
         return (self._options.prereleases or None) if asked is None else asked
 
     def installed_distribution(self, project: NormalizedName) -> InstalledDistribution | None:
-        """What is installed of the project, and may be kept."""
+        """The installed distribution of the project; None if there is none, or it may not stay."""
         if self._options.ignore_installed or self._options.force_reinstall:
             return None
         return self._environment.installed.get(project)
 
     def announce_pages(self, projects: Iterable[NormalizedName]) -> None:
-        """Let the index fetch pages that will be needed."""
+        """Let the index begin to fetch pages that will be needed."""
         unread = [project for project in projects if project not in self._offers]
         if unread and not self._options.no_index:
             self._index.prefetch_pages(unread)

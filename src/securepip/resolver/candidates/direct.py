@@ -1,6 +1,6 @@
-"""What the user names by path or URL, as candidates.
+"""Makes candidates of the paths and URLs that the user names.
 
-Rule: a file has been hashed before anything of it is read.
+Rule: a file is hashed before anything in it is read.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class UnsupportedWheelError(RequirementError):
 
 
 class DirectFiles:
-    """Makes the candidates that paths and URLs name; one that is named twice is one candidate.
+    """Makes the candidates that paths and URLs name. Naming one twice gives the same candidate.
 
     Args:
-        ranking: Says which wheels fit the target.
-        hashes: What the user demands of files.
-        metadata: Builds the metadata of what does not say it.
-        fetch: Fetches what the user named by address and hash.
+        ranking: Decides which wheels fit the target.
+        hashes: The hashes that the user gave.
+        metadata: Builds the metadata of sources that do not state it.
+        fetch: Fetches files from direct URLs.
         downloads: As in ``ResolveOptions``.
-        narrator: Says what is looked at.
+        narrator: Logs what is looked at.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class DirectFiles:
         """The candidate that a path or URL names.
 
         Raises:
-            InvalidMetadataError: It is of another project than the one it is named for.
-            RequirementError: It cannot be read, or is a wheel that does not fit.
+            InvalidMetadataError: It belongs to another project than the requirement names.
+            RequirementError: It cannot be read, or is a wheel that does not fit the target.
             SecurepipError: It has another hash, could not be fetched, or could not be built.
         """
         link = asked.link
@@ -80,7 +80,7 @@ class DirectFiles:
         return self._made[key]
 
     def with_hashes(self, asked: UserRequirement) -> UserRequirement:
-        """A constraint that names a path or URL, with the hashes of the project's requirements."""
+        """A constraint that names a path or URL, with the hashes that apply to its project."""
         known = self._hashes.allowed(asked.project) if asked.project else frozenset[str]()
         return asked if asked.hashes or not known else replace(asked, hashes=known)
 
@@ -124,11 +124,11 @@ class DirectFiles:
         )
 
     def _file(self, asked: UserRequirement, link: UserLink) -> UserFile | UserDirectory:
-        """What a path or URL leads to, its hash compared with what the user named.
+        """The file or folder that a path or URL names, after its hash was checked.
 
         Raises:
-            RequirementError: It cannot be read, or is a wheel that does not fit.
-            VerificationError, TransportError: As ``FetchDirect`` does.
+            RequirementError: It cannot be read, or is a wheel that does not fit the target.
+            VerificationError, TransportError: As ``FetchDirect``.
         """
         if link.path is not None and link.is_directory:
             self._hashes.check_directory(asked)
@@ -155,7 +155,7 @@ class DirectFiles:
         return file
 
     def _kept(self, asked: UserRequirement, link: UserLink) -> Path | None:
-        """What is in the folder of downloads under that name, if it has the hash asked for."""
+        """The file of that name in the folder of downloads, if it has one of the given hashes."""
         if self._downloads is None or not asked.acceptable:
             return None
         path = self._downloads / Path(link.filename).name
@@ -180,9 +180,8 @@ class DirectFiles:
             SecurepipError: A build failed.
         """
         if isinstance(file, UserDirectory):
-            return self._metadata.build(
-                None, file, asked.config_settings
-            )  # its name is compared here
+            # Without the project: `_make` compares the name.
+            return self._metadata.build(None, file, asked.config_settings)
         try:
             raw = read_core_metadata(file.path, file.filename)
             if file.filename.endswith(WHEEL_SUFFIX):

@@ -1,7 +1,7 @@
-"""Makes candidates: from what is installed, from what is on offer, and from what the user names.
+"""Makes candidates of installed distributions and of offered files.
 
-Rule: one file, one installed distribution, one set of extras is one candidate for the whole
-resolution.
+Rule: each file, each installed distribution, and each of these with a set of extras is one object
+for the whole resolution.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from securepip.resolver.environment.target import InstalledDistribution
 
 
 class CandidateFinder:
-    """Finds and remembers the candidates of one resolution.
+    """Makes and remembers the candidates of one resolution.
 
     Args:
-        hashes: What the user demands of files.
+        hashes: The hashes that the user gave.
         metadata: Reads the metadata of files.
-        narrator: Says what is looked at.
+        narrator: Logs what is looked at.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class CandidateFinder:
 
     @property
     def installed(self) -> Iterable[InstalledCandidate]:
-        """The installed distributions that were considered, in the order in which they were."""
+        """The candidates of installed distributions, in the order in which they were made."""
         return self._of_installed.values()
 
     def installed_candidate(
         self, distribution: InstalledDistribution, asked_by: SpecifierRequirement
     ) -> InstalledCandidate:
-        """The candidate that is installed."""
+        """The candidate of an installed distribution."""
         project = distribution.project
         if project not in self._of_installed:
             self._of_installed[project] = InstalledCandidate(distribution, asked_by)
@@ -80,11 +80,16 @@ class CandidateFinder:
     def found_candidate(
         self, files: Sequence[OfferedFile], at: int, asked_by: SpecifierRequirement
     ) -> FileCandidate:
-        """The candidate that is ``files[at]``; the rest are those that would be tried after it.
+        """The candidate of a file.
+
+        Args:
+            files: The file, and those that would be tried before and after it.
+            at: The index of the file.
+            asked_by: The requirement that it is made for.
 
         Raises:
-            InvalidMetadataError, VerificationError, ResolutionError: As ``MetadataReader.read``
-                does, and as ``HashRules.check`` does.
+            InvalidMetadataError, VerificationError, ResolutionError: As ``MetadataReader.read`` and
+                ``HashRules.check``.
         """
         offered, project = files[at], asked_by.project
         if offered in self._unusable:

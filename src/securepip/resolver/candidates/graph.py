@@ -1,8 +1,8 @@
-"""What the resolver reasons about: requirements and candidates.
+"""The requirements and candidates that the resolver works with.
 
-Rule: two of these are the same only when they are one object (``eq=False``); whoever makes them
-makes one for each file, each installed distribution, each set of extras. That makes comparing and
-remembering cheap, and is how a candidate that was ruled out is recognized.
+Rule: two of these are equal only if they are the same object (``eq=False``). The code that makes
+them makes one for each file, installed distribution and set of extras. So comparing and hashing is
+cheap, and a candidate that was ruled out is recognised.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PYTHON = "<Python from Requires-Python>"
 
 
 def identifier_of(project: NormalizedName, extras: frozenset[NormalizedName]) -> str:
-    """How the resolver calls a project with extras: ``name[a,b]``."""
+    """The resolver's name for a project with extras: ``name[a,b]``."""
     return f"{project}[{','.join(sorted(extras))}]" if extras else project
 
 
@@ -42,14 +42,14 @@ def project_of(identifier: str) -> NormalizedName:
 
 @dataclass(frozen=True, eq=False)
 class SpecifierRequirement:
-    """A project, perhaps with extras, in one of the versions that a specifier admits.
+    """A requirement for a project, perhaps with extras, in versions that a specifier admits.
 
     Attributes:
         project: The normalized name.
         extras: The extras that are asked for.
         specifier: The versions.
-        text: As it reads in messages.
-        comes_from: Who asks, as pip says it: ``flask>=2->-r FILE (line 1)``; "" is the user.
+        text: The requirement as messages show it.
+        comes_from: What asks for it, in pip's form: ``flask>=2->-r FILE (line 1)``; "" is the user.
     """
 
     project: NormalizedName
@@ -60,38 +60,38 @@ class SpecifierRequirement:
 
     @cached_property
     def identifier(self) -> str:
-        """What it is about."""
+        """The identifier that the requirement is about."""
         return identifier_of(self.project, self.extras)
 
     @property
     def unmarked(self) -> str:
-        """As it reads where its marker, which holds, is of no more interest."""
+        """``text`` without the marker."""
         return self.text.partition(";")[0]
 
     @property
     def chain(self) -> str:
-        """It, and who asks for it: what is required because of it comes from that."""
+        """The ``comes_from`` of what is required because of this requirement."""
         return f"{self.text}->{self.comes_from}" if self.comes_from else self.text
 
     def is_satisfied_by(self, candidate: Candidate) -> bool:
-        """Whether that version will do. Pre-releases were judged when candidates were found."""
+        """Whether the candidate's version is admitted. ``Offers`` has sorted out pre-releases."""
         return self.specifier.contains(candidate.version, prereleases=True)
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The requirement, as a message about a conflict shows it."""
         parts = [part.strip() for part in self.text.split(",")]
         return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else self.text
 
 
 @dataclass(frozen=True, eq=False)
 class ExactRequirement:
-    """That very candidate: what extras ask of the project they belong to."""
+    """A requirement for one particular candidate. A candidate with extras has one for its base."""
 
     candidate: BaseCandidate | ExtrasCandidate
 
     @property
     def identifier(self) -> str:
-        """What it is about."""
+        """The identifier that the requirement is about."""
         return self.candidate.identifier
 
     @property
@@ -101,21 +101,21 @@ class ExactRequirement:
 
     @property
     def text(self) -> str:
-        """As it reads in messages."""
+        """The requirement as messages show it."""
         return f"{self.candidate.identifier} {self.candidate.version}"
 
     def is_satisfied_by(self, candidate: Candidate) -> bool:
-        """Whether it is that one."""
+        """Whether the candidate is the one that is required."""
         return candidate is self.candidate
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The requirement, as a message about a conflict shows it."""
         return self.candidate.describe()
 
 
 @dataclass(frozen=True, eq=False)
 class PythonRequirement:
-    """A ``Requires-Python``."""
+    """The requirement of a ``Requires-Python`` field."""
 
     specifier: SpecifierSet
 
@@ -124,36 +124,36 @@ class PythonRequirement:
 
     @property
     def text(self) -> str:
-        """As it reads in messages."""
+        """The requirement as messages show it."""
         return f"Python {self.specifier}"
 
     def is_satisfied_by(self, candidate: Candidate) -> bool:
-        """Whether the interpreter has such a version."""
+        """Whether the interpreter's version is admitted."""
         return self.specifier.contains(candidate.version, prereleases=True)
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The requirement, as a message about a conflict shows it."""
         return self.text
 
 
 @dataclass(frozen=True, eq=False)
 class UnsignedRequirement:
-    """A dependency on an address (``name @ url``): no signature covers it, so nothing meets it."""
+    """A dependency on a URL (``name @ url``). No signature covers it, so nothing satisfies it."""
 
     project: NormalizedName
     text: str
 
     @property
     def identifier(self) -> str:
-        """What it is about."""
+        """The identifier that the requirement is about."""
         return self.project
 
     def is_satisfied_by(self, candidate: Candidate) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The requirement, as a message about a conflict shows it."""
         return f"{self.text} (an address, which no trusted repository signs)"
 
 
@@ -169,11 +169,11 @@ class FileCandidate:
         project: The normalized name.
         version: The version.
         file: The file.
-        raw_metadata: The METADATA: of a signed file as verified.
-        metadata: What it says.
-        asked_by: The requirement it was made for first.
-        link: The path or URL that named it; None of what was found under its name.
-        config_settings: For its build.
+        raw_metadata: Its METADATA; that of a signed file has been verified.
+        metadata: The parsed METADATA.
+        asked_by: The requirement that it was first made for.
+        link: The path or URL that the user named; None if it was found by the project's name.
+        config_settings: ``--config-settings`` for its build.
     """
 
     project: NormalizedName
@@ -187,20 +187,20 @@ class FileCandidate:
 
     @property
     def identifier(self) -> str:
-        """What it is a candidate for."""
+        """The identifier that it is a candidate for."""
         return self.project
 
     def requires(self, extras: Collection[NormalizedName]) -> Sequence[Requirement]:
-        """Its requirements with their markers; of those of other extras some may be missing."""
+        """Its requirements with their markers. Those of extras not in ``extras`` may be missing."""
         return self.metadata.requires_dist
 
     @property
     def provided_extras(self) -> frozenset[NormalizedName]:
-        """The extras it has."""
+        """The extras that it provides."""
         return self.metadata.extras
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The candidate, as a message about a conflict shows it."""
         if self.link is None:
             return f"{self.project} {self.version} (from {self.file.filename})"
         editable = isinstance(self.file, UserDirectory) and self.file.editable
@@ -210,11 +210,11 @@ class FileCandidate:
 
 @dataclass(frozen=True, eq=False)
 class InstalledCandidate:
-    """What is installed already.
+    """An installed distribution.
 
     Attributes:
-        distribution: The installed distribution.
-        asked_by: The requirement it was made for first.
+        distribution: The distribution.
+        asked_by: The requirement that it was first made for.
     """
 
     distribution: InstalledDistribution
@@ -227,7 +227,7 @@ class InstalledCandidate:
 
     @property
     def identifier(self) -> str:
-        """What it is a candidate for."""
+        """The identifier that it is a candidate for."""
         return self.distribution.project
 
     @property
@@ -236,16 +236,16 @@ class InstalledCandidate:
         return self.distribution.version
 
     def requires(self, extras: Collection[NormalizedName]) -> Sequence[Requirement]:
-        """Its requirements with their markers; of those of other extras some may be missing."""
+        """Its requirements with their markers. Those of extras not in ``extras`` may be missing."""
         return self.distribution.requires(extras)
 
     @property
     def provided_extras(self) -> frozenset[NormalizedName]:
-        """The extras it has."""
+        """The extras that it provides."""
         return self.distribution.extras
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The candidate, as a message about a conflict shows it."""
         return f"{self.project} {self.version} (Installed)"
 
 
@@ -254,12 +254,12 @@ BaseCandidate = FileCandidate | InstalledCandidate
 
 @dataclass(frozen=True, eq=False)
 class ExtrasCandidate:
-    """A candidate with extras: depends on the candidate without, and on what the extras add.
+    """A candidate with extras. It depends on its base, and on what the extras add.
 
     Attributes:
         base: The candidate without extras.
         extras: The extras.
-        asked_by: The requirement it was made for first.
+        asked_by: The requirement that it was first made for.
     """
 
     base: BaseCandidate
@@ -273,7 +273,7 @@ class ExtrasCandidate:
 
     @cached_property
     def identifier(self) -> str:
-        """What it is a candidate for."""
+        """The identifier that it is a candidate for."""
         return identifier_of(self.base.project, self.extras)
 
     @property
@@ -282,7 +282,7 @@ class ExtrasCandidate:
         return self.base.version
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The candidate, as a message about a conflict shows it."""
         return f"{self.base.describe()} [{', '.join(sorted(self.extras))}]"
 
 
@@ -296,7 +296,7 @@ class PythonCandidate:
     project = NormalizedName(PYTHON)
 
     def describe(self) -> str:
-        """It, in a sentence about a conflict."""
+        """The candidate, as a message about a conflict shows it."""
         return f"Python {self.version}"
 
 
@@ -304,27 +304,32 @@ Candidate = BaseCandidate | ExtrasCandidate | PythonCandidate
 
 
 def chain_of(candidate: BaseCandidate | ExtrasCandidate) -> str:
-    """Who asks for what a candidate requires: ``SpecifierRequirement.comes_from`` of that."""
+    """The ``comes_from`` of what a candidate requires."""
     asked_by = candidate.asked_by
     if isinstance(candidate, ExtrasCandidate):
         return asked_by.chain
-    # As in pip: the marker is quoted of what has extras only.
+    # As in pip, only a requirement with extras is quoted with its marker.
     return asked_by.chain.replace(asked_by.text, asked_by.unmarked, 1)
 
 
 def requirements_from(
     written: Requirement, comes_from: str, *, by_user: bool = False
 ) -> list[SpecifierRequirement]:
-    """What is written, in one or two requirements; its marker has been judged already.
+    """The one or two requirements of the resolver that a written requirement becomes.
 
-    With extras and versions both, the versions are also asked of the project itself. They then
-    rule out its candidates before any is tried with the extras.
+    A requirement with both extras and versions becomes two: the versions are also required of the
+    project without extras, so that they rule out its candidates before one is tried with extras.
+
+    Args:
+        written: The requirement, whose marker applies.
+        comes_from: As ``SpecifierRequirement.comes_from``.
+        by_user: Whether the user wrote it.
     """
     asked = SpecifierRequirement(
         project=canonicalize_name(written.name),
         extras=frozenset(canonicalize_name(extra) for extra in written.extras),
         specifier=written.specifier,
-        # As in pip, a dependency is quoted with its marker, what the user wrote without.
+        # As in pip, a dependency is quoted with its marker, and the user's requirement without.
         text=str(written) if written.marker and not by_user else _without_marker(written),
         comes_from=comes_from,
     )

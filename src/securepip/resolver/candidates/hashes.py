@@ -1,7 +1,7 @@
-"""Hash-checking mode: what the user demands of files beyond the repository's signature.
+"""Hash-checking mode: the hashes that the user gives, which are checked besides the signatures.
 
-Rule: as in pip, one hash anywhere means that everything that is to be installed needs one, and a
-version that cannot change. What is installed already is not asked.
+Rule: as in pip, one hash anywhere means that everything that will be installed needs a hash and a
+pinned version. Installed distributions need none.
 
 Source: pip's documentation, "Hash-checking Mode".
 """
@@ -24,13 +24,13 @@ from securepip.resolver.requirements.types import UserRequirement
 
 
 class HashRules:
-    """The hashes that the user named, for each project.
+    """The hashes that the user gave for each project.
 
     Args:
-        requirements: Those that apply to the target.
-        constraints: Those that apply to the target.
+        requirements: The requirements that apply to the target.
+        constraints: The constraints that apply to the target.
         required: Whether a project without a hash is an error.
-        fetch: Gives the bytes of a signed file, where a hash is named that its page does not sign.
+        fetch: Fetches a signed file, to compute hashes of kinds that its page does not have.
     """
 
     def __init__(
@@ -51,32 +51,32 @@ class HashRules:
                 self._required_hashes[one.project] = known | one.hashes
         for one in (*requirements, *constraints):
             if one.project is not None and one.hashes and one.link is None:
-                # Two lines that name different hashes are both to be obeyed.
+                # If two lines name different hashes, a file must satisfy both.
                 known = self._allowed.get(one.project, one.hashes)
                 self._allowed[one.project] = known & one.hashes
 
     def allowed(self, project: NormalizedName) -> frozenset[str]:
-        """The hashes that a file of the project may have; empty when the user named none."""
+        """The hashes that a file of the project may have; empty if the user gave none."""
         return self._allowed.get(project, frozenset())
 
     def check(
         self, project: NormalizedName, file: PageFile | UserFile, asked_by: SpecifierRequirement
     ) -> None:
-        """See that this file, found under the project's name, may be used.
+        """Check that a file that was found by its project's name may be used.
 
         Raises:
-            ResolutionError: Hashes are required and the project has none, or no pinned version.
-            SecurepipError: Its bytes are needed, and cannot be fetched.
-            VerificationError: It has another hash than those that the user named.
+            ResolutionError: Hashes are required, and the project has none or no pinned version.
+            SecurepipError: The file's bytes are needed, and cannot be fetched.
+            VerificationError: The file has none of the hashes that the user gave.
         """
         allowed = self.allowed(project)
-        wants_one = self._required or allowed or project in self._required_hashes
-        if wants_one and isinstance(file, PageFile) and file.sha256 == NOT_KNOWN_YET:
+        needs_hash = self._required or allowed or project in self._required_hashes
+        if needs_hash and isinstance(file, PageFile) and file.sha256 == NOT_KNOWN_YET:
             file = file._replace(sha256=self._fetch(project, file).sha256)
         if allowed:
             _compare(file, partial(self._path_of, project, file), allowed, _quoted(asked_by))
         elif project in self._required_hashes:
-            # Lines that name different hashes: nothing has them all.
+            # Lines that name different hashes, which no file has all.
             asked = self._required_hashes[project]
             found = frozenset({f"sha256:{file.sha256}"})
             raise mismatch(file.filename, found, asked, _quoted(asked_by))
@@ -84,14 +84,14 @@ class HashRules:
             raise _missing(file, asked_by)
 
     def check_direct(self, file: UserFile, asked: UserRequirement) -> None:
-        """See that what a path or URL leads to may be used.
+        """Check that the file that a path or URL names may be used.
 
         Raises:
             ResolutionError: Hashes are required, and neither the URL nor ``--hash`` has one.
-            VerificationError: It has another hash than those that the user named.
+            VerificationError: The file has none of the hashes that the user gave.
         """
         if self._required and not (asked.by_user and asked.acceptable):
-            # As in pip: what a dependency says of itself is no hash that the user gave.
+            # As in pip, the hash in a dependency's URL does not count: the user did not give it.
             raise _without_hash(f"{asked.text} --hash=sha256:{file.sha256}")
         if asked.acceptable:
             _compare(file, lambda: file.path, asked.acceptable, asked.text)
@@ -100,7 +100,7 @@ class HashRules:
         return file.path if isinstance(file, UserFile) else self._fetch(project, file).path
 
     def check_directory(self, asked: UserRequirement) -> None:
-        """See that a folder may be used: it has no hash.
+        """Check that a folder, which has no hash, may be used.
 
         Raises:
             ResolutionError: Hashes are required.
@@ -121,10 +121,14 @@ class HashRules:
 def _compare(
     file: PageFile | UserFile, path: Callable[[], Path], allowed: frozenset[str], asked: str
 ) -> None:
-    """See that a file has one of the hashes that it may have.
+    """Check that a file has one of the allowed hashes.
 
-    A signed page names files by their sha256 alone; whoever hands out the bytes has compared that.
-    What the user names otherwise is compared with the bytes here.
+    The index verifies the sha256 of a signed file when it fetches the file. Hashes of other kinds
+    are computed here.
+
+    Raises:
+        VerificationError: The file has none of them.
+        SecurepipError: ``path`` could not fetch the file.
     """
     kinds = {one.partition(":")[0] for one in allowed}
     found = {f"sha256:{file.sha256}"} if "sha256" in kinds else set()
@@ -137,15 +141,15 @@ def _compare(
 def mismatch(
     filename: str, found: frozenset[str], allowed: frozenset[str], asked: str
 ) -> VerificationError:
-    """The error of a file that has none of the hashes it may have, in pip's lines.
+    """The error for a file with none of the allowed hashes, in the form of pip's.
 
     Args:
         filename: Its name.
         found: Its hashes, ``sha256:…``.
-        allowed: Those it may have.
-        asked: Who says so.
+        allowed: The hashes that it may have.
+        asked: The requirement that has these hashes.
     """
-    # Whoever prints an error moves its further lines in by two.
+    # The console indents all lines of an error but the first by two.
     lines = []
     for kind, _, digest in (one.partition(":") for one in sorted(found)):
         expected = sorted(one.partition(":")[2] for one in allowed if one.startswith(f"{kind}:"))

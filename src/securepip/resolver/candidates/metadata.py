@@ -1,8 +1,8 @@
-"""The metadata of files: as signed beside them, read from inside, or built.
+"""Gets the metadata of files: signed beside the file, read from inside the file, or built.
 
-Rule: each is read and parsed once, and what it says must be what the file's name says. A signed
-file that cannot be what it says it is (no readable archive, metadata of something else) stops the
-resolution. Metadata that is of that file, but not valid, rules the file out, as in pip.
+Rule: the metadata of each file is read and parsed once, and must state the name and version in the
+file's name. If a signed file is not what its name says (no readable archive, metadata of another
+release), the resolution stops. If its metadata is invalid, the file is ruled out, as in pip.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _MAX_AHEAD = 32
 
 
 class InvalidMetadataError(Exception):
-    """A candidate's metadata is of no use; the candidate is passed over with a warning."""
+    """A candidate's metadata cannot be used. The candidate is skipped with a warning."""
 
 
 class InconsistentMetadataError(InvalidMetadataError):
-    """A file of the user's is of another project or version than its name says."""
+    """One of the user's own files belongs to another project or version than its name says."""
 
 
 class MetadataReader:
@@ -47,8 +47,8 @@ class MetadataReader:
 
     Args:
         index: The verified index.
-        sdist_metadata: Builds the metadata of source distributions that do not say it.
-        config_settings: For the builds of the projects that have such.
+        sdist_metadata: Builds the metadata of source distributions that do not state it.
+        config_settings: ``--config-settings`` for builds, by project.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MetadataReader:
         self._ahead: dict[NormalizedName, int] = {}
 
     def announce(self, project: NormalizedName, files: Sequence[OfferedFile]) -> None:
-        """Let the index fetch metadata that will be needed."""
+        """Let the index begin to fetch metadata that will be needed."""
         unread = [
             one.file
             for one in files
@@ -77,10 +77,16 @@ class MetadataReader:
             self._index.prefetch_metadata(project, unread)
 
     def announce_next(self, project: NormalizedName, files: Sequence[OfferedFile], at: int) -> None:
-        """Going down the versions of a project, ask for ever more of the next ones at once.
+        """Let the index begin to fetch the metadata of a file and of the next files.
 
-        The first is asked for alone: most resolutions need no second. After that the number
-        doubles, so that going through n versions takes about log n round trips.
+        Most resolutions need only the first version of a project, so that one is fetched alone.
+        After that the number doubles, so that going through n versions takes about log n round
+        trips.
+
+        Args:
+            project: The project.
+            files: Its files, in the order in which they are tried.
+            at: The index of the file that is tried now.
         """
         if (project, files[at].file.filename) in self._announced:
             return
@@ -98,9 +104,12 @@ class MetadataReader:
         """The metadata of a file, as bytes and parsed.
 
         Raises:
-            InvalidMetadataError: It is not valid, or a build gives another name or version.
-            VerificationError: A signed page offers a file whose metadata is of something else.
-            ResolutionError: It takes a build, and there is no builder.
+            InvalidMetadataError: It is not valid, or states another name or version than the file
+                (of the user's own files, and of builds).
+            VerificationError: It is not what was signed, or states another name or version.
+            BrokenDistributionError: The file is called a wheel and is none.
+            ResolutionError: A build is needed, and there is no builder.
+            SecurepipError: It could not be fetched or built.
         """
         if offered not in self._known:
             self._announced.add((project, offered.file.filename))
@@ -114,7 +123,7 @@ class MetadataReader:
     def build(
         self, project: NormalizedName | None, file: AnyFile, settings: ConfigSettings
     ) -> bytes:
-        """The METADATA that the build of ``file`` gives.
+        """The METADATA that a build of ``file`` makes.
 
         Raises:
             ResolutionError: There is no builder.
@@ -143,10 +152,10 @@ class MetadataReader:
     def _stated_metadata(
         self, project: NormalizedName, file: PageFile | LocalFile
     ) -> tuple[bytes, CoreMetadata | None, str]:
-        """What a distribution says of itself; else why that is of no use.
+        """The metadata in or beside a distribution: bytes, parsed, and why it cannot be used.
 
         Raises:
-            BrokenDistributionError: It is called a wheel, and is none.
+            BrokenDistributionError: The file is called a wheel and is none.
         """
         try:
             if isinstance(file, LocalFile):
@@ -181,7 +190,7 @@ class MetadataReader:
 
 
 def is_cheap(offered: OfferedFile) -> bool:
-    """Whether its metadata can be had without the distribution, or that is small or here."""
+    """Whether getting its metadata takes no large download."""
     return (
         isinstance(offered.file, LocalFile)
         or offered.file.core_metadata is not None
@@ -190,18 +199,18 @@ def is_cheap(offered: OfferedFile) -> bool:
 
 
 def plannable(offered: OfferedFile) -> PageFile | UserFile:
-    """The file as a plan has it; one of the user's is hashed now."""
+    """The file in the form that a plan has. One of the user's own files is hashed now."""
     return offered.file.user_file if isinstance(offered.file, LocalFile) else offered.file
 
 
 def _metadata_beside(
     project: NormalizedName, offered: OfferedFile, file: LocalFile
 ) -> tuple[bytes, CoreMetadata]:
-    """What the ``.metadata`` file beside a file of the user's says; that of a wheel must agree.
+    """The metadata of one of the user's own files that has a ``.metadata`` file beside it.
 
     Raises:
-        InvalidMetadataError: It is not valid, or of another project or version.
-        RequirementError: It cannot be read, or is not what the wheel says of itself.
+        InvalidMetadataError: It is not valid, or states another project or version.
+        RequirementError: It cannot be read, or is not the same as in the wheel.
         VerificationError: It has another hash than its page says.
     """
     raw = file.read_metadata_beside()
@@ -209,7 +218,7 @@ def _metadata_beside(
         metadata = parse_core_metadata(raw)
         _check_identity(project, offered, metadata)
         if offered.kind is Kind.SDIST:
-            return raw, metadata  # to which the wheel that is built from it is held
+            return raw, metadata  # the wheel that is built later is compared with it
         raw = read_core_metadata(file.path, file.filename)
         inside = parse_core_metadata(raw)
     except FormatError as error:
@@ -242,8 +251,8 @@ def _check_identity(project: NormalizedName, offered: OfferedFile, metadata: Cor
         raise InconsistentMetadataError(
             f"has inconsistent {field}: expected {expected!r}, but metadata has {found!r}"
         )
-    # A page of one project that offers the distribution of another: whoever may sign for the one
-    # would speak for the other, and what was resolved is not what would be installed.
+    # The page of one project offers the distribution of another. An attacker who may sign for the
+    # first could replace the second, and pip would install something else than was resolved.
     raise VerificationError(
         f"{offered.file.filename} of the signed page of {project} {says}.",
         meaning="The repository signs a file under a name or version that is not its own.",

@@ -1,6 +1,6 @@
-"""What is said while candidates are found, in pip's words.
+"""Logs what is looked at while candidates are found, in pip's words.
 
-Rule: the same line is not said twice in a row.
+Rule: no line is logged twice in a row.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 class Narrator:
-    """Says what is being looked at."""
+    """Logs what the resolver looks at."""
 
     def __init__(self) -> None:
         self._said = ""
 
     def found(self, offered: OfferedFile, asked_by: SpecifierRequirement) -> None:
-        """A file is looked at that is offered under its project's name."""
+        """Log that a file that was found by its project's name is looked at."""
         if isinstance(offered.file, LocalFile):
             what = f"Processing {_shown(offered.file.path)}"
         else:
@@ -36,7 +36,7 @@ class Narrator:
     def unusable(
         self, offered: OfferedFile, asked_by: SpecifierRequirement, error: InvalidMetadataError
     ) -> None:
-        """A file is passed over for its metadata."""
+        """Log that a file is skipped because of its metadata."""
         if isinstance(error, InconsistentMetadataError):
             url = offered.file.url
             _log.info("Discarding %s: Requested %s from %s %s", url, asked_by.text, url, error)
@@ -49,7 +49,7 @@ class Narrator:
         )
 
     def direct(self, asked: UserRequirement, link: UserLink) -> None:
-        """What a path or URL names is looked at."""
+        """Log that a file or folder that the user named by path or URL is looked at."""
         source = f" (from {asked.source})" if asked.source else ""
         if asked.editable:
             self._say(f"Obtaining {link.url}{source}")

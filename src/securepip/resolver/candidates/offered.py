@@ -1,6 +1,7 @@
-"""What is on offer for what the user asks for.
+"""What is available for the user's requirements.
 
-Rule: an upgrade to nothing newer needs no more than this, so nothing of the search is imported.
+Rule: this module imports nothing of the search, because an upgrade that finds nothing newer needs
+no search.
 """
 
 from __future__ import annotations
@@ -24,21 +25,23 @@ _log = logging.getLogger(__name__)
 
 
 class Offered:
-    """What applies to the target, and what there is for it. What does not apply is said.
+    """The requirements that apply to the target, and what is available for them.
+
+    It logs which requirements do not apply.
 
     Args:
         requirements: What the user asks for.
         environment: The target.
         index: The verified index.
-        options: How to choose, what files say included.
+        options: How to choose, with the options of requirements files.
 
     Attributes:
-        markers: Judges markers in the target.
+        markers: Evaluates markers in the target.
         wanted: The requirements that apply.
         limits: The constraints that apply.
-        hashes: What the user demands of files.
-        ranking: Says what fits the target, and how well.
-        catalogue: What there is of each project.
+        hashes: The hashes that the user gave.
+        ranking: Decides which files fit the target, and ranks them.
+        catalogue: What is available for each project.
     """
 
     def __init__(
@@ -61,9 +64,14 @@ class Offered:
         self.catalogue = Catalogue(environment, index, self.ranking, self.hashes, options)
 
     def is_newest(self, project: NormalizedName, limit: SpecifierSet, version: Version) -> bool:
-        """Whether nothing newer of a known project than a version of it is offered within limits.
+        """Whether a known project has no release within a limit that is newer than a version.
 
-        All that the user names is asked for at once.
+        The pages of all projects that the user names are fetched at once.
+
+        Args:
+            project: The project.
+            limit: The versions that are admitted.
+            version: The version to compare with.
         """
         self.catalogue.announce_pages(one.project for one in self.wanted if one.project is not None)
         files = self.catalogue.matching(project, limit)

@@ -1,8 +1,8 @@
 """The user's own places of files: ``--find-links``, and indexes in folders of this machine.
 
-Rule: only what is on this machine is offered, and nothing of it is read before its turn: names
-decide. A page there may link to elsewhere; no signature covers that, so it is passed over, and
-said. What a page says of a file (its hash, its metadata) is held against the file.
+Rule: only files on this machine are offered, by their names, and a file is read only when its turn
+comes. A page may link to files elsewhere; no signature covers those, so they are skipped, and the
+log says so. A hash or metadata that a page gives for a file is checked.
 
 Sources: pip's documentation, "pip install" (finding packages); PEP 503, 592 and 714 for pages.
 """
@@ -49,18 +49,18 @@ _MAX_PAGE_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class LocalFile:
-    """A file of a place of the user's. Its bytes have not been looked at.
+    """A file in one of the user's places, which has not been read yet.
 
     Attributes:
         path: Where it is.
-        filename: Its distribution name.
+        filename: Its distribution file name.
         url: Its ``file:`` URL.
         why: What named it: ``--find-links DIR``, ``index file:…``, ``a lock file, FILE``.
-        hash: What a page of links says of it, ``sha256:…``, or "".
-        requires_python: As a page of links says it.
-        yanked: Why a page of links yanks it, perhaps ""; None when it does not.
-        core_metadata: The hash that a page of an index says of the ``.metadata`` file beside it,
-            ``sha256:…``, perhaps ""; None when there is none.
+        hash: The hash that a page gives for it, ``sha256:…``; "" if there is none.
+        requires_python: The ``Requires-Python`` that a page gives for it.
+        yanked: Why a page says that it is yanked, perhaps ""; None if it does not.
+        core_metadata: The hash that a page gives for the ``.metadata`` file beside it,
+            ``sha256:…``, or "" for a file without a hash; None if there is no such file.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class LocalFile:
 
     @cached_property
     def user_file(self) -> UserFile:
-        """It, hashed now.
+        """The file as a ``UserFile``. It is hashed now.
 
         Raises:
             RequirementError: It cannot be read.
@@ -98,10 +98,10 @@ class LocalFile:
         )
 
     def read_metadata_beside(self) -> bytes:
-        """The ``.metadata`` file beside it, as its page announces it (PEP 714).
+        """The ``.metadata`` file beside it, which its page announces (PEP 714).
 
         Raises:
-            RequirementError: It cannot be read, or is larger than any.
+            RequirementError: It does not exist, cannot be read, or is too large.
             VerificationError: It has another hash than the page says.
         """
         path = self.path.with_name(f"{self.path.name}.metadata")
@@ -123,11 +123,11 @@ class LocalFile:
 
 
 class FindLinks:
-    """The files in the places that ``--find-links`` names. Each place is looked at once.
+    """The files in the places that ``--find-links`` names. Each place is read once.
 
     Args:
         places: Folders, files and pages of links, as paths or ``file:`` URLs.
-        named_by: What names them, where it is not the option.
+        named_by: What names the places, for messages.
 
     Raises:
         RequirementError: A place is on another machine.
@@ -146,7 +146,7 @@ class FindLinks:
                 )
 
     def files(self, project: NormalizedName) -> list[LocalFile]:
-        """The project's archives, then those on pages of links: of equals, the last is taken."""
+        """The project's files, then those on pages of links. Of equal ones the last is taken."""
         found = {one.url: one for one in self._found[0].get(project, ())}
         archives = sorted(found.values(), key=lambda one: one.url, reverse=True)
         pages = (one for one in self._found[1] if _may_be_of(one.filename, project))
@@ -181,7 +181,7 @@ class OwnIndexes:
         self._places = places
 
     def files(self, project: NormalizedName) -> list[LocalFile]:
-        """The files on the project's pages, in their order: of equals, the last is taken."""
+        """The files on the project's pages, in their order. Of equal ones the last is taken."""
         found: list[LocalFile] = []
         for place in self._places:
             folder = _path_of(f"{place.rstrip('/')}/{project}/")
@@ -192,7 +192,7 @@ class OwnIndexes:
 
 def _path_of(place: str) -> Path | None:
     if os.path.exists(place):  # noqa: PTH110 - any text, perhaps no path at all
-        return Path(os.path.abspath(place))  # noqa: PTH100 - `..` too
+        return Path(os.path.abspath(place))  # noqa: PTH100 - drops `..`
     if not place.lower().startswith("file:"):
         _log.warning(
             "Location '%s' is ignored: it is either a non-existing path or lacks a specific "
@@ -225,7 +225,7 @@ def _project_of(filename: str) -> NormalizedName | None:
 
 
 def _may_be_of(filename: str, project: NormalizedName) -> bool:
-    """A cheap look; ``parse_distribution`` decides."""
+    """Whether a file name may belong to the project; ``parse_distribution`` decides later."""
     return re.sub(r"[-_.]+", "-", filename).lower().startswith(f"{project}-")
 
 
@@ -234,7 +234,7 @@ def _local_file(path: str, why: str) -> LocalFile:
 
 
 def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
-    """The files on this machine that a page of links names; others are passed over, and said."""
+    """The files on this machine that a page of links names. It logs which others are skipped."""
     try:
         with page.open("rb") as stream:
             text = stream.read(_MAX_PAGE_BYTES).decode("utf-8", errors="replace")
@@ -246,7 +246,7 @@ def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
 
         links = Links(text)
         base = urljoin(path_to_url(str(page)), links.base or "")
-    except (FormatError, ValueError) as error:  # so ends what is neither HTML nor an address
+    except (FormatError, ValueError) as error:  # the latter for an invalid URL in `<base>`
         _log.warning("Could not read the page of links %s: %s", page, error)
         return
     for attributes in links.anchors:
@@ -271,7 +271,7 @@ def _read_page(page: Path, why: str) -> Iterator[LocalFile]:
 
 
 def _stated_metadata(attributes: Mapping[str, str | None]) -> str | None:
-    """PEP 714, and PEP 658 before it: a hash, or only that there is one."""
+    """The ``core_metadata`` of a link, by PEP 714 and the older PEP 658."""
     for name in ("data-core-metadata", "data-dist-info-metadata"):
         if name in attributes:
             stated = HASH.fullmatch(attributes[name] or "")

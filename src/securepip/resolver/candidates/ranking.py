@@ -1,7 +1,7 @@
-"""From a verified page and the user's own folders to the files that may be installed, best first.
+"""Selects and ranks the files of a verified page and of the user's places that fit the target.
 
-Rule: the order is pip's. A file name is looked at once: its tags first, by their text (a page has
-thousands of wheels in a few dozen combinations of tags), and only a file that fits is parsed.
+Rule: the order is pip's. Tags are checked first, by their text, because a page may have thousands
+of wheels with a few dozen combinations of tags. Only the name of a file that fits is parsed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _PYTHON_IN_NAME = re.compile(r"-py([123]\.?[0-9]?)\.(?:tar|zip|tgz|tbz)")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OfferedFile:
-    """A file that fits the target environment: of a verified page, or of a place of the user's.
+    """A file that fits the target: of a verified page, or in one of the user's places.
 
     Attributes:
         file: The file.
-        version: The version its name says.
+        version: The version in its name.
         kind: Wheel or sdist.
     """
 
@@ -45,14 +45,14 @@ class OfferedFile:
 
     @property
     def hash(self) -> str:
-        """The hash that is known of it before it is read, ``sha256:…``, or ""."""
+        """The hash that its page gives, ``sha256:…``; "" if there is none."""
         if isinstance(self.file, LocalFile):
             return self.file.hash
         return f"sha256:{self.file.sha256}" if self.file.sha256 else ""
 
 
 class FileRanking:
-    """What fits one environment and the user's choices, and how well.
+    """Decides which files fit an environment and the user's options, and ranks them.
 
     Args:
         environment: The target.
@@ -77,10 +77,10 @@ class FileRanking:
         Args:
             project: The project.
             page: Its verified page.
-            local: Its files in the places of ``--find-links``. Of equals, the signed one is better.
+            local: Its files in the user's places. Of equal files the signed one is better.
 
         Raises:
-            ResolutionError: ``--uploaded-prior-to`` is given, and a page does not say when.
+            ResolutionError: ``--uploaded-prior-to`` is given, and the page has no upload times.
         """
         ranked: list[tuple[tuple[bool, bool, Version, int, BuildTag], OfferedFile]] = []
         too_new: set[tuple[Version, str]] = set()
@@ -106,7 +106,7 @@ class FileRanking:
             prefer = self._options.prefer_binary and is_wheel
             key = (file.yanked is None, prefer, name.version, -rank, name.build)
             ranked.append((key, OfferedFile(file, name.version, name.kind)))
-        # pip sorts upwards and reverses: of equals, the last on the page is first.
+        # As in pip, which sorts ascending and reverses: of equal files the page's last is first.
         ranked.sort(key=lambda entry: entry[0])
         return Offers(
             tuple(offered for _, offered in reversed(ranked)),
@@ -132,7 +132,7 @@ class FileRanking:
         return file.upload_time >= limit
 
     def _rank(self, filename: str) -> int | None:
-        """The place of its best tag, lower is better; None when it does not fit."""
+        """The rank of its best tag, lower is better; None if no tag fits."""
         if not filename.endswith(WHEEL_SUFFIX):
             python = _PYTHON_IN_NAME.search(filename)
             return self._worst if python is None or python[1] == self._python else None
@@ -182,11 +182,12 @@ class Offers:
         """The files that ``specifier`` admits, best first.
 
         Args:
-            specifier: What is asked for.
-            prereleases: Admit pre-releases, or not; None: only where the specifier names one, or
-                where nothing else is left (PEP 440).
-            hashes: When a file has one of these, only such files, and after them those of which
-                no hash is known yet; else all, so that the caller can say which was found instead.
+            specifier: The versions that are admitted.
+            prereleases: Whether to admit pre-releases. None means only if the specifier names one,
+                or if nothing else is left (PEP 440).
+            hashes: If some files have one of these hashes, only those are returned, and after them
+                the files without a known hash. If no file has, all are returned, so that the
+                caller can say which hash was found instead.
         """
         admitted = list(specifier.filter(self._by_version, prereleases=prereleases))
         if self._wheels_first:
@@ -196,7 +197,7 @@ class Offers:
             files = [offered for version in admitted for offered in self._by_version[version]]
         if hashes:
             files = _with_hashes(self._project, files, hashes)
-        # PEP 592: yanked files only where a pin leaves nothing else.
+        # PEP 592: yanked files only if the requirement is a pin and there are no others.
         if is_pin(specifier) and all(offered.file.yanked is not None for offered in files):
             return files
         return [offered for offered in files if offered.file.yanked is None]
@@ -205,7 +206,7 @@ class Offers:
 def _with_hashes(
     project: str, files: list[OfferedFile], hashes: frozenset[str]
 ) -> list[OfferedFile]:
-    """Those with one of the hashes, then those of which none is known; all if none has one."""
+    """The files with one of the hashes, then those without a known hash; all if none has one."""
     allowed = [offered for offered in files if offered.hash in hashes]
     unknown = [offered for offered in files if not offered.hash]
     kept = [*allowed, *unknown] if allowed else files
@@ -224,7 +225,7 @@ def _with_hashes(
 
 
 def specifier_set(text: str | None) -> SpecifierSet:
-    """The specifiers in ``text``; none when there are none, or as pip has it, no valid ones."""
+    """Parse a ``Requires-Python``. As in pip, an invalid one is taken for an empty one."""
     try:
         return SpecifierSet(text or "")
     except InvalidSpecifier:

@@ -1,1 +1,1 @@
-"""The environment that is installed into: what it says of itself, and what it holds already."""
+"""The target environment: its interpreter, and what is installed in it."""

@@ -1,6 +1,6 @@
-"""Environment markers, judged in the target environment, each once.
+"""Evaluates environment markers in the target environment, each once.
 
-Source: PEP 508; the values that ``extra`` may have, as in pip: "" without extras.
+Source: PEP 508. As in pip, ``extra`` is "" if no extras are asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from securepip.resolver.environment.target import TargetEnvironment
 
 
 class MarkerRules:
-    """Judges markers in the target environment.
+    """Evaluates markers in the target environment.
 
     Args:
         environment: The target.
@@ -25,17 +25,17 @@ class MarkerRules:
         self._judged: dict[tuple[str, str], bool] = {}
 
     def apply(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
-        """Whether what carries the marker is meant, when these extras are asked for.
+        """Whether a requirement with this marker applies if these extras are asked for.
 
         Raises:
-            ResolutionError: It compares what cannot be compared.
+            ResolutionError: The marker cannot be evaluated.
         """
         if marker is None:
             return True
         text = str(marker)
-        return any(self._judge(marker, text, extra) for extra in extras or ("",))
+        return any(self._evaluate(marker, text, extra) for extra in extras or ("",))
 
-    def _judge(self, marker: Marker, text: str, extra: str) -> bool:
+    def _evaluate(self, marker: Marker, text: str, extra: str) -> bool:
         key = (text, extra)
         if key not in self._judged:
             try:

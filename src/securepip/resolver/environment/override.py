@@ -1,7 +1,7 @@
-"""Another target than this machine: ``--platform``, ``--python-version`` and their like.
+"""Targets other than this machine: ``--platform``, ``--python-version`` and similar options.
 
 Rule: the wheel tags are those that pip derives from the same options. As in pip, markers keep the
-values of the interpreter: nobody knows them of a machine that is not there.
+values of the interpreter, because those of the other machine are not known.
 
 Sources: PEP 425 and its successor ("Platform compatibility tags"); PEP 571 and PEP 599 for what
 an old manylinux platform admits.
@@ -44,10 +44,10 @@ def overridden(
     implementation: str | None = None,
     abis: Sequence[str] = (),
 ) -> TargetEnvironment:
-    """The environment, as if it were what the options say; what they do not say stays.
+    """The environment with the version and tags that the options say; the rest is unchanged.
 
     Args:
-        environment: Where pip runs.
+        environment: The environment of this machine.
         platforms: Platform tags, best first.
         python_version: One to three numbers.
         implementation: The first letters of an interpreter tag, ``cp``; ``py`` for any.
@@ -78,7 +78,7 @@ def overridden(
 
 
 def _admitted_by(platform: str) -> Iterator[str]:
-    """The platform, and the older ones whose wheels run on it too."""
+    """The platform, and the older platforms whose wheels run on it too."""
     apple, android = _APPLE.fullmatch(platform), _ANDROID.fullmatch(platform)
     prefix, _, architecture = platform.partition("_")
     if apple:

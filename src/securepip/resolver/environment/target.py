@@ -1,7 +1,7 @@
-"""The environment that is installed into: its markers, wheel tags, and what it holds already.
+"""The target environment: its markers, its wheel tags, and its installed distributions.
 
-Rule: everything is true of the *target* interpreter, not of the one that runs securepip. What pip
-would compute or find there is what is computed and found here; the target needs no pip for it.
+Rule: everything here is about the *target* interpreter, not the one that runs securepip. The values
+are those that pip would find there; the target needs no pip.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60
 _OLDEST_PYTHON = (3, 10)
 """What `packaging` and pip, which run there, need."""
-# Readable by any Python. With -c the current folder comes first on the path: it goes before
-# anything is imported, so that what lies there neither runs nor counts as installed.
+# In the syntax of any Python. `-c` puts the current folder first in the path. It is removed before
+# anything is imported, so that nothing in it runs or counts as installed.
 _PROGRAM = f"""
 import sys
 del sys.path[0]
@@ -45,8 +45,8 @@ if sys.version_info >= {_OLDEST_PYTHON}:
 else:
     print('{{"version": [%d, %d, %d]}}' % sys.version_info[:3])
 """
-# What `site` does, without what start-up files say that is to be run: they are among what is looked
-# into, and could answer in the place of the interpreter. Folders that they name are added.
+# Does what `site` does, without running code in start-up files: `securepip verify` checks these
+# files, and a malicious one could falsify the answer. Folders that they name are added.
 _WITHOUT_START_UP = """
 import os, site
 def addsitedir(folder, known_paths=None, *rest, **more):
@@ -74,17 +74,17 @@ site.addsitedir = addsitedir
 site.execsitecustomize = site.execusercustomize = lambda: None
 site.main()
 """
-# What `email` takes for the fields before a text, and those of them that are asked for. It passes
-# over the first line of a mailbox, wherever it stands.
+# What `email` parses as header fields, and the fields that are needed here. `email` ignores a
+# "From " line anywhere.
 _HEAD = re.compile(r"(?:(?:From |[!-9;-~]*:|[ \t]).*\n?)*")
 _FIELD = re.compile(
     r"^(?:Name|Version|Requires-Dist|Provides-Extra):.*\n?(?:[ \t].*\n?)*", re.MULTILINE | re.I
 )
-# The user's own settings that decide where a Python looks; every other PYTHON* variable is about
-# the interpreter that runs securepip (a PYTHONHOME or PYTHONPATH of it breaks another one).
+# The user's settings for the user site. Other PYTHON* variables are for the interpreter that runs
+# securepip: its PYTHONHOME or PYTHONPATH would break another one.
 _KEPT_VARIABLES = frozenset({"PYTHONNOUSERSITE", "PYTHONUSERBASE"})
-# What is valid beyond doubt and has an extra for its whole marker: name, extras, numbers. pip
-# refuses a distribution for whatever is not valid, whoever asks for it.
+# A requirement that is certainly valid and whose whole marker is one extra: it need not be parsed.
+# Any other is parsed, because pip refuses a distribution with an invalid requirement.
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NUMBERS = r"[0-9]{1,9}(?:\.[0-9]{1,9})"
 _CLAUSE = rf"(?:(?:[<>]=?|[=!]=)[ ]*{_NUMBERS}*|[=!]=[ ]*{_NUMBERS}*\.\*|~=[ ]*{_NUMBERS}+)"
@@ -107,7 +107,7 @@ class _Facts(TypedDict):
 
 
 class _InMemory(importlib.metadata.Distribution):
-    """A distribution that is in no folder.
+    """A distribution that an import finder offers and that is in no folder.
 
     Args:
         text: Its METADATA.
@@ -124,12 +124,12 @@ class _InMemory(importlib.metadata.Distribution):
 
 
 class _Fields(importlib.metadata.Distribution):
-    """A distribution of whose METADATA only the fields that are asked for here are read.
+    """A distribution whose METADATA has only the fields that are needed here.
 
-    The rest is nearly all of it, and takes most of the time.
+    The other fields and the description take most of the time of parsing.
 
     Args:
-        source: The distribution as it is.
+        source: The whole distribution.
     """
 
     def __init__(self, source: importlib.metadata.Distribution) -> None:
@@ -137,10 +137,10 @@ class _Fields(importlib.metadata.Distribution):
 
     def read_text(self, filename: str) -> str | None:
         text = self._whole.read_text(filename)
-        # "" is a METADATA that is a file of its own, as old eggs have it.
+        # "" is the metadata of an old egg-info that is a file.
         if text is None or filename not in ("METADATA", "PKG-INFO", ""):
             return text
-        if "\r" in text:  # read from no file
+        if "\r" in text:  # it was not read from a file, which would translate line ends
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         head = _HEAD.match(text)
         return "".join(_FIELD.findall(head[0] if head else ""))
@@ -151,7 +151,7 @@ class _Fields(importlib.metadata.Distribution):
 
 @dataclass(frozen=True, eq=False)
 class InstalledDistribution:
-    """A distribution that is installed in the target. Its metadata is read when it is asked for.
+    """A distribution that is installed in the target. Its metadata is read on first use.
 
     Attributes:
         project: The normalized name.
@@ -171,7 +171,7 @@ class InstalledDistribution:
         """Its version.
 
         Raises:
-            ResolutionError: It has none, or one that is not valid.
+            ResolutionError: It has none, or an invalid one.
         """
         text = _version_in_folder_name(self._source) or self._metadata_field("Version") or ""
         try:
@@ -184,14 +184,14 @@ class InstalledDistribution:
         """Its requirements, markers and extras included.
 
         Raises:
-            ResolutionError: One is not valid.
+            ResolutionError: A requirement is not valid.
         """
         return self._parsed(self._written)
 
     def requires(self, extras: Collection[NormalizedName]) -> tuple[Requirement, ...]:
-        """The same without most of what only other extras require.
+        """As ``requires_dist``, without most requirements of extras that are not in ``extras``.
 
-        That is two thirds of all, and is seen sooner than it is parsed.
+        Those are two thirds of all requirements, and are recognised without being parsed.
         """
         of_others = _OF_AN_EXTRA.fullmatch
         return self._parsed(
@@ -227,19 +227,19 @@ class InstalledDistribution:
 
     @property
     def entry(self) -> Path | None:
-        """Where its metadata is, a folder or a file; None for one that is in memory."""
+        """The folder or file of its metadata; None for a distribution in memory."""
         found = _metadata_folder(self._source)
         return found if isinstance(found, Path) else None
 
     @property
     def folder(self) -> Path | None:
-        """Its ``.dist-info`` folder; None for one that was installed in an older form."""
+        """Its ``.dist-info`` folder; None if it was installed in an older form."""
         entry = self.entry
         return entry if entry and entry.suffix == ".dist-info" and entry.is_dir() else None
 
     @cached_property
     def installer(self) -> str:
-        """Who installed it, as INSTALLER says; "" when it does not."""
+        """The tool that installed it, by its INSTALLER file; "" if there is none."""
         return (self._source.read_text("INSTALLER") or "").strip()
 
     def _metadata_field(self, name: str) -> str | None:
@@ -262,11 +262,11 @@ class TargetEnvironment:
         version: Its full version, three numbers.
         markers: The PEP 508 environment, without ``extra``.
         tags: The wheel tags it accepts, best first.
-        path: Where it looks for installed distributions, in that order.
-        purelib: Where pure Python distributions are installed.
-        platlib: Where others are.
+        path: The folders in which it looks for installed distributions, in that order.
+        purelib: The folder for pure Python distributions.
+        platlib: The folder for other distributions.
         in_memory: The METADATA of installed distributions that are in no folder.
-        externally_managed: Its ``EXTERNALLY-MANAGED`` file (PEP 668); None where it has none.
+        externally_managed: Its ``EXTERNALLY-MANAGED`` file (PEP 668); None if it has none.
     """
 
     python: Path
@@ -281,11 +281,11 @@ class TargetEnvironment:
 
     @cached_property
     def installed(self) -> Mapping[NormalizedName, InstalledDistribution]:
-        """What is installed; of two distributions of one project, the one found first."""
+        """The installed distributions; of two of one project, the one that is found first."""
         found: dict[NormalizedName, InstalledDistribution] = {}
         for location in self.path:
             if location.endswith(".whl"):
-                continue  # A wheel on the path holds a distribution that is not installed.
+                continue  # the distribution in a wheel on the path is not installed
             for distribution in _installed(_distributions_in(location)):
                 found.setdefault(distribution.project, distribution)
         for distribution in _installed(map(_InMemory, self.in_memory)):
@@ -293,12 +293,12 @@ class TargetEnvironment:
         return found
 
     def accepts_python(self, specifier: str | None) -> bool:
-        """Whether a ``Requires-Python`` admits this environment. As in pip, nonsense does."""
+        """Whether a ``Requires-Python`` admits this environment. As in pip, an invalid one does."""
         if not specifier:
             return True
         try:
             return SpecifierSet(specifier).contains(self.version, prereleases=True)
-        except ValueError:  # not valid, or a number that is too long for Python
+        except ValueError:  # not valid, or with a number that is too long for Python
             return True
 
 
@@ -308,15 +308,16 @@ def probe(
     *,
     start_up: bool = True,
 ) -> TargetEnvironment:
-    """The environment of ``python``, or the one that runs this.
+    """Describe a target environment.
 
     Args:
-        python: An interpreter, or the folder of a virtual environment, as ``pip --python`` has it.
-        answer: What a process of that interpreter has said of it already, as ``Pip.facts``. Where
-            it said nothing, one is started that does nothing else.
-        start_up: Whether it runs the start-up files of the environment (``.pth`` files,
-            ``sitecustomize``), as it does for whatever else it runs. What they would hide, they
-            cannot hide without it. The interpreter that runs this has run its own.
+        python: An interpreter, or the folder of a virtual environment, as for ``pip --python``.
+            None means as in ``meant_interpreter``.
+        answer: Returns what a process of that interpreter has said already (``Pip.facts``). If that
+            is None, a process is started for the answer.
+        start_up: Whether that process runs the environment's start-up files (``.pth`` files,
+            ``sitecustomize``), as other programs do. Malicious ones could hide distributions, so
+            ``securepip verify`` does without. For the interpreter that runs this, they have run.
 
     Raises:
         UsageError: It is neither, does not run, or is older than Python 3.10; or, where none is
@@ -332,7 +333,7 @@ def probe(
 
 def _own_facts() -> _Facts:
     facts = cast(_Facts, _probe.facts())
-    # `python -m securepip` puts the current folder first; what lies there is not installed.
+    # `python -m securepip` puts the current folder first in the path; it holds nothing installed.
     here = os.path.realpath(Path.cwd())
     facts["path"] = [entry for entry in facts["path"] if os.path.realpath(entry) != here]
     return facts
@@ -359,10 +360,10 @@ def _ask(interpreter: str, start_up: bool) -> _Facts:
         )
         facts = json.loads(answer.stdout.decode().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        said = getattr(error, "stderr", None) or b""
+        stderr = getattr(error, "stderr", None) or b""
         raise UsageError(
             f"{interpreter} does not run as a Python interpreter: {_why_not(error)}",
-            meaning=said.decode(errors="replace").strip()[-500:],
+            meaning=stderr.decode(errors="replace").strip()[-500:],
             remedy="--python takes an interpreter, or the folder of a virtual environment.",
         ) from None
     if "tags" not in facts:
@@ -401,7 +402,7 @@ def _environment(interpreter: str, facts: _Facts) -> TargetEnvironment:
 
 
 def _distributions_in(location: str) -> Iterator[importlib.metadata.Distribution]:
-    # Not all finders: those of our own process have nothing to say of the target.
+    # Only the finder for folders: other finders of this process do not know the target.
     context = importlib.metadata.DistributionFinder.Context(path=[location])
     return iter(importlib.metadata.MetadataPathFinder.find_distributions(context))
 
@@ -426,7 +427,7 @@ def _requirement(line: str) -> Requirement:
 
 
 def _metadata_folder(source: importlib.metadata.Distribution) -> PurePath | None:
-    # Not public, but the only way to learn where a distribution was found; pip does so too.
+    # Not public, but there is no other way to learn where it was found. pip does the same.
     return getattr(source, "_path", None)
 
 
@@ -439,7 +440,7 @@ def _split_folder_name(source: importlib.metadata.Distribution) -> Sequence[str]
 
 
 def _name_in_folder_name(source: importlib.metadata.Distribution) -> str | None:
-    # Much faster than reading the metadata of everything that is installed.
+    # Much faster than reading the metadata of every installed distribution.
     parts = _split_folder_name(source)
     return parts[0] if parts else None
 

@@ -1,1 +1,1 @@
-"""What the user asks for, in words and in files, as typed values."""
+"""Parses what the user asks for, on the command line and in files, into typed values."""

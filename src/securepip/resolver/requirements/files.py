@@ -1,7 +1,7 @@
-"""Requirements and constraints files, read as pip reads them.
+"""Reads requirements and constraints files as pip does.
 
-Rule: the options about choosing and about sources are reported in ``FileOptions``, for whoever
-honours or refuses them. A file at an address is read only through what the caller provides.
+Rule: the options in the files are returned in ``FileOptions``; the caller honours or refuses them.
+A file at a URL is read only through a function that the caller provides.
 
 Source: pip's documentation, "Requirements File Format".
 """
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _SCHEME = re.compile(r"^(https?|file):", re.IGNORECASE)
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
-# The longer marks first: that of UTF-16-LE is how that of UTF-32-LE begins.
+# UTF-32 comes before UTF-16: the mark of UTF-32-LE begins with that of UTF-16-LE.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -37,12 +37,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Codecs for names of hosts. The time that they take grows with the square of the length.
+# Codecs for host names. They take time quadratic in the length, so a hostile file could block.
 _NO_TEXT = frozenset({"punycode", "idna"})
 _MAX_FILE_BYTES = 64 << 20
 
 ReadUrl = Callable[[str], bytes]
-"""Fetches a requirements file that the user names by address, bounded. Raises TransportError."""
+"""Fetches a requirements file from a URL, up to a limit. Raises TransportError."""
 
 
 def read_requirements(
@@ -64,16 +64,18 @@ def read_requirements(
         requirement_files: ``-r``: paths or URLs.
         constraint_files: ``-c``: paths or URLs.
         editables: ``-e``.
-        more: What was read elsewhere (``--group``); it comes after the arguments, as in pip.
-        config_settings: ``-C`` of the command line; as in pip, for arguments and editables.
-        no_require_hashes: ``--no-require-hashes``: a hash of one does not ask for one of each.
-        read_url: Reads files at addresses; without it these are refused.
-        judge: Whether to refuse what nothing could verify; who installs nothing need not.
+        more: Requirements that were read elsewhere (``--group``). As in pip, they come after the
+            arguments.
+        config_settings: ``-C`` of the command line. As in pip, for arguments and editables only.
+        no_require_hashes: ``--no-require-hashes``: a hash does not switch hash-checking mode on.
+        read_url: Reads files from URLs. None refuses those.
+        judge: Whether to refuse requirements that nothing could verify. Callers that install
+            nothing pass False.
 
     Raises:
         RequirementError: A file cannot be read, or something in it or on the command line is not
             valid or cannot be honoured.
-        TransportError: A file at an address could not be fetched.
+        TransportError: A file could not be fetched from its URL.
     """
     read = _Read(read_url, judge)
     for constraint_file in constraint_files:
@@ -96,14 +98,14 @@ def read_requirements(
         requirements=requirements,
         constraints=tuple(read.constraints),
         prereleases=read.prereleases,
-        require_hashes=read.said.require_hashes or (hashed and not no_require_hashes),
-        said=read.said,
+        require_hashes=read.file_options.require_hashes or (hashed and not no_require_hashes),
+        file_options=read.file_options,
     )
 
 
 @dataclass
 class _Read:
-    """What has been read so far from files, in the order of their lines."""
+    """What has been read from files so far, in the order of their lines."""
 
     read_url: ReadUrl | None
     judge: bool
@@ -111,38 +113,38 @@ class _Read:
     constraints: list[UserRequirement] = field(default_factory=list)
     prereleases: bool = False
     no_require_hashes: bool = False
-    said: FileOptions = field(default_factory=FileOptions)
+    file_options: FileOptions = field(default_factory=FileOptions)
     remote_files: int = 0
 
     def add_options(self, name: str, number: int, options: LineOptions) -> None:
-        """Take note of an option line."""
+        """Add the options of a line without a requirement."""
         if options.hashes:
             _log.warning(
                 "%s line %s has --hash but no requirement, and will be ignored.", name, number
             )
-        said = self.said
+        known = self.file_options
         self.prereleases |= options.prereleases
         self.no_require_hashes |= options.no_require_hashes
         releases = [("--all-releases", ":all:")] if options.prereleases else []
-        self.said = replace(
-            said,
-            index_url=options.index_url or said.index_url,
-            extra_index_urls=(*said.extra_index_urls, *options.extra_index_urls),
-            no_index=said.no_index or options.no_index,
-            find_links=(*said.find_links, *(_place(name, one) for one in options.find_links[:1])),
-            formats=(*said.formats, *options.formats),
-            releases=(*said.releases, *options.releases, *releases),
-            prefer_binary=said.prefer_binary or options.prefer_binary,
-            require_hashes=said.require_hashes or options.require_hashes,
-            trusted_hosts=(*said.trusted_hosts, *options.trusted_hosts),
-            features=(*said.features, *options.features),
+        self.file_options = replace(
+            known,
+            index_url=options.index_url or known.index_url,
+            extra_index_urls=(*known.extra_index_urls, *options.extra_index_urls),
+            no_index=known.no_index or options.no_index,
+            find_links=(*known.find_links, *(_place(name, one) for one in options.find_links[:1])),
+            formats=(*known.formats, *options.formats),
+            releases=(*known.releases, *options.releases, *releases),
+            prefer_binary=known.prefer_binary or options.prefer_binary,
+            require_hashes=known.require_hashes or options.require_hashes,
+            trusted_hosts=(*known.trusted_hosts, *options.trusted_hosts),
+            features=(*known.features, *options.features),
         )
 
 
 def _place(name: str, written: str) -> str:
-    """What ``--find-links`` names in the file ``name``: beside it, if there is such a thing."""
+    """What ``--find-links`` in the file ``name`` means: a place beside the file, if it exists."""
     if not _SCHEME.match(name):
-        beside = Path(os.path.abspath(name)).parent / written  # noqa: PTH100 - `..` too
+        beside = Path(os.path.abspath(name)).parent / written  # noqa: PTH100 - drops `..`
         if beside.exists():
             return str(beside)
     return expand_home(written)
@@ -151,7 +153,7 @@ def _place(name: str, written: str) -> str:
 def _read_file(
     name: str, into: _Read, *, constraint: bool = False, parents: Mapping[str, str] | None = None
 ) -> None:
-    """Read a file, and those it names with ``-r`` and ``-c``, into ``into``.
+    """Read a file, and the files that it names with ``-r`` and ``-c``.
 
     Args:
         name: Its path or URL.
@@ -160,11 +162,12 @@ def _read_file(
         parents: The files that led here, each with the file that names it.
 
     Raises:
-        RequirementError: It cannot be read, is not valid, names itself, or asks for what cannot
-            be done.
+        RequirementError: It cannot be read, is not valid, names itself, or asks for something that
+            cannot be done.
+        TransportError: It could not be fetched.
     """
     if parents is None:
-        identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - `..` too
+        identity = name if _SCHEME.match(name) else os.path.abspath(name)  # noqa: PTH100 - drops `..`
         parents = {identity: ""}
     content, is_remote = _read(name, into.read_url, constraint=constraint), _is_remote(name)
     for number, line in logical_lines(content, with_variables=not is_remote):
@@ -202,20 +205,19 @@ def _read_file(
 _MAX_NESTED = 50
 _MAX_REMOTE_FILES = 500
 
-# What a file from elsewhere may say besides a requirement. Everything else is refused: an option
-# that pip gets tomorrow, too.
+# The options that a file from a URL may use. All others are refused, also those that pip will get.
 _FOR_REMOTE = frozenset({"hashes", "require_hashes", "requirements", "constraints"})
 
 
 def _check_remote(name: str, line: str, source: str, options: LineOptions) -> None:
-    """See that a file from elsewhere names projects and hashes, and nothing else.
+    """Check that a line of a file from a URL names projects and hashes, and nothing else.
 
-    Who sends it, or alters it on its way, must not choose files of this machine, nor vouch by a
-    hash of their own for what lies at an address, nor decide who speaks for a project or what is
-    told to a build. Other files of the same kind at the same place may be named.
+    No signature covers such a file. Its author, or an attacker on the network, must not name files
+    of this machine, vouch with a hash for what is at a URL, pick the repository that speaks for a
+    project, or pass settings to a build. It may name other such files on the same server.
 
     Raises:
-        RequirementError: It says something else.
+        RequirementError: The line says something else.
     """
     here = urlsplit(name)
     nested = [urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)]
@@ -259,7 +261,7 @@ def _asked(
 
 
 def _settings(given: Sequence[str], source: str) -> dict[str, str | list[str]]:
-    """``KEY=VALUE`` settings; a key that is given more than once has a list."""
+    """Parse ``KEY=VALUE`` settings. The value of a key that is given more than once is a list."""
     settings: dict[str, str | list[str]] = {}
     for text in given:
         key, separator, value = text.partition("=")
@@ -276,12 +278,12 @@ def _settings(given: Sequence[str], source: str) -> dict[str, str | list[str]]:
 
 
 def _beside(name: str, nested: str) -> str:
-    """What ``nested`` means in the file ``name``: a relative path starts at that file."""
+    """The path or URL that ``nested`` means in the file ``name``: relative to that file."""
     if _SCHEME.match(nested):
         return nested
     if _SCHEME.match(name):
         return urljoin(name, nested)
-    return os.path.abspath(Path(name).parent / nested)  # noqa: PTH100 - `..` too
+    return os.path.abspath(Path(name).parent / nested)  # noqa: PTH100 - drops `..`
 
 
 def _is_remote(name: str) -> bool:
@@ -308,7 +310,7 @@ def _read(name: str, read_url: ReadUrl | None, *, constraint: bool) -> str:
 def _read_here(name: str, kind: str) -> bytes:
     path = name
     if _SCHEME.match(name):
-        # Here, because it brings the whole of `http.client` and `ssl` along.
+        # Imported late: it imports `http.client` and `ssl`.
         from urllib.request import url2pathname
 
         path = url2pathname(urlsplit(name).path)
@@ -316,8 +318,8 @@ def _read_here(name: str, kind: str) -> bytes:
         with open(path, "rb") as stream:  # noqa: PTH123 - the message quotes it as it is written
             data = stream.read(_MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        # As pip, which says this of a constraints file too; the path is in the error. It asks for
-        # an address as for one of a server.
+        # pip's messages: it says the same for a constraints file, and fetches a `file:` URL as if
+        # from a server.
         what = f"Could not open requirements file: {error}"
         if path != name and isinstance(error, FileNotFoundError):
             what = f"404 Client Error: FileNotFoundError for url: {name}"

@@ -1,7 +1,7 @@
-"""The lines of requirements files: joined, without comments, split into words and options.
+"""Splits requirements files into logical lines, and lines into a requirement and options.
 
-Rule: every option that pip accepts in such a file is known here; one that pip does not know is an
-error, as in pip.
+Rule: this module knows every option that pip accepts in such a file. As in pip, any other is an
+error.
 
 Source: pip's documentation, "Requirements File Format".
 """
@@ -18,14 +18,14 @@ from typing import Any, NoReturn
 from securepip.errors import RequirementError
 
 _COMMENT = re.compile(r"(?<!\S)#.*$")
-# Beyond these, reading a line takes minutes or hours. Most of all in a file from elsewhere.
+# Limits against hostile files from URLs: parsing a longer line takes minutes or hours.
 _MAX_REQUIREMENT, _MAX_WORDS = 20_000, 10_000
 _SHOWN = 500
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 
 
 class LineOptions(argparse.Namespace):
-    """The options of one line, each with all its values."""
+    """The options of one line, each with all of its values."""
 
     requirements: list[str]
     constraints: list[str]
@@ -51,12 +51,12 @@ class _LineParser(argparse.ArgumentParser):
         raise RequirementError(message)
 
     def takes_value(self, word: str) -> bool:
-        """Whether the word is an option whose value is the next word."""
+        """Whether ``word`` is an option whose value is the next word."""
         action = self._option_string_actions.get(word)
         return action is not None and action.nargs != 0
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """As in the base class, which makes an empty list of the value ``--``."""
+        """As in the base class, which would take the value ``--`` for no value."""
         if action.option_strings and arg_strings == ["--"]:
             self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
         return super()._get_values(action, arg_strings)
@@ -88,7 +88,7 @@ def _make_parser() -> _LineParser:
 
 
 class _InOrder(argparse.Action):
-    """Keeps the order of two options that undo each other."""
+    """Keeps the order in which two options that undo each other are given."""
 
     def __call__(
         self,
@@ -102,14 +102,14 @@ class _InOrder(argparse.Action):
 
 
 def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
-    """The requirement that a line begins with, perhaps "", and the options after it.
+    """Split a line into the requirement that it begins with, perhaps "", and its options.
 
     Args:
         line: A logical line.
         source: Where it is written, for messages.
 
     Raises:
-        RequirementError: An option is not known, or lacks its value.
+        RequirementError: An option is not known or lacks its value, or the line is too long.
     """
     text, written = _split_options(line)
     try:
@@ -117,7 +117,7 @@ def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
         if len(text) > _MAX_REQUIREMENT or len(words) > _MAX_WORDS:
             raise RequirementError("It is longer than a requirement with thousands of hashes.")
         words = _joined_values(words)
-        # As in pip, words after an option's value are passed over; unknown options are not.
+        # As in pip, words after an option's value are ignored, and unknown options are errors.
         options, rest = _PARSER.parse_known_args(words, namespace=LineOptions())
         unknown = [word for word in rest if word.startswith("-")]
         if unknown:
@@ -135,7 +135,7 @@ def parse_line(line: str, source: str) -> tuple[str, LineOptions]:
 
 
 def _joined_values(words: Sequence[str]) -> list[str]:
-    """The words, each option with its value in one: a value may begin with a dash."""
+    """The words, with each option and its value in one word, because a value may begin with -."""
     joined: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -149,16 +149,19 @@ def _joined_values(words: Sequence[str]) -> list[str]:
 
 
 def _split_options(line: str) -> tuple[str, str]:
-    """The requirement and the options after it; markers would not survive ``shlex``."""
+    """Split a line into the requirement and the rest. ``shlex`` would break quotes in markers."""
     words = line.split(" ")
     at = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
     return " ".join(words[:at]), " ".join(words[at:])
 
 
 def logical_lines(content: str, *, with_variables: bool) -> Iterator[tuple[int, str]]:
-    """The logical lines with their numbers: joined, without comments, variables filled in.
+    """The logical lines, with the number of their first line: joined, and without comments.
 
-    Not in a file from elsewhere: it could have secrets sent to where it says.
+    Args:
+        content: The file.
+        with_variables: Whether to replace environment variables (``${NAME}``). Not for a file from
+            a URL, which could put secrets into a URL of its own choice.
     """
     for number, line in _joined(enumerate(content.splitlines(), start=1)):
         line = _COMMENT.sub("", line).strip()
@@ -174,7 +177,7 @@ def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         if line.endswith("\\") and not comment:
             parts.append(line.strip("\\"))
             continue
-        # A comment ends a continued line; the space keeps it recognizable as one.
+        # A comment ends a continued line. The space is needed for it to be taken for a comment.
         yield first, "".join([*parts, f" {line}" if comment else line])
         parts = []
     if parts:

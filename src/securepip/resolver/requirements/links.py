@@ -1,7 +1,7 @@
-"""Paths and addresses of their own that the user names.
+"""Paths and direct URLs that the user names.
 
-Rule: an address elsewhere has no signature; it counts only with a hash that the user gave, and is
-fetched by someone else.
+Rule: no signature covers a URL elsewhere. It is used only with a hash that the user gave, and this
+module does not fetch it.
 
 Source: pip's documentation, "pip install" (argument handling).
 """
@@ -22,22 +22,22 @@ from securepip.formats.distribution import WHEEL_SUFFIX
 _VCS = re.compile(r"(?:ssh|git|hg|svn|bzr|sftp)(?:\+[a-z]+)?$")
 
 HASH = re.compile(r"(sha512|sha384|sha256|sha224|sha1|md5)=([^&]*)")
-"""A hash as URLs and pages say it."""
+"""A hash in a URL's fragment or on a page."""
 
 STRONG_HASHES = ("sha256", "sha384", "sha512")
-"""What a hash that the user gives may be made with."""
+"""The algorithms of hashes that the user may give."""
 
 
 @dataclass(frozen=True)
 class UserLink:
-    """A path or an address of its own that a requirement names.
+    """A path or a direct URL that a requirement names.
 
     Attributes:
-        url: ``file:`` or ``https:``, without fragment.
-        path: The file or folder, when it is on this machine.
-        hash: What the fragment says, ``sha256:…``, or "".
-        subdirectory: Where in it the project is (``#subdirectory=``), or "".
-        egg: The project, perhaps with extras, that the fragment names (``#egg=``), or "".
+        url: The URL, ``file:`` for a path; without fragment.
+        path: The file or folder, if it is on this machine.
+        hash: The hash in the fragment, ``sha256:…``; "" if there is none.
+        subdirectory: Where in it the project is (``#subdirectory=``); "" is the top.
+        egg: The project, perhaps with extras, in the fragment (``#egg=``); "" if there is none.
     """
 
     url: str
@@ -48,7 +48,7 @@ class UserLink:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two links have in common that lead to the same, however they are written."""
+        """A value that is equal for two links to the same thing, however they are written."""
         parts = urlsplit(self.url)
         place = ("file", str(self.path)) if self.path else (parts.netloc, unquote(parts.path))
         query = sorted(parse_qsl(parts.query, keep_blank_values=True))
@@ -56,7 +56,7 @@ class UserLink:
 
     @property
     def public_url(self) -> str:
-        """Its URL without user name and password: what is recorded is read by others (PEP 610)."""
+        """The URL without credentials, to be recorded where others can read it (PEP 610)."""
         parts = urlsplit(self.url)
         _, login, host = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=host)) if login else self.url
@@ -78,49 +78,49 @@ class UserLink:
 
     @property
     def shown(self) -> str:
-        """As messages name it."""
+        """The path, or else the URL, for messages."""
         return self.url if self.path is None else str(self.path)
 
 
 def is_url(text: str) -> bool:
-    """Whether ``text`` begins as an address does."""
+    """Whether ``text`` begins like a URL."""
     scheme = text.partition(":")[0].lower() if ":" in text else ""
     return scheme in ("http", "https", "file", "ftp") or is_vcs(text)
 
 
 def is_vcs(url: str) -> bool:
-    """Whether it is the address of a version control system's repository."""
+    """Whether ``url`` is that of a version control system's repository."""
     scheme, colon, _ = url.partition(":")
     return bool(colon) and _VCS.match(scheme.lower()) is not None
 
 
 def path_to_url(path: str) -> str:
     """The ``file:`` URL of a path, made absolute."""
-    # Here, because it brings the whole of `http.client` and `ssl` along.
+    # Imported late: it imports `http.client` and `ssl`.
     from urllib.request import pathname2url
 
-    return "file://" + pathname2url(os.path.abspath(path))  # noqa: PTH100 - `..` too
+    return "file://" + pathname2url(os.path.abspath(path))  # noqa: PTH100 - drops `..`
 
 
 def url_to_path(url: str) -> Path:
     """The path that a ``file:`` URL names.
 
     Raises:
-        RequirementError: It is on another machine.
+        RequirementError: It names another machine.
     """
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
         raise RequirementError(
             f"non-local file URIs are not supported on this platform: {url!r}",
         )
-    # Here, because it brings the whole of `http.client` and `ssl` along.
+    # Imported late: it imports `http.client` and `ssl`.
     from urllib.request import url2pathname
 
     return Path(url2pathname(parts.path))
 
 
 def parse_link(url: str) -> UserLink:
-    """What an address says.
+    """Parse a direct URL.
 
     Raises:
         RequirementError: It is a ``file:`` URL of another machine, or is not valid.
@@ -134,8 +134,8 @@ def parse_link(url: str) -> UserLink:
     path = url_to_path(url) if parts.scheme.lower() == "file" else None
     plain = urlunsplit(parts._replace(fragment=""))
     if path is not None and ("../" in plain or not path.is_absolute()):
-        # As pip: relative to where the command runs, with `file:sub/x` as with `./sub/x`.
-        path = Path(os.path.abspath(path))  # noqa: PTH100 - `..` too
+        # As in pip, `file:sub/x` is relative to the current folder, as `./sub/x` is.
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - drops `..`
         plain = path_to_url(str(path))
     return UserLink(
         url=f"file://{plain[5:]}" if path and not plain.startswith("file://") else plain,
@@ -148,12 +148,12 @@ def parse_link(url: str) -> UserLink:
 
 def link_to_path(path: str) -> UserLink:
     """The link of a path."""
-    absolute = os.path.normpath(os.path.abspath(path))  # noqa: PTH100 - `..` too
+    absolute = os.path.normpath(os.path.abspath(path))  # noqa: PTH100 - drops `..`
     return UserLink(path_to_url(absolute), Path(absolute))
 
 
 def expand_home(place: str) -> str:
-    """A place with ``~`` filled in, where that exists."""
+    """``place`` with ``~`` expanded, if that path exists."""
     if place.startswith("~"):
         expanded = os.path.expanduser(place)  # noqa: PTH111 - compared as text
         if os.path.exists(expanded):  # noqa: PTH110 - likewise
@@ -170,5 +170,5 @@ def hashes_of(path: Path, algorithms: Iterable[str]) -> tuple[frozenset[str], in
     try:
         with path.open("rb") as stream:
             return hashes_of_stream(stream, algorithms)
-    except (OSError, ValueError) as error:  # the latter: a null character in its path
+    except (OSError, ValueError) as error:  # the latter for a null character in the path
         raise RequirementError(f"Could not install packages due to an OSError: {error}") from None

@@ -1,8 +1,8 @@
-"""From the words of a requirement to what they ask for.
+"""Parses one requirement.
 
-Rule: what cannot be honoured is refused with the reason, never passed over. A requirement may name
-a file or folder on this machine, which is the user's own, or an address with a hash; an address
-without one, or a version control system, has no signature to check and is refused here.
+Rule: a requirement that cannot be honoured is refused with the reason, never ignored. It may name a
+file or folder of the user's own, or a URL with a hash. A URL without a hash, or a version control
+system, is refused, because there is no signature to verify.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ def parse_requirement(
     config_settings: ConfigSettings | None = None,
     judge: bool = True,
 ) -> UserRequirement:
-    """One requirement or constraint.
+    """Parse a requirement or constraint.
 
     Args:
         text: A PEP 508 requirement, a path or a URL, without options.
         source: Where it is written, for messages.
         hashes: The values of its ``--hash`` options, ``sha256:…``.
-        constraint: Whether it is one.
+        constraint: Whether it is a constraint.
         config_settings: Its ``--config-settings``.
-        judge: Whether to refuse what nothing could verify; who installs nothing need not.
+        judge: As for ``read_requirements``.
 
     Raises:
-        RequirementError: It is not valid, or names what nothing could verify.
+        RequirementError: It is not valid, or nothing could verify what it names.
     """
     text = text.strip()
     name, marker = _split_marker(text)
@@ -98,10 +98,10 @@ def parse_editable(
     config_settings: ConfigSettings | None = None,
     judge: bool = True,
 ) -> UserRequirement:
-    """What ``-e`` names: a folder on this machine.
+    """Parse what ``-e`` names: a folder on this machine. The arguments are as above.
 
     Raises:
-        RequirementError: It is something else, or not a project.
+        RequirementError: It names something else, or is a constraint.
     """
     text = text.strip()
     if constraint:
@@ -139,12 +139,12 @@ def parse_editable(
 
 
 def _editable_url(text: str) -> UserLink:
-    # "git:…" is what "git+git:…" is.
+    # pip takes "git:…" for "git+git:…".
     return parse_link(f"git+{text}" if text.lower().startswith("git:") else text)
 
 
 def _split_marker(text: str) -> tuple[str, Marker | None]:
-    """The requirement and its marker. In a URL a semicolon counts only before a space."""
+    """Split off the marker. After a URL, it begins only at a semicolon with a space."""
     name, _, written = text.partition("; " if is_url(text) else ";")
     if not written.strip():
         return name.strip(), None
@@ -165,10 +165,10 @@ def _strip_extras(text: str) -> tuple[str, set[str]]:
 
 
 def _link_in(name: str) -> tuple[UserLink | None, set[str]]:
-    """The link that a requirement is, with its extras; None when it names a project.
+    """The path or URL in a requirement, with extras; None if it names a project.
 
     Raises:
-        RequirementError: It is the path of a folder that is no project.
+        RequirementError: It is the path of a folder that is not a project.
     """
     if is_url(name):
         return parse_link(name), set()
@@ -200,7 +200,11 @@ def _is_project(path: str) -> bool:
 
 
 def _named_by(link: UserLink, source: str) -> Requirement | None:
-    """The requirement that a link's name tells; None when only its metadata does."""
+    """The requirement that a link's file name or ``#egg=`` states; None if neither does.
+
+    Raises:
+        RequirementError: The file name, or ``#egg=``, is not valid.
+    """
     if link.is_wheel:
         try:
             project, version, _, _ = parse_wheel_filename(link.filename)
@@ -220,10 +224,10 @@ def _requirement(name: str, source: str) -> Requirement:
 
 
 def _check_constraint(asked: UserRequirement) -> None:
-    """As in pip.
+    """Refuse a constraint that pip refuses.
 
     Raises:
-        RequirementError: It cannot limit anything.
+        RequirementError: It names no project, or has extras.
     """
     if asked.requirement is None:
         raise RequirementError("Unnamed requirements are not allowed as constraints")
@@ -232,10 +236,12 @@ def _check_constraint(asked: UserRequirement) -> None:
 
 
 def refuse_unverifiable(asked: UserRequirement) -> None:
-    """Refuse a link that nothing could verify. One with a marker is judged when that holds.
+    """Refuse a URL that nothing could verify.
+
+    For a requirement with a marker this is called later, once the marker applies.
 
     Raises:
-        RequirementError: It is an address without a hash, or a version control system.
+        RequirementError: It is a URL without a hash, or of a version control system.
     """
     link = asked.link
     if link is None or link.path is not None:
@@ -291,7 +297,7 @@ def _hint(text: str) -> str:
 
 
 def _from(source: str) -> str:
-    """``(from line 3 of FILE)``, as pip says it."""
+    """`` (from line 3 of FILE)``, as pip writes it; "" for the command line."""
     found = re.fullmatch(r"-[rc] (.*) \(line (\d+)\)", source, re.DOTALL)
     if found:
         return f" (from line {found[2]} of {found[1]})"

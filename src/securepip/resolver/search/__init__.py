@@ -1,1 +1,1 @@
-"""The search for a solution: resolvelib's questions, answered as pip answers them."""
+"""The search for a solution with resolvelib, which is given what pip would give it."""

@@ -1,6 +1,6 @@
-"""What the user asks for, as the resolver takes it.
+"""Converts what the user asks for into requirements of the resolver.
 
-Rule: the order is the user's. What does not apply to the target has been left out (``Offered``).
+Rule: they keep the user's order. ``Offered`` has left out what does not apply to the target.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Asked:
-    """What applies to the target of what the user asks for.
+    """The user's requirements and constraints that apply to the target.
 
     Attributes:
-        requirements: As the resolver takes them, those with extras last.
-        order: The place of each identifier that the user named.
-        constraints: The versions that constraints admit.
-        linked: The constraints that name a path or URL.
+        requirements: The resolver's requirements, those with extras last.
+        order: The position of each identifier that the user named.
+        constraints: For each project the versions that constraints admit.
+        linked: For each project the constraints that name a path or URL.
         projects: The projects that the user named.
     """
 
@@ -42,7 +42,7 @@ class Asked:
     projects: Collection[NormalizedName]
 
     def names(self, identifier: str) -> bool:
-        """Whether the user named it, as it is or without its extras."""
+        """Whether the user named an identifier, with or without its extras."""
         return identifier in self.order or project_of(identifier) in self.order
 
 
@@ -52,7 +52,7 @@ def collect(
     finder: CandidateFinder,
     direct: DirectFiles,
 ) -> Asked:
-    """All that the user asks for.
+    """Collect what the user asks for.
 
     Args:
         wanted: The requirements that apply to the target.
@@ -79,7 +79,7 @@ def collect(
         made = _requirements_of(one, finder, direct)
         order.setdefault(made[0].identifier, at)
         requirements += made
-    # Those with extras last: what is asked of the projects themselves then limits these first.
+    # Those with extras last, so that requirements of the projects themselves limit them first.
     requirements.sort(key=lambda one: one.identifier != one.project)
     projects = {one.project for one in requirements}
     return Asked(requirements, order, constraints, linked, projects)
@@ -88,7 +88,7 @@ def collect(
 def _requirements_of(
     one: UserRequirement, finder: CandidateFinder, direct: DirectFiles
 ) -> Sequence[AnyRequirement]:
-    """What the user asks for, as the resolver takes it.
+    """The resolver's requirements for one of the user's.
 
     Raises:
         RequirementError: A path or URL cannot be used.

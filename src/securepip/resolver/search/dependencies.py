@@ -1,7 +1,7 @@
-"""What a candidate requires here: its written requirements whose markers hold, and its Python.
+"""Reads what a candidate requires in the target: dependencies whose markers apply, and its Python.
 
-Rule: a dependency on an address has no signature. Nothing meets it, but for what a distribution of
-the user's own names: that counts as if the user had named it.
+Rule: no signature covers a dependency on a URL, so nothing satisfies it. An exception is a URL that
+one of the user's own distributions names: it counts as if the user had named it.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ _log = logging.getLogger(__name__)
 
 
 class Dependencies:
-    """Reads what candidates require, in the order in which they say so.
+    """Reads what candidates require, in the order in which they state it.
 
     Args:
         finder: Makes candidates.
-        catalogue: What is on offer, and installed.
+        catalogue: What is available, and installed.
         direct: Makes the candidates that paths and URLs name.
-        markers: Judges markers in the target.
+        markers: Evaluates markers in the target.
         python: The target interpreter.
         with_dependencies: False with ``--no-deps``.
         ignore_requires_python: ``--ignore-requires-python``.
-        unsigned: Leave out what is required of these projects, and of addresses: nobody signs
-            them. None to leave out nothing.
+        unsigned: Projects that nobody signs. Dependencies on these, and on URLs, are left out. None
+            leaves out nothing.
 
     Attributes:
-        left_out: What was left out, by who requires it.
-        addresses: Whether something requires an address that nobody signs.
+        left_out: The dependencies that were left out, by the candidate that has them.
+        addresses: Whether a candidate depends on a URL that nobody signs.
     """
 
     def __init__(
@@ -85,11 +85,17 @@ class Dependencies:
         self.addresses = False
 
     def of(self, candidate: Candidate) -> Iterator[AnyRequirement]:
-        """What the candidate requires in the target."""
+        """The requirements of a candidate in the target.
+
+        Raises:
+            ResolutionError: A marker cannot be evaluated, or an installed distribution has an
+                invalid requirement.
+        """
         if isinstance(candidate, PythonCandidate):
             return
         if isinstance(candidate, FileCandidate) and not self._ignore_requires_python:
-            # First, so that what does not fit this Python is ruled out before its dependencies.
+            # First, so that a candidate for another Python is ruled out before its dependencies
+            # are looked at.
             specifier = specifier_set(candidate.metadata.requires_python)
             if str(specifier):
                 required = PythonRequirement(specifier)
@@ -139,18 +145,18 @@ class Dependencies:
         if isinstance(base, FileCandidate) and not isinstance(base.file, PageFile):
             yield from self._direct(written, chain)
             return
-        # Nobody signs an address. What an installed distribution asked for that way and got is
-        # there already; it is kept, and never replaced by something of the same name.
+        # Nobody signs a URL. If an installed distribution has the dependency, it was installed from
+        # that URL. It stays, and is never replaced by something of the same name.
         project = canonicalize_name(written.name)
-        there = self._catalogue.installed_distribution(project)
-        if there is None or not isinstance(base, InstalledCandidate):
+        installed = self._catalogue.installed_distribution(project)
+        if installed is None or not isinstance(base, InstalledCandidate):
             yield UnsignedRequirement(project, str(written))
             return
         named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
-        yield ExactRequirement(self._finder.installed_candidate(there, named))
+        yield ExactRequirement(self._finder.installed_candidate(installed, named))
 
     def _direct(self, written: Requirement, chain: str) -> Iterator[AnyRequirement]:
-        """What a user's own distribution asks for by path or URL: as if the user had."""
+        """The requirements for a dependency on a URL of one of the user's own distributions."""
         project = canonicalize_name(written.name)
         try:
             asked = replace(parse_requirement(str(written).partition(";")[0], chain), by_user=False)
@@ -165,8 +171,8 @@ class Dependencies:
 def direct_requirements(
     candidate: FileCandidate, extras: frozenset[NormalizedName], finder: CandidateFinder
 ) -> list[AnyRequirement]:
-    """That very candidate, and what its extras add."""
-    found: list[AnyRequirement] = [ExactRequirement(candidate)]
+    """The requirements for one particular candidate, and for it with extras."""
+    required: list[AnyRequirement] = [ExactRequirement(candidate)]
     if extras:
-        found.append(ExactRequirement(finder.with_extras(candidate, extras, candidate.asked_by)))
-    return found
+        required.append(ExactRequirement(finder.with_extras(candidate, extras, candidate.asked_by)))
+    return required

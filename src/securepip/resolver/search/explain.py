@@ -1,7 +1,7 @@
-"""Says why there is no solution, in pip's phrases, which people know and search for.
+"""Explains why there is no solution, in pip's phrases, which people know and search for.
 
-Rule: the reason that a person can act on comes first: another Python, a project that the
-repository does not have, a single requirement that nothing meets, and only then a conflict.
+Rule: the reason that a person can act on comes first: another Python, a project that no repository
+has, a single requirement that nothing satisfies, and only then a conflict.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ Cause = RequirementInformation[AnyRequirement, Candidate]
 
 
 class DistributionNotFound(ResolutionError):  # noqa: N818 - pip's name, which people look for
-    """Nothing meets a single requirement, or its project is not known at all."""
+    """Nothing satisfies a single requirement, or nobody knows its project."""
 
 
 class UnknownProjectError(DistributionNotFound):
-    """A project is asked for that no trusted repository has.
+    """No trusted repository has a project that is asked for.
 
-    Attributes:
+    Args:
+        what: As in ``SecurepipError``.
         project: The normalized name.
-        required_by: The projects that want it, normalized; empty when only the user does.
+        required_by: The projects that require it, normalized; empty if only the user does.
+        asked: The repositories that were asked.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ def _what_is_listed(asked: Sequence[Speaker]) -> str:
 
 
 def _how_to_get(project: NormalizedName, asked: Sequence[Speaker], *, is_typed: bool) -> str:
-    """What to do about a project that nobody has."""
+    """What the user can do about a project that no repository has."""
     ask = _those_who_run(asked)
     if not asked:
         return "See `securepip trust list`; README says how to trust a repository, or an index."
@@ -105,7 +107,14 @@ def explain_conflict(
     constraints: Mapping[NormalizedName, SpecifierSet],
     python: PythonCandidate,
 ) -> ResolutionError:
-    """The error to raise when resolvelib gave up for these causes."""
+    """The error to raise if resolvelib found no solution.
+
+    Args:
+        causes: resolvelib's causes.
+        catalogue: What is available.
+        constraints: The versions that constraints admit.
+        python: The target interpreter.
+    """
     wrong_python = [
         (cause.requirement, cause.parent)
         for cause in causes
@@ -128,7 +137,7 @@ def explain_conflict(
 
 
 def explain_too_deep(rounds: int) -> ResolutionError:
-    """The error to raise when resolvelib tried for too long."""
+    """The error to raise if resolvelib gave up after so many rounds."""
     return ResolutionError(
         f"Dependency resolution exceeded its maximum depth ({rounds} rounds).",
         meaning="There may be a solution, but it is too far away from the newest versions.",
@@ -288,7 +297,7 @@ def _has_candidates(cause: Cause, catalogue: Catalogue) -> bool:
 
 
 def _trigger(cause: Cause) -> str:
-    """Who is to blame for a requirement, in the words of the command line where possible."""
+    """What caused a requirement, if possible in the words of the command line."""
     requirement, parent = cause
     if parent is None:
         return requirement.describe()

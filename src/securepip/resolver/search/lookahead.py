@@ -1,8 +1,8 @@
-"""Fetches ahead: walks the dependencies breadth-first, a level at a time, before they are decided.
+"""Fetches pages and metadata ahead of resolvelib, one level of the dependency tree at a time.
 
-Rule: this only asks the index early for what the resolver will probably ask for, and decides
-nothing. resolvelib settles one project at a time; asked one at a time, each page and each metadata
-file would cost a round trip. A level of the tree here costs two: its pages, then its metadata.
+Rule: this module only begins downloads that the resolver will probably need; it decides nothing.
+resolvelib decides one project at a time, so each page and each metadata file would cost a round
+trip. Here a whole level of the tree costs two round trips: its pages, then its metadata.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from securepip.resolver.candidates.ranking import OfferedFile
 from securepip.resolver.environment.markers import MarkerRules
 from securepip.resolver.environment.target import InstalledDistribution
 
-# How many candidates of a project are looked at ahead: the first may be ruled out by what a later
-# level asks; more than two point to a conflict, which is the resolver's to solve.
+# How many candidates of a project are looked at ahead. A later level may rule out the first; if it
+# rules out more, there probably is a conflict, and the resolver has to search.
 _GUESSES = 3
 
 
 class LookAhead:
-    """What will probably be needed next.
+    """Begins to fetch what will probably be needed next.
 
     Args:
-        catalogue: Knows what is installed, gives pages, and announces them to the index.
-        metadata: Gives metadata, and announces it to the index.
-        markers: Judges the markers of dependencies.
+        catalogue: What is available and installed; begins to fetch pages.
+        metadata: Begins to fetch metadata, and reads it.
+        markers: Evaluates the markers of dependencies.
         constraints: The versions that constraints admit.
-        prefers_installed: Whether what is installed of a project is to be kept.
+        prefers_installed: Whether the installed distribution of an identifier is kept.
         with_dependencies: False with ``--no-deps``.
     """
 
@@ -64,13 +64,13 @@ class LookAhead:
         self._walked: set[tuple[NormalizedName, str, int]] = set()
 
     def __call__(self, requirements: Sequence[AnyRequirement]) -> None:
-        """Fetch what these requirements, and what they lead to, will need."""
+        """Begin to fetch what these requirements, and their dependencies, will need."""
         level = self._note(requirements)
         while level:
             level = self._note(self._walk(level))
 
     def _note(self, requirements: Iterable[AnyRequirement]) -> list[NormalizedName]:
-        """Take note of requirements, and return the projects of which something new is asked."""
+        """Record requirements, and return the projects with new ones."""
         changed: dict[NormalizedName, None] = {}
         for one in requirements:
             if not isinstance(one, SpecifierRequirement):
@@ -94,7 +94,7 @@ class LookAhead:
         return found
 
     def _installed(self, project: NormalizedName) -> InstalledDistribution | None:
-        """What is installed, if it will be kept."""
+        """The installed distribution of a project, if it will probably be kept."""
         known = self._known[project]
         installed = self._catalogue.installed_distribution(project)
         if installed is None or not self._prefers_installed(known.first.identifier):
@@ -106,7 +106,7 @@ class LookAhead:
         return None
 
     def _guess(self, project: NormalizedName) -> OfferedFile | None:
-        """The file that will probably be chosen, if looking at it is cheap."""
+        """The file that will probably be chosen, if its metadata takes no large download."""
         known = self._known[project]
         with suppress(SecurepipError):
             for specifier in (known.specifier, known.latest.specifier):
@@ -149,7 +149,7 @@ class LookAhead:
 
 
 class _Known:
-    """What has been asked of one project so far."""
+    """The requirements for one project so far."""
 
     def __init__(self, first: SpecifierRequirement) -> None:
         self.first = self.latest = first
@@ -159,7 +159,11 @@ class _Known:
         self._seen: set[str] = set()
 
     def add(self, asked: SpecifierRequirement) -> bool:
-        """Take note, and say whether that is new and worth a look."""
+        """Record a requirement.
+
+        Returns:
+            Whether it is new, and the project has not been guessed too often.
+        """
         if asked.text in self._seen or len(self.guesses) >= _GUESSES:
             return False
         self._seen.add(asked.text)

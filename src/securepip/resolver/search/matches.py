@@ -1,6 +1,6 @@
-"""The candidates that meet what is asked of one project, in the order in which they are tried.
+"""Finds the candidates that satisfy the requirements for one project, in the order to try them.
 
-Rule: no metadata is read before the candidate's turn has come.
+Rule: the metadata of a candidate is read only when its turn comes.
 """
 
 from __future__ import annotations
@@ -39,19 +39,20 @@ _log = logging.getLogger(__name__)
 
 
 class Matches:
-    """Finds the candidates that meet requirements.
+    """Finds the candidates that satisfy requirements.
 
     Args:
         finder: Makes candidates.
-        catalogue: What is on offer.
+        catalogue: What is available.
         direct: Makes the candidates that paths and URLs name.
         python: The target interpreter.
         constraints: The versions that constraints admit.
-        linked: The constraints that name a path or URL: no other file of the project will do.
-        prefers_installed: Whether what is installed for an identifier comes before newer versions.
+        linked: The constraints that name a path or URL. They admit no other file of the project.
+        prefers_installed: Whether the installed distribution of an identifier is tried before newer
+            versions.
 
     Attributes:
-        unknown: The projects that were asked for, and that nobody knows.
+        unknown: The projects that were asked for and that nobody knows.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Matches:
         self._prefers_installed = prefers_installed
         self.unknown: set[NormalizedName] = set()
         self.satisfies = cache(_satisfies)
-        """Whether a candidate will do for a requirement."""
+        """Whether a candidate satisfies a requirement."""
 
     def find(
         self,
@@ -81,12 +82,15 @@ class Matches:
         requirements: Mapping[str, Iterator[AnyRequirement]],
         excluded: set[Candidate],
     ) -> Sequence[Candidate] | Callable[[], Iterator[Candidate]]:
-        """The candidates that meet all requirements, best first; found when they are asked for.
+        """The candidates that satisfy all requirements, best first.
 
         Args:
             identifier: The project, perhaps with extras, or the interpreter.
-            requirements: What is asked, by identifier.
+            requirements: All requirements, by identifier.
             excluded: The candidates that were ruled out.
+
+        Returns:
+            The candidates, or a function whose iterator finds them one by one.
         """
         asked = list(requirements[identifier])
         if identifier == PYTHON:
@@ -124,9 +128,9 @@ class Matches:
         asked: Sequence[AnyRequirement],
         requirements: Mapping[str, Iterator[AnyRequirement]],
     ) -> tuple[list[Candidate], list[SpecifierRequirement]]:
-        """The candidates that are asked for as such, and what else limits the choice.
+        """The candidates that are required exactly, and the specifiers that limit the choice.
 
-        What is asked of the project without extras also holds for the project with extras.
+        Requirements for the project without extras also limit the project with extras.
         """
         exact: dict[Candidate, None] = {
             one.candidate: None for one in asked if isinstance(one, ExactRequirement)
@@ -152,7 +156,7 @@ class Matches:
         specifiers: Sequence[SpecifierRequirement],
         linked: Sequence[UserRequirement],
     ) -> list[Candidate]:
-        """What constraints that name a path or URL leave of the choice."""
+        """The candidates that constraints with a path or URL leave."""
         identities = {one.link.identity for one in linked if one.link is not None}
         if exact:
             return [one for one in exact if {_link_identity(one)} == identities]
@@ -192,10 +196,10 @@ class Matches:
         specifier: SpecifierSet,
         excluded: set[Candidate],
     ) -> Iterator[BaseCandidate]:
-        """What is installed, and a file for each version, in the order in which they are tried.
+        """The installed distribution, and a file for each version, in the order to try them.
 
-        What is installed comes before files of its version or older ones, or, when it is to be
-        kept, before all. No metadata is read before the candidate's turn has come.
+        The installed distribution comes before files of its version and older ones, or, if it is
+        to be kept, before all files.
         """
         installed = self._usable_installed(template, specifier, excluded)
         done: set[Version] = set()
@@ -232,8 +236,7 @@ class Matches:
     def _candidate(
         self, files: Sequence[OfferedFile], at: int, template: SpecifierRequirement
     ) -> Iterator[FileCandidate]:
-        # One that cannot be used was named by the finder, once.
-        with suppress(InvalidMetadataError):
+        with suppress(InvalidMetadataError):  # the finder has logged it
             yield self._finder.found_candidate(files, at, template)
 
 

@@ -1,8 +1,8 @@
-"""Releases that were passed over because something that they require is signed by nobody.
+"""Finds releases that were passed over because nobody signs something that they require.
 
-Rule: nobody signs an absence. Whoever hides a project can so lead to an old release of what
-requires it, with the flaws that newer ones mend. So it is said; and what the user named is an
-error, unless they allow it.
+Rule: nobody signs that a project is absent. An attacker who hides a project could make the resolver
+choose an old release of what requires it, with flaws that newer releases fix. So a warning names
+such a release. If the user named the project, it is an error, unless the user allows it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Solution = Result[AnyRequirement, Candidate, str]
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A release that is not installed for want of something that nobody signs.
+    """A release that is not installed because nobody signs something that it requires.
 
     Attributes:
         project: The normalized name.
         version: The release.
-        taken: The older one that is installed instead.
-        missing: What nobody signs, with who requires it: ``lib>=2 (required by app 2.0)``.
+        taken: The older release that is installed instead.
+        missing: What nobody signs, and what requires it: ``lib>=2 (required by app 2.0)``.
     """
 
     project: NormalizedName
@@ -50,12 +50,12 @@ class PassedOver:
 def passed_over(
     found: Solution, wished: Solution, left_out: Mapping[BaseCandidate, Sequence[str]]
 ) -> list[PassedOver]:
-    """The releases of which older ones were taken.
+    """The releases that were passed over.
 
     Args:
         found: The solution.
-        wished: What the solution would be if nothing were required that nobody signs.
-        left_out: What was left out for that, by who requires it.
+        wished: The solution without dependencies on what nobody signs.
+        left_out: The dependencies that were left out for ``wished``, by what requires them.
     """
     over = []
     for identifier, wish in wished.mapping.items():
@@ -75,15 +75,15 @@ def passed_over(
 
 
 def tell(over: Sequence[PassedOver], asked: Asked, *, allowed: bool) -> None:
-    """Say which releases were passed over.
+    """Warn of the releases that were passed over.
 
     Args:
         over: The releases.
         asked: What the user asks for.
-        allowed: Whether the user allows it for what they name, too.
+        allowed: Whether the user allows it also for projects that they name.
 
     Raises:
-        ResolutionError: One is of a project that the user names, and they do not allow it.
+        ResolutionError: The user names the project of one, and does not allow it.
     """
     for one in over:
         if one.project in asked.projects and not allowed:
@@ -100,7 +100,7 @@ def tell(over: Sequence[PassedOver], asked: Asked, *, allowed: bool) -> None:
 
 
 def _needed_by(identifier: str, solution: Solution) -> set[NormalizedName]:
-    """The projects that something leads to, itself included."""
+    """A project and all its dependencies, direct and indirect."""
     seen: set[str | None] = set()
 
     def walk(key: str | None) -> Iterator[NormalizedName]:

@@ -1,7 +1,7 @@
-"""Two orders: in which projects are decided, and in which distributions are installed.
+"""Two orders: in which the resolver decides projects, and in which distributions are installed.
 
-Rule: both are pip's, ties and cycles included, so that the same is found and a log reads alike.
-Names decide ties.
+Rule: both are pip's, also for ties and cycles, so that the same solution is found and the logs are
+alike. Ties are decided by name.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 Preference = tuple[bool | float | str, ...]
 
-# A densely connected cycle has exponentially many paths; after so many visits of one node its
-# depth is taken as known. pip takes the same number.
+# A densely connected cycle has exponentially many paths, so each node is visited at most so often.
+# The number is pip's.
 _MAX_VISITS = 5
 
 
 def preference(
     identifier: str, requirements: Iterable[AnyRequirement], requested: Mapping[str, int]
 ) -> Preference:
-    """Of several undecided projects the one with the smallest is decided: it has fewest choices.
+    """The sort key of an undecided project. The one with the smallest key is decided next.
 
     Args:
         identifier: The project, perhaps with extras.
-        requirements: What is asked of it.
+        requirements: The requirements for it.
         requested: The identifiers that the user named, with their order.
     """
     exact = False
@@ -56,7 +56,7 @@ def preference(
 
 
 def _operator(specifier: str) -> str:
-    """The operator of one specifier; exact ones are ``==``, those with a wildcard ``==*``."""
+    """The operator of a specifier: ``==`` if it is a pin, ``==*`` if it has a wildcard."""
     if specifier.startswith("=="):
         return "==" if is_pin([specifier]) else "==*"
     return specifier[:2] if specifier[1] in "=" else specifier[:1]
@@ -65,11 +65,11 @@ def _operator(specifier: str) -> str:
 def installation_order(
     graph: DirectedGraph[str | None], projects: Collection[NormalizedName]
 ) -> list[NormalizedName]:
-    """The projects, dependencies first; cycles are cut somewhere.
+    """The projects in the order to install them, dependencies first. Cycles are cut somewhere.
 
     Args:
-        graph: What requires what, as resolvelib returns it. It is consumed.
-        projects: Those that are to be installed.
+        graph: resolvelib's graph of dependencies. It is emptied.
+        projects: The projects that will be installed.
     """
     weights = _weigh_leaves(graph, projects)
     weights.update(_weigh_cycles(graph, projects))
@@ -79,7 +79,7 @@ def installation_order(
 def _weigh_leaves(
     graph: DirectedGraph[str | None], projects: Collection[str]
 ) -> dict[str | None, int]:
-    """Take away what requires nothing, again and again; the earlier, the heavier."""
+    """Remove projects without dependencies, again and again. Those removed earlier weigh more."""
     weights: dict[str | None, int] = {}
     while leaves := [key for key in graph if key is not None and not _has_children(graph, key)]:
         weight = len(graph) - 1
@@ -96,7 +96,7 @@ def _has_children(graph: DirectedGraph[str | None], key: str) -> bool:
 def _weigh_cycles(
     graph: DirectedGraph[str | None], projects: Collection[str]
 ) -> dict[str | None, int]:
-    """Of what is left, all of it in or above a cycle: the longest path from the root."""
+    """The weight of each remaining project, in or above a cycle: its longest path from the root."""
     depths: dict[str | None, list[int]] = {}
     path: set[str | None] = set()
 

@@ -1,4 +1,4 @@
-"""From what the search found to the plan: what is installed, in which order, and why."""
+"""Makes the plan of a solution: what is installed, in which order, and why."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def make_plan(
     catalogue: Catalogue,
     options: ResolveOptions,
 ) -> Plan:
-    """The plan that a solution comes to; what is there already is no part of it.
+    """The plan for a solution, without what is installed already.
 
     Args:
         result: The solution.
         asked: What the user asks for.
         environment: The target.
-        finder: Has made the candidates.
-        catalogue: What was on offer.
+        finder: Made the candidates.
+        catalogue: What was available.
         options: How to choose.
     """
     chosen = {
         candidate.project: candidate
         for candidate in result.mapping.values()
         if isinstance(candidate, FileCandidate)
-        and not _is_there(candidate, environment, options)
+        and not _is_installed(candidate, environment, options)
         and not (options.only_deps and candidate.project in asked.projects)
     }
     extras: dict[NormalizedName, frozenset[NormalizedName]] = {}
@@ -92,10 +92,10 @@ def _written_name(candidate: FileCandidate) -> str:
     return found[0] if found else candidate.project
 
 
-def _is_there(
+def _is_installed(
     candidate: FileCandidate, environment: TargetEnvironment, options: ResolveOptions
 ) -> bool:
-    """Whether that version is installed and need not be again: as in pip."""
+    """Whether, by pip's rules, that version is installed and need not be installed again."""
     installed = environment.installed.get(candidate.project)
     if installed is None or options.ignore_installed or options.force_reinstall:
         return False
@@ -116,10 +116,10 @@ def _is_there(
 
 
 def _beaten(candidate: FileCandidate, catalogue: Catalogue) -> Version | None:
-    """The best signed version that a file of the user's was taken instead of, unasked.
+    """The best signed version, if a file in one of the user's places was chosen over it.
 
-    Also of a project that the user named: the place of files may stand in pip's configuration,
-    and be the last thing on their mind.
+    Also for a project that the user named, because the place may be in pip's configuration, and the
+    user may not think of it.
     """
     if candidate.link is not None or isinstance(candidate.file, PageFile):
         return None

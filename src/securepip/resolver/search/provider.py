@@ -1,8 +1,8 @@
-"""Answers resolvelib's questions as pip answers them, so that it finds what pip finds.
+"""Implements resolvelib's provider as pip does, so that the same solution is found.
 
-Rule: order matters everywhere. The order in which projects are decided, in which a project's
-candidates are tried, and in which dependencies are listed decides *which* of several solutions is
-found; each is pip's.
+Rule: three orders decide *which* of several solutions is found: the order in which projects are
+decided, in which a project's candidates are tried, and in which dependencies are listed. All three
+are pip's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from securepip.resolver.search.order import preference
 if TYPE_CHECKING:
     from resolvelib.providers import Preference
 
-# After so many conflicts over a project that is not decided yet, it is decided before others.
+# A project that has caused so many conflicts before it was decided is decided before others.
 _CONFLICTS_TO_PROMOTE = 5
 
 Information = RequirementInformation[AnyRequirement, Candidate]
@@ -39,8 +39,8 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         matches: Finds the candidates of a project.
         dependencies: Reads what candidates require.
         requested: The identifiers that the user named, with their order.
-        look_ahead: Told of requirements as soon as they are known, so that what they need can be
-            fetched in parallel.
+        look_ahead: Called with requirements as soon as they are known, to fetch in parallel what
+            they need.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         return requirement_or_candidate.identifier
 
     def is_satisfied_by(self, requirement: AnyRequirement, candidate: Candidate) -> bool:
-        """Whether the candidate will do."""
+        """Whether the candidate satisfies the requirement."""
         return self._matches.satisfies(requirement, candidate)
 
     def narrow_requirement_selection(
@@ -97,7 +97,7 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         information: Mapping[str, Iterator[Information]],
         backtrack_causes: Sequence[Information],
     ) -> Preference:
-        """Decide first, as smaller keys say, what leaves the fewest choices."""
+        """The sort key of a project: the smallest, with the fewest choices, is decided first."""
         asked = (requirement for requirement, _ in information[identifier])
         return (
             not self._is_promoted(identifier),
@@ -110,12 +110,12 @@ class Provider(AbstractProvider[AnyRequirement, Candidate, str]):
         requirements: Mapping[str, Iterator[AnyRequirement]],
         incompatibilities: Mapping[str, Iterator[Candidate]],
     ) -> Sequence[Candidate] | Callable[[], Iterator[Candidate]]:
-        """The candidates that meet all requirements, best first; found when they are asked for."""
+        """As ``Matches.find``."""
         excluded = set(incompatibilities.get(identifier, ()))
         return self._matches.find(identifier, requirements, excluded)
 
     def get_dependencies(self, candidate: Candidate) -> Sequence[AnyRequirement]:
-        """What the candidate requires here, in the order in which it says so."""
+        """As ``Dependencies.of``, read once."""
         if candidate not in self._dependencies:
             self._dependencies[candidate] = dependencies = list(self._read.of(candidate))
             self._look_ahead(dependencies)

@@ -1,7 +1,7 @@
-"""What is said while a resolution goes on: why it takes long, or with a variable, every step.
+"""Logs the progress of a resolution: why it takes long, or, with a variable, every step.
 
-Rule: the phrases and the variable (``PIP_RESOLVER_DEBUG``) are pip's, so that its guides on long
-resolutions hold here too.
+Rule: the phrases and the variable (``PIP_RESOLVER_DEBUG``) are pip's, so that its guides to long
+resolutions apply here too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _log = logging.getLogger(__name__)
 
 
 def make_reporter() -> BaseReporter[AnyRequirement, Candidate, str]:
-    """The reporter that the environment asks for."""
+    """The reporter that the environment variable selects."""
     return _StepReporter() if "PIP_RESOLVER_DEBUG" in os.environ else _PatienceReporter()
 
 
 class _PatienceReporter(BaseReporter[AnyRequirement, Candidate, str]):
-    """Says, as pip does, that and why it takes long."""
+    """Logs, as pip does, that a resolution takes long, and why."""
 
     _LOOKING = (
         "securepip is %slooking at multiple versions of %s to determine which version is "
@@ -53,7 +53,7 @@ class _PatienceReporter(BaseReporter[AnyRequirement, Candidate, str]):
 
 
 class _StepReporter(BaseReporter[AnyRequirement, Candidate, str]):
-    """Says every step."""
+    """Logs every step."""
 
     def starting(self) -> None:
         _log.info("Reporter.starting()")

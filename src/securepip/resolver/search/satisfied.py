@@ -1,10 +1,9 @@
-"""Where all is there already: what a search would come to, without one.
+"""Finds out, without a search, that everything is installed already.
 
-Rule: this answers only when nothing is left to choose: everything that is asked for, and all that
-this requires, is installed in a version that will do; and where the user wants the newest of what
-they name, nothing newer is signed. Whatever is not so plain is for the search, which then finds,
-explains or refuses it. Projects are looked at in the order of the search, so that what is said is
-the same.
+Rule: this module answers only if there is nothing to choose: everything that is asked for, and all
+that it requires, is installed in a version that satisfies the requirements; and, for an upgrade, no
+newer release of what the user names is signed. In all other cases the search decides. Projects are
+looked at in the order of the search, so that the output is the same.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from securepip.resolver.search.order import preference
 Installed = InstalledCandidate | ExtrasCandidate
 Requirement = SpecifierRequirement | ExactRequirement
 IsNewest = Callable[[NormalizedName, SpecifierSet, Version], bool]
-"""Whether nothing newer of a project than a version of it is offered within limits."""
+"""As ``Offered.is_newest``."""
 
 
 def plan_of_nothing(
@@ -48,12 +47,12 @@ def plan_of_nothing(
     Args:
         given: What the user asks for.
         environment: The target.
-        options: How to choose, what files say included.
-        is_newest: Asked of what the user names, where an upgrade is wanted. Without it, a search
-            decides about each upgrade; and always about one of dependencies, too.
+        options: How to choose, with the options of requirements files.
+        is_newest: For an upgrade, whether no newer release of a project that the user names is
+            available. Without it, and for an upgrade of dependencies too, the search decides.
 
     Returns:
-        None where a search has to decide.
+        None if the search has to decide.
     """
     if options.ignore_installed or options.force_reinstall:
         return None
@@ -71,11 +70,11 @@ def plan_of_nothing(
 
 
 class _UndecidedError(Exception):
-    """Something is not there, or not as it has to be."""
+    """The search has to decide."""
 
 
 class _Walk:
-    """From what is asked for through all that it requires."""
+    """A walk through the user's requirements and all dependencies."""
 
     def __init__(
         self,
@@ -89,7 +88,7 @@ class _Walk:
         self._markers = MarkerRules(environment)
         self._with_dependencies = with_dependencies
         self._constraints: dict[NormalizedName, SpecifierSet] = {}
-        # In the order in which they are met, as in the search.
+        # In the order of the search.
         self._candidates: dict[NormalizedName, InstalledCandidate] = {}
         self._asked: dict[str, list[Requirement]] = {}
         self._met: dict[str, Installed] = {}
@@ -97,10 +96,10 @@ class _Walk:
         self._order: dict[str, int] = {}
 
     def plan(self, given: ResolveInput) -> Plan:
-        """What is there.
+        """The plan, in which everything is satisfied.
 
         Raises:
-            _UndecidedError, ResolutionError: Something has to be looked for, or said.
+            _UndecidedError, ResolutionError: The search has to decide.
         """
         self._ask(given)
         order = self._order
@@ -118,7 +117,7 @@ class _Walk:
         return Plan(satisfied=tuple(map(self._satisfied, self._candidates.values())))
 
     def _ask(self, given: ResolveInput) -> None:
-        """Meet what the user asks for, and keep the order of its identifiers."""
+        """Record the user's requirements, and the order of their identifiers."""
         for one in given.constraints:
             if one.link is not None or one.project is None or one.requirement is None:
                 raise _UndecidedError
@@ -156,16 +155,19 @@ class _Walk:
             self._check_newest(candidate, self._is_newest)
 
     def _check_newest(self, candidate: Installed, is_newest: IsNewest) -> None:
-        """Leave it to the search if it would now find something newer than what is installed.
+        """Raise an error if the search would find a newer release at this point.
 
-        It looks whenever it meets a requirement, and knows what is known here: a later one may
-        rule out what it has found and told of, and may admit pre-releases. The versions that are
-        asked for with extras are asked of the project itself, too, and before.
+        The search looks for releases each time that it meets a requirement, with the requirements
+        that are known by then, and logs what it finds. So it must be checked each time here too,
+        although a later requirement may rule the newer release out.
+
+        Raises:
+            _UndecidedError: A newer release is available.
         """
         limit = self._constraints.get(candidate.project, SpecifierSet())
         for requirement in self._asked.get(candidate.project, ()):
             if isinstance(requirement, ExactRequirement):
-                return  # of a candidate that was looked at with extras
+                return  # the candidate with extras was checked before
             limit &= requirement.specifier
         if not is_newest(candidate.project, limit, candidate.version):
             raise _UndecidedError
@@ -181,34 +183,34 @@ class _Walk:
     def _candidate(self, asked_by: SpecifierRequirement) -> InstalledCandidate:
         project = asked_by.project
         if project not in self._candidates:
-            there = self._installed.get(project)
-            if there is None:
+            installed = self._installed.get(project)
+            if installed is None:
                 raise _UndecidedError
-            self._candidates[project] = InstalledCandidate(there, asked_by)
+            self._candidates[project] = InstalledCandidate(installed, asked_by)
         return self._candidates[project]
 
     def _required_by(self, candidate: Installed) -> list[Requirement]:
-        """What a candidate requires here, as ``Dependencies.of`` has it."""
-        found: list[Requirement] = []
+        """The requirements of a candidate in the target, as in ``Dependencies.of``."""
+        required: list[Requirement] = []
         base = self._candidates[candidate.project]
         extras = frozenset[NormalizedName]()
         if isinstance(candidate, ExtrasCandidate):
             extras = candidate.extras
             if extras - base.provided_extras:
-                raise _UndecidedError  # The search warns of it.
-            found.append(ExactRequirement(base))
+                raise _UndecidedError  # the search warns of it
+            required.append(ExactRequirement(base))
         for written in base.requires(extras) if self._with_dependencies else ():
             if not self._markers.apply(written.marker, extras):
                 continue
             chain = chain_of(candidate)
             if not written.url:
-                found += requirements_from(written, chain)
+                required += requirements_from(written, chain)
                 continue
-            # It was installed from that address, and is kept.
+            # It was installed from that URL, and stays.
             project = canonicalize_name(written.name)
             named = SpecifierRequirement(project, frozenset(), SpecifierSet(), str(written), chain)
-            found.append(ExactRequirement(self._candidate(named)))
-        return found
+            required.append(ExactRequirement(self._candidate(named)))
+        return required
 
     def _satisfied(self, one: InstalledCandidate) -> SatisfiedRequirement:
         return SatisfiedRequirement(

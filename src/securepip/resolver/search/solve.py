@@ -1,7 +1,7 @@
-"""The search itself: resolvelib over what is installed, what is signed and what the user has.
+"""The search: resolvelib over installed distributions, signed files and the user's own files.
 
-Rule: the result is the one that pip would find in the same place with the same files, or an error
-that says why there is none.
+Rule: the result is the one that pip would find with the same files, or an error that says why there
+is none.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ def solve(
     fetch_direct: FetchDirect | None = None,
     offered: Offered | None = None,
 ) -> Plan:
-    """Search. Arguments and errors are those of ``resolver.resolve``.
+    """Search for a solution, and make its plan.
 
     Args:
         requirements: What the user asks for.
-        environment: Where it is to be installed.
+        environment: The target.
         index: The verified index.
-        options: How to choose, what files say included.
-        sdist_metadata: Builds metadata.
-        fetch_direct: Fetches what is named by address and hash.
-        offered: What is on offer for it, where it has been looked at already.
+        options: How to choose, with the options of requirements files.
+        sdist_metadata: As for ``resolve``.
+        fetch_direct: As for ``resolve``.
+        offered: What is available, if it was looked at already.
 
     Raises:
-        SecurepipError: There is no solution, or something of it cannot be had or verified.
+        SecurepipError: As ``resolve``.
     """
     offered = offered or Offered(requirements, environment, index, options)
     markers, wanted, catalogue = offered.markers, offered.wanted, offered.catalogue
@@ -127,7 +127,7 @@ def solve(
 
 @dataclass(frozen=True)
 class _Found:
-    """A solution, and who has read what its candidates require."""
+    """A solution, and the reader of its candidates' dependencies."""
 
     solution: Solution
     dependencies: Dependencies
