@@ -353,6 +353,8 @@ def test_what_a_terminal_would_obey_is_shown_as_text(
         "app-9.0.data/platlib/./app-9.0.dist-info/direct_url.json",
         "app-9.0.data/purelib/lib-1.0.dist-info/METADATA",
         "lib-1.0.dist-info/METADATA",
+        "lib-1.0.egg-info",
+        "app-9.0.data/data/lib/python3/site-packages/lib-1.0.dist-info/METADATA",
     ],
 )
 def test_a_wheel_cannot_replace_its_verified_metadata_by_another_way(

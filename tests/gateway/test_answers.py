@@ -404,7 +404,7 @@ def test_a_wheel_that_cannot_be_read_is_refused_and_of_a_source_distribution_a_b
 
     monkeypatch.setattr(module, "metadata_inside", unreadable)
     with answering(tmp_path, local) as answers:
-        with pytest.raises(VerificationError, match="cannot be read: it has no METADATA"):
+        with pytest.raises(VerificationError, match="cannot be used: it has no METADATA"):
             asyncio.run(answers.file(LIB, wheel("lib")))
         assert asyncio.run(answers.file(SOURCE, "source-1.0.tar.gz")).size
 

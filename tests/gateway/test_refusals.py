@@ -61,6 +61,33 @@ def test_what_was_changed_on_the_way_is_refused_with_the_reason(
     assert gateway.get(asked).status == 200
 
 
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        ("other.egg-info", "does not belong to its project"),
+        ("evil-1.0.data/data/share/securepip/trust/map.json", "whom you trust"),
+    ],
+)
+def test_a_wheel_that_reaches_for_what_is_not_its_own_is_given_to_no_tool(
+    made: MadeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    member: str,
+    says: str,
+) -> None:
+    """A tool would install it: whoever signed one project would speak for others."""
+    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "user" / "share" / "securepip"))
+    evil = make_wheel(tmp_path / "built", "evil", "1.0", files={"evil.py": "", member: ""})
+    monkeypatch.setattr("securepip.signing.publish.add.check_installable", lambda *_: None)
+    made.add(evil)
+    TrustStore(tmp_path / "trust").add("made", made.folder.as_uri(), made.root.read_bytes())
+    with run_gateway(tmp_path) as gateway:
+        reply = gateway.get(f"files/evil/{evil.name}")
+    assert (reply.status, reply.json["kind"]) == (502, "verification")
+    assert says in str(reply.json)
+
+
 def test_a_project_that_disappears_between_two_moments_is_not_unknown(
     made: MadeRepository, hostile: HostileServer, tmp_path: Path
 ) -> None:

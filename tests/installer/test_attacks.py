@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import zipfile
@@ -18,10 +17,11 @@ from tests.installer.conftest import (
     hand_off,
     installed,
     interrupted_install,
+    run_pip,
     site_packages,
     verified,
 )
-from tests.support.wheels import make_wheel, metadata_text
+from tests.support.wheels import add_to_record, make_wheel, metadata_text
 
 
 @pytest.fixture(autouse=True)
@@ -92,22 +92,65 @@ def test_a_wheel_that_leaves_its_folders_is_refused_by_pip(
     assert not list(tmp_path.rglob("__pycache__"))
 
 
-def test_a_record_that_names_the_files_of_others_compiles_none_of_them(
+@pytest.mark.parametrize("is_plain_pip", [True, False])
+def test_what_a_record_names_and_the_wheel_does_not_hold_is_of_others(
+    python: Path, tmp_path: Path, is_plain_pip: bool
+) -> None:
+    """Who publishes one project would have files of another removed, with the next release."""
+    two = make_wheel(tmp_path / "store", "two", "1")
+    one = add_to_record(make_wheel(tmp_path / "store", "one", "1"), "two/", "two/__init__.py")
+    if is_plain_pip:
+        run_pip(python, "install", "--no-deps", "--no-index", one, two)
+    else:
+        install([hand_off(one), hand_off(two)], python)
+        record = (site_packages(python) / "one-1.dist-info/RECORD").read_text()
+        assert "one/__init__.py" in record
+        assert "two/" not in record
+    run_pip(python, "uninstall", "--yes", "one")
+    assert (site_packages(python) / "two/__init__.py").exists() is not is_plain_pip
+
+
+def test_a_wheel_makes_no_other_project_look_installed(python: Path, tmp_path: Path) -> None:
+    """Nobody would be asked for that project any more: it is there."""
+    library = site_packages(python).relative_to(python.parent.parent)
+    other = f"one-1.data/data/{library}/other-9.dist-info/METADATA"
+    files = {"one.py": "", other: metadata_text("other", "9")}
+    wheel = make_wheel(tmp_path / "store", "one", "1", files=files)
+    with pytest.raises(VerificationError, match="does not belong to its project"):
+        install([hand_off(wheel)], python)
+    assert not list(site_packages(python).iterdir())
+    run_pip(python, "install", "--no-deps", "--no-index", "--find-links", wheel.parent, "one")
+    assert installed(python) == {"one": "1", "other": "9"}
+
+
+def test_a_wheel_cannot_write_whom_this_user_trusts(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --user, the folder is where pip puts a wheel's data: ~/.local/share."""
+    state = python.parent.parent / "share" / "securepip"
+    monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "link"))
+    (tmp_path / "link").symlink_to(state)
+    (state / "trust").mkdir(parents=True)
+    (state / "trust/map.json").write_text("good")
+    evil = {"one-1.data/data/share/./SecurePip/../securepip/trust/map.json": "evil"}
+    wheel = make_wheel(tmp_path / "store", "one", "1", files={"one.py": "", **evil})
+    with pytest.raises(VerificationError, match="would write"):
+        install([hand_off(wheel)], python)
+    assert not list(site_packages(python).iterdir())
+    assert (state / "trust/map.json").read_text() == "good"
+    run_pip(python, "install", "--no-deps", "--no-index", wheel)
+    assert (state / "trust/map.json").read_text() == "evil"
+
+
+def test_a_script_in_another_folder_is_refused_before_anything_is_installed(
     python: Path, tmp_path: Path
 ) -> None:
-    victim = tmp_path / "victim" / "mod.py"
-    victim.parent.mkdir()
-    victim.write_text("x = 1\n")
-    wheel = make_wheel(tmp_path / "store", "one", "1")
-    with zipfile.ZipFile(wheel) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    outside = os.path.relpath(victim, site_packages(python))
-    members["one-1.dist-info/RECORD"] += f"{outside},,\n".encode()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    install([hand_off(wheel)], python)
-    assert list(victim.parent.iterdir()) == [victim]
+    """An older pip writes it there, and a newer one stops when the rest of the wheel is there."""
+    scripts = "[console_scripts]\n../../out = one:main\n"
+    wheel = make_wheel(tmp_path / "store", "one", "1", entry_points=scripts)
+    with pytest.raises(VerificationError, match="a script in another folder"):
+        install([hand_off(wheel)], python)
+    assert not list(site_packages(python).iterdir())
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -96,6 +96,19 @@ def make_wheel(
     return path
 
 
+def add_to_record(wheel: Path, *rows: str) -> Path:
+    """Have the RECORD of a wheel name more; returns the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for info, data in members.items():
+            more = (
+                "".join(f"{row},,\n" for row in rows) if info.filename.endswith("/RECORD") else ""
+            )
+            archive.writestr(info, data + more.encode())
+    return wheel
+
+
 def make_sdist(
     folder: Path,
     name: str,

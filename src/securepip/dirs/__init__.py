@@ -11,6 +11,7 @@ The secret is kept with the state.
 """
 
 from securepip.dirs.explain import (
+    chosen_data,
     explained,
     full_folders,
     no_temporary_folder,
@@ -33,6 +34,7 @@ from securepip.dirs.seal import Seal, own_seal
 __all__ = [
     "Seal",
     "check_private",
+    "chosen_data",
     "copy_private",
     "data_dir",
     "explained",

@@ -1,21 +1,75 @@
-"""Checks, by the names of its members alone, that pip can install a wheel, and where it puts them.
+"""Checks that pip can install a wheel, and that installing it changes nothing of other projects.
+
+Rule: a wheel belongs to one project. Installing it makes no other project look installed, and
+neither writes nor later removes a file outside of its folders.
 
 Source: the binary distribution format specification (PEP 427).
 """
 
 from __future__ import annotations
 
+import csv
+import os
 import posixpath
+import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from securepip.errors import FormatError
 from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_zip, unreadable
 
 _NEEDED = ("METADATA", "WHEEL", "RECORD")
 _SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
+_ALL_GROUPS = "DEFAULT"
+"""Python 3.9 adds the lines of this group to every group."""
 _MAX_ENTRY_POINTS_BYTES = 1 << 20
+_MAX_RECORD_BYTES = 64 << 20
+_OWN, _OLD = ".dist-info", ".egg-info"
+_DISTRIBUTIONS = (_OWN, _OLD, ".egg-link", ".egg")
+"""Endings of the files and folders by which Python and pip find installed distributions."""
+_OF_THE_PLUGIN = ("securepip-plugin", "_securepip_plugin")
+"""The plugin's files in an environment start with one of these."""
+_IN_A_LIBRARY = re.compile(
+    r"(^|/)(site-packages|dist-packages|python)/"
+    rf"([^/]+({'|'.join(map(re.escape, _DISTRIBUTIONS))})|({'|'.join(_OF_THE_PLUGIN)})[^/]*)(/|$)"
+)
+"""Such a name in a folder of libraries: every scheme calls that folder by one of these names."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What the members of a wheel mean to who installs it.
+
+    Attributes:
+        dist_info: The name of its ``.dist-info`` folder.
+        scripts: The names of the scripts that an installer makes for it.
+        unheld: Names in its RECORD that are not members. pip would remove these files with it.
+    """
+
+    dist_info: str
+    scripts: tuple[str, ...]
+    unheld: frozenset[str]
+
+
+def look_inside(archive: zipfile.ZipFile, filename: str) -> Inside:
+    """Read the parts of a wheel that decide what pip does with it.
+
+    Raises:
+        FormatError: It holds or names files that do not belong to its project, or does not have
+            exactly one ``.dist-info`` folder.
+        zipfile.BadZipFile: And all ``ARCHIVE_ERRORS``: it is damaged.
+    """
+    members = archive.namelist()
+    dist_info = dist_info_of(members, filename)
+    return Inside(
+        dist_info,
+        script_names(archive, dist_info),
+        _unheld(archive, members, dist_info),
+    )
 
 
 def check_installable(path: Path, filename: str) -> None:
@@ -28,16 +82,16 @@ def check_installable(path: Path, filename: str) -> None:
     Raises:
         FormatError: It is not a readable archive, does not have exactly one ``.dist-info`` folder,
             or lacks a file there that every installer needs; or a member would be installed
-            outside of its folder.
+            outside of its folder; or it reaches for something of others (``look_inside``).
         SecurepipError: This machine cannot read it now.
     """
     try:
         with open_zip(path) as archive:
             members = set(archive.namelist())
+            folder = look_inside(archive, filename).dist_info
     except ARCHIVE_ERRORS as error:
         broken = FormatError(f"{filename} is not a readable archive: {error}")
         raise unreadable(path, error, broken) from None
-    folder = dist_info_of(members, filename)
     missing = [name for name in _NEEDED if f"{folder}/{name}" not in members]
     if missing:
         raise FormatError(
@@ -55,6 +109,27 @@ def check_installable(path: Path, filename: str) -> None:
         )
 
 
+def check_reach(path: Path, filename: str, roots: Mapping[str, str], believed: Path) -> None:
+    """Check that a wheel reaches for nothing of others.
+
+    Args:
+        path: The wheel.
+        filename: Its distribution name.
+        roots: Where it may be installed, by scheme.
+        believed: The folder in which securepip keeps whom the user trusts.
+
+    Raises:
+        FormatError: It does, or it is not a readable archive.
+    """
+    try:
+        with open_zip(path) as archive:
+            look_inside(archive, filename)
+            check_apart(archive.namelist(), filename, roots, believed)
+    except ARCHIVE_ERRORS as error:
+        broken = FormatError(f"{filename} is not a readable archive: {error}")
+        raise unreadable(path, error, broken) from None
+
+
 def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
     """The names of the scripts that an installer makes for a wheel.
 
@@ -64,7 +139,8 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
 
     Raises:
         FormatError: The file of entry points is larger than any real one. An installer would make
-            scripts also from the part that is not read here.
+            scripts also from the part that is not read here. Or it names a script in another
+            folder.
 
     Source: the entry points specification, as ``importlib.metadata`` reads it.
     """
@@ -79,13 +155,95 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
             meaning="What it names after that would become scripts that nobody has looked at.",
         )
     text = data.decode(errors="replace")
-    names, group = [], ""
+    names, group, may_name_scripts = [], "", False
     for line in map(str.strip, text.splitlines()):
-        if line.startswith("[") and line.endswith("]"):
+        is_group = line.startswith("[") and line.endswith("]")
+        if line.startswith("["):
+            # Python 3.9 finds a group in more lines.
+            said = any(each in line for each in (*_SCRIPT_GROUPS, _ALL_GROUPS))
+            may_name_scripts = said or (may_name_scripts and not is_group)
+        if may_name_scripts and not line.startswith("#") and ("/" in line or "\\" in line):
+            # pip takes the whole line apart anew, so it is not only the name that counts.
+            raise FormatError(
+                f"{dist_info}/entry_points.txt has a script in another folder: {line!r:.200}",
+                meaning="An older pip writes it there, wherever that is.",
+            )
+        if is_group:
             group = line.strip("[]")
         elif group in _SCRIPT_GROUPS and not line.startswith("#"):
             names.append(line.partition("=")[0].strip())
     return tuple(filter(None, names))
+
+
+def _unheld(archive: zipfile.ZipFile, members: Collection[str], dist_info: str) -> frozenset[str]:
+    """The names in RECORD that are not members of the wheel.
+
+    pip copies these lines as they are, and removes these files when it uninstalls or upgrades.
+
+    Raises:
+        FormatError: One leads outside of the wheel's folders, or RECORD cannot be read.
+    """
+    try:
+        with archive.open(f"{dist_info}/RECORD") as stream:
+            data = stream.read(_MAX_RECORD_BYTES + 1)
+    except KeyError:
+        return frozenset()  # pip says it
+    try:
+        if len(data) > _MAX_RECORD_BYTES:
+            raise ValueError(f"it is larger than {_MAX_RECORD_BYTES} bytes")
+        # As pip splits it into lines.
+        named = {row[0] for row in csv.reader(data.decode().splitlines()) if row}
+    except (ValueError, csv.Error) as error:
+        raise FormatError(f"{dist_info}/RECORD cannot be read: {error}") from None
+    unheld = named.difference(members)
+    if not unheld:
+        return frozenset()
+    held = {posixpath.normpath(member) for member in members if not member.endswith("/")}
+    found = set()
+    for name in unheld:
+        place = posixpath.normpath(name.replace("\\", "/"))
+        if place.startswith(("/", "../")) or place == ".." or place[1:2] == ":":
+            raise FormatError(
+                f"{dist_info}/RECORD names a file outside of the wheel's folders: {name!r:.200}",
+                meaning="An upgrade of the wheel would remove that file.",
+            )
+        if place not in held and not place.startswith(f"{dist_info}/"):
+            found.add(name)
+    return frozenset(found)
+
+
+def check_apart(
+    members: Iterable[str], wheel: str, roots: Mapping[str, str], believed: Path
+) -> None:
+    """Check that pip writes no member of a wheel into the folder of trust.
+
+    With ``--user``, that folder is where pip installs a wheel's data.
+
+    Args:
+        members: The names of its members.
+        wheel: What it is called.
+        roots: Where it may be installed, by scheme.
+        believed: The folder in which securepip keeps whom the user trusts.
+
+    Raises:
+        FormatError: It would write there.
+    """
+    top = _folded(os.path.realpath(believed))
+    for member in members:
+        if ".data/" not in member:
+            continue
+        scheme, inside = place_of(member)
+        if scheme in roots:
+            path = _folded(os.path.realpath(f"{roots[scheme]}/{inside}"))
+            if path == top or path.startswith(top + os.sep):
+                raise FormatError(
+                    f"{wheel} would write {member!r:.200} into {believed}.",
+                    meaning="securepip keeps there whom you trust. The wheel could add its author.",
+                )
+
+
+def _folded(path: str) -> str:
+    return os.path.normcase(path).casefold()
 
 
 def place_of(member: str) -> tuple[str, str]:
@@ -107,19 +265,32 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
 
     A malicious wheel could have a second member for the same file, such as
     ``x.dist-info/./METADATA`` or one below ``x.data/purelib``. pip would install it over the
-    metadata that was verified. So a file of the folder may have one name only.
+    metadata that was verified. So a file of the folder may have one name only. It could also hold
+    metadata of another project, which would look installed in a release that nobody has signed.
 
     Raises:
-        FormatError: There is not exactly one such folder, or a file in it has two names.
+        FormatError: There is not exactly one such folder, or a file in it has two names; or there
+            is metadata of another project, or a file of the plugin.
     """
     folders: set[str] = set()
     seen: dict[str, str] = {}
+    project = canonicalize_name(wheel.partition("-")[0])
     for member in members:
         path = member.rstrip("/")
         scheme, inside = place_of(path)
         normal = inside if scheme in ("purelib", "platlib") else posixpath.normpath(path)
+        if scheme == "data" and _IN_A_LIBRARY.search(inside.lower()):
+            raise _reaching(wheel, member)
         folder = normal.partition("/")[0]
-        if not folder.lower().endswith(".dist-info"):
+        lowered = folder.lower()
+        if lowered.startswith(_OF_THE_PLUGIN):
+            raise _reaching(wheel, member)
+        if not lowered.endswith(_DISTRIBUTIONS):
+            continue
+        if not lowered.endswith(_OWN):
+            # Some builds leave the project's own by mistake. It misleads nobody.
+            if not _is_of(lowered, project):
+                raise _reaching(wheel, member)
             continue
         # Two members with exactly the same name are allowed: pip installs the last one.
         if normal != path or seen.get(normal.lower(), member) != member:
@@ -133,3 +304,16 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
         found = f"multiple .dist-info directories found: {', '.join(sorted(folders))}"
         raise FormatError(f"{wheel}: {found if folders else '.dist-info directory not found'}")
     return folders.pop()
+
+
+def _is_of(name: str, project: str) -> bool:
+    stem, kind = posixpath.splitext(name)
+    return kind == _OLD and canonicalize_name(stem.partition("-")[0]) == project
+
+
+def _reaching(wheel: str, member: str) -> FormatError:
+    return FormatError(
+        f"{wheel} holds {member!r:.200}, which does not belong to its project.",
+        meaning="It would make another project look installed, or replace a file of the plugin "
+        "through which pip verifies.",
+    )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import site
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -26,10 +27,12 @@ from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
+from securepip.dirs import chosen_data
 from securepip.errors import FormatError, TransportError, UntrustedError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.wheel import check_reach
 from securepip.gateway import by_url
 from securepip.gateway.dependencies import Dependencies
 from securepip.gateway.moment import Moment, View
@@ -369,11 +372,12 @@ class Answers:
         if looked_into in self._looked_into:
             return
         try:
-            data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
+            data = await in_pool(self._readers, lambda one: _inside(verified, one), file)
         except FormatError as error:
             if verified.filename.endswith(WHEEL_SUFFIX):
                 raise VerificationError(
-                    f"{verified.filename} was signed, but cannot be read: {error.what}",
+                    f"{verified.filename} was signed, but cannot be used: {error.what}",
+                    meaning=error.meaning,
                     remedy="Ask for another version, and tell the people who run the repository.",
                 ) from None
         else:
@@ -407,6 +411,21 @@ class Answers:
         self._store.add(file.core_metadata, data)
         self._dependencies.check(file.filename, data)
         return MetadataAnswer(data, sha256_of(data), kept)
+
+
+def _inside(verified: VerifiedFile, file: PageFile) -> bytes:
+    """Read the metadata inside a distribution; check that a wheel reaches for nothing of others.
+
+    Another program installs it, and need not check that itself.
+
+    Raises:
+        VerificationError: It is not the metadata that the page signs.
+        FormatError: It cannot be read, or the wheel does reach for something of others.
+    """
+    metadata = metadata_inside(verified, file)
+    if verified.filename.endswith(WHEEL_SUFFIX):
+        check_reach(verified.path, verified.filename, {"data": site.getuserbase()}, chosen_data())
+    return metadata
 
 
 def _listed(located: LocatedPage, filename: str) -> PageFile:

@@ -17,14 +17,15 @@ from pathlib import Path
 
 from packaging.utils import NormalizedName
 
-from securepip.dirs import full_folders
-from securepip.errors import InstallationError
+from securepip.dirs import chosen_data, full_folders
+from securepip.errors import FormatError, InstallationError, VerificationError
+from securepip.formats.wheel import check_apart
 from securepip.index.types import VerifiedFile
 from securepip.installer.progress import InstalledFile, Progress
 from securepip.installer.shares import compare, divide
 from securepip.installer.target.byte_code_cache import ByteCodeCache
-from securepip.installer.target.compile import Compiler
-from securepip.installer.wheels import Copies, HandOff
+from securepip.installer.target.compile import Compiler, Scheme
+from securepip.installer.wheels import CheckedWheel, Copies, HandOff
 from securepip.interpreter.process import Pip
 from securepip.resolver.plan import PlannedFile
 
@@ -162,6 +163,7 @@ class HandOver:
         options, folder, compiler = self._options, self._folder, self._compiler
         wheels = self._copies.all(files)
         schemes = compiler.schemes()
+        _check_apart(wheels, schemes)
         writes = compare(wheels, schemes[0])
         # Into --target pip moves all at once, folder by folder, when it is all there.
         at_once = options.target is None
@@ -211,6 +213,24 @@ def install(
     """
     with HandOver(python, options, pip, byte_code) as hand_over:
         return hand_over.install(files)
+
+
+def _check_apart(wheels: Iterable[CheckedWheel], schemes: Sequence[Scheme]) -> None:
+    """Check that no wheel writes into the folder of trust, in any scheme that pip may use.
+
+    Raises:
+        VerificationError: One would. Nothing is installed.
+    """
+    for wheel in wheels:
+        for scheme in schemes:
+            try:
+                check_apart(wheel.members, f"{wheel.name} {wheel.version}", scheme, chosen_data())
+            except FormatError as error:
+                raise VerificationError(
+                    error.what,
+                    meaning=f"{error.meaning} Nothing was installed.",
+                    remedy=f"Tell those who publish {wheel.name}.",
+                ) from None
 
 
 def _replaced(said: str) -> tuple[str, ...]:

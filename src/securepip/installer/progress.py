@@ -126,6 +126,7 @@ class Progress:
             byte_code=frozenset(byte_code),
             direct_url=wheel.direct_url,
             requested=wheel.requested,
+            unheld=wheel.unheld,
         )
 
     def check(self) -> None:

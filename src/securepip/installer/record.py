@@ -26,6 +26,7 @@ def amend_record(
     byte_code: Collection[str] = (),
     direct_url: bytes | None = None,
     requested: bool = True,
+    unheld: Collection[str] = (),
 ) -> None:
     """Complete what pip has installed.
 
@@ -35,13 +36,14 @@ def amend_record(
         byte_code: Paths of byte code that belongs to it.
         direct_url: What its ``direct_url.json`` is to hold.
         requested: Whether the user named it. pip takes all that it is given for named.
+        unheld: Names in the wheel's RECORD that are not members: they belong to others.
     """
     name = dist_info.name
     rows: list[tuple[str, ...]] = [
         (f"{folder}/{file}".replace(os.sep, "/"), "", "")
         for folder, file in _relative(byte_code, library)
     ]
-    dropped = set()
+    dropped = set(unheld)
     if direct_url is not None:
         (dist_info / "direct_url.json").write_bytes(direct_url)
         rows.append((f"{name}/direct_url.json", _digest(direct_url), str(len(direct_url))))

@@ -6,6 +6,7 @@ Rule: what is checked here is the copy that pip reads, never the file that it wa
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from securepip.formats.core_metadata import (
 )
 from securepip.formats.distribution import WHEEL_SUFFIX, Kind, parse_distribution
 from securepip.formats.layout import check_filename
-from securepip.formats.wheel import dist_info_of, script_names
+from securepip.formats.wheel import Inside, look_inside
 from securepip.index.types import UserDirectory, UserFile, VerifiedFile
 from securepip.installer.build.cache import BuiltWheel
 from securepip.installer.copies import copy_verified
@@ -52,6 +53,7 @@ class CheckedWheel:
         members: The files in it.
         unpacked: Their length, in bytes.
         scripts: The names of the scripts that pip makes for it.
+        unheld: Names in its RECORD that are not members.
         sources: Its Python files.
         requested: Whether the user named it.
         direct_url: What its ``direct_url.json`` is to hold, if it has one.
@@ -64,6 +66,7 @@ class CheckedWheel:
     members: tuple[str, ...]
     unpacked: int
     scripts: tuple[str, ...]
+    unheld: frozenset[str]
     sources: Sources
     requested: bool
     direct_url: bytes | None
@@ -162,8 +165,7 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         with open_zip(copy) as archive:
             data = metadata_in(archive, copy.name)
             members = [member for member in archive.infolist() if not member.is_dir()]
-            dist_info = _dist_info(archive.namelist(), copy.name)
-            scripts = script_names(archive, dist_info)
+            inside = _inside(archive, copy.name)
     except ARCHIVE_ERRORS as error:
         broken = FormatError(f"{copy.name} is not a readable archive: {error}")
         raise unreadable(copy, error, broken) from None
@@ -190,19 +192,20 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
         planned.project,
         metadata.name,
         str(metadata.version),
-        dist_info,
+        inside.dist_info,
         tuple(member.filename for member in members),
         sum(member.file_size for member in members),
-        scripts,
+        inside.scripts,
+        inside.unheld,
         Sources(copy, item.wheel.sha256, tuple(dict.fromkeys(sources))),
         planned.requested,
         direct_url_of(planned),
     )
 
 
-def _dist_info(members: Iterable[str], wheel: str) -> str:
+def _inside(archive: zipfile.ZipFile, wheel: str) -> Inside:
     try:
-        return dist_info_of(members, wheel)
+        return look_inside(archive, wheel)
     except FormatError as error:
         # What was verified and what pip would read are not the same.
         raise VerificationError(
