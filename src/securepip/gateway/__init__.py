@@ -1,1 +1,1 @@
-"""The verified index on loopback, for tools that are not ours: uv, poetry, pdm, pipx, tox, pip."""
+"""Serves the verified index on loopback to other tools: uv, poetry, pdm, pipx, tox and pip."""

@@ -1,7 +1,7 @@
-"""Where a running gateway is: announced in a file, and found again.
+"""Announces the address of a running gateway in a file, and finds it again.
 
-Rule: an address with a token is written to a file that only the user can read, and to nothing else
-but standard output and the environment of the command that the user runs.
+Rule: an address with a token goes to three places only: a file that only the user can read,
+standard output, and the environment of the command that the user runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from securepip.dirs import private_folder
 
-if sys.platform != "win32":  # which has other locks, and seldom more than one user
+if sys.platform != "win32":  # Windows has other locks, and seldom more than one user
     import fcntl
 
 _ALIVE_SECONDS = 2.0
@@ -27,10 +27,10 @@ _NO_ANSWER = (OSError, ValueError, KeyError, TypeError, http.client.HTTPExceptio
 
 @contextmanager
 def announced(folder: Path, url: str) -> Iterator[Path]:
-    """Keep a file, mode 0600, that says where this process's gateway is; gone afterwards.
+    """Keep a file (mode 0600) with the address of this process's gateway during the block.
 
     Args:
-        folder: Made with mode 0700 when it is not there.
+        folder: The folder for the file; made with mode 0700.
         url: The address, with its token.
 
     Yields:
@@ -49,14 +49,14 @@ def announced(folder: Path, url: str) -> Iterator[Path]:
             yield path
         finally:
             if sys.platform == "win32":
-                stream.close()  # no file that is open can be deleted there
+                stream.close()  # Windows cannot delete an open file
             path.unlink(missing_ok=True)
 
 
 def running(folder: Path) -> str | None:
-    """The address of a gateway of this user that answers now, the newest; None when there is none.
+    """The address of the newest gateway of this user that answers now; None if there is none.
 
-    What killed gateways have left is removed.
+    Files that killed gateways have left are removed.
     """
     try:
         paths = sorted(folder.glob("*.json"), key=lambda one: one.stat().st_mtime, reverse=True)
@@ -66,7 +66,8 @@ def running(folder: Path) -> str | None:
         is_left = True
         with suppress(*_NO_ANSWER), path.open("rb") as stream:
             if _is_held(stream):
-                # It may answer later. Where that cannot be told, a file in use cannot be removed.
+                # A gateway with a held file may answer later, so the file stays. Windows has no
+                # such lock, but there a file that is in use cannot be removed.
                 is_left = sys.platform == "win32"
                 url = str(json.loads(stream.read())["url"])
                 if _answers(url):
@@ -78,10 +79,10 @@ def running(folder: Path) -> str | None:
 
 
 def _is_held(stream: BinaryIO) -> bool:
-    """Whether the process that wrote the file is still there.
+    """Whether the process that wrote the file still runs.
 
-    When it was killed, its port is free. Any user of the machine can take it then, and would be
-    told the token, and believed.
+    If it was killed, its port is free, and any user of the machine can listen on it. That user
+    would be sent the token, and his answers would be believed.
     """
     if sys.platform == "win32":
         return True

@@ -1,15 +1,15 @@
-"""What the gateway answers with: verified pages, metadata and files, for many clients at once.
+"""Answers requests for verified pages, metadata and files, from many clients at once.
 
 The rules:
 
-* One thread owns the sessions with the repositories: it looks up what is signed. What was looked
-  up is fetched in a bounded number of others.
-* A file is an answer when all of it is in the store and has its signed digest. One download serves
-  all who wait for it, and goes on when they give up.
-* The state of the repositories is as of one moment, and is brought up to date when that is
-  ``REFRESH_SECONDS`` ago: a gateway may run for weeks.
-* A server that does not answer holds up only those who ask for what it has, and they get an error
-  when its time has run out (``securepip.transport``).
+* One thread owns the sessions with the repositories, and looks up what is signed. A limited number
+  of other threads fetch the files.
+* A file is sent only when all of it is in the store and has its signed digest. All clients that
+  wait for it share one download, which goes on when they give up.
+* All answers of ``REFRESH_SECONDS`` come from the same state of the repositories. An older state is
+  brought up to date, because a gateway may run for weeks.
+* A server that does not answer delays only the clients that need its files. They get an error when
+  its time has run out (``securepip.transport``).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from securepip.transport.pool import Pool
 from securepip.trust import Trust, same_index
 
 REFRESH_SECONDS = 60.0
-"""How old the state of the repositories may be that answers are given from."""
+"""How old the state of the repositories may be."""
 STALE_SECONDS = 600.0
-"""How much older it may be while a repository keeps the gateway waiting for the newest one."""
+"""How much older it may be while a repository does not answer."""
 PARALLEL = 16
-"""Files, and pages beside them, that are fetched at a time."""
+"""How many files, and how many pages, are fetched at the same time."""
 
 _MAX_LOOK_UPS = 5_000
 _MAX_REQUIREMENTS_BYTES = 64 << 20
@@ -61,20 +61,20 @@ _Inside = tuple[Sha256, str, Sha256 | None]
 
 
 class UnknownError(UntrustedError):
-    """No trusted repository knows that project, or its page has no such file."""
+    """No trusted repository knows the project, or its page has no such file."""
 
 
 @dataclass(frozen=True)
 class PageAnswer:
-    """A verified page; its URLs are those that were signed, absolute or relative."""
+    """A verified page. Its URLs are the signed ones, absolute or relative."""
 
     page: ProjectPage
 
     def served_from(self, base: str) -> PageAnswer:
-        """The same page; its files are where the gateway has them.
+        """The same page with URLs of the gateway for its files.
 
         Args:
-            base: The gateway's address, or the way to it from where the page is.
+            base: The gateway's address, absolute or relative to the page.
         """
         folder = f"{base}files/{self.page.project}/"
         files = (file._replace(url=folder + quote(file.filename)) for file in self.page.files)
@@ -83,12 +83,12 @@ class PageAnswer:
 
 @dataclass(frozen=True)
 class MetadataAnswer:
-    """The verified ``.metadata`` of a distribution.
+    """The verified ``.metadata`` file of a distribution.
 
     Attributes:
-        data: All of it.
+        data: Its bytes.
         sha256: Its digest.
-        kept: Whether it was in the store before it was asked for.
+        kept: Whether it was in the store before the request.
     """
 
     data: bytes
@@ -98,14 +98,14 @@ class MetadataAnswer:
 
 @dataclass(frozen=True)
 class FileAnswer:
-    """A distribution in the store, all of it verified.
+    """A verified distribution in the store.
 
     Attributes:
         filename: Its name.
-        path: Where it is.
+        path: Its path in the store.
         sha256: Its digest.
-        size: Bytes.
-        kept: Whether it was in the store before it was asked for.
+        size: Its length in bytes.
+        kept: Whether it was in the store before the request.
     """
 
     filename: str
@@ -119,17 +119,18 @@ Answer = PageAnswer | MetadataAnswer | FileAnswer
 
 
 class Answers:
-    """The verified index for many askers. All methods are for one event loop.
+    """The verified index for many clients. All methods are for one event loop.
 
     Args:
-        read_trust: Says who is believed, each time that the state is brought up to date.
+        read_trust: Returns the trusted repositories; called whenever the state is brought up to
+            date.
         transport: Fetches everything.
-        store: Keeps what was verified.
-        signers: Says who signs for the repositories of this machine's own.
-        default_indexes: pip's own default index, and others that stand for all that is trusted.
+        store: Keeps verified files.
+        signers: Returns the signers of the first-use repositories on this machine.
+        default_indexes: pip's default index, and others that stand for all trusted repositories.
         refresh_seconds: How old the state may be.
-        connections_are_held: As ``Dependencies``.
-        older_releases: As ``Dependencies``.
+        connections_are_held: See ``Dependencies``.
+        older_releases: See ``Dependencies``.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Answers:
         self._known: OrderedDict[_Key, tuple[VerifiedFile, _Identity]] = OrderedDict()
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up all work that is under way."""
         if self._moment is not None:
             self._moment.close()
         for pool in (self._owner, self._readers, self._fetchers):
@@ -177,7 +178,7 @@ class Answers:
         return [repository.shown for repository in repositories]
 
     async def page(self, project: NormalizedName) -> PageAnswer:
-        """A project's page.
+        """The page of a project.
 
         Raises:
             UnknownError: No trusted repository knows the project.
@@ -186,7 +187,7 @@ class Answers:
         return PageAnswer((await self._located(None, project))[1].page)
 
     async def file(self, project: NormalizedName, filename: str) -> FileAnswer:
-        """A distribution of a project's page.
+        """A distribution on the page of a project.
 
         Raises:
             UnknownError: The page has no such file.
@@ -196,10 +197,10 @@ class Answers:
         return await self._file(view, located, _listed(located, filename))
 
     async def metadata(self, project: NormalizedName, filename: str) -> MetadataAnswer:
-        """The ``.metadata`` of a distribution, where the page signs a digest of it.
+        """The ``.metadata`` file of a distribution.
 
         Raises:
-            UnknownError: The page has no such file, or says nothing of its metadata.
+            UnknownError: The page has no such file, or gives no digest of its metadata.
             SecurepipError: As ``Index.core_metadata``.
         """
         view, located = await self._located(None, project)
@@ -208,20 +209,21 @@ class Answers:
     async def resolve_url(
         self, url: str, *, hashes: frozenset[str] = frozenset(), indexes: Sequence[str] = ()
     ) -> Answer:
-        """What a tool gets that wants to fetch ``url`` itself.
+        """The verified answer for a URL that a tool would fetch itself.
 
-        It is a project page of an index that stands for a trusted repository (with absolute URLs);
-        or a distribution, or its ``.metadata``, that a signed page lists under that URL; or, where
-        the user gave a strong hash with it, a file that has that hash.
+        The URL may be the page of a project on an index that stands for a trusted repository; the
+        answer then has absolute URLs. It may be a distribution, or its ``.metadata``, that a signed
+        page lists under that URL. Or it may be any file, if the user gave a strong hash that it
+        has.
 
         Args:
-            url: http or https. A fragment, and user name and password, are of no account.
-            hashes: What the user says of the file, ``sha256:…``; one of them must fit.
-            indexes: All indexes that the tool looks in, in its order. They limit who may speak, as
-                they do for ``securepip install``.
+            url: An http or https URL. Its fragment, user name and password are ignored.
+            hashes: The hashes that the user gave, such as ``sha256:…``; one of them must fit.
+            indexes: All indexes that the tool uses, in its order. They limit the repositories that
+                may answer, as for ``securepip install``.
 
         Raises:
-            RefusedError: It is none of these.
+            RefusedError: The URL is none of these.
             UnknownError: The index knows no such project.
             SecurepipError: As ``Index.page`` and ``Index.fetch``.
         """
@@ -252,10 +254,10 @@ class Answers:
         raise by_url.refusal(asked)
 
     async def requirements_file(self, url: str) -> bytes:
-        """A requirements file at an address that the user names: theirs to judge. Nobody signs it.
+        """A requirements file at a URL that the user names. It is not verified: nobody signs it.
 
         Raises:
-            RefusedError: It is no http or https URL.
+            RefusedError: ``url`` is no http or https URL.
             TransportError: It could not be fetched.
         """
         by_url.parse(url)
@@ -267,7 +269,7 @@ class Answers:
         return answer.body
 
     def _now(self) -> Moment:
-        """The state of the repositories, not older than it may be."""
+        """The state of the repositories, brought up to date if it is too old."""
         moment = self._moment
         if (
             moment is None
@@ -295,7 +297,7 @@ class Answers:
         return any(same_index(url, one) for one in self._default_indexes)
 
     def _limits(self, trust: Trust, indexes: Sequence[str]) -> tuple[str, ...] | None:
-        """The repositories that these indexes stand for; None for all, as they are mapped."""
+        """The names of the repositories that these indexes stand for; None for all of them."""
         names = []
         for url in indexes:
             repository = trust.for_index(url)
@@ -308,9 +310,9 @@ class Answers:
     async def _find(
         self, names: tuple[str, ...] | None, project: NormalizedName
     ) -> tuple[View, LocatedPage | None]:
-        """A project's page, None when nobody knows it, and the view that has it.
+        """The page of a project, and the view that has it. The page is None if nobody knows it.
 
-        While a repository does not answer, what was known of it a while ago is.
+        While a repository does not answer, its page of the state before is used.
         """
         view = self._now().view(names)
         before = self._before
@@ -347,7 +349,7 @@ class Answers:
         signed = await view.signed_file(located, file)
         key = (signed.project, file.filename, signed.file.sha256, signed.target.length)
         known = self._known.get(key)
-        # What was hashed in this process, and is the same file still, is not hashed again.
+        # A file that this process has hashed, and that has not changed since, is not hashed again.
         if known is not None and known[1] == _identity(known[0].path):
             self._known.move_to_end(key)
             return known[0]
@@ -363,11 +365,12 @@ class Answers:
         return verified
 
     async def _check_inside(self, verified: VerifiedFile, file: PageFile) -> None:
-        """Look at the metadata in a distribution; tools read it there too.
+        """Check the metadata inside a distribution, because tools read it there too.
 
-        Of a source distribution it is looked at where it is readable; a build decides in the end.
+        An sdist whose metadata cannot be read is let through: its build decides in the end.
         """
-        # The same bytes may be signed for a second name, or with other metadata, which is a lie.
+        # The key has the name and the signed metadata digest too: the same bytes may be signed a
+        # second time with other, wrong ones.
         looked_into = (verified.sha256, file.filename, file.core_metadata)
         if looked_into in self._looked_into:
             return
@@ -405,7 +408,7 @@ class Answers:
             )
             self._dependencies.check(file.filename, data)
             return MetadataAnswer(data, sha256_of(data), kept)
-        # Not every mirror carries these files; the distribution itself has it.
+        # Not every mirror has `.metadata` files. Then the metadata comes from the distribution.
         verified = await self._verified(view, located, file)
         data = await in_pool(self._readers, lambda one: metadata_inside(verified, one), file)
         self._store.add(file.core_metadata, data)
@@ -436,7 +439,7 @@ def _listed(located: LocatedPage, filename: str) -> PageFile:
 
 
 def _identity(path: Path) -> _Identity | None:
-    """What changes when a file is replaced or written to; None when it is gone."""
+    """A value that changes when a file is replaced or written to; None if it is gone."""
     try:
         status = os.stat(path)  # noqa: PTH116 - the cheap way, for each request
     except OSError:

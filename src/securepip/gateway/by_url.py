@@ -1,7 +1,7 @@
-"""Addresses that a tool would have fetched itself: what they are, and what vouches for them.
+"""Handles URLs that a tool would fetch itself: what they name, and what vouches for the answer.
 
-Rule: an address is only a name here. What is answered under it was signed, or has the hash that
-the user gave with it.
+Rule: a URL is only a name here. The answer was signed, or has a hash that the user gave with the
+URL.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _STRONG_HASH = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a
 _MAX_BYTES = 16 << 30
 
 NOBODY_SIGNS = "stands for no repository that this machine trusts"
-"""What is said of an index, or of a file that no signed page lists."""
+"""The words for an unknown index, or for a file that no signed page lists."""
 
 
 class RefusedError(UntrustedError):
-    """An address that nobody vouches for."""
+    """Nobody vouches for a URL."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """An address, taken apart.
+    """The parts of a URL.
 
     Attributes:
-        url: It, without user name, password and fragment.
-        folder: All before its last part: of a project page the index.
-        project: What its last part is as a project's name; None when it cannot be one.
-        filename: Its last part, without ``.metadata``.
-        is_metadata: Whether it ended in that.
+        url: The URL without user name, password and fragment.
+        folder: Everything before its last part; for a project page, that is the index.
+        project: Its last part as the name of a project; None if it cannot be one.
+        filename: Its last part without ``.metadata``.
+        is_metadata: Whether it ends with ``.metadata``.
     """
 
     url: str
@@ -62,7 +62,7 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """What an address may be.
+    """Parse a URL.
 
     Raises:
         RefusedError: It is no http or https URL.
@@ -89,16 +89,16 @@ def parse(url: str) -> Address:
 
 
 def with_absolute_urls(located: LocatedPage) -> ProjectPage:
-    """The page, its URLs absolute and without user names and passwords."""
+    """The page with absolute URLs, without user names and passwords."""
     files = (file._replace(url=_absolute(located, file)) for file in located.page.files)
     return replace(located.page, files=tuple(files))
 
 
 def file_at(located: LocatedPage, address: Address) -> PageFile | None:
-    """The file of a page that is at an address, or whose metadata is."""
+    """The file on a page that ``address`` names, or whose metadata it names; None for none."""
     wanted = _place(address.url.removesuffix(METADATA_SUFFIX if address.is_metadata else ""))
     file = located.page.file(address.filename)
-    # A page may list its files under other names than those in its URLs: then all are looked at.
+    # A file may have another name on the page than in its URL, so all files may have to be checked.
     for one in [file] if file is not None else located.page.files:
         if _place(_absolute(located, one)) == wanted:
             return one
@@ -106,20 +106,23 @@ def file_at(located: LocatedPage, address: Address) -> PageFile | None:
 
 
 def strong(hashes: frozenset[str]) -> frozenset[str]:
-    """Those that nobody can make another file for."""
+    """Those hashes for which nobody can make a second file."""
     return frozenset(one.lower() for one in hashes if _STRONG_HASH.fullmatch(one.lower()))
 
 
 def fetch(
     url: str, hashes: frozenset[str], transport: Transport, store: Store
 ) -> tuple[str, Path, Sha256, int]:
-    """Fetch a file that must have one of the hashes; its name, and where it is in the store.
+    """Fetch a file that must have one of the hashes.
 
     Args:
-        url: Where it is.
-        hashes: ``sha256:…``, ``sha384:…``, ``sha512:…``.
+        url: Its URL.
+        hashes: The hashes, such as ``sha256:…``, ``sha384:…`` or ``sha512:…``.
         transport: Fetches it.
-        store: Keeps it, under its digest. Being there makes nothing trusted.
+        store: Keeps it under its digest. A file in the store is not trusted because of that.
+
+    Returns:
+        Its name, its path in the store, its digest, and its length in bytes.
 
     Raises:
         VerificationError: It has none of the hashes.
@@ -131,14 +134,14 @@ def fetch(
     def fill(incoming: Incoming) -> None:
         transport.download(url, incoming.stream, max_bytes=_MAX_BYTES)
         incoming.stream.seek(0)
-        found, size = hashes_of_stream(incoming.stream, algorithms)
-        if not found & hashes:
+        actual, size = hashes_of_stream(incoming.stream, algorithms)
+        if not actual & hashes:
             raise VerificationError(
                 f"{redact(url)} does not have the hash that you named",
-                meaning=f"Expected {' or '.join(sorted(hashes))}; got {', '.join(sorted(found))}",
+                meaning=f"Expected {' or '.join(sorted(hashes))}; got {', '.join(sorted(actual))}",
                 remedy="Nothing was installed. Ask whoever gave you the hash what changed.",
             )
-        (hex_digest,) = (one for one in found if one.startswith("sha256:"))
+        (hex_digest,) = (one for one in actual if one.startswith("sha256:"))
         sha256 = parse_sha256(hex_digest.removeprefix("sha256:"))
         incoming.keep(sha256)
         kept.append((sha256, size))
@@ -149,7 +152,7 @@ def fetch(
 
 
 def refusal(address: Address) -> RefusedError:
-    """What is said of an address that nobody vouches for."""
+    """Make the error for a URL that nobody vouches for."""
     shown = redact(address.url)
     if is_distribution(address.filename):
         return RefusedError(
@@ -172,13 +175,13 @@ def _absolute(located: LocatedPage, file: PageFile) -> str:
 
 
 def _place(url: str) -> tuple[str, ...]:
-    """What two addresses have in common that differ only in how characters are written."""
+    """The parts of a URL in a form that is equal for URLs that differ only in escapes and case."""
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower(), unquote(parts.path), parts.query
 
 
 def _projects(filename: str) -> Iterator[NormalizedName]:
-    """The projects whose distribution has that name: of an sdist, each dash may end the name."""
+    """The projects that may have a distribution of that name: any dash may end the project."""
     for dash in re.finditer("-", filename):
         with suppress(FormatError):
             project = parse_project(filename[: dash.start()])

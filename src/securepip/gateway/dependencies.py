@@ -1,15 +1,15 @@
-"""What the releases that were served require: no address, and what nobody signs is an error.
+"""Checks the requirements of served releases: none may be a URL, or a project that nobody signs.
 
 The rules:
 
-* Nobody signs an address (``evil @ https://…``). ``securepip install`` takes none from signed
-  metadata, and tells the user; a tool would fetch it past the gateway, so it does not get the
-  metadata.
+* Nobody signs what is at a URL in a requirement (``evil @ https://…``). ``securepip install``
+  refuses such requirements in signed metadata, and tells the user. A tool would fetch the URL past
+  the gateway, so the tool does not get the metadata.
 * A requirement with a marker may not apply to the tool's environment, which the gateway does not
-  know. Its http and https addresses are passed on where somebody sees whether the tool goes there.
-* A project that a served release requires, and that no repository knows, is an error and not an
-  empty answer. Tools would take an older release that does not require it: whoever hides one
-  project would decide which versions of others are installed.
+  know. If its URL is http or https, it is let through when something else stops the connection.
+* If a served release requires a project that no repository knows, the answer is an error and not
+  "unknown". Otherwise tools would take an older release that does not require it, and whoever hides
+  one project would decide which versions of others are installed.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class UnsignedDependencyError(UntrustedError):
 
 
 class Dependencies:
-    """What was served requires. For one event loop.
+    """Remembers what served releases require. For one event loop.
 
     Args:
-        connections_are_held: Whether somebody answers for every connection that the tool makes:
-            the gateway as its proxy, or the plugin in pip.
-        older_releases: Whether a tool may take an older release where a newer one requires what
-            nobody signs: the user says so, or has places of their own that may have it.
+        connections_are_held: Whether every connection of the tool is controlled: by the gateway as
+            its proxy, or by the plugin in pip.
+        older_releases: Whether a tool may take an older release if a newer one requires a project
+            that nobody signs. That is so if the user says so, or has other places that may have it.
     """
 
     def __init__(self, *, connections_are_held: bool, older_releases: bool = False) -> None:
@@ -52,11 +52,11 @@ class Dependencies:
         self._checked: OrderedDict[Sha256, None] = OrderedDict()
 
     def check(self, filename: str, metadata: bytes) -> None:
-        """Look at the metadata of a distribution before a tool gets it.
+        """Check the metadata of a distribution before a tool gets it.
 
         Raises:
-            RefusedError: It names an address.
-            VerificationError: It cannot be read.
+            RefusedError: It requires something at a URL.
+            VerificationError: It cannot be parsed.
         """
         sha256 = sha256_of(metadata)
         if sha256 in self._checked:
@@ -78,7 +78,7 @@ class Dependencies:
             self._checked.popitem(last=False)
 
     def unknown(self, project: NormalizedName) -> UntrustedError | None:
-        """What is said of a project that nobody knows and a served release requires; else None."""
+        """The error for an unknown project that a served release requires; None if none does."""
         filename = self._required_by.get(project)
         if filename is None:
             return None

@@ -1,11 +1,11 @@
-"""What the trusted repositories have signed, as of one moment.
+"""The signed state of the trusted repositories at one moment.
 
 The rules:
 
-* Only the one thread that owns the sessions asks them (``securepip.index.verified``); pages are
-  then read in other threads.
-* That thread waits for no server: a question whose answer is not there yet is asked again when it
-  has arrived.
+* Only the thread that owns the sessions asks them (``securepip.index.verified``). Pages are then
+  read in other threads.
+* That thread does not wait for servers: a question that needs a download is asked again when the
+  download has arrived.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 
 class Moment:
-    """The repositories as of one moment; what it has looked up does not change any more.
+    """The trusted repositories at one moment. What was looked up once does not change.
 
     Args:
-        trust: Who is believed.
+        trust: The trusted repositories.
         transport: Fetches everything.
-        store: Keeps what was verified.
+        store: Keeps verified files.
         owner: The thread that asks the sessions.
         readers: The threads that fetch.
-        signers: Who signs for the repositories of this machine's own.
+        signers: The signers of the first-use repositories on this machine.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Moment:
         return any(view.has_pages for view in self._views.values())
 
     def close(self) -> None:
-        """Keep which projects were seen: the next moment has to know."""
+        """Save which projects were seen, for the next moment."""
         self._index.close()
 
     def view(self, names: tuple[str, ...] | None) -> View:
-        """What only these repositories answer, in this order; None for all, as they are mapped."""
+        """The view of these repositories alone, in this order; None for all, as they are mapped."""
         if names not in self._views:
             index = self._index if names is None else self._index.limited_to(names)
             self._views[names] = View(index, self._transport, self._owner, self._readers)
@@ -87,10 +87,10 @@ class Moment:
 
 
 class View:
-    """What some of the repositories answer. For one event loop.
+    """The answers of some of the repositories. For one event loop.
 
     Attributes:
-        index: Their index.
+        index: The verified index of these repositories.
         look_ups: How many projects and files were looked up.
     """
 
@@ -113,7 +113,7 @@ class View:
         return bool(self._kept)
 
     async def page(self, project: NormalizedName) -> LocatedPage | None:
-        """The project's verified page; None when none of the repositories knows the project.
+        """The verified page of a project; None if none of the repositories knows it.
 
         Raises:
             SecurepipError: As ``Index.page``.
@@ -124,7 +124,7 @@ class View:
         return await self._reading.get(project, lambda: self._read(project))
 
     def kept(self, project: NormalizedName) -> LocatedPage | None:
-        """The project's page, if it is here already."""
+        """The page of a project, if it was read already; else None."""
         kept = self._kept.get(project)
         if kept is not None:
             self._kept.move_to_end(project)
@@ -136,7 +136,7 @@ class View:
         return await _answered(self._files, (located, file))
 
     async def _read(self, project: NormalizedName) -> LocatedPage | None:
-        # In a thread of its own: where this machine signs, it asks the index first.
+        # In another thread: a first-use repository asks its index first.
         await in_pool(self._readers, self.index.prepare_page, project)
         signed = await _answered(self._pages, project)
         if signed is None:
@@ -144,7 +144,7 @@ class View:
         located = await in_pool(self._readers, self.index.read_page, signed)
         self._kept[project] = located
         self._kept_files += len(located.page.files)
-        # Pages are bounded by what they hold: some have ten files, some ten thousand.
+        # The limit counts files and not pages: some pages have ten files, some ten thousand.
         while self._kept_files > _MAX_KEPT_FILES and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._kept_files -= len(dropped.page.files)
@@ -170,11 +170,11 @@ class View:
 
 
 async def _answered(questions: Batches[K, T], question: K) -> T:
-    """The answer, asked for again whenever what it needs has arrived."""
+    """Ask a question, and again whenever a download that it needs has arrived; the answer."""
     while True:
         try:
             return await questions.ask(question)
         except NotYetError as not_yet:
             arrived = asyncio.wrap_future(not_yet.future)
             await asyncio.wait([arrived])
-            arrived.exception()  # heard; it comes again with the answer
+            arrived.exception()  # marked as seen: the next answer raises it again

@@ -1,12 +1,12 @@
-"""A transport for the thread that owns the sessions: it waits for no server there.
+"""A transport that never waits for a server in the thread that owns the sessions.
 
-The rule: in a question of ``answers``, what has not arrived is begun, and ``NotYetError`` is raised
-with it. Who asked comes back with the same question when it has arrived. So one server that sends
-nothing, or a byte now and then, holds up those who ask for what it has, and nobody else.
+The rule: if a question of ``answers`` needs a download, the download begins in another thread, and
+``NotYetError`` is raised. The caller asks the same question again when the download has arrived. So
+a slow server delays only the clients that need its files.
 
-That python-tuf's client can be interrupted at a download and asked again: it stores a role when it
-has verified it, and begins each question at the top. A refresh that was interrupted begins anew,
-from the answers that are there by then.
+python-tuf's client can be interrupted at a download and asked again. It stores each role when it
+has verified it, and begins each question from the start. An interrupted refresh begins again, with
+the downloads that have arrived by then.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from securepip.gateway.tasks import PatientPool
 from securepip.transport import Answer, Transport, is_local
 
 _MAX_KEPT_BYTES = 32 << 20
-"""So much may have arrived for questions that are not asked again: who asked has gone away."""
+"""The most bytes of downloads that are kept although no question has used them yet."""
 _EACH_BYTES = 4 << 10
-"""What an answer takes besides its body, and what an error takes, or more."""
+"""An upper bound of what an answer takes besides its body, and of what an error takes."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class NotYetError(Exception):
-    """An answer of a server is not there yet.
+    """A download has not arrived yet.
 
     Args:
-        future: Is done when it is.
+        future: It is done when the download has arrived.
     """
 
     def __init__(self, future: Future[object]) -> None:
@@ -41,11 +41,11 @@ class NotYetError(Exception):
 
 
 class PromptTransport(Transport):
-    """Another transport, as it is for the questions of ``answers``.
+    """Wraps a transport so that the questions of ``answers`` never wait.
 
     Args:
         transport: Fetches everything.
-        pool: In whose threads.
+        pool: The threads in which it fetches.
     """
 
     def __init__(self, transport: Transport, pool: PatientPool) -> None:
@@ -58,14 +58,15 @@ class PromptTransport(Transport):
     def answers(
         self, prepare: Callable[[], None], questions: Iterable[Callable[[], R]]
     ) -> list[R | Exception]:
-        """Ask questions that are prepared together; an error is an answer.
+        """Ask several questions that are prepared together. An error counts as an answer.
 
-        What an answered question used is forgotten, and what their preparation used when all of
-        them are answered: an error that it met comes again, for whom it concerns.
+        The downloads of an answered question are dropped. Those of the preparation are dropped when
+        all questions are answered: until then, a question that needs a failed one gets its error.
 
         Args:
-            prepare: Begins what they need. Its errors are not heard.
-            questions: Each answers, or raises ``NotYetError`` where what it needs has not arrived.
+            prepare: Begins the downloads that the questions need. Its errors are ignored.
+            questions: Each returns an answer, or raises ``NotYetError`` if a download that it needs
+                has not arrived.
         """
         prepared, _ = self._asked(prepare)
         answered: set[str] = set()
@@ -83,7 +84,7 @@ class PromptTransport(Transport):
         return answers
 
     def _drop_oldest(self) -> None:
-        """Forget what was used longest ago, as far as it is too much: who asks fetches it again."""
+        """Drop the downloads that were used longest ago, if there are too many bytes of them."""
         kept = 0
         for url, future in reversed(list(self._begun.items())):
             if kept > _MAX_KEPT_BYTES and future.done():
@@ -93,7 +94,7 @@ class PromptTransport(Transport):
                 kept += _EACH_BYTES + (0 if failed else len(future.result().body))
 
     def _asked(self, question: Callable[[], R]) -> tuple[set[str], R | Exception]:
-        """What a question used, and its answer."""
+        """Ask a question; the URLs that it used, and its answer or error."""
         self._asker.used = used = set[str]()
         try:
             return used, question()
@@ -121,20 +122,20 @@ class PromptTransport(Transport):
             return whole(one, max_bytes=max_bytes, headers=headers, accept=accept)
 
         used: set[str] | None = getattr(self._asker, "used", None)
-        # A file of this machine is read at once: begun early, it would be what it was then, and
-        # this machine may have signed something since.
+        # A file on this machine is read at once. An early read could be out of date, because this
+        # machine may sign something in between.
         if used is None or is_local(url):
             return fetch(url)
         used.add(url)
         begun = self._begun.pop(url, None) or self._threads.submit(fetch, url)
-        self._begun[url] = begun  # the last one to be forgotten
+        self._begun[url] = begun  # now the most recently used one
         return self._result(begun)
 
     def begin_ahead(self, url: str, *, max_bytes: int) -> None:
-        """Begin nothing: a question that is asked again would begin it again."""
+        """Do nothing: a question that is asked again would begin the download again."""
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
-        """As ``Transport.submit``; who may not wait for the result gets ``NotYetError``."""
+        """As ``Transport.submit``, but a caller that may not wait gets ``NotYetError``."""
         outer = _Promised[R](self._result)
         inner = self._threads.submit(function, item)
 
@@ -151,17 +152,17 @@ class PromptTransport(Transport):
 
     def _result(self, future: Future[R]) -> R:
         if getattr(self._asker, "used", None) is not None and not future.done():
-            raise NotYetError(future)  # type: ignore[arg-type] # only looked at whether it is done
+            raise NotYetError(future)  # type: ignore[arg-type] # its result is never used
         return Future.result(future)
 
 
 class _Promised(Future[R]):
-    """A future that says ``NotYetError`` to who may not wait."""
+    """A future that raises ``NotYetError`` to a caller that may not wait."""
 
     def __init__(self, result: Callable[[Future[R]], R]) -> None:
         super().__init__()
-        self._said = result
+        self._get_result = result
 
     def result(self, timeout: float | None = None) -> R:
-        """The result, when it is there."""
-        return self._said(self)
+        """The result; see ``PromptTransport``."""
+        return self._get_result(self)

@@ -1,7 +1,7 @@
-"""What tools must be told so that they use the gateway and nothing else.
+"""Makes the environment in which tools use the gateway and nothing else.
 
-Rule: a command that runs inside a gateway has it as its proxy, for all addresses. There is no
-exception for this machine: another user of it could serve files there.
+Rule: a command that runs inside a gateway has the gateway as its proxy, for all addresses. This
+machine is no exception, because another user could serve files on it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 OUTSIDE = "SECUREPIP_OUTSIDE_PROXIES"
-"""The variable that tells a securepip inside which proxies the user has outside, as JSON."""
+"""The variable with the user's own proxies, as JSON, for a securepip that runs inside."""
 
 TIMEOUT_SECONDS = 3600
-"""How long tools are to wait: the gateway sends nothing of a file before it has, and has verified,
-all of it; it gives up by itself when a server is too slow."""
+"""How long tools are to wait: the gateway sends a file only after it has received and verified all
+of it. If a server is too slow, the gateway itself gives up earlier."""
 
-# What leads to other places than the gateway, whose files nobody would verify.
+# The settings that name other places than the gateway, whose files would not be verified.
 _ASTRAY = ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _ASTRAY_OF_PIP = ("extra-index-url", "no-index")
-# All settings that decide whom pip asks. Another proxy would be told even loopback addresses by
-# requests: it would learn the token, and could answer in the gateway's place.
+# All settings that decide where pip sends requests. Another proxy would get requests even for
+# loopback addresses: it would learn the token, and could answer in the gateway's place.
 _WHERE = (*_ASTRAY_OF_PIP, "index-url", "pypi-url", "find-links", "proxy")
 
 
@@ -32,9 +32,9 @@ class Surroundings:
     """The environment of a tool that is to use the gateway.
 
     Attributes:
-        variables: What is set.
-        unset: What must not be set.
-        left_out: pip's settings that are not passed on, for people; without credentials.
+        variables: The variables to set.
+        unset: The variables to remove.
+        left_out: The settings that are not passed on, for people, without credentials.
     """
 
     variables: Mapping[str, str]
@@ -42,7 +42,7 @@ class Surroundings:
     left_out: tuple[str, ...] = ()
 
     def applied(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """``environ``, changed."""
+        """``environ`` with these changes."""
         kept = {name: value for name, value in environ.items() if name not in self.unset}
         return {**kept, **self.variables}
 
@@ -54,14 +54,14 @@ def surroundings(
     *,
     proxy: str | None = None,
 ) -> Surroundings:
-    """What tools must be told.
+    """The environment in which tools use the gateway.
 
     Args:
         url: The gateway's address.
-        environ: The environment as it is.
-        pip_files: What pip's configuration files say, by option name.
-        proxy: The gateway's address as a proxy, with user name and token. None where it is not
-            one: then proxies stay as they are, and cannot reach the gateway.
+        environ: The present environment.
+        pip_files: The settings in pip's configuration files, by option name.
+        proxy: The gateway's address as a proxy, with user name and token. None if it is no proxy:
+            then the user's proxies stay, and requests to the gateway do not go through them.
     """
     index, seconds = f"{url}simple/", str(TIMEOUT_SECONDS)
     variables = {
@@ -70,14 +70,14 @@ def surroundings(
         "PIP_DEFAULT_TIMEOUT": seconds,
         "UV_DEFAULT_INDEX": index,
         "UV_HTTP_TIMEOUT": seconds,
-        # The gateway tries again itself; what it refuses, it refuses again.
+        # The gateway itself tries again, and what it refuses once it would refuse again.
         "UV_HTTP_RETRIES": "0",
         "PDM_PYPI_URL": index,
         "PDM_REQUEST_TIMEOUT": seconds,
         "POETRY_REQUESTS_TIMEOUT": seconds,
         **(_no_proxy(environ) if proxy is None else _proxies(environ, proxy)),
     }
-    # pip takes its variables in any case, and with either dash.
+    # pip reads names of variables in upper and lower case, with dashes and underscores.
     of_pip = {
         name: name[len("PIP_") :].lower().replace("_", "-")
         for name in environ
@@ -94,9 +94,9 @@ def surroundings(
     named_links = [environ[name] for name, option in of_pip.items() if option == "find-links"]
     links = " ".join(named_links) or pip_files.get("find-links", "")
     kept_links, dropped_links = _local_links(links)
-    # pip reads none of its files: which it would read depends on the environment that it is in and
-    # on its command, and it would take from an index named there what is newer than here. So it is
-    # told what the files say that are known here.
+    # pip must not read its configuration files. Which ones it would read depends on its environment
+    # and command, and it would take a newer release from an index that is named there. The settings
+    # of the files that are known here are passed on as variables.
     variables["PIP_CONFIG_FILE"] = os.devnull
     for option, value in pip_files.items():
         if option not in _WHERE and option not in of_pip.values():
@@ -113,18 +113,18 @@ def surroundings(
 
 
 def leave(environ: MutableMapping[str, str]) -> None:
-    """Give a securepip that runs inside a gateway the user's own proxies: it verifies itself.
+    """Restore the user's own proxies for a securepip inside a gateway, which verifies by itself.
 
     Args:
         environ: This process's environment, which is changed.
     """
-    told = environ.pop(OUTSIDE, None)
-    if told is None:
+    outside = environ.pop(OUTSIDE, None)
+    if outside is None:
         return
     for name in _proxies_of(environ):
         del environ[name]
     with suppress(ValueError, AttributeError):
-        environ.update({str(name): str(value) for name, value in json.loads(told).items()})
+        environ.update({str(name): str(value) for name, value in json.loads(outside).items()})
 
 
 def _proxies_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -132,21 +132,21 @@ def _proxies_of(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _proxies(environ: Mapping[str, str], proxy: str) -> dict[str, str]:
-    """The gateway as the proxy of everything, under all names that programs look for."""
+    """The variables that make the gateway the proxy for everything, in all their spellings."""
     names = [f"{scheme}_proxy" for scheme in ("http", "https", "ftp", "all")]
-    told = {each: proxy for name in names for each in (name, name.upper())}
-    return {**told, OUTSIDE: json.dumps(_proxies_of(environ))}
+    variables = {each: proxy for name in names for each in (name, name.upper())}
+    return {**variables, OUTSIDE: json.dumps(_proxies_of(environ))}
 
 
 def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """A proxy cannot reach the loopback address of this machine."""
-    said = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    value = ",".join(dict.fromkeys([*filter(None, said.split(",")), "127.0.0.1", "localhost"]))
+    """The variables that exempt loopback from proxies, which cannot reach it."""
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    value = ",".join(dict.fromkeys([*filter(None, exempt.split(",")), "127.0.0.1", "localhost"]))
     return {"NO_PROXY": value, "no_proxy": value}
 
 
 def _local_links(links: str) -> tuple[list[str], list[str]]:
-    """Places on this machine, which are the user's own business, and others."""
+    """The places in ``find-links`` on this machine, which the user answers for, and the others."""
     places = links.split()
     others = [one for one in places if "://" in one and not one.lower().startswith("file:")]
     return [one for one in places if one not in others], others

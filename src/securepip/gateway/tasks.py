@@ -1,4 +1,4 @@
-"""Work that many wait for: done once, and not given up when one of them goes away."""
+"""Shares work among clients: it is done once, and goes on when one of them goes away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from securepip.transport.pool import Pool
 
 PATIENCE_SECONDS = 3.0
-"""For how long a server that does not answer may hold up who asks for something else."""
+"""How long a server that does not answer may delay requests for other files."""
 
 _MOST_THREADS = 256
 
@@ -20,33 +20,33 @@ T = TypeVar("T")
 
 
 class Shared(Generic[K, T]):
-    """One task for each key at a time; all who ask meanwhile get what it returns or raises."""
+    """Runs one task for each key at a time. All callers for that key get its result or error."""
 
     def __init__(self) -> None:
         self._running: dict[K, asyncio.Task[T]] = {}
 
     async def get(self, key: K, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What the task of ``key`` returns; begun by ``start`` where there is none.
+        """The result of the task for ``key``; if there is no such task, ``start`` makes one.
 
         Raises:
-            Exception: What the task raises.
+            Exception: The error of the task.
         """
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(start())
             self._running[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
-        # A client that goes away cancels its own waiting, not the work that others wait for.
+        # A client that goes away cancels only its own waiting, and not the task.
         return await asyncio.shield(task)
 
     def _finished(self, key: K, task: asyncio.Task[T]) -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # heard, even if nobody waits any more
+            task.exception()  # marked as seen, in case nobody waits any more
 
 
 class Batches(Generic[K, T]):
-    """Questions to the one thread that may answer them; what comes while it is busy goes together.
+    """Asks questions in a single thread; those that come while it is busy are asked together.
 
     Args:
         thread: A pool of one thread.
@@ -62,10 +62,10 @@ class Batches(Generic[K, T]):
         self._worker: asyncio.Task[None] | None = None
 
     async def ask(self, question: K) -> T:
-        """The answer.
+        """The answer to a question.
 
         Raises:
-            Exception: The error that is the answer.
+            Exception: The answer, if it is an error.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
@@ -91,13 +91,13 @@ class Batches(Generic[K, T]):
 
 
 class PatientPool:
-    """Calls functions in threads: at most ``size`` at a time, as long as they make way.
+    """Calls functions in threads, normally at most ``size`` at the same time.
 
-    Who has waited for ``PATIENCE_SECONDS`` goes on all the same: a server that keeps all of them
-    waiting would keep everybody waiting.
+    A call that has waited for ``PATIENCE_SECONDS`` begins in any case. Otherwise one server that
+    does not answer could block all calls.
 
     Args:
-        size: How many at a time.
+        size: How many calls normally run at the same time.
     """
 
     def __init__(self, size: int) -> None:
@@ -122,11 +122,11 @@ class PatientPool:
         return self._pool.submit(run, item)
 
     def close(self) -> None:
-        """Cancel what has not begun; wait for nothing."""
+        """Cancel the calls that have not begun. Do not wait for the others."""
         self._pool.close()
 
 
 async def in_pool(pool: Pool | PatientPool, function: Callable[[K], T], item: K) -> T:
-    """``function(item)``, in a thread of the pool."""
+    """Call ``function(item)`` in a thread of the pool; its result."""
     future: Future[T] = pool.submit(function, item)
     return await asyncio.wrap_future(future)

@@ -1,1 +1,1 @@
-"""The gateway over HTTP: as an index, and as the proxy of a command."""
+"""The gateway's HTTP server: as an index, and as the proxy of a command."""

@@ -1,12 +1,12 @@
-"""The gateway over HTTP: who may ask, and for what.
+"""The gateway's HTTP application: checks every request, and routes it.
 
 The rules:
 
-* Only this machine, and of its users only who knows the token: it is the first part of every path.
-  The Host header must be ours: a web page elsewhere whose name is made to lead here ("DNS
-  rebinding") sends its own.
-* Only GET and HEAD.
-* Who asks the gateway as a proxy is answered by ``proxy``, where the gateway is one.
+* Only this machine can connect, and only users who know the token, which is the first part of every
+  path. The Host header must name the gateway: a hostile web page whose host name resolves to this
+  machine ("DNS rebinding") sends its own name.
+* Only GET and HEAD are allowed.
+* If the gateway is a proxy too, ``proxy`` answers requests for other hosts.
 
 Sources: PEP 503, 658, 691, 700, 714; RFC 9112 (forms of a request's target).
 """
@@ -44,7 +44,7 @@ from securepip.gateway.web.replies import (
 )
 
 KEPT_HEADER = "X-Securepip-Kept"
-"""Tells the plugin that nothing had to be fetched."""
+"""The header that tells the plugin that nothing had to be fetched."""
 
 
 def create_app(
@@ -55,16 +55,16 @@ def create_app(
     by_url: bool = False,
     passing: Passing | None = None,
 ) -> ASGIApp:
-    """The application.
+    """Make the ASGI application.
 
     Args:
-        answers: What is answered.
-        token: The first part of every path; None for none.
-        hosts: The Host headers that are ours, ``127.0.0.1:PORT``.
-        by_url: Whether to answer ``/by-url?url=…`` too, for securepip's own plugin: ``hash=`` and
-            ``index=`` may be repeated, as ``Answers.resolve_url`` takes them. With ``text=1`` a
-            requirements file is asked for.
-        passing: What may go past the gateway, where it is to answer as a proxy too; else None.
+        answers: Answers the requests.
+        token: The first part of every path; None if no token is needed.
+        hosts: The Host headers that name the gateway, such as ``127.0.0.1:PORT``.
+        by_url: Whether to answer ``/by-url?url=…`` too, for securepip's own plugin. ``hash=`` and
+            ``index=`` may be repeated, and go to ``Answers.resolve_url``. ``text=1`` asks for a
+            requirements file.
+        passing: What may pass the gateway unverified, if it is a proxy too; None if it is not.
     """
     replies = Replies()
     gateway = _Gateway(answers, replies)
@@ -88,7 +88,7 @@ def create_app(
 
 
 class _Guard:
-    """Lets only those in who may ask."""
+    """Refuses requests that break the rules above."""
 
     def __init__(
         self, app: ASGIApp, token: str | None, hosts: frozenset[str], proxy: ASGIApp | None
@@ -107,7 +107,7 @@ class _Guard:
             if scope["method"] == "CONNECT" or not self._is_ours(target):
                 await self._proxy(scope, receive, send)
                 return
-            # A tool that asks all of its proxy asks that for the gateway's own pages too.
+            # A tool that sends everything to its proxy also sends requests for the gateway itself.
             path = urlsplit(target).path or "/"
             scope = {**scope, "raw_path": path.encode(), "path": unquote(path)}
         refusal = self._refusal(scope)
@@ -128,8 +128,8 @@ class _Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         if Headers(scope=scope).getlist("host") not in [[host] for host in self._hosts]:
             return problem(HTTPStatus.MISDIRECTED_REQUEST, "this is not the host that you asked")
-        # A page elsewhere cannot read an answer, but where no token is needed it could ask: to have
-        # files fetched and kept, or to learn from the time it takes what is known here.
+        # A foreign web page cannot read an answer. But without a token it could send requests, to
+        # have files fetched, or to learn from the time they take which files are known here.
         if Headers(scope=scope).get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return problem(HTTPStatus.FORBIDDEN, "a web page elsewhere may not ask")
         if scope["method"] not in ("GET", "HEAD"):
@@ -139,7 +139,7 @@ class _Guard:
         if self._token is None:
             return None
         given, slash, _ = scope["path"].removeprefix("/").partition("/")
-        # In constant time: how long it takes must not tell how much of a guess was right.
+        # Compared in constant time: the time must not tell how much of a guess was right.
         if slash and hmac.compare_digest(given.encode(), self._token.encode()):
             return None
         if scope["path"] == "/":
@@ -152,9 +152,9 @@ class _Guard:
 
 
 def _absolute_target(scope: Scope) -> str | None:
-    """What a request says that is meant for a proxy: a URL, or CONNECT's ``host:port``."""
+    """The target of a request for a proxy, a URL or CONNECT's ``host:port``; else None."""
     raw: bytes = scope["raw_path"]
-    # Anything else begins with a slash, or is the "*" of OPTIONS.
+    # The target of any other request begins with a slash, or is the "*" of OPTIONS.
     is_for_proxy = scope["method"] == "CONNECT" or b"://" in raw[:16]
     return raw.decode("ascii") if is_for_proxy and not raw.startswith(b"/") else None
 
@@ -168,12 +168,12 @@ class _Gateway:
         self._began = datetime.now(timezone.utc)
 
     async def status(self, request: Request) -> Response:
-        """A page for people."""
-        seen = self._replies
+        """The status page, for people."""
+        replies = self._replies
         failures = "".join(
             f"<li>{one.last:%Y-%m-%d %H:%M:%S} UTC, {counted(one.times, 'time')}: "
             f"{escape(one.what)}</li>"
-            for one in reversed(seen.failures)
+            for one in reversed(replies.failures)
         )
         repositories = "".join(f"<li>{escape(one)}</li>" for one in self._answers.repositories())
         return html_page(
@@ -181,7 +181,7 @@ class _Gateway:
             f"<p>Version {__version__}, running since {self._began:%Y-%m-%d %H:%M} UTC. Every page "
             f"and file that it serves was checked against what was signed.</p>"
             f'<p>The index for your tools is <a href="simple/">simple/</a>. Sent so far: '
-            f"{counted(seen.pages, 'page')}, {counted(seen.files, 'file')}.</p>"
+            f"{counted(replies.pages, 'page')}, {counted(replies.files, 'file')}.</p>"
             f"<h2>Trusted repositories</h2><ul>{repositories}</ul>"
             f"<h2>Refused</h2><ul>{failures or '<li>nothing</li>'}</ul>",
         )
@@ -198,11 +198,11 @@ class _Gateway:
         )
 
     async def to_page(self, request: Request) -> Response:
-        """To the page's own address, with a slash (PEP 503)."""
+        """Redirect to the path of a page, which ends with a slash (PEP 503)."""
         return redirect_to_page(request, request.path_params["project"])
 
     async def page(self, request: Request) -> Response:
-        """A project's page; its files are here."""
+        """The page of a project, with URLs of the gateway for its files."""
         name = request.path_params["project"]
         project = _project(name)
         if project != name:
@@ -211,7 +211,7 @@ class _Gateway:
         return self._replies.send(request, answer.served_from("../../"))
 
     async def file(self, request: Request) -> Response:
-        """A distribution, or its metadata."""
+        """A distribution, or its ``.metadata`` file."""
         project = _project(request.path_params["project"])
         filename = request.path_params["filename"]
         if filename.endswith(METADATA_SUFFIX):
@@ -220,7 +220,7 @@ class _Gateway:
         return self._replies.send(request, await self._answers.file(project, filename))
 
     async def by_url(self, request: Request) -> Response:
-        """What pip would have fetched from an address."""
+        """The verified answer for a URL that pip would fetch itself."""
         query = request.query_params
         if query.get("text"):
             data = await self._answers.requirements_file(query.get("url", ""))
@@ -232,7 +232,7 @@ class _Gateway:
         )
         response = self._replies.send(request, answer)
         if not isinstance(answer, PageAnswer) and answer.kept:
-            # pip says so of what it finds in its own cache.
+            # pip reports files from its own cache in the same way.
             response.headers[KEPT_HEADER] = "1"
         return response
 

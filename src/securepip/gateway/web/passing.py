@@ -1,7 +1,7 @@
-"""What the user lets past the gateway: hosts that a build needs, and files named with a hash.
+"""What the user lets pass the gateway: hosts that a build needs, and files named with a hash.
 
-Rule: only a host that the user named exactly is connected to. What comes from there is not
-verified, and nothing of it is kept.
+Rule: the gateway connects only to hosts that the user has named exactly. What they send is not
+verified, and not stored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from securepip.gateway import by_url
 from securepip.transport import TransportOptions, redact
 
 TAKE_OVER = "securepip.take_over"
-"""Under this the server offers, in the state of a request's scope, the connection itself."""
+"""The key in the state of a request's scope under which the server offers the connection itself."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -43,8 +43,8 @@ _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
-# Of a word of a command or of a requirements file. Each character is looked at once: a file is as
-# long as somebody wants.
+# These split a command or a requirements file into words. They look at each character once, because
+# a file may be very long.
 _SEPARATORS = re.compile(r"[\s'\"]+")
 _ADDRESS = re.compile(r"https?://[^#]+", re.IGNORECASE)
 _DIGEST = re.compile(
@@ -57,12 +57,12 @@ _MAX_REQUIREMENTS_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Passing:
-    """What may pass.
+    """What may pass the gateway.
 
     Attributes:
-        hosts: ``host`` for all its ports, or ``host:port``, in lower case.
-        named: Addresses of files, and the strong hashes that the user gave for each.
-        options: How the network is reached.
+        hosts: Hosts in lower case: ``host`` for all its ports, or ``host:port``.
+        named: The URLs of files, with the strong hashes that the user gave for each.
+        options: How servers are reached.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class Passing:
     options: TransportOptions = field(default_factory=TransportOptions)
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether the user lets connections to a host pass."""
+        """Whether connections to this host and port may pass."""
         shown = f"[{host}]" if ":" in host else host
         return not self.hosts.isdisjoint({shown.lower(), f"{shown}:{port}".lower()})
 
@@ -79,48 +79,47 @@ def parse_allowed(texts: Sequence[str]) -> frozenset[str]:
     """The hosts that ``--allow`` names.
 
     Raises:
-        UsageError: One is no host, and no ``host:port``.
+        UsageError: One is neither a host nor ``host:port``.
     """
     for text in texts:
-        named = _HOST.fullmatch(text)
-        if named is None or int(named["port"] or 1) > _LAST_PORT:
+        match = _HOST.fullmatch(text)
+        if match is None or int(match["port"] or 1) > _LAST_PORT:
             raise UsageError(f"--allow: {text!r} is no HOST and no HOST:PORT")
     return frozenset(text.lower() for text in texts)
 
 
 def named_with_hash(words: Sequence[str]) -> dict[str, frozenset[str]]:
-    """The addresses with a strong hash (``URL#sha256=…``) that a command names.
+    """The URLs with a strong hash (``URL#sha256=…``) that a command names.
 
     Args:
-        words: The command. Of the requirements files that it names (``-r``), what stands in them
-            counts too; not what those name in turn.
+        words: The command. The URLs in requirements files that it names (``-r``) count too, but not
+            those in files that these files name.
     """
     texts = list(words)
     for before, word in zip(["", *words], words, strict=False):
         for option in ("-r", "--requirement", "--requirements"):
             inline = word.removeprefix(option).removeprefix("=") if word.startswith(option) else ""
             name = word if before == option else inline
-            # Path.is_file raises OSError for a word that is too long for a name; this says no.
+            # Path.is_file raises OSError for a word that is too long for a name.
             if name and os.path.isfile(name):  # noqa: PTH113
                 with suppress(OSError), Path(name).open("rb") as stream:
                     texts.append(stream.read(_MAX_REQUIREMENTS_BYTES).decode("utf-8", "replace"))
-    found: dict[str, frozenset[str]] = {}
+    hashes: dict[str, frozenset[str]] = {}
     for word in (one for text in texts for one in _SEPARATORS.split(text)):
         before, _, fragment = word.partition("#")
         address, digest = _ADDRESS.search(before), _DIGEST.search(fragment)
         if address is not None and digest is not None:
             with suppress(by_url.RefusedError):
-                place = by_url.parse(address[0]).url
-                said = digest[1].lower().replace("=", ":")
-                found[place] = found.get(place, frozenset()) | {said}
-    return found
+                url = by_url.parse(address[0]).url
+                hashes[url] = hashes.get(url, frozenset()) | {digest[1].lower().replace("=", ":")}
+    return hashes
 
 
 async def open_tunnel(host: str, port: int, passing: Passing) -> Response:
     """A response that connects the client with a host, through the user's proxy if there is one.
 
     Raises:
-        TransportError: There is no connection.
+        TransportError: The host cannot be connected to.
     """
     try:
         connecting = _connected(host, port, passing.options)
@@ -139,10 +138,10 @@ async def open_tunnel(host: str, port: int, passing: Passing) -> Response:
 
 
 async def forward(request: Request, url: str, passing: Passing) -> Response:
-    """What a host answers to a request of its own, unchanged.
+    """Send a request on to a host; its answer, unchanged.
 
     Raises:
-        RefusedError: The request is very long.
+        RefusedError: The request is too long.
         TransportError: There is no answer.
     """
     body = b""
@@ -185,7 +184,7 @@ async def forward(request: Request, url: str, passing: Passing) -> Response:
 
 
 class _Tunnel(Response):
-    """Bytes go to and fro until one side ends."""
+    """A response that passes bytes in both directions until both sides end."""
 
     def __init__(self, upstream: Streams) -> None:
         super().__init__(status_code=HTTPStatus.OK)
@@ -217,8 +216,8 @@ async def _connected(host: str, port: int, options: TransportOptions) -> Streams
     """A connection to a host, through the user's proxy if there is one.
 
     Raises:
-        OSError: There is none.
-        ValueError: The proxy is not one that can be used.
+        OSError: There is no connection.
+        ValueError: The proxy cannot be used, or refuses.
     """
     proxy = _proxy_for(f"https://{host}:{port}/", options)
     if not proxy:
@@ -252,7 +251,7 @@ async def _connected(host: str, port: int, options: TransportOptions) -> Streams
 
 
 def _proxy_for(url: str, options: TransportOptions) -> str | None:
-    """The user's own proxy for an address."""
+    """The user's own proxy for a URL; None if there is none."""
     if options.proxy:
         return options.proxy
     proxy: str | None = select_proxy(url, get_environ_proxies(url))

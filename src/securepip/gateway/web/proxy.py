@@ -1,13 +1,13 @@
-"""The gateway as the proxy of a command: what a tool asks of anybody else comes here.
+"""The gateway as the proxy of a command: answers the tool's requests for other hosts.
 
 The rules:
 
-* An address is answered from what was signed, or from what the user named with a strong hash. A
-  page of an index that stands for a trusted repository gets the gateway's own addresses of files.
-* Everything else is refused, with the reason. That is so for every encrypted connection (CONNECT):
-  nobody can see which file is asked for in it.
-* What the user lets pass by ``--allow HOST`` goes to that host, unverified.
-* The proxy is for the command alone: it wants the token, as a proxy's password.
+* A request is answered with what was signed, or with a file that the user named with a strong hash.
+  The page of an index that stands for a trusted repository gets URLs of the gateway for its files.
+* Everything else is refused, with the reason. So is every encrypted connection (CONNECT), because
+  nobody can see which file the tool asks for in it.
+* Requests to a host that the user has named with ``--allow`` go to that host, unverified.
+* The proxy is for the command alone: it asks for the token, as the password of a proxy.
 
 Sources: RFC 9110 (CONNECT, proxy authentication), RFC 9112 (absolute form).
 """
@@ -41,10 +41,10 @@ class Proxy:
     """An ASGI application for requests that are not for the gateway itself.
 
     Args:
-        answers: What is answered.
-        replies: Sends it.
+        answers: Answers the requests.
+        replies: Makes the responses.
         passing: What the user lets pass.
-        token: The password; None for none.
+        token: The password; None if none is needed.
         base: The gateway's own address, ending in a slash.
     """
 
@@ -70,10 +70,10 @@ class Proxy:
         await reply(scope, receive, send)
 
     async def _connect(self, request: Request) -> Response:
-        """A tunnel to a host that the user lets pass.
+        """Open a tunnel to a host that the user lets pass.
 
         Raises:
-            RefusedError: To any other.
+            RefusedError: The user does not let it pass.
         """
         host, port = _authority(request.scope["raw_path"].decode("ascii"), _HTTPS_PORT)
         if not self._passing.allows(host, port):
@@ -90,10 +90,10 @@ class Proxy:
         return await open_tunnel(host, port, self._passing)
 
     async def _fetch(self, request: Request) -> Response:
-        """What is at an http address.
+        """Answer a request for an http URL.
 
         Raises:
-            RefusedError: Nobody vouches for it.
+            RefusedError: Nobody vouches for the URL.
             SecurepipError: As ``Answers.resolve_url``.
         """
         scope = request.scope
@@ -136,15 +136,15 @@ def _knows(request: Request, token: str) -> bool:
         given = base64.b64decode(encoded, validate=True).partition(b":")[2]
     except (ValueError, binascii.Error):
         return False
-    # In constant time: how long it takes must not tell how much of a guess was right.
+    # Compared in constant time: the time must not tell how much of a guess was right.
     return kind.lower() == "basic" and hmac.compare_digest(given, token.encode())
 
 
 def _authority(text: str, default_port: int) -> tuple[str, int]:
-    """Host and port of ``host:port``.
+    """Parse ``host:port``.
 
     Raises:
-        RefusedError: It is something else.
+        RefusedError: ``text`` is something else.
     """
     try:
         parts = urlsplit(f"//{text}")

@@ -1,13 +1,13 @@
-"""What the gateway sends: verified answers, and refusals that say why.
+"""Makes the gateway's responses: verified answers, and refusals that say why.
 
 The rules:
 
-* A browser is told to run nothing and to guess nothing.
-* A refusal says why in its reason phrase, which tools over requests print, and in its body as
+* Headers keep a browser from running scripts and from guessing media types.
+* A refusal says why in its reason phrase, which tools based on requests print, and in its body as
   problem details (RFC 9457), which uv prints.
-* A page that cannot be had ends a tool. pip and pdm would pass over the error, find no version of
-  the project, and take an older one of what depends on it: whoever breaks one page would decide
-  which versions are installed. So these two get an error that they cannot decode, and stop.
+* A page that cannot be served must stop the tool. pip and pdm would ignore the error, find no
+  version of the project, and take an older release of what depends on it: whoever breaks one page
+  would decide which versions are installed. So these two get an error that they cannot decode.
 
 Sources: PEP 503, 691; RFC 9110 (conditions, ranges), RFC 9457.
 """
@@ -46,16 +46,16 @@ from securepip.redaction import harmless
 from securepip.updater.mirrors import passed_over
 
 REASON_HEADER = "x-reason"
-"""Carries the reason phrase to the server: ASGI has no place for it."""
+"""Passes the reason phrase to the server, because ASGI has no field for it."""
 
 NOTICES_HEADER = "x-securepip-notices"
-"""What the plugin tells its user beside a good answer: lines, in URL encoding."""
+"""Lines that the plugin shows to its user besides a good answer, URL-encoded."""
 
 NOT_VERIFIED_FOR_PIP = 590
-"""What pip gets instead of 502, which it tries again five times and then reports without the
-reason. Any 5xx that a client does not know is a 500 to it (RFC 9110)."""
+"""The status for pip instead of 502. pip would try again five times after 502, and then not print
+the reason. A client treats an unknown 5xx status like 500 (RFC 9110)."""
 
-# Revalidated each time: an answer that is not good any more must not come out of a tool's cache.
+# Caches have to revalidate each time: an answer from a tool's cache may have been revoked since.
 COMMON_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
@@ -83,20 +83,20 @@ _STATUS = (
 
 @dataclass
 class Failure:
-    """What was not served, when last, and how often."""
+    """A refusal: what was refused, when it last was, and how often."""
 
     what: str
     last: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     times: int = 1
 
     def again(self) -> None:
-        """Count one more."""
+        """Count it once more."""
         self.last = datetime.now(timezone.utc)
         self.times += 1
 
 
 class Replies:
-    """Sends answers and refusals, and remembers them for the status page.
+    """Makes responses from answers and errors, and counts them for the status page.
 
     Attributes:
         pages: How many pages were sent.
@@ -110,10 +110,10 @@ class Replies:
         self.failures: deque[Failure] = deque(maxlen=20)
 
     def send(self, request: Request, answer: Answer) -> Response:
-        """The reply that carries an answer."""
+        """The response for an answer."""
         reply = self._reply(request, answer)
-        if said := passed_over():
-            reply.headers[NOTICES_HEADER] = quote("\n".join(map(_reason, said[:_MAX_NOTICES])))
+        if notices := passed_over():
+            reply.headers[NOTICES_HEADER] = quote("\n".join(map(_reason, notices[:_MAX_NOTICES])))
         return reply
 
     def _reply(self, request: Request, answer: Answer) -> Response:
@@ -126,7 +126,7 @@ class Replies:
         return _send_file(request, answer)
 
     def explained(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, its errors told to the tool and to the log."""
+        """Wrap an endpoint, so that its errors are sent to the tool and logged."""
 
         async def explained(request: Request) -> Response:
             try:
@@ -152,7 +152,7 @@ class Replies:
         if status == HTTPStatus.NOT_FOUND:
             _log.info("404: %s", error.what)
         elif self.failures and self.failures[-1].what == error.what:
-            # Tools ask several times.
+            # Tools often repeat a request.
             self.failures[-1].again()
             _log.debug("%d again: %s", status, error.what)
         else:
@@ -169,7 +169,7 @@ class Replies:
 def problem(
     status: int, what: str, meaning: str = "", remedy: str = "", *, kind: str = "refused"
 ) -> Response:
-    """A refusal, for programs and for people: many a tool prints it as it is.
+    """Make a refusal for programs and for people. Many tools print it as it is.
 
     Args:
         status: The HTTP status.
@@ -180,7 +180,7 @@ def problem(
     """
     what, meaning, remedy = map(harmless, (what, meaning, remedy))
     detail = "\n".join(part for part in (what, meaning, remedy) if part)
-    said = {
+    document = {
         "title": _TITLES[kind],
         "status": status,
         "detail": detail,
@@ -190,7 +190,7 @@ def problem(
         "remedy": remedy,
     }
     return Response(
-        json.dumps(said, indent=1).encode(),
+        json.dumps(document, indent=1).encode(),
         status_code=status,
         headers={**COMMON_HEADERS, REASON_HEADER: _reason(what)},
         media_type="application/problem+json",
@@ -208,22 +208,22 @@ def html_page(title: str, body: str) -> Response:
 
 
 def redirect_to_page(request: Request, project: str) -> Response:
-    """To the address of a project's page, which ends in a slash (PEP 503)."""
+    """Redirect to the path of a project's page, which ends with a slash (PEP 503)."""
     location = f"{request.scope['root_path']}/simple/{quote(project, safe='')}/"
     return RedirectResponse(location, HTTPStatus.MOVED_PERMANENTLY, headers=COMMON_HEADERS)
 
 
 class _File(FileResponse):
-    """A file, read in pieces that are worth a switch of threads; one is in memory per client."""
+    """A file response with larger chunks than the default; each costs a switch of threads."""
 
     chunk_size = CHUNK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; where somebody has emptied the cache just now, say so in its place."""
+        """Send the file; or a refusal, if the cache was emptied a moment ago."""
         head: Message | None = None
 
         async def with_body(message: Message) -> None:
-            """Keep the head back until the file is open: until then another answer can be sent."""
+            """Hold the head back until the file is open, so that a refusal can still be sent."""
             nonlocal head
             if message["type"] == "http.response.start":
                 head = message
@@ -237,11 +237,13 @@ class _File(FileResponse):
             await super().__call__(scope, receive, with_body)
         except OSError as error:
             if head is None:
-                raise  # too late for words: the connection ends before the file does
-            told = _not_read(Path(self.path), error)
-            _log.warning("%s", told)
+                raise  # too late for a refusal: the connection ends before the file does
+            failure = _not_read(Path(self.path), error)
+            _log.warning("%s", failure)
             status = HTTPStatus.SERVICE_UNAVAILABLE
-            reply = problem(status, told.what, told.meaning, told.remedy, kind="unavailable")
+            reply = problem(
+                status, failure.what, failure.meaning, failure.remedy, kind="unavailable"
+            )
             await reply(scope, receive, send)
 
 
@@ -285,19 +287,19 @@ def _not_read(path: Path, error: OSError) -> SecurepipError:
 
 
 def _has(request: Request, tag: str) -> bool:
-    """Whether the client says that it has what has this tag."""
+    """Whether the client says that it has the file with this tag."""
     asked = ",".join(request.headers.getlist("if-none-match"))
     return any(one.strip().removeprefix("W/") in (f'"{tag}"', "*") for one in asked.split(","))
 
 
 def _end(request: Request, reply: Response, what: str) -> None:
-    """Change a refusal so that pip and pdm stop at it too.
+    """Change a refusal so that pip and pdm stop too.
 
-    A refused page (403) of an index past the gateway is changed as well: a tool that passes over
-    it would install something else under the name that the user meant.
+    This includes the refused page (403) of an index other than the gateway: a tool that ignores the
+    refusal would install another project under the name that the user meant.
     """
     tool = request.headers.get("user-agent", "").partition("/")[0]
-    # What securepip's own plugin asks is answered with the plain error.
+    # securepip's own plugin understands the plain error.
     if tool not in ("pip", "pdm") or request.url.path.endswith("/by-url"):
         return
     of_page = "project" in request.path_params and "filename" not in request.path_params
@@ -305,12 +307,12 @@ def _end(request: Request, reply: Response, what: str) -> None:
     if tool == "pip" and (is_page or reply.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR):
         reply.status_code = NOT_VERIFIED_FOR_PIP
     if is_page:
-        # It is not encoded like that; that is the point. pip prints the whole header.
+        # The body is not encoded in this way, so the tool fails. pip prints the whole header.
         reply.headers["Content-Encoding"] = f"{_reason(what).replace(',', ';')}, gzip"
 
 
 def _reason(what: str) -> str:
-    """One line that a header may hold: names from the network are part of it."""
+    """``what`` as one line for a header. It may hold names from the network."""
     line = " ".join(what.split())[:_MAX_REASON]
     return "".join(one if one.isascii() and one.isprintable() else "?" for one in line)
 

@@ -1,7 +1,7 @@
-"""A gateway for as long as it runs: its socket and its server.
+"""Runs the gateway's server.
 
-The HTTP stack is uvicorn with h11 and Starlette: they are maintained, speak HTTP/1.1 strictly, wait
-for hundreds of clients in one thread, and stop sending to one that does not read.
+The HTTP stack is uvicorn with h11 and Starlette. They are well maintained, parse HTTP/1.1 strictly,
+serve hundreds of clients in one thread, and stop sending to a client that does not read.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _REQUEST_SECONDS = 30
 
 
 class Gateway:
-    """A gateway that listens from the start; ``run`` answers.
+    """A gateway. It listens at once, and answers during ``run``.
+
+    Args:
+        answers: Answers the requests.
+        port: The port; 0 for any free one.
+        with_token: Whether its address has a token.
+        by_url: See ``create_app``.
+        passing: See ``create_app``.
 
     Attributes:
         url: Its address with the token, ending in a slash.
 
-    Args:
-        answers: What is answered.
-        port: The port; 0 for any that is free.
-        with_token: Whether its address has a token.
-        by_url: As ``create_app``.
-        passing: As ``create_app``: the gateway is a proxy too.
-
     Raises:
-        SecurepipError: The port cannot be had.
+        SecurepipError: The port is not available.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Gateway:
         )
 
     async def run(self, until: Coroutine[Any, Any, int]) -> int:
-        """Answer until ``until`` is done, and return what it returns."""
+        """Answer requests until ``until`` is done; its result."""
         serving = asyncio.create_task(self._server.serve([self._socket]))
         waiting = asyncio.create_task(until)
         try:
@@ -100,16 +100,16 @@ class Gateway:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the command."""
+    """A server that leaves signals to the command."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing."""
+        """Capture no signals."""
         yield
 
 
 class _Connection(h11.Connection):
-    """Says why in the reason phrase: pip and others print that, and nothing else of a refusal."""
+    """Sends the reason of a refusal as its reason phrase: pip and others print only that."""
 
     def send(self, event: Any) -> Any:
         if isinstance(event, h11.Response):
@@ -122,10 +122,10 @@ class _Connection(h11.Connection):
 
 
 class _Protocol(H11Protocol):
-    """Gives up on who sends no whole request, and hands the connection over for a tunnel.
+    """Ends connections that send no complete request, and hands connections over to tunnels.
 
-    uvicorn waits for the rest of a request for ever: anybody on this machine, token or not, could
-    use up the connections that there can be.
+    uvicorn would wait for the rest of a request for ever. Any user of this machine, with or without
+    the token, could use up all connections.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -135,7 +135,7 @@ class _Protocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def _take_over(self) -> Streams:
-        """Say that a tunnel begins (RFC 9110, CONNECT), and leave the connection to its owner."""
+        """Answer that a tunnel begins (RFC 9110, CONNECT), and hand the connection over."""
         self._stop_waiting()
         self.cycle.disconnected = True  # no other response is sent
         self.flow.resume_reading()
@@ -173,11 +173,12 @@ class _Protocol(H11Protocol):
 
 
 def _listen(port: int) -> socket.socket:
-    # With the protocol, or asyncio leaves out TCP_NODELAY: each answer would wait for 40 ms.
+    # The protocol is given because asyncio sets TCP_NODELAY only then; without it, each answer
+    # would take 40 ms longer.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
-            # A port that was left a minute ago may be used again.
+            # A port that was in use a minute ago can be used again.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
         listening.listen(_BACKLOG)

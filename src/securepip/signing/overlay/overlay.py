@@ -110,9 +110,8 @@ class Overlay:
         sources: In pip's order.
         transport: The one that ``sources`` use.
         rules: What may be signed.
-        pages_alone: Whether only pages are read, and neither the JSON API of an index nor the
-            servers of files are asked. Details are then learned for the files that a resolver
-            chooses.
+        pages_alone: Whether neither the JSON API of an index nor the servers of files are asked.
+            Details are then learned for the files that a resolver chooses.
     """
 
     def __init__(
@@ -201,8 +200,7 @@ class Overlay:
 
         Args:
             project: The project.
-            wanted: Chooses the files that servers are asked about, if the index says too little. A
-                file of unknown length is left out; it can be chosen the next time.
+            wanted: Chooses the files that servers are asked about, if the index says too little.
             anew: Whether to judge the project again even if no source has changed.
 
         Returns:
@@ -267,7 +265,7 @@ class Overlay:
         except Exception as error:
             # One project's page must not stop the other projects, whatever an index puts there.
             defect = SecurepipError(f"what is offered cannot be signed: {error!r:.200}")
-            return self._kept(question, current, defect)
+            return _unreadable(question, current, defect)
 
     def correct_metadata(self, judged: Judged, file: PageFile) -> Judged:
         """``judged`` without the ``.metadata`` of ``file``, which is not what the wheel holds.
@@ -323,8 +321,7 @@ class Overlay:
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
         """
-        # A page that was published on demand has targets for the chosen files alone: then the page
-        # is unchanged, and the targets of its other files are still missing.
+        # A page that was published on demand lacks the targets of most of its files.
         if judged.is_changed or batch.is_partial(judged.project):
             batch.stage({judged.project: judged.page}, written={judged.project: judged.written})
         self.remember(judged, batch.digest(judged.project) or "", batch.later)
@@ -338,7 +335,7 @@ class Overlay:
     def _judge(self, question: Question, offered: Offered, current: ProjectPage | None) -> Judged:
         project, facts = question.project, question.facts
         if offered.error is not None:
-            return self._kept(question, current, offered.error)
+            return _unreadable(question, current, offered.error)
         if offered.unchanged:
             settled = Settled(current)
             return Judged(project, Standing.UNCHANGED, current, settled, facts, offered)
@@ -358,14 +355,6 @@ class Overlay:
         standing = Standing.QUARANTINED if quarantined else Standing.OFFERED
         remarks = offered.page.remarks
         return Judged(project, standing, current, settled, facts, offered, remarks, written)
-
-    def _kept(
-        self, question: Question, current: ProjectPage | None, error: SecurepipError
-    ) -> Judged:
-        project = question.project
-        settled = Settled(current, problems=(Problem(project, error.what),))
-        offered = Offered(project, error=error)
-        return Judged(project, Standing.UNREADABLE, current, settled, question.facts, offered)
 
     def _may_be_unchanged(
         self, project: NormalizedName, state: PageState | None, digest: str
@@ -427,6 +416,14 @@ def _left_alone(
     """The decision for a project that no source is asked about: its page stays as it is."""
     current = signed.load() if signed else None
     return Judged(project, standing, current, Settled(current), facts)
+
+
+def _unreadable(question: Question, current: ProjectPage | None, error: SecurepipError) -> Judged:
+    """The decision for a project whose answer cannot be used: its page stays as it is."""
+    project = question.project
+    settled = Settled(current, problems=(Problem(project, error.what),))
+    offered = Offered(project, error=error)
+    return Judged(project, Standing.UNREADABLE, current, settled, question.facts, offered)
 
 
 def _nobody(files: Sequence[UpstreamFile]) -> Sequence[UpstreamFile]:

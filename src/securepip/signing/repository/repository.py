@@ -195,11 +195,7 @@ class Repository:
             raise
 
     def roles(self) -> Roles:
-        """The current signed roles, verified: see ``Current.roles``.
-
-        Raises:
-            RepositoryStateError: As ``Current.roles``.
-        """
+        """The current signed roles, verified: see ``Current.roles``."""
         return self._current.roles()
 
     def projects(self) -> list[NormalizedName]:
@@ -251,9 +247,9 @@ class Repository:
 
         Raises:
             RepositoryStateError: A page lists a file name that was signed before with another
-                sha256 (the ledger then remembers the refusal), a file that was revoked, or a file
-                of this repository that is neither in ``files`` nor here already; or a project signs
-                for itself. Nothing has changed.
+                sha256 (the ledger remembers that), a file that was revoked, or one of this
+                repository that is neither here nor in ``files``; or a project signs for itself.
+                Nothing has changed.
             FormatError: A page lists a file whose name is not that of a distribution.
         """
         with self.lock():

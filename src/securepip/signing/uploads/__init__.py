@@ -1,6 +1,6 @@
-"""Uploads over HTTP: what twine, uv, flit and poetry send, checked and published.
+"""Takes uploads over HTTP from twine, uv, flit and poetry, checks them and publishes them.
 
-An upload goes one way: ``server`` reads the request and who sent it, ``form`` writes the file to
-this machine, ``accept`` compares it with what the form says, and a ``publisher`` publishes what
-waits, in one publication: ``batches`` in this process.
+``server`` reads the request and its token, ``form`` writes the file to this machine, ``accept``
+compares it with the fields of the form, and a ``publisher`` publishes all waiting uploads together.
+``batches`` is the publisher in this process.
 """

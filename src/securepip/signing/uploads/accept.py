@@ -1,7 +1,7 @@
-"""Whether a file is what its upload says: of which project, version, kind and bytes.
+"""Checks that an uploaded file has the project, version, kind and bytes that its form says.
 
-Rule: what is published is what the file says of itself, as with `repo add`. The form decides
-nothing; where it says something else, somebody is mistaken, and the upload is refused.
+Rule: the file's own name and metadata are published, as with `repo add`. If the form says something
+else, the upload is refused.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def accept(form: Form, token: Token) -> Distribution:
     """The distribution of an upload, ready to be published.
 
     Raises:
-        UploadRefusedError: The token is not for its project, or the file is not what the form says,
-            or it is none that `repo add` would publish.
+        UploadRefusedError: The token is not for its project, the file is not what the form says, or
+            `repo add` would not publish it.
     """
     project = _check_fields(form)
     check_allowed(token, project)
@@ -42,10 +42,10 @@ def accept(form: Form, token: Token) -> Distribution:
 
 
 def check_allowed(token: Token, project: NormalizedName) -> None:
-    """See to it that a token is good for ``project``.
+    """Check that a token allows uploads for ``project``.
 
     Raises:
-        UploadRefusedError: It is not.
+        UploadRefusedError: It does not.
     """
     if not token.allows(project):
         raise UploadRefusedError(
@@ -57,7 +57,7 @@ def check_allowed(token: Token, project: NormalizedName) -> None:
 
 
 def _check_fields(form: Form) -> NormalizedName:
-    """The project that the form names, once the form fits the name and bytes of its file."""
+    """Check that the form fits the name and bytes of its file; the project that it names."""
     fields, filename = form.fields, form.path.name
     if fields.get(":action", "") != "file_upload":
         raise bad("only files are taken here: the field :action has to be file_upload")
@@ -70,21 +70,21 @@ def _check_fields(form: Form) -> NormalizedName:
         raise bad(error.what) from None
     except InvalidVersion:
         raise bad(f"not a version: {fields.get('version', '')!r:.80}") from None
-    said = parse_distribution(filename, project)
-    if said is None or said.version != version:
+    parsed = parse_distribution(filename, project)
+    if parsed is None or parsed.version != version:
         raise bad(f"{filename} is not of {project} {version}, as the upload says")
-    if _KINDS.get(fields.get("filetype", "")) is not said.kind:
-        raise bad(f"{filename} is a {said.kind.value}: the field filetype says something else")
+    if _KINDS.get(fields.get("filetype", "")) is not parsed.kind:
+        raise bad(f"{filename} is a {parsed.kind.value}: the field filetype says something else")
     _check_digests(form)
     return project
 
 
 def _check_digests(form: Form) -> None:
-    """See to it that the bytes that came are those that were sent: one digest has to be told."""
-    told = {name: form.fields[name].lower() for name in DIGESTS if form.fields.get(name)}
-    if not told:
+    """Check the received bytes against the digests in the form, of which there must be one."""
+    expected = {name: form.fields[name].lower() for name in DIGESTS if form.fields.get(name)}
+    if not expected:
         raise bad("the upload tells no digest of its file: sha256_digest, for example")
-    for name, digest in told.items():
+    for name, digest in expected.items():
         if digest != form.digests[name]:
             raise bad(
                 f"the {name} of the upload is not that of the bytes that came: "

@@ -1,8 +1,8 @@
-"""Uploads that wait, published together: one thread signs, and each batch is one snapshot.
+"""Publishes waiting uploads together: one thread signs, and each batch is one snapshot.
 
-Rule: an upload is answered when the timestamp that makes it current is on the disk. While one batch
-is signed, the next gathers; nobody waits for a full one. A refused upload keeps no other from being
-published, and a batch that fails leaves the repository as it was.
+Rule: an upload is answered when the timestamp that makes it current is on disk. While one batch is
+signed, the next one gathers, and no batch waits until it is full. A refused upload does not keep
+the others from being published, and a batch that fails leaves the repository as it was.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _SECONDS = 600
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """An upload, and where the words for its sender go."""
+    """An upload, and the future result: the text for its sender."""
 
     upload: Upload
     done: Future[str] = field(default_factory=Future)
 
 
 class Batches:
-    """Publishes uploads in a thread of its own, until ``close``. Implements ``Publisher``.
+    """Publishes uploads in its own thread, until ``close``. Implements ``Publisher``.
 
     Args:
         open_repository: Opens the repository with its online key; called in that thread.
-        say: Told in a line what was published, and what went wrong.
+        say: Called with a line for each published upload and each failure.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Batches:
                     answers = publish_uploads(
                         repository, [each.upload for each in batch], self._say
                     )
-                except Exception as error:  # one failure must not end the thread: all wait for it
+                except Exception as error:  # after one failure, the thread has to go on
                     self._say(f"Uploads could not be published: {error or type(error).__name__}")
                     answers = [not_now() for _ in batch]
-                    # Opened anew for the next: what this one holds may be half of a state.
+                    # The next batch opens the repository again: this object may be inconsistent.
                     opened.close()
                     repository = None
                 self._answer(batch, answers)
 
     def _next(self) -> list[_Waiting]:
-        """All that waits, at least one; none at the end."""
+        """All waiting uploads, at least one; none after ``close``."""
         batch: list[_Waiting] = []
         waiting = self._waiting.get()
         while waiting is not None:
@@ -103,7 +103,7 @@ class Batches:
             except Empty:
                 return batch
         if batch:
-            self._waiting.put(None)  # the end is for the next one
+            self._waiting.put(None)  # the next call returns the end
         return batch
 
     def _answer(

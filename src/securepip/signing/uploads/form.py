@@ -1,9 +1,9 @@
-"""The form of an upload (multipart/form-data), read as it comes: the file goes to the disk.
+"""Reads the form of an upload (multipart/form-data) as it arrives, and writes its file to disk.
 
-Rule: nothing in a form decides how much memory, disk or time it takes. Of the text fields only
-those that are compared with the file are kept, and each is short; classifiers, descriptions and
-the rest are counted and passed over, since the file itself says them. ``python_multipart`` parses;
-its bounds hold for a part's headers, and ours for everything else.
+Rule: a form cannot take more memory, disk or time than the limits here. Only the text fields that
+are compared with the file are kept, up to a short limit each. All other fields are counted and
+skipped, because the file itself has classifiers, description and the like. ``python_multipart``
+parses the form. Its limits hold for the headers of a part, and ours for everything else.
 
 Source: RFC 7578, and the upload API that Warehouse calls legacy.
 """
@@ -34,14 +34,14 @@ from securepip.signing.uploads.refusal import UploadRefusedError, bad
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# It tells of each bad byte, which a sender could fill the operator's screen with.
+# The parser logs every bad byte: a sender could flood the operator's screen.
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 CONTENT = "content"
 DIGESTS = ("sha256_digest", "md5_digest", "blake2_256_digest")
 _KEPT = frozenset({":action", "protocol_version", "name", "version", "filetype", CONTENT, *DIGESTS})
 MAX_TEXT = 16 << 20
-"""The most bytes of a form beside its file. A description may be long."""
+"""The most bytes of a form without its file. A description may be long."""
 
 _MAX_PARTS = 4_096
 _MAX_FIELD = 1_024
@@ -50,12 +50,13 @@ _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]"
 
 @dataclass(frozen=True)
 class Form:
-    """An upload on this machine. Nothing of it is compared yet.
+    """An upload on this machine, before its parts are compared.
 
     Attributes:
-        path: The file, whose name is that in the form.
+        path: The file, under the name that the form gives it.
         fields: The text fields that are compared with it.
-        digests: Of the bytes that came, in hexadecimal, by the field that may say the same.
+        digests: The digests of the received file in hexadecimal, by the name of the field that
+            gives the same digest.
     """
 
     path: Path
@@ -68,9 +69,9 @@ class Limits:
     """How much one upload may take.
 
     Attributes:
-        file_bytes: The largest file.
-        grace: Seconds that any upload may take.
-        bytes_per_second: The slowest that a longer one may be on average.
+        file_bytes: The longest file.
+        grace: The seconds that any upload may take.
+        bytes_per_second: The lowest average speed of a longer upload.
     """
 
     file_bytes: int = 100 << 20
@@ -78,7 +79,7 @@ class Limits:
     bytes_per_second: int = 20_000
 
     def seconds(self, length: int) -> float:
-        """How long a request of ``length`` bytes may take."""
+        """How many seconds a request of ``length`` bytes may take."""
         return self.grace + length / self.bytes_per_second
 
 
@@ -88,15 +89,14 @@ def read_form(
     """Read one form, and write its file into ``folder``.
 
     Args:
-        content_type: The header of the request.
-        length: How many bytes the form has.
-        read: Gives up to so many further bytes, at the latest when the connection times out; none
-            at the end.
+        content_type: The ``Content-Type`` header of the request.
+        length: The length of the form in bytes.
+        read: Returns at most that many further bytes, none at the end; it raises ``TimeoutError``.
         folder: An empty folder for this upload alone.
-        limits: How much it may take.
+        limits: How much the upload may take.
 
     Raises:
-        UploadRefusedError: It is no such form, too large, or too slow.
+        UploadRefusedError: It is malformed, too large, or too slow.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
@@ -124,7 +124,7 @@ def read_form(
 
 
 class _Reader:
-    """Takes the parts as the parser finds them."""
+    """Collects the parts that the parser finds."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
@@ -151,7 +151,7 @@ class _Reader:
             self._stream.close()
 
     def callbacks(self) -> MultipartCallbacks:
-        """What the parser calls."""
+        """The callbacks for the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,
@@ -164,7 +164,7 @@ class _Reader:
         }
 
     def form(self) -> Form:
-        """All of it.
+        """The form, after the parser has read all of it.
 
         Raises:
             UploadRefusedError: Something is missing.
@@ -205,7 +205,7 @@ class _Reader:
             raise bad("the form of the upload has a part without a name")
         if self._name not in _KEPT:
             return
-        # Two values for one name: who checks may see the one, and who uses it the other.
+        # Of two values for one name, one could be checked and the other one used.
         if self._name in self._fields or (self._name == CONTENT and self._path):
             raise bad(f"the upload has two fields of the name {self._name}")
         if self._name != CONTENT:
@@ -249,7 +249,7 @@ class _Reader:
 
 
 def too_large(max_bytes: int) -> UploadRefusedError:
-    """As for a file that is larger than what is taken."""
+    """Make the refusal of a file that is longer than ``max_bytes``."""
     return UploadRefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"the file is larger than {in_units(max_bytes)}, the most that this repository takes",

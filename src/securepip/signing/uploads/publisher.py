@@ -1,7 +1,7 @@
-"""What becomes of an upload that was read and found good: one interface for who publishes it.
+"""Publishes accepted uploads: the interface, and the publication of a batch.
 
-Rule: what is answered is true when it is said. `200` is for what is signed and current, unless the
-operator has chosen to answer as soon as an upload is kept safe.
+Rule: an answer is true when it is sent. Status 200 means that the file is signed and current,
+unless the operator has chosen to answer as soon as an upload is stored safely.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from securepip.signing.uploads.accept import check_allowed
 from securepip.signing.uploads.refusal import UploadRefusedError, bad
 
 AT_ONCE = 1_000
-"""So many uploads are published together, at most."""
+"""The most uploads that are published together."""
 
 _NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """A distribution that somebody has sent.
+    """An accepted upload.
 
     Attributes:
-        distribution: It, checked. Its file is there until it is answered.
-        token: The id of the token with which it came.
+        distribution: The checked distribution. Its file exists until the upload is answered.
+        token: The id of its token.
     """
 
     distribution: Distribution
@@ -43,17 +43,17 @@ class Upload:
 
     @property
     def filename(self) -> str:
-        """Its name."""
+        """The name of the distribution."""
         return self.distribution.new.filename
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said to the sender of an upload that is not refused.
+    """The answer to an upload that is not refused.
 
     Attributes:
-        status: Of HTTP: 200 or 202.
-        words: In words.
+        status: The HTTP status: 200 or 202.
+        words: The text for the sender.
     """
 
     status: HTTPStatus
@@ -71,28 +71,28 @@ class Publisher(Protocol):
         """
 
     def close(self) -> None:
-        """End, once what waits here is answered."""
+        """End, after all waiting uploads are answered."""
 
 
 def publish_uploads(
     repository: Repository, batch: Sequence[Upload], say: Callable[[str], None]
 ) -> list[str | UploadRefusedError]:
-    """Publish uploads in one snapshot; one that is refused keeps no other from it.
+    """Publish uploads in one snapshot. A refused upload does not keep the others from it.
 
     Args:
         repository: Opened with its online key.
-        batch: They. The same file may be among them twice.
-        say: Told in a line what only the operator can mend.
+        batch: The uploads. The same file may be among them twice.
+        say: Called with a line for each problem that only the operator can solve.
 
     Returns:
-        For each the words for its sender: it is published, or it is refused.
+        For each upload the text for its sender, or its refusal.
 
     Raises:
-        RepositoryStateError: Nothing was published: the repository cannot be changed now.
+        RepositoryStateError: The repository cannot be changed now. Nothing was published.
     """
     refused: dict[Upload, UploadRefusedError] = {}
     with repository.lock():
-        # Asked again: a token that was revoked while its upload came is worth nothing.
+        # Tokens are looked up again: one may have been revoked while its upload arrived.
         tokens = {name: _token(repository, name) for name in {upload.token for upload in batch}}
         for upload in batch:
             try:
@@ -115,7 +115,7 @@ def publish_uploads(
 
 
 def not_now() -> UploadRefusedError:
-    """As for an upload that is good, at a moment at which nothing can be published."""
+    """Make the refusal of a good upload at a time when nothing can be published."""
     return UploadRefusedError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the repository cannot be changed now. Try again later (the same file twice is fine); if "
@@ -124,15 +124,15 @@ def not_now() -> UploadRefusedError:
 
 
 def check_known(ledger: Ledger, distribution: Distribution) -> None:
-    """See to it that no other file of that name was ever signed, and that it was not removed.
+    """Check that no other file of that name was ever signed, and that it was not removed.
 
     Raises:
-        UploadRefusedError: That is not so.
+        UploadRefusedError: Another file was signed, or it was removed.
     """
     new = distribution.new
     known = ledger.known(new.project).get(new.filename)
     if known is not None and known != distribution.page_file.sha256:
-        # "already exists" is what tools look for when they are told to skip such files.
+        # Tools that are told to skip existing files look for the words "already exists".
         raise bad(
             f"{new.filename} already exists with other bytes (sha256 {known}), and published files "
             "never change. Give the new build a new version or build number"
@@ -145,7 +145,7 @@ def check_known(ledger: Ledger, distribution: Distribution) -> None:
 
 
 def _words(repository: Repository, upload: Upload, error: SecurepipError) -> UploadRefusedError:
-    """Why an upload is refused, for its sender: what only the operator can do is left out."""
+    """The refusal of an upload for its sender, without remedies that only the operator has."""
     project = upload.distribution.new.project
     if repository.roles().claim(project) is not None:
         return UploadRefusedError(
@@ -162,12 +162,12 @@ def _words(repository: Repository, upload: Upload, error: SecurepipError) -> Upl
 
 
 def _token(repository: Repository, name: str) -> Token:
-    """The token with that id as it is now; one that is gone is for no project."""
+    """The present record of the token with that id; one for no project if it is gone."""
     nothing = Token(name, frozenset(), "", datetime.now(timezone.utc))
     return repository.state.tokens.get(name) or nothing
 
 
 def _command(batch: Sequence[Upload]) -> str:
-    """What the log says of a batch."""
+    """The text for a batch in the log."""
     named = [f"{each.filename} (token {each.token})" for each in batch]
     return f"upload {first_of(named, _NAMED)}"

@@ -1,4 +1,4 @@
-"""A refused upload, in words for whoever uploads."""
+"""The refusal of an upload, in words for the person who uploads."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from http import HTTPStatus
 class UploadRefusedError(Exception):
     """An upload is not published.
 
-    Nobody sees it but the sender: the words name no file of the server's.
+    The sender sees the text, so it names no file on the server.
 
     Args:
-        status: What is answered: 4xx where the upload is wrong, 5xx where trying again may help.
+        status: The HTTP status: 4xx if the upload is wrong, 5xx if trying again may help.
         words: What is wrong and what to do.
     """
 
@@ -22,5 +22,5 @@ class UploadRefusedError(Exception):
 
 
 def bad(words: str) -> UploadRefusedError:
-    """As for an upload that is not of the form that it has to be."""
+    """Make the refusal of a malformed or wrong upload."""
     return UploadRefusedError(HTTPStatus.BAD_REQUEST, words)

@@ -1,10 +1,10 @@
-"""The repository over HTTP, with uploads: who sends, how much, how fast, and what is answered.
+"""Serves a repository over HTTP and takes uploads, within limits for length, time and number.
 
-Rule: nothing is read of a request's body before its token is known to be good. What is answered is
-in the status line too: twine, flit and poetry show that, and uv shows the body.
+Rule: the body of a request is read only after its token was found to be valid. The text of an
+answer is in the status line too, because twine, flit and poetry show that line; uv shows the body.
 
-The standard library's server is kept for this: each upload waits for a signature in a thread of its
-own, and the status line can be in words, which servers for ASGI do not allow.
+The standard library's server suits this: each upload waits for a signature in its own thread, and
+the status line can have any text, which ASGI servers do not allow.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from securepip.transport import is_loopback
 UPLOAD_PATH = "/legacy/"
 USER = "__token__"
 AT_ONCE = 32
-"""So many uploads are read, or wait for their publication, at a time."""
+"""How many uploads are read, or wait for their publication, at the same time."""
 
 UPLOADS_DIR = "uploads"
-"""The folder of this machine for uploads on their way, which is not served."""
+"""The folder for uploads that are being received. It is not served."""
 _TURN_SECONDS = 30
 _LINGER_SECONDS = 30
 _LEFT_OVER_SECONDS = 86_400
@@ -58,20 +58,20 @@ class UploadServer(RepositoryServer):
     """Serves a repository, and takes uploads at ``UPLOAD_PATH``. ``server_close`` ends both.
 
     Args:
-        open_repository: Opens the repository with its online key; called in other threads, and
-            anew each time.
+        where: The folder of the repository, or another place.
+        open_repository: Opens the repository with its online key; called in several threads.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        log: Told of each request in one line.
-        say: Told of each publication in one line.
+        port: The port; 0 for any free one.
+        log: Called with one line for each request.
+        say: Called with one line for each publication.
         limits: How much one upload may take.
-        insecure: Whether addresses of other machines may be listened on, without TLS.
-        publisher: Publishes what is sent; by default this process does, with the online key.
+        insecure: Whether to listen on addresses that other machines can reach, without TLS.
+        publisher: Publishes the uploads; by default this process does, with the online key.
 
     Raises:
         UsageError: Tokens would cross a network without TLS.
-        RepositoryStateError: No repository there, the online key is not, or the address cannot be
-            had.
+        RepositoryStateError: There is no repository, the online key is missing, or the address is
+            not available.
     """
 
     def __init__(
@@ -106,16 +106,16 @@ class UploadServer(RepositoryServer):
 
     @property
     def handler(self) -> type[Handler]:
-        """What answers a request."""
+        """The class that answers requests."""
         return UploadHandler
 
     @property
     def upload_url(self) -> str:
-        """Where uploads go."""
+        """The URL for uploads."""
         return self.url.rstrip("/") + UPLOAD_PATH
 
     def server_close(self) -> None:
-        """End, once what waits is published."""
+        """End, after all waiting uploads are published."""
         super().server_close()
         self.publisher.close()
 
@@ -126,7 +126,7 @@ class UploadHandler(Handler):
     server: UploadServer
 
     def do_POST(self) -> None:  # noqa: N802 # the library's name
-        """Take an upload, and say what became of it."""
+        """Take an upload and answer it."""
         self._left = 0
         try:
             answer = self._take()
@@ -149,10 +149,10 @@ class UploadHandler(Handler):
             self._say(answer.status, answer.words)
 
     def _take(self) -> Answer:
-        """Publish what is sent.
+        """Read, check and publish an upload.
 
-        Returns:
-            What became of it.
+        Raises:
+            UploadRefusedError: It is refused.
         """
         length = self._length()
         token = self._token()
@@ -171,7 +171,7 @@ class UploadHandler(Handler):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _length(self) -> int:
-        """How long the body is; from now on ``_left`` says what is unread of it."""
+        """The length of the body. From now on, ``_left`` is the number of unread bytes, or -1."""
         if self.path.partition("?")[0].rstrip("/") != UPLOAD_PATH.rstrip("/"):
             self._left = -1
             raise UploadRefusedError(
@@ -207,7 +207,7 @@ class UploadHandler(Handler):
             user, _, text = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             user = text = ""
-        # A ledger of its own for each request: a connection belongs to one thread.
+        # Each request opens the ledger itself, because a connection belongs to one thread.
         with self.server.open_repository() as repository:
             token = repository.state.tokens.find(text)
         if token is None or user != USER:
@@ -218,16 +218,16 @@ class UploadHandler(Handler):
         return token
 
     def _read(self, most: int) -> bytes:
-        """What has come of the body: one system call, so that the time can be looked at."""
+        """The bytes that have arrived: one system call, so that the time limit is checked often."""
         data = self.rfile.read1(most)
         self._left -= len(data)
         return data
 
     def _say(self, status: HTTPStatus, words: str) -> None:
-        """Answer, also one who has not sent everything yet."""
+        """Send an answer, also if the body was not read to its end."""
         if self._left:
             self.close_connection = True
-        # A file's own name and version may be among them, for somebody's terminal.
+        # The text may quote the upload, and the sender's tool prints it to a terminal.
         words = "".join(each if each.isprintable() or each == "\n" else "?" for each in words)
         body = f"{words}\n".encode()
         line = " ".join(words.split()).encode("ascii", "replace").decode()[:_MAX_REASON]
@@ -244,7 +244,7 @@ class UploadHandler(Handler):
             self._linger()
 
     def _linger(self) -> None:
-        """Read on for a while: who is still sending would lose the answer with the connection."""
+        """Read on for a while: a client that is still sending would not get the answer."""
         end = time.monotonic() + _LINGER_SECONDS
         most = self.server.limits.file_bytes + MAX_TEXT
         with suppress(OSError):
@@ -255,10 +255,10 @@ class UploadHandler(Handler):
 
 
 def check_key(repository: Repository) -> None:
-    """See to it that the online key is here and can be loaded: nobody is there to be asked later.
+    """Load the online key now: later, nobody is there to enter a passphrase.
 
     Raises:
-        RepositoryStateError: It is not, or it cannot.
+        RepositoryStateError: The key is not here, or cannot be loaded.
     """
     root = repository.roles().root.signed
     keys = (root.get_key(keyid) for keyid in root.roles["timestamp"].keyids)
@@ -270,7 +270,7 @@ def check_key(repository: Repository) -> None:
 
 
 def clear_old(folder: Path) -> None:
-    """Make the folder of what is being sent, and remove what a server that was killed has left."""
+    """Make the folder for uploads, and remove old files that a killed server has left there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in folder.iterdir():
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""Places for uploads, shared so that nobody takes them all.
+"""Limits the number of simultaneous uploads, so that no token can take all places.
 
-Rule: a token never has more of them than are free. Who has one token and sends much gets half of
-them; whoever comes then still finds a place.
+Rule: a token never has more places than are free. A single busy token gets half of them, and
+another one still finds a place.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from securepip.signing.uploads.refusal import UploadRefusedError
 
 
 class Turns:
-    """The places.
+    """The places for uploads.
 
     Args:
-        places: How many uploads are read, or wait for their publication, at a time.
-        seconds: How long one waits for a place.
+        places: How many uploads are read, or wait for their publication, at the same time.
+        seconds: How long an upload waits for a place.
     """
 
     def __init__(self, places: int, seconds: float) -> None:
@@ -31,10 +31,10 @@ class Turns:
 
     @contextmanager
     def take(self, token: str) -> Iterator[None]:
-        """Have a place for an upload with that token.
+        """Hold a place for an upload with that token.
 
         Raises:
-            UploadRefusedError: None became free in time.
+            UploadRefusedError: No place became free in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_free(token), self._seconds):
@@ -47,7 +47,7 @@ class Turns:
         finally:
             with self._changed:
                 self._taken[token] -= 1
-                self._taken += Counter()  # drop what is zero: tokens come and go
+                self._taken += Counter()  # drops the tokens with a count of zero
                 self._changed.notify_all()
 
     def _is_free(self, token: str) -> bool:

@@ -1,6 +1,6 @@
-"""Where the lines of the transaction log are kept: one interface, and the file by default.
+"""Stores the lines of the transaction log: the interface, and a file by default.
 
-Rule: a line is on the disk when ``append`` returns, whole, and only at the end.
+Rule: lines are only added at the end. When ``append`` returns, the whole line is on disk.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _BLOCK = 1 << 12
 
 
 class Lines(Protocol):
-    """The lines of one log, the oldest first. What is in them, nobody here knows."""
+    """The lines of one log, the oldest first. Their contents are opaque here."""
 
     @property
     def address(self) -> str:
         """Where they are, for people."""
 
     def append(self, parts: Iterable[bytes]) -> None:
-        """Add one line, which comes in parts and holds no line end. Durable when this returns."""
+        """Add one line, given in parts and without a line end. It is durable when this returns."""
 
     def after(self, offset: int) -> Iterator[tuple[bytes, int]]:
         """The lines from ``offset`` on (0 for all), each with the offset of the next one."""
@@ -34,25 +34,25 @@ class Lines(Protocol):
         """The last lines.
 
         Args:
-            number: Of the first line that has to be among them; None where any end will do.
-            number_of: Says which number a line has; None if it has none.
+            number: The number of a line that has to be among them; None if the last one is enough.
+            number_of: Returns the number of a line; None if it has none.
         """
 
     def size(self) -> int:
-        """The offset behind the last line; 0 where it cannot be told."""
+        """The offset behind the last line; 0 if it is not known."""
 
     def drop_torn(self) -> None:
-        """Drop what a power cut has left of a line."""
+        """Drop an incomplete last line, which a kill or a power cut has left."""
 
     def become(self, lines: Iterable[bytes]) -> None:
-        """Let these be all lines, durably, or nothing happened."""
+        """Replace all lines durably. If it fails, nothing has changed."""
 
     def set_aside(self) -> None:
-        """Keep all lines under another name, and begin anew."""
+        """Keep all lines under another name, and begin again without lines."""
 
 
 class FileLines:
-    """Lines in a file; an offset is one of bytes. Implements ``Lines``."""
+    """Lines in a file; offsets are in bytes. Implements ``Lines``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,8 +65,8 @@ class FileLines:
     def append(self, parts: Iterable[bytes]) -> None:
         """As ``Lines.append``.
 
-        Before its end is there it is no line: what a run that is killed has written of it is passed
-        over by whoever reads, and dropped by who writes the next one.
+        The line end is written last. Without it there is no line: readers skip what a killed run
+        has written, and ``drop_torn`` removes it.
         """
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as stream:
@@ -82,13 +82,13 @@ class FileLines:
                 stream.seek(offset)
                 for line in stream:
                     offset += len(line)
-                    if line.endswith(b"\n"):  # else a run was killed while it wrote
+                    if line.endswith(b"\n"):  # else a run was killed while it wrote the line
                         yield line[:-1], offset
         except FileNotFoundError:
             return
 
     def tail(self, number: int | None, number_of: Callable[[bytes], int | None]) -> list[bytes]:
-        """As ``Lines.tail``; those of the last 64 KiB are always among them."""
+        """As ``Lines.tail``; the lines of the last 64 KiB are always among them."""
         lines: list[bytes] = []
         size = 0
         for line in self._newest_first():
@@ -142,12 +142,12 @@ class FileLines:
 
 
 def _end_before(stream: BinaryIO, offset: int) -> int:
-    """Where the last line ends of which the end is before ``offset``; 0 where there is none."""
+    """The position behind the last line end before ``offset``; 0 if there is none."""
     while offset > 0:
         start = max(0, offset - _BLOCK)
         stream.seek(start)
-        at = stream.read(offset - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
+        line_end = stream.read(offset - start).rfind(b"\n")
+        if line_end >= 0:
+            return start + line_end + 1
         offset = start
     return 0

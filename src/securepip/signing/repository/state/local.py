@@ -1,4 +1,4 @@
-"""The memory of a repository in the folder ``state`` beside what it serves."""
+"""The memory of a repository in the folder ``state``, beside the served folders."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LocalState:
         """As ``State.keep_settings``."""
         self._writer.write(self._folder / CONFIG_NAME, config.to_json(), durable=True)
         if not config.remembered_in:
-            (self._folder / DATABASE_NAME).unlink(missing_ok=True)  # it remembers here again
+            (self._folder / DATABASE_NAME).unlink(missing_ok=True)  # the memory is here again
 
     @contextmanager
     def lock(self) -> Iterator[bool]:

@@ -1,15 +1,15 @@
 """The transaction log: what was signed, when, with which keys, and why.
 
-Rule: an entry is on the disk before the signature that it is about becomes current, and it holds
-the digest of the entry before it. The number and digest of the newest entry are signed too, in the
-timestamp (its field ``log``): who changes, drops or cuts off entries is found out by `repo audit`
-and `repo status`, and nothing more is signed until the log is whole again. The entry in turn names
-the timestamp and the snapshot that it was written for: nothing is signed on top of others, which a
-thief of the online key may have made. A log that says more than the timestamp does is the trace of
-a run that was killed, and harmless.
+Rule: an entry is on disk before the signatures that it is about become current, and it holds the
+digest of the entry before it. The timestamp signs the number and digest of the newest entry (in its
+field ``log``). So if somebody changes or removes entries, `repo audit` and `repo status` find out,
+and nothing more is signed until the log is whole again. The entry in turn names the timestamp and
+the snapshot that it was written for: nothing is signed on top of any other state, which a thief of
+the online key may have made. If the log has later entries than the one that the timestamp names, a
+run was killed, and they are harmless.
 
-One line of JSON for each entry (``lines``), never served. Source: PEP 480 asks for a
-transaction log.
+The log has one line of JSON for each entry (``lines``), and is never served. Source: PEP 480 asks
+for a transaction log.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ from securepip.signing.repository.state.later import Aside
 from securepip.signing.repository.state.lines import Lines
 
 ANCHOR_FIELD = "log"
-"""The field of the timestamp that names the newest entry; other clients pass over it."""
+"""The field of the timestamp that names the newest entry. Other clients ignore it."""
 
 _NOTHING = Sha256("0" * 64)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _DECODE = json.JSONDecoder().raw_decode
 _SIGNED = '"signed":['
-"""In no text of JSON is this but where it is meant: there, its quotes would have backslashes."""
+"""Marks the list of roles in an entry. No JSON string can hold this text, because the quotes would
+be escaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRole:
-    """One signed file. There is one for each bin.
+    """One signed file of an entry.
 
     Attributes:
-        role: Its role.
+        role: The name of its role.
         version: Its version.
-        sha256: Of the file; of a timestamp, which names its own entry, that of its snapshot.
-        keyids: Of the keys that signed.
+        sha256: The digest of the file. For a timestamp, which has to name this entry, it is the
+            digest of its snapshot.
+        keyids: The ids of the keys that signed it.
     """
 
     role: str
@@ -59,9 +61,8 @@ class Reason:
     """Why something is signed.
 
     Attributes:
-        command: What asked for it: the command and its arguments, but not its options.
-        words: What the person who typed it said of the reason (``formats.words.parse_reason``);
-            empty where nobody said anything.
+        command: The command and its arguments, without its options.
+        words: The operator's own reason (``formats.words.parse_reason``); "" if none was given.
     """
 
     command: str = ""
@@ -70,16 +71,16 @@ class Reason:
 
 @dataclass(frozen=True)
 class Entry:
-    """One transaction, or a decision of a person's that the next transaction follows.
+    """One transaction, or a decision of a person without a transaction.
 
     Attributes:
-        number: Counts from 1.
-        time: When (UTC).
-        why: The command that asked for it, with its arguments.
-        words: The reason in the words of the person who did it; empty where none was given.
-        signed: What was signed; nothing, for a decision.
+        number: The number of the entry, from 1 on.
+        time: When it was written (UTC).
+        why: The command with its arguments.
+        words: The operator's own reason; "" if none was given.
+        signed: The signed files; empty for a decision.
         previous: The digest of the entry before.
-        sha256: The digest of this one.
+        sha256: The digest of this entry.
     """
 
     number: int
@@ -93,14 +94,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Anchor:
-    """What a timestamp says of the log: the number of its newest entry, and its digest."""
+    """What a timestamp says of the log: the number and the digest of its newest entry."""
 
     entries: int
     sha256: Sha256
 
 
 def signed_aside() -> Aside[SignedRole]:
-    """Any number of signed files, on their way to an entry."""
+    """A file for any number of signed files, until they are written to an entry."""
     return Aside(
         lambda each: (each.role, each.version, each.sha256, each.keyids),
         lambda role, version, sha256, keyids: SignedRole(role, version, sha256, tuple(keyids)),
@@ -108,7 +109,7 @@ def signed_aside() -> Aside[SignedRole]:
 
 
 def anchor_of(timestamp: Timestamp) -> Anchor | None:
-    """What ``timestamp`` says of the log; None if it says nothing, or nothing sensible."""
+    """What ``timestamp`` says of the log; None if it says nothing, or something malformed."""
     try:
         field = timestamp.unrecognized_fields[ANCHOR_FIELD]
         return Anchor(int(field["entries"]), parse_sha256(field["sha256"]))
@@ -123,10 +124,10 @@ def set_anchor(timestamp: Timestamp, anchor: Anchor) -> None:
 
 
 class Log:
-    """The log of one repository. Append with the repository's lock held.
+    """The log of one repository. The repository's lock must be held to append to it.
 
     Attributes:
-        reason: Why what is appended is done.
+        reason: The reason that the next entries give.
     """
 
     def __init__(self, lines: Lines, reason: Reason | None = None) -> None:
@@ -134,10 +135,10 @@ class Log:
         self.reason = reason or Reason()
 
     def entries(self) -> Iterator[Entry]:
-        """All entries, the oldest first; each is checked against the one before.
+        """All entries, the oldest first. Each is checked against the one before.
 
         Raises:
-            RepositoryStateError: From this line on, the log is not what was written.
+            RepositoryStateError: An entry was changed; it and all later ones cannot be believed.
         """
         before = Anchor(0, _NOTHING)
         for line, _ in self._lines.after(0):
@@ -153,16 +154,19 @@ class Log:
     def append(
         self, signed: Iterable[SignedRole], anchored: Anchor | None, step: str = ""
     ) -> Anchor:
-        """Write the next entry, with the ``reason``, and wait until it is on the disk.
+        """Write the next entry with the ``reason``, and wait until it is on disk.
 
         Args:
-            signed: What it is about; there may be one for each of a hundred thousand bins.
-            anchored: What the current timestamp says of the log.
-            step: What it says in place of the command: a step of one that takes several.
+            signed: The signed files; there may be a hundred thousand bins among them.
+            anchored: What the current timestamp says of the log; None if it says nothing.
+            step: Text in place of the command, for one step of a command that takes several.
+
+        Returns:
+            The number and digest of the entry, for the next timestamp.
 
         Raises:
-            RepositoryStateError: The log is not what ``anchored`` says. Nothing may be signed:
-                the signature would name a log that somebody has changed.
+            RepositoryStateError: The log is not what ``anchored`` says. Nothing may be signed, or
+                the timestamp would vouch for a log that somebody has changed.
         """
         last = self._last(anchored)
         fields = {
@@ -183,17 +187,17 @@ class Log:
         return Anchor(last.entries + 1, Sha256(digest.hexdigest()))
 
     def give_words(self, words: str) -> None:
-        """Say ``words`` of the reason, unless the person who typed the command says another."""
+        """Use ``words`` as the operator's own reason, unless the command has one already."""
         if not self.reason.words:
             self.reason = replace(self.reason, words=words)
 
     def note(self, timestamp: Timestamp) -> None:
-        """Write down what a person has decided, where nothing is signed for it now.
+        """Write an entry for a decision of a person, for which nothing is signed now.
 
         The next timestamp vouches for it.
 
         Args:
-            timestamp: The current one.
+            timestamp: The current timestamp.
 
         Raises:
             RepositoryStateError: The log is not what was written.
@@ -203,8 +207,8 @@ class Log:
     def after(self, offset: int) -> Iterator[tuple[Entry, int]]:
         """The entries from ``offset`` on, each with the offset of the next one.
 
-        They are read, and not checked: for showing alone. Of what an entry has signed, the
-        timestamp and the snapshot are kept, not each of the bins.
+        They are not checked, so use them only to show them. Of the signed files of an entry, only
+        the timestamp and the snapshot are kept.
         """
         for line, following in self._lines.after(offset):
             entry = self._parse(line, ["timestamp", "snapshot"])
@@ -212,27 +216,25 @@ class Log:
                 yield entry, following
 
     def size(self) -> int:
-        """The offset behind its end: each transaction, and each decision, makes it longer.
-
-        0 where it cannot be told: what asks this is for showing alone.
-        """
+        """The offset behind the last entry; it grows with each entry. 0 if it is not known."""
         return self._lines.size()
 
     def check(self, timestamp: Timestamp) -> tuple[Entry, ...]:
-        """All entries, once they are known to be those that ``timestamp`` vouches for.
+        """All entries, after a check that ``timestamp`` vouches for them.
 
         Raises:
-            RepositoryStateError: Some were changed, dropped or cut off.
+            RepositoryStateError: Some were changed or removed, or ``timestamp`` was not signed
+                here.
         """
         entries = tuple(self.entries())
         self._check_named(timestamp, entries)
         return entries
 
     def check_made(self, timestamp: Timestamp) -> None:
-        """See to it that ``timestamp`` was signed here; only the end of the log is read.
+        """Check that ``timestamp`` was signed here. Only the end of the log is read.
 
         Raises:
-            RepositoryStateError: It was not, or its entry is not there.
+            RepositoryStateError: It was not, or its entry is missing.
         """
         anchor = anchor_of(timestamp)
         lines = self._tail(anchor.entries if anchor else None)
@@ -240,7 +242,7 @@ class Log:
         self._check_named(timestamp, [entry for entry in entries if entry is not None])
 
     def become(self, other: Log) -> None:
-        """Have the entries of another log, and no more."""
+        """Replace all entries with those of another log."""
         self._lines.become(line for line, _ in other._lines.after(0))
 
     def set_aside(self) -> None:
@@ -248,7 +250,7 @@ class Log:
         self._lines.set_aside()
 
     def _check_named(self, timestamp: Timestamp, entries: Sequence[Entry]) -> None:
-        """See to it that the entry that ``timestamp`` names is among these, and names it too."""
+        """Check that the entry that ``timestamp`` names is among ``entries`` and names it too."""
         anchor = anchor_of(timestamp)
         if anchor is None:
             if entries:
@@ -258,7 +260,8 @@ class Log:
         entry = next((each for each in entries if (each.number, each.sha256) == named), None)
         if entry is None:
             raise self._damaged(f"entry {anchor.entries}, which the timestamp names, is not there")
-        # A thief of the key names the newest entry as easily as we do.
+        # A thief of the key can name the newest entry in his timestamp, but that entry does not
+        # name his timestamp.
         snapshot = (timestamp.snapshot_meta.hashes or {}).get("sha256")
         if not any(
             (each.role, each.version, each.sha256) == ("timestamp", timestamp.version, snapshot)
@@ -267,18 +270,18 @@ class Log:
             raise _not_ours(timestamp, f"is not the one of entry {entry.number} of the log")
 
     def _last(self, anchored: Anchor | None) -> Anchor:
-        """The newest entry, once ``anchored`` is known to be there."""
+        """The newest entry, after a check that the log has the entry ``anchored``."""
         self._lines.drop_torn()
         newest: Anchor | None = None
-        found = anchored is None
+        has_anchored = anchored is None
         for line in self._tail(anchored.entries if anchored else None):
             entry = self._parse(line, ())
             follows = (entry.number - 1, entry.previous) if entry else None
             if entry is None or (newest and follows != (newest.entries, newest.sha256)):
                 raise self._damaged("an entry was changed")
             newest = Anchor(entry.number, entry.sha256)
-            found = found or newest == anchored
-        if not found and anchored is not None:
+            has_anchored = has_anchored or newest == anchored
+        if not has_anchored and anchored is not None:
             raise self._damaged(f"entry {anchored.entries}, which the timestamp names, is gone")
         return newest or Anchor(0, _NOTHING)
 
@@ -292,22 +295,26 @@ class Log:
         return self._lines.tail(number, number_of)
 
     def _parse(self, line: bytes, only: Container[str] | None = None) -> Entry | None:
-        """The entry, of whose roles ``only`` these are kept; None where the line is no entry.
+        """Parse an entry; None if the line is no entry.
 
-        One role at a time is decoded: all of them take many times the memory of their text.
+        Roles are decoded one at a time: all of them would take many times the memory of their text.
+
+        Args:
+            line: The line.
+            only: The roles that are kept in the entry; None for all of them.
         """
         try:
             text = line.decode()
-            start = at = text.index(_SIGNED) + len(_SIGNED)
+            start = position = text.index(_SIGNED) + len(_SIGNED)
             signed: list[SignedRole] = []
-            keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for those of all bins
-            while text.startswith("[", at):
-                (role, version, sha256, keyids), at = _DECODE(text, at)
-                at += text.startswith(",[", at)
+            keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # all bins share one tuple of ids
+            while text.startswith("[", position):
+                (role, version, sha256, keyids), position = _DECODE(text, position)
+                position += text.startswith(",[", position)
                 if only is None or role in only:
                     keyids = keys.setdefault(tuple(keyids), tuple(keyids))
                     signed.append(SignedRole(role, version, sha256, keyids))
-            document = json.loads(text[:start] + text[at:])
+            document = json.loads(text[:start] + text[position:])
             return Entry(
                 number=int(document["number"]),
                 time=datetime.fromisoformat(document["time"]),
@@ -332,7 +339,7 @@ class Log:
 
 
 def _entry(fields: object, signed: Iterable[SignedRole], previous: Sha256) -> Iterator[str]:
-    """The text of an entry, in parts: whole, it has megabytes where many bins were signed."""
+    """The text of an entry, in parts, because that of many bins has megabytes."""
     yield f"{_ENCODE(fields)[:-1]},{_SIGNED}"
     separator = ""
     for each in signed:

@@ -1,9 +1,10 @@
-"""The tables of a repository's memory, as steps: whoever opens it takes those that are missing.
+"""The tables of a repository's memory, as migration steps.
 
-Rule: a step that was released never changes; what is to be different is a new step. The first one
-makes what repositories had before steps were counted, so it passes over what is there.
+Rule: opening a memory runs the steps that are missing. A released step never changes; a change is a
+new step. The first step makes the tables that repositories had before steps were counted, so it
+skips tables that exist.
 
-In braces stand the few words in which SQLite and PostgreSQL differ (``Words``).
+The placeholders in braces stand for the words in which SQLite and PostgreSQL differ (``Words``).
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """How one database says what the steps leave open.
+    """The SQL of one database for the placeholders in the steps.
 
     Attributes:
-        text: The type of a text that sorts by its bytes.
-        numbered: The type of a key that counts by itself.
-        keyed: What ends a table that is stored in the order of its key.
-        row: An expression that grows with each row of a table that has no key.
+        text: The type of a text column that sorts by bytes.
+        numbered: The type of a key that is assigned automatically, in increasing order.
+        keyed: The clause that stores a table in the order of its key.
+        row: An expression that grows with each row of a table without a key.
     """
 
     text: str
@@ -86,7 +87,7 @@ CREATE TABLE IF NOT EXISTS upload_token_project (
 ) {keyed};
 """
 
-# What an earlier version had learned in `learned_file`, it had believed without looking at it.
+# An earlier version kept unverified answers in `learned_file`, so that table is dropped.
 _OVERLAY = """
 DROP TABLE IF EXISTS learned_file;
 CREATE TABLE IF NOT EXISTS upstream_page (
@@ -117,14 +118,14 @@ CREATE TABLE IF NOT EXISTS page_week (
 );
 """
 
-# The order in which the indexes of a sync were named; only SQLite has one of its own.
+# The order in which the indexes of a sync were named. Only in SQLite do the rows keep their order.
 _ORDERED_UPSTREAMS = """
 ALTER TABLE upstream ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
 UPDATE upstream SET position = {row};
 """
 
-# What a sync has found and has still to do. What is wanted, strangers write: the key is its digest,
-# because no database takes a text of any length for a key.
+# What a sync has found and still has to do. Strangers write the requirements in `want`, and no
+# database takes a text of any length as a key, so the key has its digest.
 WALK = """
 CREATE TABLE walk (
     "only" INTEGER PRIMARY KEY CHECK ("only" = 1),

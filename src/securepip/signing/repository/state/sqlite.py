@@ -1,4 +1,4 @@
-"""The memory of a repository in one SQLite file, which is never served. Use from one thread."""
+"""Opens the memory of a repository in a SQLite file. A connection is for one thread."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PRIVATE_KIB = 512
 class SqliteConnection(sqlite3.Connection):
     """An open file. Implements ``Connection``.
 
-    The library would leave what one statement begins open until the next ``with`` is left, and
-    other processes waiting: a sync waits for its network then.
+    A statement outside of a ``with`` block is committed at once. The library would leave its
+    transaction open, and keep other processes waiting while a sync waits for the network.
     """
 
     _within = 0
@@ -39,10 +39,10 @@ class SqliteConnection(sqlite3.Connection):
 
     def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
         """As ``Connection.executemany``."""
-        done = super().executemany(sql, rows)
+        cursor = super().executemany(sql, rows)
         if self.in_transaction and not self._within:
             self.commit()
-        return done
+        return cursor
 
     def __enter__(self) -> Self:
         self._within += 1
@@ -61,7 +61,7 @@ class SqliteConnection(sqlite3.Connection):
     def flush(self) -> None:
         """As ``Connection.flush``.
 
-        A transaction that is waited for takes all those before it along (one file holds them).
+        All transactions are in one file, so waiting for a new one waits for all of them.
         """
         self.execute("PRAGMA synchronous = FULL")
         try:
@@ -75,30 +75,30 @@ class SqliteConnection(sqlite3.Connection):
 
 
 class _PrivateConnection(SqliteConnection):
-    """An open file that nobody else waits for: all that is done with it is one transaction."""
+    """An open private file. No other process waits for it, so it has a single transaction."""
 
     _within = 1
 
 
 def open_sqlite(path: Path) -> SqliteConnection:
-    """Open the file at ``path``, or make it, with all tables as they are today.
+    """Open the file at ``path``, or make it, and bring its tables up to date.
 
     Raises:
-        RepositoryStateError: It is no such file, or a newer securepip has written it.
-        PermissionError: Nobody may write to it, or beside it.
+        RepositoryStateError: It is damaged, or a newer securepip has written it.
+        PermissionError: This process may not write to it, or to its folder.
     """
     try:
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, factory=SqliteConnection)
-        # No flush of its own for each transaction: ``flush`` waits for all of them together, once,
-        # before the new timestamp is written. A power cut before that leaves the database whole.
+        # Transactions are not flushed one by one: ``flush`` waits for all of them once, before the
+        # new timestamp is written. A power cut before that leaves the database consistent.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         if _version(connection) != len(STEPS):
             _migrate(connection, path)
     except sqlite3.Error as error:
-        there = [each for each in (path.parent, path) if each.exists()]
-        if not all(os.access(each, os.W_OK) for each in there):
-            # Nothing is broken: an image, say, or somebody else's folder.
+        existing = [each for each in (path.parent, path) if each.exists()]
+        if not all(os.access(each, os.W_OK) for each in existing):
+            # Nothing is damaged: it may be a read-only image, or somebody else's folder.
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
         raise RepositoryStateError(
             f"{path} cannot be opened: {error}",
@@ -108,9 +108,9 @@ def open_sqlite(path: Path) -> SqliteConnection:
 
 
 def private_sqlite(step: str) -> SqliteConnection:
-    """The tables of a step (``schema``), empty, in a file that nobody else sees.
+    """A private temporary file with the empty tables of one step (``schema``).
 
-    It is in memory as far as it is short.
+    SQLite keeps it in memory as long as it is small.
     """
     connection = sqlite3.connect("", factory=_PrivateConnection)
     connection.execute(f"PRAGMA cache_size = -{_PRIVATE_KIB}")
@@ -120,14 +120,14 @@ def private_sqlite(step: str) -> SqliteConnection:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """How many steps the file has taken."""
+    """The number of migration steps that the file has taken."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection)  # anew: another process may have been first
+        version = _version(connection)  # read again: another process may have been first
         if version > len(STEPS):
             raise RepositoryStateError(
                 f"{path} was written by a newer securepip (its tables are of version {version}, "

@@ -1,11 +1,11 @@
-"""Tokens of those who upload: what each may change, and never the token itself.
+"""Upload tokens: what each of them may upload. The tokens themselves are not stored.
 
-Rule: a token is shown once, when it is made. What is kept is its digest: who reads a backup of the
-ledger can upload nothing. The secret half has 256 random bits, so a plain SHA-256 is enough, and
-nobody finds it by trying.
+Rule: a token is shown once, when it is made. Only its digest is stored, so that a thief of a backup
+cannot upload. The secret part has 256 random bits, which nobody can guess, so a plain SHA-256 is
+enough.
 
-A token is ``securepip-<id>-<secret>``: the prefix lets scanners of leaked secrets find it, and the
-id names it in lists and in the log.
+A token is ``securepip-<id>-<secret>``. Secret scanners recognize the prefix, and the id names the
+token in lists and in the log.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _COLUMNS = "id, every_project, note, created, used, revoked"
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token.
+    """The record of a token.
 
     Attributes:
-        id: Its name, which is no secret.
+        id: Its id, which is no secret.
         projects: The projects that it may upload to; None for every project.
-        note: What it is for, in the operator's words; may be empty.
-        created: When it was made.
-        used: When something was published with it last; None for never.
-        revoked: Since when it is worth nothing; None while it is good.
+        note: The operator's note about it; may be "".
+        created: When it was made (UTC).
+        used: When something was last published with it (UTC); None for never.
+        revoked: When it was revoked (UTC); None if it is valid.
     """
 
     id: str
@@ -53,10 +53,10 @@ class Token:
 
 
 class Tokens:
-    """The tokens of one repository. Each change is one transaction: no lock is needed.
+    """The tokens of one repository. Each change is one transaction, so no lock is needed.
 
     Args:
-        connection: Of its ledger.
+        connection: The connection of its ledger.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -69,10 +69,10 @@ class Tokens:
 
         Args:
             projects: The projects that it may upload to; None for every project.
-            note: What it is for.
+            note: The operator's note about it.
 
         Returns:
-            What is known of it, and its text, which is kept nowhere.
+            Its record, and the token itself, which is stored nowhere.
         """
         name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         scope = None if projects is None else frozenset(projects)
@@ -89,10 +89,10 @@ class Tokens:
         return token, f"securepip-{name}-{secret}"
 
     def find(self, text: str) -> Token | None:
-        """The token with that text, if it is good.
+        """The record of the token ``text``; None if it is unknown or revoked.
 
-        It takes the same time whatever is wrong with the text: only the id, which is no secret, is
-        looked up, and digests are compared in constant time.
+        The time that this takes tells an attacker nothing about the secret: only the id is looked
+        up, and digests are compared in constant time.
         """
         parts = _TOKEN.fullmatch(text)
         name, secret = parts.groups() if parts else ("", "")
@@ -106,7 +106,7 @@ class Tokens:
         return token if token is not None and token.revoked is None else None
 
     def get(self, name: str) -> Token | None:
-        """The token with that id, good or revoked."""
+        """The record of the token with that id, valid or revoked; None if there is none."""
         row = self._connection.execute(
             f"SELECT {_COLUMNS} FROM upload_token WHERE id = ?",  # noqa: S608 # constants
             (name,),
@@ -114,32 +114,35 @@ class Tokens:
         return None if row is None else self._token(row)
 
     def all(self) -> list[Token]:
-        """All tokens that were ever made, the oldest first."""
+        """The records of all tokens that were ever made, the oldest first."""
         rows = self._connection.execute(
             f"SELECT {_COLUMNS} FROM upload_token ORDER BY created, id"  # noqa: S608 # constants
         )
         return [self._token(row) for row in rows.fetchall()]
 
     def revoke(self, name: str) -> bool:
-        """Let a token be worth nothing from now on; whether it was good until now.
+        """Revoke the token with that id.
+
+        Returns:
+            Whether it was valid until now.
 
         Raises:
             RepositoryStateError: There is no such token.
         """
         with self._connection:
-            done = self._connection.execute(
+            updated = self._connection.execute(
                 "UPDATE upload_token SET revoked = ? WHERE id = ? AND revoked IS NULL",
                 (_now().timestamp(), name),
             )
-        if not done.rowcount and self.get(name) is None:
+        if not updated.rowcount and self.get(name) is None:
             raise RepositoryStateError(
                 f"there is no token {name!r}",
                 remedy="securepip repo token list shows the id of each, in its first column.",
             )
-        return done.rowcount > 0
+        return updated.rowcount > 0
 
     def mark_used(self, names: Iterable[str]) -> None:
-        """Remember that something was published with these tokens just now."""
+        """Remember that something was published with the tokens of these ids just now."""
         now = _now().timestamp()
         with self._connection:
             self._connection.executemany(

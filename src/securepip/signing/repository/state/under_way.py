@@ -1,7 +1,7 @@
-"""What was begun and waits for its end: folders of files, on whichever machine it is ended.
+"""Keeps the files of work that was begun and not finished, so that any machine can finish it.
 
-Rule: who was killed is followed up by whoever opens the repository next. What these files hold is
-signed, or is checked again before it takes effect; no private key is ever among them.
+Rule: if a process is killed, the next one that opens the repository goes on. These files are signed
+or checked again before they take effect, and never hold a private key.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from securepip.signing.repository.storage.files import flush
 
 
 class UnderWay(Protocol):
-    """The folders of one repository. The lock must be held but for ``names`` and ``file``."""
+    """Folders of files. The lock must be held, except for ``names`` and ``file``."""
 
     def names(self, folder: str) -> list[str]:
-        """The files that are in it, by their paths from there, sorted."""
+        """The paths of the files in a folder, relative to it, sorted."""
 
     def file(self, folder: str, name: str) -> Path | None:
-        """One of them, on this machine; None where it is not there."""
+        """A file of a folder, on this machine; None if there is no such file."""
 
     def folder(self, folder: str) -> Path:
-        """The folder on this machine, with all of its files; where there are none, it may not be.
+        """A folder on this machine, with all of its files. It may not exist if there are none.
 
-        What is changed there is remembered by ``keep``.
+        Changes to it are remembered by ``keep``.
         """
 
     def keep(self, folder: str) -> None:
-        """Remember what the folder on this machine has, durably, and nothing else."""
+        """Remember the present files of the folder on this machine, durably."""
 
     def put(self, folder: str, files: Iterable[tuple[str, bytes]]) -> None:
-        """Remember these files, each with its name, durably, and nothing else."""
+        """Replace the files of a folder with these (name and contents), durably."""
 
     def forget(self, folder: str, name: str = "") -> None:
-        """Let the folder be gone, or that file of it."""
+        """Delete a file of a folder; without ``name``, the whole folder."""
 
 
 class FolderUnderWay:
-    """Folders of the one machine that signs. Implements ``UnderWay``.
+    """Folders on the one machine that signs. Implements ``UnderWay``.
 
     Args:
-        home: Where they are.
+        home: The folder that they are in.
     """
 
     def __init__(self, home: Path) -> None:
@@ -64,9 +64,9 @@ class FolderUnderWay:
         """As ``UnderWay.folder``."""
         return self._home / folder
 
-    def keep(self, folder: str) -> None:  # all that was written is waited for
+    def keep(self, folder: str) -> None:
         """As ``UnderWay.keep``."""
-        flush()
+        flush()  # waits for all files of the system
 
     def put(self, folder: str, files: Iterable[tuple[str, bytes]]) -> None:
         """As ``UnderWay.put``."""

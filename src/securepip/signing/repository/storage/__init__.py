@@ -1,1 +1,1 @@
-"""Where a repository keeps what it serves: one interface, and the folder that it is by default."""
+"""The storage of the files that a repository serves: its interface, and a folder by default."""

@@ -1,11 +1,11 @@
-"""Files that appear whole or not at all.
+"""Writes files so that each appears whole or not at all.
 
-Rule: everything is first written under a temporary name in the ``state`` folder, which is never
-served, and then renamed. Files get the modes that the operator's umask gives: a web server has to
-read them.
+Rule: a file is first written under a temporary name in the ``state`` folder, which is never served,
+and then renamed. Files get the modes of the operator's umask, because a web server has to read
+them.
 
-Paths are text here, but for those of files that come from elsewhere: ``pathlib`` takes as long as
-the system does for a small file, and keeps the parts of a million names together in a table.
+Most paths are strings here: for a small file, ``pathlib`` would take as much time as the system,
+and it keeps the parts of all names in a table, for example those of a million files.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP}
 
 
 class Writer:
-    """Writes files by way of one folder for what is not finished.
+    """Writes files by way of a folder for unfinished ones.
 
     Args:
-        unfinished: That folder, on the file system that everything else is on.
+        unfinished: That folder. It has to be on the same file system as the files.
     """
 
     def __init__(self, unfinished: Path) -> None:
@@ -41,7 +41,7 @@ class Writer:
         self._unsure: set[str] = set()
 
     def clear(self) -> None:
-        """Remove what runs that were killed have left."""
+        """Remove the files that killed runs have left unfinished."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def write(self, path: Path | str, data: bytes, *, durable: bool = False) -> None:
@@ -49,10 +49,10 @@ class Writer:
 
         Args:
             path: The file.
-            data: All of it.
-            durable: Whether it is on the disk before it gets its name: for what is current as soon
-                as it has that name, and may not be empty after a power cut. ``flush`` is for all
-                else.
+            data: Its contents.
+            durable: Whether the contents are on disk before the file gets its name. That is for
+                files that are current as soon as they have that name, and must not be empty after a
+                power cut. For all other files, ``flush`` is enough.
         """
         with self._new(path) as stream:
             _write(stream, data)
@@ -73,7 +73,7 @@ class Writer:
             raise
 
     def take(self, key: str, path: str) -> bool:
-        """Make what was prepared under ``key`` the contents of ``path``, if there is such."""
+        """Make what was prepared under ``key`` the contents of ``path``; whether there was any."""
         try:
             os.replace(f"{self._unfinished}/{key}", path)
         except FileNotFoundError:
@@ -82,30 +82,32 @@ class Writer:
         return True
 
     def flush(self) -> None:
-        """Wait until all that was written since the last time is on the disk, names included.
+        """Wait until all files that were written since the last time are on disk under their names.
 
-        A few files are waited for alone: what other programs write at the moment may take long.
+        If there are only a few, each of them is flushed by itself: a flush of the whole system also
+        waits for what other programs write.
         """
         unsure, self._unsure = self._unsure, set()
         if len(unsure) > _FEW or os.name == "nt":
             flush()
             return
         with ThreadPoolExecutor(_FSYNCS) as pool:
-            # The system writes those that come together in one go.
+            # The system combines flushes that are requested at the same time.
             list(pool.map(_fsync, sorted(unsure)))
 
     def note(self, path: str) -> None:
-        """Let the next ``flush`` wait for ``path`` too, which a killed run may have written."""
-        # It may have made the folder as well. Of many, all are waited for, and none is remembered.
+        """Make the next ``flush`` wait for ``path`` too, which a killed run may have written."""
+        # The killed run may have made its folder too. If there are many paths, ``flush`` flushes
+        # the whole system, and no more of them are collected.
         if len(self._unsure) <= _FEW:
             folder = _folder_of(path)
             self._unsure |= {path, folder, _folder_of(folder)}
 
     def copy(self, source: Path | str, path: str, sha256: Sha256) -> None:
-        """Make the contents of ``source`` those of ``path``, if they have that digest.
+        """Copy ``source`` to ``path``, if it has that digest.
 
         Raises:
-            RepositoryStateError: They have another; ``path`` is as it was.
+            RepositoryStateError: It has another digest. ``path`` is as it was.
         """
         digest = hashlib.sha256()
         with open(source, "rb") as chunks, self._new(path) as stream:
@@ -116,8 +118,8 @@ class Writer:
                 raise RepositoryStateError(f"{source} changed while it was read: sha256 {sha256}")
 
     def link(self, existing: str, path: str, sha256: Sha256) -> None:
-        """Make ``path`` the same file as ``existing``, or a copy where there are no hard links."""
-        with suppress(OSError):  # a new name, as most are, needs no other one before
+        """Make ``path`` a hard link to ``existing``, or a copy if there are no hard links."""
+        with suppress(OSError):  # most names are new, and need no temporary name
             os.link(existing, path)
             self.note(path)
             return
@@ -146,7 +148,7 @@ class Writer:
             raise
 
     def _name(self, temporary: str, path: str) -> None:
-        """Give a file that is finished its name."""
+        """Rename a finished file to its name."""
         try:
             os.replace(temporary, path)
         except FileNotFoundError:
@@ -177,27 +179,27 @@ def _folder_of(path: str) -> str:
 
 
 def _write(stream: FileIO, data: bytes) -> None:
-    """Write all of ``data``: the system may take a part of it, most of all where a disk is full."""
+    """Write all of ``data``. The system may write only a part, for example on a full disk."""
     left = memoryview(data)
     while left:
         left = left[stream.write(left) :]
 
 
 def exists(path: str) -> bool:
-    """As ``Path.exists``: who may not look is told so, and not that nothing is there."""
+    """Whether ``path`` exists. If this process may not look there, the error is raised."""
     try:
         os.stat(path)
     except OSError as error:
         if error.errno in _NOT_THERE:
             return False
         raise
-    except ValueError:  # a null character, which no name has
+    except ValueError:  # no file name has a null character
         return False
     return True
 
 
 def has_sha256(path: Path | str, sha256: Sha256) -> bool:
-    """Whether ``path`` is there with just these bytes: a power cut can leave a name without."""
+    """Whether ``path`` exists with that digest: after a power cut, a file may lack its contents."""
     try:
         with open(path, "rb") as stream:
             return sha256_of_stream(stream)[0] == sha256
@@ -206,11 +208,17 @@ def has_sha256(path: Path | str, sha256: Sha256) -> bool:
 
 
 def save(chunks: Iterable[bytes], path: Path, sha256: Sha256 | None, shown: str) -> None:
-    """Make ``chunks`` the contents of a new file, if they have that digest; None for any.
+    """Write ``chunks`` to a new file, and check their digest.
+
+    Args:
+        chunks: The contents.
+        path: The file.
+        sha256: The digest that the contents must have; None for any.
+        shown: Where they come from, for the error.
 
     Raises:
-        OSError: The file cannot be written, or the chunks not be read.
-        RepositoryStateError: They have another digest. There is no file.
+        OSError: The file cannot be written, or the chunks cannot be read.
+        RepositoryStateError: They have another digest. The file does not exist.
     """
     digest = hashlib.sha256()
     try:
@@ -230,7 +238,7 @@ def save(chunks: Iterable[bytes], path: Path, sha256: Sha256 | None, shown: str)
 
 
 def _fsync(path: str) -> None:
-    """Wait until a file or folder is on the disk; one that is gone needs not be."""
+    """Wait until a file or folder is on disk. One that no longer exists is skipped."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -242,6 +250,6 @@ def _fsync(path: str) -> None:
 
 
 def flush() -> None:
-    """Wait until what was written is on the disk, where the system offers that."""
+    """Wait until everything that was written is on disk, if the system offers that."""
     if hasattr(os, "sync"):
         os.sync()

@@ -1,13 +1,13 @@
-"""Everything that a repository serves goes through this: a folder, or an object store.
+"""The interface to the files that a repository serves: a folder, or an object store.
 
-Names are those of the wire (``formats.layout``): ``metadata/timestamp.json``,
-``simple/flask/index.json``. Most names are new and stand for their bytes for ever: ``write``,
-``copy`` and ``link`` give them. The others are the plain view, which follows what is signed, and
-the timestamp. That one is the commit point: only ``replace`` writes it, and only over the bytes
-that the writer has seen.
+Names are those of the served paths (``formats.layout``): ``metadata/timestamp.json``,
+``simple/flask/index.json``. Most names are new and keep their bytes for ever: ``write``, ``copy``
+and ``link`` make them. The other names are those of the plain view and of the timestamp. The
+timestamp is the commit point: only ``replace`` writes it, and only over the bytes that the writer
+has read before.
 
-What was written is read back at once by who has written it. Where the lock keeps nobody else from
-writing, a storage may write behind: ``settle`` waits for that, and says what failed.
+A process can read at once what it has written. A storage may write in the background: ``settle``
+waits for that, and raises the errors.
 
 Rule: nothing outside of ``storage`` knows whether a name is a path.
 """
@@ -30,8 +30,8 @@ class Stored:
     """One file of a storage.
 
     Attributes:
-        name: Its name, from the top of what was listed.
-        size: Its bytes; 0 where the same bytes stay here under another name.
+        name: Its name, relative to the storage or part that was listed.
+        size: The bytes that deleting it would free; 0 if it is also there under another name.
         modified: When it was written (Unix time).
     """
 
@@ -42,12 +42,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file that is read, a part at a time.
+    """An open file.
 
     Attributes:
-        stream: Its bytes; it can be sought in.
-        size: How many.
-        mark: Another one where the file has other bytes.
+        stream: A seekable stream of its bytes.
+        size: Its length in bytes.
+        mark: A mark that changes whenever its bytes do.
     """
 
     stream: BinaryIO
@@ -56,11 +56,11 @@ class Opened:
 
 
 class StorageError(RepositoryStateError, OSError):
-    """A storage cannot be used now. Nothing is known of what it holds.
+    """A storage cannot be used now. That says nothing about the files in it.
 
     Args:
-        address: Of the storage or of what is in it, for people, without secrets.
-        what: What it answers, or that it does not.
+        address: The address of the storage or of a file in it, for people, without secrets.
+        what: What went wrong.
         meaning: What that means.
         remedy: What to do.
     """
@@ -73,11 +73,11 @@ class StorageError(RepositoryStateError, OSError):
 
 
 def not_read(address: str, error: OSError) -> StorageError:
-    """A file that is there and cannot be read just now.
+    """Make the error for a file that exists and cannot be read just now.
 
     Args:
-        address: The file, for people.
-        error: What the system says.
+        address: The address of the file, for people.
+        error: The error of the system.
     """
     return StorageError(
         address,
@@ -89,7 +89,7 @@ def not_read(address: str, error: OSError) -> StorageError:
 
 
 class OvertakenError(RepositoryStateError):
-    """Another process has replaced what was to be replaced: it signs for the repository too."""
+    """Another process has replaced the file first, because it signs for the repository too."""
 
     def __init__(self, address: str, name: str) -> None:
         super().__init__(
@@ -100,124 +100,122 @@ class OvertakenError(RepositoryStateError):
 
 
 class Reader(Protocol):
-    """What reads a part of a storage, or one that somebody else wrote."""
+    """Reads a storage, or a part of one."""
 
     @property
     def address(self) -> str:
         """Where it is, for people."""
 
     def read(self, name: str) -> bytes:
-        """The bytes of ``name``.
+        """The bytes of a file.
 
         Raises:
-            FileNotFoundError: There is no such name.
-            StorageError: It cannot be read just now: nothing was found to be wrong.
+            FileNotFoundError: There is no such file.
+            StorageError: It cannot be read just now. That does not mean that it is damaged.
         """
 
     def exists(self, name: str) -> bool:
-        """Whether the name is there."""
+        """Whether there is such a file."""
 
     def list(self, folder: str = "") -> Iterator[Stored]:
-        """The files under ``folder``, those of its subfolders included, in no order.
+        """The files in ``folder`` and its subfolders, in no particular order.
 
         Raises:
             OSError: They cannot be listed.
         """
 
     def open(self, name: str) -> Opened:
-        """A file to be read by parts; who asks closes its stream.
+        """Open a file. The caller closes its stream.
 
         Raises:
-            FileNotFoundError: There is no such name, or what it leads to is not kept here.
+            FileNotFoundError: There is no such file, or it is a link that leads out of the storage.
             OSError: It cannot be read.
         """
 
     def here(self, name: str) -> Path | None:
-        """The file of this machine that ``name`` is, where it is one; it is not to be changed."""
+        """The path of the file on this machine, to read it; None if it is not on this machine."""
 
     def fetch(self, name: str, path: Path, sha256: Sha256 | None = None) -> None:
-        """Make the contents of ``name`` those of ``path``, a new file of this machine.
+        """Copy a file to ``path``, a new file on this machine.
 
         Raises:
-            FileNotFoundError: There is no such name.
-            OSError: It cannot be read, or the file not be written.
-            RepositoryStateError: It has not the digest that is asked for. There is no file.
+            FileNotFoundError: There is no such file.
+            OSError: It cannot be read, or ``path`` cannot be written.
+            RepositoryStateError: It does not have the digest ``sha256``. ``path`` does not exist.
         """
 
 
 class Storage(Reader, Protocol):
-    """The served files of one repository. Only who holds the repository's lock writes."""
+    """The served files of one repository. The repository's lock must be held to write."""
 
     @property
     def at_once(self) -> int:
-        """How many requests are worth having under way: 1 where the answer comes at once."""
+        """How many requests can usefully run in parallel; 1 if each one is answered at once."""
 
     def below(self, folder: str) -> Reader:
-        """The part under ``folder``; its names begin there."""
+        """The part of the storage below ``folder``; names are relative to it."""
 
     def holds(self, name: str, sha256: Sha256) -> bool:
-        """Whether the name is there with just these bytes: a power cut can leave it without."""
+        """Whether a file exists with that digest: after a power cut, it may lack its contents."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write ``data`` under a name that is given once; False where it was given before."""
+        """Write a file that does not exist yet. False if it exists; then nothing is written."""
 
     def ensure(self, name: str, data: bytes) -> None:
-        """As ``write``; where ``name`` has these bytes already, it may cost nothing."""
+        """As ``write``, but it may be free if the file has these bytes already."""
 
     def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
-        """Make ``data`` the contents of ``name``: all of it, or nothing happened.
+        """Make ``data`` the contents of a file. The file never has only a part of it.
 
-        It is durable after ``flush``; with ``durable`` before it gets its name, for what is current
-        as soon as it has that name.
+        It is durable after ``flush``. With ``durable``, it is on disk before it gets its name: that
+        is for files that are current as soon as they exist.
         """
 
     def replace(self, name: str, data: bytes, before: bytes | None) -> None:
-        """Make ``data`` the contents of ``name``, durably, if these are ``before``; None for none.
+        """Replace a file durably, if its contents are ``before``; None if it must not exist.
 
         Raises:
-            OvertakenError: They are not.
+            OvertakenError: It has other contents.
         """
 
     def prepare(self, key: str, data: bytes) -> None:
-        """Keep ``data`` under a key, where nobody else reads it, if that makes ``take`` fast.
+        """Keep ``data`` under a key for ``take``, until the lock is released.
 
-        It is gone when the lock is given back.
+        It does nothing if that would not make ``take`` faster.
         """
 
     def take(self, key: str, name: str) -> bool:
         """Make what was prepared under ``key`` the contents of ``name``; False if nothing was."""
 
     def copy(self, source: Path, name: str, sha256: Sha256) -> None:
-        """Make the contents of ``source``, a file of this machine, those of ``name``.
-
-        Where ``name`` has the bytes of that digest already, nothing happens.
+        """Copy ``source``, a file on this machine, to ``name``, unless ``name`` has that digest.
 
         Raises:
-            RepositoryStateError: They have another digest; ``name`` is as it was.
+            RepositoryStateError: ``source`` has another digest. ``name`` is as it was.
         """
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
-        """Let ``name`` have the bytes of ``existing`` too, at no cost where that can be.
+        """Make ``name`` a file with the bytes of ``existing``, without copying if possible.
 
-        ``sha256`` is their digest. Where ``name`` has these bytes already, it may cost nothing.
+        ``sha256`` is their digest. It may be free if ``name`` has these bytes already.
         """
 
     def delete(self, *names: str) -> None:
-        """Let the names be gone, if they are there. What was written before is there by then."""
+        """Delete files, if they exist. All earlier writes are finished before that."""
 
     def note(self, name: str) -> None:
-        """Let the next ``flush`` wait for ``name`` too, which another process has written."""
+        """Make the next ``flush`` wait for ``name`` too, which another process has written."""
 
     def clear(self) -> None:
-        """Remove what runs that were killed have left unfinished."""
+        """Remove the files that killed runs have left unfinished."""
 
     def settle(self) -> None:
-        """Return when others read what was written.
+        """Return when all writes are visible to others.
 
         Raises:
-            OSError: Some of it could not be written.
+            OSError: A file could not be written.
             OvertakenError: Another process has written other bytes under a new name.
         """
 
     def flush(self) -> None:
-        """As ``settle``, and return when all of it is durable."""
+        """As ``settle``, and return when everything is durable."""

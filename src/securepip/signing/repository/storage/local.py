@@ -1,4 +1,4 @@
-"""A folder of this machine as the storage of a repository."""
+"""A folder on this machine as the storage of a repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from securepip.signing.repository.storage.interface import Opened, OvertakenErro
 
 
 class Folder:
-    """A folder that is read. Implements ``Reader``."""
+    """Reads a folder. Implements ``Reader``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,9 +55,9 @@ class Folder:
                 yield Stored(name, size, status.st_mtime)
 
     def open(self, name: str) -> Opened:
-        """As ``Reader.open``. A link to outside of the folder, or of its part, leads to nothing."""
+        """As ``Reader.open``. Links may not lead out of the top folder that they are in."""
         kind, _, rest = name.partition("/")
-        # Each part may itself be a link to another disk.
+        # A top folder may itself be a link to another disk.
         part = (self._folder / kind).resolve()
         path = part.joinpath(rest).resolve(strict=True)
         if not path.is_relative_to(part) or not stat.S_ISREG(path.stat().st_mode):
@@ -80,11 +80,11 @@ class Folder:
 
 
 class LocalStorage(Folder):
-    """A folder that is written. Implements ``Storage``.
+    """Reads and writes a folder. Implements ``Storage``.
 
     Args:
-        folder: The repository.
-        unfinished: A folder on the same file system, for what is not finished. It is not served.
+        folder: The folder of the repository.
+        unfinished: A folder on the same file system for unfinished files, which is not served.
 
     Attributes:
         at_once: As ``Storage.at_once``.
@@ -109,7 +109,7 @@ class LocalStorage(Folder):
         return True
 
     def create(self, name: str, data: bytes) -> bool:
-        """As ``Storage.create``. The repository's lock keeps others away meanwhile."""
+        """As ``Storage.create``. The repository's lock keeps other processes from interfering."""
         if self.exists(name):
             return False
         self.write(name, data)
@@ -125,14 +125,14 @@ class LocalStorage(Folder):
         self._writer.write(self._path(name), data, durable=durable)
 
     def replace(self, name: str, data: bytes, before: bytes | None) -> None:
-        """As ``Storage.replace``. The repository's lock keeps others away meanwhile."""
+        """As ``Storage.replace``. The repository's lock keeps other processes from interfering."""
         path = self._path(name)
         try:
             with open(path, "rb") as stream:
-                found = stream.read()
+                current = stream.read()
         except FileNotFoundError:
-            found = None
-        if found != before:
+            current = None
+        if current != before:
             raise OvertakenError(self.address, name)
         self._writer.write(path, data, durable=True)
 
@@ -151,11 +151,11 @@ class LocalStorage(Folder):
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
         """As ``Storage.link``."""
-        there, path = self._path(existing), self._path(name)
-        if exists(path) and (os.path.samefile(path, there) or has_sha256(path, sha256)):
+        source, path = self._path(existing), self._path(name)
+        if exists(path) and (os.path.samefile(path, source) or has_sha256(path, sha256)):
             self._writer.note(path)
         else:
-            self._writer.link(there, path, sha256)
+            self._writer.link(source, path, sha256)
 
     def delete(self, *names: str) -> None:
         """As ``Storage.delete``."""
@@ -172,7 +172,7 @@ class LocalStorage(Folder):
         self._writer.clear()
 
     def settle(self) -> None:
-        """As ``Storage.settle``: it is there already."""
+        """As ``Storage.settle``: nothing is written in the background."""
 
     def flush(self) -> None:
         """As ``Storage.flush``."""

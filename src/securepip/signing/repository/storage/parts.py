@@ -1,4 +1,4 @@
-"""A long file elsewhere, of which only the parts that are read are fetched."""
+"""A stream over a remote file that fetches only the parts that are read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Parts(io.RawIOBase):
-    """A stream over it that can be sought in.
+    """A seekable stream over a remote file.
 
-    Reading raises what ``fetch`` does, and ``OSError`` where nothing comes of a part, or too much.
+    Reading raises the errors of ``fetch``, and ``OSError`` if it returns nothing or too much.
 
     Args:
-        size: Its length in bytes.
-        fetch: Called with a place and a length; fetches the bytes from there on, at least one and
-            at most so many.
+        size: The length of the file in bytes.
+        fetch: Called with a position and a length. It returns the bytes from that position on, at
+            least one and at most that many.
     """
 
     def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
@@ -55,11 +55,11 @@ class Parts(io.RawIOBase):
         return len(part)
 
     def readall(self) -> bytes:
-        """As ``io.RawIOBase.readall``, which would ask for a few kilobytes at a time."""
+        """As ``io.RawIOBase.readall``, but not in pieces of a few kilobytes."""
         return b"".join(iter(lambda: self._next(self._size), b""))
 
     def _next(self, most: int) -> bytes:
-        """The bytes of the next part, at most so many; none at the end."""
+        """The next bytes, at most ``most``; none at the end."""
         length = min(most, self._size - self._at)
         if length <= 0:
             return b""
