@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 from tuf.ngclient._internal import trusted_metadata_set
@@ -25,6 +26,7 @@ from securepip.signing.publish.remove import remove
 from securepip.updater import session
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Finished, Machine, like_anybody
+from tests.support.ports import closed_port
 from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
@@ -74,7 +76,8 @@ def tampered(machine: Machine, made: MadeRepository, company: HostileServer) -> 
 def offline(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url, "gone")
-    return machine.install("--repository", "gone", "app")
+    with closed_port(urlsplit(server.url).port or 0):
+        return machine.install("--repository", "gone", "app")
 
 
 def server_slow(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib3.util import Retry
 
 from securepip.cli.main import parse
 from tests.support.documents import PAGES, ROOT, blocks
+from tests.support.ports import free_port
 from tests.support.repositories import make_repository
 
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -86,8 +86,7 @@ def nginx(tmp_path: Path) -> tuple[list[str], int]:
     if found is None:
         pytest.skip("nginx is not here")
     (shown,) = blocks((ROOT / "docs" / "operate.md").read_text(), "nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     server = shown.text.replace("/srv/packages", str(tmp_path / "own"))
     server = server.replace("listen 80", f"listen 127.0.0.1:{port}")
     places = "".join(
@@ -120,7 +119,7 @@ def test_nginx_sends_metadata_compressed_and_as_it_is(
             retry = Retry(connect=10, backoff_factor=0.05)
             with requests.Session() as session:
                 session.mount("http://", HTTPAdapter(max_retries=retry))
-                answer = session.get(url, headers={"Accept-Encoding": "gzip"}, timeout=10)
+                answer = session.get(url, headers={"Accept-Encoding": "gzip"}, timeout=60)
         finally:
             server.terminate()
     assert answer.headers["Content-Encoding"] == "gzip"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 import requests
 
 from securepip.engine.opened import DATABASE_VARIABLE
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -107,11 +107,7 @@ def fleet(
     address: str, url: str, keys: Path, log: Path, *, fronts: int, workers: int
 ) -> Iterator[Fleet]:
     """So many front ends and workers."""
-    ports = []
-    for _ in range(fronts):
-        with socket.socket() as listening:
-            listening.bind(("127.0.0.1", 0))
-            ports.append(int(listening.getsockname()[1]))
+    ports = [free_port() for _ in range(fronts)]
     started = Fleet(address, url, keys, log, ports, workers)
     try:
         started.start()

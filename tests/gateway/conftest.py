@@ -58,7 +58,7 @@ class Running:
         return urlsplit(self.url).netloc
 
     def connect(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=60)
         self._connections.append(connection)
         return connection
 
@@ -108,7 +108,7 @@ def run_gateway(
     """Run a gateway over whom the trust in ``folder`` believes."""
     trust = TrustStore(folder / "trust")
     store = Store(folder / "store")
-    options = TransportOptions(retries=0, timeout=5, cert=str(cert) if cert else None)
+    options = TransportOptions(retries=0, timeout=60, cert=str(cert) if cert else None)
     with Transport(options) as transport, open_signers(options, store) as signers:
         answers = Answers(
             trust.read,
@@ -131,7 +131,7 @@ def run_gateway(
 
         thread = threading.Thread(target=lambda: asyncio.run(gateway.run(until_told())))
         thread.start()
-        started.wait(10)
+        assert started.wait(60)
         running = Running(gateway.url, trust, store)
         try:
             yield running

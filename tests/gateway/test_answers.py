@@ -31,6 +31,7 @@ from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.index.signed import LocatedPage, SignedFile
 from securepip.transport import Transport
 from securepip.trust import Trust, TrustStore
+from tests.support.begun import all_answered
 from tests.support.hostile import flip_byte, serve_hostile
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_sdist, make_wheel
@@ -138,7 +139,7 @@ def test_a_state_is_as_old_as_it_may_be_and_not_older(
         third = answers._now()
         assert third is not second
         assert before(answers) is second
-        answers._owner.submit(str, 0).result(10)  # what was submitted before is done
+        answers._owner.submit(str, 0).result(60)  # what was submitted before is done
         (seen,) = (tmp_path / "trust").rglob("projects-seen")
         assert "lib" in seen.read_text(encoding="utf-8")
         clock.now += 61
@@ -155,11 +156,11 @@ def test_while_a_repository_does_not_answer_what_was_known_a_while_ago_is_the_an
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
 
     async def hangs(*_: object) -> LocatedPage:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
         raise AssertionError
 
-    def ask(answers: Answers, project: Any) -> object:
-        return asyncio.run(asyncio.wait_for(answers.page(project), 0.2))
+    def ask(answers: Answers, project: Any, seconds: float = 60.0) -> object:
+        return asyncio.run(asyncio.wait_for(answers.page(project), seconds))
 
     with answering(tmp_path, local) as answers:
         page = asyncio.run(answers.page(LIB))
@@ -169,13 +170,13 @@ def test_while_a_repository_does_not_answer_what_was_known_a_while_ago_is_the_an
         monkeypatch.setattr(View, "page", hangs)
         assert ask(answers, LIB) == page
         with pytest.raises(asyncio.TimeoutError):
-            ask(answers, MORE)  # which the moment before has not got
+            ask(answers, MORE, 0.2)  # which the moment before has not got
         clock.now = 1659.9
         answers._moment = replace_began(answers._moment, clock)
         assert ask(answers, LIB) == page
         clock.now = 1660
         with pytest.raises(asyncio.TimeoutError):
-            ask(answers, LIB)
+            ask(answers, LIB, 0.2)
 
 
 def replace_began(moment: Any, clock: SimpleNamespace) -> Any:
@@ -212,7 +213,7 @@ def test_what_fails_is_the_answer_to_a_question_however_fast_it_comes(
         with Transport() as transport:
             answers = Answers(trust.read, transport, Store(tmp_path / "store"))
             with pytest.raises((VerificationError, RepositoryUnavailableError)):
-                asyncio.run(asyncio.wait_for(answers.page(LIB), 5))
+                asyncio.run(asyncio.wait_for(answers.page(LIB), 60))
             answers.close()
 
 
@@ -230,8 +231,9 @@ def test_each_thing_is_asked_for_once_however_slowly_it_comes(
         trust = TrustStore(tmp_path / "trust")
         trust.add("first", server.url, local.root.read_bytes())
         answers = Answers(trust.read, transport, Store(tmp_path / "store"))
-        assert asyncio.run(asyncio.wait_for(answers.page(LIB), 5)).page.project == LIB
+        assert asyncio.run(asyncio.wait_for(answers.page(LIB), 60)).page.project == LIB
         answers.close()
+        all_answered()
         assert set(Counter(server.seen).values()) == {1}
         assert page_target(LIB) not in server.seen
 

@@ -13,6 +13,7 @@ from securepip import last_run
 from securepip.gateway.by_url import RefusedError, parse, refusal
 from securepip.trust import TrustStore
 from tests.gateway.conftest import DEFAULT_INDEX, LIB, Running, run_gateway
+from tests.support.begun import all_answered
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
@@ -92,6 +93,7 @@ def test_an_unknown_project_is_not_found(gateway: Running, hostile: HostileServe
 def test_what_nobody_vouches_for_is_refused_with_a_remedy_and_without_a_request(
     gateway: Running, hostile: HostileServer, url: str
 ) -> None:
+    all_answered()
     hostile.seen.clear()
     reply = gateway.by_url(url)
     assert (reply.status, reply.json["kind"]) == (403, "refused")

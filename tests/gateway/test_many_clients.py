@@ -15,6 +15,7 @@ import requests
 from securepip.formats.digests import sha256_of
 from securepip.trust import TrustStore
 from tests.gateway.conftest import LIB, Running, run_gateway
+from tests.support.begun import all_answered
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository
@@ -63,12 +64,12 @@ def test_a_download_goes_on_when_the_client_that_asked_for_it_goes_away(
 
     def hold(data: bytes) -> bytes:
         arrived.set()
-        held.wait(10)
+        held.wait(60)
         return data
 
     hostile.alter(SERVED, hold)
     raw_request(gateway, WHEEL).close()
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     held.set()
     assert gateway.get(WHEEL).status == 200
     assert hostile.seen.count(SERVED) == 1
@@ -201,6 +202,8 @@ def test_nothing_new_costs_two_requests_when_the_state_is_brought_up_to_date(
 ) -> None:
     with run_gateway(tmp_path / "gateway", refresh_seconds=0.0) as running:
         running.page("lib")
+        all_answered()
         hostile.seen.clear()
         running.page("lib")
+        all_answered()
     assert len(hostile.seen) == 2

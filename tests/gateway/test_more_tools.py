@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import venv
@@ -14,6 +13,7 @@ from filelock import FileLock
 
 from tests.support.hostile import HostileServer, flip_byte
 from tests.support.machine import Finished, Machine
+from tests.support.ports import free_port
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
 
@@ -86,12 +86,6 @@ def inside(client: Machine, *words: str | Path, port: int = 0) -> Finished:
         UV_PYTHON_DOWNLOADS="never",
         PIPX_HOME=str(client.folder / "pipx"),
     )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def poetry_add(client: Machine, tool: Tool) -> Finished:

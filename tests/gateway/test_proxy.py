@@ -19,6 +19,7 @@ from securepip.gateway.web.passing import Passing, named_with_hash, parse_allowe
 from securepip.transport import TransportOptions
 from securepip.trust import TrustStore
 from tests.gateway.conftest import JSON, LIB, Reply, Running, run_gateway
+from tests.support.begun import all_answered
 from tests.support.hostile import HostileServer
 from tests.support.repositories import MadeRepository
 
@@ -96,6 +97,7 @@ def test_every_encrypted_connection_is_refused_with_the_reason(proxy: Running, t
 
 
 def test_nothing_is_sent_anywhere(proxy: Running, hostile: HostileServer) -> None:
+    all_answered()
     hostile.seen.clear()
     reply = ask(proxy, f"{hostile.url}upload", method="POST")
     assert (reply.status, reply.json["kind"]) == (403, "refused")
@@ -149,7 +151,7 @@ def test_a_tunnel_to_an_allowed_host_carries_bytes_both_ways(
         outer = f"http://user:secr%40t@127.0.0.1:{port}" if behind_a_proxy else None
         passing = Passing(frozenset({host}), options=TransportOptions(proxy=outer))
         with run_gateway(folder, by_url=False, passing=passing) as running:
-            connection = http.client.HTTPConnection(running.host, timeout=10)
+            connection = http.client.HTTPConnection(running.host, timeout=60)
             login = base64.b64encode(f"x:{token_of(running)}".encode()).decode()
             connection.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {login}"})
             connection.connect()

@@ -1,12 +1,14 @@
-"""A server that never ends an answer: it holds up who asks for what it has, and nobody else."""
+"""A server that never ends an answer: it holds up who asks for what it has, and nobody else.
+
+Whoever is held up as well waits until a connection of the test is given up.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,6 @@ from tests.support.wheels import make_wheel
 
 PROJECTS = [f"project{number}" for number in range(40)]
 _PATIENCE = 0.3
-_SOON = 8.0
-"""Far less than the time that an answer may take, on a machine that is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,7 @@ class Dripping:
     def __call__(self, data: bytes) -> Iterator[bytes]:
         self.begun += 1
         yield b" "
-        for _ in range(200):
-            if self._let_go.wait(0.1):
-                break
+        while not self._let_go.wait(0.1):
             yield b" "
 
     def end(self) -> None:
@@ -89,7 +87,7 @@ class Dripping:
 
     def wait_for(self, count: int = 1) -> None:
         """Until so many are waited for."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.begun < count:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -100,14 +98,6 @@ def dripping() -> Iterator[Dripping]:
     body = Dripping()
     yield body
     body.end()
-
-
-def soon(ask: Callable[[], Reply]) -> Reply:
-    """What is answered without waiting for the stuck server."""
-    began = time.monotonic()
-    reply = ask()
-    assert time.monotonic() - began < _SOON, reply
-    return reply
 
 
 def page(running: Running, project: str) -> Reply:
@@ -126,11 +116,11 @@ def test_a_bin_that_never_ends_holds_up_its_own_projects_alone(
         waiting = client.submit(page, running, stuck)
         dripping.wait_for()
         for project in free[1:4]:
-            assert soon(lambda one=project: page(running, one)).status == 200  # type: ignore[misc]
+            assert page(running, project).status == 200
         assert not waiting.done()
         server.honest()
         dripping.end()
-        waiting.result(30)
+        waiting.result(60)
     assert page(running, stuck).status == 200
 
 
@@ -157,11 +147,11 @@ def test_many_answers_that_never_end_leave_room_for_others(
         waiting = [clients.submit(asked, name) for name in stuck]
         dripping.wait_for(16)
         for name in free:
-            assert soon(partial(asked, name)).status == 200
+            assert asked(name).status == 200
         server.honest()
         dripping.end()
         for one in waiting:
-            one.result(30)
+            one.result(60)
     for name in stuck[:2]:
         assert asked(name).status == 200
 
@@ -183,11 +173,11 @@ def test_a_refresh_that_never_ends_holds_up_nothing_that_is_known(
         with ThreadPoolExecutor(1) as client:
             waiting = client.submit(page, running, unknown)
             dripping.wait_for()
-            assert soon(lambda: page(running, known)).status == 200
+            assert page(running, known).status == 200
             file = f"files/{known}/{known}-1.0-py3-none-any.whl"
-            assert soon(lambda: running.get(file)).status == 200
+            assert running.get(file).status == 200
             assert not waiting.done()
             server.honest()
             dripping.end()
-            waiting.result(30)
+            waiting.result(60)
         assert page(running, unknown).status == 200

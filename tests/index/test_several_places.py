@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -19,13 +20,14 @@ from securepip.index import Store, VerifiedIndex
 from securepip.index.ahead import begin_pages
 from securepip.index.received import SILENT, Received
 from securepip.signing.repository import commit
-from securepip.transport import Allowance, Transport, TransportOptions, watch
+from securepip.transport import Allowance, Transport, TransportOptions
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustStore
 from securepip.updater.mirrors import Mirrors
 from tests.index.conftest import Served
 from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, GAMMA, file_of
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
+from tests.support.patience import impatient
 from tests.support.repositories import copy_repository
 from tests.support.wheels import make_wheel
 
@@ -58,8 +60,9 @@ def alone(trust: Trust) -> Trust:
 
 
 def drawn_out(_: bytes) -> Iterator[bytes]:
-    time.sleep(3.0)
-    yield b"{"
+    while True:
+        yield b"{"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("has_mirror", [True, False])
@@ -120,8 +123,7 @@ def test_nothing_more_is_asked_of_a_place_of_what_was_begun_there(
     index = VerifiedIndex(trust, transport, Store(tmp_path / "store"), installs=True)
     files = [file_of(index, name) for name in (ALPHA_2, ALPHA_1)]
     served.server.alter(r"packages/.*", drawn_out)
-    monkeypatch.setattr(watch, "GRACE_SECONDS", 1.0)
-    monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+    impatient(monkeypatch, re.escape(served.server.url) + "packages/.*", 0.5)
     index.prefetch_metadata(ALPHA, files)
     assert all(index.core_metadata(ALPHA, file) for file in files)
     transport.submit(str, "all that was begun has had its turn").result()

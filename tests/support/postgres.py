@@ -11,7 +11,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+
+from tests.support.ports import free_port
 
 PASSWORD = "only-for-tests"
 _SECONDS = 60
@@ -88,7 +89,7 @@ def postgres() -> Iterator[Postgres]:
         if made.returncode:
             pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr[-300:]}")
         runs_as = {"user": user.pw_uid, "group": user.pw_gid} if user else {}
-        port = _free_port()
+        port = free_port()
         settings = {
             "port": port,
             "listen_addresses": "127.0.0.1",
@@ -146,12 +147,6 @@ def _run(
         command, check=False, capture_output=True, text=True, cwd="/",
         user=user.pw_uid if user else None, group=user.pw_gid if user else None,
     )  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,16 +16,11 @@ from securepip.errors import UnreachableError
 from securepip.transport import Transport, TransportOptions, watch
 from tests.support.hostile import serve_hostile
 from tests.support.machine import Machine
+from tests.support.ports import closed_port
 from tests.support.repositories import MadeRepository
 from tests.transport.test_transport import raw_server
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def test_a_server_that_cannot_be_reached_is_said_once_a_wait_and_named_first(
@@ -34,8 +30,8 @@ def test_a_server_that_cannot_be_reached_is_said_once_a_wait_and_named_first(
     slept: list[float] = []
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
     monkeypatch.setattr(watch, "time", clock)
-    address = f"http://127.0.0.1:{closed_port()}/"
-    with Transport(TransportOptions(retries=2)) as transport:
+    with closed_port() as port, Transport(TransportOptions(retries=2)) as transport:
+        address = f"http://127.0.0.1:{port}/"
         for _ in range(2):
             with pytest.raises(UnreachableError) as raised:
                 transport.called(f"company ({address})").get(f"{address}x", max_bytes=1)
@@ -57,10 +53,10 @@ def test_silence_is_said_while_it_lasts(
     monkeypatch.setattr(caplog.handler, "emit", lambda record: said.set())
 
     def waits(connection: socket.socket) -> None:
-        if said.wait(5):
+        if said.wait(60):
             connection.sendall(OK)
 
-    with raw_server(waits) as url, Transport(TransportOptions(retries=0)) as transport:
+    with raw_server(waits) as url, Transport(TransportOptions(timeout=60, retries=0)) as transport:
         assert transport.get(url, max_bytes=2).body == b"ok"
 
 
@@ -70,7 +66,8 @@ def test_an_install_from_a_server_that_is_gone_says_so_in_words(
 ) -> None:
     with serve_hostile(shared_repository.folder) as server:
         machine.trust(shared_repository, server.url, "company")
-    done = machine.install("app", "--retries", "1", *quiet)
+    with closed_port(urlsplit(server.url).port or 0):
+        done = machine.install("app", "--retries", "1", *quiet)
     first, *rest = done.err.splitlines()
     if not quiet:
         assert first == f"cannot reach company ({server.url}), trying again"

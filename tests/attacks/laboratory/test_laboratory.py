@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
 from securepip.signing.overlay import details
-from securepip.transport import watch
 from tests.attacks.clock import clock_set_by
 from tests.attacks.laboratory.attacks import SERVED
 from tests.attacks.laboratory.signers import SIGNED
@@ -16,6 +16,7 @@ from tests.attacks.laboratory.ways import WAYS, Victim, assert_harmless, trust
 from tests.attacks.laboratory.world import PIECES, World
 from tests.attacks.marks import PLAIN_PIP, attack
 from tests.support.machine import Machine
+from tests.support.patience import impatient
 
 ATTACKS = SERVED | SIGNED
 OWN_PROCESS = {"plugin"}
@@ -59,8 +60,7 @@ def test_an_attack_is_refused_in_words_and_changes_nothing(
 ) -> None:
     what, victim = ATTACKS[name], victim_of(way)
     if what.kind == "slow retrieval":
-        monkeypatch.setattr(watch, "GRACE_SECONDS", 0.3)
-        monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+        impatient(monkeypatch, re.escape(world.server.url) + world.wheels, 0.3)
     monkeypatch.setattr(details, "MAX_READ_BYTES", 8 << 20)  # read to learn how long a file is
     if what.before:
         what.before(world)

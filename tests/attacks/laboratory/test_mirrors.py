@@ -5,6 +5,7 @@ What is installed comes from a place that is honest. Where none is, nothing is i
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from securepip.transport import watch
 from tests.attacks.laboratory.ways import WAYS, Victim
 from tests.attacks.laboratory.world import World
 from tests.attacks.marks import attack
 from tests.support.builds import MAKER_CODE
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
+from tests.support.patience import impatient
 from tests.support.wheels import make_wheel
 
 OF_SIGNATURES = [way for way in WAYS if way != "first use"]
@@ -128,7 +129,7 @@ CASES = [
     pytest.param(way, name, marks=attack("several mirrors", way), id=f"{way}-{name}")
     for name in FAULTS
     for way in OF_SIGNATURES
-    # Each takes a second and a half. The plugin's limits of time no test shortens.
+    # Each waits for half a second. The plugin's limits of time no test shortens.
     if name != "slow" or way in ("install", "download", "gateway")
 ]
 
@@ -145,8 +146,7 @@ def test_a_place_that_fails_is_passed_over_and_named(
 ) -> None:
     victim = victim_of(way)
     if name == "slow":
-        monkeypatch.setattr(watch, "GRACE_SECONDS", 1.5)
-        monkeypatch.setattr(watch, "MIN_BYTES_PER_SECOND", 1 << 40)
+        impatient(monkeypatch, re.escape(world.server.url) + r"packages/.*\.whl", 0.5)
     FAULTS[name].act(world, world.server)
     outcome = WAYS[way](victim)
 
