@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
+import signal
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from securepip.cli.console import lines
 from securepip.transport import watch
 from securepip.updater import mirrors
 from tests.support import begun
@@ -48,15 +51,25 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(autouse=True)
-def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin as a new process does, and on a machine that is never slow.
 
-    What an earlier test has begun and found out is forgotten, and nobody is told of a server that
-    takes longer than a person expects: the words of a command are compared.
+    What an earlier test has begun and found out is forgotten, and how a command that ran in this
+    process says things. Nobody is told of a server that takes longer than a person expects: the
+    words of a command are compared.
     """
     begun.forget()
     monkeypatch.setattr(mirrors, "_passed_over", {})
     monkeypatch.setattr(watch, "NOTICE_SECONDS", 600.0)
+    said = {"_verbosity": 0, "_colour": True, "_log_file": None, "_stdout_is_free": False}
+    for name, value in said.items():
+        monkeypatch.setattr(lines, name, value)
+    ended_by = signal.getsignal(signal.SIGTERM)
+    yield
+    log = logging.getLogger("securepip")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
+    signal.signal(signal.SIGTERM, ended_by)
 
 
 @pytest.fixture

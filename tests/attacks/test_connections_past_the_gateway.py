@@ -183,7 +183,7 @@ def test_a_securepip_inside_reaches_its_repositories_by_itself(
 
 FETCH = """
 import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()[:9])
+print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode()[:9])
 """
 
 

@@ -61,7 +61,7 @@ def serve_proxy(index: Index) -> Iterator[tuple[str, list[str]]]:
                 url = f"{index.url}evil/"
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             try:
-                answer = opener.open(url, timeout=10)
+                answer = opener.open(url, timeout=60)
             except urllib.error.HTTPError as error:
                 answer = error
             with answer:

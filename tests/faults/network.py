@@ -33,6 +33,8 @@ from tests.support.wheels import make_wheel
 ONCE = ("reset", "cut", "503", "silence")
 ALWAYS = ("reset", "cut", "503", "other", "longer")
 STORMS = ("500", "502", "503", "504", "reset", "cut")
+_SILENCE = 10.0
+"""Seconds: longer than a client waits."""
 _LOGIN = b"<!DOCTYPE html><title>Log in</title>"
 
 
@@ -97,7 +99,7 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
                 self._reset()
                 return
             if how == "silence":
-                threading.Event().wait(3)
+                threading.Event().wait(_SILENCE)
                 self._reset()
                 return
             data = file.read_bytes() if file.is_file() else b""
@@ -130,6 +132,7 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64  # whoever finds a full queue waits for a second
 
         def handle_error(self, *args: object) -> None:
             """Say nothing of a connection that was ended on purpose."""
@@ -203,8 +206,13 @@ class Network:
         return self._machine.run(
             "download", "--python-version", "3.11", "--only-binary=:all:", "-d", folder / "files",
             "app", SECUREPIP_DATA_DIR=str(self._data(folder)), PIP_RETRIES=self._retries,
-            SECUREPIP_CACHE_DIR=str(folder / "cache"), PIP_TIMEOUT="2",
+            SECUREPIP_CACHE_DIR=str(folder / "cache"), PIP_TIMEOUT=self._patience(),
         )  # fmt: skip
+
+    def _patience(self) -> str:
+        """A busy machine is no silent server."""
+        broken = self._server.broken
+        return "2" if broken is not None and broken.how == "silence" else "60"
 
     def _data(self, folder: Path) -> Path:
         """A machine that has seen nothing yet but the root."""

@@ -30,7 +30,7 @@ from tests.support.wheels import make_wheel
 
 APP = canonicalize_name("app")
 WHEEL = "app-2.0-py3-none-any.whl"
-OPTIONS = TransportOptions(retries=0, timeout=5)
+OPTIONS = TransportOptions(retries=0, timeout=60)
 X, Y = (parse_sha256(letter * 64) for letter in "ab")
 
 

@@ -41,10 +41,10 @@ DIGITS = b"1" * 5000
     ],
 )
 def test_metadata_that_would_take_for_ever_is_refused_at_once(data: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(FormatError):
         parse_core_metadata(data)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_as_many_lines_of_one_field_as_a_project_has_are_read() -> None:
@@ -127,7 +127,7 @@ def test_an_sdist_of_kilobytes_does_not_unpack_to_gigabytes(tmp_path: Path, kind
         for _ in range(100):  # It need not even be there to be believed.
             stream.write(zeros)
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()
     try:
         # What is only passed over is not even passed over.
         said = "has no PKG-INFO" if kind == tarfile.REGTYPE else "not a readable archive: a header"
@@ -136,7 +136,7 @@ def test_an_sdist_of_kilobytes_does_not_unpack_to_gigabytes(tmp_path: Path, kind
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(("limit", "most"), [("_MAX_PASSED_BYTES", 5000), ("_MAX_MEMBERS", 1)])

@@ -47,7 +47,7 @@ def client(served: Served, tmp_path: Path) -> Iterator[Callable[..., VerifiedInd
     """Makes the index of a new run; all runs share state and cache."""
     trust = TrustStore(tmp_path / "trust")
     trust.add("made", served.server.url, served.made.root.read_bytes())
-    transport = Transport(TransportOptions(retries=0, timeout=5))
+    transport = Transport(TransportOptions(retries=0, timeout=60))
     yield lambda **options: VerifiedIndex(
         trust.read(), transport, Store(tmp_path / "store"), **options
     )

@@ -173,8 +173,8 @@ def interrupted_install(wheels: Sequence[Path], python: Path, *, once_there: Seq
         # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not all(each.exists() for each in once_there) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    return process.wait(20)
+    return process.wait(60)

@@ -111,7 +111,7 @@ def test_a_wheel_is_copied_and_checked_when_it_comes(tmp_path: Path) -> None:
         copies.expect([one.planned, two.planned])
         for item in (other, one):
             copies.take(verified(item.wheel.path))
-        assert copied.wait(10)
+        assert copied.wait(60)
         # It is read no more: what the store holds by now does not matter.
         one.wheel.path.write_bytes(b"evil")
         wheels = copies.all([two, one])
@@ -338,7 +338,7 @@ def test_an_interpreter_that_is_another_one_without_its_surroundings_compiles_no
     wheel = make_wheel(tmp_path, "one", "1")
     (part,) = compiler.compile(Sources(wheel, sha256_of(b""), (Source("one/__init__.py", 1),)))
     with pytest.raises(ValueError, match="another one without its surroundings"):
-        part.result(10)
+        part.result(60)
     compiler.close()
 
 
@@ -351,7 +351,7 @@ def test_of_what_waits_to_be_compiled_the_largest_wheel_comes_first(
     def compile_one(_: SourceCompiler, wheel: Path, members: list[str], output: Path) -> Part:
         asked.append(wheel)
         begun.set()
-        assert go.wait(10)
+        assert go.wait(60)
         return members, [], output
 
     monkeypatch.setattr(SourceCompiler, "_compile", compile_one)
@@ -362,10 +362,10 @@ def test_of_what_waits_to_be_compiled_the_largest_wheel_comes_first(
         for name, size in (("first", 1), ("small", 2), ("large", 3))
     )
     parts = compiler.compile(first)
-    assert begun.wait(10)
+    assert begun.wait(60)
     parts += [*compiler.compile(small), *compiler.compile(large)]
     go.set()
-    assert [part.result(10)[0] for part in parts] == [["first.py"], ["small.py"], ["large.py"]]
+    assert [part.result(60)[0] for part in parts] == [["first.py"], ["small.py"], ["large.py"]]
     assert [path.name for path in asked] == ["first", "large", "small"]
     compiler.close()
 
@@ -374,7 +374,7 @@ def test_nobody_waits_for_what_is_not_compiled_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    monkeypatch.setattr(SourceCompiler, "_compile", lambda *_: go.wait(10))
+    monkeypatch.setattr(SourceCompiler, "_compile", lambda *_: go.wait(60))
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     compiler = SourceCompiler(Path(sys.executable), _HERE, tmp_path)
     wheel = Sources(tmp_path, sha256_of(b""), (Source("a.py", 200_000), Source("b.py", 1)))

@@ -47,7 +47,7 @@ def normal(machine: Machine, said: str) -> list[str]:
 
 def wait_until(happened: Callable[[], bool]) -> None:
     """Wait a reasonable time for something to happen."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -152,7 +152,7 @@ def test_nothing_is_written_any_more_when_the_lock_is_given_back(
         meanwhile.setattr(LocalStorage, "write", slow)
         with pytest.raises(KeyboardInterrupt), many.repository.lock():
             many.repository.batch().stage({NormalizedName("p1"): _page(1)})
-            asked.wait(10)
+            assert asked.wait(60)
             raise KeyboardInterrupt
         assert ended.is_set()
 

@@ -61,7 +61,7 @@ class Got:
 @pytest.fixture(scope="module")
 def connection(url: str) -> Iterator[http.client.HTTPConnection]:
     """One connection for all: a request that broke it would fail the next test."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     yield connection
     connection.close()
 
@@ -222,7 +222,7 @@ def test_a_part_that_is_not_there_or_makes_no_sense_is_no_part(
 
 def test_other_methods_are_refused(url: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         assert ask(connection, "/metadata/timestamp.json", method).status == 501
         connection.close()
 
@@ -247,7 +247,7 @@ def test_no_part_of_a_request_is_taken_for_the_next_one(url: str, headers: str) 
     smuggled = "GET /metadata/1.root.json HTTP/1.1\r\nHost: a\r\n\r\n"
     sent = f"GET /metadata/timestamp.json HTTP/1.1\r\n{headers}\r\n\r\n{smuggled}"
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 60) as connection:
         connection.sendall(sent.encode())
         with connection.makefile("rb") as answers:
             assert answers.read().count(b"HTTP/1.1 ") == 1  # and the connection has ended
@@ -256,7 +256,7 @@ def test_no_part_of_a_request_is_taken_for_the_next_one(url: str, headers: str) 
 @pytest.mark.parametrize("end", ["\r", "\n"])
 def test_a_line_ends_for_this_server_as_for_a_proxy_or_not_at_all(url: str, end: str) -> None:
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 60) as connection:
         connection.sendall(
             f"GET /metadata/timestamp.json HTTP/1.1\r\nX: a{end}Y: b\r\n\r\n".encode()
         )
@@ -275,10 +275,10 @@ def test_small_answers_wait_for_no_acknowledgement(made: MadeRepository) -> None
 
     with Watched(made.folder) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
         ask(connection, "/metadata/timestamp.json")
         connection.close()
-        assert seen.get(timeout=10)
+        assert seen.get(timeout=60)
         server.shutdown()
 
 
@@ -290,9 +290,9 @@ def test_the_command_says_where_it_serves_and_ends_when_told(made: MadeRepositor
             line = process.stdout.readline()
             match = re.fullmatch(r"Serving .* at http://127\.0\.0\.1:(\d+)/\n", line)
             assert match, line
-            socket.create_connection(("127.0.0.1", int(match[1])), timeout=10).close()
+            socket.create_connection(("127.0.0.1", int(match[1])), timeout=60).close()
             process.send_signal(number)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
 
 
 def test_a_folder_that_is_no_repository_or_a_port_in_use_is_an_error(

@@ -254,7 +254,7 @@ def test_of_two_commands_that_end_together_the_newer_state_is_shown(
     monkeypatch.setattr(status_page, "render", slowly)
     thread = threading.Thread(target=other)
     thread.start()
-    assert rendered.wait(30)
+    assert rendered.wait(60)
     made.repository.log.reason = Reason("repo add newer", "")
     made.add(make_wheel(tmp_path / "built", "newer", "1.0"))
     write(made.repository)

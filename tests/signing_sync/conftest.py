@@ -50,7 +50,7 @@ def run(overlay: MadeRepository, index: Index) -> Sync:
         constraints: tuple[str, ...] = (),
         **options: Any,
     ) -> SyncReport:
-        transport = Transport(TransportOptions(timeout=5, retries=0))
+        transport = Transport(TransportOptions(timeout=60, retries=0))
         sources = open_sources([index.url] if indexes is None else indexes, find_links, transport)
         try:
             return sync(

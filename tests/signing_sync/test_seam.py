@@ -20,7 +20,7 @@ from tests.support.wheels import make_wheel
 
 @pytest.fixture
 def seam(overlay: MadeRepository, index: Index) -> Iterator[Overlay]:
-    with Transport(TransportOptions(timeout=5, retries=0)) as transport:
+    with Transport(TransportOptions(timeout=60, retries=0)) as transport:
         sources = open_sources([index.url], [], transport)
         rules = Rules(datetime.now(timezone.utc))
         yield Overlay(overlay.repository, sources, transport, rules)

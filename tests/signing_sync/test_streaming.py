@@ -83,7 +83,7 @@ def test_a_sync_that_ends_early_has_published_what_it_had_and_the_next_one_does_
         if done > 5:
             raise KeyboardInterrupt
 
-    with Transport(TransportOptions(timeout=5, retries=0)) as transport:
+    with Transport(TransportOptions(timeout=60, retries=0)) as transport:
         sources = open_sources([offered.url], (), transport)
         options = SyncOptions(_requirements(NAMES), publish_projects=2)
         with pytest.raises(KeyboardInterrupt):

@@ -69,7 +69,7 @@ def _killed(
         if done >= after:
             raise KeyboardInterrupt
 
-    with Transport(TransportOptions(timeout=5, retries=0)) as transport:
+    with Transport(TransportOptions(timeout=60, retries=0)) as transport:
         sources = open_sources([index.url], (), transport)
         options = SyncOptions(
             list(map(Requirement, requirements)), with_dependencies=True, publish_projects=1

@@ -282,6 +282,8 @@ def serve_index(certificate: Path | None = None) -> Iterator[Index]:
             pass
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # whoever finds a full queue waits for a second
+
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Say nothing of a client that went away in the middle: tests read what is said."""
             if not isinstance(sys.exc_info()[1], OSError):

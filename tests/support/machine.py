@@ -79,7 +79,7 @@ class Machine:
             # whether its pip verifies, and rustc for its version.
             "PATH": _PATH,
             "PIP_RETRIES": "0",
-            "PIP_TIMEOUT": "5",
+            "PIP_TIMEOUT": "60",
         }
 
     @property

@@ -121,6 +121,8 @@ def store_behind(moto: str) -> Iterator[Store]:
 
 
 class _Doorway(ThreadingHTTPServer):
+    request_queue_size = 64  # whoever finds a full queue waits for a second
+
     def __init__(self, moto: str) -> None:
         super().__init__(("127.0.0.1", 0), _Door)
         self.moto = moto

@@ -23,8 +23,8 @@ from securepip.transport.client import Traffic
 from securepip.transport.pool import Pool
 from tests.transport.test_transport import raw_server
 
-OPTIONS = TransportOptions(timeout=5, retries=0)
-LONG = 30.0
+OPTIONS = TransportOptions(timeout=60, retries=0)
+LONG = 60.0
 """Seconds that nobody waits for but where something is wrong."""
 
 

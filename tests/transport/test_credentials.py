@@ -121,7 +121,7 @@ _ANSWER = json.dumps({"username": "user", "password": "secret"})
 
 
 def fetch(url: str, **options: object) -> bytes:
-    with Transport(TransportOptions(retries=0, timeout=5, **options)) as transport:  # type: ignore[arg-type] # any
+    with Transport(TransportOptions(retries=0, timeout=60, **options)) as transport:  # type: ignore[arg-type] # any
         return transport.get(url, max_bytes=100).body
 
 

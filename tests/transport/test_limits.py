@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,7 +177,7 @@ def test_an_answer_has_the_time_that_its_bytes_take_and_begins_within_the_grace(
     assert deadline_for(100_000, 3) == START + 3
     watch = watch_of()
     assert watch.due() == START + 120
-    assert watch.notice_due() == START + 3
+    assert watch.notice_due() == START + watches.NOTICE_SECONDS
     assert watch.at_most(1000) == 120
     assert watch.at_most(1) == 1
     watch.accept(10)
@@ -325,7 +326,8 @@ def test_one_thread_shuts_each_connection_when_its_time_is_over(
     for (ours, _), seconds in zip(pairs, (300, 0.1, 0.1, 300), strict=True):
         context = dog.watch(now + seconds, unlimited(), "the server")
         begun.append((context, context.__enter__()))
-        begun[-1][1].guard(ours)
+        with suppress(OutOfTimeError):  # it is over already, and the connection shut
+            begun[-1][1].guard(ours)
         while not is_waiting(dog):
             time.sleep(0.001)
     try:

@@ -85,7 +85,7 @@ def download(server: Breaking, *, retries: int = 5, max_bytes: int = 200_000) ->
     """The file, and what the progress adds up to."""
     into = io.BytesIO()
     received: list[int] = []
-    options = TransportOptions(retries=0, timeout=5, resume_retries=retries)
+    options = TransportOptions(retries=0, timeout=60, resume_retries=retries)
     with Transport(options) as transport:
         transport.download(server.url, into, max_bytes=max_bytes, progress=received.append)
     return into.getvalue(), sum(received)

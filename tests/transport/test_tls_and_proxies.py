@@ -49,7 +49,7 @@ def server(tmp_path: Path, pem: str) -> Iterator[HostileServer]:
 
 
 def fetch(url: str, **options: object) -> bytes:
-    made = TransportOptions(retries=0, timeout=5, **options)  # type: ignore[arg-type] # any
+    made = TransportOptions(retries=0, timeout=60, **options)  # type: ignore[arg-type] # any
     with Transport(made) as transport:
         return transport.get(url, max_bytes=2).body
 

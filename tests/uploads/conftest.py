@@ -41,10 +41,8 @@ def taking_uploads(made: MadeRepository, limits: Limits | None = None) -> Iterat
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A repository for a module: each test uploads a project of its own."""
     made = make_repository(tmp_path_factory.mktemp("uploads") / "repository")
-    # Files of at most a megabyte, and at once: what comes slower than that is refused.
-    with taking_uploads(
-        made, Limits(file_bytes=1 << 20, grace=1.5, bytes_per_second=1 << 20)
-    ) as at:
+    # Files of at most a megabyte.
+    with taking_uploads(made, Limits(file_bytes=1 << 20)) as at:
         yield at
 
 

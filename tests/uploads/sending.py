@@ -43,13 +43,13 @@ class Site:
                 data=form,
                 files={"content": (path.name, stream, "application/octet-stream")},
                 auth=(user, self.token if token is None else token),
-                timeout=30,
+                timeout=120,
             )
 
     def raw(self, head: dict[str, str], *body: bytes) -> http.client.HTTPConnection:
         """Send a request's head, and of its body what is given."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=120)
         connection.putrequest("POST", parts.path)
         for name, value in head.items():
             connection.putheader(name, value)

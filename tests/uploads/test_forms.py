@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
+from select import select
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from securepip.signing.uploads import form as forms
 from securepip.signing.uploads.form import Limits, read_form
 from securepip.signing.uploads.refusal import UploadRefusedError
+from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel, metadata_text
+from tests.uploads.conftest import taking_uploads
 from tests.uploads.sending import TYPE, Site, form, form_of, noise, part
 
 
@@ -132,15 +135,15 @@ def test_a_form_that_says_too_much_beside_its_file_is_refused(
     assert "beside its file" in answer.text
 
 
-def test_an_upload_that_drips_is_given_up(site: Site) -> None:
-    connection = site.raw(_head(site, 1000))
-    start = time.monotonic()
-    for byte in part("description", "x" * 9)[:20]:
-        connection.send(bytes([byte]))
-        time.sleep(0.1)
-    assert connection.getresponse().status == 408
-    assert time.monotonic() - start < 10
-    connection.close()
+def test_an_upload_that_drips_is_given_up(made: MadeRepository) -> None:
+    with taking_uploads(made, Limits(grace=0.2, bytes_per_second=1 << 20)) as site:
+        connection = site.raw(_head(site, 1000))
+        for byte in part("description", "x" * 1000):
+            connection.send(bytes([byte]))
+            if select([connection.sock], [], [], 0.1)[0]:
+                break
+        assert connection.getresponse().status == 408
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -166,8 +169,7 @@ def test_whatever_comes_is_read_or_refused(tmp_path: Path, data: st.DataObject) 
         at = data.draw(st.integers(0, len(body)))
         cut = data.draw(st.integers(0, 8))
         body = body[:at] + data.draw(st.binary(max_size=6)) + body[at + cut :]
-    folder = tmp_path / str(time.monotonic_ns())
-    folder.mkdir()
+    folder = Path(mkdtemp(dir=tmp_path))
     stream, step = io.BytesIO(body), data.draw(st.integers(1, len(body)))
     try:
         found = read_form(

@@ -44,7 +44,7 @@ def test_an_upload_is_signed_when_it_is_answered(site: Site, tmp_path: Path) -> 
     assert site.send(sdist, filetype="sdist", version="1.0").status_code == 200
     assert site.files("signed") == [wheel.name, sdist.name]
     assert site.left_over() == []
-    page = requests.get(site.url.replace("legacy", "simple") + "signed/", timeout=10)
+    page = requests.get(site.url.replace("legacy", "simple") + "signed/", timeout=60)
     assert wheel.name in page.text
 
 

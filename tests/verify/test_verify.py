@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import textwrap
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,7 +41,6 @@ class Site:
     machine: Machine
     made: MadeRepository
     requests: list[str]
-    install_seconds: float
 
     @property
     def packages(self) -> Path:
@@ -97,11 +95,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, empty_environment: Path) -> I
     with serve(made.folder, requests) as url:
         machine.trust(made, url)
         names = [f"d{n}" for n in range(27)]
-        begun = time.monotonic()
         done = machine.install(*names, "tool", "shared-one", "source", "second")
-        took = time.monotonic() - begun
         assert done.code == 0, done.err
-        yield Site(machine, made, requests, took)
+        yield Site(machine, made, requests)
 
 
 @pytest.fixture
@@ -137,16 +133,13 @@ def withdrawn(restored: Site) -> Iterator[Site]:
 
 def test_nothing_is_found_in_a_clean_environment_and_next_to_nothing_is_asked(site: Site) -> None:
     site.requests.clear()
-    begun = time.monotonic()
     done = site.verify()
-    took = time.monotonic() - begun
     assert done.code == 0, done.out
     assert "30 what was signed by made" in done.out
     assert "1 built from signed source: source 1.0" in done.out
     assert "Nothing is changed, missing or added." in done.out
     # One refresh: is there a new root, and the timestamp.
     assert len(site.requests) <= 2, site.requests
-    assert took < site.install_seconds
 
 
 def _write_later(path: Path) -> None:
