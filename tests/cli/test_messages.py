@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -59,9 +58,9 @@ def in_days(days: int, machine: Machine) -> Finished:
 
 
 def expired(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:
-    later = format_datetime(dates.datetime.now(dates.timezone.utc) + dates.timedelta(days=30))
-    with mock.patch.object(BaseHTTPRequestHandler, "date_time_string", lambda handler: later):
-        return in_days(30, machine)
+    later = dates.datetime.now(dates.timezone.utc) + dates.timedelta(days=30)
+    company.date = format_datetime(later)
+    return in_days(30, machine)
 
 
 def clock_wrong(machine: Machine, made: MadeRepository, company: HostileServer) -> Finished:
