@@ -249,8 +249,7 @@ class Overlay:
         """Decide about a project, and remember what was learned and what was refused.
 
         Raises:
-            RepositoryStateError: What is on disk is not what was signed.
-            OSError, sqlite3.Error: The memory fails.
+            RepositoryStateError: What is on disk is not what was signed, or the memory fails.
         """
         project = question.project
         signed = question.current
