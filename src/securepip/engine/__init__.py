@@ -1,4 +1,5 @@
-"""Repositories on engines that exist: object stores and databases, for one machine or for many.
+"""Repositories in object stores and databases, for one machine or for many.
 
-Rule: none of it is imported for a repository in a folder. ``opened`` decides, by the address.
+Rule: nothing of it is imported for a repository in a folder, except ``opened``, which decides by
+the address.
 """

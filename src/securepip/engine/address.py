@@ -1,4 +1,4 @@
-"""The address of a repository in an object store, parsed once."""
+"""Parses the address of a repository in an object store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from securepip.errors import UsageError
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment variables that say how a store is asked, as obstore names them.
+    """The names of the environment variables with which obstore reaches a store.
 
     Attributes:
-        credentials: Who asks, for people.
-        endpoint: Where it is, if not where its maker has it.
-        without_tls: Whether it may be asked without TLS.
+        credentials: The variables with the credentials, in words.
+        endpoint: The variable with the endpoint, if it is not the provider's own.
+        without_tls: The variable that allows connections without TLS.
     """
 
     credentials: str
@@ -34,19 +34,19 @@ SETTINGS = {
         "AZURE_ALLOW_HTTP",
     ),
 }
-"""Of each scheme: S3-compatible, Google Cloud Storage, Azure."""
+"""The settings by scheme: S3-compatible stores, Google Cloud Storage, Azure."""
 
 _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._~-]+)*)/*")
 
 
 @dataclass(frozen=True)
 class StoreAddress:
-    """Where a repository is in an object store. Its text is the one way to write it.
+    """The address of a repository in an object store. ``str`` gives its canonical form.
 
     Attributes:
-        scheme: One of ``SETTINGS``.
+        scheme: A key of ``SETTINGS``.
         bucket: The bucket or container.
-        prefix: What all its names begin with, without a slash at either end; may be empty.
+        prefix: The prefix of all names, without a slash at either end; may be "".
     """
 
     scheme: str
@@ -59,10 +59,10 @@ class StoreAddress:
 
 
 def parse_store(address: str) -> StoreAddress:
-    """The address that a person has typed.
+    """Parse an address that a person has typed.
 
     Raises:
-        UsageError: It is none, or holds a password.
+        UsageError: It is malformed, or holds a password.
     """
     match = _ADDRESS.fullmatch(address)
     parts = match[3].strip("/").split("/") if match and match[3] else []

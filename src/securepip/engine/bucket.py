@@ -1,7 +1,7 @@
-"""A repository in an object store that one machine signs for, from a folder of its own.
+"""A repository in an object store, whose memory is in a folder on the machine that signs.
 
-Rule: a bucket is for what everybody may read. Keys, the ledger and the log are never in it, and the
-folder that has them belongs to this bucket alone.
+Rule: the bucket holds only what everybody may read. Keys, the ledger and the log are never in it.
+They are in a folder on this machine that belongs to this bucket alone.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ _RETRY: RetryConfig = {
 
 
 class BucketSite:
-    """The places of a repository in an object store. Implements ``Site``.
+    """The place of a repository in an object store. Implements ``Site``.
 
     Args:
-        address: Where it is.
-        client: What asks the store; by default a new one, with the credentials of the environment.
+        address: Its address.
+        client: The client of the store; by default a new one, with the credentials in environment
+            variables.
 
     Raises:
         StorageError: The settings of the environment are not valid.
@@ -68,21 +69,21 @@ class BucketSite:
         readable = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         digest = sha256_of(self.address.encode())[:16]
         self._folder = data_dir() / _DIR / f"{readable}-{digest}"
-        self.memory = self.address  # of whichever machine: the timestamp says which one is newest
+        self.memory = self.address  # the same on every machine; the timestamp shows the newest one
 
     @property
     def home(self) -> Path:
-        """As ``Site.home``; it is made where it is not."""
+        """As ``Site.home``. The folder is made if it does not exist."""
         home = self._folder / STATE_DIR
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return home
 
     def anew(self) -> BucketSite:
-        """As ``Site.anew``: connections to the store are everybody's."""
+        """As ``Site.anew``. All threads share the client of the store."""
         return BucketSite(self._where, self._client)
 
-    def serves(self, path: Path) -> bool:  # nothing of this machine is served
-        """As ``Site.serves``."""
+    def serves(self, path: Path) -> bool:
+        """As ``Site.serves``: no file of this machine is served."""
         return False
 
     def make(self) -> State:
@@ -94,7 +95,7 @@ class BucketSite:
                 remedy="Name another bucket or prefix. What this one is: "
                 f"securepip repo status {self.address}",
             )
-        # What this machine began to make here, and was killed meanwhile, is nobody's.
+        # Files of a repository that this machine began to make, and was killed, can be deleted.
         timestamp = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
         begun = (state / _BEGUN_NAME).exists() and not self.storage.exists(timestamp)
         left = [each.name for each in self.storage.list()]
@@ -139,7 +140,7 @@ class BucketSite:
 
 
 def _client(address: StoreAddress) -> ObjectStore:
-    # They replace obstore's own limits, so that it forgets this variable.
+    # These options replace those that obstore reads itself, so this variable has to be read here.
     without_tls = os.environ.get(SETTINGS[address.scheme].without_tls, "")
     limits: ClientConfig = {
         "connect_timeout": timedelta(seconds=10),

@@ -1,12 +1,11 @@
-"""A PostgreSQL database: how it is reached, its tables, and what its errors mean.
+"""Connects to a PostgreSQL database, makes its tables, and explains its errors.
 
-Rule: a connection that broke is never opened again behind the back of who uses it. The lock of who
-publishes lives and dies with its connection, so what was begun with one ends with it, and nothing
-of it becomes current.
+Rule: a broken connection is never opened again silently. The publication lock belongs to the
+connection, so work that was begun with a connection ends with it, and does not become current.
 
-SQL is written once for SQLite and PostgreSQL (``state.connection``); ``psycopg``, which the queue
-needs anyway, is driven directly. A repository is a schema of its own: several share a database by
-the ``search_path`` in their addresses.
+Statements are written once for SQLite and PostgreSQL (``state.connection``). They use ``psycopg``
+directly, which the queue needs anyway. Each repository has its own schema: several of them share a
+database with different ``search_path`` settings in their addresses.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ _WORDS = Words(
     keyed="",
     row="0",  # a table in which this matters has no rows yet
 )
-# What a folder keeps in files: settings, and the lines of the log. Those of book 0 are the log;
-# higher ones were set aside.
+# What a folder keeps in files: settings, and the lines of the log. The lines of book 0 are the log;
+# those of other books were set aside.
 _FILES = """
 CREATE TABLE setting ("only" INTEGER PRIMARY KEY CHECK ("only" = 1), document TEXT NOT NULL);
 CREATE TABLE log_line (
@@ -50,8 +49,8 @@ CREATE TABLE log_line (
 );
 """
 
-# Uploads that are kept safe, under the name ``staged`` in the storage. ``answered`` is when it was
-# decided what becomes of one: ``status`` and ``words`` are for its sender.
+# Stored uploads. ``staged`` is the name in the storage, and ``answered`` the time of the answer,
+# whose ``status`` and ``words`` are for the sender.
 _UPLOADS = """
 CREATE TABLE upload (
     id {numbered},
@@ -75,16 +74,16 @@ CREATE TABLE under_way (
 """
 
 ENGINE_STEPS = (_FILES, _UPLOADS, _UNDER_WAY)
-"""The tables that a database has beside those of every repository (``state.schema``)."""
+"""The tables of a database besides those of every repository (``state.schema``)."""
 
 _LOCK_SECONDS = 60
 _POOL_SECONDS = 15
 _CLOCK_SECONDS = 300
 _MIGRATE, _PUBLISH, _WRITE = 0x7365_6301, 0x7365_6302, 0x7365_6303
-"""What advisory locks are for; the schema is their other half."""
+"""The first keys of the advisory locks; the second key stands for the schema."""
 
 _LIMITS: dict[str, str | int | None] = {
-    # Of a machine that is gone without a word, the other side hears within seconds.
+    # With these, each side notices within seconds that the other machine is gone.
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -102,27 +101,27 @@ SELECT set_config('lock_timeout', '{_LOCK_SECONDS}s', false),
 
 
 def conninfo(url: str) -> str:
-    """How ``psycopg`` is told of a database: with limits in time, where the address sets none.
+    """The connection string for ``psycopg``, with time limits that the address does not set itself.
 
     Raises:
-        UsageError: It is no address of a database.
+        UsageError: ``url`` is no address of a database.
     """
     try:
-        said = conninfo_to_dict(url)
+        given = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         raise UsageError(
             f"not the address of a database: {redact(url)!r:.200}",
             remedy="It looks like postgresql://USER:PASSWORD@HOST/DATABASE.",
         ) from error
-    return make_conninfo(url, **{name: said.get(name, value) for name, value in _LIMITS.items()})
+    return make_conninfo(url, **{name: given.get(name, value) for name, value in _LIMITS.items()})
 
 
 class PostgresConnection:
     """A connection to the tables of one repository. Implements ``Connection``.
 
     Attributes:
-        address: The database, without secrets.
-        psycopg: The connection itself. It commits by itself.
+        address: The address of the database, without secrets.
+        psycopg: The connection itself, in autocommit mode.
         schema: A number that stands for the repository's schema.
     """
 
@@ -132,13 +131,13 @@ class PostgresConnection:
         """Use an open connection, and bring the tables of its schema up to date.
 
         Args:
-            connection: It commits by itself.
-            url: Where it leads.
-            release: What is done with it in the end; by default it is closed.
+            connection: The connection, in autocommit mode.
+            url: The address of the database.
+            release: Called with the connection at the end; by default it is closed.
 
         Raises:
-            RepositoryStateError: There is no schema to make tables in, or a newer securepip has
-                made them, or the database does not answer.
+            RepositoryStateError: There is no schema for the tables, a newer securepip has made
+                them, or the database does not answer.
         """
         self.psycopg = connection
         self.address = redact(url)
@@ -174,7 +173,7 @@ class PostgresConnection:
             stack.enter_context(errors(self.address))
             stack.enter_context(self.psycopg.transaction())
             if not self._transactions:
-                # One who writes at a time, as with a file: what was read meanwhile stays true.
+                # As with a file, there is only one writer at a time: what was read stays true.
                 self.psycopg.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_WRITE, self.schema))
             self._transactions.append(stack.pop_all())
         return self
@@ -189,10 +188,10 @@ class PostgresConnection:
         return self._transactions.pop().__exit__(kind, error, trace)
 
     def lock(self) -> None:
-        """Take the lock of who publishes; another one who has it is waited for.
+        """Take the publication lock, and wait if another process holds it.
 
         Raises:
-            RepositoryStateError: For too long, or a clock is wrong.
+            RepositoryStateError: Another process holds it for too long, or a clock is wrong.
         """
         try:
             with errors(self.address):
@@ -209,23 +208,23 @@ class PostgresConnection:
             raise
 
     def unlock(self) -> None:
-        """Give the lock back. Where the connection is gone, the lock is too."""
+        """Release the lock. If the connection is gone, so is the lock."""
         with suppress(psycopg.Error):
             self.psycopg.execute("SELECT pg_advisory_unlock(%s, %s)", (_PUBLISH, self.schema))
 
     def flush(self) -> None:
-        """As ``Connection.flush``: each transaction is durable; what is asked is who has the lock.
+        """As ``Connection.flush``. Transactions are durable; this checks that the lock is held.
 
-        A database that restarted, or a line that broke, has given it away, and so does a pooler
-        that hands one connection to several.
+        The lock is lost when the database restarts or the connection breaks, and with a pooler that
+        hands one connection to several clients.
         """
         with errors(self.address):
-            found = self.psycopg.execute(
+            rows = self.psycopg.execute(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
                 " AND pid = pg_backend_pid() AND classid::bigint = %s AND objid::bigint = %s",
                 (_PUBLISH, self.schema),
             )
-        (locks,) = only_row(found)
+        (locks,) = only_row(rows)
         if not locks:
             raise RepositoryStateError(
                 f"{self.address}: the lock of this publication is gone",
@@ -237,14 +236,14 @@ class PostgresConnection:
         self._check_clock()
 
     def _check_clock(self) -> None:
-        """See to it that this machine's clock and the database's say the same.
+        """Check that this machine's clock agrees with that of the database.
 
-        By a clock that has jumped, what is signed has expired already, or lives for years.
+        With a clock that has jumped, new signatures would have expired already, or live for years.
         """
         with errors(self.address):
-            found = self.psycopg.execute("SELECT extract(epoch FROM clock_timestamp())")
-        (there,) = only_row(found)
-        ahead = clock() - float(there)
+            rows = self.psycopg.execute("SELECT extract(epoch FROM clock_timestamp())")
+        (database_time,) = only_row(rows)
+        ahead = clock() - float(database_time)
         if abs(ahead) > _CLOCK_SECONDS:
             raise RepositoryStateError(
                 f"the clock of this machine is {abs(ahead):.0f} seconds "
@@ -259,17 +258,17 @@ class PostgresConnection:
 
 
 def clock() -> float:
-    """The moment, by this machine's clock (Unix time)."""
+    """The time of this machine's clock (Unix time)."""
     return time.time()
 
 
 class DatabaseError(RepositoryStateError):
-    """The database does not answer, or not as it should."""
+    """The database does not answer, or answers with an error."""
 
     def __init__(self, address: str, error: Exception) -> None:
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         super().__init__(
-            f"the database {address} cannot be used: {said:.300}",
+            f"the database {address} cannot be used: {reason:.300}",
             meaning="It may be gone for a moment, or refuse this user. Nothing that was not "
             "published before is current.",
             remedy="See to it that the database runs and can be reached, and run the same again.",
@@ -277,15 +276,15 @@ class DatabaseError(RepositoryStateError):
 
 
 class LockedError(DatabaseError):
-    """Somebody else has had a lock for too long."""
+    """Another process holds a lock for too long."""
 
 
 @contextmanager
 def errors(address: str) -> Iterator[None]:
-    """Errors of the database at ``address``, and of the queue in it, in words.
+    """Turn errors of the database at ``address``, and of the queue in it, into our own.
 
     Raises:
-        DatabaseError: In place of them.
+        DatabaseError: In place of an error of ``psycopg`` or the queue.
     """
     try:
         yield
@@ -295,17 +294,17 @@ def errors(address: str) -> Iterator[None]:
         raise DatabaseError(address, error) from error
 
 
-def only_row(found: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """The row of a statement that has one, whatever the tables hold."""
-    (row,) = found.fetchall()
+def only_row(rows: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The row of a statement that always returns exactly one."""
+    (row,) = rows.fetchall()
     return row
 
 
 def connect(url: str) -> PostgresConnection:
-    """A connection to the database at ``url``, with its tables as they are today.
+    """Connect to the database at ``url``, and bring its tables up to date.
 
     Raises:
-        RepositoryStateError: It cannot be reached, or its tables not be used.
+        RepositoryStateError: It cannot be reached, or its tables cannot be used.
     """
     with errors(redact(url)):
         opened: _Psycopg = psycopg.connect(conninfo(url), autocommit=True)
@@ -317,16 +316,16 @@ def connect(url: str) -> PostgresConnection:
 
 
 class Pool:
-    """Open connections to one database, for who answers many requests at once.
+    """A pool of connections to one database, for a server with many requests at once.
 
     Args:
-        url: The database.
-        most: So many at a time.
+        url: The address of the database.
+        most: The most connections at the same time.
     """
 
     def __init__(self, url: str, most: int) -> None:
         self._url = url
-        # Opened when the first one is asked for; each is tried before it is handed out.
+        # The pool opens with the first connection, and tries each one before it hands it out.
         self._pool: ConnectionPool[_Psycopg] = ConnectionPool(
             conninfo(url),
             kwargs={"autocommit": True},
@@ -338,7 +337,7 @@ class Pool:
         )
 
     def connect(self, _url: str) -> PostgresConnection:
-        """As ``connect``, to the pool's own database."""
+        """As ``connect``, with a connection of the pool."""
         with errors(redact(self._url)):
             self._pool.open()
             opened = self._pool.getconn()
@@ -359,9 +358,9 @@ def _translated(sql: str) -> bytes:
 
 
 def _migrate(connection: _Psycopg, key: int, address: str, *, is_made: bool) -> None:
-    """Take the steps that are missing: of the repository's tables, the engine's and the queue's.
+    """Run the missing migration steps of the repository's, the engine's and the queue's tables.
 
-    Each is a transaction of its own, as the queue's have to be.
+    Each step is its own transaction, as the queue requires.
     """
     rooms = {"repository": STEPS, "engine": ENGINE_STEPS}
     queue = _queue_steps()
@@ -389,7 +388,7 @@ def _migrate(connection: _Psycopg, key: int, address: str, *, is_made: bool) -> 
         if "queue" not in done:
             _take(connection, "queue", queue[-1].name, SchemaManager.get_schema().encode())
         else:
-            # Machines may have another release of the queue; its tables never go back.
+            # Another machine may have an older release of the queue. Its tables never go back.
             for path in queue:
                 if path.name > done["queue"]:
                     _take(connection, "queue", path.name, path.read_bytes())
@@ -398,7 +397,7 @@ def _migrate(connection: _Psycopg, key: int, address: str, *, is_made: bool) -> 
 
 
 def _take(connection: _Psycopg, room: str, version: str, step: bytes) -> None:
-    """Take one step, and write down that it was."""
+    """Run one step, and record that."""
     with connection.transaction():
         connection.execute(step)
         connection.execute(

@@ -1,7 +1,7 @@
-"""What an object store answers, in words for the one who runs the command.
+"""Explains the errors of an object store to the person who runs the command.
 
-Rule: what obstore says of a request (its address, headers, what the server sent) is not repeated:
-only what is known to hold no secret is.
+Rule: obstore's own text is not repeated, because it may hold URLs, headers and bodies with secrets.
+Only parts that cannot hold a secret are quoted.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ _AGAIN = "What was current still is. Run the same command again."
 
 
 def is_absent(error: Exception) -> bool:
-    """Whether there is no object of the name that was asked for."""
+    """Whether the error means that there is no object of that name."""
     if isinstance(error, ValueError):
         return "Could not parse path" in str(error)
     return isinstance(error, FileNotFoundError) and not _NO_BUCKET.search(str(error))
 
 
 def is_overtaken(error: Exception) -> bool:
-    """Whether another process has written what was to be written."""
+    """Whether the error means that another process has written the object first."""
     return isinstance(error, AlreadyExistsError | PreconditionError)
 
 
 def explained(error: Exception, shown: str) -> StorageError:
-    """What went wrong with a request.
+    """Make the error for a failed request.
 
     Args:
-        error: What obstore says of it.
-        shown: The address of what was asked for.
+        error: The error of obstore.
+        shown: The address of the object, for people.
     """
     settings = SETTINGS.get(shown.partition("://")[0], SETTINGS["s3"])
     text = str(error).partition("Debug source")[0]

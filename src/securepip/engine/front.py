@@ -1,7 +1,7 @@
-"""A front end: the repository over HTTP, and uploads that go to the queue. Any number may run.
+"""A front end: serves a repository over HTTP, and puts uploads into the queue. Any number may run.
 
-It has no key. Health and numbers of the whole are told here; a worker, which has one, listens to
-nobody.
+A front end has no key. It also serves health and metrics of the whole. A worker has the online key,
+and accepts no connections.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ class FrontServer(UploadServer):
     """Serves a repository, and hands uploads to the workers. ``server_close`` ends both.
 
     Args:
-        address: The repository.
-        url: Its database.
-        host: As for ``UploadServer``, and so are the others.
-        wait: So long (seconds) an upload is waited for; 0 answers as soon as it is kept safe.
+        address: The address of the repository.
+        url: The address of its database.
+        host: As for ``UploadServer``, like the other arguments.
+        wait: How many seconds an upload waits for its publication; with 0, it is answered as soon
+            as it is stored.
 
     Raises:
         UsageError: Tokens would cross a network without TLS.
-        RepositoryStateError: No repository there, or the address cannot be had.
+        RepositoryStateError: There is no repository, or the address is not available.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class FrontServer(UploadServer):
         insecure: bool = False,
         wait: float = WAIT_SECONDS,
     ) -> None:
-        connect(url).close()  # a pool would try for a while, and then not say why
+        connect(url).close()  # a pool would try for a while, and then give no reason
         self._pool = Pool(url, AT_ONCE + _FURTHER)
         site = DatabaseSite(storing_site(address, _UNFINISHED_DIR), url, self._pool.connect)
 
@@ -64,15 +65,15 @@ class FrontServer(UploadServer):
                 site, open_repository, host, port, log,
                 limits=limits, insecure=insecure, publisher=queue,
             )  # fmt: skip
-            opened.pop_all()  # from now on ``server_close`` does it
+            opened.pop_all()  # from now on, ``server_close`` closes them
 
     @property
     def handler(self) -> type[Handler]:
-        """What answers a request."""
+        """The class that answers requests."""
         return _FrontHandler
 
     def server_close(self) -> None:
-        """End, once what waits is answered."""
+        """End, after all waiting uploads are answered."""
         super().server_close()
         self._pool.close()
 
@@ -81,12 +82,12 @@ class _FrontHandler(UploadHandler):
     server: FrontServer
 
     def do_GET(self) -> None:  # noqa: N802 # the library's name
-        """Also for who watches."""
-        asked = _PAGES.get(self.path)
-        if asked is None:
+        """As ``Handler.do_GET``; also serves health and metrics."""
+        page = _PAGES.get(self.path)
+        if page is None:
             super().do_GET()
         else:
-            self._show(asked(self.server.open_repository))
+            self._show(page(self.server.open_repository))
 
     do_HEAD = do_GET  # noqa: N815 # the library's name
 

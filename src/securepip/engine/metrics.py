@@ -1,10 +1,10 @@
-"""How a repository of many machines is doing, for those who watch it: health, and numbers.
+"""Health and metrics of a repository on many machines, for monitoring.
 
-Rule: both say what the database and the storage say, so any process may be asked for the whole.
-They name no project and no file: whoever may fetch the repository may read them.
+Rule: both come from the database and the storage, so any front end can answer for the whole. They
+name no project and no file, because everybody who can fetch the repository can read them.
 
-The numbers are lines of text, as Prometheus reads them (exposition format 0.0.4). The client
-library would bring a registry, processes' own counters and threads for a dozen lines.
+Metrics are in the text format of Prometheus (exposition format 0.0.4). Its client library would add
+a registry, counters of each process, and threads, for a dozen lines of text.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from securepip.signing.repository.storage.interface import StorageError
 HEALTH_PATH = "/-/health"
 METRICS_PATH = "/-/metrics"
 STUCK_SECONDS = 300.0
-"""An upload that waits longer is a sign that no worker publishes."""
+"""If an upload waits longer, probably no worker publishes."""
 
 _LAST_ENTRIES = 100
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is measured. Moments are Unix time.
+    """The measured values.
 
     Attributes:
-        waiting: Uploads that are kept safe and not answered yet.
-        oldest: Seconds for which the oldest of them has waited; 0 where none does.
-        workers: Workers that said lately that they live.
-        publications: How many there were.
-        seconds: How long they took together.
-        files: Uploads that were published.
-        refused: Uploads that were refused.
-        snapshot: When the current snapshot was signed.
-        expires: When the timestamp expires.
+        waiting: The number of uploads that are stored and not answered yet.
+        oldest: How many seconds the oldest of them has waited; 0 if none waits.
+        workers: The number of workers with a recent heartbeat.
+        publications: The number of publications.
+        seconds: How long they took, all together.
+        files: The number of uploads that were published.
+        refused: The number of uploads that were refused.
+        snapshot: When the current snapshot was signed (Unix time).
+        expires: When the timestamp expires (Unix time).
     """
 
     waiting: int
@@ -59,7 +59,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer for who watches."""
+    """An answer for monitoring."""
 
     status: HTTPStatus
     text: str
@@ -70,11 +70,11 @@ class DamagedTimestampError(RepositoryStateError):
 
 
 def numbers(repository: Repository) -> Numbers:
-    """Measure.
+    """Measure the values.
 
     Raises:
         SecurepipError: The database or the storage does not answer.
-        DamagedTimestampError: What is there as the timestamp is not the one that was signed.
+        DamagedTimestampError: The timestamp in the storage is not the one that was signed last.
     """
     execute = state_of(repository).connection.execute
     waiting, oldest = execute(
@@ -87,11 +87,11 @@ def numbers(repository: Repository) -> Numbers:
     publications, seconds, files, refused = execute(
         "SELECT publications, seconds, files, refused FROM tally"
     ).fetchone()
-    _, newest = repository.ledger.current()  # first: a newer one may be signed meanwhile
+    _, newest = repository.ledger.current()  # read first: a newer timestamp may appear after it
     try:
         top = Top(repository.storage.below(METADATA_DIR), repository.config.root_sha256)
     except StorageError:
-        raise  # nothing was found to be wrong
+        raise  # a failing storage says nothing about the timestamp
     except RepositoryStateError as error:
         raise DamagedTimestampError(error.what) from error
     timestamp = top.timestamp.signed
@@ -111,16 +111,16 @@ def numbers(repository: Repository) -> Numbers:
 
 
 def health(open_repository: Callable[[], Repository]) -> Page:
-    """Whether uploads are taken and published, and clients accept what is served."""
-    found = _measure(open_repository)
-    if isinstance(found, Page):
-        return found
+    """Whether uploads are published, and clients accept the current state."""
+    measured = _measure(open_repository)
+    if isinstance(measured, Page):
+        return measured
     wrong = []
-    if found.expires < now():
+    if measured.expires < now():
         wrong.append("the timestamp has expired: see why no worker renews it")
-    if found.oldest > STUCK_SECONDS:
-        wrong.append(f"an upload waits for {found.oldest:.0f} s: see what the workers print")
-    if not found.workers:
+    if measured.oldest > STUCK_SECONDS:
+        wrong.append(f"an upload waits for {measured.oldest:.0f} s: see what the workers print")
+    if not measured.workers:
         wrong.append("no worker runs: securepip repo worker")
     if wrong:
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join([*wrong, ""]))
@@ -128,9 +128,11 @@ def health(open_repository: Callable[[], Repository]) -> Page:
 
 
 def metrics(open_repository: Callable[[], Repository]) -> Page:
-    """The numbers, in the text format of Prometheus."""
-    found = _measure(open_repository)
-    return found if isinstance(found, Page) else Page(HTTPStatus.OK, "".join(_lines(found)))
+    """The values in the text format of Prometheus."""
+    measured = _measure(open_repository)
+    if isinstance(measured, Page):
+        return measured
+    return Page(HTTPStatus.OK, "".join(_lines(measured)))
 
 
 def _measure(open_repository: Callable[[], Repository]) -> Numbers | Page:
@@ -143,29 +145,39 @@ def _measure(open_repository: Callable[[], Repository]) -> Numbers | Page:
             "the timestamp is not the one that was signed: see what `securepip repo status` says\n",
         )
     except (SecurepipError, OSError):
-        # The words are for the operator, and this may be seen by everybody.
+        # The error is for the operator, and everybody may see this page.
         return Page(
             HTTPStatus.SERVICE_UNAVAILABLE, "the database or the storage cannot be read now\n"
         )
 
 
 def now() -> float:
-    """The moment (Unix time)."""
+    """The current time (Unix time)."""
     return datetime.now(timezone.utc).timestamp()
 
 
-def _lines(found: Numbers) -> Iterator[str]:
+def _lines(measured: Numbers) -> Iterator[str]:
     moment = now()
     for name, kind, text, value in (
-        ("queue_length", "gauge", "Uploads that wait for their publication.", found.waiting),
-        ("queue_oldest_seconds", "gauge", "For how long the oldest has waited.", found.oldest),
-        ("workers", "gauge", "Workers that live.", found.workers),
-        ("snapshot_age_seconds", "gauge", "Since the current snapshot.", moment - found.snapshot),
-        ("timestamp_left_seconds", "gauge", "Until the timestamp expires.", found.expires - moment),
-        ("publications_total", "counter", "Publications of uploads.", found.publications),
-        ("publication_seconds_total", "counter", "How long these took.", found.seconds),
-        ("files_total", "counter", "Uploads that were published.", found.files),
-        ("refused_total", "counter", "Uploads that were refused when signed.", found.refused),
+        ("queue_length", "gauge", "Uploads that wait for their publication.", measured.waiting),
+        ("queue_oldest_seconds", "gauge", "For how long the oldest has waited.", measured.oldest),
+        ("workers", "gauge", "Workers that live.", measured.workers),
+        (
+            "snapshot_age_seconds",
+            "gauge",
+            "Since the current snapshot.",
+            moment - measured.snapshot,
+        ),
+        (
+            "timestamp_left_seconds",
+            "gauge",
+            "Until the timestamp expires.",
+            measured.expires - moment,
+        ),
+        ("publications_total", "counter", "Publications of uploads.", measured.publications),
+        ("publication_seconds_total", "counter", "How long these took.", measured.seconds),
+        ("files_total", "counter", "Uploads that were published.", measured.files),
+        ("refused_total", "counter", "Uploads that were refused when signed.", measured.refused),
     ):
         yield f"# HELP securepip_{name} {text}\n# TYPE securepip_{name} {kind}\n"
         yield f"securepip_{name} {value:.10g}\n"

@@ -1,4 +1,4 @@
-"""Where a repository is, by the address that people type. Every command opens it by this alone."""
+"""Finds the site of a repository by the address that people type. Every command uses it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from securepip.signing.repository.config import CONFIG_NAME, STATE_DIR, UNFINISH
 from securepip.signing.repository.site import FolderSite, Site
 
 DATABASE_VARIABLE = "SECUREPIP_DATABASE"
-"""The environment variable that names the database: its password is in no list of processes."""
+"""The environment variable with the address of the database. A command line would show the
+password to all users of the machine."""
 
 _INSTALL = "In the folder of securepip's source: python -m pip install '.[engine]'"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def site_of(address: str, database: str | None = None) -> Site:
-    """The places of the repository at ``address``.
+    """The site of the repository at ``address``.
 
     Args:
-        address: A folder, its ``file://`` URL, or that of an object store: ``s3://bucket/prefix``,
-            ``gs://bucket/prefix``, ``az://container/prefix``.
-        database: The address of the PostgreSQL database that remembers what it has signed; by
-            default the one that the environment names. Without one, a folder of this machine
-            remembers.
+        address: A folder, its ``file://`` URL, or the address of an object store:
+            ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``.
+        database: The address of the PostgreSQL database with its memory; by default that of the
+            environment variable. Without one, the memory is in a folder on this machine.
 
     Raises:
-        UsageError: It is none of these, or that is no address of a database, or packages that
-            either needs are not here.
+        UsageError: An address is malformed, or packages that it needs are not installed.
     """
     storing, url = storing_site(address), database_of(database)
     if url is None:
@@ -43,16 +42,16 @@ def site_of(address: str, database: str | None = None) -> Site:
 
 
 def database_of(database: str | None) -> str | None:
-    """The database that is named, here or in the environment; None for none.
+    """The address of the database, by default that of the environment variable; None for none.
 
     Raises:
-        UsageError: That is no address of one, or packages are missing.
+        UsageError: It is malformed, or packages that it needs are not installed.
     """
     url = os.environ.get(DATABASE_VARIABLE) if database is None else database
     if not url:
         return None
     if _scheme(url) not in ("postgresql", "postgres"):
-        # libpq's other form, `host=… password=…`, would be shown with the password.
+        # An address in libpq's other form, `host=… password=…`, is not shown: it has a password.
         shown = f": {redact(url)!r:.200}" if _scheme(url) else ""
         raise UsageError(
             f"not the address of a PostgreSQL database{shown}",
@@ -67,12 +66,12 @@ def database_of(database: str | None) -> str | None:
 
 
 def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
-    """As ``site_of``, without a database; ``unfinished`` as for ``FolderSite``."""
+    """As ``site_of``, without a database. ``unfinished`` is that of ``FolderSite``."""
     scheme = _scheme(address)
     if not scheme:
         return FolderSite(Path(address), unfinished)
     if scheme == "file":
-        from securepip.transport import file_url_to_path  # with it comes all that fetches
+        from securepip.transport import file_url_to_path  # imports everything that fetches
 
         return FolderSite(file_url_to_path(address), unfinished)
     if scheme not in SETTINGS:
@@ -92,20 +91,20 @@ def storing_site(address: str, unfinished: str = UNFINISHED_DIR) -> Site:
 
 
 def memory_of(address: str, database: str | None) -> str:
-    """The database that remembers for the repository at ``address``; "" for a folder.
+    """The address of the database with the memory of a repository; "" if it is in a folder.
 
-    A repository that has its memory beside it goes on with that, whatever the environment says.
+    A repository with its memory in a folder keeps it there, whatever the environment variable says.
     """
     if database is None and address:
         folder = storing_site(address).home.parent
-        remembers = (folder / STATE_DIR / CONFIG_NAME).exists()
-        if remembers and not load_config(folder).remembered_in:
+        has_memory = (folder / STATE_DIR / CONFIG_NAME).exists()
+        if has_memory and not load_config(folder).remembered_in:
             return ""
     return database_of(database) or ""
 
 
 def is_store(address: str) -> bool:
-    """Whether it is the address of an object store."""
+    """Whether ``address`` is that of an object store."""
     return _scheme(address) in SETTINGS
 
 

@@ -1,8 +1,8 @@
-"""What a worker does when it is its turn: publish all that waits, and renew what is due.
+"""What a worker does when it is its turn: publishes waiting uploads, and renews roles that are due.
 
-Rule: an upload is answered after the timestamp that makes it current. A worker that dies before the
-answer has published, or has not: whoever goes on publishes the same bytes again, which changes
-nothing, and answers.
+Rule: an upload is answered after the timestamp that makes it current was written. If a worker dies
+before the answer, the next one publishes the same bytes again, which changes nothing if they were
+published already, and answers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from securepip.signing.uploads.refusal import UploadRefusedError, bad
 from securepip.signing.uploads.server import UPLOADS_DIR, clear_old
 
 KEPT_DAYS = 30
-"""So long it is remembered what became of an upload."""
+"""How many days the answer to an upload is kept."""
 
 _LEFT_OVER_SECONDS = 86_400
 _FETCHES = 16
@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class _Row:
-    """An upload that waits."""
+    """A waiting upload, as its table row has it."""
 
     number: int
     project: str
@@ -53,11 +53,13 @@ class _Row:
 
 
 class Publication:
-    """The repository of one worker, opened when it is needed and kept. Use from one thread at once.
+    """Publishes for one worker. It opens the repository when needed, and keeps it open.
+
+    It may be used from one thread at a time.
 
     Args:
-        open_repository: Opens it with its online key.
-        say: Told in a line what was published, and what went wrong.
+        open_repository: Opens the repository with its online key.
+        say: Called with a line for each publication and each failure.
     """
 
     def __init__(
@@ -69,46 +71,46 @@ class Publication:
         self._repository: Repository | None = None
 
     def close(self) -> None:
-        """Close the repository. What is next opens it anew."""
+        """Close the repository. The next call opens it again."""
         self._repository = None
         self._opened.close()
 
     def publish(self) -> int:
-        """Publish all that waits, in one snapshot; how much that was.
+        """Publish all waiting uploads in one snapshot; their number.
 
         Raises:
-            SecurepipError: Nothing was, and all goes on waiting.
+            SecurepipError: Nothing was published, and the uploads go on waiting.
         """
         try:
             return self._publish(self._at_hand())
         except BaseException:
-            # What this one holds may be half of a state, or have lost its connection.
+            # The repository object may be inconsistent, or have lost its connection.
             self.close()
             raise
 
     def refresh(self) -> Refreshed:
-        """Renew what is due, write the status page, and forget what is old.
+        """Renew roles that are due, write the status page, and delete old answers and bytes.
 
         Raises:
-            SecurepipError: It cannot be signed.
+            SecurepipError: The roles cannot be signed.
         """
         try:
             repository = self._at_hand()
             with kept_up(repository):
                 repository.log.reason = Reason("repo worker")
-                done = refresh(repository)
+                refreshed = refresh(repository)
             self._forget(repository)
         except BaseException:
             self.close()
             raise
-        return done
+        return refreshed
 
     def _at_hand(self) -> Repository:
         if self._repository is not None:
             try:
                 state_of(self._repository).connection.execute("SELECT 1")
             except DatabaseError:
-                self.close()  # it broke while there was nothing to do
+                self.close()  # the connection broke while there was nothing to do
         if self._repository is None:
             self._repository = self._opened.enter_context(self._open())
         return self._repository
@@ -117,7 +119,7 @@ class Publication:
         connection = state_of(repository).connection
         rows = _waiting(connection)
         if not rows:
-            return 0  # another one's job has published it
+            return 0  # another worker's job has published them
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=_own_folder(repository)) as folder:
             answers = self._sign(repository, rows, Path(folder))
@@ -128,9 +130,9 @@ class Publication:
             if isinstance(answer, UploadRefusedError):
                 self._say(f"Refused {row.filename} (token {row.token}): {answer.words}")
         refused = sum(isinstance(answer, UploadRefusedError) for answer in answers.values())
-        told = f", refused {refused}" if refused else ""
+        also = f", refused {refused}" if refused else ""
         seconds = time.monotonic() - began
-        self._say(f"Published {counted(len(rows) - refused, 'file')}{told} in {seconds:.1f} s")
+        self._say(f"Published {counted(len(rows) - refused, 'file')}{also} in {seconds:.1f} s")
         return len(rows)
 
     def _sign(
@@ -140,7 +142,7 @@ class Publication:
             path = folder / str(row.number) / row.filename
             path.parent.mkdir()
             try:
-                # Any other failure is the storage's, and not this upload's: all go on waiting.
+                # Any other error is one of the storage and not of this upload: all uploads wait.
                 repository.storage.fetch(row.staged, path)
             except FileNotFoundError:
                 return _lost(row)
@@ -148,31 +150,31 @@ class Publication:
                 distribution = read_distribution(path, datetime.now(timezone.utc))
             except (FormatError, RepositoryStateError) as error:
                 return bad(str(error).replace(str(path), row.filename))
-            # Who may write to the storage may have put other bytes there.
+            # Whoever can write to the storage may have put other bytes there.
             return Upload(distribution, row.token) if _is(row, distribution) else _lost(row)
 
         with ThreadPoolExecutor(_FETCHES) as pool:
             fetched = dict(zip(rows, pool.map(fetch, rows), strict=True))
         uploads = {row: each for row, each in fetched.items() if isinstance(each, Upload)}
-        said = publish_uploads(repository, list(uploads.values()), self._say)
+        answers = publish_uploads(repository, list(uploads.values()), self._say)
         refused = {row: each for row, each in fetched.items() if not isinstance(each, Upload)}
-        return {**refused, **dict(zip(uploads, said, strict=True))}
+        return {**refused, **dict(zip(uploads, answers, strict=True))}
 
     def _answer(
         self, repository: Repository, answers: dict[_Row, str | UploadRefusedError], seconds: float
     ) -> None:
-        """Say what became of uploads, and end their jobs: they have nothing left to do."""
+        """Record the answers to uploads, and end their jobs, which have nothing left to do."""
         connection = state_of(repository).connection
-        told = [
+        rows = [
             (answer.status, answer.words, row.number)
             if isinstance(answer, UploadRefusedError)
             else (HTTPStatus.OK, answer, row.number)
             for row, answer in answers.items()
         ]
-        refused = sum(status is not HTTPStatus.OK for status, _, _ in told)
+        refused = sum(status is not HTTPStatus.OK for status, _, _ in rows)
         connection.executemany(
             "UPDATE upload SET answered = now(), status = ?, words = ? WHERE id = ?",
-            [(int(status), words, number) for status, words, number in told],
+            [(int(status), words, number) for status, words, number in rows],
         )
         numbers = [row.number for row in answers]
         connection.execute(
@@ -182,12 +184,12 @@ class Publication:
         connection.execute(
             "UPDATE tally SET publications = publications + 1, seconds = seconds + ?,"
             " files = files + ?, refused = refused + ?",
-            (seconds, len(told) - refused, refused),
+            (seconds, len(rows) - refused, refused),
         )
         connection.execute(f"NOTIFY {channel(connection)}")
 
     def _forget(self, repository: Repository) -> None:
-        """Forget answers that are old, and bytes that a front end which died has left."""
+        """Delete old answers, and bytes that a killed front end has left."""
         connection = state_of(repository).connection
         connection.execute(
             "DELETE FROM upload WHERE answered < now() - make_interval(days => ?)", (KEPT_DAYS,)
@@ -214,31 +216,31 @@ def _lost(row: _Row) -> UploadRefusedError:
 
 
 def _own_folder(repository: Repository) -> Path:
-    """Where files are between the storage and the storage; what a killed worker left is removed."""
+    """The folder for files that are being published, without those of killed workers."""
     folder = repository.home / UPLOADS_DIR
     clear_old(folder)
     return folder
 
 
 def _delete(repository: Repository, names: Sequence[str]) -> None:
-    """Let staged bytes be gone. What cannot be deleted now is deleted when it is old."""
+    """Delete staged bytes. If that fails, ``_forget`` deletes them when they are old."""
     with suppress(OSError):
         repository.storage.delete(*names)
         repository.storage.settle()
 
 
 def _waiting(connection: Connection) -> list[_Row]:
-    """The uploads that wait, the oldest first; so many as fit on this machine's disk."""
+    """The waiting uploads, the oldest first, as many as this machine should fetch at once."""
     rows = connection.execute(
         "SELECT id, project, filename, sha256, staged, token, size FROM upload"
         " WHERE answered IS NULL ORDER BY id LIMIT ?",
         (AT_ONCE,),
     )
-    found: list[_Row] = []
+    waiting: list[_Row] = []
     left = _MOST_BYTES
     for number, project, filename, sha256, staged, token, size in rows:
         left -= size
-        if found and left < 0:
+        if waiting and left < 0:
             break
-        found.append(_Row(number, project, filename, Sha256(sha256), staged, token))
-    return found
+        waiting.append(_Row(number, project, filename, Sha256(sha256), staged, token))
+    return waiting

@@ -1,9 +1,9 @@
-"""Uploads that wait in the database for a worker, which may be another machine.
+"""The queue of uploads in the database, which wait for a worker, perhaps on another machine.
 
-Rule: an upload is kept safe first: its bytes in the storage, then its row and its job, in one
-transaction. From then on it is published, or refused in words, whoever dies meanwhile. Jobs of the
-queue have one lock, so one publication happens at a time; the job of one upload publishes all that
-wait.
+Rule: an upload is stored first: its bytes in the storage, and then its row and its job in one
+transaction. From then on it will be published, or refused with a reason, whichever process dies.
+All jobs share one lock, so there is one publication at a time. The job of one upload publishes all
+that wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from securepip.signing.uploads.publisher import Answer, Upload, check_known, not
 from securepip.signing.uploads.refusal import UploadRefusedError
 
 STAGED_DIR = f"{STATE_DIR}/staged"
-"""Where the bytes of uploads are until they are published. Never served, as all of ``state``."""
+"""The folder in the storage for uploads until they are published. Like all of ``state``, it is
+never served."""
 
 QUEUE = "publications"
 LOCK = "publication"
@@ -37,24 +38,25 @@ _LOOK_SECONDS = 1.0
 
 
 def channel(connection: PostgresConnection) -> str:
-    """The channel of the database on which it is told that uploads were answered."""
+    """The channel of the database that announces answers to uploads."""
     return f"securepip_answered_{connection.schema}"
 
 
 def state_of(repository: Repository) -> DatabaseState:
-    """The state of a repository that remembers in a database."""
+    """The state of a repository whose memory is in a database."""
     state = repository.state
-    assert isinstance(state, DatabaseState)  # noqa: S101 # who opens one for a queue says so
+    assert isinstance(state, DatabaseState)  # noqa: S101 # only such repositories have a queue
     return state
 
 
 class Queue:
-    """Hands uploads to the workers, and waits for what they say. Implements ``Publisher``.
+    """Puts uploads into the queue, and waits for the workers' answers. Implements ``Publisher``.
 
     Args:
         open_repository: Opens the repository; called in each thread that has an upload.
-        url: Its database.
-        wait: So long (seconds) an upload is waited for; 0 answers as soon as it is kept safe.
+        url: The address of its database.
+        wait: How many seconds an upload waits for its answer; with 0, it is answered as soon as it
+            is stored.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Queue:
     ) -> None:
         self._open = open_repository
         self._wait = wait
-        # It runs nothing: it only writes jobs, on connections that it is given.
+        # This app runs no jobs: it only writes them, with connections that it is given.
         self._app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
         with open_repository() as repository:
             self._answers = _Answers(url, channel(state_of(repository).connection))
@@ -70,7 +72,7 @@ class Queue:
     def publish(self, upload: Upload) -> Answer:
         """As ``Publisher.publish``."""
         with self._open() as repository:
-            # What is known already need not be kept and waited for; the worker decides in the end.
+            # A known conflict is refused at once. For all other uploads, the worker decides.
             check_known(repository.ledger, upload.distribution)
             number = self._keep(repository, upload)
         if self._wait <= 0:
@@ -92,16 +94,16 @@ class Queue:
         self._answers.close()
 
     def _keep(self, repository: Repository, upload: Upload) -> int:
-        """Keep an upload safe, and ask for its publication; its number."""
+        """Store an upload, and make a job for it; its number."""
         new, sha256 = upload.distribution.new, upload.distribution.page_file.sha256
         size = new.path.stat().st_size
-        # A name of its own, also for the same bytes: whoever publishes one removes it then.
+        # Each upload has its own name, even with the same bytes: it is deleted after publication.
         staged = f"{STAGED_DIR}/{sha256}-{secrets.token_hex(8)}"
         repository.storage.copy(new.path, staged, sha256)
         repository.storage.flush()
         connection = state_of(repository).connection
         with errors(connection.address), connection.psycopg.transaction():
-            # Who moves the repository away waits for this, or is seen here.
+            # A move of the repository waits for this transaction, or is noticed here.
             settings = connection.psycopg.execute("SELECT document FROM setting FOR SHARE")
             config = parse_config(only_row(settings)[0].encode(), connection.address)
             if config.is_away(repository.address):
@@ -120,9 +122,9 @@ class Queue:
 
 
 class _Answers:
-    """What workers say of uploads, told to the threads that wait for it.
+    """Passes the workers' answers on to the threads that wait for them.
 
-    One connection listens for all; what is said while it is broken is read when it is whole again.
+    One connection listens for all. Answers that come while it is broken are read afterwards.
     """
 
     def __init__(self, url: str, channel: str) -> None:
@@ -135,7 +137,7 @@ class _Answers:
         self._thread.start()
 
     def wait(self, number: int, seconds: float) -> tuple[HTTPStatus, str] | None:
-        """What is said of an upload; None where nobody says anything for so long."""
+        """The answer to an upload; None if there is none within ``seconds``."""
         future: Future[tuple[HTTPStatus, str]] = Future()
         with self._lock:
             self._waiting[number] = future
@@ -153,7 +155,7 @@ class _Answers:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            with suppress(psycopg.Error):  # tried again, for as long as it takes
+            with suppress(psycopg.Error):  # it is tried again until it works
                 self._listen()
             self._closed.wait(_LOOK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The memory of a repository in a database, for many machines. Compare ``state.local``."""
+"""The memory of a repository in a database, for many machines. ``state.local`` is the other one."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ _UNDER_WAY = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,100}/)?[A-Za-z0-9][A-Za
 
 
 class DatabaseState:
-    """The state of the one repository whose tables ``connection`` sees. Implements ``State``.
+    """The memory of the repository in the schema of ``connection``. Implements ``State``.
 
     Args:
-        connection: They.
-        home: The folder of this machine for what is under way.
-        mark: A file to be made as soon as there is a repository: it says that its memory is here.
+        connection: The connection to its tables.
+        home: The folder on this machine for unfinished work.
+        mark: A file that is made together with the repository, and says that its memory is in this
+            database; None if it exists already.
 
     Attributes:
-        connection: Where its tables are.
+        connection: The connection to its tables.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class DatabaseState:
                 " DO UPDATE SET document = excluded.document",
                 (config.to_json().decode(),),
             )
-            # Front ends read the settings in the transaction in which they keep an upload.
+            # Front ends read the settings in the transaction in which they store an upload, so no
+            # upload can be added unnoticed.
             waits = self.connection.execute("SELECT 1 FROM upload WHERE answered IS NULL LIMIT 1")
             if (config.moved_to or config.remembered_in) and waits.fetchone() is not None:
                 raise RepositoryStateError(
@@ -86,7 +88,7 @@ class DatabaseState:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """As ``State.lock``: it is the database's, and ends with the connection."""
+        """As ``State.lock``. It is a lock of the database, and ends with the connection."""
         if not self._held:
             self.connection.lock()
         self._held += 1
@@ -103,14 +105,14 @@ class DatabaseState:
 
 
 class DatabaseSite:
-    """A repository that serves what another site does, and remembers in a database.
+    """A repository with the storage of another site and its memory in a database.
 
     Implements ``Site``.
 
     Args:
-        site: Where it serves.
-        url: The database, with its password.
-        connect: Opens it.
+        site: The site with the storage.
+        url: The address of the database, with its password.
+        connect: Connects to it.
     """
 
     def __init__(
@@ -161,16 +163,16 @@ class DatabaseSite:
                 )
             self._site.make().close()
             (self.home / LEDGER_NAME).unlink(missing_ok=True)
-            # Of a run that was killed: there is no repository yet.
+            # A killed run may have left these before there was a repository.
             connection.execute("DELETE FROM log_line")
             opened.pop_all()
         return DatabaseState(connection, self.home, self.home / DATABASE_NAME)
 
     def take(self) -> State:
         """As ``Site.take``."""
-        remembers = (self.home / LEDGER_NAME).exists()  # it may be what is carried from there
+        had_ledger = (self.home / LEDGER_NAME).exists()  # it may be the memory that is moved here
         self._site.take().close()
-        if not remembers:
+        if not had_ledger:
             (self.home / LEDGER_NAME).unlink(missing_ok=True)
         return DatabaseState(self._connect(self._url), self.home, self.home / DATABASE_NAME)
 
@@ -180,7 +182,7 @@ class DatabaseSite:
 
 
 class TableLines:
-    """The lines of a log in a table; an offset is the number of a line. Implements ``Lines``."""
+    """The lines of a log in a table; offsets are line numbers. Implements ``Lines``."""
 
     def __init__(self, connection: Connection, address: str) -> None:
         self.connection = connection
@@ -202,7 +204,7 @@ class TableLines:
                 " ORDER BY number LIMIT 100",
                 (offset,),
             ).fetchall()
-            for line, offset in rows:  # where the next ones begin
+            for line, offset in rows:  # the last offset is where the next rows begin
                 yield line.encode(), offset
             if not rows:
                 return
@@ -224,7 +226,7 @@ class TableLines:
         return int(row[0])
 
     def drop_torn(self) -> None:
-        """As ``Lines.drop_torn``: a row is there, or it is not."""
+        """As ``Lines.drop_torn``: a database has no incomplete rows."""
 
     def become(self, lines: Iterable[bytes]) -> None:
         """As ``Lines.become``."""
@@ -246,8 +248,8 @@ class TableUnderWay:
     """Folders in a table, with a copy on the machine that works on them. Implements ``UnderWay``.
 
     Args:
-        connection: Where the table is.
-        home: Where the copies are.
+        connection: The connection to the table.
+        home: The folder for the copies on this machine.
     """
 
     def __init__(self, connection: PostgresConnection, home: Path) -> None:
@@ -276,7 +278,7 @@ class TableUnderWay:
         """As ``UnderWay.folder``."""
         path = self._home / folder
         if path.exists():
-            shutil.rmtree(path)  # of what another machine may have ended
+            shutil.rmtree(path)  # another machine may have finished the work since
         for name in self.names(folder):
             self.file(folder, name)
         return path
@@ -304,7 +306,7 @@ class TableUnderWay:
 
 
 def _checked(name: str) -> str:
-    """A path below a folder: who may write to the database must not reach other files."""
+    """Check the name of a file: whoever can write to the database must not reach other files."""
     if not _UNDER_WAY.fullmatch(name):
         raise RepositoryStateError(
             f"the database remembers a file of the name {name!r:.200}",

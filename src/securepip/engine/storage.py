@@ -1,9 +1,9 @@
-"""An object store as the storage of a repository: S3 and what is like it, Google Cloud, Azure.
+"""An object store as the storage of a repository: S3-compatible stores, Google Cloud, Azure.
 
-Rule: the store itself refuses a second publisher. The timestamp is replaced on the condition that
-it is the one that was read, and a versioned name of ``metadata`` is given once: whoever comes
-second stops before anything of his is current. What a bucket holds is believed as far as it is
-signed, and is read within limits, for others may be able to write to it.
+Rule: the store itself stops a second publisher. The timestamp is replaced only if it is still the
+one that was read, and a versioned name in ``metadata`` is written only once. A second publisher
+fails before anything of his becomes current. Objects are believed only as far as they are signed,
+and are read up to limits, because others may be able to write to the bucket.
 
 Credentials, region and endpoint are obstore's own settings: ``AWS_…``, ``GOOGLE_…``, ``AZURE_…``.
 """
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 MAX_READ = 256 << 20
-"""The most that is read of one object into memory: far more than any metadata or page has."""
+"""The longest object that is read into memory: far more than any metadata or page has."""
 PART = 8 << 20
-"""Longer objects are read and written by parts of so many bytes, each a request of its own."""
+"""Longer objects are read and written in parts of this many bytes, each in its own request."""
 
 _AT_ONCE = 32
 _PENDING_BYTES = 256 << 20
 _KNOWN, _ALL_KNOWN = 1 << 20, 32 << 20
-"""Metadata and pages up to this size, and so many bytes of them in all, are asked for once."""
+"""The longest metadata or page that is cached, and the most bytes in that cache."""
 _DELETED = 1_000
 _TIMESTAMP = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
 _DIGEST = re.compile(rf"(?:{SIMPLE_DIR}|{PACKAGES_DIR})/[^/]+/[0-9a-f]{{64}}\.[^/]+")
@@ -63,11 +63,11 @@ _FOR_EVER = re.compile(rf"(?:{_ONCE.pattern}|[^/]+/[^/]+/[0-9a-f]{{64}}\.[^/]+|{
 
 
 class ObjectReader:
-    """An object store that is read. Implements ``Reader``.
+    """Reads an object store. Implements ``Reader``.
 
     Args:
-        store: The store, which begins at the repository.
-        address: Of the repository, for people.
+        store: The store; its names are relative to the repository.
+        address: The address of the repository, for people.
     """
 
     def __init__(self, store: ObjectStore, address: str) -> None:
@@ -122,7 +122,7 @@ class ObjectReader:
         return Opened(io.BufferedReader(Parts(size, partial(self.part, name)), PART), size, mark)
 
     def part(self, name: str, start: int, length: int) -> bytes:
-        """Some bytes of an object, at most ``PART``."""
+        """At most ``length`` bytes of an object from ``start`` on, and at most ``PART``."""
         length = min(length, PART)
         with self._asking(name):
             return bytes(obstore.get_range(self._store, name, start=start, length=length))
@@ -146,7 +146,7 @@ class ObjectReader:
 
     @contextmanager
     def _asking(self, name: str) -> Iterator[None]:
-        """Say in words what the store answers, of the object ``name``."""
+        """Turn errors of a request for the object ``name`` into those of ``Reader``."""
         try:
             yield
         except (BaseError, FileNotFoundError, ValueError) as error:
@@ -158,13 +158,13 @@ class ObjectReader:
 
 
 class ObjectStorage(ObjectReader):
-    """An object store that is written. Implements ``Storage``.
+    """Reads and writes an object store. Implements ``Storage``.
 
-    It writes behind: ``settle`` waits for what is under way.
+    It writes in the background; ``settle`` waits for that.
 
     Args:
-        store: As of ``ObjectReader``.
-        address: Likewise.
+        store: As for ``ObjectReader``.
+        address: As for ``ObjectReader``.
 
     Attributes:
         at_once: As ``Storage.at_once``.
@@ -177,8 +177,8 @@ class ObjectStorage(ObjectReader):
         self._pool = ThreadPoolExecutor(_AT_ONCE, "storage")
         self._pending: dict[str, tuple[bool, Future[None]]] = {}
         self._bytes = 0
-        self._known: dict[str, bytes] = {}  # of names that are given once
-        self._tagged: tuple[str, bytes, str | None] = "", b"", None  # what was read last of it
+        self._known: dict[str, bytes] = {}  # a cache of objects that never change
+        self._tagged: tuple[str, bytes, str | None] = "", b"", None  # name, bytes and e-tag
         self._known_bytes = 0
         self._changing = threading.Lock()
 
@@ -196,17 +196,17 @@ class ObjectStorage(ObjectReader):
         return known
 
     def _read_tagged(self, name: str) -> bytes:
-        """Read what may be replaced afterwards, on the condition that it is what was read."""
+        """Read an object and remember its e-tag, so that ``replace`` can compare it."""
         with self._asking(name):
-            found = obstore.get(self._store, name)
-            if found.meta["size"] > min(PART, MAX_READ):
+            answer = obstore.get(self._store, name)
+            if answer.meta["size"] > min(PART, MAX_READ):
                 return super().read(name)
-            data = found.bytes().to_bytes()
-            self._tagged = name, data, found.meta["e_tag"]
+            data = answer.bytes().to_bytes()
+            self._tagged = name, data, answer.meta["e_tag"]
         return data
 
     def _keep(self, name: str, data: bytes) -> None:
-        """Need not ask for it again, if that name never has other bytes."""
+        """Cache an object, if its name never has other bytes."""
         if len(data) > _KNOWN or not _is_final(name, data):
             return
         with self._changing:
@@ -232,7 +232,7 @@ class ObjectStorage(ObjectReader):
         return super().open(name)
 
     def create(self, name: str, data: bytes) -> bool:
-        """As ``Storage.create``: the store says it, in one request."""
+        """As ``Storage.create``, in one request."""
         self._settle(name)
         try:
             self._put_once(name, data)
@@ -241,7 +241,7 @@ class ObjectStorage(ObjectReader):
         return True
 
     def ensure(self, name: str, data: bytes) -> None:
-        """As ``Storage.ensure``: to write costs no more than to look."""
+        """As ``Storage.ensure``. Writing costs no more than asking whether the object exists."""
         if _DIGEST.fullmatch(name):
             self._begin(name, partial(self._put_named, name, data), len(data))
         else:
@@ -255,7 +255,7 @@ class ObjectStorage(ObjectReader):
             self._settle(name)
 
     def replace(self, name: str, data: bytes, before: bytes | None) -> None:
-        """As ``Storage.replace``: the store compares, whoever else writes meanwhile."""
+        """As ``Storage.replace``. The store itself compares, at the moment of the write."""
         self.settle()
         mode: PutMode = "create"
         if before is not None:
@@ -278,7 +278,7 @@ class ObjectStorage(ObjectReader):
         self._put_once(name, data, mode)
 
     def prepare(self, key: str, data: bytes) -> None:
-        """As ``Storage.prepare``: what is sent twice is not faster."""
+        """As ``Storage.prepare``: it would not make ``take`` faster, so nothing is kept."""
 
     def take(self, key: str, name: str) -> bool:
         """As ``Storage.take``."""
@@ -290,7 +290,7 @@ class ObjectStorage(ObjectReader):
         if size > PART:
             if _DIGEST.fullmatch(name) and self.holds(name, sha256):
                 return
-            # A long one is sent by parts, and is there when the last one is.
+            # A long file is sent in parts, and the object exists when the last part has arrived.
             with source.open("rb") as stream:
                 self._put(name, _verified(stream, sha256, source))
             return
@@ -301,7 +301,7 @@ class ObjectStorage(ObjectReader):
         self._begin(name, partial(put, name, data), len(data))
 
     def link(self, existing: str, name: str, sha256: Sha256) -> None:
-        """As ``Storage.link``: the store copies, unless type or age of the two differ."""
+        """As ``Storage.link``. The store copies, unless the names need different attributes."""
         self._settle(existing)
         if _attributes(existing) == _attributes(name):
             self._begin(name, partial(self._copy, existing, name), 0)
@@ -321,10 +321,10 @@ class ObjectStorage(ObjectReader):
                 self._pending |= dict.fromkeys(some, (False, future))
 
     def note(self, name: str) -> None:
-        """As ``Storage.note``: what another process has written is there."""
+        """As ``Storage.note``: what another process has written is durable."""
 
     def clear(self) -> None:
-        """As ``Storage.clear``: nothing is there before it is finished."""
+        """As ``Storage.clear``: an unfinished object does not exist."""
         self._end()
 
     def settle(self) -> None:
@@ -333,7 +333,7 @@ class ObjectStorage(ObjectReader):
             future.result()
 
     def _end(self) -> Sequence[Future[None]]:
-        """Wait until nothing is under way any more; what was."""
+        """Wait until all requests in the background have ended; their results."""
         with self._changing:
             pending, self._pending, self._bytes = self._pending, {}, 0
         futures = [future for _, future in pending.values()]
@@ -341,13 +341,13 @@ class ObjectStorage(ObjectReader):
         return futures
 
     def flush(self) -> None:
-        """As ``Storage.flush``: what a store has answered for is durable."""
+        """As ``Storage.flush``: an object is durable when the store has answered."""
         self.settle()
 
     def _begin(
         self, name: str, action: Callable[[], None], size: int, *, writes: bool = True
     ) -> None:
-        """Do it behind, after what is under way with that name."""
+        """Run ``action`` in the background, after earlier ones for the same name."""
         self._settle(name)
         if self._bytes + size > _PENDING_BYTES:
             self.settle()
@@ -356,14 +356,14 @@ class ObjectStorage(ObjectReader):
             self._bytes += size
 
     def _settle(self, name: str) -> None:
-        """Wait for what is under way with one name."""
+        """Wait for the action that is under way for one name."""
         with self._changing:
             _, future = self._pending.get(name, (True, None))
         if future is not None:
             future.result()
 
     def _settle_writes(self) -> None:
-        """Wait for all that is written, and not for what is deleted."""
+        """Wait for all writes, but not for deletions."""
         with self._changing:
             pending = list(self._pending.values())
         for writes, future in pending:
@@ -388,14 +388,14 @@ class ObjectStorage(ObjectReader):
         try:
             self._put(name, data, mode)
         except OvertakenError:
-            # Of a request whose answer was lost, the second try finds what the first has written.
-            # The store itself is asked: what is under way with this name is this very call.
+            # If the answer to a request was lost, obstore tries again and finds its own object.
+            # The store is asked directly: ``read`` would wait for this very call.
             if ObjectReader(self._store, self.address).read(name) != data:
                 raise
         self._keep(name, data)
 
     def _put_named(self, name: str, data: bytes) -> None:
-        """Write what its name says the digest of, unless it is there."""
+        """Write an object whose name has its digest, unless it exists."""
         try:
             self._put(name, data, "create")
         except OvertakenError:
@@ -412,7 +412,7 @@ class ObjectStorage(ObjectReader):
             with self._asking(names[0]):
                 obstore.delete(self._store, names)
         except FileNotFoundError:
-            # Some stores say so, and stop there.
+            # Some stores stop at the first object that does not exist.
             for name in names:
                 with suppress(FileNotFoundError), self._asking(name):
                     obstore.delete(self._store, name)
@@ -461,13 +461,13 @@ class Part:
 
 
 def _is_final(name: str, data: bytes) -> bool:
-    """Whether a name never has other bytes: it is given once, or says the digest of these."""
+    """Whether a name never has other bytes: it is written once, or has the digest of ``data``."""
     page = _PAGE.fullmatch(name)
     return page[1] == sha256_of(data) if page else _ONCE.fullmatch(name) is not None
 
 
 def _verified(stream: BinaryIO, sha256: Sha256, source: Path) -> Iterator[bytes]:
-    """The bytes of a file; the last of them only when all have the digest."""
+    """The bytes of a file. The last part is yielded only if all of them have the digest."""
     digest, held = hashlib.sha256(), b""
     while chunk := stream.read(PART):
         digest.update(chunk)
@@ -480,7 +480,7 @@ def _verified(stream: BinaryIO, sha256: Sha256, source: Path) -> Iterator[bytes]
 
 
 def _attributes(name: str) -> dict[str, str]:
-    """What a web server or CDN is to say of an object: its type, and whether it may be kept."""
+    """The HTTP headers for an object: its media type, and whether caches may keep it."""
     folder, _, rest = name.partition("/")
     kind = "application/octet-stream"
     if folder != PACKAGES_DIR:

@@ -1,8 +1,8 @@
-"""A worker: it takes jobs from the queue, publishes, and renews what is due, until it is stopped.
+"""A worker: takes jobs from the queue, publishes, and renews roles, until it is stopped.
 
-Rule: whoever dies, another goes on. A job of a worker that says nothing for ``STALLED_SECONDS`` is
-given to the next one; that is harmless if it lives after all, for the lock of the database lets one
-publish at a time, and the same bytes twice change nothing.
+Rule: if a worker dies, another one goes on. If a worker has no heartbeat for ``STALLED_SECONDS``,
+its job is given to another one. That is harmless if the first one is still alive: the lock of the
+database allows one publication at a time, and publishing the same bytes twice changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RETRY_SECONDS = 5
 _EVERY_TEN_MINUTES = "*/10 * * * *"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
-# An upload that no job is about, whatever became of its own: an operator's hand in the tables, say.
+# Finds an upload without a job, for example because somebody has changed the tables by hand.
 _FORGOTTEN = f"""
 SELECT id FROM upload WHERE answered IS NULL AND received < now() - interval '30 s'
     AND NOT EXISTS (
@@ -50,8 +50,8 @@ class Worker:
 
     Args:
         open_repository: Opens the repository with its online key.
-        url: Its database.
-        say: Told in a line what was done, and what went wrong.
+        url: The address of its database.
+        say: Called with a line for everything that is done, and for each failure.
     """
 
     def __init__(
@@ -69,35 +69,36 @@ class Worker:
         self._app.task(name=PUBLISH, queue=QUEUE, lock=LOCK, retry=retry)(self._publish)
         refresh = self._app.task(name=REFRESH, queue=QUEUE, lock=LOCK, queueing_lock=REFRESH)
         self._app.periodic(cron=_EVERY_TEN_MINUTES)(refresh(self._refresh))
-        # It says in tracebacks what is said in words here.
+        # These loggers would print tracebacks of errors that are reported here.
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
     def run(self) -> None:
-        """Work until ``stop``, or SIGINT or SIGTERM; what is under way is finished first."""
+        """Work until ``stop``, SIGINT or SIGTERM. A job that is under way is finished first."""
         asyncio.run(self._run())
 
     def stop(self) -> None:
-        """Let ``run`` end, from any thread."""
+        """End ``run``. It may be called from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def _publish(self, upload: int) -> None:
-        """The job of one upload: publish all that wait."""
-        with self._said("Uploads could not be published, and wait"):
+        """The job of one upload: publish all waiting uploads."""
+        with self._reported("Uploads could not be published, and wait"):
             self._publication.publish()
 
     def _refresh(self, timestamp: int) -> None:
-        """The job that the queue makes by the clock, for the moment ``timestamp``."""
-        with self._said("The signatures could not be renewed"):
-            done = self._publication.refresh()
-            if done.signed:
-                self._say(f"Renewed {counted(len(done.signed), 'role')}")
-            for each in done.waiting:
+        """The periodic job, which the queue makes for the time ``timestamp``."""
+        with self._reported("The signatures could not be renewed"):
+            refreshed = self._publication.refresh()
+            if refreshed.signed:
+                self._say(f"Renewed {counted(len(refreshed.signed), 'role')}")
+            for each in refreshed.waiting:
                 self._say(f"An offline key has to renew {each.role} by {each.expires:%Y-%m-%d}")
 
     @contextmanager
-    def _said(self, what: str) -> Iterator[None]:
+    def _reported(self, what: str) -> Iterator[None]:
+        """Report an error of the block, and raise it."""
         try:
             yield
         except Exception as error:
@@ -118,9 +119,9 @@ class Worker:
                     pause = 1.0
                     await self._work()
             except (psycopg.Error, ProcrastinateException, OSError) as error:
-                said = " ".join(redact_text(str(error)).split()) or type(error).__name__
+                reason = " ".join(redact_text(str(error)).split()) or type(error).__name__
                 self._say(
-                    f"The database does not answer, tried again in {pause:.0f} s: {said:.300}"
+                    f"The database does not answer, tried again in {pause:.0f} s: {reason:.300}"
                 )
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -128,14 +129,14 @@ class Worker:
         self._publication.close()
 
     async def _work(self) -> None:
-        """Take jobs until the worker is stopped, or loses the database."""
+        """Take jobs until the worker is stopped, or the database does not answer."""
         tasks = [
             asyncio.ensure_future(work)
             for work in (
                 self._app.run_worker_async(
                     queues=[QUEUE],
                     concurrency=1,
-                    delete_jobs="always",  # the tables say what became of uploads
+                    delete_jobs="always",  # the answers to uploads are in our own table
                     install_signal_handlers=False,
                     fetch_job_polling_interval=_LOOK_SECONDS,
                     update_heartbeat_interval=HEARTBEAT_SECONDS,
@@ -153,12 +154,12 @@ class Worker:
                 await task
 
     async def _look_after_others(self) -> None:
-        """Give the jobs of workers that died to those that live."""
+        """Give jobs of dead workers, and uploads without a job, to a living worker."""
         jobs, connector = self._app.job_manager, self._app.connector
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-                with suppress(ProcrastinateException):  # another one was first
+                with suppress(ProcrastinateException):  # another worker was first
                     await jobs.retry_job(job)
             for row in await connector.execute_query_all_async(_FORGOTTEN):
                 with suppress(AlreadyEnqueued):
@@ -168,6 +169,6 @@ class Worker:
 
 
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of a job that another worker has ended meanwhile: its upload is answered."""
+    """Ignore errors of a job that another worker has ended: its upload is answered."""
     if not isinstance(context.get("exception"), ProcrastinateException):
         loop.default_exception_handler(context)

@@ -1,7 +1,7 @@
-"""Why a file may be believed: each link from the root to its bytes, and what nobody has checked.
+"""Explains why a file is trusted: each link from the root to its bytes, and what was not checked.
 
-Rule: this room decides nothing. What it says was verified when it was looked up; signatures are
-counted again, only to say whose they are.
+Rule: this package decides nothing. The look-up has verified everything before. Signatures are
+counted again only to say whose they are.
 """
 
 from securepip.explain.chain import explain

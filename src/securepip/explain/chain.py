@@ -1,4 +1,4 @@
-"""The chain of one file, read from the verified state of the session that looked it up."""
+"""Makes the chain of one file from the verified state of the session that looked it up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAME_FIELDS = ("x-securepip-owner", "x-tuf-on-ci-keyowner", "keyowner", "owner"
 
 @dataclass(frozen=True)
 class _Step:
-    """A role that was met on the way to a target, and who delegated to it."""
+    """A role on the way to a target, and the role that delegates to it."""
 
     name: str
     metadata: Metadata[Targets]
@@ -47,15 +47,15 @@ class _Step:
 
 
 def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Explanation:
-    """Why a file of a project's verified page is believed.
+    """Explain why a file on a project's verified page is trusted.
 
     Args:
-        index: What looked it up.
-        project: Its project.
-        file: As the page has it.
+        index: The verified index that looked it up.
+        project: The project.
+        file: The file's entry on the page.
 
     Raises:
-        VerificationError: What was served is not what was signed.
+        VerificationError: The repository serves what was not signed.
         RepositoryUnavailableError: The repository does not answer.
         UntrustedError: No trusted repository knows the project.
     """
@@ -65,10 +65,10 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
     repository = located.repository
     session = index.session(repository.name)
     paths = (page_target(project), file_target(project, file.filename))
-    _, target = (session.target(path) for path in paths)  # so that the session has met the roles
+    _, target = (session.target(path) for path in paths)  # this makes the session read the roles
     steps = _steps(session, repository, *paths)
     size = target.length if target is not None else file.size
-    named = parse_distribution(file.filename, project)
+    name = parse_distribution(file.filename, project)
     claim = _claim(repository, [step.name for step in steps])
     links = (
         *_top(repository),
@@ -78,7 +78,7 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
     )
     return Explanation(
         project=project,
-        version=str(named.version) if named else "",
+        version=str(name.version) if name else "",
         filename=file.filename,
         sha256=file.sha256,
         size=size,
@@ -94,20 +94,20 @@ def explain(index: VerifiedIndex, project: NormalizedName, file: PageFile) -> Ex
 
 
 def _steps(session: Session, repository: TrustedRepository, *target_paths: str) -> list[_Step]:
-    """The roles that were met on the way to a page and to a file, in the order of the search."""
+    """The roles on the way to a page and to a file, in the order of the search."""
     root = _root(repository)
-    found: dict[str, _Step] = {}
+    steps: dict[str, _Step] = {}
     for path in target_paths:
         waiting: list[tuple[str, Root | Targets, tuple[str, ...]]] = [("targets", root, ())]
-        way: dict[str, _Step] = {}
-        while waiting and len(way) < _MAX_ROLES:
+        visited: dict[str, _Step] = {}
+        while waiting and len(visited) < _MAX_ROLES:
             name, delegator, before = waiting.pop()
             metadata = session.role(name)
-            if metadata is None or name in way:
+            if metadata is None or name in visited:
                 continue
-            way[name] = _Step(name, metadata, delegator)
+            visited[name] = _Step(name, metadata, delegator)
             if path in metadata.signed.targets:
-                found.update((each, way[each]) for each in (*before, name))
+                steps.update((each, visited[each]) for each in (*before, name))
                 break
             delegations = metadata.signed.delegations
             children = []
@@ -117,11 +117,11 @@ def _steps(session: Session, repository: TrustedRepository, *target_paths: str) 
                     waiting.clear()
                     break
             waiting += reversed(children)
-    return list(found.values())
+    return list(steps.values())
 
 
 def _top(repository: TrustedRepository) -> Iterator[Link]:
-    """Root, timestamp and snapshot, as they were verified last."""
+    """The links for root, timestamp and snapshot, as they were last verified."""
     root = _root(repository)
     pinned = f"version {parse_root(repository.root)}, sha256 {sha256_of(repository.root)}"
     for name, says in (
@@ -237,14 +237,14 @@ def _root(repository: TrustedRepository) -> Root:
 
 
 def _location(repository: TrustedRepository) -> str:
-    """Where a repository is; of one of this machine's own, the index that it was made from."""
+    """The location of a repository; for a first-use repository, that of its index."""
     first_use = repository.first_use
     return repository.location if first_use is None else first_use.index_url
 
 
 @lru_cache(maxsize=16)
 def _parsed(data: bytes) -> Metadata[Any]:
-    # A report explains many files: a snapshot may list thousands of roles.
+    # Cached because a report explains many files, and a snapshot may list thousands of roles.
     return Metadata[Any].from_bytes(data)
 
 

@@ -1,4 +1,4 @@
-"""The nouns of an explanation. Their form in JSON is documented, and only added to."""
+"""The types of an explanation. Their JSON form is documented, and keys are only added to it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FORMAT_VERSION = 1
 
 
 class Claim(Enum):
-    """Who says that the file belongs to the project."""
+    """Who vouches that the file belongs to the project."""
 
     MAINTAINERS = "maintainers"
-    """The project signs for itself (PEP 480)."""
+    """The project's maintainers, who sign for it themselves (PEP 480)."""
     OPERATOR = "operator"
-    """Those who run the repository (PEP 458)."""
+    """The operator of the repository (PEP 458)."""
     FIRST_USE = "first-use"
-    """This machine, which believed what it saw first."""
+    """This machine, which believed the index at first use."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Signature:
     """One key that has signed.
 
     Attributes:
-        key_id: Its identifier.
-        name: Whose it is, where the metadata says so; else "".
+        key_id: Its id.
+        name: Its owner, if the metadata names one; else "".
     """
 
     key_id: str
@@ -42,16 +42,16 @@ class Link:
     """One link of the chain.
 
     Attributes:
-        name: The role, or ``page``, or ``file``.
+        name: The name of a role; or ``page``, or ``file``.
         says: What it says, in words.
-        url: Where it is, without credentials.
+        url: Its URL, without credentials.
         version: The version of a role; None for page and file.
-        expires: Until when a role is good (UTC).
-        signatures: Who has signed a role, as its delegator counts.
-        threshold: How many had to.
-        keys: How many keys could have.
+        expires: When a role expires (UTC); None for page and file.
+        signatures: The signatures on a role that its delegator counts.
+        threshold: How many signatures a role needs.
+        keys: How many keys may sign a role.
         sha256: The digest of a page or file.
-        size: Bytes of a page or file.
+        size: The length of a page or file in bytes.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Link:
     size: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        """As documented."""
+        """The documented JSON form."""
         document: dict[str, object] = {"link": self.name, "says": self.says, "url": self.url}
         if self.version is not None:
             document["version"] = self.version
@@ -87,22 +87,22 @@ class Link:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one file is believed.
+    """Why one file is trusted.
 
     Attributes:
         project: Its project.
         version: Its version.
         filename: Its name.
         sha256: Its digest.
-        size: Bytes; None where nobody has said it yet.
+        size: Its length in bytes; None if it is not known yet.
         repository: The name of the trusted repository.
-        location: Where that is, without credentials.
-        claim: Who says that the file is the project's.
-        since: When it was seen or uploaded first, as far as somebody says so.
+        location: The location of the repository, without credentials.
+        claim: Who vouches that the file belongs to the project.
+        since: When it was first seen or uploaded, in words; "" if that is not known.
         links: The chain, from the root on.
-        url: Where the bytes come from, without credentials.
-        is_stored: Whether this machine has them already.
-        not_checked: What nobody has checked, in words.
+        url: The URL of the file, without credentials.
+        is_stored: Whether the file is in this machine's store.
+        not_checked: What was not checked, in words.
     """
 
     project: NormalizedName
@@ -120,7 +120,7 @@ class Explanation:
     not_checked: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """As documented; ``explain --json`` and the key ``securepip`` of reports hold it."""
+        """The documented JSON form, for ``explain --json`` and the key ``securepip`` of reports."""
         return {
             "format": FORMAT_VERSION,
             "verified": "signed",

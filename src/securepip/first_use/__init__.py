@@ -1,11 +1,11 @@
-"""Trust on first use: a repository of this machine's own over an index that does not sign.
+"""Trust on first use: this machine has its own repository over an index that does not sign.
 
-``setup`` makes and believes one. While the resolver asks, ``signer`` reads the pages that it needs,
-judges them by the rules of ``repo sync``, and signs them; then they are verified along the whole
-chain like those of any other repository. ``witness`` asks other indexes, ``memory_file`` shares
-what was seen with other machines, and ``accept`` takes back a refusal.
+``setup`` makes such a repository and trusts it. While the resolver runs, ``signer`` reads the pages
+that it needs, judges them by the rules of ``repo sync``, and signs them. Then they are verified
+along the whole chain, like those of any other repository. ``witness`` compares with other indexes,
+``memory_file`` shares what was seen with other machines, and ``accept`` takes back a refusal.
 
-Rule: no byte reaches pip by another way. This room only signs.
+Rule: this package only signs. pip gets files only after they were verified.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def open_signers(
     say: Callable[[str], None] = _silent,
     refresh: Callable[[NormalizedName], bool] = lambda project: False,
 ) -> Iterator[Callable[[Trust], dict[str, Signer]]]:
-    """Says who signs for the repositories of this machine's own, by name; nothing where none is.
+    """A function that returns the signers of the first-use repositories, by their names.
 
-    The signing side is imported for the first such repository, and not before.
+    The signing side is imported only if there is such a repository.
 
     Args:
         options: How servers are reached.
-        store: Where a file is kept that is read for its sha256.
-        say: Called with a sentence that people should read.
-        refresh: Which pages are asked for however lately they were asked for before.
+        store: Keeps the files that have to be read for their sha256.
+        say: Called with each sentence that people should read.
+        refresh: Tells whether a project's page is read again, even if it was read a moment ago.
     """
     with ExitStack() as stack:
         opened: list[Callable[[Trust], dict[str, Signer]]] = []
@@ -62,13 +62,13 @@ def open_signers(
 def trust_named(
     index_urls: Sequence[str], store: TrustStore, trusted_hosts: Sequence[str]
 ) -> Trust:
-    """Whom a tool believes that is configured for some indexes, or was told them.
+    """The trusted repositories for a tool that uses these indexes.
 
-    An index that nobody named before is believed at first sight, where the user wants that. One
-    that speaks only where it is named may speak now, after all others.
+    If the user wants first use for every index, a new index gets a repository now. A repository
+    that only answers when its index is named is included too, after all others.
 
     Raises:
-        UsageError: One of them could be answered for by anybody on the way.
+        UsageError: An index is plain http, so that anybody on the way could answer.
         RepositoryStateError: A repository cannot be made.
     """
     trust = store.read()

@@ -1,4 +1,4 @@
-"""A person accepts what was refused: other bytes of a file, or a page that lost its files."""
+"""Accepts what was refused, for a person: other bytes of a file, or a page that lost its files."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Accepted:
     """What a person has accepted.
 
     Attributes:
-        repository: The name of the repository in which it counts.
-        sha256: Of the file's bytes; None where a page may lose its files, or where only what
-            servers had said of a file is asked anew.
+        repository: The name of the repository in which it was accepted.
+        sha256: The digest of the accepted bytes; None if a page may lose its files, or if only
+            servers are asked again about a file.
     """
 
     repository: str
@@ -53,20 +53,20 @@ def accept(
     """Accept the change of ``what``, a file name or a project.
 
     Args:
-        repositories: Of this machine's own, in which it may have been refused.
-        what: As the refusal named it.
-        options: How servers are reached, for a file of which the index tells no sha256: nobody can
-            know its new bytes before they are read.
-        words: Why, in the words of the person who does it.
+        repositories: The first-use repositories in which it may have been refused.
+        what: The name in the refusal.
+        options: How servers are reached. A file whose sha256 the index does not give has to be read
+            to know its new bytes.
+        words: The person's reason; may be "".
 
     Returns:
-        What was accepted, and in which of them; nothing where nothing was refused.
+        What was accepted, for each repository; empty if nothing was refused.
 
     Raises:
-        UsageError: Several of them refused something, and not the same: what was refused at one
-            index must not be believed because a person has looked at another.
+        UsageError: Several repositories have refused different things. A person who has looked at
+            one index must not accept what another one shows.
         SecurepipError: The index, or the server of the file, did not answer.
-        RepositoryStateError: A repository is in an odd state.
+        RepositoryStateError: What is on disk is not what was signed.
     """
     reason = Reason(f"trust accept-change {what}", words)
     with ExitStack() as stack:
@@ -82,8 +82,8 @@ def accept(
         refused = [one for one in opened if _refused(one[1], what)]
         if len({_refused(each, what) for _, each in refused}) > 1:
             raise _several(what, [(one, f"sha256 {_refused(each, what)}") for one, each in refused])
-        done = [_accept_file(one, each, what) for one, each in refused or opened]
-    return [each for each in done if each is not None]
+        accepted = [_accept_file(one, each, what) for one, each in refused or opened]
+    return [each for each in accepted if each is not None]
 
 
 def _folder(repository: TrustedRepository) -> Path:
@@ -91,13 +91,15 @@ def _folder(repository: TrustedRepository) -> Path:
 
 
 def _refused(repository: Repository, filename: str) -> str:
-    """What was refused under that name in one repository; "" for nothing."""
+    """The digests that one repository has refused under that name; "" if there are none."""
     return " and ".join(sorted({sha256 for _, sha256 in repository.ledger.refused_as(filename)}))
 
 
-def _several(what: str, found: Sequence[tuple[TrustedRepository, str]]) -> UsageError:
-    lines = (f"at {_index(one)} ({one.name}): {refused}" for one, refused in found)
-    ways = (f"  securepip trust accept-change {what} --repository {one.name}" for one, _ in found)
+def _several(what: str, refusals: Sequence[tuple[TrustedRepository, str]]) -> UsageError:
+    lines = (f"at {_index(one)} ({one.name}): {refused}" for one, refused in refusals)
+    ways = (
+        f"  securepip trust accept-change {what} --repository {one.name}" for one, _ in refusals
+    )
     return UsageError(
         f"changes of {what} were refused at several indexes, and not the same",
         meaning="\n".join(lines),
@@ -112,7 +114,7 @@ def _index(repository: TrustedRepository) -> str:
 def _accept_loss(
     opened: Sequence[tuple[TrustedRepository, Repository]], project: str
 ) -> list[Accepted]:
-    """Let the project's page lose most of its files, where that was refused."""
+    """Allow a project's page to lose most of its files, in the repositories that refused that."""
     name = canonicalize_name(project)
     memories = [
         (one, each, memory)
@@ -131,7 +133,7 @@ def _accept_loss(
 def _accept_file(
     repository: TrustedRepository, opened: Repository, filename: str
 ) -> Accepted | None:
-    """Accept what one repository has refused, and forget what servers had said of the file."""
+    """Accept what one repository has refused, and forget what servers said about the file."""
     try:
         accepted, forgotten = accept_change(opened, filename)
     except RepositoryStateError:
@@ -140,7 +142,7 @@ def _accept_file(
     memory.forget([*(project for project, _ in accepted), *forgotten])
     named = repository.first_use.rules.memory if repository.first_use else None
     if accepted and named is not None and filename in read_memory(named):
-        # Else other machines would go on refusing what a person has accepted here.
+        # Otherwise other machines would go on refusing what a person has accepted here.
         today = datetime.now(timezone.utc).date()
         extend_memory(named, [Seen(filename, accepted[0][1], today)], accepted=True)
     return Accepted(repository.name, accepted[0][1] if accepted else None)
@@ -149,9 +151,9 @@ def _accept_file(
 def _refuse_now(
     repository: TrustedRepository, opened: Repository, filename: str, options: TransportOptions
 ) -> None:
-    """Read a file of which the index tells no sha256, and refuse its bytes if they are new.
+    """Read a file whose sha256 the index does not give, and refuse its bytes if they are new.
 
-    A person who accepts the change then accepts these bytes, not whatever comes next.
+    A person who accepts the change then accepts exactly these bytes, and not whatever comes next.
     """
     first_use, ledger = repository.first_use, opened.ledger
     if first_use is None or first_use.rules.witnesses:
@@ -171,6 +173,6 @@ def _refuse_now(
                         if sha256 != ledger.known(project).get(filename):
                             with opened.lock(finish=False):
                                 ledger.refuse(project, filename, sha256)
-                                # Its page is the same as before, and becomes another one.
+                                # The index's page is unchanged, but has to be judged again.
                                 LearnedFacts(ledger.connection).forget_state(project)
                             return

@@ -1,10 +1,11 @@
-"""What this machine has seen at its other indexes: a file name keeps its bytes, whoever shows it.
+"""Compares new files with those that this machine has seen at other indexes.
 
-Each index has a repository of its own. Who can answer in the place of one of them, or has a command
-name another mirror, could otherwise show other bytes for a file that was seen long ago.
+Each index has its own repository. Without this comparison, an attacker who can answer in the place
+of one index, or who gets a command to use another mirror, could show other bytes for a file that
+was seen long ago.
 
-Rule: only files that are new here are looked for. A digest that any of the others has seen is good:
-a person may have accepted a change there.
+Rule: only files that are new to this repository are compared. It is enough that one of the other
+repositories has seen the same digest, because a person may have accepted a change there.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from securepip.signing.repository.repository import Repository
 
 
 def other_repositories(folder: Path, believed: Iterable[Path]) -> tuple[Path, ...]:
-    """The repositories of this machine's own beside one, those that it believes no more included.
+    """The folders of the other first-use repositories, trusted or no longer trusted.
 
     Args:
-        folder: The one.
-        believed: The folders of all that are believed.
+        folder: The folder of this repository.
+        believed: The folders of all first-use repositories that are trusted.
     """
     beside = (each for each in folder.parent.iterdir() if (each / STATE_DIR / CONFIG_NAME).exists())
     return tuple(sorted({*beside, *believed} - {folder}))
@@ -36,19 +37,19 @@ def other_repositories(folder: Path, believed: Iterable[Path]) -> tuple[Path, ..
 def seen_elsewhere(
     folders: Iterable[Path], new: Mapping[NormalizedName, Sequence[PageFile]]
 ) -> Mapping[tuple[NormalizedName, str], Seen]:
-    """The files that other repositories of this machine know, and none with these bytes.
+    """The files that other repositories have seen, but always with other bytes.
 
     Args:
-        folders: The other repositories.
-        new: What the index shows that is new here, by project.
+        folders: The folders of the other repositories.
+        new: The files that are new to this repository, by project.
 
     Returns:
         What was seen, by project and file name.
 
     Raises:
-        RepositoryStateError: One of the others is in an odd state.
+        RepositoryStateError: What is on disk in one of the others is not what was signed.
     """
-    found: dict[tuple[NormalizedName, str], Seen] = {}
+    differing: dict[tuple[NormalizedName, str], Seen] = {}
     agreed: set[tuple[NormalizedName, str]] = set()
     for folder in folders:
         with Repository.open(folder) as repository:
@@ -59,6 +60,6 @@ def seen_elsewhere(
                     one, sha256 = (project, file.filename), known.get(file.filename)
                     if sha256 == file.sha256:
                         agreed.add(one)
-                    elif sha256 is not None and one not in found:
-                        found[one] = Seen(file.filename, sha256, memory.first_seen(*one))
-    return {one: seen for one, seen in found.items() if one not in agreed}
+                    elif sha256 is not None and one not in differing:
+                        differing[one] = Seen(file.filename, sha256, memory.first_seen(*one))
+    return {one: seen for one, seen in differing.items() if one not in agreed}

@@ -1,9 +1,9 @@
-"""Giving chosen files targets of their own, with what their pages leave open learned just now.
+"""Signs targets for the files that a resolver chooses, and learns what their pages do not say.
 
-Only for these files are servers asked: for the length, where the index does not say it, and for a
-``.metadata`` file, of which indexes are often silent. An index that says neither does not cost a
-request for each of a project's thousands of files. Where it tells no sha256 either, a file is read
-whole when it is chosen, once: its bytes are in the store then, where who asked finds them.
+Servers are asked about chosen files only: for the length and the ``.metadata`` file, if the index
+does not give them. So an index that gives neither does not cost a request for each of a project's
+thousands of files. If the index gives no sha256, a chosen file is read whole, once. Its bytes are
+in the store then, and need not be fetched again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Choice:
 
 @dataclass(frozen=True)
 class _Found:
-    """What servers say of them; and of those that were read whole, sha256 and length by name."""
+    """What servers said about chosen files; and sha256 and length, by name, of those read whole."""
 
     learned: Learned
     read: Mapping[str, tuple[Sha256, int]]
@@ -59,23 +59,23 @@ def sign_files(
     wanted: Sequence[tuple[NormalizedName, str]],
     likely: Sequence[tuple[NormalizedName, str]] = (),
 ) -> set[tuple[NormalizedName, str]]:
-    """See to it that these files (project, file name) have targets, in one snapshot.
+    """Sign targets for these files (pairs of project and file name), in one snapshot.
 
-    A file that no page names is passed over: who asked finds no target.
+    A file that no page lists is skipped: whoever looks it up later finds no target.
 
     Args:
         site: The index and its repository.
         wanted: Files that are about to be fetched.
-        likely: Files that may be asked for next; one without a length is passed over, and so is one
-            that would have to be read whole.
+        likely: Files that may be needed next. They are skipped if their length is unknown, or if
+            they would have to be read whole.
 
     Returns:
-        Those that have targets now.
+        The files that have targets now.
 
     Raises:
-        VerificationError: A file is not what the memory file or another index has shown.
-        SecurepipError: Nobody says how long a file is.
-        RepositoryStateError: The repository is in an odd state.
+        VerificationError: A file does not have the digest in the memory file or at another index.
+        SecurepipError: The length of a wanted file is unknown.
+        RepositoryStateError: What is on disk is not what was signed.
     """
     by_project: dict[NormalizedName, list[str]] = {}
     for project, filename in (*wanted, *likely):
@@ -118,7 +118,7 @@ def _sign(
     wanted: frozenset[tuple[NormalizedName, str]],
     now: float,
 ) -> set[tuple[NormalizedName, str]]:
-    """Learn what the pages of the choices leave open, and sign; the files that have targets now."""
+    """Ask servers about the chosen files, and sign; the files that have targets now."""
     signed: set[tuple[NormalizedName, str]] = set()
     at = UpstreamFiles((site.index_url,), site.transport)
     learned = site.in_parallel(lambda choice: _learn(choice, at, site.store), choices)
@@ -145,9 +145,9 @@ def _sign(
 def _refused_by_memory(
     site: Site, page: ProjectPage, filenames: Sequence[str]
 ) -> list[tuple[PageFile, Seen]]:
-    """The files that the memory file names with another digest than their signed page.
+    """The files that have another digest in the memory file than on their signed page.
 
-    This machine may have seen them before it had the memory file, or before that had the line.
+    This machine may have seen them before it had the memory file, or before the file had that line.
     """
     named = ((page.file(name), site.remembered.get(name)) for name in filenames)
     return [
@@ -164,12 +164,12 @@ def _check_read(
     read: Mapping[str, tuple[Sha256, int]],
     now: float,
 ) -> None:
-    """See to it that files that were read for their sha256 are what is known of them by now.
+    """Compare files that were just read for their sha256 with what was seen before.
 
-    Their page was judged when nobody could tell their digest, perhaps long ago.
+    When their page was judged, their digests were unknown.
 
     Raises:
-        VerificationError: One of them is not.
+        VerificationError: One of them has another digest than before.
     """
     project = page.project
     known = repository.ledger.known(project) if read else {}
@@ -190,9 +190,9 @@ def _check_read(
 def _refusal(
     site: Site, repository: Repository, project: NormalizedName, file: PageFile, seen: Seen
 ) -> VerificationError:
-    """Why a file is refused that is not what was seen. The lock is held.
+    """Make the error for a file with another digest than before. The lock must be held.
 
-    What was seen counts from now on, and the project's page is judged anew by it.
+    The digest that was seen is recorded, and the project's page will be judged again.
     """
     repository.ledger.record([(project, file.filename, seen.sha256)])
     repository.ledger.refuse(project, file.filename, file.sha256)
@@ -206,7 +206,7 @@ def _refusal(
 def _remember(
     site: Site, repository: Repository, signed: set[tuple[NormalizedName, str]], now: float
 ) -> None:
-    """Add files to the memory file, also those that were signed before there was one."""
+    """Add files to the memory file, also those that were signed before it existed."""
     if site.rules.memory is None:
         return
     memory = Memory(repository.ledger.connection, now)
@@ -222,7 +222,7 @@ def _remember(
 
 
 def _unsigned(repository: Repository, page: ProjectPage, filename: str) -> PageFile | None:
-    """The file that the page names, when its target is missing or another."""
+    """The file on the page, if it has no target with the page's digest; else None."""
     file = page.file(filename)
     if file is None:
         return None
@@ -233,12 +233,13 @@ def _unsigned(repository: Repository, page: ProjectPage, filename: str) -> PageF
 
 
 def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
-    """What servers say of the chosen files where the page is silent. In any thread."""
+    """Ask servers about the chosen files of one project. It may run in any thread."""
     page = choice.page
     chosen = [file for name in choice.filenames if (file := page.file(name)) is not None]
     wanted = [file for file in chosen if file.sha256 != NOT_KNOWN_YET]
     read = {file.filename: read_whole(file, at, store) for file in chosen if file not in wanted}
-    # One file that the index tells the metadata of says that it tells that of all.
+    # An index that gives the metadata digest of one file gives those of all that have one, so one
+    # such file is passed on as an example.
     told = next((file for file in page.files if file.core_metadata is not None), None)
     files = [opened for file in wanted if (opened := _open(file, page.project)) is not None]
     example = _open(told, page.project) if told and told not in wanted else None
@@ -247,29 +248,29 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
 
 
 def read_whole(file: PageFile, at: UpstreamFiles, store: Store) -> tuple[Sha256, int]:
-    """Read a file of which nobody tells the sha256 into the store; its digest and its length.
+    """Read a file whose sha256 is unknown into the store; its digest and its length in bytes.
 
     Raises:
-        VerificationError: The index tells another hash of it.
-        TransportError: It did not come.
+        VerificationError: It does not have another hash that the index gives.
+        TransportError: It could not be fetched.
     """
-    found: list[tuple[Sha256, int]] = []
+    measured: list[tuple[Sha256, int]] = []
 
     def fill(incoming: Incoming) -> None:
         at.download(file.url, incoming.stream, max_bytes=_MAX_BYTES)
         if file.other_hash is not None:
             incoming.stream.seek(0)
             kind = file.other_hash.partition(":")[0]
-            (has,), _ = hashes_of_stream(incoming.stream, [kind])
-            if has != file.other_hash:
-                raise refusals.other_hash(file.filename, file.other_hash, has, redact(file.url))
+            (actual,), _ = hashes_of_stream(incoming.stream, [kind])
+            if actual != file.other_hash:
+                raise refusals.other_hash(file.filename, file.other_hash, actual, redact(file.url))
         incoming.stream.seek(0)
-        found.append(sha256_of_stream(incoming.stream))
-        # This is the first sight: these bytes are what is signed.
-        incoming.keep(found[-1][0])
+        measured.append(sha256_of_stream(incoming.stream))
+        # This is the first use of the file: these bytes are signed.
+        incoming.keep(measured[-1][0])
 
     store.receive(fill)
-    return found[-1]
+    return measured[-1]
 
 
 def _open(file: PageFile, project: NormalizedName) -> UpstreamFile | None:
@@ -287,7 +288,7 @@ def _open(file: PageFile, project: NormalizedName) -> UpstreamFile | None:
 
 
 def _completed(page: ProjectPage, found: _Found) -> ProjectPage:
-    """The page with what was learned of its files, where it is of the same bytes."""
+    """The page with what was learned about its files, as far as their digests are the same."""
     learned = found.learned
     completed = {
         file.filename: file

@@ -1,7 +1,7 @@
-"""What this machine remembers of an index beside the ledger: when it asked, and what it saw when.
+"""Remembers when this machine last read the pages of an index, and when it first saw each file.
 
-Rule: nothing here decides what may be signed; the ledger does. A row that is lost costs a request,
-or a date in a message.
+Rule: nothing here decides what may be signed; the ledger does that. A lost row costs a request, or
+a date in a message.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from securepip.transport import file_url_to_path
 from securepip.trust import TrustedRepository
 
 FRESH_SECONDS = 600.0
-"""For so long a page is not asked for again: pip keeps its pages as long."""
+"""How long a page is not read again. pip caches its pages for the same time."""
 
 RENEW_SECONDS = 86_400.0
-"""So often the signatures are looked through for those that expire."""
+"""How often the repository is checked for signatures that expire."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS asked (project TEXT PRIMARY KEY, at REAL NOT NULL);
@@ -32,11 +32,11 @@ CREATE TABLE IF NOT EXISTS renewed (only INTEGER PRIMARY KEY CHECK (only = 1), a
 
 
 class Memory:
-    """The tables, in the ledger's file. Use from one thread.
+    """Reads and writes the tables, which are in the ledger's file. Use from one thread.
 
     Args:
-        connection: The ledger's.
-        now: The moment (Unix time) of this run.
+        connection: The connection of the ledger.
+        now: The time of this run (Unix time).
     """
 
     def __init__(self, connection: Connection, now: float) -> None:
@@ -45,14 +45,14 @@ class Memory:
         connection.executescript(_SCHEMA)
 
     def is_fresh(self, project: NormalizedName) -> bool:
-        """Whether the project's page was asked for a moment ago."""
+        """Whether the project's page was read less than ``FRESH_SECONDS`` ago."""
         row = self._connection.execute(
             "SELECT at FROM asked WHERE project = ?", (project,)
         ).fetchone()
         return row is not None and 0 <= self._now - float(row[0]) < FRESH_SECONDS
 
     def asked(self, projects: Iterable[NormalizedName]) -> None:
-        """Remember that the pages of these projects were asked for now."""
+        """Remember that the pages of these projects were read now."""
         with self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO asked VALUES (?, ?)",
@@ -60,14 +60,14 @@ class Memory:
             )
 
     def forget(self, projects: Iterable[NormalizedName]) -> None:
-        """Ask for the pages of these projects anew."""
+        """Forget when the pages of these projects were read, so that they are read again."""
         with self._connection:
             self._connection.executemany(
                 "DELETE FROM asked WHERE project = ?", [(project,) for project in projects]
             )
 
     def mark_seen(self) -> None:
-        """Remember that all that the ledger has recorded until here was seen by now."""
+        """Remember that all files in the ledger were seen by now."""
         with self._connection:
             self._connection.execute(
                 "INSERT OR IGNORE INTO seen_until SELECT max(id), ? FROM signed HAVING max(id)",
@@ -75,7 +75,7 @@ class Memory:
             )
 
     def first_seen(self, project: NormalizedName, filename: str) -> date:
-        """The day (UTC) on which a file was signed first; today when it never was."""
+        """The day (UTC) on which a file was first signed; today if it never was."""
         row = self._connection.execute(
             "SELECT at FROM seen_until WHERE signed_id >= (SELECT min(id) FROM signed"
             " WHERE project = ? AND filename = ?) ORDER BY signed_id LIMIT 1",
@@ -89,12 +89,12 @@ class Memory:
             self._connection.execute("INSERT OR IGNORE INTO loss VALUES (?, 0)", (project,))
 
     def is_loss_refused(self, project: NormalizedName) -> bool:
-        """Whether it was refused that the project's page lost most of its files."""
+        """Whether a loss of most files of the project's page was refused."""
         row = self._connection.execute("SELECT 1 FROM loss WHERE project = ?", (project,))
         return row.fetchone() is not None
 
     def accept_loss(self, project: NormalizedName) -> None:
-        """Let the project's page lose most of its files, the next time it is read."""
+        """Allow the project's page to lose most of its files when it is read next."""
         with self._connection:
             self._connection.execute(
                 "UPDATE loss SET is_accepted = 1 WHERE project = ?", (project,)
@@ -107,7 +107,7 @@ class Memory:
         return frozenset(NormalizedName(project) for (project,) in rows)
 
     def use_up_losses(self, projects: Iterable[NormalizedName]) -> None:
-        """What was accepted has happened: the next loss is a new question."""
+        """Forget the accepted losses of these projects, so that the next loss is refused again."""
         with self._connection:
             self._connection.executemany(
                 "DELETE FROM loss WHERE project = ?", [(project,) for project in projects]
@@ -115,26 +115,26 @@ class Memory:
 
     @property
     def is_new(self) -> bool:
-        """Whether the signatures were never looked through: they are those of the first day."""
+        """Whether the signatures were never checked, because the repository is new."""
         return self._connection.execute("SELECT 1 FROM renewed").fetchone() is None
 
     def is_renewal_due(self) -> bool:
-        """Whether the signatures were last looked through a day ago, or never."""
+        """Whether the signatures were last checked a day ago or longer, or never."""
         row = self._connection.execute("SELECT at FROM renewed").fetchone()
         # A clock that was set back makes the difference negative.
         return row is None or not 0 <= self._now - float(row[0]) < RENEW_SECONDS
 
     def mark_renewed(self) -> None:
-        """Remember that the signatures were looked through now."""
+        """Remember that the signatures were checked now."""
         with self._connection:
             self._connection.execute("INSERT OR REPLACE INTO renewed VALUES (1, ?)", (self._now,))
 
 
 def first_seen_in(repository: TrustedRepository, project: NormalizedName, filename: str) -> date:
-    """The day (UTC) on which this machine signed a file first, in a repository of its own.
+    """The day (UTC) on which a first-use repository first signed a file.
 
     Raises:
-        RepositoryStateError: The repository is in an odd state.
+        RepositoryStateError: The repository cannot be opened.
     """
     with Repository.open(file_url_to_path(repository.location)) as opened:
         return Memory(opened.ledger.connection, time.time()).first_seen(project, filename)

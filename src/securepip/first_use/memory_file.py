@@ -1,10 +1,11 @@
-"""``--memory FILE``: what was seen at first sight, as a text file that people keep with a project.
+"""``--memory FILE``: the digests that were seen at first use, in a text file beside a project.
 
-One line a file, ``NAME SHA256 FIRST-SEEN``, sorted by name, so that two versions of the file merge
-line by line. A machine that starts from nothing reads it, and so does not believe the index anew.
+The file has a line ``NAME SHA256 FIRST-SEEN`` for each distribution, sorted by name, so that
+version control can merge it line by line. A new machine that reads it does not have to believe the
+index again.
 
-Rule: a name that stands in the file with one digest must have these bytes. A name that stands there
-twice, with two digests, is a merge that nobody has looked at: it is an error.
+Rule: a file whose name is in the memory file must have that digest. A name with two digests is an
+unresolved merge, and an error.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Seen:
     """One line of the file.
 
     Attributes:
-        filename: The distribution's name.
+        filename: The name of the distribution.
         sha256: The digest that it must have.
-        first_seen: The day (UTC) on which it was seen first.
+        first_seen: The day (UTC) on which it was first seen.
     """
 
     filename: str
@@ -44,10 +45,10 @@ class Seen:
 
 
 def read_memory(path: Path) -> dict[str, Seen]:
-    """What the file holds, by file name; nothing when it is not there yet.
+    """The lines of a memory file, by file name; empty if it does not exist yet.
 
     Raises:
-        UsageError: A line is not of the form, or a name has two digests.
+        UsageError: A line is malformed, a name has two digests, or the file is too large.
         SecurepipError: The file cannot be read.
     """
     try:
@@ -81,12 +82,12 @@ def read_memory(path: Path) -> dict[str, Seen]:
 
 
 def extend_memory(path: Path, seen: Iterable[Seen], *, accepted: bool = False) -> bool:
-    """Add what is not in the file yet. Safe for several processes at once.
+    """Add lines to a memory file. Several processes may do that at once.
 
     Args:
         path: The file.
-        seen: What was seen.
-        accepted: A person wants it in the place of what the file says now.
+        seen: The lines. A file name that is in the file already keeps its line.
+        accepted: Whether a person wants these lines to replace present ones.
 
     Returns:
         Whether the file has changed.
@@ -98,8 +99,8 @@ def extend_memory(path: Path, seen: Iterable[Seen], *, accepted: bool = False) -
     if not new:
         return False
     try:
-        # Not beside the file: there a checkout could have a link of that name, which old versions
-        # of the library follow, and empty what it leads to.
+        # The lock is not beside the file: a hostile checkout could have a link of that name, and
+        # old versions of the library would follow it and truncate its target.
         with FileLock(data_dir() / "memory.lock", timeout=60, mode=0o600):
             known = read_memory(path)
             merged = {**known, **new} if accepted else {**new, **known}
@@ -119,6 +120,6 @@ def extend_memory(path: Path, seen: Iterable[Seen], *, accepted: bool = False) -
 
 
 def _parse(line: str) -> Seen:
-    # From the end: names of old releases have spaces.
+    # Split from the right, because names of old releases have spaces.
     filename, sha256, day = line.rsplit(maxsplit=2)
     return Seen(check_filename(filename), parse_sha256(sha256), date.fromisoformat(day))

@@ -1,4 +1,4 @@
-"""Signing pages as an index shows them, by the rules of ``repo sync``, many in one snapshot."""
+"""Reads pages of an index, judges them by the rules of ``repo sync``, and signs them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from securepip.signing.repository.repository import Repository
 
 
 def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
-    """Read the pages of ``projects``, unless they were read a moment ago, and sign what is new.
+    """Read the pages of projects, unless they were read a moment ago, and sign them.
 
-    Why a project may not be looked up, and a file not be chosen, is kept in ``site``.
+    An error that concerns one project or one file is kept in ``site``, and not raised.
 
     Raises:
-        RepositoryStateError: The repository is in an odd state.
+        RepositoryStateError: What is on disk is not what was signed.
         SecurepipError: The memory file cannot be read.
     """
     now = datetime.now(timezone.utc)
@@ -65,7 +65,7 @@ class _Heard:
 
 
 def _hear(site: Site, overlay: Overlay, question: Question, known: frozenset[str]) -> _Heard:
-    """What the index shows, without what a witness lacks. In any thread; raises nothing."""
+    """Ask the index and the witnesses. It may run in any thread, and raises nothing."""
     offered = overlay.read(question)
     if offered.error is not None or offered.page is None or not site.witnesses:
         return _Heard(question, offered)
@@ -76,7 +76,7 @@ def _hear(site: Site, overlay: Overlay, question: Question, known: frozenset[str
     except SecurepipError as error:
         return _Heard(question, Offered(question.project, error=error))
     missing = tuple(LeftOut(name, Reason.NO_WITNESS) for name in testimony.missing)
-    # Of a file without a sha256, nobody can say whether a witness shows the same.
+    # A file without a sha256 cannot be compared with what a witness shows.
     bare = tuple(
         LeftOut(file.filename, Reason.NO_SHA256)
         for file in offered.files
@@ -92,7 +92,7 @@ def _hear(site: Site, overlay: Overlay, question: Question, known: frozenset[str
 
 
 class _Round:
-    """Judges what was heard, and publishes it. The repository's lock is held."""
+    """Judges the answers and publishes the pages. The repository's lock must be held."""
 
     def __init__(
         self, site: Site, repository: Repository, memory: Memory, overlay: Overlay
@@ -131,7 +131,7 @@ class _Round:
         self._memory.use_up_losses(projects)
 
     def _judge(self, one: _Heard) -> Judged | SecurepipError:
-        """What becomes of a project, or why nothing of it may be looked up."""
+        """The decision about a project, or the error if nothing of it may be installed."""
         project, contradictions = one.question.project, one.testimony.contradictions
         if contradictions:
             for each in contradictions:
@@ -155,7 +155,7 @@ class _Round:
         return judged
 
     def _recall(self, heard: Sequence[_Heard]) -> None:
-        """What the memory file names, or another index has shown, must have the same bytes."""
+        """Record digests from the memory file and from other indexes for files that are new."""
         if not (self._site.remembered or self._site.others):
             return
         new: dict[NormalizedName, list[PageFile]] = {}
@@ -167,9 +167,9 @@ class _Round:
         self._ledger.record((*one, seen.sha256) for one, seen in self._seen.items())
 
     def _page(self, judged: Judged) -> ProjectPage | None:
-        """The page to be signed: a file that was changed stays on it as it was seen first.
+        """The page to be signed. A file that has changed keeps the entry that was seen first.
 
-        Left out, it would hand the choice to an older release without a word.
+        If it were left out, resolvers would silently choose an older release.
         """
         project, settled = judged.project, judged.settled
         self._say_young(judged)

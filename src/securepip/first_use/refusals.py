@@ -1,6 +1,7 @@
-"""What a person is told when an index shows what must not be.
+"""The errors of first use: an index shows something else than before.
 
-Rule: each refusal says what was seen when, what is shown now, and the one command that accepts it.
+Rule: each refusal says what was seen and when, what the index shows now, and which command accepts
+the change.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NOTHING = "Nothing was installed."
 def changed_file(
     filename: str, first_seen: date, before: Sha256, now: Sha256, index: str
 ) -> VerificationError:
-    """A published file name has other bytes."""
+    """Make the error for a file that has other bytes than before."""
     seen = f"sha256 seen first, on {first_seen.isoformat()}:"
     return VerificationError(
         f"{filename} is not the file that this machine saw first: {index} shows other bytes now",
@@ -35,7 +36,7 @@ def changed_file(
 
 
 def other_hash(filename: str, told: str, found: str, url: str) -> VerificationError:
-    """A file whose sha256 nobody tells has not the hash that its index tells of it."""
+    """Make the error for a file without a known sha256 that lacks the hash its index gives."""
     return VerificationError(
         f"{filename}, from {url}, is not what its index says: {found}, the index says {told}",
         meaning="The file was changed or broken on its way, or where it is kept.",
@@ -44,7 +45,7 @@ def other_hash(filename: str, told: str, found: str, url: str) -> VerificationEr
 
 
 def lost_files(project: NormalizedName, what: str, index: str) -> VerificationError:
-    """A page suddenly lacks most of its files, or all."""
+    """Make the error for a page that has lost most of its files, or all."""
     return VerificationError(
         f"{index} does not show {project} as this machine saw it: {what}",
         meaning="Projects hardly ever take back most of their releases. Somebody may want an "
@@ -54,10 +55,10 @@ def lost_files(project: NormalizedName, what: str, index: str) -> VerificationEr
     )
 
 
-def contradiction(project: NormalizedName, found: Sequence[Contradiction]) -> VerificationError:
-    """The index and a witness show different bytes for a file that is seen first."""
-    first = found[0]
-    more = f" ({len(found)} files of {project} differ)" if len(found) > 1 else ""
+def contradiction(project: NormalizedName, files: Sequence[Contradiction]) -> VerificationError:
+    """Make the error for new files for which the index and a witness show different bytes."""
+    first = files[0]
+    more = f" ({len(files)} files of {project} differ)" if len(files) > 1 else ""
     return VerificationError(
         f"{first.filename} is not the same everywhere{more}",
         meaning=f"sha256 that the index shows: {first.offered}\n"
@@ -69,7 +70,7 @@ def contradiction(project: NormalizedName, found: Sequence[Contradiction]) -> Ve
 
 
 def quarantined(project: NormalizedName, reason: str | None, index: str) -> QuarantinedError:
-    """The index holds the project back, because it may be malicious (PEP 792)."""
+    """Make the error for a project that its index holds in quarantine (PEP 792)."""
     why = f": {reason}" if reason else ""
     return QuarantinedError(
         f"{index} holds {project} in quarantine{why}",
@@ -79,7 +80,7 @@ def quarantined(project: NormalizedName, reason: str | None, index: str) -> Quar
 
 
 def nothing_to_sign(project: NormalizedName, reasons: Sequence[str], index: str) -> SecurepipError:
-    """All that the index shows of a project was left out."""
+    """Make the error for a project of which no file can be signed."""
     return SecurepipError(
         f"{index} shows no file of {project} that this machine can sign: {'; '.join(reasons)}",
         remedy=_NOTHING,
@@ -87,7 +88,7 @@ def nothing_to_sign(project: NormalizedName, reasons: Sequence[str], index: str)
 
 
 def no_length(filename: str, index: str) -> SecurepipError:
-    """Nobody says how long a chosen file is."""
+    """Make the error for a chosen file of unknown length."""
     return SecurepipError(
         f"neither {index} nor the server of the file says how long {filename} is",
         meaning="A file whose length is unknown cannot be signed.",
@@ -96,14 +97,14 @@ def no_length(filename: str, index: str) -> SecurepipError:
 
 
 def too_young(project: NormalizedName, count: int, newest: str, min_age: timedelta) -> str:
-    """The line that says that ``--min-age`` left files out."""
+    """The notice that ``--min-age`` has left files out."""
     files = counted(count, "file is", "files are")
     age = age_in_words(min_age)
     return f"{project}: {files} younger than {age} and left out, the newest {newest}"
 
 
 def age_in_words(age: timedelta) -> str:
-    """``3 days``, or where it is no whole number of days ``36 hours``."""
+    """``3 days``; or ``36 hours``, if it is no whole number of days."""
     hours = int(age / timedelta(hours=1))
     number, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
     return counted(number, unit)

@@ -1,8 +1,8 @@
-"""Making a repository of this machine's own over an index, and believing it.
+"""Makes a first-use repository over an index, and trusts it.
 
-Rule: the folder is a repository as any other, made by the code of ``repo init``, with all of its
-keys on this machine. The trust map is written last: a run that is killed before leaves a folder
-that nobody believes, and the next run goes on with it.
+Rule: the folder is an ordinary repository, made by the code of ``repo init``, with all of its keys
+on this machine. The trust map is written last. A run that is killed before that leaves a folder
+that is not trusted, and the next run goes on with it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from securepip.transport import is_local, path_to_url, redact, without_credentia
 from securepip.trust import FirstUse, FirstUseRules, Trust, TrustedRepository, TrustStore
 
 EXPECTED_TARGETS = 40
-"""So few that there are 64 bins: each batch signs the snapshot, which lists every bin, anew."""
+"""It makes 64 bins. More would be expensive, since each batch signs a snapshot with all of them."""
 
 _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
 class Protected:
-    """An index that is believed at first sight from now on.
+    """An index that is trusted on first use from now on.
 
     Attributes:
         repository: The repository over it.
-        is_new: Whether nothing was known of the index before.
+        is_new: Whether the repository was made now.
     """
 
     repository: TrustedRepository
@@ -52,20 +52,20 @@ def protect(
     name: str | None = None,
     is_asked_always: bool = True,
 ) -> Protected:
-    """Make a repository over ``index_url`` and believe it; with other rules, change these.
+    """Make a repository over an index and trust it; if there is one already, change its rules.
 
     Args:
         index_url: An http, https or file URL of a simple index.
-        rules: What is demanded of files at first sight.
-        store: Whom this machine believes.
+        rules: The rules for new files.
+        store: The trusted repositories of this machine.
         trusted_hosts: Hosts that need no encryption, as with pip.
-        name: What the user calls the repository; by default the index's host.
-        is_asked_always: Whether it speaks for all projects; else only where a command names the
-            index.
+        name: The name of the repository; by default the host of the index.
+        is_asked_always: Whether the repository is used for every command; if not, only for commands
+            that name the index.
 
     Raises:
-        UsageError: The name is taken, another repository stands for the index already, or the
-            index or a witness could be answered for by anybody on the way.
+        UsageError: The name is taken, another repository stands for the index already, or the index
+            or a witness is plain http.
         RepositoryStateError: The repository cannot be made.
     """
     for url in (index_url, *rules.witnesses):
@@ -101,12 +101,12 @@ def protect(
 def protect_named(
     index_urls: Iterable[str], store: TrustStore, trusted_hosts: Sequence[str]
 ) -> Trust:
-    """Believe at first sight the indexes that a command names, where the user wants that.
+    """Make repositories over the indexes that a command names, if the user wants that.
 
-    Each speaks for a command that names it, and for no other.
+    Each of them is used only for commands that name its index.
 
     Raises:
-        UsageError: One of them could be answered for by anybody on the way.
+        UsageError: An index is plain http, so that anybody on the way could answer.
         RepositoryStateError: A repository cannot be made.
     """
     trust = store.read()
@@ -125,14 +125,15 @@ def protect_named(
 
 
 def repository_folder(name: str) -> Path:
-    """Where the repository of that name is."""
+    """The folder of the first-use repository of that name."""
     return data_dir() / "first-use" / name
 
 
 def _remember_upstream(folder: Path, index_url: str) -> None:
-    """Let `repo sync` read this index too, and not those of pip's configuration.
+    """Make `repo sync` read this index, and not those of pip's configuration.
 
-    Who owns a name there that only this index has could otherwise have his files signed.
+    Otherwise an attacker could register a name at one of those indexes that only this one has, and
+    have his files signed.
     """
     upstream = Upstream((without_credentials(index_url).rstrip("/") + "/",), named=True)
     with Repository.open(folder) as repository, repository.lock(finish=False):
@@ -140,7 +141,7 @@ def _remember_upstream(folder: Path, index_url: str) -> None:
 
 
 def _free_name(index_url: str, taken: set[str]) -> str:
-    """A name for the index: its host, with a number behind it where that is taken."""
+    """A free name for a repository: the host of its index, with a number if that is taken."""
     parts = urlsplit(index_url)
     readable = re.sub(r"[^a-z0-9.]+", "-", f"{parts.hostname or 'folder'}".lower()).strip("-.")
     base = readable[:_LONGEST_NAME].strip("-.") or "index"

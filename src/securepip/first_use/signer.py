@@ -1,11 +1,10 @@
-"""Signs what the resolver is about to look up: pages as an index shows them, and chosen files.
+"""Signs what the resolver is about to look up: pages of an index, and chosen files.
 
-The stages are those of ``repo sync``: what is known, what the index shows, how that is judged, what
-is published. What is different: only the projects that somebody asks for are read, a file gets its
-target when it is chosen, and what has to be refused stops the command.
+The stages are those of ``repo sync``. The differences: only the projects that are needed are read,
+a file gets its target when it is chosen, and a refusal stops the command.
 
-Rule: this room signs and says nothing of what may be installed. Everything that it signs is read
-back and verified, from the timestamp on, by who asked.
+Rule: this module signs, and does not decide what may be installed. The caller reads everything back
+and verifies it, from the timestamp on.
 """
 
 from __future__ import annotations
@@ -34,23 +33,23 @@ from securepip.transport.pool import Pool
 from securepip.trust import Trust, TrustedRepository
 
 ANSWER_SECONDS = 120.0
-"""A page of the index, or of a witness, comes in this time."""
+"""How long a page of the index or of a witness may take."""
 
 
 class Signer:
-    """Signs one repository of this machine's own. Implements ``securepip.index.OnDemand``.
+    """Signs one first-use repository. Implements ``securepip.index.OnDemand``.
 
-    All methods may be called from several threads. The network is asked without the repository's
-    lock; what became known is judged and signed with it.
+    All methods may be called from several threads. The index is read without the repository's lock;
+    the answers are judged and signed with it.
 
     Args:
-        repository: What is believed; its ``first_use`` says which index it stands over.
-        transport: Asks the index and the witnesses; it must not leave https.
-        pool: The threads in which they are asked.
-        store: Where a file is kept that is read for its sha256.
-        say: Called with a sentence that people should read.
-        refresh: Which pages are asked for however lately they were asked for before.
-        others: The repositories of this machine's own over other indexes.
+        repository: The trusted repository; its ``first_use`` names the index.
+        transport: Reads the index and the witnesses; it must not leave https.
+        pool: The threads for that.
+        store: Keeps the files that have to be read for their sha256.
+        say: Called with each sentence that people should read.
+        refresh: Tells whether a project's page is read again, even if it was read a moment ago.
+        others: The first-use repositories over other indexes.
     """
 
     def __init__(
@@ -77,10 +76,10 @@ class Signer:
             return b""
 
     def renew(self) -> None:
-        """Sign anew what expires, however long this machine has slept; drop what nobody needs.
+        """Renew signatures that expire, and delete old files, once a day.
 
         Raises:
-            RepositoryStateError: The repository is in an odd state.
+            RepositoryStateError: What is on disk is not what was signed.
         """
         if self._is_renewed:
             return
@@ -88,7 +87,8 @@ class Signer:
             memory = Memory(repository.ledger.connection, time.time())
             if memory.is_renewal_due():
                 with repository.lock(finish=False):
-                    # Of the first day all is new, which the timestamp, renewed first, tells.
+                    # In a new repository nothing expires yet. The timestamp, which has the shortest
+                    # life, shows whether it is new.
                     if not memory.is_new or is_half_over(repository):
                         refresh(repository)
                         sweep(repository)
@@ -113,11 +113,11 @@ class Signer:
             except SecurepipError as error:
                 self._site.errors.update(dict.fromkeys(mine, error))
             except BaseException as error:
-                # Who asks next must not take what was signed before, or another repository's
-                # project of that name, because nobody knows why this failed.
-                told = explained(error) if isinstance(error, Exception) else None
+                # Later look-ups must fail too. They must not fall back to the page signed before,
+                # or to another repository's project of that name.
+                explanation = explained(error) if isinstance(error, Exception) else None
                 defect = SecurepipError(f"{self._site.index} could not be read: {error!r:.200}")
-                self._site.errors.update(dict.fromkeys(mine, told or defect))
+                self._site.errors.update(dict.fromkeys(mine, explanation or defect))
                 raise
             finally:
                 for project in mine:
@@ -154,17 +154,17 @@ class Signer:
 
 
 class Signers:
-    """Makes the signers of all repositories that this machine signs itself.
+    """Makes the signers of all first-use repositories. It is a context manager.
 
-    A context manager. The signers of one call ask about a project once: a process that runs for
-    long calls again. All share their connections, which never leave https: what an index says at
-    first sight must not come from anybody on the way.
+    A signer reads each project once, so a process that runs for long makes new ones. All share
+    their connections. These never leave https: what is believed at first use must not come from
+    somebody on the way.
 
     Args:
         options: How servers are reached.
-        store: Where a file is kept that is read for its sha256.
-        say: Called with a sentence that people should read.
-        refresh: Which pages are asked for however lately they were asked for before.
+        store: Keeps the files that have to be read for their sha256.
+        say: Called with each sentence that people should read.
+        refresh: Tells whether a project's page is read again, even if it was read a moment ago.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Signers:
         self._refresh = refresh
 
     def __call__(self, trust: Trust) -> dict[str, Signer]:
-        """The signers, by the name of the trusted repository that each signs."""
+        """The signers, by the names of their trusted repositories."""
         own = [each for each in trust.repositories if each.first_use is not None]
         return {
             one.name: Signer(
@@ -201,6 +201,6 @@ class Signers:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Wait for nothing that is still under way."""
+        """Close the connections, without waiting for requests that are under way."""
         self._pool.close()
         self._transport.close()

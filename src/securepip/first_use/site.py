@@ -1,4 +1,4 @@
-"""What all of one run share: the index, the witnesses, the rules, and what was refused so far."""
+"""The state of one run over one index: its settings, its repository, and the refusals so far."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 def nothing(project: NormalizedName) -> bool:
-    """No project."""
+    """The ``refresh`` that reads no page again."""
     return False
 
 
@@ -45,22 +45,22 @@ def _silent(line: str) -> None:
 
 @dataclass
 class Site:
-    """One index, the repository over it, and what this run found out.
+    """One index, the repository over it, and the results of this run.
 
     Attributes:
-        folder: Of the repository.
-        index_url: The index's address. May hold credentials.
-        rules: What the user demands at first sight.
-        sources: The index.
-        witnesses: Other indexes.
-        transport: Asks all of them; it must not leave https.
-        pool: The threads in which they are asked.
-        store: Where a file is kept that is read for its sha256.
-        say: Called with a sentence that people should read.
-        refresh: Which pages are asked for however lately they were asked for before.
-        believed: The folders of the repositories that this machine believes and signs.
-        errors: Why a project may not be looked up.
-        refused: Why a file (project, file name) may not be chosen.
+        folder: The folder of the repository.
+        index_url: The URL of the index, perhaps with credentials.
+        rules: The user's rules for new files.
+        sources: The index, as a list of one source.
+        witnesses: The other indexes that have to show the same.
+        transport: Reads all of them; it must not leave https.
+        pool: The threads for that.
+        store: Keeps the files that have to be read for their sha256.
+        say: Called with each sentence that people should read.
+        refresh: Tells whether a project's page is read again, even if it was read a moment ago.
+        believed: The folders of the other first-use repositories that are trusted.
+        errors: The errors for projects that may not be installed.
+        refused: The errors for files (project and file name) that may not be installed.
     """
 
     folder: Path
@@ -80,12 +80,12 @@ class Site:
 
     @cached_property
     def index(self) -> str:
-        """The index's address, as it may be shown."""
+        """The URL of the index as it may be shown."""
         return redact(self.index_url)
 
     @cached_property
     def remembered(self) -> dict[str, Seen]:
-        """What the memory file says, by file name.
+        """The lines of the memory file, by file name; empty if there is none.
 
         Raises:
             SecurepipError: It cannot be read.
@@ -94,19 +94,19 @@ class Site:
 
     @property
     def others(self) -> tuple[Path, ...]:
-        """The folders of this machine's repositories over other indexes, the newest too."""
+        """The folders of the first-use repositories over other indexes."""
         return other_repositories(self.folder, self.believed)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """One index of this machine is believed at a time, from ``bound`` to what is published.
+        """Hold the lock of all first-use repositories, from ``bound`` until the publication.
 
-        Each has a repository and a lock of its own. Without this, two processes that see a file
-        at one moment, at two indexes, would both find nothing that the other has seen. It is taken
-        while the repository's lock is held, and nobody who has it waits for another one.
+        Each repository has its own lock. Without this one, two processes could see a file at two
+        indexes at the same time, and neither would find what the other has seen. It is taken while
+        the repository's lock is held, and a process that holds it never waits for another lock.
 
         Raises:
-            SecurepipError: Another process has had it for long.
+            SecurepipError: Another process holds it for too long.
         """
         lock = FileLock(data_dir() / "first-use.lock", timeout=_TURN_SECONDS, mode=0o600)
         try:
@@ -124,19 +124,19 @@ class Site:
     def bound(
         self, new: Mapping[NormalizedName, Sequence[PageFile]]
     ) -> dict[tuple[NormalizedName, str], Seen]:
-        """What files that are new here must be: the memory file or another index knows it.
+        """The digests that new files must have, because the memory file or another index says so.
 
         Args:
-            new: The files, by project.
+            new: The files that are new to this repository, by project.
 
         Returns:
             What was seen, by project and file name.
 
         Raises:
             SecurepipError: The memory file cannot be read.
-            RepositoryStateError: Another repository of this machine is in an odd state.
+            RepositoryStateError: As ``seen_elsewhere``.
         """
-        found: dict[tuple[NormalizedName, str], Seen] = {}
+        remembered: dict[tuple[NormalizedName, str], Seen] = {}
         rest: dict[NormalizedName, list[PageFile]] = {}
         for project, files in new.items():
             for file in files:
@@ -144,15 +144,15 @@ class Site:
                 if seen is None:
                     rest.setdefault(project, []).append(file)
                 else:
-                    found[project, file.filename] = seen
-        return {**found, **seen_elsewhere(self.others, rest)} if rest else found
+                    remembered[project, file.filename] = seen
+        return {**remembered, **seen_elsewhere(self.others, rest)} if rest else remembered
 
     def open(self) -> Repository:
-        """The repository, with all of its keys."""
+        """Open the repository, with all of its keys."""
         return Repository.open(self.folder, reason=Reason(f"first use of {self.index}"))
 
     def page(self, repository: Repository, project: NormalizedName) -> ProjectPage | None:
-        """The signed page of a project; one that this run has made is not parsed again.
+        """The signed page of a project; None if it has none. This run parses each page once.
 
         Raises:
             RepositoryStateError: What is on disk is not what was signed.
@@ -169,14 +169,14 @@ class Site:
         return kept[1]
 
     def keep_pages(self, repository: Repository, pages: Iterable[ProjectPage]) -> None:
-        """Remember the objects of pages that are signed now. The lock is held since they were."""
+        """Remember pages that were signed just now. The lock must be held since then."""
         for page in pages:
             target = repository.roles().target(page_target(page.project))
             if target is not None:
                 self._pages[page.project] = parse_sha256(target.hashes["sha256"]), page
 
     def in_parallel(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """``function`` of each item, in threads."""
+        """Call ``function`` with each item, in threads; the results in order."""
         futures = [self.pool.submit(function, item) for item in items]
         return [future.result() for future in futures]
 
@@ -190,10 +190,10 @@ def open_site(
     refresh: Callable[[NormalizedName], bool] = nothing,
     others: Sequence[TrustedRepository] = (),
 ) -> Site:
-    """The site of a repository of this machine's own, beside which there are others.
+    """The site of a first-use repository. The arguments are those of ``Signer``.
 
     Raises:
-        UsageError: The index or a witness could be answered for by anybody on the way.
+        UsageError: The index or a witness is plain http, so that anybody on the way could answer.
     """
     if repository.first_use is None:
         raise ValueError(f"{repository.name} is not signed on this machine")

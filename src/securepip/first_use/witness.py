@@ -1,9 +1,9 @@
-"""Witnesses: other indexes that must show the same bytes for a file that is seen first.
+"""Witnesses: other indexes that must show the same digest for a new file.
 
-A forged answer of one server is then not enough: it has to be forged in two places at once.
+With a witness, an attacker has to forge the answers of two servers at once.
 
-Rule: a witness can only take away. A file that it shows with another digest makes the project's
-answer a contradiction, which is refused; a file that it lacks is left out until it has it.
+Rule: a witness never adds a file. If it shows a file with another digest, the whole project is
+refused. If it lacks a file, the file is left out until the witness has it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from securepip.signing.overlay.upstream.page import UpstreamFile
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A file of which the index and a witness show different bytes.
+    """A file for which the index and a witness show different digests.
 
     Attributes:
         filename: Its name.
@@ -40,8 +40,8 @@ class Testimony:
     """What the witnesses say of the new files of one project.
 
     Attributes:
-        contradictions: Files with other bytes at a witness.
-        missing: Files that a witness does not have: the file's name, and the witness's address.
+        contradictions: The files with another digest at a witness.
+        missing: The files that a witness lacks, by name, with the address of the witness.
     """
 
     contradictions: tuple[Contradiction, ...] = ()
@@ -54,17 +54,17 @@ def hear(
     known: Collection[str],
     witnesses: Sequence[Source],
 ) -> Testimony:
-    """Ask the witnesses for the files of ``project`` that are new.
+    """Ask the witnesses about the new files of a project.
 
     Args:
-        project: Whose files they are.
-        offered: What the index shows.
-        known: The names of files that were signed before: nobody is asked for these.
-        witnesses: Whom to ask, each in turn.
+        project: The project.
+        offered: The files that the index shows.
+        known: The names of files that were signed before, which need no witness.
+        witnesses: The witnesses; each is asked.
 
     Raises:
-        TransportError: A witness did not answer: nothing new can be signed without it.
-        FormatError: Its answer cannot be a page.
+        TransportError: A witness did not answer, so nothing new can be signed.
+        FormatError: The answer of a witness cannot be a page.
     """
     new = [file for file in offered if file.filename not in known]
     contradictions: list[Contradiction] = []

@@ -1,8 +1,7 @@
-"""The plugin in an environment: put there, taken out again, and tried.
+"""Enables and disables the plugin in an environment, and tries whether it works.
 
-Rule: the environment gets four files whose names nobody else uses, and no distribution. They are
-written so that pip is never left with half of a plugin: the file that starts it comes last, and
-goes first.
+Rule: the environment gets four files with unique names, and no distribution. pip never meets half
+of a plugin: the file that starts it is written last and removed first.
 """
 
 from __future__ import annotations
@@ -36,18 +35,19 @@ from securepip.plugin.start import start_line, start_module
 
 _SHIM = "_securepip_plugin.py"
 _LINE = "securepip-plugin.pth"
-# Other names than that of the line: PEP 829 lets a `.start` file stand for a line of its name.
+# Its name differs from that of the `.pth` file: PEP 829 ignores the `.pth` file if there is a
+# `.start` file of the same name.
 _START = "securepip-plugin-start.start"
 _MODULE = "_securepip_plugin_start.py"
 _OLDEST_PIP = Version("23.0")
 _TRY_SECONDS = 120
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _OF_THE_ENVIRONMENT = (*_DENIED, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
-"""Errors for which the environment is the reason; of the others this machine may be."""
+"""The errors that the environment causes. For others, this machine may be the reason."""
 _FOR_ALL = 0o644
-"""Whoever may use the environment must be able to read what stops pip there."""
-# Isolated (-I), so that nothing of the caller's surroundings is imported; securepip may still be
-# where that leaves out, in the user's own packages.
+"""Every user of the environment must be able to read the plugin, or pip would run without it."""
+# Isolated (-I), so that nothing in the caller's folder or variables is imported. That also excludes
+# the user's site-packages, where securepip may be, so its path is added.
 _GATEWAY = """import sys
 sys.path.append(sys.argv[1])
 from securepip.plugin.serve import main
@@ -64,12 +64,12 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment that the plugin is for.
+    """An environment for the plugin.
 
     Attributes:
         python: Its interpreter.
-        folder: Where its packages are, and start-up files.
-        pip: The version of its pip, or None.
+        folder: The folder of its packages and start-up files.
+        pip: The version of its pip; None if it has none.
     """
 
     python: Path
@@ -78,7 +78,7 @@ class Environment:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that the plugin consists of here, what starts it first."""
+        """The files of the plugin here. Those that start it come first."""
         names = (_LINE, _START, _MODULE, _SHIM)
         return tuple(self.folder / name for name in names)
 
@@ -90,12 +90,12 @@ class Environment:
 
 @dataclass(frozen=True)
 class Status:
-    """How the plugin does in an environment.
+    """The state of the plugin in an environment.
 
     Attributes:
         enabled: Whether it is there.
-        works: Whether pip was seen to refuse what nobody signs.
-        problem: What pip said or did instead; "" when it works.
+        works: Whether pip has refused an index that nobody signs for, as it should.
+        problem: What pip said or did instead; "" if the plugin works.
     """
 
     enabled: bool
@@ -123,18 +123,18 @@ def find_environment(python: str | None) -> Environment:
 
 
 def environment_of(target: resolver.TargetEnvironment) -> Environment:
-    """The same, of an environment that was asked already."""
+    """The environment of an interpreter that was probed already."""
     pip = target.installed.get(canonicalize_name("pip"))
-    # Not resolved: through its link an interpreter knows of which environment it is.
+    # Links are not resolved: an interpreter finds its virtual environment by the path of the link.
     return Environment(target.python.absolute(), target.purelib, pip.version if pip else None)
 
 
 def enable(environment: Environment) -> Status:
-    """Put the plugin into an environment, anew if it is there, and try it.
+    """Put the plugin into an environment, or replace it there, and try it.
 
     Raises:
-        UsageError: It has no pip, or too old a one, or may not be written to.
-        SecurepipError: pip does not work with it; it has been taken out again.
+        UsageError: The environment has no pip or one that is too old, or cannot be changed.
+        SecurepipError: pip does not work with the plugin, which was removed again.
     """
     _check_pip(environment)
     with _changing(environment):
@@ -152,7 +152,7 @@ def enable(environment: Environment) -> Status:
 
 
 def contents(environment: Environment) -> dict[Path, bytes]:
-    """What the plugin consists of there, what starts it last."""
+    """The contents of the plugin's files. Those that start it come last."""
     source = joined_shim().encode()
     home = Path(securepip.__file__).parent
     config = {
@@ -173,10 +173,10 @@ def contents(environment: Environment) -> dict[Path, bytes]:
 
 
 def disable(environment: Environment) -> None:
-    """Take the plugin out of an environment; nothing of it stays.
+    """Remove all files of the plugin from an environment.
 
     Raises:
-        UsageError: The environment may not be written to.
+        UsageError: The environment cannot be changed.
     """
     with _changing(environment):
         for path in environment.files:
@@ -184,16 +184,12 @@ def disable(environment: Environment) -> None:
         cache = environment.folder / "__pycache__"
         for path in cache.glob(f"{Path(_MODULE).stem}.*"):
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # others have byte code there
+        with suppress(OSError):  # it holds byte code of other modules
             cache.rmdir()
 
 
 def status(environment: Environment) -> Status:
-    """Try whether pip refuses to install from an address that nobody signs for.
-
-    Raises:
-        UsageError: The environment has no pip to try.
-    """
+    """Try whether the plugin makes pip refuse an index that nobody signs for."""
     if not environment.is_enabled:
         return Status(enabled=False)
     if environment.pip is None:
@@ -208,7 +204,7 @@ def status(environment: Environment) -> Status:
                    "--retries=0", "--timeout=15", "-d", empty, f"--index-url={index}",
                    "securepip-plugin-test"]  # fmt: skip
         try:
-            done = subprocess.run(
+            tried = subprocess.run(
                 command, env=variables, cwd=empty, stdin=subprocess.DEVNULL, capture_output=True,
                 text=True, errors="replace", timeout=_TRY_SECONDS, check=False,
             )  # fmt: skip
@@ -216,8 +212,8 @@ def status(environment: Environment) -> Status:
             return Status(enabled=True, problem=f"pip could not be tried: {error}")
     if visitors:
         problem = "pip asked an address that nobody signs for: the plugin does not start."
-    elif NOBODY_SIGNS not in done.stderr:
-        problem = done.stderr.strip() or f"pip ended with exit code {done.returncode}."
+    elif NOBODY_SIGNS not in tried.stderr:
+        problem = tried.stderr.strip() or f"pip ended with exit code {tried.returncode}."
     else:
         return Status(enabled=True, works=True)
     return Status(enabled=True, problem=problem)
@@ -250,10 +246,10 @@ def _remedy(environment: Environment) -> str:
 
 @contextmanager
 def _changing(environment: Environment) -> Iterator[None]:
-    """One change at a time, and words for what the system refuses."""
+    """Keep other processes from changing environments, and explain errors of the system."""
     with FileLock(data_dir() / "plugin.lock", timeout=60, mode=0o600):
         try:
-            for left in environment.folder.glob(".securepip-*"):  # by a run that was killed
+            for left in environment.folder.glob(".securepip-*"):  # left by a killed run
                 left.unlink(missing_ok=True)
             yield
         except OSError as error:
@@ -267,7 +263,7 @@ def _changing(environment: Environment) -> Iterator[None]:
 
 @contextmanager
 def _listening() -> Iterator[tuple[int, list[object]]]:
-    """A port that only counts who connects."""
+    """Listen on a port, and note every connection; the port, and the list of connections."""
     visitors: list[object] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

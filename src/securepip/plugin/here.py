@@ -1,4 +1,4 @@
-"""Which environments of this machine have a pip, as far as a person meets them."""
+"""Finds the environments on this machine that a person's ``pip`` may install into."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ _PYTHON = re.compile(r"python(3(\.\d+)?)?(\.exe)?")
 def environments_here(
     named: Sequence[str] = (), variables: Mapping[str, str] = os.environ
 ) -> list[Environment]:
-    """Those that a person's ``pip`` may install into, each once; only those that have a pip.
+    """The environments with a pip that are named, active, or on the PATH; each of them once.
 
-    They are: what is named, the active virtual environment, and the interpreters of the PATH. One
-    that does not start, or reads no start-up files, is left out, unless it is named.
+    An environment whose interpreter does not start, or reads no start-up files, is left out unless
+    it is named.
+
+    Args:
+        named: Interpreters, or folders of virtual environments.
+        variables: The environment variables.
 
     Raises:
-        UsageError: What is named is no interpreter.
+        UsageError: One of ``named`` cannot be used.
     """
     found = {environment.folder: environment for environment in map(find_environment, named)}
     for python in _unnamed(variables):
@@ -35,7 +39,7 @@ def environments_here(
 
 
 def _unnamed(variables: Mapping[str, str]) -> Iterator[Path]:
-    """Interpreters; of several names of one, the first."""
+    """The interpreters of the active environment and of the PATH, each under its first name."""
     folders = [Path(folder) for folder in variables.get("PATH", os.defpath).split(os.pathsep)]
     active = variables.get("VIRTUAL_ENV")
     if active:
@@ -45,7 +49,8 @@ def _unnamed(variables: Mapping[str, str]) -> Iterator[Path]:
         if not folder.is_absolute():
             continue
         for path in sorted(folder.glob("python*")):
-            # A virtual environment's is a link to another's, and is told apart by where it is.
+            # The interpreter of a virtual environment is a link to another one, so its folder
+            # identifies it.
             is_virtual = (folder.parent / "pyvenv.cfg").is_file()
             identity = (path.resolve(), folder.parent.resolve() if is_virtual else None)
             if _PYTHON.fullmatch(path.name) and os.access(path, os.X_OK) and identity not in seen:

@@ -1,11 +1,11 @@
-"""The shim as the one file that an environment gets: its modules, one after the other.
+"""Joins the modules of the shim into the one file that an environment gets.
 
-Rule: in that file all of them are one module. An import of one from another falls away, so no two
-of them may give things the same name; and none may need more than the standard library.
+Rule: in that file, all of them are one module. Imports between them are removed, so no two of them
+may define the same name, and none may import more than the standard library.
 
-Most commands of pip's do not fetch. Python compiles the file for each of them, because byte code
-would be a second thing to verify; so what only a pip that fetches needs is a text in it, which
-costs nothing to compile. An import of that from a function is what compiles it.
+Python compiles the file for each pip command, because byte code would have to be verified too. Most
+pip commands do not fetch, so the modules that only fetching needs are a string in the file, which
+costs nothing to compile. An import of one of them inside a function compiles that string.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MODULES = (
     "plugin/shim/guard",
     "plugin/shim/seams",
 )
-"""What is joined, each after those that it imports."""
+"""The modules that are joined, each after those that it imports."""
 LATER = (
     "redaction",
     "plugin/shim/gateway",
     "plugin/shim/adapter",
     "plugin/shim/requirements",
 )
-"""The same, of what only a pip that fetches needs."""
+"""The modules that only a pip that fetches needs, in the same order."""
 
 _QUOTES = "'''"
 _COMPILES = """
@@ -46,14 +46,14 @@ def _later() -> None:
 
 
 def joined_shim() -> str:
-    """The source of that file.
+    """The source of the joined file.
 
     Raises:
-        ValueError: What comes later cannot stand in quotes.
+        ValueError: One of the ``LATER`` modules holds the quotes that delimit the string.
     """
     home = Path(securepip.__file__).parent
-    door = home.joinpath("plugin/shim/__init__.py").read_text(encoding="utf-8")
-    # Python wants this import before everything but the docstring.
+    docstring = home.joinpath("plugin/shim/__init__.py").read_text(encoding="utf-8")
+    # Python requires this import before everything but the docstring.
     future = "from __future__ import annotations\n"
     now, later = (
         [_body(home.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in names]
@@ -63,11 +63,11 @@ def joined_shim() -> str:
     if _QUOTES in text:
         raise ValueError(f"{_QUOTES} in what comes later")
     quoted = f"_LATER = r{_QUOTES}{text}{_QUOTES}\n"
-    return "\n".join([door, future, *now, _COMPILES, quoted])
+    return "\n".join([docstring, future, *now, _COMPILES, quoted])
 
 
 def _body(source: str) -> str:
-    """A module without the imports that have no meaning, or no place, in the joined file."""
+    """The source of a module without the imports that the joined file cannot have."""
     lines = source.splitlines(keepends=True)
     tree = ast.parse(source)
     for node in reversed([*ast.walk(tree)]):
@@ -81,7 +81,7 @@ def _body(source: str) -> str:
 
 
 def _replace(lines: list[str], node: ast.stmt, statement: str) -> None:
-    """Put a statement, or nothing, in the place of another."""
+    """Replace a statement with another one, or with nothing."""
     for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
         lines[number - 1] = ""
     if statement:

@@ -1,7 +1,7 @@
-"""Loads the shim when pip is imported, or has pip refuse.
+"""Loads the shim when pip is imported, or stops pip.
 
-Rule: the text of this file is part of the start-up line, so that nothing but that line has to be
-whole for pip to be stopped. It runs on any Python from 3.10 on, once for each import of pip.
+Rule: the source of this file is part of the start-up line, so that the line alone is enough to stop
+pip. It runs on Python 3.10 and later, once for each import of pip.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from types import FrameType
 from typing import Any, NoReturn
 
 NAME = "SecurepipPlugin"
-"""By this the finder is known among others."""
+"""The name by which the finder is recognized."""
 
 
 def run(rest: tuple[Any, ...], config: dict[str, Any]) -> None:
-    """What the finder does when it is asked for pip.
+    """React to the import of pip.
 
     Args:
-        rest: What it is asked besides; ``("early",)`` when pip was there before the finder.
-        config: ``shim`` is a file name, ``sha256`` its digest; ``remedy`` says how to repair or
-            remove the plugin; the rest is the shim's.
+        rest: The other arguments of ``find_spec``; ``("early",)`` if pip was imported earlier.
+        config: ``shim`` is a file name, ``sha256`` its digest, and ``remedy`` says how to repair or
+            remove the plugin. The other entries are for the shim.
 
     Raises:
-        ImportError: Something is wrong; SystemExit where pip is the program that runs.
+        ImportError, SystemExit: As ``refuse``.
     """
     finders: list[Any] = list(sys.meta_path)
     plugin = next(finder for finder in finders if getattr(finder, "name", "") == NAME)
     if rest == ("early",):
-        # Else they would be taken as they are, and nobody would ask the finder.
+        # Otherwise Python would use these modules, and not ask the finder.
         for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:
             del sys.modules[name]
         plugin.early = True
@@ -42,7 +42,7 @@ def run(rest: tuple[Any, ...], config: dict[str, Any]) -> None:
 
 
 def load(config: dict[str, Any]) -> None:
-    """Hand pip over to the shim."""
+    """Load the shim, if it has the right digest, and let it patch pip; or stop pip."""
     reason = config["shim"] + " is missing."
     source = b""
     for folder in sys.path:
@@ -67,15 +67,15 @@ def load(config: dict[str, Any]) -> None:
 
 
 def refuse(reason: str, config: dict[str, Any]) -> NoReturn:
-    """Stop pip."""
+    """Stop pip: ``SystemExit`` if pip is the program that runs, else ``ImportError``."""
     text = "pip is stopped by securepip's plugin, which is enabled in this environment: "
     text += reason + "\n" + config["remedy"]
     place = sys.argv[0].replace("\\", "/").split("/") if getattr(sys, "argv", None) else []
     frame: FrameType | None = sys._getframe()
     while frame is not None and "site" not in Path(frame.f_code.co_filename).name:
         frame = frame.f_back
-    # While Python starts, an exit would be a crash of it.
+    # While Python starts up, an exit would look like a crash.
     if frame is None and ("pip" in " ".join(place[-2:]) or place == ["-m"]):
         raise SystemExit("ERROR: " + text)
-    # To a program that imports pip it is like a pip that is not there.
+    # To a program that imports pip, pip is simply not available.
     raise ImportError(text)

@@ -1,9 +1,9 @@
-"""The gateway of one pip process: started by the shim when pip first fetches, ended with pip.
+"""The gateway of one pip process: the shim starts it, and it ends with pip.
 
-Rule: it is told what pip was told of the network, wherever pip read it, and reads none of pip's
-configuration itself. It is told on its standard input, since a command line, which all users of
-the machine can read, is no place for the password of a proxy. It ends when its standard input
-does, which is when the process that started it is gone, however that ended.
+Rule: it gets pip's network settings from the shim, and reads no configuration of pip itself. They
+come on standard input, because all users of the machine can read a command line, and the settings
+may hold the password of a proxy. The gateway ends when its standard input ends: when the process
+that started it is gone, in whatever way.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from securepip.trust import TrustStore, same_index
 
 @dataclass(frozen=True)
 class Settings:
-    """pip's settings; the first line of standard input has them as JSON.
+    """pip's settings, which are the first line of standard input as JSON.
 
     Attributes:
-        default_index: The index that pip asks when it is told none.
-        indexes: Those that it was told, perhaps with user names and passwords.
+        default_index: The index that pip uses by default.
+        indexes: The indexes that pip was told to use, perhaps with user names and passwords.
         cert: A PEM file of certificate authorities.
         client_cert: A PEM file with a client certificate and its key.
-        proxy: For every request.
-        proxy_env: Whether the proxies that environment variables name are used.
-        timeout: Seconds that a connection may be silent.
-        retries: Tries of a connection.
+        proxy: The proxy for every request.
+        proxy_env: Whether the proxies in environment variables are used.
+        timeout: How many seconds a connection may be silent.
+        retries: How often a connection is tried again.
         trusted_hosts: Hosts whose certificates are not checked.
-        keyring: As ``--keyring-provider``.
-        cache: Whether anything is kept for the next time.
-        own_places: Whether pip looks in folders of the user's own too (``--find-links``).
+        keyring: The value of ``--keyring-provider``.
+        cache: Whether files are kept in the cache.
+        own_places: Whether pip also looks in places that the user named (``--find-links``).
     """
 
     default_index: str = ""
@@ -62,10 +62,10 @@ class Settings:
 
 
 def main() -> int:
-    """Serve until standard input ends; return an exit code.
+    """Serve until standard input ends; the exit code.
 
-    The first line of standard output is JSON: ``url`` is the gateway's address, ending in a slash,
-    ``file`` a file that says the same, for the pip processes that this pip starts.
+    The first line of standard output is JSON. ``url`` is the gateway's address, ending in a slash.
+    ``file`` is a file with that address, for the pip processes that this pip starts.
     """
     surroundings.leave(os.environ)
     try:
@@ -75,11 +75,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        told = explained(error)
-        if told is None:
+        explanation = explained(error)
+        if explanation is None:
             raise
-        print(told, file=sys.stderr)
-        return told.exit_code
+        print(explanation, file=sys.stderr)
+        return explanation.exit_code
 
 
 def _read_settings() -> Settings:
@@ -94,7 +94,7 @@ def _read_settings() -> Settings:
 
 def _serve(settings: Settings, stack: ExitStack) -> int:
     believed = TrustStore.of_user()
-    # pip's default index stands for all that is trusted.
+    # pip's default index stands for all trusted repositories.
     named = [url for url in settings.indexes if not same_index(url, settings.default_index)]
     options = TransportOptions(
         timeout=settings.timeout,
@@ -115,7 +115,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         signers=stack.enter_context(open_signers(options, store)),
         default_indexes=[settings.default_index, *_gateways()],
         connections_are_held=True,
-        # What nobody signs may be there.
+        # A project that nobody signs may be in the user's own places.
         older_releases=settings.own_places,
     )
     gateway = Gateway(answers, by_url=True)
@@ -125,9 +125,9 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
 
 
 def _gateways() -> list[str]:
-    """The index of the gateway that the user runs, as ``securepip gateway -- make`` does.
+    """The index of a gateway that the user runs, for example with ``securepip gateway -- make``.
 
-    It stands for all that is trusted, and is verified here once more.
+    It stands for all trusted repositories, which are verified here once more.
     """
     url = running(data_dir() / "gateway")
     return [f"{url}simple/"] if url is not None else []

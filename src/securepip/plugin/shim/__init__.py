@@ -1,22 +1,22 @@
-"""The part of securepip that runs inside pip: what pip fetches comes from a gateway of ours.
+"""The part of securepip that runs inside pip: it sends pip's requests to a gateway.
 
-Rule: an environment gets these modules as one file (``plugin.joined``), which runs on whatever
-Python and pip are there: Python 3.10 or later, pip 23.0 or later, the standard library alone. It
-decides nothing about trust. It sends each request of pip's to a gateway, which answers with
-verified bytes or with a reason, and what it does not understand it refuses.
+Rule: an environment gets these modules as one file (``plugin.joined``). It runs on Python 3.10 or
+later and pip 23.0 or later, with the standard library alone. It decides nothing about trust: the
+gateway answers each request with verified bytes or with a reason. What the shim does not understand
+it refuses.
 
-Where it takes hold of pip, and why there (pip 23.0 to 26.3):
+What it patches in pip (23.0 to 26.3), and why:
 
-- ``PipSession.get_adapter``: all that pip fetches goes through its session, whose adapters do the
-  sending. URLs, messages and progress bars above it stay as they are.
-- ``InstallRequirement``: a direct URL, and the hashes that the user gave for it.
+- ``PipSession.get_adapter``: every request goes through an adapter of pip's session. The URLs,
+  messages and progress bars above it stay as they are.
+- ``InstallRequirement``: it knows direct URLs, and the hashes that the user gave for them.
 - ``VersionControl.obtain``: no signature covers what git and the like would fetch.
-- ``WheelCache``: wheels that were built while nothing was verified must not come back.
-- ``get_file_content``: a requirements file at an address is read; what it may say is limited.
-- ``Configuration``: what the environment's own file says of indexes decides nothing.
-- ``VenvBuildEnvironment``: a new environment whose own pip fetches what a build requires.
+- ``WheelCache``: wheels that were built without verification must not be used again.
+- ``get_file_content``: a requirements file at a URL may only name projects.
+- ``Configuration``: the environment's own configuration file must not choose indexes.
+- ``VenvBuildEnvironment``: a build environment has its own pip, which fetches build requirements.
 
-Below that an audit hook refuses pip any connection but that to the gateway, and any pip of another
-interpreter that does not start the plugin. It cannot be taken away again, and it does not depend on
-how pip is made inside.
+Besides, an audit hook refuses every connection of pip other than that to the gateway, and every pip
+of another interpreter that does not start the plugin. Nothing can remove the hook, and it does not
+depend on pip's internals.
 """

@@ -1,4 +1,4 @@
-"""What pip fetches is asked of the gateway: pip's session sends it through this adapter."""
+"""The adapter by which pip's session sends its requests to the gateway."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NOTICES = "X-Securepip-Notices"
 
 
 def make_adapter(base: Any, gateway: Gateway) -> Any:
-    """A class of adapters, on ``HTTPAdapter`` of the ``requests`` that pip has."""
+    """Make the adapter class, derived from ``HTTPAdapter`` of pip's own ``requests``."""
 
-    class GatewayAdapter(base):  # type: ignore[misc] # it is known where pip is
-        """Sends what pip asks of any server to the gateway."""
+    class GatewayAdapter(base):  # type: ignore[misc] # pip's class is only known at run time
+        """Sends each request to the gateway, whatever its host is."""
 
         def __init__(self, session: Any) -> None:
             super().__init__(max_retries=0)
             self._session = session
 
         def send(self, request: Any, stream: bool = False, **options: Any) -> Any:
-            """As pip's own; who is asked, and how, is for the gateway to know."""
+            """Send a request to the gateway, which knows how to reach the host."""
             if request.method not in ("GET", "HEAD"):
                 raise refusal(
                     f"pip wants to send something ({request.method}) to {redact(request.url)}, "
@@ -42,33 +42,33 @@ def make_adapter(base: Any, gateway: Gateway) -> Any:
             )
             for header in ("Authorization", "Cookie", "Proxy-Authorization"):
                 inner.headers.pop(header, None)
-            # The gateway has other words for a pip that has no plugin.
+            # The gateway sends other errors to a pip without the plugin.
             inner.headers["User-Agent"] = "securepip-plugin"
             try:
-                # A large file is sent when all of it has been verified. How long a server may be
-                # silent is for the gateway to judge: it was told pip's limit.
+                # The gateway sends a file only after it has verified all of it, so there is no read
+                # timeout here. The gateway itself applies pip's timeout to servers.
                 response = super().send(inner, stream=stream, timeout=(10, None), proxies={})
             except OSError as error:
                 raise refusal(
                     f"securepip's gateway does not answer: {error}", "Run pip again."
                 ) from None
             if not gateway.is_running():
-                # Another user's program may have taken the port, and would be believed.
+                # Another user's program may listen on the port now: its answer must not be used.
                 response.close()
                 raise refusal("securepip's gateway has ended.", "Run pip again.")
             is_page = "vnd.pypi.simple" in request.headers.get("Accept", "")
             if response.status_code not in _ANSWERS and not (
                 response.status_code == 404 and is_page
             ):
-                # pip takes a failed page for an empty one and goes on with another index.
+                # pip would treat a failed page as empty, and go on with another index.
                 raise refusal(_reason(response), "")
             if response.status_code == 404 and not is_called_by("pip._internal.self_outdated"):
-                # pip says that there is no matching distribution, and not why.
+                # pip only says that there is no matching distribution.
                 gateway.tell(_reason(response, keep=True))
             for notice in unquote(response.headers.get(_NOTICES, "")).splitlines():
                 gateway.tell(notice)
             response.url, response.request = request.url, request
-            # pip says "Using cached", where it would keep a cache itself.
+            # This makes pip print "Using cached", if it would have a cache itself.
             own = self._session.securepip_adapter(request.url)
             response.from_cache = _KEPT in response.headers and hasattr(own, "cache")
             return response
@@ -77,9 +77,9 @@ def make_adapter(base: Any, gateway: Gateway) -> Any:
 
 
 def _reason(response: Any, *, keep: bool = False) -> str:
-    """Why the gateway refuses, in its words (problem details, RFC 9457).
+    """The reason of a refusal by the gateway (problem details, RFC 9457).
 
-    With ``keep``, pip can still read the response.
+    With ``keep``, pip can still read the body of the response.
     """
     if keep:
         body = response.content
@@ -93,7 +93,7 @@ def _reason(response: Any, *, keep: bool = False) -> str:
 
 
 def _query(request: Any, session: Any, gateway: Gateway) -> list[tuple[str, str]]:
-    """What the gateway is asked: the address, and what is known of what is there."""
+    """The query for the gateway: the URL, its known hashes, and pip's indexes."""
     url = _with_credentials(request)
     if gateway.reads_text:
         return [("url", url), ("text", "1")]
@@ -108,18 +108,18 @@ def _query(request: Any, session: Any, gateway: Gateway) -> list[tuple[str, str]
     return [
         ("url", url),
         *(("hash", each) for each in sorted(digests or ())),
-        # They say who may answer: a project is not taken from a repository that was not asked.
+        # The indexes limit which repositories may answer.
         *(("index", each) for each in session.auth.index_urls or ()),
     ]
 
 
 def _with_credentials(request: Any) -> str:
-    """The address with user name and password, where pip found them."""
+    """The URL of a request with the user name and password that pip has found, if any."""
     kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
     parts = urlsplit(request.url)
     if kind == "Basic":
         user, colon, word = base64.b64decode(encoded).decode("latin-1").partition(":")
-        # pip has decoded them: a slash or an @ in a password would end it.
+        # pip has decoded them. They are encoded again, because a slash or an @ would end them.
         login = f"{quote(user, safe='')}{colon}{quote(word, safe='')}"
         parts = parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}")
     return str(urlunsplit(parts))

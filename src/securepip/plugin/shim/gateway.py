@@ -1,4 +1,4 @@
-"""The gateway that this pip asks: its parent's, or one of its own, which ends with it."""
+"""Finds or starts the gateway for this pip: that of its parent, or its own, which ends with it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _START_SECONDS = 60.0
 
 
 class Gateway:
-    """The gateway that this process asks: its parent's, or one of its own from the first use on.
+    """The gateway for this process: that of its parent, or its own, which is started when needed.
 
     Args:
-        command: Starts one.
-        not_obeyed: What the environment's own file says of indexes: values and files, by option.
-            Empty until pip reads that file, which may be after this has begun.
+        command: Starts a gateway.
+        not_obeyed: The index settings in the environment's own pip configuration, which pip is not
+            given: value and file, by option. It is empty until pip has read that file.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class Gateway:
         self._told: set[str] = set()
 
     def tell(self, text: str) -> None:
-        """Say something to who runs pip, once."""
+        """Show a warning to the user of pip, once."""
         if text not in self._told:
             self._told.add(text)
             logging.getLogger("pip._internal.securepip").warning("%s", harmless(text))
 
     def begin(self) -> None:
-        """Start one now: it loads while pip does.
+        """Start a gateway early, so that it loads at the same time as pip.
 
-        It is told nothing yet, and asks nobody anything before it is. If it is never needed, it
-        ends with this process.
+        It makes no request before it is given pip's settings. If it is never needed, it ends with
+        this process.
 
         Raises:
             OSError: It cannot be started.
@@ -65,7 +65,7 @@ class Gateway:
         self._load()
 
     def url(self, session: Any) -> str:
-        """Its address, ending in a slash; started for a session of pip's if there is none yet."""
+        """The gateway's address, ending in a slash. A gateway is started if there is none yet."""
         for option, (value, file) in self._not_obeyed.items():
             self.tell(
                 f"Not obeying {option} = {' '.join(map(redact, value.split()))}, which the "
@@ -78,16 +78,16 @@ class Gateway:
             return self._url
 
     def name_direct(self, url: str, digests: set[str]) -> None:
-        """Remember the digests that were given for a direct URL; perhaps none."""
+        """Remember the digests, perhaps none, that the user gave for a direct URL."""
         self._direct.setdefault(_key(url), set()).update(digests)
 
     def digests(self, url: str) -> set[str] | None:
-        """The digests that were given for an address; None when nobody named it directly."""
+        """The digests that the user gave for a URL; None if the user has not named it directly."""
         return self._direct.get(_key(url))
 
     @contextmanager
     def reading_text(self) -> Iterator[None]:
-        """What is fetched in the ``with`` is a requirements file, not a distribution."""
+        """In the block, this thread fetches a requirements file and not a distribution."""
         self._local.text = True
         try:
             yield
@@ -95,7 +95,7 @@ class Gateway:
             self._local.text = False
 
     def is_running(self) -> bool:
-        """Whether it still runs: then nobody else can have answered at its port."""
+        """Whether the gateway still runs, so that nobody else can listen on its port."""
         if self._process is not None:
             return self._process.poll() is None
         if os.name != "posix":
@@ -108,7 +108,7 @@ class Gateway:
 
     @property
     def reads_text(self) -> bool:
-        """Whether that is so now."""
+        """Whether this thread is in a ``reading_text`` block."""
         return bool(getattr(self._local, "text", False))
 
     def _inherited(self) -> str | None:
@@ -119,14 +119,14 @@ class Gateway:
         try:
             with Path(path).open("rb") as stream:
                 status = os.fstat(stream.fileno())
-                said = json.loads(stream.read(4096))
-            url, self._pid = str(said["url"]), int(said["pid"])
-            mine = os.name != "posix" or (
+                announcement = json.loads(stream.read(4096))
+            url, self._pid = str(announcement["url"]), int(announcement["pid"])
+            is_private = os.name != "posix" or (
                 status.st_uid == os.geteuid() and not status.st_mode & 0o077
             )
             parts = urlsplit(url)
-            # A file that others could have written would name a gateway of theirs.
-            if not mine or parts.hostname != "127.0.0.1":
+            # Another user could have written a file that is not private, to name his own gateway.
+            if not is_private or parts.hostname != "127.0.0.1":
                 return None
             self.port = parts.port
             socket.create_connection(("127.0.0.1", self.port), 5).close()
@@ -135,41 +135,41 @@ class Gateway:
         return url
 
     def _start(self, session: Any) -> str:
-        """Start one, which ends with this process: when the pipe to it is closed."""
+        """Give the gateway pip's settings; its address. It ends when the pipe to it is closed."""
         try:
             process = self._load()
-            said = json.loads(_first_answer(process, json.dumps(_settings(session))))
-            url, path = str(said["url"]), str(said["file"])
+            answer = json.loads(_first_answer(process, json.dumps(_settings(session))))
+            url, path = str(answer["url"]), str(answer["file"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise refusal(
                 f"securepip's gateway did not start: {self._complaint() or error}", ""
             ) from None
         self.port = urlsplit(url).port
-        # For the pip processes that fetch what a build requires.
+        # For the pip processes that this one starts to fetch build requirements.
         os.environ[GATEWAY] = path
         return url
 
     def _load(self) -> subprocess.Popen[bytes]:
-        """The process of the gateway, which waits to be told pip's settings.
+        """The process of the gateway, which waits for pip's settings. It is started if necessary.
 
         Raises:
             OSError: It cannot be started.
         """
         if self._process is None:
-            # Till the end it writes there.
+            # The gateway writes to this file until it ends.
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                # A Ctrl-C is for pip, which may still want to put something back.
+                # A Ctrl-C must reach pip alone: pip may still need the gateway to roll back.
                 start_new_session=True,
             )
         return self._process
 
     def _complaint(self) -> str:
-        """What the gateway had to say on its standard error."""
+        """What the gateway has written to standard error."""
         if self._errors is None:
             return ""
         self._errors.seek(0)
@@ -177,21 +177,21 @@ class Gateway:
 
 
 def _key(url: str) -> tuple[str, ...]:
-    """An address in the one form by which two are compared."""
+    """A URL in a form in which two URLs can be compared."""
     parts = urlsplit(url)
     return (parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower(), unquote(parts.path),
             unquote(parts.query))  # fmt: skip
 
 
 def _settings(session: Any) -> dict[str, Any]:
-    """What the gateway must know of pip's options of the network, wherever pip read them."""
+    """The network settings of pip for the gateway, wherever pip has read them."""
     from pip._internal.models.index import PyPI
 
     auth = session.auth
-    # pip 23.0 has no such option. Without a terminal nobody can be asked, as in pip.
+    # pip 23.0 has no such option. As in pip, nobody is asked if there is no terminal.
     keyring = getattr(auth, "_keyring_provider", "auto")
     settings = {
-        # What stands for no index at all: the one that pip asks unless it is told another.
+        # The index that pip uses by default stands for all trusted repositories.
         "default_index": PyPI.simple_url,
         "indexes": auth.index_urls or [],
         "cert": session.verify if isinstance(session.verify, str) else None,
@@ -214,9 +214,10 @@ def _settings(session: Any) -> dict[str, Any]:
 
 
 def _options() -> Any:
-    """The options of the command that pip runs; None when no command runs.
+    """The options of the command that pip runs; None if no command runs.
 
-    Not the session's: that of pip's look for a newer pip, which comes first, is in a hurry.
+    The session's own timeout is not used: the first session of pip looks for a newer pip, with a
+    very short timeout.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -228,14 +229,14 @@ def _options() -> Any:
 
 
 def _first_answer(process: subprocess.Popen[bytes], question: str) -> bytes:
-    """The line that a gateway says when it is ready; b"" when it ends or takes too long."""
+    """Write the settings to a gateway; its first line, or b"" if it ends or takes too long."""
     if process.stdin is None or process.stdout is None:
         raise TypeError("the gateway has no pipes")
     timer = threading.Timer(_START_SECONDS, process.kill)
     timer.daemon = True
     timer.start()
     try:
-        # The pipe stays open: when it is closed, with this process, the gateway ends.
+        # The pipe stays open until this process ends, and then the gateway ends too.
         process.stdin.write(question.encode() + b"\n")
         process.stdin.flush()
         return process.stdout.readline(4096)

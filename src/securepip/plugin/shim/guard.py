@@ -1,4 +1,4 @@
-"""The hook below all else: it refuses what pip does by a way that the plugin does not know."""
+"""The audit hook: it refuses connections and processes that pip starts past the plugin."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from securepip.plugin.shim.inside import KNOWN, is_called_by, refusal
 
 _VCS = {"git", "hg", "svn", "bzr"}
-# What fetches; `pip freeze` runs others.
+# The subcommands that fetch. `pip freeze` runs other ones.
 _VCS_FETCHES = {"clone", "fetch", "pull", "submodule", "checkout", "export", "branch", "update"}
 
 
 def guard(port: Callable[[], int | None]) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook: what pip does by a way that the plugin does not know does not happen.
+    """Make the audit hook. It stops connections and processes of pip that bypass the plugin.
 
-    Only what pip itself does: a program that imports pip may connect where it likes.
+    It applies to pip alone: a program that imports pip may connect to any host.
 
     Args:
-        port: The gateway's, as soon as it is known.
+        port: Returns the gateway's port; None while it is not known.
     """
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -54,14 +54,14 @@ def guard(port: Callable[[], int | None]) -> Callable[[str, tuple[Any, ...]], No
 
 
 def _is_other_pip(words: Sequence[Any]) -> bool:
-    """Whether a command is pip, run by another interpreter: ``--python``, or to build something."""
-    # pip in an archive names, instead of its runner, its folder there.
+    """Whether a command is pip in another interpreter, for ``--python`` or for a build."""
+    # A pip in an archive names its folder in the archive instead of its runner.
     is_pip = len(words) > 1 and Path(os.fsdecode(words[1])).name in ("__pip-runner__.py", "pip")
     return is_pip and words[0] != sys.executable
 
 
 def _has_plugin(python: str) -> bool:
-    """Whether an interpreter, when it starts, starts the plugin."""
+    """Whether an interpreter starts the plugin when it starts."""
     program = "import sys; sys.exit('SecurepipPlugin' not in str(sys.meta_path))"
     try:
         return subprocess.run([python, "-c", program], check=False).returncode == 0

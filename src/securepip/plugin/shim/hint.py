@@ -1,4 +1,4 @@
-"""Whether a command line looks as if pip would fetch: a hint, and nothing else."""
+"""Guesses from the command line whether pip will fetch, so that a gateway can start early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = r"([A-Za-z0-9][\w.-]*)\s*(\[[^]]*\])?\s*([=<>!~][^;@]*)?"
 
 
 def will_fetch(words: Sequence[str]) -> bool:
-    """Whether a gateway of this pip's own will probably be asked.
+    """Whether this pip will probably need its own gateway. A wrong guess only costs time.
 
     Args:
         words: The command line, without the program.

@@ -1,4 +1,4 @@
-"""Who calls, and what is said to them: errors of pip's own."""
+"""Looks at the callers inside pip, and makes errors that pip prints."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 from types import FrameType
 
 KNOWN = "Versions 23.0 to 26.3 of pip are known to work."
-"""What is said of a pip that is made in another way."""
+"""The words for a pip whose internals are different."""
 GATEWAY = "SECUREPIP_PLUGIN_GATEWAY"
-"""The variable that names a file, which says where the gateway is."""
+"""The variable that names the file with the gateway's address."""
 MAX_REASON = 64 << 10
-"""Bytes of a reason that a gateway gives."""
+"""The most bytes that are read of the gateway's reason for a refusal."""
 
 
 def is_called_by(*modules: str) -> bool:
-    """Whether a module, or one below it, is among those that called."""
+    """Whether one of these modules, or a module below one, is on the call stack."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if str(frame.f_globals.get("__name__")).startswith(modules):
@@ -24,7 +24,7 @@ def is_called_by(*modules: str) -> bool:
 
 
 def refusal(what: str, remedy: str) -> Exception:
-    """An error of pip's own: it prints it without a traceback, and nothing in it catches it."""
+    """Make an error of pip's own class, which pip prints without a traceback and does not catch."""
     from pip._internal.exceptions import InstallationError
 
     error: Exception = InstallationError("\n".join(filter(None, [what, remedy])))

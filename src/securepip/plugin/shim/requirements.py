@@ -1,4 +1,4 @@
-"""What a requirements file that is not on this machine may say."""
+"""Limits what a requirements file at a URL may say."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from securepip.plugin.shim.inside import refusal
 from securepip.redaction import redact
 
-# A project, extras, then a version, a marker, hashes or nothing: no "@", no path, since pip takes
-# "app==1/../../x" for a folder; and no other option, since with `-e` a line is a requirement.
+# A project with extras, a version, a marker and hashes. There may be no "@" and no slash, because
+# pip takes "app==1/../../x" for a folder; and no other option, because `-e` names a folder or URL.
 _PROJECT = re.compile(
     r"[A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~;(]((?!\s-)[^/\\])*)?"
     r"(\s+--hash[=\s]\s*\w+:\w+)*",
     re.ASCII,
 )
 _ARCHIVE = re.compile(r"\.(whl|zip|tar|tgz|tbz|txz|tlz|gz|bz2|xz|lzma)\b", re.I)
-# One option, with one word.
+# A line with one option and at most one value.
 _LINES = re.compile(
     r"--pre|--prefer-binary|--require-hashes|--(no|only)-binary[=\s]\s*[^\s-]\S*"
     r"|(-i|--index-url|--extra-index-url)[=\s]\s*https?://\S+"
@@ -25,15 +25,15 @@ _LINES = re.compile(
 
 
 def check_requirements(url: str, content: str, reader: Any) -> None:
-    """Let a requirements file from elsewhere name projects alone, and read no variables.
+    """Check that a requirements file at a URL only names projects, and uses no variables.
 
-    Whoever changes it on its way could else name files that lie on this machine, or have secrets
-    of the environment sent away.
+    Otherwise an attacker who changes the file on its way could name files on this machine, or have
+    secrets from environment variables sent to a host of his.
 
     Args:
-        url: Where it is.
-        content: What it says.
-        reader: pip's own ``req_file``: what is a line, and what a comment, is for it to know.
+        url: The URL of the file.
+        content: Its contents.
+        reader: pip's own ``req_file`` module, which splits the contents into lines.
 
     Raises:
         InstallationError: It says more.
