@@ -173,7 +173,8 @@ _ENDLESS = f"x>={'9' * 5000}"
     ("pyproject", "backend", "said"),
     [
         (f"x = {'[' * 5000}{']' * 5000}", "", "cannot be read"),
-        ("#" * (11 << 20), "", "cannot be read: longer than"),
+        (f"[{'.'.join('a' * 200)}]", "", "cannot be read: a key of more than 100 names"),
+        ("#" * (2 << 20), "", "cannot be read: longer than"),
         (_PYPROJECT.format(f'"{_ENDLESS}"'), "", "contains an invalid requirement: 'x>=999"),
         ("", "def build_wheel(*_): return 7\n", "says that it made 7, which is not there"),
         ("", "def build_wheel(*_): return '../metadata'\n", "says that it made '../metadata'"),

@@ -94,6 +94,17 @@ def test_a_file_takes_no_longer_than_it_is_long(content: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("content", ["# coding: undefined\nweb", "-r http://[", "-c //[/x"])
+def test_what_a_server_sends_that_is_no_file_of_requirements_is_refused_in_words(
+    content: str,
+) -> None:
+    with pytest.raises(RequirementError):
+        read_requirements(
+            requirement_files=["https://packages.example.org/requirements.txt"],
+            read_url=lambda url: content.encode(),
+        )
+
+
 def test_files_name_other_files_relative_to_themselves(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "more.txt").write_text("base\n-c ../limits.txt\n--pre\n")

@@ -412,6 +412,18 @@ def test_whatever_one_project_makes_python_raise_reaches_no_other(
     assert {problem.project for problem in report.problems} <= {"evil"}
 
 
+def test_an_sdist_that_would_take_all_memory_ends_no_sync(
+    index: Index, run: Sync, tmp_path: Path
+) -> None:
+    """Whoever signs would be ended by the system, at each run, until all signatures expire."""
+    project = f"[build-system]\nrequires = []\n[{'.'.join(['a'] * 3_000)}]\n"
+    index.offer(make_sdist(tmp_path, "evil", "1.0", files={}, pyproject=project))
+    offer(index, tmp_path, "good")
+    report = run("evil", "good", with_dependencies=True)
+    assert report.signed == ["evil", "good"]
+    assert any("a key of more than 100 names" in remark for remark in report.remarks)
+
+
 def test_a_number_of_thousands_of_digits_stops_nobody_else(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:

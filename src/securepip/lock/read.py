@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -41,6 +40,7 @@ from securepip.errors import (
     UntrustedError,
     VerificationError,
 )
+from securepip.formats.toml import parse_toml
 from securepip.index.types import Index
 from securepip.resolver.environment.markers import MarkerRules
 from securepip.resolver.environment.target import TargetEnvironment
@@ -49,11 +49,6 @@ from securepip.resolver.requirements.files import ReadUrl
 from securepip.resolver.requirements.links import STRONG_HASHES, path_to_url, url_to_path
 from securepip.resolver.requirements.parse import parse_editable, parse_requirement
 from securepip.resolver.requirements.types import UserRequirement
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _MAX_LOCK_BYTES = 16 << 20
 _URL = re.compile(r"(https?|file)://", re.IGNORECASE)
@@ -199,7 +194,7 @@ def _select(
     text = _text(name, read_url)
     # The parsers meet what strangers wrote: whatever they raise, the lock is what is wrong.
     try:
-        lock = Pylock.from_dict(tomllib.loads(text))
+        lock = Pylock.from_dict(parse_toml(text))
     except Exception as error:
         raise RequirementError(f"Invalid pylock file {name!r}: {_said(error)}") from None
     try:

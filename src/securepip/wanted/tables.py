@@ -6,17 +6,12 @@ is a requirement or a ``RequirementError`` that names the file and the entry.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from securepip.errors import RequirementError
+from securepip.formats.toml import parse_toml
 from securepip.resolver import UserRequirement, parse_requirement
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MAX_BYTES = 16 << 20
 """Of one file; the longest locks that people have are a third of that."""
@@ -137,7 +132,7 @@ def parse_tables(path: str, data: bytes) -> Table:
     """
     # The parser meets what strangers wrote: whatever it raises, the file is what is wrong.
     try:
-        return Table(path, tomllib.loads(data.decode("utf-8-sig")))
+        return Table(path, parse_toml(data.decode("utf-8-sig")))
     except Exception as error:
         said = f"{str(error) or type(error).__name__:.300}"
         raise RequirementError(f"Failed to parse TOML in {path!r}: {said}") from None

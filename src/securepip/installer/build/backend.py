@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,12 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from securepip.errors import FormatError, InstallationError
 from securepip.formats.core_metadata import parse_dependency
+from securepip.formats.toml import parse_toml
 from securepip.interpreter.process import clean_environment
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from pyproject_hooks import BuildBackendHookCaller
@@ -38,7 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # What builds print: of a level of its own, so that it is known whether the user has seen it.
 _output = logging.getLogger("securepip.output")
-_MAX_PYPROJECT_BYTES = 10 << 20
+_MAX_PYPROJECT_BYTES = 1 << 20
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
 _SUBPROCESS_NOTE = (
@@ -87,8 +82,8 @@ def read_build_system(source: Path, name: str) -> BuildSystem:
     try:
         if path.stat().st_size > _MAX_PYPROJECT_BYTES:
             raise ValueError(f"longer than {_MAX_PYPROJECT_BYTES} bytes")
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("build-system")
-    except (ValueError, OSError, RecursionError) as error:
+        table = parse_toml(path.read_text(encoding="utf-8")).get("build-system")
+    except (ValueError, OSError) as error:
         raise InstallationError(f"{path.name} of {name} cannot be read: {error}") from None
     if table is None:
         return BuildSystem(_DEFAULT_REQUIRES, _DEFAULT_BACKEND)

@@ -220,7 +220,12 @@ def _check_remote(name: str, line: str, source: str, options: LineOptions) -> No
         RequirementError: The line says something else.
     """
     here = urlsplit(name)
-    nested = [urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)]
+    try:
+        nested = [
+            urlsplit(_beside(name, one)) for one in (*options.requirements, *options.constraints)
+        ]
+    except ValueError:  # not a URL
+        raise _not_for_remote(line, source) from None
     if any(value for option, value in vars(options).items() if option not in _FOR_REMOTE) or any(
         (one.scheme, one.netloc) != (here.scheme, here.netloc) for one in nested
     ):
@@ -303,7 +308,7 @@ def _read(name: str, read_url: ReadUrl | None, *, constraint: bool) -> str:
         data = _read_here(name, kind)
     try:
         return _decode(data, name)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise RequirementError(f"Could not read {kind} file {name}: {error}") from None
 
 

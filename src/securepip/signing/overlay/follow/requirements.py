@@ -6,7 +6,6 @@ decides which projects are signed, and not whether anything can be trusted.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,14 +29,10 @@ from securepip.formats.core_metadata import (
 from securepip.formats.digests import sha256_of, sha256_of_stream
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile
+from securepip.formats.toml import parse_toml
 from securepip.signing.overlay.follow.choice import is_wheel
 from securepip.signing.overlay.upstream.files import UpstreamFiles, is_metadata_of
 from securepip.transport import file_url_to_path, is_local
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MAX_DISTRIBUTION_BYTES = 512 << 20
 """Larger distributions are not fetched; few of them have no ``.metadata`` file."""
@@ -132,7 +127,7 @@ def build_requirements(pyproject: bytes | None) -> tuple[str, ...]:
     """
     if pyproject is None:
         return _DEFAULT_BUILD
-    system = tomllib.loads(pyproject.decode()).get("build-system", {})
+    system = parse_toml(pyproject.decode()).get("build-system", {})
     requires = system.get("requires") if isinstance(system, dict) else None
     if not isinstance(requires, list):
         return _DEFAULT_BUILD
