@@ -50,7 +50,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what is behind the door when it is asked for: where nothing is to do, nothing is."""
+    """Import a name's module on first use: if there is nothing to install, none is needed."""
     if name in _WHERE:
         return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

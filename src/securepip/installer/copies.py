@@ -1,6 +1,6 @@
-"""Private copies of distributions.
+"""Makes private copies of distributions.
 
-Rule: the bytes that are used are the bytes that were hashed.
+Rule: the bytes that are hashed are the bytes that are used.
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ from securepip.formats.digests import CHUNK, Sha256
 
 
 def copy_verified(source: Path, copy: Path, filename: str, sha256: Sha256, size: int) -> None:
-    """Copy a stored file, and check on the way that it is still what was verified.
+    """Copy a stored file, and check that the copied bytes are those that were verified.
 
-    The bytes that are hashed are the bytes that are written: what the store holds afterwards does
+    The same read gives the bytes that are hashed and written, so a later change of the store does
     not matter. The copy is never a link, and never replaces a file.
 
+    Args:
+        source: The stored file.
+        copy: The new file.
+        filename: Its distribution file name, for messages.
+        sha256: The digest that was verified.
+        size: The length in bytes that was verified.
+
     Raises:
-        VerificationError: It has changed.
+        VerificationError: The stored file has changed.
+        OSError: It cannot be read, or the copy cannot be written.
     """
     digest, length = hashlib.sha256(), 0
     with source.open("rb") as read, copy.open("xb") as written:

@@ -1,9 +1,9 @@
-"""The hand-off: verified wheels go to pip, and nothing else does.
+"""Hands verified wheels to pip, and nothing else.
 
-Rule: pip decides nothing. It reads private copies that were hashed while they were made, in a
-folder of mode 0700; it is told the version and the digest of each, to install every one of them
-whatever is there already, and to look at no dependency. It has no index and no configuration. What
-it has installed afterwards is compared with the plan.
+Rule: pip decides nothing. It reads private copies, which are hashed while they are made, in a
+folder of mode 0700. It is given the version and the digest of each wheel, and installs every one,
+whatever is installed already, without looking at dependencies. It has no index and no
+configuration. Afterwards what it has installed is compared with the plan.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _PIP = (
     "--require-hashes",
     "--only-binary=:all:",
     "--no-compile",
-    # What is installed is what was chosen: nothing that pip finds in the environment, or reads in
-    # a Requires-Dist (which may hold an address), adds to it or takes away from it.
+    # pip installs exactly what was chosen. Neither an installed distribution nor a `Requires-Dist`,
+    # which may have a URL, adds or removes something.
     "--no-deps",
     "--force-reinstall",
     "--ignore-requires-python",
@@ -51,7 +51,7 @@ _MARGIN = "Defaulting to user installation"
 
 @dataclass(frozen=True)
 class InstallOptions:
-    """pip's options that a hand-off needs to know, and those it only passes on.
+    """pip's options for the installation.
 
     Attributes:
         user: ``--user``.
@@ -59,7 +59,7 @@ class InstallOptions:
         prefix: ``--prefix``.
         root: ``--root``.
         compile: Whether to byte-compile.
-        pip_arguments: Other options, as pip takes them: ``--break-system-packages``.
+        pip_arguments: Other options for pip, such as ``--break-system-packages``.
     """
 
     user: bool = False
@@ -77,20 +77,20 @@ class InstallOptions:
         return {**chosen, "user": "1"} if self.user else chosen
 
     def arguments(self) -> list[str]:
-        """All of them, as pip takes them."""
+        """All options but ``compile``, as arguments for pip."""
         location = [f"--{name}={value}" for name, value in self.location.items() if name != "user"]
         return [*location, *(["--user"] if self.user else []), *self.pip_arguments]
 
 
 @dataclass(frozen=True)
 class InstallReport:
-    """What a hand-off has done.
+    """The result of an installation.
 
     Attributes:
-        installed: In the order of the plan. With ``--target`` pip leaves out, with a warning,
-            what is there already.
-        warnings: What pip had to say on standard error, for the user; perhaps "".
-        replaced: What pip says of what it uninstalls, and of where it installs, line by line.
+        installed: What was installed, in the order of the plan. With ``--target`` pip leaves out,
+            with a warning, what is in the folder already.
+        warnings: pip's standard error, for the user; perhaps "".
+        replaced: pip's lines about what it uninstalls, and about where it installs.
     """
 
     installed: tuple[InstalledFile, ...]
@@ -99,16 +99,16 @@ class InstallReport:
 
 
 class HandOver:
-    """An installation that begins before all of its wheels are there.
+    """An installation that begins before all of its wheels are fetched.
 
-    Each wheel is copied, checked and compiled when it comes; pip installs once all are there. What
-    came and is not installed in the end goes with the private folder.
+    Each wheel is copied, checked and compiled when it has been fetched. pip installs once all have
+    been. Copies that are not installed are deleted with the private folder.
 
     Args:
         python: The target's interpreter. It needs no pip.
         options: pip's options.
-        pip: One that was started before, for this interpreter. Used up.
-        byte_code: Where byte code is kept for the next time; None to keep none.
+        pip: A process that was started before for this interpreter. It cannot be used again.
+        byte_code: Keeps byte code for the next time; None to keep none.
 
     Raises:
         InstallationError: The interpreter cannot be run.
@@ -127,7 +127,7 @@ class HandOver:
             # mode 0700
             temporary = opening.enter_context(tempfile.TemporaryDirectory(prefix="securepip-"))
             self._folder = Path(temporary)
-            code = self._folder / "code"  # not beside the wheels, which pip looks through
+            code = self._folder / "code"  # not beside the wheels: pip searches their folder
             code.mkdir()
             self._pip = opening.enter_context(pip or Pip(python))
             self._compiler = opening.enter_context(
@@ -139,21 +139,18 @@ class HandOver:
             self._opened = opening.pop_all()
 
     def expect(self, plan: Iterable[PlannedFile]) -> None:
-        """What is to be installed, as far as it is known."""
+        """As ``Copies.expect``."""
         self._copies.expect(plan)
 
     def take(self, file: VerifiedFile) -> None:
-        """Begin with a wheel that is there. From any thread; what fails is raised by ``install``.
-
-        What was not expected, and what is no wheel, is passed over.
-        """
+        """As ``Copies.take``."""
         self._copies.take(file)
 
     def install(self, files: Sequence[HandOff]) -> InstallReport:
-        """Install these wheels with our own pip, and leave what pip leaves.
+        """Install these wheels with securepip's own pip. The end state is that of ``pip install``.
 
         Args:
-            files: All that is to be installed, in that order.
+            files: All that is installed, in that order.
 
         Raises:
             VerificationError: A wheel is not what was verified and resolved; nothing is installed.
@@ -165,21 +162,21 @@ class HandOver:
         schemes = compiler.schemes()
         _check_apart(wheels, schemes)
         writes = compare(wheels, schemes[0])
-        # Into --target pip moves all at once, folder by folder, when it is all there.
-        at_once = options.target is None
-        shares = divide(writes, (os.cpu_count() or 1) if at_once else 1)
+        # With --target pip installs elsewhere, and moves everything there in the end.
+        in_place = options.target is None
+        shares = divide(writes, (os.cpu_count() or 1) if in_place else 1)
         progress = Progress(
             wheels,
             schemes,
             compiler if options.compile else None,
-            writes.unmixed if at_once else (),
+            writes.unmixed if in_place else (),
             shares,
         )
         arguments = [*_PIP, *options.arguments(), f"--find-links={folder}"]
         order = [item.planned.project for item in files]
-        told = _write_requirements(files, folder, shares)
-        code, said, errors = self._pip.run(arguments, order, told, while_running=progress.look)
-        # Also when pip has failed: what it had installed by then stays, as with pip alone.
+        named = _write_requirements(files, folder, shares)
+        code, output, errors = self._pip.run(arguments, order, named, while_running=progress.look)
+        # Also if pip has failed: as with pip alone, what it has installed so far stays.
         progress.complete()
         if code:
             errors = errors.strip().removeprefix("ERROR: ")
@@ -188,9 +185,9 @@ class HandOver:
                 errors or f"pip failed with exit code {code}.",
                 meaning=f"There is no room left in {', '.join(full)}." if full else "",
             )
-        if options.target is None:
+        if in_place:
             progress.check()
-        return InstallReport(progress.installed(), errors, _replaced(said))
+        return InstallReport(progress.installed(), errors, _replaced(output))
 
     def __enter__(self) -> HandOver:
         return self
@@ -206,7 +203,7 @@ def install(
     pip: Pip | None = None,
     byte_code: ByteCodeCache | None = None,
 ) -> InstallReport:
-    """Install wheels that are all there, as ``HandOver`` does.
+    """Install wheels that have all been fetched, as ``HandOver`` does.
 
     Raises:
         VerificationError, FormatError, InstallationError: As ``HandOver.install``.
@@ -233,17 +230,17 @@ def _check_apart(wheels: Iterable[CheckedWheel], schemes: Sequence[Scheme]) -> N
                 ) from None
 
 
-def _replaced(said: str) -> tuple[str, ...]:
-    """What pip says between its plan and its success: what it uninstalls."""
-    lines = [line for line in said.splitlines() if line.startswith((" ", _MARGIN))]
-    # Where several processes install, each says where.
+def _replaced(output: str) -> tuple[str, ...]:
+    """The lines of pip's output about what it uninstalls, and about where it installs."""
+    lines = [line for line in output.splitlines() if line.startswith((" ", _MARGIN))]
+    # If several processes install, each prints where.
     return tuple(line for at, line in enumerate(lines) if line[0] == " " or line not in lines[:at])
 
 
 def _write_requirements(
     files: Sequence[HandOff], folder: Path, shares: Sequence[Collection[NormalizedName]]
 ) -> list[list[str]]:
-    """What pip is to install, and nothing else. It takes all of it for named by the user."""
+    """Write a requirements file for each share, and return the arguments that name it."""
     arguments = []
     for at, share in enumerate(shares):
         requirements = folder / f"requirements-{at}.txt"

@@ -1,6 +1,6 @@
-"""What pip has installed by now: watched while it runs, compiled meanwhile, completed afterwards.
+"""Watches what pip installs while it runs, and completes it: byte code, RECORD, REQUESTED.
 
-Rule: what is in the environment is judged by what is on the disk there, not by what pip says.
+Rule: what is installed is determined by the files on the disk, not by pip's output.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class InstalledFile:
     """One distribution that pip has installed.
 
     Attributes:
-        name: As its metadata writes it.
-        version: As its metadata writes it.
-        dist_info: Its folder in the environment.
+        name: The name in its metadata.
+        version: The version in its metadata.
+        dist_info: Its ``.dist-info`` folder in the environment.
     """
 
     name: str
@@ -35,7 +35,7 @@ class InstalledFile:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a wheel may be installed: the scheme, and its library folder."""
+    """Where a wheel may be installed: a scheme, and one of its library folders."""
 
     scheme: Scheme
     library: str
@@ -45,17 +45,17 @@ class _Place:
 
 
 class Progress:
-    """Watches which wheels pip has installed, and completes them meanwhile.
+    """Watches which wheels pip has installed, and completes them while pip goes on.
 
-    pip writes INSTALLER once all files of a wheel are there. One that is not the one from before
-    is the sign. It writes RECORD after that, and then begins with the next wheel.
+    pip writes a wheel's INSTALLER after all of its other files, so a new INSTALLER means that they
+    are installed. Then pip writes RECORD, and begins with the next wheel.
 
     Args:
-        wheels: All that is to be installed, in that order.
+        wheels: All that is installed, in that order.
         schemes: Where pip may install.
-        compiler: Compiles; None where nothing is to be compiled.
-        unmixed: Those whose files are what they hold, once they are installed.
-        shares: The projects that one process installs one after another, in that order.
+        compiler: Compiles; None to compile nothing.
+        unmixed: The wheels of which no other wheel writes a file (``shares.Files``).
+        shares: For each process of pip, the projects that it installs, in that order.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Progress:
         self._found: dict[CheckedWheel, _Place] = {}
         libraries = {scheme[key]: scheme for scheme in schemes for key in ("purelib", "platlib")}
         places = [_Place(scheme, library) for library, scheme in libraries.items()]
-        # Paths as text: they are looked at some ten thousand times.
+        # Paths are strings: they are looked at some ten thousand times.
         self._waiting = {
             path: (wheel, place, _state(path))
             for wheel in wheels
@@ -86,7 +86,7 @@ class Progress:
         }
 
     def look(self) -> None:
-        """Find what has been installed since the last look, and complete what is compiled."""
+        """Find wheels that were installed since the last call, and complete those it can."""
         found = [
             path
             for path, (_, _, before) in self._waiting.items()
@@ -110,7 +110,11 @@ class Progress:
         self._compiler.look()
 
     def complete(self) -> None:
-        """Compile the rest, and record the byte code and where a distribution comes from."""
+        """Complete all other wheels. pip has ended.
+
+        Raises:
+            InstallationError: A file could not be compiled, or a RECORD could not be read.
+        """
         self.look()
         rest = {wheel: self._paths(wheel) for wheel in self._found if wheel not in self._amended}
         every = [path for each in rest.values() for path in each.values()]
@@ -130,10 +134,10 @@ class Progress:
         )
 
     def check(self) -> None:
-        """Compare with the plan.
+        """Check that everything was installed.
 
         Raises:
-            InstallationError: Something planned is not there.
+            InstallationError: Something was not.
         """
         missing = [f"{w.name}-{w.version}" for w in self._wheels if w not in self._found]
         if missing:
@@ -143,7 +147,7 @@ class Progress:
             )
 
     def installed(self) -> tuple[InstalledFile, ...]:
-        """What is there now."""
+        """What was installed, in the order of the plan."""
         return tuple(
             InstalledFile(wheel.name, wheel.version, self._found[wheel].dist_info(wheel))
             for wheel in self._wheels
@@ -157,7 +161,7 @@ class Progress:
 
 def _state(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 - see above
+        status = os.stat(path)  # noqa: PTH116 - faster than Path
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino

@@ -1,7 +1,7 @@
-"""RECORD: what a distribution has installed, and what is changed of it after pip.
+"""Completes an installed distribution's RECORD and its other files after pip.
 
-Rule: what stands there afterwards is what pip writes: rows sorted, lines ended by CR LF, byte code
-without digest and length. The file is replaced at once.
+Rule: RECORD has the form that pip writes: sorted rows, lines that end in CR LF, byte code without
+digest and length. The file is replaced in one step.
 """
 
 from __future__ import annotations
@@ -28,15 +28,20 @@ def amend_record(
     requested: bool = True,
     unheld: Collection[str] = (),
 ) -> None:
-    """Complete what pip has installed.
+    """Complete a distribution that pip has installed.
 
     Args:
         dist_info: The distribution's ``.dist-info`` folder.
         library: The folder that its paths in RECORD start from.
-        byte_code: Paths of byte code that belongs to it.
-        direct_url: What its ``direct_url.json`` is to hold.
-        requested: Whether the user named it. pip takes all that it is given for named.
-        unheld: Names in the wheel's RECORD that are not members: they belong to others.
+        byte_code: The paths of its byte code, which are added to RECORD.
+        direct_url: The contents of its ``direct_url.json``; None if it has none.
+        requested: Whether the user named it. pip marks all that it is given as REQUESTED.
+        unheld: Names in the wheel's RECORD that are not its members. They are removed, because an
+            uninstall would delete these files of others.
+
+    Raises:
+        InstallationError: RECORD cannot be read.
+        OSError: A file cannot be written.
     """
     name = dist_info.name
     rows: list[tuple[str, ...]] = [
@@ -48,7 +53,7 @@ def amend_record(
         (dist_info / "direct_url.json").write_bytes(direct_url)
         rows.append((f"{name}/direct_url.json", _digest(direct_url), str(len(direct_url))))
     mark = dist_info / "REQUESTED"
-    goes = not requested and mark.exists()
+    is_unmarked = not requested and mark.exists()
     if not requested:
         mark.unlink(missing_ok=True)
         dropped.add(f"{name}/REQUESTED")
@@ -56,7 +61,7 @@ def amend_record(
         try:
             _replace_rows(dist_info / "RECORD", rows, dropped)
         except BaseException:
-            if goes:  # RECORD still names it
+            if is_unmarked:  # RECORD still names it
                 mark.touch()
             raise
 

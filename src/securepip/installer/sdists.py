@@ -1,10 +1,9 @@
-"""Sources as the resolver and the hand-off need them: metadata and wheels, verified.
+"""Builds what is not a wheel: metadata for the resolver, and wheels for the hand-off.
 
-Rule: what a build needs is resolved over the same verified index and installed through the same
-hand-off as everything else, its own source distributions included. There is one way, for sdists,
-folders and editables, for the metadata that a resolution asks for and for the wheel that is
-installed: pip's own builds would fetch build requirements by themselves, and ``--require-hashes``
-does not reach them.
+Rule: build requirements, and in turn theirs, are resolved over the same verified index and
+installed through the same hand-off as everything else. This module builds all sdists, folders and
+editables, for their metadata and for their wheels. pip builds none: it would fetch build
+requirements by itself, and ``--require-hashes`` does not apply to them.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from securepip.resolver import (
 )
 from securepip.resolver.environment.markers import MarkerRules
 
-if TYPE_CHECKING:  # What only a build needs is imported for one.
+if TYPE_CHECKING:  # imported only when something is built
     from securepip.installer.build.source import Build, BuildSettings, Lacking
 
 _log = logging.getLogger(__name__)
@@ -55,16 +54,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """pip's options that concern builds.
+    """pip's options about builds.
 
     Attributes:
-        isolated: Not ``--no-build-isolation``: build in an environment made for each build.
+        isolated: Whether to make an environment for each build; False with
+            ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
-        constraints: Of ``--build-constraint``. Those of ``--constraint`` are not for builds.
-        choosing: How the user wants distributions chosen; what concerns builds is taken from it.
-        editable: Whether folders are built as editable where the user says so: not to download.
-        keep: ``--no-clean``: leave the folders of builds behind.
-        variables: ``PIP_*`` environment variables that hooks see: none that is a setting of pip's.
+        constraints: ``--build-constraint``. As in pip, ``--constraint`` does not apply to builds.
+        choosing: How the user wants distributions to be chosen.
+        editable: Whether to build folders as editable if the user says so; False for ``download``.
+        keep: ``--no-clean``: do not delete the folders of builds.
+        variables: ``PIP_*`` variables that hooks get: those that are no settings of pip.
     """
 
     isolated: bool = True
@@ -77,7 +77,7 @@ class BuildOptions:
 
     @property
     def for_requirements(self) -> ResolveOptions:
-        """How build requirements are chosen: from where and which, but whole and into nothing."""
+        """How build requirements are chosen: with dependencies, for an empty environment."""
         return replace(
             self.choosing,
             upgrade=False,
@@ -92,15 +92,15 @@ class BuildOptions:
 
 
 class SdistBuilder:
-    """Builds for one target. What is built stays until it is closed: hand it off before.
+    """Builds for one target. What it has built is deleted when it is closed.
 
     Args:
-        index: Where source distributions, and what their builds need, come from.
+        index: The verified index, for source distributions and build requirements.
         environment: The target.
         cache: Keeps built wheels; None to keep none.
         options: pip's options.
-        byte_code: Where byte code of build requirements is kept; None to have none, which is
-            faster where nothing is kept: a build imports little of them.
+        byte_code: Keeps byte code of build requirements. None does not compile them, which is
+            faster without a cache, because a build imports only a small part of them.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class SdistBuilder:
         file: AnyFile,
         config_settings: ConfigSettings | None = None,
     ) -> bytes:
-        """The METADATA of the wheel that ``file`` would become; see ``SdistMetadata``.
+        """As ``SdistMetadata``.
 
         Raises:
             SecurepipError: It could not be fetched, verified or built.
@@ -170,14 +170,17 @@ class SdistBuilder:
             return build.metadata()
 
     def wheels(self, plan: Plan, files: Sequence[VerifiedFile]) -> list[HandOff]:
-        """What is handed to pip for the plan: its wheels, and those built from its sources.
+        """The wheels of a plan, for the hand-off. Sources are built.
 
         Args:
-            plan: What is to be installed.
-            files: What was fetched of ``plan.signed``, in that order.
+            plan: What will be installed.
+            files: The fetched files of ``plan.signed``, in that order.
+
+        Returns:
+            A wheel for each of ``plan.install``, in that order.
 
         Raises:
-            SecurepipError: One could not be built; nothing was installed.
+            SecurepipError: A source could not be built.
         """
         fetched = iter(files)
         sources = [
@@ -227,7 +230,7 @@ class SdistBuilder:
     def _cached(
         self, sources: Sequence[tuple[PlannedFile, Source]]
     ) -> dict[NormalizedName, BuiltWheel]:
-        """Those of the wheels that were made before, of the same ingredients."""
+        """The wheels that were built before from the same ingredients."""
         found = {}
         for planned, source in sources:
             try:
@@ -236,7 +239,7 @@ class SdistBuilder:
             except VerificationError:
                 raise
             except SecurepipError:
-                continue  # The build will meet it again, and say what it was.
+                continue  # the build raises it again
             if wheel is not None:
                 found[planned.project] = wheel
                 _log.info("Using cached %s", wheel.filename)
@@ -246,7 +249,11 @@ class SdistBuilder:
     def _build_of(
         self, source: Source, project: NormalizedName | None, settings: ConfigSettings
     ) -> Iterator[Build]:
-        """The build of a source; one that needs itself, over any number of steps, is refused."""
+        """The build of a source, which must not need itself, directly or indirectly.
+
+        Raises:
+            InstallationError: It does.
+        """
         if isinstance(source, UserDirectory) and not self._options.editable:
             source = replace(source, editable=False)
         name = _name_in(source.filename, project)
@@ -280,7 +287,7 @@ class SdistBuilder:
         return self._folder
 
     def _install(self, python: Path, requirements: Sequence[str]) -> set[Sha256]:
-        """Put build requirements into a build environment; see ``InstallVerified``."""
+        """As ``InstallVerified``."""
         *_, for_what = self._building.values()
         try:
             with _quietly():
@@ -311,14 +318,14 @@ class SdistBuilder:
         return resolve(wanted, environment, self._index, self._options.for_requirements, self)
 
     def _foresee(self, requirements: Sequence[str]) -> set[Sha256] | None:
-        """What build requirements would bring into a new environment; see ``ForeseeVerified``."""
+        """As ``ForeseeVerified``."""
         try:
             with _quietly():
                 plan = self._plan(requirements, self._empty)
         except VerificationError:
             raise
         except SecurepipError:
-            return None  # The build will meet it again, and say what it was needed for.
+            return None  # the build raises it again, and says what needs the requirement
         files = [one.file for one in plan.install]
         known = {file.sha256 for file in files if not isinstance(file, UserDirectory)}
         return known if len(known) == len(files) else None
@@ -335,13 +342,13 @@ def _build_requirement(text: str) -> UserRequirement:
 
 
 def _ingredient(item: HandOff) -> Sha256:
-    """The digest that stands for a build requirement: of what it comes from."""
+    """The digest of a build requirement: of its source, or for a folder of the built wheel."""
     source = item.wheel.source if isinstance(item.wheel, BuiltWheel) else item.wheel
     return item.wheel.sha256 if isinstance(source, UserDirectory) else source.sha256
 
 
 def _lacking(python: Path, requirements: Sequence[str]) -> Lacking:
-    """What the interpreter's environment lacks of requirements; see ``CheckRequirements``."""
+    """As ``CheckRequirements``."""
     from securepip.installer.build.source import Lacking
 
     environment = probe(str(python))
@@ -361,16 +368,20 @@ def _lacking(python: Path, requirements: Sequence[str]) -> Lacking:
 
 
 def _fingerprint(environment: TargetEnvironment) -> Sha256 | None:
-    """The digest of what is installed there, of all that may take part in a build."""
-    said = []
+    """The digest of all that is installed in an environment and may take part in a build.
+
+    Returns:
+        None if something there could change without the digest changing.
+    """
+    records = []
     for found in importlib.metadata.distributions(path=list(environment.path)):
         if canonicalize_name(found.metadata["Name"] or "") == "pip":
-            continue  # It starts builds, and here not even that.
+            continue  # it takes no part in builds
         record = found.read_text("RECORD")
         if record is None or "editable" in (found.read_text("direct_url.json") or ""):
-            return None  # What it holds has no digest, or is a folder that somebody works on.
-        said.append(record)
-    return sha256_of("\0".join(sorted(said)).encode())
+            return None  # its files have no digests, or it is a folder that somebody works on
+        records.append(record)
+    return sha256_of("\0".join(sorted(records)).encode())
 
 
 def _is_wheel(source: Source) -> bool:
@@ -384,7 +395,7 @@ def _as_wheel(source: Source) -> VerifiedFile | UserFile:
 
 
 def _name_in(filename: str, project: NormalizedName | None) -> str:
-    """The project's name as the file name writes it; the file name where that does not say it."""
+    """The project's name as the file name writes it; the whole file name if that is not known."""
     if project is None:
         return filename
     starts = (filename[:end] for end in range(len(project), len(filename)))
@@ -392,7 +403,7 @@ def _name_in(filename: str, project: NormalizedName | None) -> str:
 
 
 def _display_name(planned: PlannedFile) -> str:
-    """The name that pip says: the metadata's, of what the user named by path or URL."""
+    """The name that pip prints: for what the user named by path or URL, that of the metadata."""
     if planned.is_direct:
         return parse_core_metadata(planned.core_metadata).name
     return planned.project
@@ -412,18 +423,18 @@ def _say_built(name: str, wheel: BuiltWheel) -> None:
 def _failed(failed: Mapping[str, SecurepipError]) -> InstallationError:
     from securepip.installer.build.backend import diagnosis
 
-    said = [f"{error}\n\nERROR: Failed building wheel for {name}" for name, error in failed.items()]
+    each = [f"{error}\n\nERROR: Failed building wheel for {name}" for name, error in failed.items()]
     outer = diagnosis(
         "failed-wheel-build-for-install",
         "Failed to build installable wheels for some pyproject.toml based projects",
         ", ".join(failed),
     )
-    return InstallationError("\n\n".join([*said, outer]))
+    return InstallationError("\n\n".join([*each, outer]))
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Hide what is done for a build alone, as pip does, unless the user wants to hear more."""
+    """Log only errors, as pip does for a build's requirements, unless the output is verbose."""
     log = logging.getLogger("securepip")
     before = log.level
     if not log.isEnabledFor(logging.DEBUG):

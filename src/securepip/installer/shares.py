@@ -1,7 +1,7 @@
-"""Which files wheels write, and which wheels may be installed at a time: with none in common.
+"""Divides wheels among processes of pip, so that no two processes write the same file.
 
-Rule: what is not plainly apart stays together, in the order of the plan, so that what is on the
-disk afterwards does not depend on which process was faster.
+Rule: wheels that may write the same file stay together, in the order of the plan. So the files on
+the disk do not depend on which process is faster.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from securepip.installer.target.compile import Scheme
 from securepip.installer.wheels import CheckedWheel
 
 _FILE_BYTES = 30_000
-"""What a file costs beside its length: making it takes as long as unpacking so many bytes."""
+"""The cost of a file besides its length: making it takes as long as unpacking so many bytes."""
 _WORTH_BYTES = 10_000_000
-"""What one process installs in some 0.1 seconds: less is not worth another one."""
+"""The least work for another process. One process installs so much in about 0.1 seconds."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What wheels write, compared with each other.
+    """The files that wheels write, compared with each other.
 
     Attributes:
-        wheels: All of them, in the order in which they are installed.
-        groups: Those that are connected by a file that two of them write.
-        unmixed: Those that write each of their files once, and no other of them writes one.
+        wheels: All wheels, in the order in which they are installed.
+        groups: The wheels, grouped so that no two groups write the same file.
+        unmixed: The wheels of which no other wheel writes a file, and which write each file once.
     """
 
     wheels: tuple[CheckedWheel, ...]
@@ -43,7 +43,7 @@ def compare(wheels: Sequence[CheckedWheel], scheme: Scheme) -> Files:
     """Find the files that are written more than once.
 
     Args:
-        wheels: All that is to be installed, in that order.
+        wheels: All that is installed, in that order.
         scheme: Where pip installs.
     """
     roots = {key: os.path.realpath(path) for key, path in scheme.items()}
@@ -73,17 +73,21 @@ def compare(wheels: Sequence[CheckedWheel], scheme: Scheme) -> Files:
 
 
 def divide(files: Files, processes: int) -> list[list[NormalizedName]]:
-    """The projects of each share, in order; one share where more would not help.
+    """Divide the wheels into shares.
 
     Args:
-        files: What the wheels write.
-        processes: The most shares that are of use.
+        files: The files that the wheels write.
+        processes: The most shares.
+
+    Returns:
+        The projects of each share, in the order to install them. It is one share if more would
+        not be faster.
     """
     costs = [sum(map(_cost, group)) for group in files.groups]
     number = min(processes, len(costs), 1 + sum(costs) // _WORTH_BYTES)
     shares: list[list[CheckedWheel]] = [[] for _ in range(number)]
     filled = [0] * number
-    # The largest first, each to whom has least.
+    # The largest group first, each to the share that has the least.
     for cost, group in sorted(zip(costs, files.groups, strict=True), key=lambda one: -one[0]):
         least = filled.index(min(filled))
         filled[least] += cost
@@ -97,10 +101,10 @@ def _cost(wheel: CheckedWheel) -> int:
 
 
 def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
-    """What pip writes of a wheel, as text that is the same where the file may be the same.
+    """The paths that pip writes for a wheel, equal for all that may be the same file.
 
-    A library is one folder here, though ``purelib`` and ``platlib`` may be two. A letter is the
-    same in upper and lower case, and however its accent is written.
+    ``purelib`` and ``platlib`` count as one folder. Upper and lower case, and the two ways to write
+    an accent, count as equal, because some file systems do not tell them apart.
     """
     libraries = (roots["purelib"], roots["platlib"])
     for member in dict.fromkeys(wheel.members):
@@ -110,7 +114,7 @@ def _paths(wheel: CheckedWheel, roots: Scheme) -> Iterator[str]:
             continue
         if key:
             folder, name = posixpath.split(posixpath.normpath(f"{roots.get(key, key)}/{name}"))
-            # A folder there may be a link: `lib64` leads to `lib` in many environments.
+            # A folder may be a link: in many environments `lib64` leads to `lib`.
             path = f"{os.path.realpath(folder)}/{name}" if key in roots else f"{folder}/{name}"
         else:
             path = posixpath.normpath(f"{libraries[0]}/{name}")

@@ -1,6 +1,6 @@
-"""Wheels as they are handed to pip: private copies, hashed while they are made, and read once.
+"""Makes the private copies of wheels that pip reads, and checks them.
 
-Rule: what is checked here is the copy that pip reads, never the file that it was copied from.
+Rule: the copy that pip reads is checked, never the file that it was copied from.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ from securepip.resolver.plan import PlannedFile
 
 @dataclass(frozen=True)
 class HandOff:
-    """One distribution to install: what was planned, and the verified or built wheel."""
+    """One distribution to install.
+
+    Attributes:
+        planned: What was planned.
+        wheel: The verified or built wheel, or the user's own.
+    """
 
     planned: PlannedFile
     wheel: VerifiedFile | BuiltWheel | UserFile
@@ -43,20 +48,20 @@ class HandOff:
 
 @dataclass(frozen=True, eq=False)
 class CheckedWheel:
-    """A private copy of a wheel, checked, and what it is about to become.
+    """A checked private copy of a wheel, and what it becomes when it is installed.
 
     Attributes:
         project: Its project.
-        name: As its metadata writes it.
-        version: As its metadata writes it.
+        name: The name in its metadata.
+        version: The version in its metadata.
         dist_info: The name of its ``.dist-info`` folder.
-        members: The files in it.
-        unpacked: Their length, in bytes.
+        members: The names of its files.
+        unpacked: The length of all its files, in bytes.
         scripts: The names of the scripts that pip makes for it.
         unheld: Names in its RECORD that are not members.
         sources: Its Python files.
         requested: Whether the user named it.
-        direct_url: What its ``direct_url.json`` is to hold, if it has one.
+        direct_url: The contents of its ``direct_url.json``; None if it has none.
     """
 
     project: NormalizedName
@@ -73,11 +78,11 @@ class CheckedWheel:
 
 
 class Copies:
-    """Private copies of wheels, made and checked in parallel, each when its wheel is there.
+    """Private copies of wheels, made and checked in parallel, each when its wheel is fetched.
 
     Args:
         folder: A private folder.
-        copied: Is told of the sources of each that is checked. From any thread.
+        copied: Called with the sources of each checked copy, in any thread.
     """
 
     def __init__(self, folder: Path, copied: Callable[[Sources], None] | None = None) -> None:
@@ -87,21 +92,25 @@ class Copies:
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def expect(self, plan: Iterable[PlannedFile]) -> None:
-        """What ``take`` may be told of."""
+        """Say which files ``take`` may get."""
         self._expected = {one.project: one for one in plan}
 
     def take(self, file: VerifiedFile) -> None:
-        """Begin with the copy of a file that is there, if it is a wheel that is expected."""
+        """Begin to copy a fetched file, if it is an expected wheel. Any thread may call it.
+
+        ``all`` raises its errors.
+        """
         planned = self._expected.get(file.project)
         if planned is not None and file.filename.endswith(WHEEL_SUFFIX):
             self._begin(HandOff(planned, file))
 
     def all(self, files: Sequence[HandOff]) -> list[CheckedWheel]:
-        """The copies of these, in that order.
+        """Wait for the copies of these wheels, in that order.
 
         Raises:
-            VerificationError: One is not what was verified, or not what was resolved.
-            FormatError: One is not a readable wheel.
+            VerificationError: A wheel is not what was verified, or not what was resolved.
+            FormatError: A wheel is not readable.
+            InstallationError: A built wheel has other requirements than were resolved.
         """
         begun = [self._begun.get(item.planned.project) for item in files]
         copies = [
@@ -132,8 +141,7 @@ def _copy(item: HandOff, folder: Path) -> CheckedWheel:
     """Make the private copy of a wheel, and check it.
 
     Raises:
-        VerificationError: It is not what was verified, or not what was resolved.
-        FormatError: It is not a readable wheel.
+        VerificationError, FormatError, InstallationError: As ``Copies.all``.
     """
     planned, wheel = item.planned, item.wheel
     if not _is_planned(wheel.source if isinstance(wheel, BuiltWheel) else wheel, planned):
@@ -172,7 +180,7 @@ def _read(copy: Path, item: HandOff) -> CheckedWheel:
     if isinstance(item.wheel, BuiltWheel):
         _check_built(data, planned)
     elif data != planned.core_metadata:
-        # pip #13983: what was resolved with one METADATA must not be installed with another.
+        # pip #13983: the METADATA that was used to resolve must be the one that is installed.
         raise VerificationError(
             f"The METADATA in {copy.name} is not the one that its project publishes beside it.",
             meaning="The files of one release contradict each other. Nothing was installed.",
@@ -214,7 +222,11 @@ def _inside(archive: zipfile.ZipFile, wheel: str) -> Inside:
 
 
 def _check_built(data: bytes, planned: PlannedFile) -> None:
-    """A build writes its own METADATA, but it must ask for what was resolved."""
+    """Check that a built wheel has the requirements that were resolved; other fields may differ.
+
+    Raises:
+        InstallationError: It has others.
+    """
     built, resolved = parse_core_metadata(data), parse_core_metadata(planned.core_metadata)
     if set(built.requires_dist) != set(resolved.requires_dist):
         raise InstallationError(

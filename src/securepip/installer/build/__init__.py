@@ -1,1 +1,1 @@
-"""From a source to a wheel: the project's backend, in an environment made for it."""
+"""Builds a wheel from a source, with the project's backend in an environment made for it."""

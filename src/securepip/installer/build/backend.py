@@ -1,11 +1,10 @@
-"""A project's build backend: what its pyproject.toml says of it, and calls of its hooks.
+"""A project's build backend: reads ``[build-system]`` of its pyproject.toml, and calls its hooks.
 
-Rule: whatever a hook runs on finds no way to the network through the configuration of pip or
-easy_install. What else the author's code does is the author's to answer for: a signature says who,
-not how good, and code that runs can open a connection of its own.
+Rule: a pip or easy_install that a hook starts finds no index and no network. Nothing stops the
+project's own code from opening a connection: a signature says who wrote the code, not what it does.
 
-What goes wrong is said in pip's words, which users and scripts know. Sources: PEP 517 (hooks), PEP
-518 (build requirements), PEP 660 (editable).
+Errors have pip's words, which users and scripts know. Sources: PEP 517 (hooks), PEP 518 (build
+requirements), PEP 660 (editable).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from securepip.resolver.options import ConfigSettings
 
 _log = logging.getLogger(__name__)
-# What builds print: of a level of its own, so that it is known whether the user has seen it.
+# The output of builds. Its level says whether the user sees the output while the build runs.
 _output = logging.getLogger("securepip.output")
 _MAX_PYPROJECT_BYTES = 1 << 20
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
@@ -40,19 +39,20 @@ _SUBPROCESS_NOTE = (
     "note: This error originates from a subprocess, and is likely not a problem with securepip."
 )
 _PACKAGE_NOTE = "note: This is an issue with the package mentioned above, not securepip."
-# What setup_requires and easy_install would start: a pip, which finds no index and no way out.
+# For the pip that `setup_requires` and easy_install would start: it finds no index and no network.
 _NO_WAY_OUT = {"PIP_NO_INDEX": "1", "PIP_PROXY": "http://127.0.0.1:9", "PIP_RETRIES": "0"}
 
 
 @dataclass(frozen=True)
 class BuildSystem:
-    """What a project says of how it is built.
+    """How a project is built, by its pyproject.toml.
 
     Attributes:
         requires: Its build requirements.
         backend: The object that has the hooks.
         backend_path: Folders of the project that the backend is imported from.
-        must_have: What the environment must hold besides: no backend is named, so setuptools is.
+        must_have: Requirements that its build requirements must fit: those of setuptools, if the
+            project has build requirements and names no backend.
     """
 
     requires: tuple[str, ...]
@@ -62,14 +62,14 @@ class BuildSystem:
 
 
 def read_build_system(source: Path, name: str) -> BuildSystem:
-    """What the project in a folder says of how it is built.
+    """Read how the project in a folder is built.
 
     Args:
         source: The folder.
         name: The project, for messages.
 
     Raises:
-        InstallationError: It is not a project, or what it says is not valid.
+        InstallationError: It is not a project, or its pyproject.toml is not valid.
     """
     path = source / "pyproject.toml"
     if not path.is_file():
@@ -112,12 +112,15 @@ class Backend:
 
     Args:
         source: The project's folder.
-        system: What it says of how it is built.
-        python: The interpreter that hooks run on.
-        isolated: Whether that interpreter's environment was made for this build alone.
+        system: How it is built.
+        python: The interpreter that runs the hooks.
+        isolated: Whether that interpreter's environment was made for this build.
         config_settings: ``--config-settings``.
         name: The project, for messages.
-        variables: Environment variables that hooks see besides the usual ones.
+        variables: Further environment variables for the hooks.
+
+    Raises:
+        InstallationError: The ``backend-path`` is not valid.
     """
 
     def __init__(
@@ -144,14 +147,22 @@ class Backend:
             raise InstallationError(f"backend-path of {name} is not valid: {error}") from None
 
     def supports_editable(self) -> bool:
-        """Whether it has the hook for editable installs."""
-        # pyproject_hooks offers no public way to ask; pip asks in this way too.
+        """Whether it has the hook for editable installs.
+
+        Raises:
+            InstallationError: The backend failed.
+        """
+        # pyproject_hooks has no public way to ask; pip asks in this way too.
         supported = self._hooks._supported_features
         step = "Checking if build backend supports build_editable"
         return "build_editable" in _list(self._call(step, supported), step)
 
     def requires(self, *, editable: bool) -> Sequence[str]:
-        """What it needs for a build besides the static build requirements."""
+        """The build requirements that the backend asks for, besides the static ones.
+
+        Raises:
+            InstallationError: The backend failed, or asks for something that is no requirement.
+        """
         kind = "editable" if editable else "wheel"
         hook = getattr(self._hooks, f"get_requires_for_build_{kind}")
         step = f"Getting requirements to build {kind}"
@@ -166,7 +177,14 @@ class Backend:
         return requires
 
     def prepare_metadata(self, folder: Path, *, editable: bool) -> Path:
-        """Have the metadata written into a new folder; returns its ``.dist-info`` folder."""
+        """Let the backend write the metadata into a new folder.
+
+        Returns:
+            Its ``.dist-info`` folder.
+
+        Raises:
+            InstallationError: The backend failed.
+        """
         kind = "editable" if editable else "wheel"
         hook = getattr(self._hooks, f"prepare_metadata_for_build_{kind}")
         folder.mkdir()
@@ -186,7 +204,11 @@ class Backend:
         return self._made(folder, made)
 
     def build(self, folder: Path, metadata: Path, project: str, *, editable: bool) -> Path:
-        """Build the wheel into a new folder; returns its path."""
+        """Build the wheel into a new folder, and return its path.
+
+        Raises:
+            InstallationError: The backend failed.
+        """
         from pyproject_hooks import HookMissing
 
         kind = "editable" if editable else "wheel"
@@ -205,10 +227,10 @@ class Backend:
         return self._made(folder, made)
 
     def _made(self, folder: Path, name: object) -> Path:
-        """What the backend says that it has made in a folder.
+        """The path of what the backend says that it has made in a folder.
 
         Raises:
-            InstallationError: It is no name, or of something that is not there.
+            InstallationError: It is not a plain name, or nothing has that name.
         """
         plain = isinstance(name, str) and PurePath(name).name == name
         if not (plain and (folder / str(name)).exists()):
@@ -242,7 +264,7 @@ class Backend:
                     f"{step} of {self._name}: the build backend gives no answer that can be read: "
                     f"{error!r:.200}"
                 ) from None
-        # What a backend warns of concerns the project's author, not who installs it.
+        # A backend's warnings are for the project's author, not for the user.
         for warning in said:
             _log.debug("%s: %s", self._name, warning.message)
         return result
@@ -262,19 +284,19 @@ class Backend:
 
 
 def diagnosis(reference: str, message: str, context: str, note: str = "") -> str:
-    """An error in the form of pip's."""
+    """The text of an error, in the form of pip's diagnostic errors."""
     shown = context.replace("\n", "\n    ")
     cross = "\N{MULTIPLICATION SIGN}"
     ending = ["", note] if note else []
     return "\n".join([reference, "", f"{cross} {message}", f"╰─> {shown}", *ending])
 
 
-# A backend writes its answer to a file, or something else, or nothing.
+# pyproject_hooks raises these if the backend does not write its answer properly.
 _NO_ANSWER = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class _HookFailedError(Exception):
-    """A program failed. Its output is None where the user has seen it while it ran."""
+    """A program failed. Its output is None if the user has seen it already."""
 
     def __init__(self, code: int, output: Sequence[str] | None) -> None:
         super().__init__(code)
@@ -284,6 +306,11 @@ class _HookFailedError(Exception):
 
 def run(command: Sequence[str], cwd: str | None, extra: Mapping[str, str]) -> None:
     """Run a program of a build to its end.
+
+    Args:
+        command: The program and its arguments.
+        cwd: The folder that it runs in.
+        extra: Further environment variables.
 
     Raises:
         _HookFailedError: It failed.
@@ -317,10 +344,10 @@ def run(command: Sequence[str], cwd: str | None, extra: Mapping[str, str]) -> No
 
 
 def make_environment(python: Path, folder: Path) -> Path:
-    """Make an empty environment; returns its interpreter.
+    """Make an empty virtual environment, and return its interpreter.
 
     Raises:
-        InstallationError: The interpreter cannot make one.
+        InstallationError: It cannot be made.
     """
     try:
         run([str(python), "-I", "-m", "venv", "--without-pip", str(folder)], None, {})
@@ -336,7 +363,7 @@ def _subprocess_failed(step: str, failed: _HookFailedError) -> str:
     lines, shown = failed.output, "See above for output."
     if lines is not None:
         shown = "\n".join([f"[{len(lines)} lines of output]", *lines, "[end of output]"])
-    # The exit code stands in a line of its own, between what and why.
+    # As in pip, the exit code has a line of its own.
     message = f"{step} did not run successfully.\n│ exit code: {failed.code}"
     return diagnosis("subprocess-exited-with-error", message, shown, _SUBPROCESS_NOTE)
 
@@ -352,7 +379,7 @@ def _list(answer: object, step: str) -> Sequence[str]:
 
 @contextmanager
 def _told(step: str) -> Iterator[None]:
-    """Say when a step starts and how it ends, as pip does; a terminal may show it otherwise."""
+    """Log when a step starts and how it ends, as pip does. A terminal may show it differently."""
     _log.info("  %s: started", step, extra={"begins": step})
     status = "error"
     try:

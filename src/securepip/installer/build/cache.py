@@ -1,11 +1,11 @@
 """Built wheels, and the folder of the cache that keeps them.
 
-Rule: a built wheel is code of somebody's that no signature covers. It is believed only with the
-mark that this user's own run made for it (``dirs.Seal``): over the ingredients it was built from,
-its name, its version and its digest. A wheel, or a whole cache, from elsewhere is built anew.
+Rule: no signature covers a built wheel. A cached one is used only with the mark that a run of this
+user made for it (``dirs.Seal``), over the ingredients that it was built from, its name, its version
+and its digest. If the wheel, or the whole cache, comes from somebody else, it is built again.
 
-A wheel is complete there or not there: another process may look for it at any time. A cache that
-cannot be written costs a build the next time, and nothing else.
+A wheel appears in the cache in one step, because another process may look for it at any time. If
+the cache cannot be written, the next run has to build again, and nothing fails.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SEAL = object()
 _log = logging.getLogger(__name__)
 
 Source = VerifiedFile | UserFile | UserDirectory
-"""What wheels are built from."""
+"""What a wheel is built from."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class BuiltWheel:
     """A wheel that was built here.
 
     Attributes:
-        filename: Its name.
-        path: Where the cache, or the folder of the build, keeps it. Hashed again when copied.
+        filename: Its file name.
+        path: Its path in the cache, or in the folder of the build. It is hashed again when it is
+            copied.
         sha256: Its digest when it was built.
-        size: Bytes.
+        size: Its length in bytes.
         source: What it was built from.
-        is_new: Whether it was built just now, and not taken from the cache.
+        is_new: Whether this run built it, and did not take it from the cache.
+        seal: Proof that this module made it.
     """
 
     filename: str
@@ -64,11 +66,11 @@ class BuiltWheel:
 
 
 class WheelCache:
-    """Built wheels by the digest of all that they were made from, and answers of build backends.
+    """Keeps built wheels, by the digest of their ingredients, and the answers of build backends.
 
     Args:
         folder: ``<cache>/wheels``; made when something is kept.
-        seal: Whose mark counts; asked when it is first needed. Without one nothing is kept.
+        seal: Returns the user's seal; called on first use. Without a seal nothing is kept.
     """
 
     def __init__(self, folder: Path, seal: Callable[[], Seal | None] = own_seal) -> None:
@@ -77,10 +79,10 @@ class WheelCache:
         self._disabled = False
 
     def find(self, ingredients: str, source: Source) -> BuiltWheel | None:
-        """The wheel that was made from these ingredients before.
+        """The wheel that this user built from the same ingredients before; None if there is none.
 
         Args:
-            ingredients: The digest of all that decides what is built.
+            ingredients: The digest of everything that decides what is built.
             source: What it was built from.
         """
         place = self._place(ingredients)
@@ -100,7 +102,7 @@ class WheelCache:
         return BuiltWheel(path.name, path, *found, source, is_new=False, seal=_SEAL)
 
     def built(self, project: NormalizedName, version: Version) -> Iterator[Path]:
-        """The wheels of a release that this user's own runs have built, whatever from."""
+        """The wheels of a release that this user built, from any ingredients."""
         if self._seal is None:
             return
         for path in sorted(self._folder.glob(f"*/*/*{WHEEL_SUFFIX}")):
@@ -116,7 +118,12 @@ class WheelCache:
                 yield path
 
     def _own(self, path: Path, seal: Seal) -> tuple[Sha256, int] | None:
-        """Digest and length of a kept wheel; None of one that carries no mark of this user."""
+        """The digest and length of a kept wheel; None if its mark is not this user's.
+
+        Raises:
+            OSError: The wheel or its mark cannot be read.
+            ValueError: The mark is not ASCII.
+        """
         mark = (path.parent / _MARK).read_text(encoding="ascii")
         with path.open("rb") as stream:
             sha256, size = sha256_of_stream(stream)
@@ -124,7 +131,7 @@ class WheelCache:
         return (sha256, size) if seal.proves(mark, *facts) else None
 
     def keep(self, wheel: Path, ingredients: str, source: Source) -> BuiltWheel:
-        """Keep a new wheel; where that is not possible, it stays where it was built."""
+        """Move a new wheel into the cache. If that is not possible, it stays where it is."""
         built = built_wheel(wheel, source)
         if self._seal is None or self._disabled:
             return built
@@ -137,15 +144,15 @@ class WheelCache:
         return BuiltWheel(wheel.name, path, built.sha256, built.size, source, seal=_SEAL)
 
     def has_answers(self, what: str) -> bool:
-        """Whether the backend of that source has been asked before."""
+        """Whether an answer of that source's backend was kept."""
         return self._answers(what).is_dir()
 
     def answer(self, what: str, static: str) -> list[str] | None:
-        """What a backend asked for before, at build time.
+        """The build requirements that a backend asked for before; None if they are not known.
 
         Args:
             what: The digest of the source and its settings.
-            static: The digest of what was installed when it was asked.
+            static: The digest of what was installed in the build environment at that time.
         """
         try:
             with (self._answers(what) / static).open("rb") as stream:
@@ -160,7 +167,7 @@ class WheelCache:
         return list(requirements) if is_ours else None
 
     def keep_answer(self, what: str, static: str, requirements: list[str]) -> None:
-        """Remember what a backend asked for, so that next time it need not be asked."""
+        """Keep the build requirements that a backend asked for; the arguments as for ``answer``."""
         if self._seal is None or self._disabled:
             return
         mark = self._seal.mark("build requirements", what, static, *requirements)
@@ -194,21 +201,21 @@ class WheelCache:
 
 
 def built_wheel(wheel: Path, source: Source) -> BuiltWheel:
-    """A new wheel, where it was built."""
+    """A new wheel, in the folder where it was built."""
     with wheel.open("rb") as stream:
         sha256, size = sha256_of_stream(stream)
     return BuiltWheel(wheel.name, wheel, sha256, size, source, seal=_SEAL)
 
 
 def _wheel_facts(ingredients: str, filename: str, sha256: Sha256) -> tuple[str, ...]:
-    """What a mark binds: the file name says name and version, the ingredients all requirements."""
+    """The facts of a wheel's mark. The file name says project and version."""
     return ("built wheel", ingredients, filename, sha256)
 
 
 def _move_in(wheel: Path, place: Path, mark: str) -> Path:
     private_folder(place.parent.parent)
     private_folder(place.parent)
-    # Complete or not there: another process may look for it, or this one may be killed.
+    # In one step: another process may look for it, and this one may be killed.
     prepared = Path(tempfile.mkdtemp(dir=place.parent, prefix="new-"))  # mode 0700
     try:
         replace_file(prepared / wheel.name, wheel.read_bytes())
@@ -216,7 +223,7 @@ def _move_in(wheel: Path, place: Path, mark: str) -> Path:
         try:
             prepared.replace(place)
         except OSError:
-            # It holds one already: a damaged one, or the one that another process has just made.
+            # There is one already: a damaged one, or one that another process has just made.
             shutil.rmtree(place, ignore_errors=True)
             prepared.replace(place)
     except BaseException:

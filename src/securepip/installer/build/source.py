@@ -1,9 +1,9 @@
-"""Building a wheel from a source distribution, or from a folder of the user's own.
+"""Builds a wheel from a source distribution, or from a folder of the user's own.
 
-Rule: there is one way for everything. Nothing of an sdist is unpacked before it was hashed again,
-and nothing of it runs but in an environment of its own, into which only verified distributions
-and the user's own files were installed; or, where the user asks for it with
-``--no-build-isolation``, in the target's environment, into which nothing is installed for it.
+Rule: an sdist is hashed again before it is unpacked. Its code runs only in an environment made for
+the build, into which only verified distributions and the user's own files are installed. With
+``--no-build-isolation`` it runs in the target's environment instead, and nothing is installed there
+for it.
 
 Sources: PEP 517 (hooks), PEP 660 (editable), PEP 643 (what metadata may change).
 """
@@ -43,24 +43,25 @@ from securepip.installer.build.unpack import unpack_sdist
 _log = logging.getLogger(__name__)
 
 InstallVerified = Callable[[Path, Sequence[str]], Iterable[Sha256]]
-"""Installs requirements, verified, with what they need, for an interpreter whose environment was
-made for a build. Returns the digests of all that it has installed."""
+"""Installs requirements and their dependencies, all verified, into the environment of an
+interpreter. Returns the digests of all that it installed."""
 
 ForeseeVerified = Callable[[Sequence[str]], Collection[Sha256] | None]
-"""The digests of all that requirements would bring into an empty environment if they were
-installed now; None where that is not known before."""
+"""The digests of all that ``InstallVerified`` would install into an empty environment now; None if
+that cannot be known without a build."""
 
 CheckRequirements = Callable[[Path, Sequence[str]], "Lacking"]
-"""Compares requirements with what an interpreter's environment holds."""
+"""Compares requirements with what is installed in an interpreter's environment."""
 
 
 @dataclass(frozen=True)
 class Lacking:
-    """What an environment lacks of some requirements.
+    """The requirements that an environment does not satisfy.
 
     Attributes:
-        missing: Requirements of projects that are not there.
-        conflicting: ``name==version`` of what is there, and the requirement it does not meet.
+        missing: Requirements for projects that are not installed.
+        conflicting: ``name==version`` of what is installed, and the requirement that it does not
+            satisfy.
     """
 
     missing: tuple[str, ...] = ()
@@ -74,15 +75,15 @@ class BuildSettings:
     Attributes:
         python: The target's interpreter; build environments are made from it.
         tag: The best wheel tag of the target: its version, ABI and platform.
-        install: How build requirements get into an environment.
-        check: What an environment lacks.
-        fingerprint: What stands for all that the target's environment holds, or None where
-            something there may change unseen.
-        cache: Keeps built wheels, or None to keep none.
-        isolated: Not ``--no-build-isolation``.
+        install: Installs build requirements into an environment.
+        check: Finds the requirements that an environment does not satisfy.
+        fingerprint: A digest of everything in the target's environment; None if something there
+            could change without the digest changing.
+        cache: Keeps built wheels; None to keep none.
+        isolated: False with ``--no-build-isolation``.
         check_dependencies: ``--check-build-dependencies``.
-        variables: Environment variables that hooks see besides the usual ones.
-        foresee: What build requirements would be installed.
+        variables: Further environment variables for hooks.
+        foresee: Finds what would be installed for build requirements.
     """
 
     python: Path
@@ -98,14 +99,14 @@ class BuildSettings:
 
 
 class Build:
-    """One source on its way to a wheel: its environment, its metadata, then the wheel.
+    """The build of one source: its environment, its metadata, then the wheel.
 
     Args:
         source: What is built.
-        project: The project it has to be, or None when only its metadata tells.
+        project: The project that it must be; None if only its metadata says so.
         config_settings: ``--config-settings``.
         settings: What all builds have in common.
-        folder: A folder of its own, which the caller removes.
+        folder: A folder for this build alone, which the caller removes.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Build:
         self._built: BuiltWheel | None = None
 
     def metadata(self) -> bytes:
-        """The METADATA of the wheel that the source would become.
+        """The METADATA of the wheel that would be built.
 
         Raises:
             VerificationError: The stored sdist has changed, or the metadata is of another release.
@@ -137,15 +138,15 @@ class Build:
 
     @cached_property
     def cached(self) -> BuiltWheel | None:
-        """The wheel that the same ingredients made before: nothing has to run to find it.
+        """The wheel that was built from the same ingredients before; found without running code.
 
-        What the backend asks for at build time is not known without running it. But the same
-        backend, asked the same, has answered before: the cache keeps its answers too.
+        The requirements that the backend asks for at build time are part of the ingredients, and
+        only the backend knows them. So the cache also keeps the answers of backends.
 
         Raises:
             VerificationError: The stored sdist has changed.
             FormatError: The sdist cannot be unpacked.
-            InstallationError: It does not say how it is built.
+            InstallationError: Its pyproject.toml is not valid.
         """
         settings, cache = self._settings, self._cache
         if cache is None or settings.check_dependencies:
@@ -153,7 +154,7 @@ class Build:
         return self._find(self._foresee(cache) if settings.isolated else self._ingredients())
 
     def _foresee(self, cache: WheelCache) -> Collection[Sha256] | None:
-        """The ingredients of a build that would begin now, if that is known without one."""
+        """The digests of all that a build would install now; None if only a build tells."""
         if not cache.has_answers(self._what_digest):
             return None
         foresee = self._settings.foresee
@@ -165,11 +166,11 @@ class Build:
         return foresee([*static, *more]) if more else None if more is None else digests
 
     def wheel(self) -> BuiltWheel:
-        """Build the wheel, unless the cache holds what the same ingredients made before.
+        """Build the wheel, unless the cache has one of the same ingredients.
 
         Raises:
             VerificationError: The stored sdist has changed, or the wheel is of another release.
-            FormatError: The sdist cannot be unpacked, or the wheel is none.
+            FormatError: The sdist cannot be unpacked, or the wheel is not valid.
             InstallationError: The build failed.
         """
         if self._built is None:
@@ -204,13 +205,13 @@ class Build:
 
     @property
     def _name(self) -> str:
-        """What it is called in messages, as pip calls it."""
+        """Its name in messages, as in pip's."""
         if self._project is None or isinstance(self._source, UserDirectory):
             return self._source.url
         return f"{self._project} from {self._source.url}"
 
     def _requires(self, backend: Backend) -> Sequence[str]:
-        """What the backend asks for; an error ends as pip's does, with the project's name."""
+        """As ``Backend.requires``. Its error ends as pip's does, with the project's name."""
         try:
             return backend.requires(editable=self._editable)
         except InstallationError as error:
@@ -223,7 +224,7 @@ class Build:
 
     @cached_property
     def _backend(self) -> Backend:
-        """The backend in an environment that holds all that the build needs."""
+        """The backend, in an environment that has everything that the build needs."""
         source, settings = self._unpacked, self._settings
         system = read_build_system(source, self._name)
         python = settings.python
@@ -258,14 +259,14 @@ class Build:
     @cached_property
     def _unpacked(self) -> Path:
         if isinstance(self._source, UserDirectory):
-            # Built where it is, as by pip: what its backend leaves there is its author's choice.
+            # As in pip, a folder is built in place, and its backend may leave files there.
             return self._source.path / self._source.subdirectory
         top = unpack_sdist(self._source, Path(tempfile.mkdtemp(dir=self._folder)))
         subdirectory = self._source.subdirectory if isinstance(self._source, UserFile) else ""
-        found = (top / subdirectory).resolve()
-        if not found.is_relative_to(self._folder.resolve()):
+        project = (top / subdirectory).resolve()
+        if not project.is_relative_to(self._folder.resolve()):
             raise FormatError(f"#subdirectory={subdirectory} leaves {self._source.filename}")
-        return found
+        return project
 
     def _install(self, python: Path, requirements: Sequence[str], kind: str) -> None:
         if requirements:
@@ -274,10 +275,10 @@ class Build:
             _log.info("  Installing %s: finished with status 'done'", kind)
 
     def _check(self, python: Path, requirements: Sequence[str], what: str) -> Sequence[str]:
-        """Refuse what conflicts with what is there; return what is missing.
+        """Check requirements against an environment, and return those that are missing.
 
         Raises:
-            InstallationError: Something conflicts.
+            InstallationError: An installed distribution conflicts with a requirement.
         """
         if not requirements:
             return ()
@@ -328,10 +329,7 @@ class Build:
 
     @property
     def _cache(self) -> WheelCache | None:
-        """What keeps the wheel, and what the backend asks for at build time.
-
-        Nothing does for a folder of the user's, which may change at any time.
-        """
+        """The cache for this source; None for a folder, which may change at any time."""
         return None if isinstance(self._source, UserDirectory) else self._settings.cache
 
     @property
@@ -340,7 +338,7 @@ class Build:
 
     @property
     def _what(self) -> list[object]:
-        """All that decides what is built, but what is installed for it."""
+        """Everything that decides what is built, except what is installed for the build."""
         source, settings = self._source, self._settings
         return [
             "" if isinstance(source, UserDirectory) else source.sha256,
@@ -351,24 +349,24 @@ class Build:
         ]
 
     def _key(self, digests: Collection[Sha256]) -> str:
-        """The digest of all that decides what is built."""
+        """The digest of everything that decides what is built."""
         return _digest_of([*self._what, sorted(digests)])
 
     def _find(self, digests: Collection[Sha256] | None) -> BuiltWheel | None:
-        """The wheel that was made with these ingredients before, if the cache keeps it."""
+        """The wheel that was built from these ingredients before, if the cache has it."""
         if self._cache is None or digests is None:
             return None
         return self._cache.find(self._key(digests), self._source)
 
     def _ingredients(self) -> Collection[Sha256] | None:
-        """What took part in the build; None where some of it has no digest."""
+        """The digests of what is installed for the build; None if something has no digest."""
         if self._settings.isolated:
             return self._digests
         environment = self._settings.fingerprint()
         return None if environment is None else [environment]
 
     def _keep_answer(self) -> None:
-        """Remember what the backend asked for, so that next time it need not be asked."""
+        """Keep what the backend asked for, so that the next run can find the wheel without it."""
         if self._cache is not None and self._settings.isolated:
             static = _digest_of(sorted(self._static))
             self._cache.keep_answer(self._what_digest, static, list(self._asked))

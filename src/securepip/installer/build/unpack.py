@@ -1,10 +1,10 @@
-"""Source distributions, unpacked from private copies.
+"""Unpacks source distributions from private copies.
 
-Rule: nothing is unpacked out of the folder that it belongs in, nothing through a link, and nothing
-without bounds. Modes are pip's: those of a new file, and executable where the archive says so.
+Rule: nothing is unpacked outside of the new folder, or through a link, and there are limits on
+members and bytes. Modes are pip's: those of a new file, executable if the archive says so.
 
-It does not depend on ``tarfile.data_filter`` (PEP 706): Pythons that are in use, such as that of
-Debian 12, have none, and several of those that have one let links lead outside.
+It does not use ``tarfile.data_filter`` (PEP 706): Pythons in use, such as that of Debian 12, do not
+have it, and several versions of it let links lead outside.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ _log = logging.getLogger(__name__)
 
 
 def unpack_sdist(sdist: VerifiedFile | UserFile, folder: Path) -> Path:
-    """Unpack a private copy of the sdist and return its top folder.
+    """Unpack a private copy of the sdist, and return its top folder.
 
     Raises:
         VerificationError: The stored file is not what was verified.
         FormatError: It cannot be unpacked safely.
+        SecurepipError: This machine cannot read it now.
     """
     copy = folder / check_filename(sdist.filename)
     copy_verified(sdist.path, copy, sdist.filename, sdist.sha256, sdist.size)
     unpacked = folder / "source"
     unpacked.mkdir()
     try:
-        # As pip. Of a file that cannot be read just now, `is_zipfile` says that it is none.
+        # As in pip. `is_zipfile` is also false if the file cannot be read now.
         if copy.suffix.lower() == ".zip" or zipfile.is_zipfile(copy):
             _unpack_zip(copy, _Folder(unpacked))
         else:
@@ -52,18 +53,18 @@ def unpack_sdist(sdist: VerifiedFile | UserFile, folder: Path) -> Path:
     except ARCHIVE_ERRORS as error:
         broken = FormatError(f"{copy.name} cannot be unpacked: {error}")
         raise unreadable(copy, error, broken) from None
-    found = list(unpacked.iterdir())
-    alone = len(found) == 1 and found[0].is_dir() and not found[0].is_symlink()
-    # As pip: an old archive may hold its files without a folder around them.
-    return found[0] if alone else unpacked
+    entries = list(unpacked.iterdir())
+    alone = len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink()
+    # As in pip: an old archive may have its files at the top.
+    return entries[0] if alone else unpacked
 
 
 class _Folder:
-    """A new folder that an archive is unpacked into, and into nothing else.
+    """A new folder for the members of an archive, which never lead outside of it.
 
-    All of its methods raise ``ValueError`` for a member that leads out of it, and when it becomes
-    larger than any archive that is made to be used. None takes longer the more there is already:
-    an archive of some kilobytes can have hundreds of thousands of members.
+    All methods raise ``ValueError`` for a member that would lead outside, and if the archive
+    exceeds limits that no real one reaches. The time of a call does not grow with the number of
+    members, because a hostile archive of some kilobytes can have hundreds of thousands.
     """
 
     def __init__(self, root: Path) -> None:
@@ -75,17 +76,17 @@ class _Folder:
         self._targets: dict[Path, Path | None] = {}
 
     def add_folder(self, name: str) -> None:
-        """Make a folder, with those that it lies in."""
+        """Make a folder and its parents."""
         self._count()
         self._make(self._place(name))
 
     def add_file(self, name: str, stream: IO[bytes], *, executable: bool) -> Path:
-        """Write a file; it replaces what an earlier member has put there."""
+        """Write a file, in place of an earlier member of that name."""
         self._count()
         path = self._free(name)
         with path.open("xb") as written:
             while chunk := stream.read(CHUNK):
-                # Counted here: what a header says of a length need not be true.
+                # Bytes are counted here, because the length in a header may be wrong.
                 self._bytes += len(chunk)
                 if self._bytes > _MAX_UNPACKED_BYTES:
                     raise ValueError(f"more than {_MAX_UNPACKED_BYTES} bytes")
@@ -97,12 +98,12 @@ class _Folder:
         return path
 
     def open_file(self, name: str) -> IO[bytes] | None:
-        """The file that an earlier member has put there; None for none."""
+        """The file that an earlier member of that name made; None if there is none."""
         path = self._place(name)
         return path.open("rb") if path in self._files else None
 
     def add_link(self, name: str, target: str) -> None:
-        """Make a symbolic link; ``check_links`` has to be called after all members."""
+        """Make a symbolic link. ``check_links`` must be called after the last member."""
         self._count()
         path = self._free(name)
         path.symlink_to(target)
@@ -111,14 +112,14 @@ class _Folder:
             raise ValueError(f"more than {_MAX_LINKS} links")
 
     def check_links(self) -> None:
-        """Refuse links that lead outside, alone or by way of others, be there something or not."""
+        """Refuse links that lead outside, also through other links, and also to missing files."""
         for link in self._links:
             self._target(link)
             if not Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(self._root):
                 raise ValueError(f"the link {link.name!r} leads out of it")
 
     def _target(self, link: Path) -> Path:
-        """Where a link leads in the end. What is not there yet, the build can make."""
+        """Where a link leads, following other links. The build could make what is missing yet."""
         if link in self._targets:
             known = self._targets[link]
             if known is None:
@@ -141,14 +142,14 @@ class _Folder:
             raise ValueError(f"more than {_MAX_MEMBERS} files")
 
     def _place(self, name: str) -> Path:
-        # A name that starts with a slash counts from here, as in every tool that unpacks.
+        # As in other tools, an absolute name is relative to this folder.
         path = Path(os.path.normpath(self._root / name.lstrip("/")))
         if not path.is_relative_to(self._root):
             raise ValueError(f"the member {name!r} lies outside of it")
         return path
 
     def _free(self, name: str) -> Path:
-        """Where a member goes, with the folders that it lies in, and nothing there."""
+        """The path of a new member: its parents are made, and an earlier member is removed."""
         path = self._place(name)
         if path == self._root:
             raise ValueError(f"the member {name!r} is no folder, and has no name of its own")
@@ -160,7 +161,7 @@ class _Folder:
         return path
 
     def _make(self, folder: Path) -> None:
-        """Make folders one by one: an earlier member may have put a link in the place of one."""
+        """Make a folder and its parents, unless an earlier member made one of them a link."""
         missing = []
         while folder not in self._folders:
             missing.append(folder)
@@ -190,17 +191,17 @@ def _unpack_tar(path: Path, folder: _Folder) -> None:
 def _unpack_file(
     tar: tarfile.TarFile, member: tarfile.TarInfo, folder: _Folder, archive: str
 ) -> None:
-    # Of a hard link a copy of what it links to, so that nothing is shared. From the disk: to read
-    # it in the archive again, this would be unpacked from its beginning, for each link.
+    # A hard link becomes a copy of its target, so that no two files share contents. The target is
+    # read from the disk, because reading it from the archive would decompress the archive again.
     stream = folder.open_file(member.linkname) if member.islnk() else tar.extractfile(member)
     if stream is None:
-        # As pip: some archives have hard links to names that they do not have.
+        # As in pip: some archives have hard links to missing members.
         _log.warning("In %s the member %s is invalid: there is no %s", archive, member.name,
                      member.linkname)  # fmt: skip
         return
     with stream:
         written = folder.add_file(member.name, stream, executable=bool(member.mode & _EXECUTABLE))
-    # Some builds look at which of two files is the newer one.
+    # Some builds compare the times of files.
     with suppress(OverflowError, tarfile.ExtractError):
         tar.utime(member, str(written))
 

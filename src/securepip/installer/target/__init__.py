@@ -1,1 +1,1 @@
-"""What runs on the target's interpreter: pip, byte-compilation, and how they are started."""
+"""Byte-compiles for the target's interpreter, and checks that the target may be installed to."""

@@ -1,25 +1,25 @@
-"""Byte-compiles what it is told of, with the interpreter that runs it.
+"""Byte-compiles files with the interpreter that runs it.
 
-Rule: the target interpreter runs this file, and it may be old and have nothing of ours: standard
-library alone, syntax of Python 3.8.
+Rule: the target interpreter runs this file, and may be old. So it imports only the standard
+library, and has the syntax of Python 3.8.
 
 It is started in two ways:
 
-* with the argument ``installed``, as the target starts any program: it compiles files that are
-  installed, exactly as pip does;
-* without, and with ``-I -S``: it compiles sources out of wheels. What it answers is kept and used
-  in other environments too, so nothing of this one (a path file, ``sitecustomize``, a variable)
-  takes part in it.
+* with the argument ``installed``, as the target starts any program: it compiles installed files,
+  exactly as pip does;
+* without it, and with ``-I -S``: it compiles sources in wheels. The byte code is kept and used in
+  other environments too, so nothing of this one (a ``.pth`` file, ``sitecustomize``, a variable)
+  may take part.
 
-And the process that is pip is asked what ``answer`` returns, which starts none.
+The process of pip also loads this file, and calls ``answer``, which saves starting a process.
 
-Every line in and out is JSON. The first answer describes the interpreter, see ``interpreter``. Then
-each line in has one line out:
+Input and output are lines of JSON. The first line of output describes the interpreter
+(``interpreter``). Then each line of input gets one line of output:
 
-* the path of an installed source: ``[mtime_ns, size, path of the byte code or null]`` of it, or
-  null when it is not there;
-* ``[wheel, members, optimization level, file to write]``: a row of each member, see
-  ``compile_member``; the file holds the pieces of all, one after the other.
+* for the path of an installed source: ``[mtime_ns, size, path of the byte code or null]``, or null
+  if there is no such file;
+* for ``[wheel, members, optimization level, file to write]``: a row for each member (see
+  ``compile_member``). The file gets the pieces of all members, one after the other.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def marshalled_text(text: str, kind: int) -> bytes:
 
     Args:
         text: The text.
-        kind: How a short ASCII text is written at the same place: interned (``Z``) or not
-            (``z``), and with the flag (0x80) by which later places refer to it or without.
+        kind: The type byte of a short ASCII text in its place: interned (``Z``) or not (``z``),
+            with or without the flag (0x80) that lets later places refer to it.
     """
     flag, is_interned = kind & 0x80, kind & 0x7F == ord("Z")
     data = text.encode("utf-8", "surrogatepass")
@@ -61,11 +61,11 @@ def marshalled_text(text: str, kind: int) -> bytes:
 
 
 def split_at_name(name: str, code: Any) -> tuple[int, bytes, bytes] | None:
-    """What ``marshal`` writes of a code object, without the name of its file.
+    """Marshal a code object, and split the bytes at the name of its file.
 
     Returns:
-        The kind of the name, and what is before and after it; None where the name does not stand
-        there once.
+        The kind of the name (``marshalled_text``), and the bytes before and after it. None if the
+        name is not there exactly once.
     """
     data = marshal.dumps(code)
     for kind in _KINDS:
@@ -76,7 +76,7 @@ def split_at_name(name: str, code: Any) -> tuple[int, bytes, bytes] | None:
 
 
 def can_split() -> bool:
-    """Whether code that has got another name in this way is what it was, tried here and now."""
+    """Whether this interpreter's code stays the same if its file name is replaced in this way."""
     name = "<name>"
     text = "def f():\n def g(): return 'x'\n return g\nclass A:\n def m(self): return 1\n"
     code = compile(text, name, "exec", dont_inherit=True)
@@ -103,13 +103,7 @@ def _names(code: Any) -> set[str]:
 
 
 def interpreter() -> dict[str, Any]:
-    """What decides the byte code of a source here, and where byte code is put.
-
-    ``identity`` is all that decides the code but the optimization level, ``level``. ``suffix``
-    ends the name of byte code, ``prefix`` is the folder that it is put under, or null.
-    ``by_hash``: whether it is checked by the hash of its source. ``splits``: whether the name of
-    the file can be left out of what ``marshal`` writes.
-    """
+    """Describe how this interpreter compiles: the fields of ``byte_code.Interpreter``."""
     tag = sys.implementation.cache_tag
     compiled = Path(importlib.util.cache_from_source("/x.py")).name if tag else ""
     return {
@@ -121,14 +115,17 @@ def interpreter() -> dict[str, Any]:
         "level": sys.flags.optimize,
         "suffix": compiled[1:],
         "prefix": sys.pycache_prefix,
-        # As ``py_compile`` decides it.
+        # As in ``py_compile``.
         "by_hash": bool(os.environ.get("SOURCE_DATE_EPOCH")),
         "splits": bool(tag) and can_split(),
     }
 
 
 def installation_schemes(options: dict[str, str]) -> list[dict[str, str]]:
-    """Where pip installs with these options (``user``, ``target``, ``prefix``, ``root``)."""
+    """The schemes that pip may use with these options (``user``, ``target``, ``prefix``, ``root``).
+
+    The first choice comes first.
+    """
     import site
 
     if options.get("target"):
@@ -142,7 +139,7 @@ def installation_schemes(options: dict[str, str]) -> list[dict[str, str]]:
     else:
         schemes = [_paths("prefix")]
         if site.ENABLE_USER_SITE:
-            # Where pip turns to when it may not write to the first.
+            # pip uses it if it may not write to the first.
             schemes.append(_paths("user"))
     root = options.get("root")
     if root:
@@ -154,14 +151,14 @@ def installation_schemes(options: dict[str, str]) -> list[dict[str, str]]:
 
 
 def compile_installed(path: str) -> tuple[int, int, str | None] | None:
-    """Compile as pip does: timestamp or hash, optimization and mode are the interpreter's."""
+    """Compile an installed source as pip does, with the interpreter's own settings."""
     import compileall
 
     try:
         status = Path(path).stat()
     except OSError:
         return None
-    # pip passes over a file that does not compile; the complaint goes to standard output.
+    # pip ignores a file that does not compile. `compileall` prints the error to standard output.
     with contextlib.redirect_stdout(io.StringIO()):
         done = compileall.compile_file(path, force=True, quiet=True)
     compiled = importlib.util.cache_from_source(path) if done else None
@@ -169,7 +166,7 @@ def compile_installed(path: str) -> tuple[int, int, str | None] | None:
 
 
 def compile_members(wheel: str, members: list[str], level: int, output: str) -> list[Any]:
-    """Compile sources of a wheel; see ``compile_member``."""
+    """Compile sources of a wheel into a file; see ``compile_member``."""
     archive = opened(wheel)
     with Path(output).open("xb") as stream:
         return [compile_member(archive.read(member), level, stream) for member in members]
@@ -177,9 +174,9 @@ def compile_members(wheel: str, members: list[str], level: int, output: str) -> 
 
 @functools.lru_cache(maxsize=1)
 def opened(wheel: str) -> Any:
-    """The wheel as an archive: the next question is mostly about the same one.
+    """Open a wheel, and keep it open: the next line of input is mostly about the same one.
 
-    To read what a large wheel holds takes as long as to compile one of its sources.
+    Reading the directory of a large wheel takes as long as compiling one source.
     """
     import zipfile
 
@@ -187,19 +184,19 @@ def opened(wheel: str) -> Any:
 
 
 def compile_member(source: bytes, level: int, stream: BinaryIO) -> list[Any] | None:
-    """Compile one source, and write its code without the name of its file.
+    """Compile one source, and write its marshalled code without the name of its file.
 
     Returns:
-        The sha256 of the source, and, where it compiles, its hash as byte code has it, the kind
-        of the name that was left out, and the lengths of the two pieces that were written. None
-        where the name cannot be left out.
+        The sha256 of the source. If it compiles, also its hash as in byte code, the kind of the
+        name that was left out, and the lengths of the two pieces that were written. None if the
+        name cannot be left out.
     """
     digest = hashlib.sha256(source).hexdigest()
     name = f"<the source {digest}>"
     loader = importlib.machinery.SourceFileLoader("<py_compile>", name)
     try:
         code = loader.source_to_code(source, name, _optimize=level)
-    except Exception:  # pip passes over a file that does not compile.
+    except Exception:  # pip ignores a file that does not compile
         return [digest]
     pieces = split_at_name(name, code)
     if pieces is None:
@@ -211,7 +208,7 @@ def compile_member(source: bytes, level: int, stream: BinaryIO) -> list[Any] | N
 
 
 def answer(location: dict[str, str]) -> str:
-    """What the interpreter says of itself, with where it installs with these options, as JSON."""
+    """Describe the interpreter, and where pip installs with these options, as JSON."""
     return json.dumps({**interpreter(), "schemes": installation_schemes(location)})
 
 
@@ -220,7 +217,7 @@ def main() -> None:
     answers = sys.stdout
     warnings.filterwarnings("ignore")
     if sys.argv[1:]:
-        # The folder of this file holds modules of ours, which are not for the target.
+        # The target must not import securepip's modules from the folder of this file.
         del sys.path[0]
     print(json.dumps(interpreter()), file=answers, flush=True)
     for line in sys.stdin:
@@ -237,7 +234,7 @@ def _paths(kind: str, variables: dict[str, str] | None = None) -> dict[str, str]
     preferred = getattr(sysconfig, "get_preferred_scheme", None)
     name = preferred(kind) if preferred else f"{os.name}_{kind}"
     if variables and name in ("posix_local", "osx_framework_library"):
-        # As pip: a distributor's or Apple's own scheme is not for a prefix that the user chose.
+        # As in pip: a distributor's or Apple's own scheme does not apply to a chosen prefix.
         name = "posix_prefix"
     paths = sysconfig.get_paths(name, vars=variables)
     return {key: paths[key] for key in ("purelib", "platlib", "scripts", "data")}

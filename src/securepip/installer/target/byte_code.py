@@ -1,16 +1,16 @@
-"""Byte code of a wheel: what is kept of it, and how it becomes the files that pip would leave.
+"""Byte code of a wheel: the form in which it is kept, and the files that are written from it.
 
-Rule: byte code is written beside the source that it was compiled from, and beside no other. The
-wheel was hashed as a whole, so what it holds is what was compiled; and where no other member and
-no other wheel writes a file, what pip has put there is what the wheel holds. Everywhere else the
-sha256 of the installed source has to be that of the source in the wheel. Where it is not (pip
-rewrites scripts; another distribution has the same file) nothing is written here.
+Rule: byte code is written only beside the source that it was compiled from. The wheel was hashed as
+a whole, so the compiled sources are the wheel's. If no other member and no other wheel writes a
+file, the installed file is the wheel's too. For any other file the sha256 of the installed source
+must be that of the source in the wheel. If it is not (pip rewrites scripts; two distributions have
+one file), nothing is written here.
 
-What ``marshal`` makes of a source holds the path of the file, once. It is left out of what is kept,
-and the path of the installed file is put in its place, so that the end state is pip's to the last
-name. Measured over 4,100 modules: an import that has to correct the name takes 3 % more than
-reading the code (15 of 430 ms, each time), rewriting it with ``marshal`` takes 150 % more (650 ms,
-and a process of the target), and putting it in takes nothing beside writing the file.
+Marshalled code holds the path of its file, once. The path is left out of what is kept, and the path
+of the installed file is put in its place, so that the files are the same as pip's. Measured over
+4,100 modules: an import that has to correct the path takes 3 % more than reading the code (15 of
+430 ms, each time), rewriting the code with ``marshal`` takes 150 % more (650 ms, and a process of
+the target), and inserting the path takes no measurable time beside writing the file.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Interpreter:
     Attributes:
         identity: What decides the code of a source, besides ``level``: implementation, version,
             build, cache tag, magic number.
-        magic: What byte code starts with.
+        magic: The first bytes of byte code files.
         level: The optimization level.
-        suffix: How names of byte code end: ``.cpython-311.pyc``.
-        prefix: The folder that byte code is put under (``PYTHONPYCACHEPREFIX``), or None.
+        suffix: The end of byte code file names: ``.cpython-311.pyc``.
+        prefix: The folder for all byte code (``PYTHONPYCACHEPREFIX``); None if there is none.
         by_hash: Whether byte code is checked by the hash of its source (``SOURCE_DATE_EPOCH``).
-        splits: Whether the name of the file can be left out of what ``marshal`` writes.
+        splits: Whether the path can be left out of marshalled code (``can_split``).
     """
 
     identity: tuple[str, ...]
@@ -56,33 +56,33 @@ class Interpreter:
     splits: bool
 
     @classmethod
-    def parse(cls, said: Mapping[str, Any]) -> Interpreter:
-        """What the worker says of it.
+    def parse(cls, description: Mapping[str, Any]) -> Interpreter:
+        """Parse a worker's description of its interpreter.
 
         Raises:
-            ValueError: It is not what a worker says.
+            ValueError: It is not one.
         """
         try:
             return cls(
-                tuple(map(str, said["identity"])),
-                bytes.fromhex(said["magic"]),
-                int(said["level"]),
-                str(said["suffix"]),
-                None if said["prefix"] is None else str(said["prefix"]),
-                bool(said["by_hash"]),
-                bool(said["splits"]),
+                tuple(map(str, description["identity"])),
+                bytes.fromhex(description["magic"]),
+                int(description["level"]),
+                str(description["suffix"]),
+                None if description["prefix"] is None else str(description["prefix"]),
+                bool(description["by_hash"]),
+                bool(description["splits"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the interpreter does not say what it is: {error}") from None
 
     def byte_code_path(self, source: str) -> str:
-        """Where the byte code of a source is put (``importlib.util.cache_from_source``)."""
+        """The path of a source's byte code, as ``importlib.util.cache_from_source``."""
         folder, name = os.path.split(source)
         place = f"{self.prefix}{folder}" if self.prefix else f"{folder}/__pycache__"
         return f"{place}/{name[:-3]}{self.suffix}"
 
     def header(self, status: os.stat_result, source_hash: bytes) -> bytes:
-        """The first 16 bytes of byte code (PEP 552)."""
+        """The first 16 bytes of a byte code file (PEP 552)."""
         if self.by_hash:
             return self.magic + _CHECKED_HASH.to_bytes(4, "little") + source_hash
         numbers = (_TIMESTAMP, int(status.st_mtime) & _MAX_32_BITS, status.st_size & _MAX_32_BITS)
@@ -91,15 +91,14 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class Code:
-    """What a source compiles to.
+    """The byte code of a source, without the path of its file.
 
     Attributes:
         sha256: The source's digest.
-        source_hash: The source's hash as byte code has it, 8 bytes.
-        kind: How the name of the file is written, see ``marshalled_text``; 0 when the source does
-            not compile.
-        before: What ``marshal`` writes before that name.
-        after: What it writes after it.
+        source_hash: The source's hash as byte code files have it, 8 bytes.
+        kind: How the path is written, see ``marshalled_text``; 0 if the source does not compile.
+        before: The marshalled bytes before the path.
+        after: The marshalled bytes after it.
     """
 
     sha256: Sha256
@@ -111,7 +110,13 @@ class Code:
 
 @dataclass(frozen=True)
 class Compiled:
-    """An installed source, as it was when it was compiled, and its byte code, if it compiles."""
+    """An installed source as it was when it was compiled.
+
+    Attributes:
+        mtime_ns: Its time of modification.
+        size: Its length in bytes.
+        byte_code: The path of its byte code; None if it does not compile.
+    """
 
     mtime_ns: int
     size: int
@@ -121,28 +126,28 @@ class Compiled:
 class WheelCode:
     """The byte code of a wheel's sources, by their names in the wheel.
 
-    It is kept as one piece: a line of JSON with a row of each source, then all code. In memory
-    that piece is there once, in pages of its own, which go back to the system with the last of its
-    users: the heap keeps what it was given, which was a third of all that an install held.
+    It is kept as a line of JSON, with a row for each source, and then all code. In memory it is in
+    an anonymous ``mmap``, which is given back to the system after use. The heap would keep the
+    memory: that was a third of all memory of an install.
     """
 
     def __init__(self, code: Mapping[str, Code]) -> None:
         self._code = code
 
     def get(self, member: str) -> Code | None:
-        """The byte code of one source, if it could be kept."""
+        """The byte code of one source; None if it could not be kept."""
         return self._code.get(member)
 
     @staticmethod
     def join(parts: Sequence[tuple[Sequence[str], Sequence[Any], Path]]) -> mmap:
-        """One piece of what workers have made.
+        """Join what workers have made into the form that ``parse`` reads.
 
         Args:
-            parts: Names, rows and the file of the code, as ``compile_members`` answers them.
+            parts: Names of members, their rows, and the file of their code (``compile_members``).
 
         Raises:
             OSError: A file cannot be read.
-            ValueError: One is cut off.
+            ValueError: A file is cut off.
         """
         rows = [
             [member, *row]
@@ -154,11 +159,11 @@ class WheelCode:
 
     @classmethod
     def parse(cls, data: mmap, start: int = 0) -> WheelCode:
-        """What was kept.
+        """Parse what ``join`` has made.
 
         Args:
             data: Holds it.
-            start: Where it begins there.
+            start: Where it begins in ``data``.
 
         Raises:
             ValueError: It is damaged.
@@ -185,11 +190,11 @@ class WheelCode:
 
 
 def in_memory(first: bytes, files: Iterable[Path]) -> mmap:
-    """Some bytes and what files hold, one after the other, in pages of their own.
+    """Some bytes, followed by the contents of files, in an anonymous ``mmap``.
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: There is nothing, or a file is cut off while it is read.
+        ValueError: All are empty, or a file is cut off while it is read.
     """
     with ExitStack() as stack:
         streams = [stack.enter_context(path.open("rb")) for path in files]
@@ -209,30 +214,31 @@ def in_memory(first: bytes, files: Iterable[Path]) -> mmap:
 def write_byte_code(
     path: str, code: Code, interpreter: Interpreter, size: int | None = None
 ) -> Compiled | None:
-    """Write the byte code of an installed source, as the interpreter itself does.
+    """Write the byte code of an installed source, as the interpreter itself would.
 
     Args:
-        path: The source, spelled as pip spells it: the byte code holds it.
-        code: What it may have been compiled to.
-        interpreter: Whose byte code it is.
-        size: Of the source, in bytes, where pip alone has written it, once, out of the wheel that
-            the code was compiled from; None where it has to be read to know that it is that one.
+        path: The source, as pip spells it. The byte code holds this path.
+        code: The byte code of the source in the wheel.
+        interpreter: The target's interpreter.
+        size: The length of the source in bytes, if it is certain that pip has written it from the
+            wheel. None means that the source is read and its digest compared.
 
     Returns:
-        None where it is the interpreter's to decide: the source is another one, or something is
-        in the place of its byte code already.
+        None if the interpreter has to compile it: the source is another one, or there is a byte
+        code file already.
 
     Raises:
-        OSError: It cannot be read or written.
+        OSError: A file cannot be read or written.
     """
     if size is None:
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - 10,000 times
+        # Not pathlib, in this function: it runs 10,000 times in a large installation.
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
             status = os.fstat(stream.fileno())
             source = stream.read()
         if hashlib.sha256(source).hexdigest() != code.sha256:
             return None
     else:
-        status = os.stat(path)  # noqa: PTH116 - see above
+        status = os.stat(path)  # noqa: PTH116
         if status.st_size != size:
             return None
     if not code.kind:
@@ -248,19 +254,19 @@ def write_byte_code(
             code.after,
         ]
     )
-    # As importlib: complete under its name or not there, as open to others as the source.
+    # As in importlib: the file appears in one step, with the source's mode.
     temporary = f"{target}.{id(target)}"
     mode = (status.st_mode | 0o200) & 0o666
     try:
         descriptor = os.open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120 - see above
+        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
         descriptor = os.open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
     try:
-        with open(descriptor, "wb") as written:  # noqa: PTH123 - a descriptor
+        with open(descriptor, "wb") as written:  # noqa: PTH123
             written.write(data)
-        os.replace(temporary, target)  # noqa: PTH105 - see above
+        os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
-        os.unlink(temporary)  # noqa: PTH108 - see above
+        os.unlink(temporary)  # noqa: PTH108
         raise
     return Compiled(status.st_mtime_ns, status.st_size, target)

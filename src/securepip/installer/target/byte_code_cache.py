@@ -1,15 +1,15 @@
-"""Byte code of wheels, and the folder of the cache that keeps it.
+"""The folder of the cache that keeps byte code of wheels.
 
-Rule: byte code is run, and no signature covers it. It is believed only with the mark that this
-user's own run made for it (``dirs.Seal``): over the digest of the wheel, which was verified, all of
-the interpreter that decides what is compiled, and every byte that is kept.
+Rule: byte code is run, and no signature covers it. It is used only with the mark that a run of this
+user made for it (``dirs.Seal``), over the digest of the verified wheel, everything about the
+interpreter that decides what is compiled, and every byte of the byte code.
 
-One file holds what one wheel compiles to, not one file what one source does: its digest is known
-before pip has unpacked it, and one mark and one read cover some hundred sources. Whether a source
-that is installed is the one that was compiled is still decided by its own digest (``byte_code``).
+One file holds the byte code of a whole wheel. The wheel's digest is known before pip unpacks it,
+and one mark and one read cover some hundred sources. Whether an installed source is the one that
+was compiled is still decided for each source (``byte_code``).
 
-A file is complete or not there, and a damaged one is as good as none, so any number of processes
-may read, write and remove at a time. The longest unused go first where there is too much.
+A file appears in one step, and a damaged file counts as missing. So any number of processes may
+read, write and remove files at once. Files that were unused for the longest time are removed first.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class ByteCodeCache:
     """Byte code by wheel and interpreter.
 
     Args:
-        folder: ``<cache>/byte-code``; made when something is kept.
-        seal: Whose mark counts; asked when it is first needed. Without one nothing is kept.
-        limit: How much is kept, in bytes.
+        folder: ``<cache>/byte-code``; made on first use.
+        seal: Returns the user's seal; called on first use. Without a seal nothing is kept.
+        limit: The most bytes that are kept.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ByteCodeCache:
 
     @cached_property
     def is_usable(self) -> bool:
-        """Whether the folder is there, the user's alone, and there is a secret."""
+        """Whether the folder could be made, is the user's alone, and the user has a seal."""
         try:
             private_folder(self._folder)
         except SecurepipError as error:
@@ -64,15 +64,15 @@ class ByteCodeCache:
         return self._seal is not None
 
     def has(self, wheel: Sha256, interpreter: Interpreter) -> bool:
-        """Whether there is something that ``find`` may find."""
+        """Whether there is a file for ``find``, which may refuse it."""
         return self._path(wheel, interpreter).is_file()
 
     def find(self, wheel: Sha256, interpreter: Interpreter) -> WheelCode | None:
-        """What a wheel has been compiled to before, by an interpreter like this one.
+        """The byte code that an interpreter like this one made of a wheel; None if there is none.
 
         Args:
-            wheel: The digest of the wheel, which was verified.
-            interpreter: The target's.
+            wheel: The digest of the verified wheel.
+            interpreter: The target's interpreter.
         """
         path = self._path(wheel, interpreter)
         try:
@@ -88,16 +88,16 @@ class ByteCodeCache:
         except (OSError, ValueError, SecurepipError):
             return None
         with suppress(OSError):
-            os.utime(path)  # It was used: what goes first is what was not.
+            os.utime(path)  # `trim` removes what was not used
         return code
 
     def keep(self, wheel: Sha256, interpreter: Interpreter, code: bytes | mmap) -> None:
-        """Keep what a wheel was compiled to (``WheelCode.join``), where that is possible."""
+        """Keep the byte code of a wheel (``WheelCode.join``). If that fails, only warn."""
         if self._seal is None or self._is_full:
             return
         mark = self._seal.mark(*_facts(wheel, interpreter, code))
         try:
-            # A power cut may leave a damaged one: that is seen, and compiled anew.
+            # A power cut may leave a damaged file, which is noticed by its mark.
             path = self._path(wheel, interpreter)
             replace_file(path, mark.encode() + b"\n", code, durable=False)
             self._has_grown = True
@@ -106,7 +106,11 @@ class ByteCodeCache:
             self._is_full = True
 
     def trim(self) -> None:
-        """Remove what was not used for the longest time, where there is more than the limit."""
+        """Remove the files that were not used for the longest time, down to the limit.
+
+        Raises:
+            OSError: The folder cannot be read, or a file cannot be removed.
+        """
         if not self._has_grown:
             return
         found = []
@@ -114,7 +118,7 @@ class ByteCodeCache:
             try:
                 status = path.stat()
             except OSError:
-                continue  # Another process has removed it.
+                continue  # another process has removed it
             found.append((status.st_mtime_ns, status.st_size, path))
         size = sum(each for _, each, _ in found)
         for _, each, path in sorted(found):

@@ -1,10 +1,10 @@
-"""Byte code for what pip has installed: what was compiled before, else compiled in parallel.
+"""Writes the byte code of what pip installs: kept from before, or compiled in parallel.
 
-Rule: the end state is that of ``pip install`` without ``--no-compile``: the same byte code, the
-same rows in RECORD. pip compiles one file after another once everything else of a distribution is
-there; here sources are compiled out of the wheels, while pip unpacks them, and once in the life of
-an interpreter. What is not to be had in this way (a script that pip has rewritten, a file of two
-distributions, an interpreter that marshals in another way) is compiled where it is installed.
+Rule: the end state is that of ``pip install`` without ``--no-compile``: the same byte code, and the
+same rows in RECORD. pip compiles one file after the other, after it has installed a distribution.
+Here sources in wheels are compiled while pip unpacks the wheels, and once for each interpreter. If
+that is not possible (pip has rewritten a script, two distributions have one file, the interpreter
+marshals differently), the installed file is compiled.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ from securepip.installer.target.workers import (
 from securepip.interpreter.process import Pip
 
 Scheme = Mapping[str, str]
-"""Where pip puts the parts of a wheel: ``purelib``, ``platlib``, ``scripts``, ``data``."""
+"""The folders for the parts of a wheel: ``purelib``, ``platlib``, ``scripts``, ``data``."""
 
 Installed = Mapping[str, str]
-"""Where the Python files of a wheel are: paths, as pip spells them, by names in the wheel."""
+"""The paths of a wheel's Python files, as pip spells them, by their names in the wheel."""
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A wheel that is installed, and whose byte code is to be written.
+    """An installed wheel whose byte code has not been written yet.
 
     Attributes:
         installed: Where its sources are.
-        unmixed: Whether these files are what the wheel holds, and will stay so.
-        told: Are told what byte code there is then.
+        unmixed: As for ``Compiler.submit``.
+        callbacks: Called with the paths of its byte code once it is written.
     """
 
     installed: Installed
     unmixed: bool
-    told: list[Callable[[Collection[str]], None]]
+    callbacks: list[Callable[[Collection[str]], None]]
 
 
 class Compiler:
-    """Has byte code written for what pip installs, by the target's interpreter.
+    """Writes the byte code of what pip installs, compiled by the target's interpreter.
 
     Args:
         python: The target's interpreter.
-        pip: The process that is pip, on that interpreter.
+        pip: The process of pip on that interpreter.
         location: pip's options that say where to install (``user``, ``target``, ``prefix``,
             ``root``).
-        folder: A private folder, for what passes from process to process.
-        cache: Where byte code is kept; None to keep none.
+        folder: A private folder for the files of workers.
+        cache: Keeps byte code; None to keep none.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Compiler:
         self._asked = self._pool.submit(self._ask)
 
     def schemes(self) -> Sequence[Scheme]:
-        """Where pip may install to, first choice first.
+        """The schemes that pip may install to, the first choice first.
 
         Raises:
             InstallationError: The interpreter does not run.
@@ -102,9 +102,9 @@ class Compiler:
 
     def _ask(self) -> Sequence[Scheme]:
         try:
-            said = json.loads(self._pip.ask(_compile_worker.__file__, self._location))
-            schemes: Sequence[Scheme] = said["schemes"]
-            interpreter = Interpreter.parse(said)
+            description = json.loads(self._pip.ask(_compile_worker.__file__, self._location))
+            schemes: Sequence[Scheme] = description["schemes"]
+            interpreter = Interpreter.parse(description)
         except (OSError, ValueError, KeyError) as error:
             raise InstallationError(f"The target's interpreter does not run: {error}") from None
         if interpreter.splits:
@@ -112,53 +112,59 @@ class Compiler:
         return schemes
 
     def start(self, wheel: Sources) -> None:
-        """Start to compile a wheel, if it was not compiled before. From any thread."""
+        """Begin to compile a wheel, if its byte code is not kept. Any thread may call it."""
         self._pool.submit(self._start, wheel)
 
     def submit(self, wheel: Sources, installed: Installed, *, unmixed: bool = False) -> None:
-        """Have the byte code written of a wheel that was started and is installed now.
+        """Write the byte code of a started wheel, which is installed now, once it is compiled.
 
         Args:
             wheel: Its sources.
             installed: Where they are.
-            unmixed: Whether these files are what the wheel holds, and will stay so.
+            unmixed: Whether no other wheel writes one of these files.
         """
         self._waiting[wheel] = _Waiting(installed, unmixed, [])
 
     def after(
         self, wheel: Sources, installed: Installed, done: Callable[[Collection[str]], None]
     ) -> None:
-        """Have ``done`` told what byte code there is of a wheel that was submitted before.
+        """Call ``done`` with the paths of the byte code of a submitted wheel, once it is written.
 
-        What it raises is raised by ``finish``, which need not be asked about these.
+        ``finish`` raises what ``done`` raises, and need not be given the wheel's paths.
         """
         waiting = self._waiting.get(wheel)
         if waiting is not None:
-            waiting.told.append(done)
+            waiting.callbacks.append(done)
         else:
-            self._writing.append(self._pool.submit(self._tell, installed, done))
+            self._writing.append(self._pool.submit(self._call, done, installed))
 
     def look(self) -> None:
-        """Start to write what is compiled and installed by now."""
+        """Begin to write the byte code of wheels that are installed and compiled by now."""
         for wheel in list(self._waiting):
             if all(part.done() for part in self._compiling.get(wheel, ())):
                 self._begin_to_write(wheel)
 
     def finish(self, paths: Iterable[str]) -> Mapping[str, str]:
-        """Wait for the rest; returns the byte code of each path that compiles.
+        """Compile what is left, and wait.
+
+        Args:
+            paths: Installed sources.
+
+        Returns:
+            The byte code of each of ``paths`` that compiles.
 
         Raises:
-            InstallationError: A process died.
+            InstallationError: A process has ended, or a file cannot be read or written.
         """
         paths = list(paths)
-        # In the order in which they are compiled, whenever pip has installed them.
+        # In the order in which they are compiled: the largest first.
         for wheel in sorted(self._waiting, key=lambda one: -one.size):
             self._begin_to_write(wheel)
         try:
             for each in self._writing:
                 each.result()
             for path in paths:
-                # Two distributions may hold one path: the later one's content is what counts.
+                # Two distributions may write one path. What pip wrote last is compiled.
                 if not self._is_current(path):
                     self._compiled[path] = self._compile_installed(path)
         except (OSError, ValueError) as error:
@@ -208,12 +214,12 @@ class Compiler:
         code = self._code(wheel)
         sizes = {source.member: source.size for source in wheel.files} if waiting.unmixed else {}
         for member, path in waiting.installed.items():
-            done = self._write_one(path, code, member, sizes.get(member))
-            self._compiled[path] = done or self._compile_installed(path)
-        for told in waiting.told:
-            self._tell(waiting.installed, told)
+            written = self._write_one(path, code, member, sizes.get(member))
+            self._compiled[path] = written or self._compile_installed(path)
+        for done in waiting.callbacks:
+            self._call(done, waiting.installed)
 
-    def _tell(self, installed: Installed, done: Callable[[Collection[str]], None]) -> None:
+    def _call(self, done: Callable[[Collection[str]], None], installed: Installed) -> None:
         found = (self._compiled[path] for path in installed.values())
         done([each.byte_code for each in found if each and each.byte_code])
 
@@ -224,14 +230,14 @@ class Compiler:
         if code is None or self._interpreter is None:
             return None
         if ".data/" in member:
-            size = None  # pip rewrites scripts.
+            size = None  # pip rewrites scripts
         try:
             return write_byte_code(path, code, self._interpreter, size)
         except OSError:
-            return None  # The interpreter meets it again, and decides what that means.
+            return None  # `_compile_installed` meets the error again, as pip would
 
     def _code(self, wheel: Sources) -> WheelCode | None:
-        """What the wheel compiles to; None where that has to be seen once it is installed."""
+        """The byte code of a wheel; None if its installed files have to be compiled."""
         if self._interpreter is None or self._sources is None:
             return None
         started = self._compiling.pop(wheel, None)
@@ -254,7 +260,7 @@ class Compiler:
             if self._closed:
                 return None
             if self._target is None:
-                # As any program of the target starts: what it compiles, pip would compile so too.
+                # Started as any program of the target is, so that it compiles as pip would.
                 self._target = Worker(str(self._python), arguments=["installed"])
                 self._target.read()
         answer = self._target.ask(path)
@@ -265,7 +271,7 @@ class Compiler:
         try:
             status = os.stat(path)  # noqa: PTH116 - 10,000 times: Path would double the time
         except OSError:
-            return True  # There is nothing to compile.
+            return True  # there is nothing to compile
         return done is not None and (done.mtime_ns, done.size) == (
             status.st_mtime_ns,
             status.st_size,
@@ -273,9 +279,9 @@ class Compiler:
 
 
 def installed_paths(sources: Iterable[Source], library: str, scheme: Scheme) -> Installed:
-    """Where pip has put the Python files of a wheel, written as pip writes it.
+    """The paths of a wheel's installed Python files, as pip spells them.
 
-    The byte code holds the path, so its spelling counts: it is relative to the library folder.
+    Byte code holds the path, so the spelling matters: pip joins it to the library folder.
     """
     found = {}
     for source in sources:

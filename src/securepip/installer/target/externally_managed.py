@@ -1,7 +1,6 @@
 """Refuses a target whose packages another tool manages, before anything is fetched or built.
 
-Rule: what the target's interpreter says of itself decides, as in pip. The pip that is handed the
-files asks again.
+Rule: as in pip, the target's interpreter decides. The pip that installs the files checks again.
 
 Source: PEP 668.
 """
@@ -23,7 +22,7 @@ _NOTE = (
     "installation or OS, by passing --break-system-packages.\n"
     "hint: See PEP 668 for the detailed specification."
 )
-_SAYS_NOTHING = (
+_DEFAULT_MESSAGE = (
     "The Python environment under this interpreter is managed externally, and may not be\n"
     "manipulated by the user. Please use specific tooling from the distributor of\n"
     "the Python installation to interact with this environment instead."
@@ -37,18 +36,21 @@ def refuse_externally_managed(marker: Path) -> NoReturn:
         marker: The target's ``EXTERNALLY-MANAGED`` file.
 
     Raises:
-        InstallationError: Always; in the words of the file, where they can be read.
+        InstallationError: Always, with the message in the file if it can be read.
     """
-    said = _words_of(marker) or _SAYS_NOTHING
+    message = _message_in(marker) or _DEFAULT_MESSAGE
     raise InstallationError(
         diagnosis(
-            "externally-managed-environment", "This environment is externally managed", said, _NOTE
+            "externally-managed-environment",
+            "This environment is externally managed",
+            message,
+            _NOTE,
         )
     )
 
 
-def _words_of(marker: Path) -> str:
-    """What the file says to the user, in the user's language if it can; "" for nothing."""
+def _message_in(marker: Path) -> str:
+    """The message in the file, if possible in the user's language; "" if there is none."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(marker.read_text(encoding="utf-8"))

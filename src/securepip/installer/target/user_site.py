@@ -1,4 +1,4 @@
-"""Whether ``--user`` has a meaning for a target: asked before anything is built or fetched."""
+"""Refuses ``--user`` for a target without a user site, before anything is fetched or built."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_user_site(python: Path) -> None:
         python: The target's interpreter.
 
     Raises:
-        InstallationError: What would be installed could not be imported there.
+        InstallationError: The virtual environment could not import what would be installed.
     """
     for folder in (python.parent, python.parent.parent):
         try:

@@ -1,7 +1,7 @@
-"""Processes of the target's interpreter that compile, each asked by a line and answering by one.
+"""Processes of the target's interpreter that compile; each gets lines and answers with lines.
 
-Rule: what is kept for other environments is compiled by an interpreter that nothing of this
-environment has touched (``SourceCompiler``).
+Rule: byte code that is kept for other environments is compiled by an interpreter that runs without
+this environment's start-up files and variables (``SourceCompiler``).
 """
 
 from __future__ import annotations
@@ -27,12 +27,17 @@ from securepip.installer.target.byte_code import Interpreter, WheelCode
 from securepip.interpreter.process import clean_environment
 
 _BYTES_AT_ONCE = 200_000
-"""Source (bytes) that one worker compiles in about the time another takes to start."""
+"""How many bytes of source a worker compiles in about the time that another takes to start."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A Python file of a wheel: its path in the wheel and its length in bytes."""
+    """A Python file of a wheel.
+
+    Attributes:
+        member: Its name in the wheel.
+        size: Its length in bytes.
+    """
 
     member: str
     size: int
@@ -44,8 +49,8 @@ class Sources:
 
     Attributes:
         wheel: The private copy of the wheel.
-        sha256: Its digest, which was verified.
-        files: They.
+        sha256: The wheel's digest, which was verified.
+        files: The Python files.
     """
 
     wheel: Path
@@ -59,11 +64,11 @@ class Sources:
 
 
 class Worker:
-    """One process, which answers to any thread.
+    """One process of ``_compile_worker``. Any thread may use it.
 
     Args:
         python: The interpreter, and its options.
-        arguments: What the worker is started with.
+        arguments: The worker's arguments.
 
     Raises:
         InstallationError: It cannot be started.
@@ -88,7 +93,7 @@ class Worker:
         """The next answer.
 
         Raises:
-            ValueError: The process has ended, or answers something else than JSON.
+            ValueError: The process has ended, or its answer is not JSON.
         """
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
@@ -112,7 +117,7 @@ class Worker:
         self._process.wait()
 
     def close(self) -> None:
-        """Close what leads to it, once no thread asks any more."""
+        """Close the pipes to the process. No thread may use it any more."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 with contextlib.suppress(OSError):
@@ -120,15 +125,15 @@ class Worker:
 
 
 class SourceCompiler:
-    """Compiles sources out of wheels, in parallel; a process starts when there is work for it.
+    """Compiles sources in wheels, in parallel. It starts processes when there is work for them.
 
-    Of what waits the largest wheel comes first: at the end little is left to be written, and no
-    process is alone with a large one.
+    The largest waiting wheel is compiled first, so that in the end no process is left with a large
+    one.
 
     Args:
         python: The target's interpreter.
-        interpreter: What it says of itself.
-        folder: A private folder, for what passes from process to process.
+        interpreter: Its description.
+        folder: A private folder for the workers' files.
     """
 
     def __init__(self, python: Path, interpreter: Interpreter, folder: Path) -> None:
@@ -143,7 +148,10 @@ class SourceCompiler:
         self._jobs: dict[int, tuple[Future[Part], Callable[[], Part]]] = {}
 
     def compile(self, sources: Sources) -> list[Future[Part]]:
-        """Start to compile the sources of a wheel; see ``joined``.
+        """Begin to compile the sources of a wheel.
+
+        Returns:
+            The parts of the result, for ``joined``.
 
         Raises:
             ValueError: It is closed.
@@ -171,7 +179,7 @@ class SourceCompiler:
         return started
 
     def close(self) -> None:
-        """End all that is under way."""
+        """End all processes."""
         with self._lock:
             self._closed = True
             for worker in self._workers:
@@ -203,9 +211,9 @@ class SourceCompiler:
         with self._lock:
             if self._closed:
                 raise ValueError("it is too late to start an interpreter")
-            # Of two that differ in more than their surroundings only one is the target's.
             worker = Worker(self._python, "-I", "-S")
             self._workers.append(worker)
+        # It must be the target's: a wrapper script may start another interpreter with `-I -S`.
         if Interpreter.parse(worker.read()).identity != self._interpreter.identity:
             raise ValueError("the interpreter is another one without its surroundings")
         self._own.worker = worker
@@ -213,15 +221,16 @@ class SourceCompiler:
 
 
 Part = tuple[list[str], list[Any], Path]
-"""Members, what a worker answers of them, and the file that holds their code."""
+"""Names of members, a worker's answer about them, and the file that holds their code."""
 
 
 def joined(parts: Sequence[Future[Part]]) -> mmap:
-    """The byte code of a wheel, once it is all there, as ``WheelCode`` has it.
+    """Wait for all parts of a wheel, and join them with ``WheelCode.join``.
 
     Raises:
         OSError: A process has ended, or its file cannot be read.
-        ValueError: A process answers something else.
+        ValueError: A process gave another answer than it should.
+        CancelledError: The compiler was closed.
     """
     done = [part.result() for part in parts]
     code = WheelCode.join(done)
