@@ -270,6 +270,15 @@ def test_what_was_not_used_for_the_longest_time_goes_first(tmp_path: Path) -> No
     assert [cache.has(one, _HERE) for one in wheels] == [True, False, True, True]
 
 
+def test_a_cache_that_cannot_be_trimmed_fails_no_install(tmp_path: Path) -> None:
+    cache = ByteCodeCache(tmp_path / "cache", _ours, limit=0)
+    assert cache.is_usable
+    cache.keep(sha256_of(b""), _HERE, _code_of(_GOOD, beside=_GOOD))
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    (tmp_path / "cache").write_bytes(b"")
+    cache.trim()
+
+
 def test_two_installs_at_a_time_share_one_cache(
     tmp_path: Path, wheel: HandOff, cache: ByteCodeCache
 ) -> None:

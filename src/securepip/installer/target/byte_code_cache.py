@@ -106,26 +106,22 @@ class ByteCodeCache:
             self._is_full = True
 
     def trim(self) -> None:
-        """Remove the files that were not used for the longest time, down to the limit.
-
-        Raises:
-            OSError: The folder cannot be read, or a file cannot be removed.
-        """
+        """Remove the files that were not used for the longest time, down to the limit."""
         if not self._has_grown:
             return
         found = []
-        for path in self._folder.iterdir():
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # another process has removed it
-            found.append((status.st_mtime_ns, status.st_size, path))
-        size = sum(each for _, each, _ in found)
-        for _, each, path in sorted(found):
-            if size <= self._limit:
-                return
-            path.unlink(missing_ok=True)
-            size -= each
+        # What was installed is complete by now: a cache that cannot be trimmed is no error.
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                with suppress(FileNotFoundError):  # another process has removed it
+                    status = path.stat()
+                    found.append((status.st_mtime_ns, status.st_size, path))
+            size = sum(each for _, each, _ in found)
+            for _, each, path in sorted(found):
+                if size <= self._limit:
+                    return
+                path.unlink(missing_ok=True)
+                size -= each
 
     @cached_property
     def _seal(self) -> Seal | None:
