@@ -154,6 +154,12 @@ def test_a_record_leads_nowhere_out_of_the_wheel(tmp_path: Path, row: str) -> No
         check_installable(wheel, wheel.name)
 
 
+def test_a_record_is_no_longer_than_what_it_lists(tmp_path: Path) -> None:
+    wheel = add_to_record(make_wheel(tmp_path, "app", "1.0"), "\n" * (2 << 20))
+    with pytest.raises(FormatError, match="larger than 1052576 bytes"):
+        check_installable(wheel, wheel.name)
+
+
 def test_what_a_record_names_beside_what_the_wheel_holds_is_known(tmp_path: Path) -> None:
     rows = ("other/x.py", "app/", '"a, b"', "./app/__init__.py", "app-1.0.dist-info/RECORD.jws")
     wheel = add_to_record(make_wheel(tmp_path, "app", "1.0"), *rows)

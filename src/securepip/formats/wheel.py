@@ -15,6 +15,7 @@ import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -27,7 +28,9 @@ _SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
 _ALL_GROUPS = "DEFAULT"
 """Python 3.9 adds the lines of this group to every group."""
 _MAX_ENTRY_POINTS_BYTES = 1 << 20
-_MAX_RECORD_BYTES = 64 << 20
+_MAX_RECORD_BYTES, _MAX_ROW_BYTES = 1 << 20, 1_000
+"""The longest RECORD, beside so many bytes for each member: a few kB of an archive can hold 64 MB
+of lines."""
 _OWN, _OLD = ".dist-info", ".egg-info"
 _DISTRIBUTIONS = (_OWN, _OLD, ".egg-link", ".egg")
 """Endings of the files and folders by which Python and pip find installed distributions."""
@@ -183,14 +186,15 @@ def _unheld(archive: zipfile.ZipFile, members: Collection[str], dist_info: str) 
     Raises:
         FormatError: One leads outside of the wheel's folders, or RECORD cannot be read.
     """
+    most = _MAX_RECORD_BYTES + _MAX_ROW_BYTES * len(members)
     try:
         with archive.open(f"{dist_info}/RECORD") as stream:
-            data = stream.read(_MAX_RECORD_BYTES + 1)
+            data = stream.read(most + 1)
     except KeyError:
         return frozenset()  # pip says it
     try:
-        if len(data) > _MAX_RECORD_BYTES:
-            raise ValueError(f"it is larger than {_MAX_RECORD_BYTES} bytes")
+        if len(data) > most:
+            raise ValueError(f"it is larger than {most} bytes")
         # As pip splits it into lines.
         named = {row[0] for row in csv.reader(data.decode().splitlines()) if row}
     except (ValueError, csv.Error) as error:
@@ -228,13 +232,16 @@ def check_apart(
     Raises:
         FormatError: It would write there.
     """
-    top = _folded(os.path.realpath(believed))
+    real = cache(os.path.realpath)
+    top = _folded(real(believed))
     for member in members:
         if ".data/" not in member:
             continue
         scheme, inside = place_of(member)
         if scheme in roots:
-            path = _folded(os.path.realpath(f"{roots[scheme]}/{inside}"))
+            # Some wheels have thousands of such files, in a few folders.
+            folder, name = os.path.split(os.path.normpath(f"{roots[scheme]}/{inside}"))
+            path = _folded(f"{real(folder)}{os.sep}{name}")
             if path == top or path.startswith(top + os.sep):
                 raise FormatError(
                     f"{wheel} would write {member!r:.200} into {believed}.",
