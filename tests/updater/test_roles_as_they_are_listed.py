@@ -173,6 +173,34 @@ def test_a_wrong_role_from_one_place_does_not_answer_for_the_next(
         assert session.target(APP) is not None
 
 
+def test_a_wrong_role_makes_nobody_forget_the_right_one(
+    made: MadeRepository, tmp_path: Path
+) -> None:
+    """What was seen of a role protects against older files: no file that is refused removes it."""
+    name = made.repository.roles().bin_of(APP)
+    kept = tmp_path / "state" / f"{name}.json"
+    with client(made, tmp_path / "state") as session:
+        assert session.target(APP) is not None
+    seen = kept.read_bytes()
+    with made.repository.lock():
+        roles = made.repository.roles()
+        made.repository.sign({each: roles.role(each) for each in roles.bin_names()})
+    version = made.repository.roles().meta(name).version
+    right, *others = sorted(
+        (made.folder / "metadata").glob(f"{version}.bin-*.json"),
+        key=lambda one: name not in one.name,
+    )
+    right.write_bytes(others[0].read_bytes())
+    with client(made, tmp_path / "state") as session:
+        session.refresh()
+        assert session._updater is not None
+        for listed in session._updater.snapshot.values():
+            listed.hashes = listed.length = None
+        with pytest.raises(VerificationError, match="is not what the repository 'made' signed"):
+            session.target(APP)
+    assert kept.read_bytes() == seen
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [

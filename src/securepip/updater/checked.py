@@ -160,6 +160,8 @@ class CheckedUpdater(Updater):
             )
         delegator = self._trusted_set[parent_role]
         assert isinstance(delegator, Root | Targets)  # noqa: S101 - python-tuf loads it first
+        path = self._state / f"{quote(role, '')}.json"
+        known: bytes | None = None
         with suppress(OSError):  # nothing of this role was seen yet
             known = self._load_local_metadata(role)
             listed = self.snapshot.get(f"{role}.json")
@@ -176,11 +178,14 @@ class CheckedUpdater(Updater):
             except FormatError as error:
                 # python-tuf has stored the role, because its signature is valid. Undo that, or no
                 # mirror and no later run would be asked for the right one. If a python-tuf stores
-                # it in another way, the mirrors' files are refused as well: that is safe.
+                # it in another way, the mirrors' files are refused as well: that is safe. What was
+                # known before is stored again: it protects against older files.
                 with suppress(AttributeError):
                     self._trusted_set._trusted_delegations.discard((parent_role, role))
-                with suppress(FileNotFoundError):
-                    (self._state / f"{quote(role, '')}.json").unlink()
+                if known is not None and _read_if_there(path) != known:
+                    replace_file(path, known)
+                else:
+                    path.unlink(missing_ok=True)
                 raise RepositoryError(error.what) from None
             self._checked.add(role)
         return targets
