@@ -123,12 +123,10 @@ def test_a_reader_that_has_seen_enough_has_its_first_line_and_hears_no_complaint
     command = ("download", "-d", machine.folder / "got", "heavy")
     with machine.start(*command) as process:
         assert process.stdout is not None and process.stderr is not None
-        began = time.monotonic()
         assert process.stdout.readline() == "Collecting heavy\n"
         process.stdout.close()
         complaints = process.stderr.read()
-        assert process.wait(20) == 120
-    assert time.monotonic() - began < 15
+        assert process.wait(60) == 120
     assert complaints == "ERROR: Pipe to stdout was broken\n"
 
 

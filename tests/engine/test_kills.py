@@ -9,6 +9,7 @@ in the end::
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -37,7 +38,8 @@ MACHINES = int(os.environ.get("SECUREPIP_TEST_MACHINES", "2"))
 SMALL = {"made": (40, 3), "made_in_a_bucket": (20, 2)}
 """How many uploads and kills there are by default: each request to moto takes its time."""
 _PROJECTS = 97
-_TRIES = 400
+_PATIENCE = 300.0
+"""Seconds in which some front end takes an upload, however often it is sent."""
 
 
 @dataclass
@@ -59,7 +61,9 @@ class Seen:
 
 def upload(at: Fleet, wheel: Path, token: str, number: int, seen: Seen) -> None:
     """Upload by twine's own library; to the next front end where one is gone, as people do."""
-    for attempt in range(_TRIES):
+    end = time.monotonic() + _PATIENCE
+    for attempt in itertools.count():
+        assert time.monotonic() < end, f"{wheel.name} is not taken: {seen.statuses}"
         try:
             index = TwineRepository(at.upload_url(number + attempt), "__token__", token, True)
             answer = index.upload(PackageFile.from_filename(str(wheel), None))
@@ -73,7 +77,6 @@ def upload(at: Fleet, wheel: Path, token: str, number: int, seen: Seen) -> None:
         except requests.RequestException:
             seen.statuses["gone"] += 1
         time.sleep(0.05)
-    raise AssertionError(f"{wheel.name} is not taken: {seen.statuses}")
 
 
 def look(made: Made, client: Path, seen: Seen, done: threading.Event) -> None:

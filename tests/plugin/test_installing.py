@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -281,7 +282,14 @@ def test_inside_a_gateway_that_the_user_runs_pip_takes_its_index(believer: Machi
 
 
 def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: HostileServer) -> None:
-    served.delay = 0.5
+    asked, ended = threading.Event(), threading.Event()
+
+    def hold(data: bytes) -> bytes:
+        asked.set()
+        ended.wait(60)
+        return data
+
+    served.alter("(simple|packages)/.*", hold)  # which pip asks for when it has begun
     with subprocess.Popen(
         [believing.python, "-m", "pip", "install", "app", "built"],
         env={**believing.variables},
@@ -292,8 +300,10 @@ def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: Hostil
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         gateways = believing.folder / "data" / "plugin"
-        wait_until(lambda: gateways.exists() and any(gateways.iterdir()))
+        assert asked.wait(60)
+        assert any(gateways.iterdir())
         process.send_signal(signal.SIGINT)
         assert "Operation cancelled by user" in process.communicate(timeout=60)[1]
+    ended.set()
     wait_until(lambda: not any(gateways.iterdir()))
     assert believing.version_of("app") is None

@@ -105,9 +105,9 @@ def test_ten_thousand_files_are_ranked_in_far_less_than_a_second(
         for minor in range(8, 13)
         for platform in platforms
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     offers = _offers(target, *names)
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started
     assert len(names) == 10_000
     assert len(offers.files) == 500
     assert elapsed < 2  # About 0.1 s; the limit is for a busy machine.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Semaphore
 from urllib.parse import urlsplit
 
 import pytest
@@ -90,8 +91,22 @@ def test_what_was_removed_comes_back_by_no_upload(site: Site, tmp_path: Path) ->
     assert "was removed from this repository" in answer.text
 
 
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Semaphore:
+    """Is released for each upload that waits to be published."""
+    arrived = Semaphore(0)
+
+    class Noted(SimpleQueue[object]):
+        def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item, block, timeout)
+            arrived.release()
+
+    monkeypatch.setattr("securepip.signing.uploads.batches.SimpleQueue", Noted)
+    return arrived
+
+
 def test_uploads_that_wait_are_published_together_and_a_bad_one_keeps_back_no_other(
-    made: MadeRepository, tmp_path: Path
+    made: MadeRepository, waiting: Semaphore, tmp_path: Path
 ) -> None:
     good = [make_wheel(tmp_path, "app", f"1.{each}") for each in range(4)]
     good += [make_wheel(tmp_path, f"lib{each}", "1.0") for each in range(2)]
@@ -103,7 +118,8 @@ def test_uploads_that_wait_are_published_together_and_a_bad_one_keeps_back_no_ot
         before = site.snapshot()
         with LocalState(made.folder).lock():  # as another command has it
             answers = list(map(pool.submit, [site.send] * 8, [*good, *rivals]))
-            threading.Event().wait(0.5)
+            for _ in answers:
+                assert waiting.acquire(timeout=60)
         codes = [answer.result().status_code for answer in answers]
         assert codes[:6] == [200] * 6
         assert sorted(codes[6:]) == [200, 400]
@@ -112,7 +128,9 @@ def test_uploads_that_wait_are_published_together_and_a_bad_one_keeps_back_no_ot
         assert len(site.files("app")) == 5
 
 
-def test_a_damaged_page_keeps_back_no_other_project(made: MadeRepository, tmp_path: Path) -> None:
+def test_a_damaged_page_keeps_back_no_other_project(
+    made: MadeRepository, waiting: Semaphore, tmp_path: Path
+) -> None:
     made.add(make_wheel(tmp_path, "damaged", "1.0"))
     for page in (made.folder / "simple" / "damaged").iterdir():
         page.write_bytes(b"{}")
@@ -120,7 +138,8 @@ def test_a_damaged_page_keeps_back_no_other_project(made: MadeRepository, tmp_pa
         with ThreadPoolExecutor(2) as pool, LocalState(made.folder).lock():
             bad = pool.submit(site.send, make_wheel(tmp_path, "damaged", "2.0"))
             good = pool.submit(site.send, make_wheel(tmp_path, "whole", "1.0"))
-            threading.Event().wait(0.5)
+            for _ in (bad, good):
+                assert waiting.acquire(timeout=60)
         assert (good.result().status_code, site.files("whole")) == (
             200,
             ["whole-1.0-py3-none-any.whl"],
@@ -198,7 +217,7 @@ def test_a_token_is_for_its_projects_until_it_is_revoked(site: Site, tmp_path: P
     body = form(form_of(make_wheel(tmp_path, "mine", "2.0")))
     head = {"Content-Type": TYPE, "Content-Length": str(len(body)), **_login(text)}
     connection = site.raw(head, body[:-1])
-    threading.Event().wait(0.2)
+    Event().wait(0.2)
     tokens.revoke(known.id)
     assert tokens.find(text) is None, "the next one is refused before its body is read"
     connection.send(body[-1:])
