@@ -6,7 +6,7 @@ The rooms and the one way through them::
                             ↑                ↑
                             └── verified index (pages, metadata, files)
                                              ↑
-                                   updater (TUF) ← trust (who is believed, for what)
+                                   updater (TUF) ← trust (who is trusted, for what)
 """
 
 __version__ = "0.2.0.dev0"

@@ -72,7 +72,7 @@ def test_an_author_cannot_have_a_build_run_what_nobody_signed(
 
     done = machine.install("built")
     assert done.code == 1
-    assert "names an address of its own" in done.err
+    assert "names a direct URL" in done.err
     assert not ran.exists()
 
     # What runs when nobody looks.

@@ -201,8 +201,8 @@ def test_a_backend_that_answers_nonsense_is_named(
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("7", "answers 7, which is no list of texts"),
-        ("[7]", "which is no list of texts"),
+        ("7", "answers 7, which is not a list of strings"),
+        ("[7]", "which is not a list of strings"),
         ("['[']", r"asks for '\['"),
         (f"['{_ENDLESS}']", "a requirement with a number of a thousand digits"),
     ],

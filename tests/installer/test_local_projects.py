@@ -163,7 +163,7 @@ def test_what_only_dependencies_ask_for_is_not_requested(
         ({"pyproject.toml": "[build-system]\nrequires = [1]\n"}, "not a list of strings"),
         (
             {"pyproject.toml": _PYPROJECT.replace("[]", '["x @ https://packages.example.org/x"]')},
-            "names an address of its own",
+            "names a direct URL",
         ),
         (
             {"b.py": _BACKEND.replace("log(f", "raise SystemExit('no wheel today') or log(f")},

@@ -119,7 +119,7 @@ def test_a_file_of_requirements_in_the_place_of_one_is_said_to_be(folder: Path) 
 
 def test_an_address_needs_a_strong_hash_unless_nobody_judges_or_a_marker_may_rule_it_out() -> None:
     for text in (ADDRESS, f"web @ {ADDRESS}", f"{ADDRESS}#md5={'0' * 32}"):
-        with pytest.raises(RequirementError, match="an address of its own"):
+        with pytest.raises(RequirementError, match="a direct URL"):
             parse_requirement(text)
         assert parse_requirement(text, judge=False).link is not None
         assert parse_requirement(f"{text} ; python_version < '3'").marker is not None

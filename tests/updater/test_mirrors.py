@@ -79,7 +79,7 @@ def test_one_that_fails_is_passed_over_for_a_while_and_named_once_without_a_pass
         places.try_each(f"{FIRST}e", has.fetch)
         assert [one.getMessage() for one in caplog.records] == [said, said]
     assert "packages.example.org/ is passed over, and https://" in said
-    assert "mirror.example.org/of/ is asked in its place: " in said
+    assert "mirror.example.org/of/ is asked instead: " in said
     assert said.endswith(error.what)
     assert "hidden" not in said
 

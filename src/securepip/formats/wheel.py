@@ -1,7 +1,7 @@
-"""Checks that pip can install a wheel, and that installing it changes nothing of other projects.
+"""Checks that pip can install a wheel, and that installing it changes no other project.
 
-Rule: a wheel belongs to one project. Installing it makes no other project look installed, and
-neither writes nor later removes a file outside of its folders.
+Rule: a wheel belongs to one project. Installing it does not make another project look installed,
+and neither writes nor later removes a file outside of the folders of the environment.
 
 Source: the binary distribution format specification (PEP 427).
 """
@@ -26,7 +26,7 @@ from securepip.formats.core_metadata import ARCHIVE_ERRORS, open_zip, unreadable
 _NEEDED = ("METADATA", "WHEEL", "RECORD")
 _SCRIPT_GROUPS = ("console_scripts", "gui_scripts")
 _ALL_GROUPS = "DEFAULT"
-"""Python 3.9 adds the lines of this group to every group."""
+"""``configparser``, with which Python 3.9 reads entry points, adds these lines to every group."""
 _MAX_ENTRY_POINTS_BYTES = 1 << 20
 _MAX_RECORD_BYTES, _MAX_ROW_BYTES = 1 << 20, 1_000
 """The longest RECORD, beside so many bytes for each member: a few kB of an archive can hold 64 MB
@@ -40,17 +40,18 @@ _IN_A_LIBRARY = re.compile(
     r"(^|/)(site-packages|dist-packages|python)/"
     rf"([^/]+({'|'.join(map(re.escape, _DISTRIBUTIONS))})|({'|'.join(_OF_THE_PLUGIN)})[^/]*)(/|$)"
 )
-"""Such a name in a folder of libraries: every scheme calls that folder by one of these names."""
+"""The path of such a file in a library folder, which has one of these names in every scheme."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What the members of a wheel mean to who installs it.
+    """What an installer finds in a wheel.
 
     Attributes:
         dist_info: The name of its ``.dist-info`` folder.
         scripts: The names of the scripts that an installer makes for it.
-        unheld: Names in its RECORD that are not members. pip would remove these files with it.
+        unheld: Names in its RECORD that are not members. pip would remove these files, which belong
+            to others, when it uninstalls the wheel.
     """
 
     dist_info: str
@@ -64,7 +65,7 @@ def look_inside(archive: zipfile.ZipFile, filename: str) -> Inside:
     Raises:
         FormatError: It holds or names files that do not belong to its project, or does not have
             exactly one ``.dist-info`` folder.
-        zipfile.BadZipFile: And all ``ARCHIVE_ERRORS``: it is damaged.
+        zipfile.BadZipFile: Or another of ``ARCHIVE_ERRORS``: the archive is damaged.
     """
     members = archive.namelist()
     dist_info = dist_info_of(members, filename)
@@ -85,7 +86,7 @@ def check_installable(path: Path, filename: str) -> None:
     Raises:
         FormatError: It is not a readable archive, does not have exactly one ``.dist-info`` folder,
             or lacks a file there that every installer needs; or a member would be installed
-            outside of its folder; or it reaches for something of others (``look_inside``).
+            outside of its folder, or belongs to another project (``look_inside``).
         SecurepipError: This machine cannot read it now.
     """
     try:
@@ -112,22 +113,23 @@ def check_installable(path: Path, filename: str) -> None:
         )
 
 
-def check_reach(path: Path, filename: str, roots: Mapping[str, str], believed: Path) -> None:
-    """Check that a wheel reaches for nothing of others.
+def check_reach(path: Path, filename: str, roots: Mapping[str, str], state: Path) -> None:
+    """Check that installing a wheel changes neither other projects nor securepip's state.
 
     Args:
         path: The wheel.
-        filename: Its distribution name.
-        roots: Where it may be installed, by scheme.
-        believed: The folder in which securepip keeps whom the user trusts.
+        filename: Its distribution file name.
+        roots: The folders of the scheme that it may be installed with.
+        state: The folder of securepip's state.
 
     Raises:
-        FormatError: It does, or it is not a readable archive.
+        FormatError: It would, or it is not a readable archive.
+        SecurepipError: This machine cannot read it now.
     """
     try:
         with open_zip(path) as archive:
             look_inside(archive, filename)
-            check_apart(archive.namelist(), filename, roots, believed)
+            check_apart(archive.namelist(), filename, roots, state)
     except ARCHIVE_ERRORS as error:
         broken = FormatError(f"{filename} is not a readable archive: {error}")
         raise unreadable(path, error, broken) from None
@@ -162,11 +164,11 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
     for line in map(str.strip, text.splitlines()):
         is_group = line.startswith("[") and line.endswith("]")
         if line.startswith("["):
-            # Python 3.9 finds a group in more lines.
-            said = any(each in line for each in (*_SCRIPT_GROUPS, _ALL_GROUPS))
-            may_name_scripts = said or (may_name_scripts and not is_group)
+            # Python 3.9 takes more lines for the beginning of a group.
+            has_scripts = any(each in line for each in (*_SCRIPT_GROUPS, _ALL_GROUPS))
+            may_name_scripts = has_scripts or (may_name_scripts and not is_group)
         if may_name_scripts and not line.startswith("#") and ("/" in line or "\\" in line):
-            # pip takes the whole line apart anew, so it is not only the name that counts.
+            # pip parses the whole line again, so a slash after the name counts too.
             raise FormatError(
                 f"{dist_info}/entry_points.txt has a script in another folder: {line!r:.200}",
                 meaning="An older pip writes it there, wherever that is.",
@@ -191,11 +193,11 @@ def _unheld(archive: zipfile.ZipFile, members: Collection[str], dist_info: str) 
         with archive.open(f"{dist_info}/RECORD") as stream:
             data = stream.read(most + 1)
     except KeyError:
-        return frozenset()  # pip says it
+        return frozenset()  # pip refuses a wheel without RECORD
     try:
         if len(data) > most:
             raise ValueError(f"it is larger than {most} bytes")
-        # As pip splits it into lines.
+        # The same lines as in pip.
         named = {row[0] for row in csv.reader(data.decode().splitlines()) if row}
     except (ValueError, csv.Error) as error:
         raise FormatError(f"{dist_info}/RECORD cannot be read: {error}") from None
@@ -216,24 +218,23 @@ def _unheld(archive: zipfile.ZipFile, members: Collection[str], dist_info: str) 
     return frozenset(found)
 
 
-def check_apart(
-    members: Iterable[str], wheel: str, roots: Mapping[str, str], believed: Path
-) -> None:
-    """Check that pip writes no member of a wheel into the folder of trust.
+def check_apart(members: Iterable[str], wheel: str, roots: Mapping[str, str], state: Path) -> None:
+    """Check that pip would write no member of a wheel into the folder of securepip's state.
 
-    With ``--user``, that folder is where pip installs a wheel's data.
+    With ``--user``, pip installs a wheel's data into the folder that this folder is in. A malicious
+    wheel could add a repository to those that the user trusts.
 
     Args:
         members: The names of its members.
-        wheel: What it is called.
-        roots: Where it may be installed, by scheme.
-        believed: The folder in which securepip keeps whom the user trusts.
+        wheel: Its name, for messages.
+        roots: The folders of the scheme that it may be installed with.
+        state: The folder of securepip's state.
 
     Raises:
-        FormatError: It would write there.
+        FormatError: pip would write there.
     """
     real = cache(os.path.realpath)
-    top = _folded(real(believed))
+    top = _folded(real(state))
     for member in members:
         if ".data/" not in member:
             continue
@@ -244,7 +245,7 @@ def check_apart(
             path = _folded(f"{real(folder)}{os.sep}{name}")
             if path == top or path.startswith(top + os.sep):
                 raise FormatError(
-                    f"{wheel} would write {member!r:.200} into {believed}.",
+                    f"{wheel} would write {member!r:.200} into {state}.",
                     meaning="securepip keeps there whom you trust. The wheel could add its author.",
                 )
 
@@ -272,8 +273,8 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
 
     A malicious wheel could have a second member for the same file, such as
     ``x.dist-info/./METADATA`` or one below ``x.data/purelib``. pip would install it over the
-    metadata that was verified. So a file of the folder may have one name only. It could also hold
-    metadata of another project, which would look installed in a release that nobody has signed.
+    metadata that was verified. So a file of the folder may have one name only. The wheel could also
+    hold metadata of another project, which would then look installed, unsigned.
 
     Raises:
         FormatError: There is not exactly one such folder, or a file in it has two names; or there
@@ -295,7 +296,7 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
         if not lowered.endswith(_DISTRIBUTIONS):
             continue
         if not lowered.endswith(_OWN):
-            # Some builds leave the project's own by mistake. It misleads nobody.
+            # Some builds leave an egg-info of the project itself, which is harmless.
             if not _is_of(lowered, project):
                 raise _reaching(wheel, member)
             continue

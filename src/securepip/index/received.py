@@ -267,6 +267,6 @@ def _altered(what: str, url: str, found: str) -> VerificationError:
         f"{what}, from {redact(url)}, is not what was signed: {found}",
         meaning="The file was changed or broken on its way, or the server it comes from serves "
         "another file than the one that the repository signed.",
-        remedy="Nothing was installed. Try again from another network; if it stays, tell the "
-        "people who run the repository.",
+        remedy="Nothing was installed. Try again from another network; if that does not help, "
+        "tell the people who run the repository.",
     )

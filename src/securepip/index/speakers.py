@@ -235,7 +235,7 @@ def untrusted() -> UntrustedError:
     return UntrustedError(
         "this machine trusts no package repository yet, so nothing can be verified",
         meaning="To begin at once, on this machine alone: securepip trust first-use --min-age 3d",
-        remedy="To believe a repository that others sign: securepip trust add NAME "
+        remedy="To trust a repository that others sign: securepip trust add NAME "
         "https://packages.example.org/ --root-sha256 FINGERPRINT --index-url URL",
     )
 
@@ -245,8 +245,8 @@ def _disappeared(repository: TrustedRepository, project: NormalizedName) -> Veri
         f"the repository {repository.name!r} ({redact(repository.location)}) does not know "
         f"{project} any more, and this machine has seen {project} there",
         meaning="Either its operator has removed the project, or somebody hides it: a server in "
-        "the repository's place, or who has its online keys. An older release that does without "
-        f"it, or what another repository calls {project}, is not taken instead.",
+        "the repository's place, or an attacker with its online keys. securepip does not turn to "
+        f"an older release that does without it, or to another repository's {project}.",
         remedy="Nothing was installed. Ask the people who run the repository. If they have removed "
         f"it:\n  securepip trust forget {repository.name} {project}",
     )

@@ -213,7 +213,7 @@ def install(
 
 
 def _check_apart(wheels: Iterable[CheckedWheel], schemes: Sequence[Scheme]) -> None:
-    """Check that no wheel writes into the folder of trust, in any scheme that pip may use.
+    """Check that no wheel writes into the folder of state, in any scheme that pip may use.
 
     Raises:
         VerificationError: One would. Nothing is installed.

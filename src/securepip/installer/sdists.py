@@ -334,7 +334,7 @@ class SdistBuilder:
 def _build_requirement(text: str) -> UserRequirement:
     if Requirement(text).url:
         raise InstallationError(
-            f"The build requirement {text!r} names an address of its own.",
+            f"The build requirement {text!r} names a direct URL.",
             meaning="No trusted repository signs what is there, and its author, not you, named it.",
             remedy="Use --no-build-isolation with an environment that has what the build needs.",
         )

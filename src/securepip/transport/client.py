@@ -409,8 +409,8 @@ def _failed(error: Exception, watch: Watch, shown: str, max_bytes: int) -> Trans
             )
         if isinstance(error, requests.exceptions.SSLError):
             remedy = (
-                "Check this machine's clock, your network, and which certificates are believed "
-                "(--cert FILE): a proxy that reads along needs its own there."
+                "Check this machine's clock, your network, and which certificates are trusted "
+                "(--cert FILE): a proxy that intercepts TLS needs its own there."
             )
         return UnreachableError(f"cannot reach {watch.who}: {what}", url=shown, remedy=remedy)
     return TransportError(what, url=shown, remedy=remedy)

@@ -288,10 +288,10 @@ class _Adapter(HTTPAdapter):
         super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """As the library's.
+        """As in the library.
 
         Raises:
-            TransportError: A file of certificates is not there.
+            TransportError: A file of certificates does not exist.
         """
         try:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call] # requests

@@ -327,7 +327,7 @@ class TrustStore:
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise SecurepipError(
                 f"the trust configuration {self._map_path} cannot be read: {error!r}",
-                meaning="Without it nothing is believed, so nothing is installed.",
+                meaning="Without it no repository is trusted, so nothing is installed.",
                 remedy="Repair it, or move it away and add the repositories again.",
             ) from None
         return Trust(repositories, mapping, rules)

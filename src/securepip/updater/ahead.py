@@ -42,8 +42,8 @@ _UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError),
     *(OverflowError, RecursionError),
 )
-"""What reading a hint raises. Whoever answers may have written it: an error that comes through here
-ends the run, and no other place of the repository is asked."""
+"""What reading a malformed hint raises. A malicious place may have sent it: an error that is not
+caught would end the run before another place of the repository is asked."""
 
 
 class Listed(Protocol):

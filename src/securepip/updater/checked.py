@@ -238,5 +238,5 @@ def _unreadable(path: Path, reason: str) -> SecurepipError:
         f"{path} cannot be used: {reason}",
         meaning="It says what this machine has seen of the repository, so that nobody can show it "
         "something older. Nothing was installed.",
-        remedy=f"Run the same command again. If it stays: {way_out([str(path)])}",
+        remedy=f"Run the same command again. If that does not help: {way_out([str(path)])}",
     )

@@ -126,7 +126,7 @@ class Mirrors:
             return  # only this file is missing there
         why = ""
         if following:
-            why = f"{redact(place)} is passed over, and {redact(following)} is asked in its place: "
+            why = f"{redact(place)} is passed over, and {redact(following)} is asked instead: "
             why += error.what
         with _lock:
             now = time.monotonic()

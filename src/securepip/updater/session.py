@@ -287,8 +287,8 @@ class Session:
             f"{error}",
             meaning="The repository, its mirror, or somebody between it and this machine serves "
             "changed or outdated data. It can also be a broken copy of the repository.",
-            remedy="Nothing was installed. Try again from another network; if it stays, tell the "
-            "people who run the repository.",
+            remedy="Nothing was installed. Try again from another network; if that does not help, "
+            "tell the people who run the repository.",
         )
 
     def _expired(self, error: Exception) -> VerificationError:

@@ -371,7 +371,7 @@ def _subprocess_failed(step: str, failed: _HookFailedError) -> str:
 def _list(answer: object, step: str) -> Sequence[str]:
     if not _is_list_of_text(answer):
         raise InstallationError(
-            f"{step}: the build backend answers {answer!r:.200}, which is no list of texts.",
+            f"{step}: the build backend answers {answer!r:.200}, which is not a list of strings.",
             remedy="It is a mistake of the backend: tell its authors.",
         )
     return answer

@@ -154,7 +154,7 @@ class UnsignedRequirement:
 
     def describe(self) -> str:
         """The requirement, as a message about a conflict shows it."""
-        return f"{self.text} (an address, which no trusted repository signs)"
+        return f"{self.text} (a URL, which no trusted repository signs)"
 
 
 ProjectRequirement = SpecifierRequirement | ExactRequirement | UnsignedRequirement

@@ -133,7 +133,7 @@ class MetadataReader:
             raise ResolutionError(
                 f"{file.filename} would have to be built to learn what it requires.",
                 meaning="It is a source distribution that does not say so itself (PEP 643).",
-                remedy="Ask for a version of which there is a wheel for this Python.",
+                remedy="Ask for a version that has a wheel for this Python.",
             )
         return self._sdist_metadata(project, file, settings)
 

@@ -376,7 +376,7 @@ def _ask(interpreter: str, start_up: bool) -> _Facts:
 
 
 def _why_not(error: Exception) -> str:
-    """In words of its own: those of `subprocess` show the whole program that was given to it."""
+    """Why a program is no Python, without the whole source that ``subprocess`` would show."""
     if isinstance(error, subprocess.CalledProcessError):
         return f"it ended with exit code {error.returncode}"
     if isinstance(error, subprocess.TimeoutExpired):

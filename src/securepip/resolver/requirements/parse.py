@@ -258,9 +258,9 @@ def refuse_unverifiable(asked: UserRequirement) -> None:
     if not strong:
         raise RequirementError(
             f"{asked.text!r} cannot be installed{_from(asked.source)}.",
-            meaning="It names an address of its own. No trusted repository signs that, so nothing "
+            meaning="It names a direct URL. No trusted repository signs that, so nothing "
             "could prove that it is what its authors made.",
-            remedy="Say which bytes you mean: add #sha256=… to the address, or --hash in a "
+            remedy="Say which bytes you mean: add #sha256=… to the URL, or --hash in a "
             "requirements file. Or name the project and a version, for example: name==1.0",
         )
 

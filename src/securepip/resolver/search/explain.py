@@ -193,7 +193,7 @@ def _nothing_matches(cause: Cause, catalogue: Catalogue) -> ResolutionError:
     if isinstance(requirement, UnsignedRequirement):
         return ResolutionError(
             f"No matching distribution found for {requirement.text}",
-            meaning="It names an address. No trusted repository signs that, so nothing could "
+            meaning="It names a URL. No trusted repository signs that, so nothing could "
             "prove that it is what its authors made.",
             remedy=_exclude(cause.parent),
         )
