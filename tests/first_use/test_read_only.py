@@ -39,7 +39,7 @@ def test_with_read_only_state_first_use_protects_from_all_that_it_has_seen(
     index.offer(make_wheel(tmp_path / "evil", "app", "2.0", files={"app/evil.py": b"evil"}))
     forged = sealed.process(*option, "--force-reinstall", "--refresh-package", "app", "app")
     assert forged.code == 3, forged.err
-    assert "is not the file that this machine saw first" in forged.err
+    assert "is not the file that was seen first" in forged.err
     assert _files(sealed.folder / "data") == before
 
 

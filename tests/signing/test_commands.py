@@ -34,6 +34,7 @@ def test_a_repository_from_init_to_status(
     root = re.search(r"root sha256:\s+([0-9a-f]{64})\n", said.out)
     assert root
     assert f"trust add NAME '{folder}' --root-sha256 {root[1]}" in said.out
+    assert "instead of the folder, the URL" in said.out
     (keys,) = (data_dir / "keys").iterdir()
     assert {path.name for path in keys.iterdir()} == {"online", "offline"}
     assert data_dir.stat().st_mode & 0o777 == 0o700

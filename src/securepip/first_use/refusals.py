@@ -25,7 +25,7 @@ def changed_file(
     """Make the error for a file that has other bytes than before."""
     seen = f"sha256 seen first, on {first_seen.isoformat()}:"
     return VerificationError(
-        f"{filename} is not the file that this machine saw first: {index} shows other bytes now",
+        f"{filename} is not the file that was seen first: {index} shows other bytes now",
         meaning=f"{seen} {before}\n"
         f"{'sha256 shown now:':{len(seen)}} {now}\n"
         "Published files never change. Either somebody changed the file on its way or at the "

@@ -164,7 +164,9 @@ def refusal(address: Address) -> RefusedError:
     return RefusedError(
         f"{shown} {NOBODY_SIGNS}",
         meaning="Nobody signs what is offered there, so nothing could be verified.",
-        remedy="If a repository that you trust signs it, say so when you add it:\n"
+        remedy="To believe an index at first sight, and to refuse what it changes afterwards:\n"
+        "  securepip trust first-use --index-url URL\n"
+        "If a repository that you trust signs it, say so when you add it:\n"
         "  securepip trust add NAME LOCATION --root-sha256 FINGERPRINT --index-url URL\n"
         "Or leave it out: on the command line, in requirements files and in pip's configuration.",
     )

@@ -146,6 +146,10 @@ def init(request: InitRequest) -> int:
         console.say(
             "URL is where they reach the bucket: by a CDN, say, or by `securepip repo serve`."
         )
+    elif not config.url:
+        console.say(
+            "On another machine they name, instead of the folder, the URL that it has there."
+        )
     return 0
 
 
