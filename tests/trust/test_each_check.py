@@ -256,7 +256,7 @@ def test_a_map_that_names_no_addresses_for_a_repository_is_not_believed(
     assert trust.named("one").location == url("one")
     assert trust.named("one").mirrors == (f"{OF_ONE}/",)
     assert f"{OF_ONE}/" in trust.addresses
-    assert trust.meant(OF_ONE, NormalizedName("app")).name == "one"
+    assert trust.for_maintainer(OF_ONE, NormalizedName("app")).name == "one"
     assert trust.for_index(f"{OF_ONE}/simple") == trust.named("one")
     document["repositories"]["one"] = places
     path.write_text(json.dumps(document))

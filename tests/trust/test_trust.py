@@ -214,14 +214,14 @@ def test_the_repository_that_is_meant_is_found_by_all_that_names_it(tmp_path: Pa
     for name in ("one", "two"):
         store.add(name, f"https://{name}.example.org/", b"root", indexes if name == "two" else ())
     app, trust = canonicalize_name("app"), store.read()
-    assert trust.meant(None, app).name == "one"
+    assert trust.for_maintainer(None, app).name == "one"
     for named in ("two", "https://two.example.org", "https://user:pw@two.example.org/", *indexes):
-        assert trust.meant(named, app).name == "two"
-    assert trust.meant("https://two.example.org/simple", app).name == "two"
+        assert trust.for_maintainer(named, app).name == "two"
+    assert trust.for_maintainer("https://two.example.org/simple", app).name == "two"
     with pytest.raises(UsageError, match="no trusted repository is called"):
-        trust.meant("three", app)
+        trust.for_maintainer("three", app)
     with pytest.raises(UsageError, match="speaks for app"):
-        Trust(trust.repositories).meant(None, app)
+        Trust(trust.repositories).for_maintainer(None, app)
 
 
 def test_an_index_that_a_file_names_adds_nobody_to_the_one_repository_of_an_option(

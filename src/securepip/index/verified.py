@@ -192,9 +192,9 @@ class VerifiedIndex:
         arrived: Callable[[VerifiedFile], None] | None = None,
     ) -> list[VerifiedFile]:
         """As ``Index.fetch``. ``arrived`` is called with each verified file, in any thread."""
-        found = [(self._required(project), file) for project, file in self._chosen(wanted)]
-        self.prefetch_files(found)
-        signed = [self.signed_file(located, file) for located, file in found]
+        located_files = [(self._required(project), file) for project, file in self._chosen(wanted)]
+        self.prefetch_files(located_files)
+        signed = [self.signed_file(located, file) for located, file in located_files]
         self._downloads.expect([one.target.length for one in signed])
 
         def fetch_one(one: SignedFile) -> VerifiedFile:

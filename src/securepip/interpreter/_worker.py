@@ -166,34 +166,36 @@ def main() -> None:
     # The target must not import securepip's modules from the folder of this file.
     del sys.path[0]
     lines = iter(sys.stdin.readline, "")
-    asked = json.loads(next(lines))
-    folder, wanted = str(Path(asked["runner"]).parent.parent), asked["wanted"]
-    with os.fdopen(asked["answers"], "w") as answers:
-        if asked["packaging"] is not None:
+    settings = json.loads(next(lines))
+    folder, wanted = str(Path(settings["runner"]).parent.parent), settings["wanted"]
+    with os.fdopen(settings["answers"], "w") as answers:
+        if settings["packaging"] is not None:
             print(
-                module_of(_HERE / "_probe.py").answer(asked["packaging"]), file=answers, flush=True
+                module_of(_HERE / "_probe.py").answer(settings["packaging"]),
+                file=answers,
+                flush=True,
             )
         spared = None
         if wanted is None or any(map(is_missing, wanted)):
-            spared = load(folder, whole=asked["whole"])
+            spared = load(folder, whole=settings["whole"])
         for line in lines:
-            told = json.loads(line)
-            if "program" in told:
-                said = module_of(Path(told["program"])).answer(told["question"])
-                print(said, file=answers, flush=True)
+            instruction = json.loads(line)
+            if "program" in instruction:
+                result = module_of(Path(instruction["program"])).answer(instruction["question"])
+                print(result, file=answers, flush=True)
                 continue
             if spared is None:
-                spared = load(folder, whole=asked["whole"])
-            if told:
-                run(asked, told, spared=spared)
+                spared = load(folder, whole=settings["whole"])
+            if instruction:
+                run(settings, instruction, spared=spared)
 
 
-def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
+def run(settings: dict[str, Any], instruction: dict[str, Any], *, spared: bool) -> None:
     """Run pip, which ends the process.
 
     Args:
-        asked: The first line that this process has read.
-        told: The line with pip's arguments.
+        settings: The first line that this process has read.
+        instruction: The line with pip's arguments.
         spared: Whether some modules are stand-ins. If pip then fails with an unknown error, it is
             run again with all of its modules.
     """
@@ -201,17 +203,17 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     # What is loaded stays: garbage collection, also that of a copied process, need not look at it.
     gc.freeze()
-    keep_order(told["order"])
+    keep_order(instruction["order"])
     ask_nobody()
-    shares, sharing = told["shares"], None
+    shares, sharing = instruction["shares"], None
     own = [*chain(*shares)]
     if len(shares) > 1:
         sharing = module_of(_HERE / "_shares.py").Shares()
         own = sharing.begin(shares)
-    sys.argv = [asked["runner"], *told["arguments"], *own]
+    sys.argv = [settings["runner"], *instruction["arguments"], *own]
     code: Any = 0
     try:
-        runpy.run_path(asked["runner"], run_name="__main__")
+        runpy.run_path(settings["runner"], run_name="__main__")
     except BaseException as end:
         code = end.code if isinstance(end, SystemExit) else 1
         if sharing is not None:
@@ -219,7 +221,7 @@ def run(asked: dict[str, Any], told: dict[str, Any], *, spared: bool) -> None:
         if not isinstance(end, SystemExit):
             raise
     if code == _UNKNOWN_ERROR and spared and not (sharing is not None and sharing.is_copy):
-        begin_again({**asked, "packaging": None, "whole": True}, told)
+        begin_again({**settings, "packaging": None, "whole": True}, instruction)
     code = code or 0
     if not isinstance(code, int) or threading.active_count() > 1:
         sys.exit(code)

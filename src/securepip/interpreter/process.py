@@ -123,7 +123,7 @@ class Pip:
         self._answers, answers = os.pipe()
         self._is_asked = asked
         self._facts = b""
-        told = {
+        settings = {
             "runner": str(pip_runner()),
             "answers": answers,
             "packaging": str(Path(packaging.__file__).parent) if asked else None,
@@ -147,7 +147,7 @@ class Pip:
             raise InstallationError(f"{python} cannot be run: {error}") from None
         finally:
             os.close(answers)
-        self._tell(told)
+        self._send(settings)
 
     def facts(self) -> bytes | None:
         """The facts about the interpreter (``_probe.facts``), as JSON.
@@ -173,12 +173,12 @@ class Pip:
             The result, as JSON; b"" if there is no answer.
         """
         self.facts()
-        self._tell({"program": program, "question": question})
+        self._send({"program": program, "question": question})
         return self._answer()
 
     def load(self) -> None:
         """Load pip, if it is not loaded yet."""
-        self._tell({})
+        self._send({})
 
     def run(
         self,
@@ -200,8 +200,12 @@ class Pip:
             pip's exit code, its standard output and its standard error.
         """
         try:
-            told = {"arguments": [*arguments], "order": [*order], "shares": [*map(list, shares)]}
-            self._tell(told)
+            instruction = {
+                "arguments": [*arguments],
+                "order": [*order],
+                "shares": [*map(list, shares)],
+            }
+            self._send(instruction)
             code = _wait(self._process, while_running)
         except BaseException:
             self._signal(signal.SIGINT)
@@ -253,12 +257,12 @@ class Pip:
             line += piece
         return line
 
-    def _tell(self, told: Mapping[str, object]) -> None:
+    def _send(self, line: Mapping[str, object]) -> None:
         """Send a line that the process reads."""
         stream = self._process.stdin
         if stream is not None:
             with suppress(BrokenPipeError):  # it has ended, and its output says why
-                stream.write(json.dumps(told).encode() + b"\n")
+                stream.write(json.dumps(line).encode() + b"\n")
                 stream.flush()
 
 

@@ -206,7 +206,7 @@ class Trust:
                 return repository
         return None
 
-    def meant(self, named: str | None, project: NormalizedName) -> TrustedRepository:
+    def for_maintainer(self, named: str | None, project: NormalizedName) -> TrustedRepository:
         """The repository that a maintainer of one project signs for.
 
         Args:

@@ -66,7 +66,7 @@ class Maintainer:
         trust = TrustStore.of_user().read()
         if not trust.repositories:
             raise untrusted()
-        repository = trust.meant(self.repository, project)
+        repository = trust.for_maintainer(self.repository, project)
         meant = repository.name
         if self.repository is None and len(trust.repositories) > 1:
             console.say(f"The repository is {repository.shown}; --repository NAME means another.")

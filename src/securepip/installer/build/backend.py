@@ -244,7 +244,7 @@ class Backend:
     def _call(self, step: str, hook: Callable[[], Any]) -> object:
         from pyproject_hooks import BackendUnavailable
 
-        with _told(step), warnings.catch_warnings(record=True) as said:
+        with _logged(step), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 result: object = hook()
@@ -265,7 +265,7 @@ class Backend:
                     f"{error!r:.200}"
                 ) from None
         # A backend's warnings are for the project's author, not for the user.
-        for warning in said:
+        for warning in caught:
             _log.debug("%s: %s", self._name, warning.message)
         return result
 
@@ -378,7 +378,7 @@ def _list(answer: object, step: str) -> Sequence[str]:
 
 
 @contextmanager
-def _told(step: str) -> Iterator[None]:
+def _logged(step: str) -> Iterator[None]:
     """Log when a step starts and how it ends, as pip does. A terminal may show it differently."""
     _log.info("  %s: started", step, extra={"begins": step})
     status = "error"

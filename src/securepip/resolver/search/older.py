@@ -74,7 +74,7 @@ def passed_over(
     return over
 
 
-def tell(over: Sequence[PassedOver], asked: Asked, *, allowed: bool) -> None:
+def warn(over: Sequence[PassedOver], asked: Asked, *, allowed: bool) -> None:
     """Warn of the releases that were passed over.
 
     Args:

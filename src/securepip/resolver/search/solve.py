@@ -28,7 +28,7 @@ from securepip.resolver.search.dependencies import Dependencies
 from securepip.resolver.search.explain import explain_conflict, explain_too_deep
 from securepip.resolver.search.lookahead import LookAhead
 from securepip.resolver.search.matches import Matches
-from securepip.resolver.search.older import Solution, passed_over, tell
+from securepip.resolver.search.older import Solution, passed_over, warn
 from securepip.resolver.search.outcome import make_plan
 from securepip.resolver.search.provider import Provider
 from securepip.resolver.search.reporter import make_reporter
@@ -91,7 +91,7 @@ def solve(
         finder, catalogue, direct, python, asked.constraints, asked.linked, prefers_installed
     )
 
-    def search(unsigned: Collection[NormalizedName] | None = None) -> _Found:
+    def search(unsigned: Collection[NormalizedName] | None = None) -> _Outcome:
         dependencies = Dependencies(
             finder,
             catalogue,
@@ -111,22 +111,22 @@ def solve(
             raise explain_conflict(causes, catalogue, asked.constraints, python) from None
         except ResolutionTooDeep as error:
             raise explain_too_deep(error.round_count) from None
-        return _Found(solution, dependencies)
+        return _Outcome(solution, dependencies)
 
     look_ahead(asked.requirements)
-    found = search()
-    if catalogue.asks_index and (matches.unknown or found.dependencies.addresses):
-        wished, unknown = found, -1
+    chosen = search()
+    if catalogue.asks_index and (matches.unknown or chosen.dependencies.addresses):
+        wished, unknown = chosen, -1
         while len(matches.unknown) > unknown:  # another release may need something else
             unknown = len(matches.unknown)
             wished = search(frozenset(matches.unknown))
-        over = passed_over(found.solution, wished.solution, wished.dependencies.left_out)
-        tell(over, asked, allowed=options.allow_older_releases)
-    return make_plan(found.solution, asked, environment, finder, catalogue, options)
+        over = passed_over(chosen.solution, wished.solution, wished.dependencies.left_out)
+        warn(over, asked, allowed=options.allow_older_releases)
+    return make_plan(chosen.solution, asked, environment, finder, catalogue, options)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Outcome:
     """A solution, and the reader of its candidates' dependencies."""
 
     solution: Solution
