@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from tests.index.conftest import Served
 from tests.index.noted import ALPHA, ALPHA_1, ALPHA_2, GAMMA, file_of
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.patience import impatient
-from tests.support.repositories import copy_repository
+from tests.support.repositories import copy_repository, serve
 from tests.support.wheels import make_wheel
 
 
@@ -210,6 +211,29 @@ def test_a_page_is_begun_at_the_place_that_is_asked_now(
     assert transport.expects(f"{mirror.url}simple/alpha/index.json")
     begin_pages(transport, made, [GAMMA], Mirrors())
     assert transport.expects(f"{served.server.url}simple/gamma/index.json")
+
+
+def test_a_place_cannot_have_the_next_one_refuse_every_request(
+    served: Served, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With cookies for all hosts of their domain, each request was longer than servers take."""
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: look_up("127.0.0.1", *rest, **more)
+    )
+    served.server.headers += [
+        ("Set-Cookie", f"c{number}={'x' * 4000}; Domain=example.org; Path=/")
+        for number in range(20)
+    ]
+    served.server.withhold(".*", 503)
+    store = TrustStore(tmp_path / "trust")
+    with serve(served.made.folder) as url:
+        first = served.server.url.replace("127.0.0.1", "mirror.example.org")
+        honest = url.replace("127.0.0.1", "packages.example.org")
+        store.add("made", first, served.made.root.read_bytes(), mirrors=(honest,))
+        index = VerifiedIndex(store.read(), transport, Store(tmp_path / "store"))
+        assert index.page(ALPHA) is not None
+    assert served.server.seen, "the first place was asked"
 
 
 DIVIDED = b'{"signed":{"delegations":{"succinct_roles":{"bit_length":%s,"name_prefix":"bin"}}}}'

@@ -50,6 +50,7 @@ class HostileServer:
         authorized: The paths of those that came with a name and password, and these.
         delay: Seconds before each answer, as a round trip would take.
         date: What it says that the time is; the time, where that is "".
+        headers: What it sends with each answer besides.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class HostileServer:
     authorized: list[tuple[str, str]] = field(default_factory=list)
     delay: float = 0.0
     date: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
     _alterations: list[tuple[re.Pattern[str], Alteration]] = field(default_factory=list)
 
     def alter(self, pattern: str, alteration: Alteration) -> None:
@@ -144,6 +146,8 @@ def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[H
                 self.wfile.write(data)
 
         def _send_kind(self, path: str) -> None:
+            for name, value in state.headers:
+                self.send_header(name, value)
             is_page = path.endswith(("/", ".html"))
             self.send_header("Content-Type", "text/html" if is_page else "application/octet-stream")
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -60,6 +61,9 @@ def new_session(options: TransportOptions) -> Session:
     session = Session(options.stay_encrypted)
     session.headers["User-Agent"] = f"securepip/{__version__}"
     session.headers["Accept-Encoding"] = ACCEPTED
+    # No cookies: a server may set them for all hosts of its domain, so many that no other server
+    # there accepts the long requests. Nothing here needs them.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     retry = _Retry(
         total=options.retries,
         backoff_factor=0.25,
@@ -116,8 +120,6 @@ class Session(requests.Session):
             asked.method, asked.url, asked.hooks = "GET", url, {"response": []}
             asked.prepare_headers({**self.headers, **headers})
             asked._cookies = self.cookies  # type: ignore[attr-defined] # redirects read it
-            if any(True for _ in self.cookies):
-                asked.prepare_cookies(self.cookies)
             asked.prepare_auth(self.auth)
         else:
             asked.prepare(
