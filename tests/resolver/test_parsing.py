@@ -121,7 +121,7 @@ def test_an_address_needs_a_strong_hash_unless_nobody_judges_or_a_marker_may_rul
     for text in (ADDRESS, f"web @ {ADDRESS}", f"{ADDRESS}#md5={'0' * 32}"):
         with pytest.raises(RequirementError, match="a direct URL"):
             parse_requirement(text)
-        assert parse_requirement(text, judge=False).link is not None
+        assert parse_requirement(text, must_be_verifiable=False).link is not None
         assert parse_requirement(f"{text} ; python_version < '3'").marker is not None
     assert parse_requirement(HASHED).acceptable == {f"sha256:{A}"}
     assert parse_requirement(f"{ADDRESS}#sha256=a:b").acceptable == {"sha256:a:b"}
@@ -236,10 +236,12 @@ def test_an_editable_may_be_named_by_its_address(folder: Path) -> None:
 def test_an_editable_of_a_version_control_system_is_refused_as_what_it_is(text: str) -> None:
     with pytest.raises(RequirementError, match="version control system"):
         parse_editable(text)
-    found = parse_editable(text, judge=False)
+    found = parse_editable(text, must_be_verifiable=False)
     assert found.link is not None
     assert found.link.url.startswith("git+")
-    marked = parse_editable(f"web @ {text.partition('#')[0]} ; python_version < '3'", judge=True)
+    marked = parse_editable(
+        f"web @ {text.partition('#')[0]} ; python_version < '3'", must_be_verifiable=True
+    )
     assert marked.marker is not None
 
 

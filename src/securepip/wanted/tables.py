@@ -98,7 +98,7 @@ class Table:
         Raises:
             RequirementError: It is none.
         """
-        return parse_requirement(text, self.where, judge=False)
+        return parse_requirement(text, self.where, must_be_verifiable=False)
 
     def wrong(self, what: str) -> RequirementError:
         """An error that names this place."""

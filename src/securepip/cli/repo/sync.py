@@ -200,7 +200,7 @@ def _options(
         plain,
         constraint_files,
         more=more,
-        judge=False,
+        must_be_verifiable=False,
     )
     _warn_of_other_indexes(asked.file_options, indexes)
     for each in asked.requirements:

@@ -43,6 +43,10 @@ _PACKAGE_NOTE = "note: This is an issue with the package mentioned above, not se
 _NO_WAY_OUT = {"PIP_NO_INDEX": "1", "PIP_PROXY": "http://127.0.0.1:9", "PIP_RETRIES": "0"}
 
 
+# pyproject_hooks raises these if the backend does not write its answer properly.
+_NO_ANSWER = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
 @dataclass(frozen=True)
 class BuildSystem:
     """How a project is built, by its pyproject.toml.
@@ -289,10 +293,6 @@ def diagnosis(reference: str, message: str, context: str, note: str = "") -> str
     cross = "\N{MULTIPLICATION SIGN}"
     ending = ["", note] if note else []
     return "\n".join([reference, "", f"{cross} {message}", f"╰─> {shown}", *ending])
-
-
-# pyproject_hooks raises these if the backend does not write its answer properly.
-_NO_ANSWER = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class _HookFailedError(Exception):

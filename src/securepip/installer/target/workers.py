@@ -30,6 +30,10 @@ _BYTES_AT_ONCE = 200_000
 """How many bytes of source a worker compiles in about the time that another takes to start."""
 
 
+Part = tuple[list[str], list[Any], Path]
+"""Names of members, a worker's answer about them, and the file that holds their code."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A Python file of a wheel.
@@ -218,10 +222,6 @@ class SourceCompiler:
             raise ValueError("the interpreter is another one without its surroundings")
         self._own.worker = worker
         return worker
-
-
-Part = tuple[list[str], list[Any], Path]
-"""Names of members, a worker's answer about them, and the file that holds their code."""
 
 
 def joined(parts: Sequence[Future[Part]]) -> mmap:

@@ -41,6 +41,13 @@ _BYTE_ORDER_MARKS = (
 _NO_TEXT = frozenset({"punycode", "idna"})
 _MAX_FILE_BYTES = 64 << 20
 
+# Limits against endless chains: how deep files may nest, and how many files from URLs may name.
+_MAX_NESTED = 50
+_MAX_REMOTE_FILES = 500
+
+# The options that a file from a URL may use. All others are refused, also those that pip will get.
+_FOR_REMOTE = frozenset({"hashes", "require_hashes", "requirements", "constraints"})
+
 ReadUrl = Callable[[str], bytes]
 """Fetches a requirements file from a URL, up to a limit. Raises TransportError."""
 
@@ -55,7 +62,7 @@ def read_requirements(
     config_settings: Mapping[str, str | list[str]] | None = None,
     no_require_hashes: bool = False,
     read_url: ReadUrl | None = None,
-    judge: bool = True,
+    must_be_verifiable: bool = True,
 ) -> ResolveInput:
     """Read what a command line names: requirements, ``-e``, ``-r`` files and ``-c`` files.
 
@@ -69,25 +76,28 @@ def read_requirements(
         config_settings: ``-C`` of the command line. As in pip, for arguments and editables only.
         no_require_hashes: ``--no-require-hashes``: a hash does not switch hash-checking mode on.
         read_url: Reads files from URLs. None refuses those.
-        judge: Whether to refuse requirements that nothing could verify. Callers that install
-            nothing pass False.
+        must_be_verifiable: Whether to refuse requirements that nothing could verify. Callers that
+            install nothing pass False.
 
     Raises:
         RequirementError: A file cannot be read, or something in it or on the command line is not
             valid or cannot be honoured.
         TransportError: A file could not be fetched from its URL.
     """
-    read = _Read(read_url, judge)
+    read = _Read(read_url, must_be_verifiable)
     for constraint_file in constraint_files:
         _read_file(constraint_file, read, constraint=True)
     named = [
-        parse_requirement(text, config_settings=config_settings, judge=judge)
+        parse_requirement(
+            text, config_settings=config_settings, must_be_verifiable=must_be_verifiable
+        )
         for text in arguments
         if text.strip()
     ]
     named += more
     named += [
-        parse_editable(text, config_settings=config_settings, judge=judge) for text in editables
+        parse_editable(text, config_settings=config_settings, must_be_verifiable=must_be_verifiable)
+        for text in editables
     ]
     for requirement_file in requirement_files:
         _read_file(requirement_file, read)
@@ -108,7 +118,7 @@ class _Read:
     """What has been read from files so far, in the order of their lines."""
 
     read_url: ReadUrl | None
-    judge: bool
+    must_be_verifiable: bool
     requirements: list[UserRequirement] = field(default_factory=list)
     constraints: list[UserRequirement] = field(default_factory=list)
     prereleases: bool = False
@@ -176,7 +186,13 @@ def _read_file(
         if is_remote:
             _check_remote(name, line, source, options)
         if text or options.editables:
-            asked = _asked(text, options, source, constraint=constraint, judge=into.judge)
+            asked = _asked(
+                text,
+                options,
+                source,
+                constraint=constraint,
+                must_be_verifiable=into.must_be_verifiable,
+            )
             if is_remote and asked.link is not None:
                 raise _not_for_remote(line, source)
             (into.constraints if constraint else into.requirements).append(asked)
@@ -199,14 +215,6 @@ def _read_file(
             )
         else:
             into.add_options(name, number, options)
-
-
-# How deep files may name files, and how many files those from elsewhere may lead to.
-_MAX_NESTED = 50
-_MAX_REMOTE_FILES = 500
-
-# The options that a file from a URL may use. All others are refused, also those that pip will get.
-_FOR_REMOTE = frozenset({"hashes", "require_hashes", "requirements", "constraints"})
 
 
 def _check_remote(name: str, line: str, source: str, options: LineOptions) -> None:
@@ -243,7 +251,7 @@ def _not_for_remote(line: str, source: str) -> RequirementError:
 
 
 def _asked(
-    text: str, options: LineOptions, source: str, *, constraint: bool, judge: bool
+    text: str, options: LineOptions, source: str, *, constraint: bool, must_be_verifiable: bool
 ) -> UserRequirement:
     """The requirement or constraint of a line."""
     settings = _settings(options.config_settings, source)
@@ -253,7 +261,7 @@ def _asked(
             source,
             constraint=constraint,
             config_settings=settings,
-            judge=judge,
+            must_be_verifiable=must_be_verifiable,
         )
     return parse_requirement(
         text,
@@ -261,7 +269,7 @@ def _asked(
         options.hashes,
         constraint=constraint,
         config_settings=settings,
-        judge=judge,
+        must_be_verifiable=must_be_verifiable,
     )
 
 

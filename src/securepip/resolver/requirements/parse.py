@@ -46,7 +46,7 @@ def parse_requirement(
     *,
     constraint: bool = False,
     config_settings: ConfigSettings | None = None,
-    judge: bool = True,
+    must_be_verifiable: bool = True,
 ) -> UserRequirement:
     """Parse a requirement or constraint.
 
@@ -56,7 +56,7 @@ def parse_requirement(
         hashes: The values of its ``--hash`` options, ``sha256:…``.
         constraint: Whether it is a constraint.
         config_settings: Its ``--config-settings``.
-        judge: As for ``read_requirements``.
+        must_be_verifiable: As for ``read_requirements``.
 
     Raises:
         RequirementError: It is not valid, or nothing could verify what it names.
@@ -85,7 +85,7 @@ def parse_requirement(
     )
     if constraint:
         _check_constraint(asked)
-    if judge and marker is None:
+    if must_be_verifiable and marker is None:
         refuse_unverifiable(asked)
     return asked
 
@@ -96,7 +96,7 @@ def parse_editable(
     *,
     constraint: bool = False,
     config_settings: ConfigSettings | None = None,
-    judge: bool = True,
+    must_be_verifiable: bool = True,
 ) -> UserRequirement:
     """Parse what ``-e`` names: a folder on this machine. The arguments are as above.
 
@@ -133,7 +133,7 @@ def parse_editable(
         marker=marker,
         config_settings=config_settings or {},
     )
-    if judge and marker is None:
+    if must_be_verifiable and marker is None:
         refuse_unverifiable(asked)
     return asked
 
