@@ -1,4 +1,4 @@
-"""``securepip gateway``: the verified index on loopback, for every other tool."""
+"""``securepip gateway``: serves the verified index on the loopback interface, for other tools."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from securepip.trust import Trust
 
 STABLE_PORT = 8458
-"""Of ``--stable-url``, without ``--port``."""
+"""The port of ``--stable-url`` where ``--port`` names none."""
 
 _INDEX_OPTIONS = {"-i", "--index-url", "--extra-index-url", "--default-index", "--index"}
 _EXTRA_OF_PIP = re.compile(r"(pip[-_])?extra[-_]index[-_]url ", re.IGNORECASE)
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
-if sys.platform != "win32":  # which has no such signal
+if sys.platform != "win32":  # Windows has no SIGHUP
     _SIGNALS.append(signal.SIGHUP)
 
 
@@ -52,14 +52,16 @@ class GatewayRequest:
     """``securepip gateway``.
 
     Attributes:
-        port: None for any that is free.
-        repository: Only this one of the trusted repositories.
-        read_only_state: Work on a copy of what was seen of the repositories so far.
-        stable_url: The same address each time, without a key in it.
-        print_env: Print what sets a shell up.
-        command: Run this inside the gateway, and end with it.
-        allow_older_releases: Where a release requires what nobody signs, an older one may be taken.
-        allow: ``HOST`` or ``HOST:PORT`` that the command may connect to past the gateway.
+        port: The port to listen on; None for any free one, or that of ``stable_url``.
+        repository: Use only this one of the trusted repositories.
+        read_only_state: Work on a copy of the stored state of the repositories.
+        stable_url: Use the same address each time, without a token in it.
+        print_env: Print shell commands that set the environment variables of the gateway.
+        command: Run this command inside the gateway, and end with it; empty for none.
+        allow_older_releases: Where a release requires something that nobody signs, let the tool
+            take an older release.
+        allow: ``HOST`` or ``HOST:PORT``, each: what the command may also connect to. Nothing is
+            verified there.
         network: How servers are reached.
     """
 
@@ -132,15 +134,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def run(request: GatewayRequest) -> int:
-    """Serve until somebody ends the gateway, or its command ends.
+    """Serve until a signal ends the gateway, or its command ends.
 
     Returns:
-        The exit code: that of the command, if there is one.
+        The exit code of the command; 0 where there is none.
 
     Raises:
-        SecurepipError: Nothing is trusted, or the address cannot be listened at.
-        UsageError: The port is none, a host that is allowed is none or is for no command, or the
-            command cannot be run.
+        SecurepipError: No repository is trusted, or the port cannot be listened on.
+        UsageError: The port or an allowed host is not valid, a host is allowed without a command,
+            or the command cannot be run.
     """
     from securepip.dirs import data_dir, temporary_folder
     from securepip.gateway.address import announced, running
@@ -165,7 +167,7 @@ def run(request: GatewayRequest) -> int:
             return asyncio.run(gateway.run(_command(request.command, changed)))
         if request.print_env:
             _print_environment(_surroundings(gateway.url))
-            # Inside `eval "$(…)"` a shell waits for the end: say what it waits for.
+            # Inside `eval "$(…)"` the shell waits until the gateway ends, so explain that.
             console.say(
                 "This gateway was started now, and runs until it is ended (Ctrl-C). For `eval`, "
                 "start `securepip gateway &` first, and wait for the line that it prints."
@@ -177,7 +179,7 @@ def run(request: GatewayRequest) -> int:
 
 
 def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway:
-    """The gateway, listening."""
+    """Make the gateway; it listens already when this returns."""
     from securepip.dirs import usable_cache
     from securepip.first_use import open_signers, trust_named
     from securepip.gateway.answers import Answers
@@ -219,18 +221,18 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
 
 
 def _named_indexes(command: Sequence[str]) -> list[str]:
-    """The indexes that pip's configuration, or the command inside the gateway, names."""
-    said = dict(read_pip_configuration("install"))
-    found = [*said.get("index-url", "").split(), *said.get("extra-index-url", "").split()]
+    """The index URLs in pip's configuration and in the command that runs inside the gateway."""
+    settings = dict(read_pip_configuration("install"))
+    urls = [*settings.get("index-url", "").split(), *settings.get("extra-index-url", "").split()]
     for word, following in zip(command, (*command[1:], ""), strict=False):
         option, is_joined, value = word.partition("=")
         if option in _INDEX_OPTIONS:
-            found.append(value if is_joined else following)
-    return [url for url in dict.fromkeys(found) if url.startswith(("http://", "https://"))]
+            urls.append(value if is_joined else following)
+    return [url for url in dict.fromkeys(urls) if url.startswith(("http://", "https://"))]
 
 
 def _passing(request: GatewayRequest, transport: Transport) -> Passing | None:
-    """What the command may reach past the gateway; None where there is no command to hold."""
+    """The proxy that limits the command's connections; None where no command is run."""
     from securepip.gateway.web.passing import Passing, named_with_hash, parse_allowed
 
     if request.command:
@@ -245,7 +247,7 @@ def _passing(request: GatewayRequest, transport: Transport) -> Passing | None:
 
 
 def _proxy_address(url: str) -> str:
-    """The address of a gateway as a proxy: the token is the password."""
+    """The URL of the gateway as an HTTP proxy, with the token as the password."""
     from securepip.gateway.web.proxy import PROXY_USER
 
     parts = urlsplit(url)
@@ -255,7 +257,7 @@ def _proxy_address(url: str) -> str:
 
 
 async def _signalled() -> int:
-    """Until somebody ends the gateway."""
+    """Wait for a signal that ends the gateway."""
     ended = asyncio.Event()
     with _on_signals(lambda number: ended.set()):
         await ended.wait()
@@ -263,14 +265,14 @@ async def _signalled() -> int:
 
 
 async def _command(words: Sequence[str], changed: Surroundings) -> int:
-    """Run a command until it ends; its exit code, as a shell gives it."""
+    """Run a command to its end; its exit code, 128 plus the number of the signal that ended it."""
     try:
         process = await asyncio.create_subprocess_exec(*words, env=changed.applied(os.environ))
     except OSError as error:
         raise UsageError(f"{words[0]} cannot be run: {error.strerror}") from None
 
     def pass_on(number: int) -> None:
-        # Ctrl-C on a terminal reaches the command by itself: twice would be twice.
+        # On a terminal, Ctrl-C reaches the command anyway; it must not get the signal twice.
         if process.returncode is None and not (number == signal.SIGINT and os.isatty(0)):
             process.send_signal(number)
 
@@ -295,18 +297,19 @@ def _surroundings(url: str, proxy: str | None = None) -> Surroundings:
     from securepip.gateway.surroundings import surroundings
     from securepip.trust import TrustStore
 
+    # Settings from pip's files only: those from `PIP_*` variables are in `os.environ`.
     files = {name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE"}
-    said = dict(read_pip_configuration("install", environ=files))
-    changed = surroundings(url, os.environ, said, proxy=proxy)
+    settings = dict(read_pip_configuration("install", environ=files))
+    changed = surroundings(url, os.environ, settings, proxy=proxy)
     if TrustStore.of_user().read().any_index is None:
         return changed
-    # The gateway itself asks those that pip is configured for.
+    # The gateway itself serves pip's configured extra indexes, so they are not left out.
     left_out = (each for each in changed.left_out if not _EXTRA_OF_PIP.match(each))
     return replace(changed, left_out=tuple(left_out))
 
 
 def _print_environment(changed: Surroundings) -> None:
-    for name in filter(str.isidentifier, changed.unset):  # shells know no others
+    for name in filter(str.isidentifier, changed.unset):  # shells accept no other names
         console.say_machine(f"unset {name}")
     for name, value in changed.variables.items():
         console.say_machine(f"export {name}={shlex.quote(value)}")

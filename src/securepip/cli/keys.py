@@ -1,4 +1,4 @@
-"""Where keys are and what opens them: the options, and the questions to a person."""
+"""The options that say where keys are, and the prompts for passphrases, PINs and confirmation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MAX_PASSPHRASE_BYTES = 4096
 
 @dataclass(frozen=True)
 class KeyOptions:
-    """Where keys are, and what opens them.
+    """Where keys are, and how they are unlocked.
 
     Attributes:
-        folder: Holds the keys; None for the usual one.
-        passphrase_file: Its first line encrypts the keys; None to ask.
-        pin_file: Its first line is the PIN of a key's device; None to ask.
-        may_ask: Whether the person at the terminal may be asked.
+        folder: The folder of the keys; None for the default one.
+        passphrase_file: The file whose first line is the passphrase of the keys; None to prompt.
+        pin_file: The file whose first line is the PIN of a key's device; None to prompt.
+        may_ask: Whether prompts are allowed.
     """
 
     folder: Path | None = None
@@ -35,15 +35,16 @@ class KeyOptions:
         """The folder, if one is named.
 
         Raises:
-            UsageError: It is none.
+            UsageError: It is not a folder.
         """
         return existing(() if self.folder is None else (self.folder,))
 
     def passphrase(self) -> bytes:
-        """What the keys are encrypted with.
+        """The passphrase of existing keys.
 
         Raises:
-            RepositoryStateError: There is nobody to ask.
+            RepositoryStateError: No file is named, and no prompt is possible.
+            UsageError: The file cannot be read, or its first line is empty.
         """
         if self.passphrase_file is not None:
             return _read(self.passphrase_file)
@@ -58,7 +59,8 @@ class KeyOptions:
         """The PIN of the device that holds a key.
 
         Raises:
-            RepositoryStateError: There is nobody to ask.
+            RepositoryStateError: No file is named, and no prompt is possible.
+            UsageError: The file cannot be read, or its first line is empty.
         """
         if self.pin_file is not None:
             return _read(self.pin_file)
@@ -70,10 +72,11 @@ class KeyOptions:
         )
 
     def new_passphrase(self) -> bytes | None:
-        """What new keys are to be encrypted with; None leaves them in the clear, with a warning.
+        """The passphrase for new keys; None, with a warning, to store them unencrypted.
 
         Raises:
-            UsageError: Two different passphrases were typed.
+            UsageError: Two different passphrases were typed, or the file cannot be read, or its
+                first line is empty.
         """
         if self.passphrase_file is not None:
             return _read(self.passphrase_file)
@@ -90,14 +93,14 @@ class KeyOptions:
         return secret.encode() or None
 
     def confirm(self, question: str, command: str) -> bool:
-        """Whether the person at the terminal says yes.
+        """Ask the person at the terminal a yes-or-no question.
 
         Args:
-            question: A short question.
-            command: What is to be done, as it is typed.
+            question: The question, without the choices.
+            command: The command line that asks, for the error message.
 
         Raises:
-            UsageError: There is nobody to ask.
+            UsageError: No prompt is possible.
         """
         if not self._is_somebody_there:
             raise UsageError(
@@ -114,7 +117,7 @@ class KeyOptions:
 def add_key_options(
     parser: argparse._ActionsContainer, keys: str = "the online key (default: as at init)"
 ) -> None:
-    """Where keys and their passphrase are; ``keys`` says which."""
+    """Add the options that say where keys are; ``keys`` says in the help which keys."""
     parser.add_argument("--keys", type=Path, metavar="DIR", help=f"the folder of {keys}")
     parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="the first line encrypts the keys"
@@ -125,7 +128,7 @@ def add_key_options(
 
 
 def keys_of(arguments: argparse.Namespace) -> KeyOptions:
-    """What the options of ``add_key_options`` say."""
+    """The values of the options of ``add_key_options``."""
     return KeyOptions(
         folder=arguments.keys,
         passphrase_file=arguments.passphrase_file,
@@ -135,20 +138,20 @@ def keys_of(arguments: argparse.Namespace) -> KeyOptions:
 
 
 def existing(folders: Iterable[Path]) -> list[Path]:
-    """The folders of keys.
+    """The folders as a list, after a check that they exist.
 
     Raises:
-        UsageError: One of them is none.
+        UsageError: One of them is not a folder.
     """
-    found = list(folders)
-    for folder in found:
+    checked = list(folders)
+    for folder in checked:
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder of keys")
-    return found
+    return checked
 
 
 def short(keyids: Iterable[str]) -> str:
-    """The ids of keys as people compare them: by their beginnings."""
+    """The first 12 characters of each key id, for people to compare."""
     return ", ".join(keyid[:12] for keyid in keyids)
 
 

@@ -1,8 +1,8 @@
 """The top of the command line: global options, the commands, and how errors become exit codes.
 
-The command is found first, and what reads its options is imported for it alone; what does the work
-is imported when it runs. So ``securepip --help`` is instant, and ``install`` pays for nothing that
-belongs to another command.
+The command is found first, and only the module that reads its options is imported; the modules that
+do the work are imported when it runs. So ``securepip --help`` is instant, and ``install`` imports
+nothing that belongs to another command.
 """
 
 from __future__ import annotations
@@ -34,20 +34,19 @@ _FETCHES = ("index", "wheel")
 _LEFT_TO_PIP = (
     "cache", "check", "config", "freeze", "hash", "inspect", "list", "show", "uninstall", *_FETCHES
 )  # fmt: skip
-"""Commands of pip's that people type here because ``install`` is in pip's place."""
-
+"""Commands of pip that people type after ``securepip``; the answer is the pip command to type."""
 
 _BROKEN_STDOUT = 120
-"""pip's exit code where nobody reads its output any more."""
+"""The exit code that pip also uses when the reader of its output has gone away."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command line that has been read.
+    """A parsed command line.
 
     Attributes:
-        general: How it wants to be answered.
-        run: Does what it asks for; returns the exit code.
+        general: The general options.
+        run: Runs the command and returns the exit code.
     """
 
     general: General
@@ -55,7 +54,7 @@ class Command:
 
 
 _PIPS = ("install", "download", "lock")
-"""These have a parser of their own."""
+"""Commands that ``pip_commands.parser`` parses, as pip would."""
 _SUMMARIES = {
     "install": "install packages, verified",
     "download": "download packages, verified",
@@ -70,9 +69,11 @@ _SUMMARIES = {
     "completion": "print what makes a shell complete these commands",
 }
 _REMEMBERED = frozenset({*_PIPS, "gateway"})
+"""Commands whose last run ``explain --last`` can explain."""
+
 _SHELLS = ("bash", "zsh", "fish")
 _RUN_ON = (["gateway"], ["repo", "serve"], ["repo", "worker"])
-"""Commands that end when somebody ends them."""
+"""Commands that run until a signal ends them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = False
     _open_closed_streams()
     _leave_gateway()
-    # Being ended politely is being interrupted: temporary folders go, pip puts back what it can.
+    # SIGTERM is handled like Ctrl-C: temporary folders are deleted, and pip restores what it can.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -101,13 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ERROR: Operation cancelled by user", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader (`| head`) went away: said and counted as pip does.
+        # The reader (`| head`) went away: the message and the exit code are pip's.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         with suppress(OSError):
             os.write(2, b"ERROR: Pipe to stdout was broken\n")
         return _BROKEN_STDOUT
     except SystemExit:
-        # argparse has printed its help; a full disk is found at the flush, not later.
+        # argparse has printed its help. Flush now: a full disk must change the exit code.
         try:
             sys.stdout.flush()
         except OSError:
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         raise
-    except Exception as error:  # a defect of ours; told in words unless the details are asked for
+    except Exception as error:  # a defect of securepip; the traceback is only shown with --debug
         if debug:
             traceback.print_exc()
         console.show_error(_of_the_machine(error) or _defect(error))
@@ -123,17 +124,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def program() -> NoReturn:
-    """Run the command line of this process, and end it.
+    """Run the command line of this process, and end the process.
 
-    Little of what a command makes is garbage. To look for it again and again, among the files of
-    long pages, is 8 % of the time; to free everything piece by piece at the end, another 10 % of
-    that of a short command. Who runs for weeks does look for it: a state of a large repository that
-    was replaced would else stay in memory for days, one for each minute.
+    A command makes little cyclic garbage, but with long index pages the collector takes 8 % of the
+    run time, so it runs less often. Freeing every object at the end would take another 10 % of a
+    short command, so the process ends with ``os._exit``. Commands that run for weeks keep the
+    normal collector: otherwise each replaced state of a large repository (one a minute) would stay
+    in memory for days.
     """
     if not any(sys.argv[1 : 1 + len(words)] == words for words in _RUN_ON):
         gc.set_threshold(100_000, 50, 100)
     code = main()
-    # As the interpreter ends: it waits for threads, runs what was registered, and flushes.
+    # As the interpreter does when it ends: `atexit` functions run, then the streams are flushed.
+    # Where a thread that is no daemon still runs, the interpreter itself has to wait for it.
     if all(
         thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()
     ):
@@ -146,22 +149,22 @@ def program() -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Have a standard stream that is closed (``>&-``) lead to nowhere, as if nobody listened.
+    """Open ``os.devnull`` in place of each standard stream that is closed (``>&-``).
 
-    Else the next file that is opened would get its number, and what this and other programs print
-    would be written into that file.
+    Otherwise the next file that is opened would get the stream's descriptor, and the output of this
+    process and of those that it starts would be written into that file.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
             os.set_inheritable(nowhere, True)
             setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
 
 
 def _remember(words: Sequence[str], code: int, error: SecurepipError | None = None) -> None:
-    """Keep what this run was, for ``explain --last``."""
+    """Record the command line and its outcome for ``explain --last``."""
     if words[:1] == ["gateway"] and error is None:
-        return  # What it refused while it ran, it has kept itself.
+        return  # The gateway has itself recorded what it refused while it ran.
     if not _REMEMBERED.isdisjoint(words):
         from securepip import last_run
 
@@ -169,8 +172,11 @@ def _remember(words: Sequence[str], code: int, error: SecurepipError | None = No
 
 
 def _leave_gateway() -> None:
-    """Where this runs as a command inside a gateway, connect as outside: all is verified here."""
-    # `gateway.surroundings.OUTSIDE`, without importing it for a test that mostly says no.
+    """Undo a gateway's changes to the environment where this runs as a command inside the gateway.
+
+    So servers are reached directly: this command verifies everything itself.
+    """
+    # The name is `gateway.surroundings.OUTSIDE`; the module is imported only where it is needed.
     if "SECUREPIP_OUTSIDE_PROXIES" in os.environ:
         from securepip.gateway import surroundings
 
@@ -178,7 +184,7 @@ def _leave_gateway() -> None:
 
 
 def _of_the_machine(error: Exception) -> SecurepipError | None:
-    """A full disk, a folder without permission: told as what it is."""
+    """A plain error where the machine is the cause (a full disk, no permission), or None."""
     from securepip.dirs import explained
 
     return explained(error)
@@ -193,11 +199,11 @@ def _defect(error: Exception) -> SecurepipError:
 
 
 def parse(words: Sequence[str]) -> Command:
-    """Read a command line; only what reads that command's options is imported.
+    """Parse a command line; only the module that reads that command's options is imported.
 
     Raises:
-        UsageError: It is not valid.
-        SystemExit: ``--help`` or ``--version`` was asked for, and given.
+        UsageError: One of pip's command lines is not valid, or the command is left to pip.
+        SystemExit: The command line is not valid (2), or ``--help`` or ``--version`` was printed.
     """
     from securepip.cli.pip_commands import parser as pip_parser
 
@@ -259,18 +265,18 @@ def _general(arguments: argparse.Namespace) -> General:
 
 
 def _split_inside(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own part of the line, and the command after ``--`` that the gateway is to run."""
+    """Split a line into securepip's own words and the command that ``gateway -- COMMAND`` runs."""
     if words[:1] == ["gateway"] and "--" in words:
-        at = words.index("--")
-        return list(words[:at]), list(words[at + 1 :])
+        separator = words.index("--")
+        return list(words[:separator]), list(words[separator + 1 :])
     return list(words), []
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line, as far as ``words`` need it.
+    """The parser of the command line, with the options of those commands that ``words`` name.
 
-    A command's own options, and pip's configuration where they have their defaults from, are read
-    only for the command that is named.
+    The options of other commands are left out, and pip's configuration, which gives them their
+    defaults, is not read for them.
     """
     parser = Parser(
         prog="securepip",
@@ -290,7 +296,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _complete(name: str, parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command, and its own commands."""
+    """Add the options and subcommands of the command ``name``."""
     if name == "trust":
         from securepip.cli.trust import commands as trust
 
@@ -326,7 +332,7 @@ def _complete(name: str, parser: argparse.ArgumentParser) -> None:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """All commands with all their options, for what describes them: completion, man pages."""
+    """A parser with all commands and options, for shell completion and man pages."""
     from securepip.cli.pip_commands.options import COMMANDS, described
 
     parser = build_parser(list(_SUMMARIES))
@@ -339,7 +345,7 @@ def whole_parser() -> argparse.ArgumentParser:
 def _print_completion(arguments: argparse.Namespace) -> int:
     import shtab
 
-    # As any shell has it: files, where an argument or a value is no choice of ours.
+    # Complete file names, as shells do, for arguments and values without a fixed set of choices.
     parser = whole_parser()
     for each in _all_parsers(parser):
         for action in each._actions:

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""What a command's own commands are added to."""
+"""The object of ``argparse`` that subcommands are added to."""
 
 READ_ONLY_STATE = (
     "the state is left as it is (--read-only-state). All that it has seen still counts, but what "
     "is signed from now on is not remembered: a later run can be shown anything that is not older "
     "than the state."
 )
-"""What is lost, said to whoever uses that option."""
+"""The warning that is printed when ``--read-only-state`` is used."""
 
 
 class General(NamedTuple):
-    """What every command line says of how it wants to be answered.
+    """The general options, which every command has.
 
     Attributes:
-        verbosity: 0 is normal, below is quieter.
+        verbosity: How often ``-v`` was given, minus how often ``-q`` was given.
         colour: Whether colour may be used.
         debug: Show tracebacks.
-        log: The path of a file that takes all that is said.
+        log: The path of a file to which all messages are appended.
     """
 
     verbosity: int = 0
@@ -49,14 +49,15 @@ class Network(NamedTuple):
 
     Attributes:
         timeout: Seconds that connecting, or waiting for the next bytes, may take.
-        retries: How often a failed connection is tried again.
+        retries: How often a failed request is sent again.
         cert: A PEM file of certificate authorities, instead of the system's.
         client_cert: A PEM file with a client certificate and its key.
         proxy: ``scheme://[user:password@]host:port``.
         proxy_from_environment: Whether environment variables may name a proxy.
         trusted_hosts: Hosts whose TLS certificates are not checked.
-        resume_retries: How often a download that broke off is gone on with.
-        keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``: how a keyring is asked.
+        resume_retries: How often a download that broke off is resumed.
+        keyring: ``auto``, ``disabled``, ``import`` or ``subprocess``: how passwords are looked up
+            in a keyring.
     """
 
     timeout: float = 15.0
@@ -70,10 +71,11 @@ class Network(NamedTuple):
     keyring: str = "auto"
 
     def transport(self, named: Iterable[str] = (), trusted_hosts: Iterable[str] = ()) -> Transport:
-        """Connections; nothing is opened before the first request.
+        """Make the client for these options; it connects only at the first request.
 
         Args:
-            named: URLs that the user named, whose credentials are for all of the same origin.
+            named: URLs that the user named. The credentials in one are sent with every request to
+                the same origin.
             trusted_hosts: Further hosts whose TLS certificates are not checked.
         """
         from securepip.transport import Transport, TransportOptions
@@ -95,9 +97,9 @@ class Network(NamedTuple):
 
 
 def new_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    """One more of ``commands``, with the general options.
+    """Add a subcommand with the general options, and return its parser.
 
-    None may be abbreviated: the next new option would change what a script means.
+    Options may not be abbreviated: an option that is added later could change what a script means.
     """
     parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
     add_general_options(parser)
@@ -105,7 +107,7 @@ def new_command(commands: Commands, name: str, summary: str) -> argparse.Argumen
 
 
 def add_general_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every command takes."""
+    """Add the general options, which every command takes."""
     general = parser.add_argument_group("general options")
     general.add_argument("-v", "--verbose", action="count", default=0, help="say more")
     general.add_argument("-q", "--quiet", action="count", default=0, help="say less")
@@ -115,7 +117,7 @@ def add_general_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the network."""
+    """Add the options that say how servers are reached."""
     network = parser.add_argument_group("network options")
     network.add_argument("--cert", metavar="FILE", help="certificate authorities, a PEM file")
     network.add_argument("--client-cert", metavar="FILE", help="client certificate and key")
@@ -150,7 +152,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 
 def network_of(arguments: argparse.Namespace) -> Network:
-    """What the network options say."""
+    """The values of the network options."""
     return Network(
         timeout=arguments.timeout,
         retries=arguments.retries,
@@ -160,7 +162,7 @@ def network_of(arguments: argparse.Namespace) -> Network:
         proxy_from_environment=not arguments.no_proxy_env,
         trusted_hosts=tuple(arguments.trusted_hosts),
         resume_retries=arguments.resume_retries,
-        # As pip: a keyring may ask the user something, so it is not asked unless that is wanted.
+        # As in pip: a keyring may prompt the user, so --no-input switches it off.
         keyring="disabled"
         if arguments.no_input and arguments.keyring_provider == "auto"
         else arguments.keyring_provider,
@@ -168,9 +170,9 @@ def network_of(arguments: argparse.Namespace) -> Network:
 
 
 def apply_configuration(parser: argparse.ArgumentParser, command: str) -> None:
-    """Make pip's configuration the defaults of a parser's options, and of its commands' options.
+    """Use pip's configuration as defaults for the options of a parser and of its subcommands.
 
-    Options that the parser does not know are ignored, as by pip.
+    Only options in ``_OF_PIP`` take a default from it. Unknown names are ignored, as in pip.
 
     Raises:
         SecurepipError: A configuration file cannot be read.
@@ -181,8 +183,9 @@ def apply_configuration(parser: argparse.ArgumentParser, command: str) -> None:
     _apply(parser, dict(read_pip_configuration(command)))
 
 
-# How servers are reached, and how much is said. Who is believed, and what may pass by, is said by
-# the one who runs the command: not by a file or a variable that is left somewhere.
+# How servers are reached, and how much is printed. Options that decide whom to trust, or that let
+# something go unverified, are only taken from the command line: whoever can write a configuration
+# file or set an environment variable must not be able to weaken the checks.
 _OF_PIP = {
     "cert", "client-cert", "proxy", "timeout", "default-timeout", "retries", "resume-retries",
     "trusted-host", "no-proxy-env", "keyring-provider", "verbose", "quiet", "no-color", "no-input",
@@ -226,7 +229,7 @@ def _flag(option: str, value: str) -> bool:
 
 
 def add_why(parser: argparse.ArgumentParser, *names: str) -> None:
-    """``--why``, or other names of it: a reason that is kept with what the command does."""
+    """Add ``--why``, or ``names`` instead: a reason that is stored with the change to the log."""
     parser.add_argument(
         *(names or ("--why",)), dest="why", type=_reason, default="", metavar="TEXT",
         help="why you do this: one line that the log keeps, and that everybody may read",
@@ -237,18 +240,18 @@ def _reason(text: str) -> str:
     from securepip.formats.words import parse_reason
 
     try:
-        return parse_reason(text) if text else ""  # which argparse passes for nothing
+        return parse_reason(text) if text else ""  # argparse converts the default "" too
     except FormatError as error:
         raise argparse.ArgumentTypeError(error.what) from None
 
 
 def parse_age(text: str) -> timedelta:
-    """The time that ``12h``, ``7d`` or ``2w`` says.
+    """Parse a duration such as ``12h``, ``7d`` or ``2w``.
 
     Raises:
-        ArgumentTypeError: It says none.
+        ArgumentTypeError: It is not in this form.
     """
-    found = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
-    if found is None:
+    match = re.fullmatch(r"(\d{1,4})([hdw])", text.strip().lower())
+    if match is None:
         raise argparse.ArgumentTypeError(f"not a time such as 12h, 3d or 2w: {text!r}")
-    return int(found[1]) * _UNITS[found[2]]
+    return int(match[1]) * _UNITS[match[2]]

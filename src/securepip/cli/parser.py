@@ -1,4 +1,4 @@
-"""The parser of every command: options may stand between arguments, as pip allows it."""
+"""The ``argparse`` parser of every command: options may stand between arguments, as in pip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _YEAR = 365 * 24 * 60 * 60  # seconds
 
 
 def maybe_meant(word: str, known: Iterable[str]) -> str:
-    """The one of ``known`` that ``word`` was perhaps meant to be; "" where none is like it."""
+    """The member of ``known`` that is most similar to ``word``; "" where none is similar."""
     import difflib
 
     return next(iter(difflib.get_close_matches(word.partition("=")[0], list(known), n=1)), "")
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """For argparse: reads a whole number from ``least`` to ``most``."""
+    """An ``argparse`` type: a whole number from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
@@ -32,7 +32,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def seconds(least: float = 0.0) -> Callable[[str], float]:
-    """For argparse: reads a time of ``least`` seconds to a year; NaN is none."""
+    """An ``argparse`` type: a number of seconds from ``least`` to a year; NaN is refused."""
 
     def read(text: str) -> float:
         with suppress(ValueError):
@@ -48,10 +48,10 @@ def _no_number(text: str, least: float, most: int) -> argparse.ArgumentTypeError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ``ArgumentParser`` for which ``sync DIR --upstream URL PROJECT`` is no surprise.
+    """An ``ArgumentParser`` that accepts ``sync DIR --upstream URL PROJECT``.
 
-    Its own ``parse_known_args`` gives all arguments that it has seen to the first group, and calls
-    those after an option unrecognized.
+    The base class assigns all positional arguments when it reaches the first of them, and reports
+    those that follow an option as unrecognized.
     """
 
     _inside = False
@@ -64,18 +64,17 @@ class Parser(argparse.ArgumentParser):
         has_commands = any(action.nargs == argparse.PARSER for action in self._actions)
         if self._inside or has_commands:
             return super().parse_known_args(args, namespace)
-        self._usage_before = (
-            self._short_usage()
-        )  # the base class writes one of its own in its place
+        # `parse_known_intermixed_args` sets `usage` to a long text while it runs.
+        self._usage_before = self._short_usage()
         self._inside = True
         try:
-            found, unknown = self.parse_known_intermixed_args(args, namespace)
+            parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         finally:
             self._inside = False
         if unknown:
-            # Here and not in the parser above, which would show its own usage.
+            # Reported here: the parent parser would show its own usage instead of this one.
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown)}")
-        return found, unknown
+        return parsed, unknown
 
     def _hint(self, unknown: Sequence[str]) -> str:
         options = [word for word in unknown if word.startswith("--")]
@@ -84,15 +83,15 @@ class Parser(argparse.ArgumentParser):
         return f" - maybe you meant {meant}" if meant else ""
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """As in the base class, which makes an empty list of an option's value ``--``."""
+        """As in the base class, but refuse ``--`` as a value, which it turns into an empty list."""
         if action.option_strings and arg_strings == ["--"]:
             self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
         return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
-        """As in the base class, which shows all options in brackets before it says what is wrong.
+        """As in the base class, but with a short usage instead of a list of all options.
 
-        Where one of several commands has to be named, they are shown.
+        Where the name of a command is missing, the help with all commands is shown.
         """
         wanted = [each.metavar for each in self._actions if each.nargs == argparse.PARSER]
         if wanted and " required: " in message:
@@ -104,7 +103,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
     def _short_usage(self) -> str:
-        """The usage, in which all options are one word."""
+        """The usage with ``[options]`` in place of all options."""
         if self._usage_before is not None:
             return self._usage_before
         if self.usage:
@@ -114,7 +113,7 @@ class Parser(argparse.ArgumentParser):
         return formatter.format_help().replace(self.prog, f"{self.prog} [options]", 1)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As in the base class; the choice that was perhaps meant is named, with its usage."""
+        """As in the base class, but for an unknown command suggest a similar one with its usage."""
         if action.nargs == argparse.PARSER and action.choices and value not in action.choices:
             commands: dict[str, Parser] = dict(action.choices)
             meant = maybe_meant(value, commands)

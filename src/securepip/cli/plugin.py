@@ -1,4 +1,4 @@
-"""``securepip plugin``: pip itself verifies what it installs, where the plugin is enabled."""
+"""``securepip plugin``: makes pip itself verify what it installs, in one environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def enable(python: str | None) -> int:
-    """Let pip verify, in the environment whose interpreter or folder is ``python``."""
+    """Enable the plugin, in the environment whose interpreter or folder is ``python``."""
     from securepip.plugin import environment as environments
 
     environment = environments.find_environment(python)
@@ -53,7 +53,7 @@ def enable(python: str | None) -> int:
 
 
 def disable(python: str | None) -> int:
-    """Leave the pip of that environment alone again."""
+    """Disable the plugin, in the environment whose interpreter or folder is ``python``."""
     from securepip.plugin import environment as environments
 
     environment = environments.find_environment(python)
@@ -68,22 +68,26 @@ def disable(python: str | None) -> int:
 
 
 def status(python: str | None) -> int:
-    """Try whether pip verifies there, and say what is not covered; 1 where it does not."""
+    """Test whether pip verifies in that environment, and print what the plugin does not cover.
+
+    Returns:
+        1 where the plugin is not enabled or does not work.
+    """
     from securepip.plugin import environment as environments
     from securepip.plugin.shim.seams import SWITCH
 
     if SWITCH in os.environ:
         console.warn(f"{SWITCH} is set here: while it is, pip verifies nothing.")
     environment = environments.find_environment(python)
-    found = environments.status(environment)
-    if not found.enabled:
+    state = environments.status(environment)
+    if not state.enabled:
         console.say(f"The plugin is not enabled for {environment.python}.")
         return 1
-    if found.works:
+    if state.works:
         console.say(f"pip {environment.pip} of {environment.python} installs what is verified.")
     else:
-        console.warn(f"the plugin of {environment.python} does not work\n{found.problem}")
+        console.warn(f"the plugin of {environment.python} does not work\n{state.problem}")
     console.say("Not covered:")
     for limit in environments.LIMITS:
         console.say(f"- {limit}")
-    return 0 if found.works else 1
+    return 0 if state.works else 1

@@ -1,1 +1,1 @@
-"""Questions that change nothing: why is a file believed, and is what is here what was signed."""
+"""Commands that only answer questions and change nothing: ``explain`` and ``verify``."""

@@ -57,7 +57,7 @@ class ExplainRequest:
 
     Attributes:
         what: A requirement, or the path of a wheel or sdist; None for the last run.
-        as_json: For programs.
+        as_json: Print JSON for a program.
         options: Of ``install``: where is looked, and for which environment.
         network: How servers are reached.
     """
@@ -140,7 +140,7 @@ def run(request: ExplainRequest) -> int:
         raise UsageError(f"not a requirement: {request.what!r}")
     with ExitStack() as stack:
         if not console.is_verbose():
-            # What the search says of its steps is no part of the answer.
+            # The messages of the search are not part of the answer.
             stack.enter_context(redirect_stdout(StringIO()))
         asked = prepare(replace(read, network=request.network, dry_run=True), stack)
         if is_file:
@@ -166,7 +166,7 @@ def run(request: ExplainRequest) -> int:
 
 
 def _project_of(filename: str) -> str:
-    """The name of the project that a distribution's file name says."""
+    """The name of the project in the file name of a distribution."""
     from packaging.utils import (
         InvalidSdistFilename,
         InvalidWheelFilename,
@@ -187,7 +187,7 @@ def _project_of(filename: str) -> str:
 
 
 def _signed_as(path: Path, index: VerifiedIndex) -> tuple[NormalizedName, PageFile]:
-    """The project and the signed file that a file on this machine is.
+    """Find the signed file with the name and the bytes of a file on this machine.
 
     Raises:
         VerificationError: Another file was signed under its name.

@@ -1,4 +1,4 @@
-"""The verified index over all whom this machine believes, for commands that only ask."""
+"""Opens the verified index over all trusted repositories, for commands that change nothing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def open_index(
     repository: str | None = None,
     read_only_state: bool = False,
 ) -> VerifiedIndex:
-    """The index over whom this machine believes, also those asked only where they are named.
+    """Open the index over all trusted repositories, also those that are only asked if named.
 
     Args:
         network: How servers are reached.
-        cache: The folder of what can be fetched again.
+        cache: The cache folder.
         stack: Closes it.
         repository: Only this one of the trusted repositories.
         read_only_state: Work on a copy of what was seen of the repositories so far.

@@ -1,4 +1,4 @@
-"""``securepip verify``: is what is installed what was signed?"""
+"""``securepip verify``: checks whether the installed files are those that were signed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SAID = {
 _DIFFERENT = "different"
 _NAMED = frozenset({_DIFFERENT, "built", "with-python", "editable", "local", "direct-url"})
 _SHOWN = 8
-"""So many findings of one distribution are listed; ``-v`` lists all."""
+"""The greatest number of findings that are listed for one distribution; ``-v`` lists all."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def run(request: VerifyRequest) -> int:
-    """Say whether what is installed is what was signed.
+    """Print whether the installed files are those that were signed.
 
     Returns:
         The exit code: 0, 1 or 3.
@@ -190,18 +190,18 @@ def _say(report: Report) -> None:
 
 
 def _what(one: Checked) -> str:
-    """The status in which a distribution is counted: what differs is not counted as signed."""
+    """The status that a distribution is counted under; "signed" only where nothing differs."""
     differs = any(finding.exit_code for finding in one.findings)
     return _DIFFERENT if differs and one.status.value == "signed" else one.status.value
 
 
 def _is_wrong(one: Checked) -> bool:
-    """Whether what was signed is known, and is not what is there."""
+    """Whether the signed contents are known, and the installed ones are different."""
     return one.status.value == "signed" and any(each.exit_code == 3 for each in one.findings)
 
 
 def _lines(report: Report, code: int) -> Iterator[str]:
-    """The findings of one kind of gravity, by distribution."""
+    """The findings with this exit code, by distribution."""
     for one in report.distributions:
         findings = [finding for finding in one.findings if finding.exit_code == code]
         if findings:

@@ -1,4 +1,4 @@
-"""What people read: lines, warnings and errors, and what moves while they wait."""
+"""Output for people: lines, warnings, errors, and the progress display."""
 
 from securepip.cli.console.lines import (
     configure,

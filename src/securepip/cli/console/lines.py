@@ -1,4 +1,4 @@
-"""What people read: plain lines on standard output, warnings and errors on standard error.
+"""Output for people: plain lines on standard output, warnings and errors on standard error.
 
 The forms are pip's (``WARNING: …``, ``ERROR: …``), because people and scripts know them. Colour
 and progress appear only on a terminal, and not with ``NO_COLOR``, ``--quiet`` or ``--no-color``.
@@ -34,7 +34,7 @@ _show_step: Callable[[str | None], None] | None = None
 
 
 def configure(general: General) -> None:
-    """Set how and where is printed.
+    """Set how much is printed, whether in colour, and to which log file.
 
     Raises:
         UsageError: The log file cannot be written.
@@ -47,17 +47,17 @@ def configure(general: General) -> None:
     log = logging.getLogger("securepip")
     log.handlers, log.propagate = [_LogHandler()], False
     log.setLevel(logging.DEBUG if is_verbose() or _log_file else logging.INFO)
-    # What builds print is shown with --verbose alone: its level says whether it is.
+    # The output of builds is shown only with --verbose: whoever logs it checks this level.
     logging.getLogger(_OUTPUT).setLevel(logging.DEBUG if is_verbose() else logging.INFO)
 
 
 def is_verbose() -> bool:
-    """Whether more than usual is said."""
+    """Whether ``--verbose`` outweighs ``--quiet``."""
     return _verbosity > 0
 
 
 def is_quiet() -> bool:
-    """Whether less than usual is said."""
+    """Whether ``--quiet`` outweighs ``--verbose``."""
     return _verbosity < 0
 
 
@@ -67,31 +67,35 @@ def has_colour() -> bool:
 
 
 def may_move() -> bool:
-    """Whether something may move on standard error: it is a terminal, and a person looks at it."""
+    """Whether a progress display may be drawn on standard error: a terminal, and not quiet."""
     return sys.stderr.isatty() and not is_quiet() and os.environ.get("TERM") != "dumb"
 
 
 def show_steps_with(show: Callable[[str | None], None] | None) -> None:
-    """Have the step of a build that is under way shown by ``show``: its words, or None."""
+    """Set the function that displays the current build step; None removes it.
+
+    Args:
+        show: Called with the description of a step when it begins, and with None when it ends.
+    """
     global _show_step
     _show_step = show
 
 
 def say(text: str, *, level: int = 0) -> None:
-    """Print a line, unless it is quieter than ``level`` here (1 is shown with ``--verbose``)."""
+    """Print a line if the verbosity is at least ``level`` (1 is shown with ``--verbose``)."""
     _record(text)
     if _verbosity >= level:
         _print(harmless(text), sys.stderr if _stdout_is_free else sys.stdout)
 
 
 def keep_stdout_free() -> None:
-    """Say all on standard error from now on: the output is that of another program."""
+    """Print messages on standard error from now on: standard output is for a program to read."""
     global _stdout_is_free
     _stdout_is_free = True
 
 
 def say_machine(text: str) -> None:
-    """Print what a program reads, as it is, however quiet."""
+    """Print text for a program on standard output, unchanged and even with ``--quiet``."""
     _print(text, sys.stdout)
 
 
@@ -104,11 +108,11 @@ def warn(text: str, *, always: bool = False) -> None:
 
 
 def show_error(error: SecurepipError) -> None:
-    """Print an error with what it means and what to do; hidden by nothing.
+    """Print an error with its meaning and remedy, even with ``--quiet``.
 
-    What conflicts is listed on standard output and only named on standard error: as pip does. As
-    pip does, too, ``-vv`` and the log say where the error was raised. That standard output takes
-    nothing does not hide what is wrong.
+    As in pip, the details of a conflict of requirements go to standard output and only its summary
+    to standard error, and ``-vv`` and the log show where the error was raised. Where standard
+    output cannot be written, the error is still printed on standard error.
     """
     if isinstance(error, ConflictError):
         _print_error("ERROR", error.what, "31")
@@ -118,29 +122,29 @@ def show_error(error: SecurepipError) -> None:
     else:
         _print_error("ERROR", str(error), "31")
     raised = "".join(traceback.format_tb(error.__traceback__))
-    # Of several errors in one, the last is what was raised.
+    # Where the text holds several errors, the last is the one that was raised.
     last = error.what.rpartition("\nERROR: ")[2]
     with suppress(BrokenPipeError, SecurepipError):
         say(f"Exception information:\n{raised}{type(error).__name__}: {last}", level=2)
 
 
 class _LogHandler(logging.Handler):
-    """What a room says while it works, in the forms of this module."""
+    """Prints the log records of the rooms in the forms of this module."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         began, ended = getattr(record, "begins", None), getattr(record, "ends", None)
         if _show_step is not None and (began or ended):
-            # It is shown while it lasts, and said in one line when it is over: as pip does.
+            # As in pip: displayed while it runs, and one line when it has ended.
             _show_step(began)
             if ended:
                 say(f"  {ended[0]} ... {ended[1]}")
         elif record.name == _OUTPUT:
-            # As pip: on standard error, also because standard output may be for a program.
+            # On standard error, as in pip, and because standard output may be for a program.
             _record(text)
             _print(harmless(text), sys.stderr)
         elif record.name == _WAITING:
-            # Who waits is told why, but in the output of a command it means nothing.
+            # Tells the user why nothing happens; it is no part of the command's output.
             _record(text)
             if _verbosity >= 0:
                 _print(harmless(text), sys.stderr)
@@ -171,30 +175,31 @@ def _print_error(kind: str, text: str, colour: str) -> None:
     label = f"{kind}:"
     if _colour and sys.stderr.isatty():
         label = f"\033[{colour}m{label}\033[0m"
-    # What pip says in several errors is several here too: programs look for each at its beginning.
+    # Where pip prints several errors, so does this: programs look for "ERROR: " at line starts.
     lines = (line if line.startswith(f"{kind}: ") else f"  {line}" for line in rest)
     _print("\n".join([f"{label} {first}", *lines]), sys.stderr)
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print at once.
+    """Write a line and flush the stream.
 
     Raises:
-        SecurepipError: Standard output takes no more: whatever reads it would miss something.
+        SecurepipError: Standard output cannot be written, so part of the output is lost.
+        BrokenPipeError: The reader of standard output has gone away.
     """
     try:
-        # At once and as a whole: several threads say something.
+        # In one call, so that lines of several threads do not mix.
         stream.write(f"{text}\n")
         stream.flush()
     except BrokenPipeError:
         if stream is not sys.stderr:
             raise
-        # Nobody hears of errors any more. Who prints may be a thread that others rely on.
+        # Nobody reads standard error any more. Ignored: other threads may wait for the one here.
     except OSError as error:
-        # What is still in the buffer would be tried again, and complained of, at the end.
+        # Without this, Python would try to flush the buffer again at exit, and report the failure.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if stream is not sys.stderr:  # And where errors cannot be told, there is nobody to tell.
+        if stream is not sys.stderr:  # a failure of standard error could not be shown anyway
             raise SecurepipError(
                 f"standard output cannot be written: {error.strerror}",
                 meaning="What was done is done, but not all of it was told.",

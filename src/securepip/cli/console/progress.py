@@ -1,8 +1,7 @@
-"""What moves on a terminal while a person waits: downloads, metadata, the step of a build.
+"""The progress display on a terminal: downloads, metadata, and the current step of a build.
 
-Rule: nothing moves where nobody looks. Without a terminal there are pip's lines and no more, and
-``rich`` is imported only when something has lasted long enough to be shown: most installs end
-before that.
+Rule: it appears only on a terminal. Elsewhere only pip's lines are printed. ``rich`` is imported
+only after ``_PATIENCE_SECONDS``: most installs end before that.
 """
 
 from __future__ import annotations
@@ -26,17 +25,30 @@ if TYPE_CHECKING:
     from securepip.transport.client import Traffic
 
 _PATIENCE_SECONDS = 0.5
-"""What is over sooner is not shown."""
+"""The display starts after this time."""
 
 _RAW_SECONDS = 0.25
+"""The least time between two lines of ``--progress-bar raw``."""
+
 _REFRESHES = 5
+"""How often the display is drawn in a second."""
+
 _NARROW_COLUMNS = 60
+"""Below this width of the terminal, bars and speeds are left out."""
+
 _log = logging.getLogger("securepip.downloads")
 
 
 @dataclass
 class _Row:
-    """One download that is under way."""
+    """One download that is under way.
+
+    Attributes:
+        name: The name of the file.
+        size: Its size in bytes.
+        done: How many bytes have arrived.
+        began: When it began, by the monotonic clock.
+    """
 
     name: str
     size: int
@@ -47,12 +59,12 @@ class _Row:
 class Display:
     """Shows what a command waits for. Its methods may be called from any thread.
 
-    Implements ``index.Downloads``. Use it as a context manager: what moves is there only as long
-    as the ``with`` lasts, and the lines that were said stay.
+    Implements ``index.Downloads``. Use it as a context manager: the display disappears when the
+    ``with`` block ends; printed lines stay.
 
     Args:
-        bar: As ``--progress-bar`` says: ``raw`` prints lines that a program can read, ``off``
-            nothing that moves, ``on`` and ``auto`` what is described above.
+        bar: The value of ``--progress-bar``: ``raw`` prints lines for programs, ``off`` shows no
+            display, ``on`` and ``auto`` show it on a terminal.
     """
 
     def __init__(self, bar: str = "auto") -> None:
@@ -84,7 +96,7 @@ class Display:
             self._thread.join()
 
     def watch(self, traffic: Traffic) -> None:
-        """Show what of metadata comes in, as ``traffic`` counts it."""
+        """Show how much metadata has arrived, as ``traffic`` counts it."""
         self._traffic = traffic
 
     def expect(self, sizes: list[int]) -> None:
@@ -100,7 +112,7 @@ class Display:
             self._named.add(filename)
             self._files -= 1
             self._expected -= size
-        if is_new:  # else this run has downloaded it, to learn what it requires
+        if is_new:  # otherwise this run has itself downloaded it, to read its requirements
             _log.info("Using cached %s (%s)", filename, in_units(size))
 
     @contextmanager
@@ -125,12 +137,18 @@ class Display:
                 self._rows.remove(row)
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Show how far something is that is neither a download nor a build."""
+        """Show the progress of work that is neither a download nor a build.
+
+        Args:
+            what: What is counted, in the user's words.
+            done: How many are done.
+            total: How many there are.
+        """
         with self._lock:
             self._counted = (what, done, total)
 
     def _say_raw(self) -> None:
-        """Pip's lines for programs, a few a second; several downloads are one."""
+        """Print pip's progress line for programs, for the sum of all downloads."""
         now, is_last = time.monotonic(), self._received == self._expected
         if self._raw and (is_last or now - self._raw_said > _RAW_SECONDS):
             self._raw_said = now
@@ -150,14 +168,14 @@ class Display:
             console=Console(stderr=True, no_color=not lines.has_colour(), highlight=False),
             auto_refresh=False,
             transient=True,
-            # What is said meanwhile goes above what moves; not where it goes to a file.
+            # Lines printed meanwhile appear above the display, unless they go to a file.
             redirect_stdout=sys.stdout.isatty(),
         ) as live:
             while not self._over.wait(1 / _REFRESHES):
                 live.refresh()
 
     def _look(self) -> Table:
-        """What is to be seen now: one line each, never more than the terminal has."""
+        """The current display, with a line for each download, no higher than the terminal."""
         from rich.console import Console
         from rich.table import Table
 
@@ -203,12 +221,21 @@ def _line(text: str) -> Table:
 def _cells(
     name: str, done: int, size: int, began: float, columns: int, lately: int | None = None
 ) -> list[ConsoleRenderable]:
-    """The cells of a row: name, bar, sizes, speed and time left; fewer where there is no room."""
+    """The cells of a row: name, bar, sizes, speed and time left.
+
+    Args:
+        name: What the row shows.
+        done: How many bytes have arrived.
+        size: How many are expected.
+        began: When the download began, by the monotonic clock.
+        columns: 5, or 3 to leave out the bar and the speed.
+        lately: How many of the bytes have arrived since ``began``; None for all of them.
+    """
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    since = done if lately is None else lately
-    speed = since / max(time.monotonic() - began, 0.1)
+    recent = done if lately is None else lately
+    speed = recent / max(time.monotonic() - began, 0.1)
     left = _time((size - done) / speed) if speed and done <= size else "-:--:--"
     sizes = Text(f"{_number(done, size)}/{in_units(size)}", "green")
     if columns == 3:

@@ -1,4 +1,4 @@
-"""Refuses requests that contradict themselves, in pip's words and in pip's order."""
+"""Refuses contradictory requests, with pip's messages and in pip's order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from securepip.cli.pip_commands.inputs.choosing import resolve_options
 from securepip.cli.pip_commands.requests import InstallRequest, PipRequest
 from securepip.errors import SecurepipError
 
-# Those that pip warns of; the others are how securepip works, too.
+# Values of --use-feature that pip warns of. The other values have no effect: securepip always
+# works in that way.
 _ALWAYS_ENABLED = frozenset({"truststore", "no-binary-enable-wheel-cache", "build-constraint"})
 
 
@@ -81,7 +82,7 @@ def _check_only_deps(request: PipRequest) -> None:
 
 
 def _check_target(request: PipRequest) -> None:
-    """Another target is chosen for: nothing may be built, since only this machine can build."""
+    """Refuse builds where another target is named: a build only fits the machine it runs on."""
     formats = resolve_options(request).formats
     wheels_only = formats.second == {":all:"} and not formats.first
     if not (wheels_only or request.choosing.no_deps):

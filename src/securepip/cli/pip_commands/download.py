@@ -1,6 +1,6 @@
 """``securepip download``: requirements → plan → verified files → copies in a folder.
 
-Rule: what is in the folder already is never overwritten with other bytes in silence.
+Rule: an existing file is never overwritten with other bytes without a warning.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def run(request: DownloadRequest) -> int:
-    """Download what is asked for.
+    """Download what the request names.
 
     Returns:
         The exit code: 0.
 
     Raises:
-        SecurepipError: It cannot be had, verified or written.
+        SecurepipError: Something cannot be found, verified or written.
     """
     folder = user_path(str(request.folder)).absolute()
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
 
     Raises:
         SecurepipError: It cannot be written.
-        VerificationError: It is not what was verified any more.
+        VerificationError: The file has changed since it was verified.
     """
     from securepip.installer import copy_verified
 
@@ -89,7 +89,7 @@ def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
 
 
 def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None:
-    """Pack the folder that ``-e`` names, as pip does: its files below the project's name.
+    """Pack the folder that ``-e`` names into a ZIP file, as pip does.
 
     Raises:
         SecurepipError: It cannot be written.
@@ -99,7 +99,8 @@ def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None
         console.warn(f"Deleting {place}")
     with (
         _replacing(place) as temporary,
-        # A new file: a link that somebody has put there would lead elsewhere.
+        # "xb" makes a new file: another user may have put a symbolic link there, which would
+        # redirect the write.
         temporary.open("xb") as stream,
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
     ):
@@ -107,14 +108,14 @@ def _archive(planned: PlannedFile, project: UserDirectory, folder: Path) -> None
             below = Path(planned.name, Path(inside).relative_to(project.path))
             for name in names:
                 path = Path(inside, name)
-                # The archive itself may be written into the project's folder.
+                # The archive may be in the project's folder, and must not contain itself.
                 if path.is_file() and not path.samefile(temporary):
                     packed.write(path, below / name)
 
 
 @contextmanager
 def _replacing(place: Path) -> Iterator[Path]:
-    """A path beside ``place``, which what is written there takes as a whole or not at all."""
+    """A temporary path beside ``place``; what is written there replaces ``place`` atomically."""
     temporary = place.with_name(f".{place.name}.{os.urandom(8).hex()}.part")
     try:
         yield temporary

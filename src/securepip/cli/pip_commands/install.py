@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 def run(request: InstallRequest) -> int:
-    """Install what is asked for.
+    """Install what the request names.
 
     Returns:
         The exit code: 0.
 
     Raises:
-        SecurepipError: It cannot be had, verified or installed.
+        SecurepipError: Something cannot be found, verified or installed.
     """
-    # pip is the last to end: what is opened in `stack` may still be read by it. It is the first to
-    # start, because all that is imported below takes as long as loading it.
+    # pip starts first, because it takes as long to load as everything that is imported below. It
+    # ends last, because it may still read what is opened in `stack`.
     with ExitStack() as pips, ExitStack() as stack:
         pip = _begin(request, pips)
         from securepip.cli.pip_commands import said
@@ -76,7 +76,11 @@ def run(request: InstallRequest) -> int:
 
 
 def _check_managed(request: InstallRequest, asked: Prepared) -> None:
-    """Leave a Python alone whose packages another tool manages, where pip leaves it alone."""
+    """Refuse to change a Python whose packages another tool manages, where pip refuses (PEP 668).
+
+    Raises:
+        SecurepipError: Another tool manages it, and no option says to install nevertheless.
+    """
     place = request.destination
     elsewhere = any(folder is not None for folder in (place.folder, place.prefix, place.root))
     only_reports = request.dry_run and request.report is not None
@@ -88,7 +92,7 @@ def _check_managed(request: InstallRequest, asked: Prepared) -> None:
 
 
 def _begin(request: InstallRequest, stack: ExitStack) -> Pip | None:
-    """Start the target's interpreter; and pip on it, where it looks as if it will be needed."""
+    """Start the target's interpreter, and load pip in it where that will probably be needed."""
     named, reinstalls = request.named, request.force_reinstall or request.ignore_installed
     words = () if request.dry_run else named.words
     surely = bool(words) and (reinstalls or request.destination.folder is not None)
@@ -97,7 +101,7 @@ def _begin(request: InstallRequest, stack: ExitStack) -> Pip | None:
 
 
 def _is_needed(request: InstallRequest, asked: Prepared) -> bool:
-    """Whether it is plain before the search that something has to be installed."""
+    """Whether it is certain before the search that something has to be installed."""
     requirements = asked.given.requirements
     named = [one for one in requirements if one.marker is None and one.project is not None]
     installed = asked.environment.installed
@@ -105,7 +109,7 @@ def _is_needed(request: InstallRequest, asked: Prepared) -> bool:
 
 
 def _asked_first(request: InstallRequest, asked: Prepared) -> list[NormalizedName]:
-    """The projects whose pages the search will want first."""
+    """The projects whose pages the search will ask for first."""
     everything = request.upgrade or request.force_reinstall or request.ignore_installed
     return [
         one.project
@@ -118,9 +122,9 @@ def _asked_first(request: InstallRequest, asked: Prepared) -> list[NormalizedNam
 
 
 def _import_what_follows(request: InstallRequest, *, installs: bool) -> None:
-    """Import what the search and the hand-off need, while there is nothing to do but to wait."""
+    """Import what the search and the hand-off need, while the first answers are on their way."""
     if request.upgrade and not installs:
-        # Mostly there is nothing newer, and then there is no search.
+        # Usually nothing is newer, and then there is no search.
         import_module("securepip.resolver.candidates.offered")
         return
     import_module("securepip.resolver.search.solve")
@@ -130,7 +134,7 @@ def _import_what_follows(request: InstallRequest, *, installs: bool) -> None:
 
 
 def _loading(pip: Pip | None, asked: Prepared, stack: ExitStack) -> Pip:
-    """Pip for the target, which is being loaded."""
+    """Load pip in the target's interpreter, which is started if it does not run yet."""
     if pip is None:
         from securepip.interpreter.process import Pip
 
@@ -196,7 +200,7 @@ def _install_options(request: InstallRequest) -> InstallOptions:
 
 
 def _target_options(request: InstallRequest) -> Iterator[str]:
-    """The options that describe another target, so that pip takes the wheels chosen for it."""
+    """The options that name another target, so that pip accepts the wheels chosen for it."""
     target = request.target
     if target.python_version:
         yield f"--python-version={'.'.join(map(str, target.python_version))}"

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def run(request: LockRequest) -> int:
-    """Write a lock file of what ``install`` would take.
+    """Write a lock file of what ``install`` would install.
 
     Returns:
         The exit code: 0.
 
     Raises:
-        SecurepipError: It cannot be had, verified or written.
+        SecurepipError: Something cannot be found or verified, or the file cannot be written.
     """
     from securepip.lock import is_lock_path, make_lock
 
@@ -36,7 +36,7 @@ def run(request: LockRequest) -> int:
     if not to_stdout and not is_lock_path(place):
         console.warn(f"{place} is not a valid lock file name.")
     with ExitStack() as stack:
-        if to_stdout:  # nothing else may stand there
+        if to_stdout:  # nothing but the lock may be printed there
             stack.enter_context(redirect_stdout(sys.stderr))
         asked = prepare(request, stack)
         plan = asked.resolve(ignore_installed=True)

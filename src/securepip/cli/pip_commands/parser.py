@@ -1,8 +1,8 @@
 """Reads the command lines of ``install``, ``download`` and ``lock`` as pip reads them.
 
-Rule: everything that it knows comes from ``options``. It is an ``optparse`` parser because pip's is
-one. ``argparse`` differs where people notice: in abbreviated options, values that begin with a dash
-(``-C --build-option=x``), and options between arguments.
+Rule: all options come from ``options.table``. It is an ``optparse`` parser, as in pip, because
+``argparse`` behaves differently for abbreviated options, for values that begin with a dash
+(``-C --build-option=x``), and for options between arguments.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from securepip.formats.pip_configuration import places_of_prefix, read_pip_confi
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The command of a line, and all its other words; None when it is not one of pip's.
+    """Split a line into its command and all other words; None if it is not a command of pip.
 
-    General options may stand before the command, as in pip.
+    General options may come before the command, as in pip.
     """
     parser = _make_parser("securepip", (Group("General Options", GENERAL),))
     parser.disable_interspersed_args()
@@ -95,7 +95,7 @@ def parse(command: str, words: Sequence[str]) -> argparse.Namespace:
 
 
 def read(command: str, words: Sequence[str]) -> AnyRequest:
-    """What a command line asks for.
+    """Parse a command line into a request.
 
     Args:
         command: ``install``, ``download`` or ``lock``.
@@ -109,7 +109,7 @@ def read(command: str, words: Sequence[str]) -> AnyRequest:
 
 
 def request_of(command: str, values: argparse.Namespace) -> AnyRequest:
-    """What the values of ``parse`` ask for."""
+    """Make the request from the values that ``parse`` returns."""
     make: dict[str, Callable[[argparse.Namespace], AnyRequest]]
     make = {"install": _install, "download": _download, "lock": _lock}
     return make[command](values)
@@ -157,7 +157,7 @@ def _lock(values: argparse.Namespace) -> LockRequest:
 
 
 def _common(values: argparse.Namespace) -> dict[str, Any]:
-    """The fields of all three requests that come from options that all three commands have."""
+    """The fields that the requests of all three commands have."""
     return {
         "choosing": Choosing(
             prereleases=values.pre,
@@ -228,12 +228,17 @@ _Configured = list[tuple[str, str]]
 
 
 def _without_places(configured: _Configured) -> tuple[tuple[str, ...], _Configured]:
-    """The index URLs of the configuration, and the configuration without where pip would look.
+    """Separate the index URLs from pip's configuration, and drop links to servers from it.
 
-    These settings were made for pip, mostly long before a repository was trusted. An index among
-    them that stands for a trusted repository chooses it; of any other, and of remote find-links,
-    nothing could be verified, and nothing is fetched. Who names one for *this* command (as an
-    option, or in a requirements file) expects it to be asked, and is refused.
+    These settings were made for pip, usually long before a repository was trusted, so they are not
+    refused. A configured index selects the trusted repository that it stands for. Nothing could be
+    verified from other indexes and from find-links on servers, so nothing is fetched from them.
+    An index that this command itself names (in an option or a requirements file) is refused
+    instead, because the user expects it to be asked.
+
+    Returns:
+        The index URLs: the first, perhaps "", then the extra ones. And all other settings, with
+        find-links only where they are on this machine.
     """
     last = dict(configured)
     first = last.get("index-url") or last.get("pypi-url") or ""
@@ -247,7 +252,7 @@ def _without_places(configured: _Configured) -> tuple[tuple[str, ...], _Configur
 
 
 def _refuse(values: optparse.Values) -> None:
-    """What cannot be honoured is an error, wherever it comes from."""
+    """Refuse values that cannot be honoured, whether they are typed or configured."""
     if "legacy-certs" in values.deprecated_features_enabled:
         raise UsageError(
             "--use-deprecated legacy-certs cannot be honoured",
@@ -269,7 +274,7 @@ class _Parser(optparse.OptionParser):
 
 
 class _Formatter(optparse.IndentedHelpFormatter):
-    """pip's form: only the first names, and values in angle brackets."""
+    """Formats the help as pip does: only the first names, and values in angle brackets."""
 
     def __init__(self) -> None:
         super().__init__(indent_increment=1, max_help_position=30)
@@ -324,7 +329,7 @@ def _make_option(option: Option) -> optparse.Option:
 def _take(
     made: optparse.Option, name: str, value: str | None, parser: optparse.OptionParser, it: Option
 ) -> None:
-    """Store one value of an option, in the form that belongs to it."""
+    """Convert one value of an option, and store it."""
     old = getattr(parser.values, it.dest)
     try:
         new = _value(it, name, "" if value is None else value, old)
@@ -334,7 +339,7 @@ def _take(
 
 
 def _value(it: Option, name: str, value: str, old: Any) -> object:
-    """What the option's value becomes when it is given once more.
+    """The new value of an option after one more occurrence of it.
 
     Raises:
         ValueError: It is not valid; the message ends the sentence "option --x: …".
@@ -364,7 +369,7 @@ def _convert(it: Option, value: str) -> object:
 
 
 def _defaults(parser: optparse.OptionParser, configured: _Configured) -> dict[str, object]:
-    """What pip's configuration makes the defaults of the options; unknown names are not ours.
+    """The defaults of the options from pip's configuration; names of other options are ignored.
 
     Raises:
         UsageError: A value does not fit its option.
@@ -402,7 +407,10 @@ def _groups_of(parser: optparse.OptionParser) -> tuple[Group, ...]:
 
 
 def _prefix_of(python: str | None) -> str | None:
-    """The environment that ``--python`` names, by its path alone; None for securepip's own."""
+    """The folder of the environment that ``--python`` names; None for securepip's own.
+
+    Only the path is looked at; the interpreter is not run.
+    """
     if python is None:
         return None
     path = Path(python)
@@ -410,7 +418,7 @@ def _prefix_of(python: str | None) -> str | None:
 
 
 def _add_pair(name: str, value: str, old: tuple[tuple[str, str], ...]) -> object:
-    """``--no-binary`` and the like: each value with its option, in their order."""
+    """Add a value of ``--no-binary`` or a similar option, together with the option's name."""
     if value.startswith("-"):
         raise UsageError(f"{name} option requires 1 argument.")
     return (*old, (name, value))
@@ -439,7 +447,7 @@ def _add_group(name: str, value: str, old: Sequence[tuple[str, str]]) -> object:
 
 
 def _python_version(name: str, value: str, old: object) -> tuple[int, ...] | None:
-    """``3``, ``37``, ``3.7`` or ``3.7.3``."""
+    """Parse ``3``, ``37``, ``3.7`` or ``3.7.3``."""
     if not value:
         return None
     parts = value.split(".")
@@ -455,7 +463,7 @@ def _python_version(name: str, value: str, old: object) -> tuple[int, ...] | Non
 
 
 def _moment(name: str, value: str, old: object) -> datetime:
-    """A point in time: ISO 8601, in local time where it names no zone, or ``PnD``, n days ago."""
+    """Parse a moment: ISO 8601, in local time without a zone, or ``PnD`` for n days ago."""
     days = re.fullmatch(r"P(\d{1,7})D", value, re.ASCII)
     try:
         if days:

@@ -1,4 +1,4 @@
-"""``--unsafely-disable-package-verification``: plain pip runs, with the same command line."""
+"""``--unsafely-disable-package-verification``: runs pip itself with the same command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNSAFE = "--unsafely-disable-package-verification"
 
 
 def run(words: Sequence[str], python: str | None) -> int:
-    """Run pip with a command line of securepip's, after a warning that nothing hides.
+    """Run pip with securepip's command line, after a warning that ``--quiet`` does not hide.
 
     Args:
         words: The command line.
@@ -28,7 +28,7 @@ def run(words: Sequence[str], python: str | None) -> int:
         f"Leave out {UNSAFE} to install verified packages.",
         always=True,
     )
-    # pip wants it before the command.
+    # pip requires it before the command.
     before = () if python is None else ("--python", python)
     # Not `-m pip`, which would run a `pip.py` of the current folder.
     command = [sys.executable, str(pip_runner()), *before, *_words_for_pip(words)]
@@ -36,7 +36,7 @@ def run(words: Sequence[str], python: str | None) -> int:
 
 
 def _words_for_pip(words: Sequence[str]) -> list[str]:
-    """The command line without what pip does not know, or not in that place."""
+    """The command line without securepip's own options, and without ``--python``."""
     kept = []
     rest = iter(words)
     for word in rest:

@@ -1,4 +1,4 @@
-"""What the three commands do alike: check a request, and open the rooms that answer it."""
+"""What ``install``, ``download`` and ``lock`` share: check a request, and open what answers it."""
 
 from __future__ import annotations
 
@@ -40,18 +40,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a request asks for, in the types of the rooms, and what answers it.
+    """A checked request, in the types of the other rooms, with the objects that answer it.
 
     Attributes:
-        given: What to install, and what requirements files say.
-        options: How to choose, as far as every command decides it alike.
+        given: The requirements and constraints, and the options of requirements files.
+        options: How to choose, as far as all three commands do it in the same way.
         environment: The target.
-        index: The verified index; nothing is opened before the first question.
-        open_builder: What builds what is no wheel; nothing is loaded for it before the first build.
-        open_byte_code: What keeps byte code; None where no cache is wanted.
-        fetch_direct: Fetches what is named by address and hash.
-        locked: What lock files ask for, which is also among what is given.
-        display: Shows what is waited for; nothing is shown before it is entered.
+        index: The verified index; it is opened at the first question.
+        open_builder: Returns the builder of source distributions and folders, always the same one.
+        open_byte_code: Returns the cache of byte code, always the same one; None with
+            ``--no-cache-dir``.
+        fetch_direct: Fetches a distribution that is named by address and hash.
+        locked: The contents of lock files, whose requirements are also in ``given``.
+        display: The progress display; it is shown inside its ``with`` block.
     """
 
     given: ResolveInput
@@ -65,10 +66,10 @@ class Prepared:
     display: Display
 
     def resolve(self, **choices: Any) -> Plan:
-        """Choose what is to be installed.
+        """Choose the releases and files to install.
 
         Args:
-            choices: Fields of ``ResolveOptions`` that the command decides.
+            choices: Fields of ``ResolveOptions`` that the command sets.
 
         Raises:
             SecurepipError: As ``resolver.resolve``.
@@ -107,12 +108,13 @@ class Prepared:
 def prepare(
     request: PipRequest, stack: ExitStack, answer: Callable[[], bytes | None] | None = None
 ) -> Prepared:
-    """Check a request and read what it names.
+    """Check a request, and read the files that it names.
 
     Args:
-        request: What is asked for.
-        stack: Closes what is opened.
-        answer: What the target's interpreter says of itself, where it is asked already.
+        request: What the command line asks for.
+        stack: Closes what is opened here.
+        answer: Returns the facts about the target's interpreter, where it was asked for them
+            already.
 
     Raises:
         SecurepipError: The request contradicts itself, or something that it names cannot be read
@@ -126,7 +128,7 @@ def prepare(
     environment = _probe(request.target, answer)
     _say_which_pip(environment)
     folder = _cache_folder(request, stack)
-    # Files at addresses are read before it is known what the files say of indexes.
+    # This one reads files at addresses; the options for indexes in those files are not known yet.
     read_url = Addresses(request.network, Indexes(request.places, FileOptions())).read
     locked = inputs.read_lock_files(request, environment, read_url)
     given = inputs.read_given(request, environment, locked, read_url)
@@ -185,7 +187,7 @@ def prepare(
 
 
 def _say_which_pip(environment: TargetEnvironment) -> None:
-    """With ``--verbose``, which pip will put the files where they belong, and on which Python."""
+    """With ``--verbose``, print which pip installs the files, and for which Python version."""
     if not console.is_verbose():
         return
     from importlib.metadata import version
@@ -197,11 +199,11 @@ def _say_which_pip(environment: TargetEnvironment) -> None:
 
 
 def _probe(target: Target, answer: Callable[[], bytes | None] | None) -> TargetEnvironment:
-    """The environment to choose for: that of ``--python``, changed by ``--platform`` and the like.
+    """The target: the environment of ``--python``, changed by ``--platform`` and similar options.
 
     Raises:
         UsageError: There is no such interpreter.
-        SecurepipError: It is no virtual environment, and ``--require-virtualenv`` wants one.
+        SecurepipError: ``--require-virtualenv`` is given, and it is no virtual environment.
     """
     from securepip import resolver
 
@@ -228,7 +230,7 @@ def _is_virtual(python: Path) -> bool:
 
 
 def _cache_folder(request: PipRequest, stack: ExitStack) -> Path:
-    """Where what can be fetched again is kept; with ``--no-cache-dir`` only until the end."""
+    """The cache folder; with ``--no-cache-dir``, one that is deleted at the end."""
     from securepip.dirs import temporary_folder, usable_cache
 
     if request.no_cache:
@@ -246,9 +248,9 @@ def _open_index(
     *,
     installs: bool,
 ) -> VerifiedIndex:
-    """The index over whom this machine believes; its connections are closed with ``stack``.
+    """Open the verified index over the trusted repositories; ``stack`` closes its connections.
 
-    What is asked for the projects that come first is begun before the index is imported.
+    The requests for the projects in ``first`` are sent before the index is imported, to save time.
 
     Raises:
         UntrustedError: An index is named that stands for no trusted repository.
@@ -268,7 +270,7 @@ def _open_index(
     if places.read_only_state:
         console.warn(READ_ONLY_STATE)
         trust = trust.with_state_copied_to(Path(stack.enter_context(temporary_folder())))
-    trust = addresses.indexes.asked_of(trust)
+    trust = addresses.indexes.limited(trust)
     transport = stack.enter_context(addresses.connect(trust.addresses))
     ahead.begin(trust, transport, first)
     from securepip.first_use import open_signers
@@ -286,7 +288,7 @@ def _open_index(
 
 
 def _refreshed(places: Places) -> Callable[[NormalizedName], bool]:
-    """Of which projects ``--refresh-package`` asks anew, as pip reads its values."""
+    """A test whether ``--refresh-package`` names a project, with its values read as pip does."""
     from packaging.utils import canonicalize_name
 
     everything, named = False, set[str]()

@@ -1,7 +1,7 @@
-"""The installation report of ``--report``: pip's format, version 1, and who signed what.
+"""The installation report of ``--report``: pip's format, version 1, and who signed each file.
 
-Rule: every key of pip's format has pip's meaning. Who signed a file stands under a key of our own,
-``securepip``, in each item.
+Rule: every key of pip's format has pip's meaning. Each item has one key more, ``securepip``, which
+says who signed the file.
 
 Source: pip's documentation, "Installation report"; PEP 566 for ``metadata``; PEP 610 for
 ``download_info``.
@@ -51,10 +51,10 @@ def make_report(
     """The report as JSON.
 
     Args:
-        planned: What is installed, or would be.
+        planned: The files that are installed, or would be.
         environment: The target.
-        signed_by: The name of the repository that signed a file, and where the file is.
-        explained: Why a file is believed, as ``explain --json`` has it.
+        signed_by: Returns the name of the repository that signed a file, and the file's URL.
+        explained: Returns why a file is believed, in the form of ``explain --json``.
     """
     return json.dumps(
         {
@@ -90,46 +90,46 @@ def _item(planned: PlannedFile, signed_by: SignedBy, explained: Explained) -> di
 
 
 def _download_info(file: AnyFile, url: str) -> dict[str, object]:
-    said: dict[str, object] = {"url": url}
+    info: dict[str, object] = {"url": url}
     if isinstance(file, UserDirectory):
-        said["dir_info"] = {"editable": True} if file.editable else {}
+        info["dir_info"] = {"editable": True} if file.editable else {}
     else:
         given = file.url_hash if isinstance(file, UserFile) else ""
         name, _, digest = (given or f"sha256={file.sha256}").partition("=")
-        said["archive_info"] = {"hash": f"{name}={digest}", "hashes": {name: digest}}
+        info["archive_info"] = {"hash": f"{name}={digest}", "hashes": {name: digest}}
     if isinstance(file, UserFile | UserDirectory) and file.subdirectory:
-        said["subdirectory"] = file.subdirectory
-    return said
+        info["subdirectory"] = file.subdirectory
+    return info
 
 
 def _metadata(data: bytes) -> dict[str, object]:
-    """METADATA as PEP 566 has it in JSON, its lines ended and indented as pip reads them."""
+    """Turn METADATA into the JSON form of PEP 566, with line ends and indents as pip reads them."""
     message = email.message_from_bytes(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     for field in (*_ONCE, *sorted(_SEVERAL)):
         if field not in message:
             continue
         texts = [_dedented(_text(value)) for value in message.get_all(field, [])]
         key = field.replace("-", "_")
-        found[key] = texts if field in _SEVERAL else texts[0]
+        result[key] = texts if field in _SEVERAL else texts[0]
         if field == "keywords":
             written = texts[0]
-            found[key] = (
+            result[key] = (
                 [word.strip() for word in written.split(",")] if "," in written else written.split()
             )
     description = _body(message)
     if description:
-        found["description"] = description
-    return found
+        result["description"] = description
+    return result
 
 
 def _dedented(text: str) -> str:
-    """A value of several lines without what these are indented by, as ``importlib.metadata``."""
+    """A value of several lines without their common indent, as in ``importlib.metadata``."""
     return textwrap.dedent(" " * 8 + text) if "\n" in text else text
 
 
 def _text(value: str | Header) -> str:
-    """A field's value; bytes that are not ASCII are UTF-8, or at least some letters."""
+    """A field's value, with bytes that are not ASCII decoded as UTF-8, or else as Latin-1."""
     if not isinstance(value, Header):
         return value
     chunks = []

@@ -1,10 +1,10 @@
-"""What ``install``, ``download`` and ``lock`` are asked for.
+"""The requests of ``install``, ``download`` and ``lock``: what their command lines ask for.
 
-A command line is turned into one of these once (``parser``); a caller from Python makes one itself
-and gives it to the ``run`` of the command's module. The defaults are pip's.
+``parser`` makes one from a command line; a caller from Python makes one itself. Either passes it to
+``run`` of the command's module. The defaults are pip's.
 
-All of this is defined before anything can be done, and a frozen dataclass takes five times as long
-to define as a tuple with names: what has no heirs is one.
+These classes are defined at every start, and a frozen dataclass takes five times as long to define
+as a ``NamedTuple``, so classes without subclasses are ``NamedTuple``.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import ClassVar, Literal, NamedTuple
 from securepip.cli.options import Network
 
 Pairs = tuple[tuple[str, str], ...]
-"""Two texts each, in the order in which they were given."""
+"""Pairs of texts, such as an option and its value, in the order of the command line."""
 
 
 class Named(NamedTuple):
-    """What is named, in pip's forms.
+    """What the command line names, in pip's forms.
 
     Attributes:
-        words: Requirements, files, folders and addresses.
+        words: The arguments: requirements, files, folders and addresses.
         requirements: ``-r``: requirements files and lock files, by path or address.
         constraints: ``-c``: constraints files, by path or address.
         editables: ``-e``: folders.
         groups: ``--group``: paths of ``pyproject.toml`` files, each with the name of a group.
         scripts: ``--requirements-from-script``: paths of scripts.
-        config_settings: ``--config-settings`` for the builds of what is named.
+        config_settings: ``--config-settings``, for the builds of what the command line names.
         require_hashes: Every requirement must have a hash.
-        no_require_hashes: One requirement with a hash does not mean that all need one.
+        no_require_hashes: A hash on one requirement does not make hashes required for all.
     """
 
     words: tuple[str, ...] = ()
@@ -51,15 +51,16 @@ class Choosing(NamedTuple):
 
     Attributes:
         prereleases: ``--pre``.
-        no_deps: Without dependencies.
-        only_deps: The dependencies of what is named, and not what is named.
-        ignore_requires_python: Releases that say they do not run on the target's Python, too.
-        uploaded_prior_to: Only files that were uploaded before this moment.
+        no_deps: ``--no-deps``: choose no dependencies.
+        only_deps: ``--only-dependencies``: choose the dependencies of what is named, but not the
+            named projects.
+        ignore_requires_python: Also take releases that do not support the target's Python.
+        uploaded_prior_to: Only take files that were uploaded before this moment.
         formats: ``--no-binary`` and ``--only-binary``, each with its value.
         releases: ``--all-releases`` and ``--only-final``, each with its value.
-        prefer_binary: An older wheel rather than a newer source distribution.
-        allow_older_releases: Of what is named, too, an older release where the newest needs
-            something that no trusted repository has signed.
+        prefer_binary: Prefer an older wheel to a newer source distribution.
+        allow_older_releases: Also for named projects, take an older release where the newest
+            requires something that no trusted repository has signed.
     """
 
     prereleases: bool = False
@@ -74,11 +75,11 @@ class Choosing(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The environment that is chosen for.
+    """The target environment.
 
     Attributes:
         python: Its interpreter or folder; None for securepip's own.
-        require_virtualenv: Refuse one that is not virtual.
+        require_virtualenv: Refuse an environment that is not virtual.
         platforms: Choose wheels for these platforms.
         python_version: Choose releases for this Python, for example ``(3, 12)``.
         implementation: Choose wheels for this implementation, for example ``cp``.
@@ -94,24 +95,26 @@ class Target(NamedTuple):
 
     @property
     def is_overridden(self) -> bool:
-        """Whether another target than the interpreter itself is chosen for."""
+        """Whether the options name another target than the interpreter itself."""
         return bool(self.platforms or self.python_version or self.implementation or self.abis)
 
 
 class Places(NamedTuple):
-    """Where is looked.
+    """Where to look for files.
 
     Attributes:
-        repository: Only this one of the trusted repositories.
-        read_only_state: Work on a copy of what was seen of the repositories so far.
-        index_url: An index that stands for a trusted repository, or the user's own folder.
+        repository: Use only this one of the trusted repositories.
+        read_only_state: Work on a copy of the stored state of the repositories.
+        index_url: The URL of an index that stands for a trusted repository, or the user's own
+            folder.
         extra_index_urls: Further ones.
-        no_index: No repository: only what ``find_links`` has.
+        no_index: Use no repository, only ``find_links``.
         find_links: Folders, files and pages of links on this machine.
         configured: The index URLs of pip's configuration: the first, perhaps "", then the extra
             ones.
-        named_by_environment: What the target's own ``pip.conf`` says of where distributions come
-            from: options and values. An environment decides nothing about trust; it is only said.
+        named_by_environment: The options and values in the target's own ``pip.conf`` that name
+            indexes or links. They are not obeyed, because whoever can write to an environment must
+            not decide which index is asked; the user is told of them.
         refresh: ``--refresh-package``, each with its value.
     """
 
@@ -130,10 +133,10 @@ class Builds(NamedTuple):
     """How source distributions and folders are built.
 
     Attributes:
-        isolated: In an environment that is made for each build.
-        check_dependencies: Without isolation: check that what builds need is there.
-        constraints: Constraints files for what builds need.
-        keep: Leave the folders of builds behind.
+        isolated: Build in an environment that is made for each build.
+        check_dependencies: Without isolation, check that the build requirements are installed.
+        constraints: Constraints files for build requirements.
+        keep: Do not delete the folders of builds.
     """
 
     isolated: bool = True
@@ -144,23 +147,24 @@ class Builds(NamedTuple):
 
 @dataclass(frozen=True)
 class PipRequest:
-    """What the three commands have in common.
+    """The fields that the requests of all three commands have.
 
     Attributes:
-        named: What is asked for.
-        choosing: How it is chosen.
+        named: What the command line names.
+        choosing: How releases and files are chosen.
         target: For which environment.
-        places: Where is looked.
-        builds: How it is built.
+        places: Where to look for files.
+        builds: How source distributions are built.
         network: How servers are reached.
-        cache: The folder of what can be fetched again, in pip's sense; None for the usual one.
-        no_cache: Keep nothing of it.
+        cache: ``--cache-dir``; None for the default.
+        no_cache: ``--no-cache-dir``.
         progress_bar: ``auto``, ``on``, ``off`` or ``raw``.
         features: ``--use-feature``.
         deprecated: ``--use-deprecated``.
     """
 
     command: ClassVar[str]
+    """The name of the command, for messages."""
 
     named: Named = field(default_factory=Named)
     choosing: Choosing = field(default_factory=Choosing)
@@ -179,7 +183,7 @@ class Destination(NamedTuple):
     """Where an install puts its files, if not into the environment itself.
 
     Attributes:
-        user: True for ``--user``, False for ``--no-user``, None where neither is said.
+        user: True for ``--user``, False for ``--no-user``, None for neither.
         folder: ``--target``.
         prefix: ``--prefix``.
         root: ``--root``.
@@ -197,17 +201,17 @@ class InstallRequest(PipRequest):
 
     Attributes:
         destination: Where the files go.
-        dry_run: Only say what would be installed.
-        report: The path of a report of what was installed, as JSON; ``-`` is standard output.
-        upgrade: Newer versions of what is named.
-        upgrade_strategy: Whether dependencies are upgraded too, or only where needed.
-        force_reinstall: Install again what is there already.
-        ignore_installed: Do not look at what is installed, and install over it.
+        dry_run: Only print what would be installed.
+        report: The path of the installation report, as JSON; ``-`` is standard output.
+        upgrade: Take newer versions of what is named.
+        upgrade_strategy: Whether dependencies are always upgraded too, or only where needed.
+        force_reinstall: Install again what is installed already.
+        ignore_installed: Ignore what is installed, and install over it.
         compile: Compile to byte code.
-        break_system_packages: Also where the operating system manages the packages.
+        break_system_packages: Install even where the operating system manages the packages.
         warn_script_location: Warn of scripts outside ``PATH``.
-        warn_conflicts: Warn of installed packages that now lack something.
-        root_user_action: ``warn`` or ``ignore``, when run as root.
+        warn_conflicts: Warn of installed packages whose requirements are no longer met.
+        root_user_action: ``warn`` or ``ignore``: what to do when run as root.
     """
 
     command: ClassVar[str] = "install"
@@ -231,7 +235,7 @@ class DownloadRequest(PipRequest):
     """``securepip download``.
 
     Attributes:
-        folder: Takes the files.
+        folder: The folder that the files are saved in.
     """
 
     command: ClassVar[str] = "download"

@@ -1,4 +1,4 @@
-"""How the commands describe a plan and its files, in pip's words."""
+"""The messages about a plan and its files, in pip's words."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 
 def names(plan: Plan, *, as_written: bool = False) -> str:
-    """``name-version`` of all that is planned, in pip's order.
+    """``name-version`` of every planned file, in pip's order.
 
     Args:
-        plan: What is planned.
-        as_written: With the names that the metadata writes, as pip does where it only would
-            install.
+        plan: The plan.
+        as_written: Use the names as the metadata spells them, as pip does in a dry run.
     """
     from securepip.formats.core_metadata import parse_core_metadata
 
@@ -36,7 +35,7 @@ def names(plan: Plan, *, as_written: bool = False) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as pip shows it: from here, where it is below."""
+    """A path as pip shows it: relative, if it is below the current folder."""
     try:
         return f".{os.sep}{path.relative_to(Path.cwd())}"
     except ValueError:
@@ -44,7 +43,7 @@ def shown(path: Path) -> str:
 
 
 def say_satisfied(satisfied: Sequence[SatisfiedRequirement]) -> None:
-    """What is installed already and will do."""
+    """Print the requirements that installed releases satisfy."""
     for one in satisfied:
         wanted_by = f" (from {one.comes_from})" if one.comes_from else ""
         console.say(
@@ -54,7 +53,7 @@ def say_satisfied(satisfied: Sequence[SatisfiedRequirement]) -> None:
 
 
 def say_verified(files: Sequence[VerifiedFile]) -> None:
-    """What was verified, and by whom it was signed; nothing when nothing was."""
+    """Print which files were verified, and who signed them; nothing where there are no files."""
     for file in files:
         console.say(f"  {file.filename} sha256:{file.sha256} from {file.url}", level=1)
     if files:
@@ -65,7 +64,7 @@ def say_verified(files: Sequence[VerifiedFile]) -> None:
 
 
 def say_unsigned(plan: Plan) -> None:
-    """Name the user's own file that was taken for a dependency instead of a signed one."""
+    """Print which local files, which are not signed, were taken instead of signed ones."""
     for planned in plan.install:
         if planned.beats_signed is not None:
             console.say(
@@ -75,7 +74,7 @@ def say_unsigned(plan: Plan) -> None:
 
 
 def say_broken(broken: Sequence[str]) -> None:
-    """What is not met any more by what is installed, under the words of pip's that people know."""
+    """Print the requirements that are no longer met, under pip's well-known message."""
     console.show_error(
         ResolutionError(
             "pip's dependency resolver does not currently take into account all the packages that "

@@ -1,4 +1,4 @@
-"""``repo audit``, ``repo log`` and ``repo gc``: looking back, and cleaning up."""
+"""``repo audit``, ``repo log`` and ``repo gc``: inspecting past signatures, and cleaning up."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class AuditRequest:
     Attributes:
         first: A repository, a copy of one, or its URL.
         second: Another one; None to compare the first with its own log.
-        root_sha256: The fingerprint of the first root.
-        rebuild: Read all that is signed, and put right what the ledger says of it.
-        json: Answer for a program.
+        root_sha256: The fingerprint of the first root version.
+        rebuild: Read all signed metadata, and correct the ledger.
+        json: Print JSON for a program.
         network: How servers are reached.
-        database: What remembers for the first; None for the environment's, or the folder.
+        database: The URL of the first one's database; None for that of the environment, if any.
     """
 
     first: str
@@ -97,7 +97,7 @@ def audit(request: AuditRequest) -> int:
     """Compare two states of a repository, or one with its log or ledger; 1 where they differ.
 
     Raises:
-        UsageError: The ledger of a repository is compared with that repository alone.
+        UsageError: ``rebuild`` is set and two repositories are named, or no root is known.
     """
     from tempfile import TemporaryDirectory
 
@@ -154,7 +154,13 @@ def _rebuild(request: AuditRequest) -> int:
 
 
 def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
-    """Where the trust of both begins: said, or remembered by one that is a repository's own."""
+    """The fingerprint of the first root: ``known``, or that in the repository's own folder.
+
+    A copy cannot vouch for its own root.
+
+    Raises:
+        UsageError: No fingerprint is given, and neither place is a repository's own folder.
+    """
     from securepip.formats.digests import parse_sha256
 
     if known is not None:
@@ -164,7 +170,7 @@ def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
             with place.read() as repository:
                 return repository.config.root_sha256
         except (NotARepositoryError, UsageError):
-            continue  # a copy; one of its own that cannot be read must not leave it to a copy
+            continue  # a copy. Other errors are raised: the repository itself must be readable.
     raise UsageError(
         "neither of the two says where trust begins",
         remedy="--root-sha256 HEX is the fingerprint of the first root.",
@@ -219,7 +225,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 
 def log(place: Place, *, as_json: bool = False) -> int:
-    """Show what was signed, when, with which keys, and why."""
+    """Print what was signed, when, with which keys, and why."""
     with place.read() as repository:
         for entry in repository.log.check(repository.roles().timestamp.signed):
             if as_json:
@@ -262,14 +268,14 @@ def _gc(arguments: argparse.Namespace) -> int:
 
 
 def gc(place: Place, grace: timedelta, *, dry_run: bool = False) -> int:
-    """Delete old snapshots, and what only they lead to, unless it was current within ``grace``."""
+    """Delete snapshots that were not current within ``grace``, and what only they refer to."""
     from securepip.signing.publish.gc import sweep
 
     with place.read() as repository:
-        done = sweep(repository, grace, dry=dry_run)
+        swept = sweep(repository, grace, dry=dry_run)
     console.say(
-        f"{'Would delete' if dry_run else 'Deleted'} {counted(done.files, 'file')} "
-        f"({done.size / 1e6:.1f} MB), {counted(done.snapshots, 'old snapshot')} among them; "
-        f"{counted(done.kept_snapshots, 'snapshot stays', 'snapshots stay')}"
+        f"{'Would delete' if dry_run else 'Deleted'} {counted(swept.files, 'file')} "
+        f"({swept.size / 1e6:.1f} MB), {counted(swept.snapshots, 'old snapshot')} among them; "
+        f"{counted(swept.kept_snapshots, 'snapshot stays', 'snapshots stay')}"
     )
     return 0

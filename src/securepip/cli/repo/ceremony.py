@@ -1,4 +1,4 @@
-"""``repo ceremony``: signing with offline keys that never come near the server."""
+"""``repo ceremony``: signing with offline keys that are never on the server's machine."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class PrepareRequest:
 
     Attributes:
         place: The repository.
-        bundle: The folder to be made.
-        renew: Roles that are signed anew although it is not due.
-        new_keys: ``ROLE=FILE``: public keys that are to sign from now on.
-        replace: Only these keys go, by the beginnings of their ids.
-        new_online_key: Replace the online key by one that is made.
+        bundle: The folder to make.
+        renew: Roles to sign again although it is not due.
+        new_keys: ``ROLE=FILE``, each: a public key that signs the role from now on.
+        replace: The beginnings of the ids of the keys to replace; empty for all keys of the role.
+        new_online_key: Replace the online key by a new one.
         new_key_uri: Replace the online key by this one, on a device.
     """
 
@@ -93,7 +93,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def prepare(request: PrepareRequest) -> int:
-    """On the server: write down what is due to be signed."""
+    """On the server: write what has to be signed into a bundle."""
     from securepip.signing.keys import ring as keys
     from securepip.signing.offline.ceremony.steps import prepare as write_bundle
     from securepip.signing.offline.ceremony.words import describe
@@ -122,27 +122,27 @@ def prepare(request: PrepareRequest) -> int:
 
 
 def say_carry(bundle: Path) -> None:
-    """Say what happens to a bundle next."""
+    """Print what to do with a bundle next."""
     console.say(f"Carry {bundle} to the key holders. Each types, without a network:")
     console.say("  securepip repo ceremony sign BUNDLE --keys DIR --root-sha256 FINGERPRINT")
 
 
 def public_keys(settings: Sequence[str]) -> dict[str, list[Key]]:
-    """What ``--new-key ROLE=FILE`` says: public keys by role.
+    """The public keys of ``--new-key ROLE=FILE``, by role.
 
     Raises:
-        UsageError: It is of another form.
+        UsageError: A value has another form.
         FormatError: A file holds no public key.
     """
     from securepip.signing.keys.maintainer import read_public
 
-    found: dict[str, list[Key]] = {}
+    by_role: dict[str, list[Key]] = {}
     for setting in settings:
         role, equals, path = setting.partition("=")
         if not equals:
             raise UsageError(f"not ROLE=FILE: {setting!r:.200}")
-        found.setdefault(role, []).append(read_public(Path(path)))
-    return found
+        by_role.setdefault(role, []).append(read_public(Path(path)))
+    return by_role
 
 
 def _add_sign(inner: Commands) -> None:
@@ -173,11 +173,12 @@ class SignRequest:
     """``securepip repo ceremony sign``.
 
     Attributes:
-        bundle: What is to be signed.
+        bundle: The folder with what has to be signed.
         keys: The holder's keys.
-        key_uris: Further ones, on devices or in key services.
-        root_sha256: The fingerprint of the repository, as the holder knows it.
-        sure: Sign without asking.
+        key_uris: Further keys, on devices or in key services.
+        root_sha256: The fingerprint of the repository, as the holder knows it; needed when this
+            machine signs for the repository for the first time.
+        sure: Sign without asking; refused where a warning is shown.
     """
 
     bundle: Path
@@ -200,7 +201,12 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def sign(request: SignRequest) -> int:
-    """On a key holder's machine: show what changes, and sign it; 1 where nothing was signed."""
+    """On a key holder's machine: show what changes, and sign it; 1 where nothing was signed.
+
+    Raises:
+        UsageError: Something is not proven, which asks for a person, and ``sure`` is set; or no
+            prompt is possible.
+    """
     from securepip.formats.digests import parse_sha256
     from securepip.signing.keys.maintainer import open_keys
     from securepip.signing.offline.ceremony.steps import Signing
@@ -261,13 +267,13 @@ def _collect(arguments: argparse.Namespace) -> int:
 
 
 def collect(place: Place, bundles: Sequence[Path]) -> int:
-    """On the server: make current what was signed."""
+    """On the server: publish what was signed."""
     from securepip.signing.offline.ceremony.steps import collect as make_current
 
     with place.open("repo ceremony collect", *(bundle.name for bundle in bundles)) as repository:
-        done = make_current(repository, bundles)
-    if done:
-        console.say(f"Current now: {', '.join(done)}")
+        published = make_current(repository, bundles)
+    if published:
+        console.say(f"Current now: {', '.join(published)}")
     else:
         console.say(f"Nothing to do: all of it is current in {place.typed}.")
     return 0

@@ -57,16 +57,16 @@ def claim(place: Place, request: Path, *, replace_keys: bool = False) -> int:
     from securepip.signing.claims.transactions.accept import claim as accept_claim
 
     with place.open("repo claim", request.name) as repository:
-        done = accept_claim(repository, request, replace_keys=replace_keys)
-    if done.checked is None or done.checked.statement is None:
+        accepted = accept_claim(repository, request, replace_keys=replace_keys)
+    if accepted.checked is None or accepted.checked.statement is None:
         console.say("Nothing to do: this claim is in effect already.")
         return 0
-    project = done.checked.page.project
-    holders = done.checked.statement.statement.holders
+    project = accepted.checked.page.project
+    holders = accepted.checked.statement.statement.holders
     console.say(f"{project} signs for itself from now on, with {holders.threshold} of the keys")
     for keyid in holders.keyids:
         console.say(f"  {keyid}")
-    before = done.checked.before.claim
+    before = accepted.checked.before.claim
     if before is not None and before.top == CLAIMED_ROLE:
         return 0
     console.say(
@@ -94,13 +94,13 @@ def accept(place: Place, transaction: Path, *, restore: bool = False) -> int:
     from securepip.signing.claims.transactions.accept import accept as publish
 
     with place.open("repo accept", transaction.name) as repository:
-        done = publish(repository, transaction, restore=restore)
-    _show(done)
+        accepted = publish(repository, transaction, restore=restore)
+    _show(accepted)
     return 0
 
 
-def _show(done: Accepted) -> None:
-    checked = done.checked
+def _show(accepted: Accepted) -> None:
+    checked = accepted.checked
     if checked is None:
         console.say("Nothing to do: it is published already.")
         return
@@ -112,7 +112,7 @@ def _show(done: Accepted) -> None:
     ):
         for name in names:
             console.say(f"{verb} {name}")
-    if done.waiting:
+    if accepted.waiting:
         console.say(
             f"The keys of {project} stand in offline metadata: they change when the offline keys\n"
             "are here (`securepip repo promote`, or a ceremony). Until then the present keys "
@@ -124,7 +124,7 @@ def _show(done: Accepted) -> None:
         holders = checked.statement.statement.holders
         keys = counted(len(holders.keys), "key")
         console.say(f"{project} is signed with {holders.threshold} of {keys} now")
-    if done.outdated:
+    if accepted.outdated:
         console.warn(
             f"The change of the keys of {project} that waits for the offline keys is outdated: the "
             f"keys that are to come have not signed this release.\nIts maintainers ask for it "
@@ -148,30 +148,30 @@ def _promote(arguments: argparse.Namespace) -> int:
 
 
 def promote(place: Place, projects: Sequence[str] = ()) -> int:
-    """Put claims under the offline keys: of these projects, or all that wait for it."""
+    """Put the claims of these projects, or of all that wait for it, under the offline keys."""
     from securepip.formats.layout import parse_project
     from securepip.signing.claims.promote import promote as put_offline
 
     names = {parse_project(name) for name in projects}
     with place.open("repo promote", *projects) as repository:
-        done = put_offline(repository, names).promotion
-    for project in done.moved:
+        promotion = put_offline(repository, names).promotion
+    for project in promotion.moved:
         console.say(f"{project} is claimed: only the offline keys can give it other keys")
-    for project in done.rekeyed:
+    for project in promotion.rekeyed:
         console.say(f"{project} is signed with its new keys from now on")
-    for project, why in done.outdated.items():
+    for project, why in promotion.outdated.items():
         console.warn(
             f"The change of the keys of {project} is dropped: {why}\n"
             f"Its maintainers ask for it again: securepip sign keys {project}"
         )
-    for project in done.frozen:
+    for project in promotion.frozen:
         console.warn(
             f"{project} is frozen: the change of its keys waits on. If you know that its "
             f"maintainers have asked for it:\nsecurepip repo promote {place.typed} {project}"
         )
-    if not done.moved and not done.rekeyed:
+    if not promotion.moved and not promotion.rekeyed:
         console.say("Nothing to do: no project waits for the offline keys.")
-    return 1 if done.outdated else 0
+    return 1 if promotion.outdated else 0
 
 
 def _add_freeze(commands: Commands) -> None:
@@ -192,7 +192,7 @@ def _freeze(arguments: argparse.Namespace) -> int:
 
 
 def freeze(place: Place, project: str) -> int:
-    """Accept nothing of a project any more."""
+    """Accept no more transactions of a project."""
     from securepip.formats.layout import parse_project
     from securepip.signing.repository.register import Register
 
@@ -211,8 +211,8 @@ def thaw(place: Place, project: str) -> int:
 
     name = parse_project(project)
     with place.open("repo freeze --lift", name) as repository, repository.lock():
-        was = Register(repository).thaw(name)
-        if was:
+        was_frozen = Register(repository).thaw(name)
+        if was_frozen:
             repository.log.note(repository.roles().timestamp.signed)
-    console.say(f"{name} {'is not frozen any more' if was else 'was not frozen'}")
+    console.say(f"{name} {'is not frozen any more' if was_frozen else 'was not frozen'}")
     return 0

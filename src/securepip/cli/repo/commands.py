@@ -1,4 +1,4 @@
-"""``securepip repo``: the signing side."""
+"""``securepip repo``: makes and keeps a signed repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``repo init``, ``move``, ``settings``, ``add``, ``remove`` and ``refresh``: everyday work."""
+"""``repo init``, ``move``, ``settings``, ``add``, ``remove`` and ``refresh``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class InitRequest:
 
     Attributes:
         place: Where the repository and its online key are made.
-        expected_files: About how many files it will hold.
+        expected_files: About how many files it will hold; decides the number of bins.
         expiry: ``ROLE=DAYS`` or ``pep458``, each.
-        offline_keys: The folder that takes the offline keys; None for the usual one.
-        online_key_uri: An online key that is there already, on a device or in a key service.
-        name: What people are to call it; None for nothing yet.
-        url: Where people will reach it, likewise.
+        offline_keys: The folder for the offline keys; None for the default one.
+        online_key_uri: An existing online key, on a device or in a key service.
+        name: The name that the status page shows; None for none yet.
+        url: The address that the status page shows; None for none yet.
     """
 
     place: Place
@@ -104,7 +104,12 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def init(request: InitRequest) -> int:
-    """Make a repository, and say what its keys are and where they belong."""
+    """Make a repository, and print where its keys are and what to do with them.
+
+    Raises:
+        UsageError: ``expected_files`` is less than 1, or the name, the address or an expiry is not
+            valid.
+    """
     from securepip.engine.opened import is_store
     from securepip.signing.page.status_page import introduce
     from securepip.signing.publish.create import create
@@ -115,7 +120,7 @@ def init(request: InitRequest) -> int:
     expiry = parse_expiry(request.expiry)
     name, url = _introduction(request.name, request.url)
     keys = request.place.keys
-    made = create(
+    created = create(
         request.place.site(),
         expected_files=request.expected_files,
         expiry=expiry,
@@ -126,13 +131,13 @@ def init(request: InitRequest) -> int:
         pin=cache(keys.pin),
         reason=request.place.reason("repo init"),
     )
-    config = introduce(made.repository, name, url)
-    address = made.repository.address
-    console.say(f"Made a repository with {counted(made.bins, 'bin')} in {address}")
-    console.say(f"  root:         {made.root}")
-    console.say(f"  root sha256:  {made.root_sha256}")
-    console.say(f"  online key:   {request.online_key_uri or made.online_keys}")
-    console.say(f"  offline keys: {made.offline_keys}")
+    config = introduce(created.repository, name, url)
+    address = created.repository.address
+    console.say(f"Made a repository with {counted(created.bins, 'bin')} in {address}")
+    console.say(f"  root:         {created.root}")
+    console.say(f"  root sha256:  {created.root_sha256}")
+    console.say(f"  online key:   {request.online_key_uri or created.online_keys}")
+    console.say(f"  offline keys: {created.offline_keys}")
     console.say(
         "Take the offline keys away now, to a place that is not on a network: adding, syncing,\n"
         "removing and refreshing do not need them. Without two of the three root keys, nobody can\n"
@@ -141,7 +146,7 @@ def init(request: InitRequest) -> int:
     console.say("Publish the root's sha256 where your users look. They type:")
     location = config.url or ("" if is_store(address) else address)
     called, shown = config.name or "NAME", shlex.quote(location) if location else "URL"
-    console.say(f"  securepip trust add {called} {shown} --root-sha256 {made.root_sha256}")
+    console.say(f"  securepip trust add {called} {shown} --root-sha256 {created.root_sha256}")
     if not location:
         console.say(
             "URL is where they reach the bucket: by a CDN, say, or by `securepip repo serve`."
@@ -172,30 +177,33 @@ def _add_move(commands: Commands) -> None:
 
 
 def _move(arguments: argparse.Namespace) -> int:
-    here = place_at(arguments)
+    source = place_at(arguments)
     if arguments.to_folder and arguments.to_database:
         raise UsageError("either a database is to remember, or a folder: not both")
     database = "" if arguments.to_folder else arguments.to_database or arguments.database
-    there = Place(arguments.target, database=database)
-    return move(replace(here, words=arguments.why), there)
+    target = Place(arguments.target, database=database)
+    return move(replace(source, words=arguments.why), target)
 
 
-def move(here: Place, there: Place) -> int:
-    """Move a repository, and say what is to be done then."""
+def move(old: Place, new: Place) -> int:
+    """Move a repository from ``old`` to ``new``, and print what to do next.
+
+    Raises:
+        UsageError: Both places are the same.
+    """
     from securepip.engine.opened import memory_of, site_of
     from securepip.signing.moving.move import move as carry
 
-    memory = memory_of(here.address, here.database)
-    source, target = site_of(here.address, memory), there.site()
-    memory_there = memory_of("", there.database)
-    same_state = memory == memory_there != ""
-    if source.address == target.address and memory == memory_there:
+    old_memory, new_memory = memory_of(old.address, old.database), memory_of("", new.database)
+    source, target = site_of(old.address, old_memory), new.site()
+    same_state = old_memory == new_memory != ""
+    if source.address == target.address and old_memory == new_memory:
         raise UsageError("the repository is there already")
     moved = carry(
         source,
         target,
         same_state=same_state,
-        reason=here.reason("repo move", source.address, target.address),
+        reason=old.reason("repo move", source.address, target.address),
         progress=_say_copied,
     )
     console.say(
@@ -226,16 +234,16 @@ def _settings(arguments: argparse.Namespace) -> int:
 
 
 def settings(place: Place, name: str | None = None, url: str | None = None) -> int:
-    """Change what the status page calls the repository, and where; then say how that is.
+    """Change the name and address that the status page shows, and print both.
 
     Args:
         place: The repository.
-        name: Its name; "" for none, None for the one that it has.
-        url: Its address, likewise.
+        name: The new name; "" removes it, None leaves it as it is.
+        url: The new address, likewise.
 
     Raises:
-        UsageError: That is no name or no address.
-        RepositoryStateError: No repository there.
+        UsageError: The name or the address is not valid.
+        RepositoryStateError: There is no repository.
     """
     from securepip.signing.page.status_page import introduce
 
@@ -275,7 +283,8 @@ def add(place: Place, files: Sequence[Path], *, restore: bool = False) -> int:
     """Publish files; with ``restore``, also those that were removed before.
 
     Returns:
-        1 where offline signatures end within days: nobody could install what is published.
+        1 where a role that only offline keys can renew has expired or will within days: then no
+        client can install anything.
     """
     from securepip.signing.publish.add import add as publish
     from securepip.signing.publish.refresh import expiring
@@ -329,12 +338,12 @@ def refresh(place: Place) -> int:
     from securepip.signing.publish.refresh import refresh as sign_again
 
     with place.open("repo refresh") as repository:
-        done = sign_again(repository, offline=bool(place.offline_keys))
-    if done.signed:
-        _say_signed(done.signed)
+        refreshed = sign_again(repository, offline=bool(place.offline_keys))
+    if refreshed.signed:
+        _say_signed(refreshed.signed)
     else:
         console.say("Nothing to do: everything is valid for long enough.")
-    return 1 if warn_of(done.waiting, place) else 0
+    return 1 if warn_of(refreshed.waiting, place) else 0
 
 
 def _say_signed(names: Sequence[str]) -> None:

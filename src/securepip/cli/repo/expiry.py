@@ -1,4 +1,4 @@
-"""How the commands say how long signatures are valid."""
+"""Messages about how long signatures are valid."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def warn_of(waiting: Sequence[Expiring], place: Place) -> bool:
-    """Warn of roles that only offline keys can renew, and that expire soon or have.
+    """Warn of roles that only offline keys can renew, and that expire soon or have expired.
 
     Args:
-        waiting: What ``publish.refresh.expiring`` says.
+        waiting: The result of ``publish.refresh.expiring``.
         place: The repository.
 
     Returns:
-        Whether one of them has expired or will within days: the command ends with 1 then.
+        Whether one of them has expired or will within days: then the exit code is 1.
     """
     for each in waiting:
         console.warn(
@@ -37,7 +37,7 @@ def warn_of(waiting: Sequence[Expiring], place: Place) -> bool:
 
 
 def until(expires: datetime) -> str:
-    """``expires on 2030-01-31 12:00 UTC (in 30 days)``, or that it has."""
+    """``expires on 2030-01-31 12:00 UTC (in 30 days)``, or ``EXPIRED on 2030-01-31 12:00 UTC``."""
     days = (expires - datetime.now(timezone.utc)).total_seconds() / 86400
     moment = f"{expires:%Y-%m-%d %H:%M} UTC"
     if days < 0:

@@ -1,4 +1,4 @@
-"""Where a repository is and which keys may sign: what every command of ``repo`` is given."""
+"""The arguments that most commands of ``repo`` share: the repository and its keys."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SHOWN_WORDS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Where a repository is, and the keys that may sign.
+    """Where a repository is, and the keys to sign with.
 
     Attributes:
         address: The repository: its folder, or the address of a bucket.
-        keys: The online key, and what opens keys.
+        keys: Where the online key is, and how keys are unlocked.
         offline_keys: Folders of offline keys.
-        words: Why something is done, in the words of the person who does it.
-        database: The database that remembers what it has signed; None for the environment's.
+        words: The reason that the user gives with ``--why``, for the log.
+        database: The URL of its database; None for the environment's, if any, "" for none.
     """
 
     address: str
@@ -44,16 +44,15 @@ class Place:
 
     @contextmanager
     def open(self, command: str, *what: object) -> Iterator[Repository]:
-        """The repository, with its keys; its status page is written anew in the end.
+        """Open the repository with its keys; its status page is written again at the end.
 
         Args:
-            command: What the log says of the reason, for example ``repo add``.
-            what: To what that is done: the command's arguments, but not its options, whose values
-                may be secret.
+            command: The command that the log shows as the reason, for example ``repo add``.
+            what: The command's arguments, for the log. Not its options: their values may be secret.
 
         Raises:
-            UsageError: A folder of keys is none.
-            RepositoryStateError: No repository there.
+            UsageError: A folder of keys is not a folder.
+            RepositoryStateError: There is no repository.
         """
         from securepip.signing.page.status_page import kept_up
         from securepip.signing.repository.repository import Repository
@@ -69,19 +68,19 @@ class Place:
             yield repository
 
     def read(self) -> Repository:
-        """The repository, for what signs nothing.
+        """Open the repository without keys, to read it.
 
         Raises:
-            RepositoryStateError: No repository there.
+            RepositoryStateError: There is no repository.
         """
         from securepip.signing.repository.repository import Repository
 
         return Repository.open(self.site())
 
     def opener(self) -> Callable[[], Repository]:
-        """What opens the repository with its online key, from any thread and as often as needed.
+        """A function that opens the repository with its online key, from any thread.
 
-        A passphrase or PIN is asked for once.
+        It may be called many times; a passphrase or PIN is asked for once.
         """
         from securepip.signing.repository.repository import Repository
 
@@ -91,29 +90,29 @@ class Place:
         )
 
     def site(self) -> Site:
-        """Where its parts are.
+        """The places where the parts of the repository are stored.
 
         Raises:
-            UsageError: No repository can be kept there.
+            UsageError: The address or the database is not valid.
         """
         from securepip.engine.opened import site_of
 
         return site_of(self.address, self.database)
 
     def reason(self, command: str, *what: object) -> Reason:
-        """What the log says of a command, as for ``open``."""
+        """The reason that the log shows for a command, with the arguments of ``open``."""
         from securepip.signing.repository.state.log import Reason
 
         return Reason(_in_one_line(command, [str(each) for each in what]), self.words)
 
     @property
     def typed(self) -> str:
-        """The address as it is typed in a shell."""
+        """The address, quoted for a shell."""
         return shlex.quote(self.address)
 
 
 def place_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    """One more of the commands that take a repository and its keys."""
+    """Add a command that takes a repository and its keys, and return its parser."""
     parser = new_command(commands, name, summary)
     add_folder(parser)
     add_why(parser)
@@ -122,13 +121,13 @@ def place_command(commands: Commands, name: str, summary: str) -> argparse.Argum
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
-    """The argument that names a repository."""
+    """Add the argument that names a repository, and ``--database``."""
     parser.add_argument("address", metavar="DIR", help="a folder, or s3://BUCKET/PREFIX")
     add_database(parser)
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
-    """``--database``."""
+    """Add ``--database``."""
     parser.add_argument(
         "--database", metavar="URL",
         help="the PostgreSQL database that remembers what is signed, for a repository of many "
@@ -138,28 +137,28 @@ def add_database(parser: argparse.ArgumentParser) -> None:
 
 
 def place_at(arguments: argparse.Namespace) -> Place:
-    """What ``add_folder`` says."""
+    """The place that the arguments of ``add_folder`` name."""
     return Place(arguments.address, database=arguments.database)
 
 
 def add_offline_keys(parser: argparse.ArgumentParser, text: str) -> None:
-    """``--offline-keys``: one folder; ``text`` says what for."""
+    """Add ``--offline-keys``, which names one folder; ``text`` is its help."""
     parser.add_argument("--offline-keys", type=Path, metavar="DIR", help=text)
 
 
 def add_restore(parser: argparse.ArgumentParser) -> None:
-    """``--restore``."""
+    """Add ``--restore``."""
     parser.add_argument(
         "--restore", action="store_true", help="also what was removed from the repository before"
     )
 
 
 def place_of(arguments: argparse.Namespace, offline_keys: Iterable[Path | None] = ()) -> Place:
-    """What ``place_command`` and ``--offline-keys`` say."""
+    """The place that the arguments of ``place_command`` and ``--offline-keys`` name."""
     further = tuple(folder for folder in offline_keys if folder is not None)
     return Place(arguments.address, keys_of(arguments), further, arguments.why, arguments.database)
 
 
 def _in_one_line(command: str, what: list[str]) -> str:
-    """One line of the log, without passwords: an argument may be an address."""
+    """One line for the log, without passwords: an argument may be an address that has one."""
     return " ".join(harmless(f"{command} {first_of(what, _SHOWN_WORDS)}").split())

@@ -1,4 +1,4 @@
-"""``repo recover``: what to do when keys were stolen."""
+"""``repo recover``: replaces stolen keys, and restores what was signed with them."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ class RecoverRequest:
 
     Attributes:
         place: The repository; new offline keys go into the first folder of offline keys.
-        good: A copy of the repository from before.
+        good: A copy of the repository from before the theft.
         stolen: Roles whose offline keys were stolen too.
-        new_key_uris: New online keys on devices or in key services; of none, one is made.
-        bundle: The offline keys are elsewhere: what they are to sign is written into this folder.
-        new_keys: With ``bundle``, ``ROLE=FILE``: the public halves of new offline keys.
-        sure: Go on without asking.
+        new_key_uris: New online keys on devices or in key services; if empty, a key is made.
+        bundle: The folder for what offline keys on other machines have to sign; None where the
+            offline keys are here.
+        new_keys: With ``bundle``, ``ROLE=FILE``, each: the public half of a new offline key.
+        sure: Continue without asking; refused where the log does not vouch for the copy.
     """
 
     place: Place
@@ -87,7 +88,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def run(request: RecoverRequest) -> int:
-    """Replace keys that were stolen, and restore what was signed with them; 1 where it stopped."""
+    """Replace stolen keys, and restore what was signed with them; 1 where nothing was changed.
+
+    Raises:
+        UsageError: The offline keys are missing, ``sure`` is set although the log does not vouch
+            for the copy, or no prompt is possible.
+    """
     from securepip.signing.keys import ring as keys
     from securepip.signing.offline.recover import OfflineKeys, Waiting, recover
     from securepip.signing.offline.rotate import NewKeys
@@ -116,7 +122,7 @@ def run(request: RecoverRequest) -> int:
         secret = cache(place.keys.new_passphrase)
         uris = request.new_key_uris
         folder = next(iter(place.offline_keys), Path())
-        done = recover(
+        recovered = recover(
             repository,
             request.good,
             online=NewKeys(place.keys.folder or default, None if uris else secret(), uris),
@@ -128,14 +134,14 @@ def run(request: RecoverRequest) -> int:
             stolen=request.stolen,
             confirm=sure,
         )
-    if done is None:
+    if recovered is None:
         console.say("Nothing was changed.")
         return 1
-    if isinstance(done, Waiting):
-        say_carry(done.bundle)
+    if isinstance(recovered, Waiting):
+        say_carry(recovered.bundle)
         console.say("Then run this command again.")
         return 0
-    _show_report(done)
+    _show_report(recovered)
     return 0
 
 

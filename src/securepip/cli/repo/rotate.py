@@ -1,4 +1,4 @@
-"""``repo rotate``: replacing keys, with the offline keys at hand."""
+"""``repo rotate``: replaces keys where the offline keys are on this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
 
 
 def add_new_key_options(parser: argparse.ArgumentParser) -> None:
-    """Where the offline keys are, and the new ones come from."""
+    """Add the options that say where the offline keys are, and where new keys come from."""
     parser.add_argument(
         "--offline-keys", type=Path, action="append", default=[], metavar="DIR",
         help="a folder of offline keys; may be repeated. New offline keys go into the first one",
@@ -52,9 +52,9 @@ class RotateRequest:
 
     Attributes:
         place: The repository; new offline keys go into the first folder of offline keys.
-        role: Whose keys are replaced, or ``online`` for all that is signed on the server.
-        replace: Only these keys of it, by the beginnings of their ids.
-        new_key_uris: New keys on devices or in key services; of none, keys are made.
+        role: The role whose keys are replaced; ``online`` for all roles signed on the server.
+        replace: The beginnings of the ids of the keys to replace; empty for all of the role.
+        new_key_uris: New keys on devices or in key services; if empty, keys are made.
     """
 
     place: Place
@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def run(request: RotateRequest) -> int:
-    """Replace the keys of a role, with the offline keys at hand."""
+    """Replace the keys of a role, with the offline keys on this machine."""
     from securepip.signing.keys import ring as keys
     from securepip.signing.offline.proposal import ONLINE_ROLES
     from securepip.signing.offline.rotate import NewKeys, rotate
@@ -91,18 +91,18 @@ def run(request: RotateRequest) -> int:
             None if request.new_key_uris else place.keys.new_passphrase(),
             request.new_key_uris,
         )
-        done = rotate(repository, request.role, new, replace=request.replace)
-    _say_rotated(done)
+        rotated = rotate(repository, request.role, new, replace=request.replace)
+    _say_rotated(rotated)
     return 0
 
 
-def _say_rotated(done: Rotated) -> None:
-    """Say which keys came and went."""
-    if done.resumed:
+def _say_rotated(rotated: Rotated) -> None:
+    """Print the new and the replaced keys."""
+    if rotated.resumed:
         console.say("Finished what had been interrupted.")
-    _say_keys("new key", done.came)
-    _say_keys("old key, of no use any more", done.out)
-    if any(done.out.values()):
+    _say_keys("new key", rotated.came)
+    _say_keys("old key, of no use any more", rotated.out)
+    if any(rotated.out.values()):
         console.say("Destroy the old keys. Clients follow at their next refresh, from any version.")
 
 

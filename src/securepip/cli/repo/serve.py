@@ -40,14 +40,14 @@ class ServeRequest:
     """``securepip repo serve``.
 
     Attributes:
-        place: The repository, and with uploads its online key.
+        place: The repository; with uploads, also its online key.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        uploads: Take uploads too; with a database, for workers to publish.
-        max_bytes: The largest file that is taken.
-        insecure_uploads: Take them at addresses of other machines, without TLS.
-        wait: With a database: so long (seconds) an upload is waited for; 0 answers as soon as it is
-            kept safe.
+        port: The port; 0 for any free one.
+        uploads: Accept uploads too; with a database, workers publish them.
+        max_bytes: The size of the largest file that is accepted.
+        insecure_uploads: Accept uploads without TLS also when listening for other machines.
+        wait: With a database: how many seconds the answer to an upload waits until it is signed; 0
+            answers as soon as it is stored.
     """
 
     place: Place
@@ -107,7 +107,7 @@ def serve(request: ServeRequest) -> int:
     server = _server(request)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        # Not from this thread: it is the one that serves, and shutdown waits for it.
+        # In another thread: `shutdown` waits for `serve_forever`, which runs in this one.
         threading.Thread(target=server.shutdown, daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -179,11 +179,11 @@ def _worker(arguments: argparse.Namespace) -> int:
 
 
 def worker(place: Place) -> int:
-    """Publish and renew until the process is interrupted.
+    """Publish uploads and renew signatures until the process is interrupted.
 
     Raises:
         UsageError: No database is named.
-        RepositoryStateError: No repository there, or its online key is not here.
+        RepositoryStateError: There is no repository, or its online key is not on this machine.
     """
     from securepip.engine.opened import DATABASE_VARIABLE, database_of
 
@@ -235,7 +235,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def create_token(place: Place, projects: Sequence[str] | None, note: str = "") -> int:
-    """Make a token for ``projects`` (None for every project), and show it."""
+    """Make a token for ``projects`` (None for every project), and print it."""
     from securepip.formats.layout import parse_project
     from securepip.formats.words import parse_reason
 
@@ -252,7 +252,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def list_tokens(place: Place) -> int:
-    """Show all tokens that were ever made."""
+    """Print all tokens that were ever made, without their secrets."""
     with place.open("repo token list") as repository:
         tokens = repository.state.tokens.all()
     if not tokens:
@@ -271,7 +271,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 
 
 def revoke_tokens(place: Place, names: Sequence[str]) -> int:
-    """Let tokens be worth nothing; what was published with them stays."""
+    """Revoke tokens; what was published with them stays."""
     with place.open("repo token revoke") as repository:
         for name in names:
             if repository.state.tokens.revoke(name):

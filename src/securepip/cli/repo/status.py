@@ -1,4 +1,4 @@
-"""``repo status``: what needs a person, then the size, expiry and keys of a repository."""
+"""``repo status``: shows what a person has to do, then size, expiry and keys of a repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from securepip.signing.publish.status import ClaimStatus, Status
 
 CLAIM_WARNING_DAYS = 30
-"""How long before its end a project's own signature is worth a word."""
+"""How many days before a project's own signature expires it is shown."""
 
 
 def add_to(commands: Commands) -> None:
@@ -37,7 +37,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def show(place: Place, *, as_json: bool = False) -> int:
-    """Say how a repository is, what needs a person first; 1 where somebody has to do something."""
+    """Print the status of a repository, first what a person has to do; 1 where that is urgent."""
     from securepip.signing.publish.accounted import check_recent
     from securepip.signing.publish.status import status, unfinished_of
 
@@ -70,7 +70,7 @@ def show(place: Place, *, as_json: bool = False) -> int:
 
 
 def _warn_of_the_rest(shown: Status, unfinished: Sequence[str]) -> None:
-    """What a person has to do that has no date."""
+    """Warn of what a person has to do that is not tied to an expiry date."""
     from securepip.signing.publish.status import OFFLINE_ROLES
 
     if shown.offline_keys_stay:
@@ -91,7 +91,7 @@ def _warn_of_the_rest(shown: Status, unfinished: Sequence[str]) -> None:
 
 
 def _say_next(shown: Status) -> None:
-    """When a person is needed next, where all is well."""
+    """Print when a person is needed next, where nothing is to be done now."""
     from securepip.signing.publish.status import OFFLINE_ROLES
 
     offline = [role for role in shown.roles if role.name in OFFLINE_ROLES]
@@ -102,14 +102,14 @@ def _say_next(shown: Status) -> None:
 
 
 def _day(moment: datetime) -> str:
-    """``2030-01-31 (in 30 days)``, or that it is over."""
+    """``2030-01-31 (in 30 days)``, or that the day is in the past."""
     days = (moment - datetime.now(timezone.utc)).total_seconds() / 86400
     when = f"in {counted(round(days), 'day')}" if days >= 0 else "EXPIRED"
     return f"{moment:%Y-%m-%d} ({when})"
 
 
 def _document(shown: Status, problem: RepositoryStateError | None) -> object:
-    """The same for machines."""
+    """The status as JSON."""
     return {
         "problem": None if problem is None else problem.what,
         "waiting": [
@@ -147,12 +147,14 @@ def _document(shown: Status, problem: RepositoryStateError | None) -> object:
 
 
 def _show_claims(claims: Sequence[ClaimStatus]) -> bool:
-    """Projects that sign for themselves: all when asked, else those that want to be looked at.
+    """Print the projects that sign for themselves: noteworthy ones, or all with ``--verbose``.
+
+    Noteworthy are those that are frozen, wait for the offline keys, or expire soon.
 
     Returns:
-        Whether one of them wants to be.
+        Whether one of them is noteworthy.
     """
-    found = False
+    any_noteworthy = False
     soon = datetime.now(timezone.utc) + timedelta(days=CLAIM_WARNING_DAYS)
     for each in claims:
         notes = [
@@ -160,7 +162,7 @@ def _show_claims(claims: Sequence[ClaimStatus]) -> bool:
             *(["other keys wait for the offline keys"] if each.pending else []),
         ]
         claim, noteworthy = each.claim, bool(notes) or each.expires < soon
-        found = found or noteworthy
+        any_noteworthy = any_noteworthy or noteworthy
         console.say(
             f"{claim.project}: in {claim.top}, {until(each.expires)}"
             + "".join(f"; {note}" for note in notes),
@@ -170,4 +172,4 @@ def _show_claims(claims: Sequence[ClaimStatus]) -> bool:
         waiting = sum(each.claim.top == RECENTLY_CLAIMED_ROLE for each in claims)
         many = counted(len(claims), "project signs for itself", "projects sign for themselves")
         console.say(f"{many}; {counted(waiting, 'waits', 'wait')} for `promote`")
-    return found
+    return any_noteworthy

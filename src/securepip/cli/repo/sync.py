@@ -1,4 +1,4 @@
-"""``repo sync`` and ``repo accept-change``: signing for an index that does not sign."""
+"""``repo sync`` and ``repo accept-change``: signing what an index offers that does not sign."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ class SyncRequest:
 
     Attributes:
         place: The repository.
-        projects: Requirements; of none at all, what was signed before is brought up to date.
-        requirements: Paths of files that name projects: requirements, locks, projects, scripts.
+        projects: Requirements; where nothing is named at all, everything that was signed before is
+            brought up to date.
+        requirements: Paths of files that name projects: requirements files, lock files,
+            ``pyproject.toml`` files and scripts.
         groups: Dependency groups, each the path of its ``pyproject.toml`` and its name.
-        tools: Tools whose own needs are signed as well.
-        upstream: URLs of indexes; of none, those that were named for this repository before, or
-            else those that pip here is configured for.
+        tools: Tools that are signed together with what they download for themselves.
+        upstream: URLs of indexes; if empty, those that were named for this repository before, or
+            else those of pip's configuration on this machine.
         find_links: Read pip's ``find-links`` setting as well.
-        with_dependencies: Sign all projects that these can require, on any platform.
-        dependency_versions: How many of the newest releases are read for requirements.
+        with_dependencies: Also sign all projects that these can require, on any platform.
+        dependency_versions: In how many of the newest releases to look for requirements.
         min_age: Leave out files younger than this.
-        publish_projects: After so many changed projects, what there is becomes current.
-        publish_seconds: After so long too.
-        restore: Sign also what was removed before.
-        accept_loss: Projects that may lose most of their files, as their index did.
+        publish_projects: Publish the changes so far after this number of changed projects.
+        publish_seconds: Publish the changes so far after this time, too.
+        restore: Also sign what was removed before.
+        accept_loss: Projects that may lose most of their files, because their index did.
     """
 
     place: Place
@@ -154,7 +156,7 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 
 def sync(request: SyncRequest) -> int:
-    """Sign what an index offers; 1 where somebody has to look at something."""
+    """Sign what an index offers; 1 where a person has to look at something."""
     from securepip.signing.overlay import upstream_named_before
     from securepip.signing.overlay.sync import sync as sign_what_is_offered
     from securepip.signing.overlay.upstream.pip_configuration import read_pip_configuration
@@ -228,16 +230,19 @@ def _options(
 
 
 def _briefly(requirement: Requirement) -> Requirement | NormalizedName:
-    """``requirement``, or the name alone where it says no more: there may be a million."""
+    """``requirement``, or only its name if there is nothing else in it, to save memory."""
     from securepip.formats.layout import parse_project
 
     says_more = requirement.specifier or requirement.extras or requirement.marker
     return requirement if says_more or requirement.url else parse_project(requirement.name)
 
 
-def _warn_of_other_indexes(said: FileOptions, indexes: tuple[str, ...]) -> None:
-    """An index that a requirements file names is asked only where the operator names it, too."""
-    named = dict.fromkeys([*filter(None, [said.index_url]), *said.extra_index_urls])
+def _warn_of_other_indexes(options: FileOptions, indexes: tuple[str, ...]) -> None:
+    """Warn of indexes that only a requirements file names: only the operator's are asked.
+
+    Otherwise whoever writes a requirements file could choose the index that is signed.
+    """
+    named = dict.fromkeys([*filter(None, [options.index_url]), *options.extra_index_urls])
     asked = {index.rstrip("/") for index in indexes}
     for index in named:
         if index.rstrip("/") not in asked:
@@ -248,7 +253,7 @@ def _warn_of_other_indexes(said: FileOptions, indexes: tuple[str, ...]) -> None:
 
 
 def _show(report: SyncReport, place: Place) -> None:
-    """Say what a sync did, in a few lines."""
+    """Print what a sync did, in a few lines."""
     from securepip.signing.overlay.upstream.page import Reason
 
     for notice in report.notices:
@@ -308,7 +313,7 @@ def _accept_change(arguments: argparse.Namespace) -> int:
 
 
 def accept_change(place: Place, filename: str) -> int:
-    """Accept that a published file has got other bytes."""
+    """Accept that a published file now has other bytes."""
     from securepip.signing.overlay import accept_change as accept
 
     with place.open("repo accept-change", filename) as repository:

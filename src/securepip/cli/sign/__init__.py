@@ -1,1 +1,1 @@
-"""The commands under ``securepip sign``: what the maintainers of a project do."""
+"""The commands under ``securepip sign``, for the maintainers of a project."""

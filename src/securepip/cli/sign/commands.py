@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
 _DEFAULT_DAYS = 365
-_MAX_DAYS = 3650  # dates end
+_MAX_DAYS = 3650
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +100,13 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 
 def keygen(keys: KeyOptions, *, uri: str | None = None, public: Path | None = None) -> int:
-    """Make a key, or use that at ``uri``; its public half is written to ``public``."""
+    """Make a key, or use the one at ``uri``, and write its public half to ``public``.
+
+    Args:
+        keys: Where the key is stored, and its passphrase.
+        uri: An existing key, on a device or in a key service.
+        public: The path of the public half; None for a name in the current folder.
+    """
     from securepip.signing.keys import maintainer
 
     if uri is not None:
@@ -139,11 +145,11 @@ class ClaimRequest:
     """``securepip sign claim``.
 
     Attributes:
-        maintainer: Who asks.
-        project: What is to sign for itself.
-        keys: Public keys of its maintainers; of none, the maintainer's own.
+        maintainer: The maintainer who makes the request.
+        project: The project that will sign for itself.
+        keys: Files with the public keys of its maintainers; if empty, the maintainer's own key.
         threshold: How many of them have to sign each release.
-        lost_keys: Claim it anew, because its keys are lost.
+        lost_keys: Claim the project again, because its keys are lost.
         days: How long the signatures are valid.
     """
 
@@ -169,7 +175,11 @@ def _claim(arguments: argparse.Namespace) -> int:
 
 
 def claim(request: ClaimRequest) -> int:
-    """Ask the repository's operator to let a project sign for itself."""
+    """Write a request to the repository's operator to let a project sign for itself.
+
+    Raises:
+        UsageError: The project signs for itself already, or which key is meant is not clear.
+    """
     from securepip.signing.claims.transactions.compose import draft, not_claimed
     from securepip.signing.claims.transactions.statement import check_holders
 
@@ -269,7 +279,7 @@ def yank(
     *,
     days: int = _DEFAULT_DAYS,
 ) -> int:
-    """Discourage a release or file; with None as the reason, no longer."""
+    """Yank a release or file (PEP 592); None as the ``reason`` undoes it."""
     from securepip.signing.claims.transactions.compose import draft, yanked
 
     with maintainer.project(project) as state:
@@ -291,7 +301,7 @@ def _withdraw(arguments: argparse.Namespace) -> int:
 
 
 def withdraw(maintainer: Maintainer, project: str, what: str, *, days: int = _DEFAULT_DAYS) -> int:
-    """Take a release or file back."""
+    """Withdraw a release or file: nobody can install it any more."""
     from securepip.signing.claims.transactions.compose import draft, withdrawn
 
     with maintainer.project(project) as state:
@@ -319,15 +329,15 @@ def _add_keys(inner: Commands) -> None:
 
 @dataclass(frozen=True)
 class KeysRequest:
-    """``securepip sign keys``; without a change, the keys are shown.
+    """``securepip sign keys``; where nothing is to be changed, the keys are printed.
 
     Attributes:
-        maintainer: Who asks.
-        project: Whose keys.
-        add: Public keys of further maintainers.
-        remove: Keys that are to sign no more, by the beginnings of their ids.
-        threshold: How many have to sign from then on.
-        days: How long the signatures are valid.
+        maintainer: The maintainer who makes the request.
+        project: The project whose keys are meant.
+        add: Files with the public keys of further maintainers.
+        remove: The beginnings of the ids of keys that will no longer sign.
+        threshold: How many maintainers will have to sign; None leaves it as it is.
+        days: How many days the signatures are valid.
     """
 
     maintainer: Maintainer
@@ -352,7 +362,7 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 
 def keys(request: KeysRequest) -> int:
-    """Show a project's keys, or ask for others."""
+    """Print a project's keys, or write a request for others."""
     from securepip.signing.claims.transactions.compose import changed_holders, draft, not_claimed
     from securepip.signing.keys.maintainer import read_public
 
@@ -374,7 +384,7 @@ def _add_signature(inner: Commands) -> None:
     parser = _new(inner, "add-signature", "check what another maintainer has signed, and sign it")
     parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
     _add_repository_options(parser)
-    parser.set_defaults(run=_sign, why="")  # its maintainer has said why; that is signed already
+    parser.set_defaults(run=_sign, why="")  # the reason is in the transaction, signed already
 
 
 def _sign(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Who signs: a maintainer's keys, the repository that is meant, and where transactions go."""
+"""What the commands of ``sign`` share: a maintainer's keys, the repository, and the output."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maintainer:
-    """One of those who sign for a project.
+    """A maintainer, who signs for a project.
 
     Attributes:
-        keys: Where their keys are, and what opens them.
+        keys: Where the maintainer's keys are, and how they are unlocked.
         repository: The name or URL of the repository; None for the one that speaks for the project.
-        output: Where the transaction is written; None for a name in the current folder.
+        output: The path of the transaction; None for a name in the current folder.
         network: How servers are reached.
-        words: Why something is signed, in their own words; it is signed too.
+        words: The reason that the maintainer gives; it is signed too.
     """
 
     keys: KeyOptions = field(default_factory=KeyOptions)
@@ -44,18 +44,18 @@ class Maintainer:
 
     @cached_property
     def ring(self) -> KeyRing:
-        """Their keys: opened once, so that a passphrase is asked for once."""
+        """The maintainer's keys, opened once, so that a passphrase is asked for once."""
         from securepip.signing.keys import maintainer
 
         return maintainer.open_keys(self.keys.folders(), self.keys.passphrase, self.keys.pin)
 
     def writing_to(self, path: Path) -> Maintainer:
-        """The same, with a place for the transaction where none was named."""
+        """A copy that writes the transaction to ``path``, unless an output is named already."""
         return self if self.output is not None else replace(self, output=path)
 
     @contextmanager
     def project(self, name: str) -> Iterator[ProjectState]:
-        """The project as the repository has published it, verified along its signatures."""
+        """Open the verified state of a project in the repository."""
         from securepip.dirs import usable_cache
         from securepip.formats.layout import parse_project
         from securepip.index import Store, VerifiedIndex, untrusted
@@ -78,12 +78,12 @@ class Maintainer:
     def finish(
         self, made: Draft, default: str | None = None, command: str = "securepip repo accept"
     ) -> None:
-        """Sign, write the transaction, and say what is to be done with it.
+        """Sign and write a transaction, and print what to do with it.
 
         Args:
-            made: What is to be signed.
-            default: Its file name where none is named.
-            command: What the operator types, up to the repository's folder.
+            made: The transaction to sign.
+            default: Its file name where no output is named; None for the project and version.
+            command: The operator's command, up to the repository's folder.
         """
         if self.words:
             give_reason(made.role.signed, self.words)
@@ -103,14 +103,14 @@ class Maintainer:
 
 
 def say_holders(holders: Keyholders) -> None:
-    """Say whose signatures a project needs."""
+    """Print which keys sign for a project, and how many of them have to."""
     console.say(f"  {holders.threshold} of {counted(len(holders.keys), 'key')}:")
     for keyid in holders.keyids:
         console.say(f"  {keyid}")
 
 
 def say_changes(checked: Checked) -> None:
-    """Say what a transaction changes, before it is signed."""
+    """Print what a transaction changes, before it is signed."""
     console.say(f"{checked.page.project}, version {checked.role.signed.version} of its role:")
     for verb, names in (
         ("adds", checked.added),

@@ -1,4 +1,4 @@
-"""``securepip trust``: whom this machine believes."""
+"""``securepip trust``: which repositories this machine trusts."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ class TrustAddRequest:
     """``securepip trust add``.
 
     Attributes:
-        name: What the user calls the repository.
-        location: Its URL, or a folder.
-        root: The path of its root, from its operator.
-        root_sha256: The fingerprint of any of its roots, from its operator; or ``root`` is given.
+        name: The user's name for the repository.
+        location: Its URL or folder.
+        root: The path of its root file, from its operator.
+        root_sha256: Instead of ``root``: the fingerprint of any of its root versions, from its
+            operator.
         index_urls: Index URLs that stand for it.
-        mirrors: Where else it is: URLs, or folders; None to leave those that are known.
+        mirrors: The URLs or folders of its mirrors; None leaves the known ones.
         network: How servers are reached.
     """
 
@@ -149,11 +150,11 @@ def _refresh(arguments: argparse.Namespace) -> int:
 
 
 def add(request: TrustAddRequest) -> int:
-    """Believe a repository from now on; of one that is believed already, say where it is now.
+    """Trust a repository from now on, or change the addresses of one that is trusted already.
 
     Raises:
-        UsageError: There is no root to start from, or the repository of that name has another.
-        SecurepipError: The repository is not what the root says, or the name is taken.
+        UsageError: No root is given, or the trusted repository of that name has another root.
+        SecurepipError: The repository does not verify from the root, or the name is taken.
     """
     from securepip.trust import TrustedRepository, find_root, parse_location, parse_root
     from securepip.updater.mirrors import Mirrors
@@ -177,13 +178,13 @@ def add(request: TrustAddRequest) -> int:
         raise _no_root(request)
     version = parse_root(root)
     if known is not None:
-        now = replace(
+        changed = replace(
             known,
             location=location,
             mirrors=mirrors,
             index_urls=tuple(dict.fromkeys((*known.index_urls, *request.index_urls))),
         )
-        return _change(known, now, root, transport)
+        return _change(known, changed, root, transport)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "metadata"
         candidate = TrustedRepository(request.name, location, root, state, mirrors=mirrors)
@@ -193,7 +194,8 @@ def add(request: TrustAddRequest) -> int:
             console.warn(f"{error.what}\nIt is trusted from now on, but could not be asked yet.")
         added = _store().add(request.name, location, root, request.index_urls, mirrors=mirrors)
         if state.is_dir():
-            # What was seen now must not be followed by something older later.
+            # Keep the state that was just verified, against rollback: without it, a server could
+            # show something older at the next run.
             shutil.copytree(state, added.state, symlinks=True)
     console.say(f"Trusted from now on: {request.name}, starting from its root version {version}.")
     return 0
@@ -202,9 +204,13 @@ def add(request: TrustAddRequest) -> int:
 def _change(
     known: TrustedRepository, changed: TrustedRepository, root: bytes, transport: Transport
 ) -> int:
-    """Confirm a repository that is believed already, at these addresses, with more index URLs.
+    """Change the addresses of a trusted repository, after a check that it is the same one.
 
-    What was seen of it is kept: it is refused where it is older than that, or another.
+    The stored state is kept, so the repository is refused at its new addresses if it is older than
+    what was seen before, or another one.
+
+    Raises:
+        UsageError: The root is not one that this machine knows for the repository.
     """
     if root not in _roots_of(known):
         raise UsageError(
@@ -227,7 +233,7 @@ def _change(
 
 
 def _roots_of(known: TrustedRepository) -> tuple[bytes, ...]:
-    """The root that a repository is trusted from, and the one that was last seen of it."""
+    """The pinned root of a repository, and the last root that was seen of it."""
     last = known.state / "root.json"
     return (known.root, *([last.read_bytes()] if last.is_file() else []))
 
@@ -247,7 +253,7 @@ def _no_root(request: TrustAddRequest) -> UsageError:
 
 
 def show(name: str) -> int:
-    """Say what is known of one repository."""
+    """Print what is known about a trusted repository."""
     from securepip.formats.digests import sha256_of
     from securepip.transport import redact
     from securepip.trust import parse_root
@@ -280,7 +286,7 @@ def show(name: str) -> int:
 
 
 def remove(name: str) -> int:
-    """Stop believing one."""
+    """Stop trusting a repository."""
     from securepip.cli.trust.listing import bound_to
 
     store = _store()
@@ -293,7 +299,7 @@ def remove(name: str) -> int:
 
 
 def forget(name: str, projects: Sequence[str]) -> int:
-    """Forget that projects were seen in a repository: its operator has removed them."""
+    """Forget that projects were seen in a repository, because its operator has removed them."""
     from securepip.formats.layout import parse_project
     from securepip.updater.seen import Seen
 
@@ -311,7 +317,7 @@ def forget(name: str, projects: Sequence[str]) -> int:
 
 
 def refresh(names: Sequence[str], network: Network) -> int:
-    """Fetch what is new from those named, or from all."""
+    """Fetch new metadata from the repositories that are named, or from all."""
     trust = _store().read()
     named = [trust.named(name) for name in names]
     transport = network.transport(trust.addresses)

@@ -1,6 +1,6 @@
 """``securepip trust first-use`` and ``trust accept-change``: this machine signs what it sees first.
 
-What it does not do is part of its help: it believes the index at first sight.
+The help says what this does not protect against: the first answer of the index is believed.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class FirstUseRequest:
     """``securepip trust first-use``.
 
     Attributes:
-        name: What the user calls the repository; by default the index's host.
-        index_url: The index; by default the one that pip here uses.
-        min_age: Younger files are left out.
+        name: The user's name for the repository; None for the host of the index.
+        index_url: The index; None for the one that pip on this machine uses.
+        min_age: Files younger than this are left out.
         witnesses: Other indexes that must show the same sha256.
         memory: A file that shares what was seen with other machines.
-        any_index: Whether every index that a command names is believed at first sight; None to
-            leave that as it is.
+        any_index: Whether every index that a command names is believed at first sight; None leaves
+            that as it is.
         network: How servers are reached.
     """
 
@@ -138,7 +138,7 @@ def _accept(arguments: argparse.Namespace) -> int:
 
 
 def first_use(request: FirstUseRequest) -> int:
-    """Make a repository of this machine's own over an index, and believe it.
+    """Make this machine's own repository over an index and trust it, or change its rules.
 
     Raises:
         UsageError: The name is taken, or the index or a witness cannot be asked safely.
@@ -182,10 +182,16 @@ def accept_change(
 ) -> int:
     """Accept what first use has refused: other bytes of a file, or a page that lost its files.
 
+    Args:
+        what: The name of the file or the project, as in the refusal.
+        network: How servers are reached.
+        words: The reason that the user gives, for the log.
+        repository: Only what the repository of this name has refused; None for all.
+
     Raises:
         UsageError: There is no such repository, or several have refused different things.
         RepositoryStateError: Nothing of that name was refused.
-        SecurepipError: The index did not answer, of which this asks for a file's new bytes.
+        SecurepipError: The index, which is asked for a file's new bytes, did not answer.
     """
     from securepip.first_use.accept import accept
     from securepip.formats.distribution import is_distribution

@@ -1,4 +1,4 @@
-"""``securepip trust list``: whom this machine believes, for what, and whether its pips verify."""
+"""``securepip trust list``: the trusted repositories, and which pips on this machine verify."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _NOBODY = (
 
 @dataclass(frozen=True)
 class Listed:
-    """A repository, as a person asks about it.
+    """A trusted repository in the list.
 
     Attributes:
-        name: What the user calls it.
-        address: Where it is, without a password; of first use, the index.
+        name: The user's name for it.
+        address: Its address, without a password; for first use, that of the index.
         kind: ``first use`` or ``operator``: who signs it.
-        projects: What it speaks for: names or patterns of names, or ``*``; empty where it is asked
-            only when a command names its index.
-        agreeing: How many repositories have to agree on what it says, itself among them.
-        sign_themselves: How many of its projects sign for themselves, where that is known.
-        fresh_until: Until when what was seen last is believed (UTC, ISO 8601); None where nothing
-            was seen yet, and for first use, which this machine renews itself.
-        last_news: When something new of it was seen last (UTC, ISO 8601); None for never.
-        alone: Those of ``projects`` for which nobody is asked after it.
+        projects: The names or patterns of the projects that it is asked for, or ``*``; empty if it
+            is asked only when a command names its index.
+        agreeing: How many repositories have to agree, including this one.
+        sign_themselves: How many of its projects sign for themselves, as far as is known.
+        fresh_until: When the last seen metadata expires (UTC, ISO 8601); None if nothing was seen
+            yet, and for first use, which this machine renews itself.
+        last_news: When something new was last seen (UTC, ISO 8601); None for never.
+        alone: Those of ``projects`` for which no other repository is asked after it.
         after: The repositories that are asked before it for any project.
-        mirrors: Where else it is, without passwords.
+        mirrors: The addresses of its mirrors, without passwords.
     """
 
     name: str
@@ -55,17 +55,17 @@ class Listed:
 
 
 def list_all(trust: Trust, pythons: Sequence[str], *, as_json: bool) -> int:
-    """Say who is believed, and for each Python here with a pip whether that pip verifies.
+    """Print the trusted repositories, and for each Python with a pip whether that pip verifies.
 
     Raises:
-        UsageError: Something in ``pythons`` is no interpreter.
+        UsageError: One of ``pythons`` is no interpreter.
     """
     from securepip.plugin.here import environments_here
 
     listed = [_listed(repository, trust) for repository in trust.repositories]
     environments = environments_here(pythons)
     if as_json:
-        told = {
+        document = {
             "repositories": [asdict(one) for one in listed],
             "any_index": trust.any_index is not None,
             "pythons": [
@@ -73,7 +73,7 @@ def list_all(trust: Trust, pythons: Sequence[str], *, as_json: bool) -> int:
                 for one in environments
             ],
         }
-        console.say_machine(json.dumps(told, indent=2))
+        console.say_machine(json.dumps(document, indent=2))
         return 0
     if not listed:
         console.say(_NOBODY)
@@ -114,13 +114,13 @@ def _listed(repository: TrustedRepository, trust: Trust) -> Listed:
 
 
 def bound_to(trust: Trust, name: str) -> tuple[str, ...]:
-    """The projects, or patterns of names, for which nobody is asked after a repository."""
+    """The projects or patterns for which no repository is asked after the one called ``name``."""
     ends = (one for one in trust.mapping if name in one.repositories and one.terminating)
     return tuple(dict.fromkeys(_project(path) for one in ends for path in one.paths))
 
 
 def _asked_before(trust: Trust, name: str) -> tuple[str, ...]:
-    """The repositories that are asked for any project, before the one of that name is."""
+    """The repositories that are asked for any project before the one called ``name``."""
     before: dict[str, None] = {}
     for one in trust.mapping:
         if "*" in one.paths:
@@ -131,7 +131,7 @@ def _asked_before(trust: Trust, name: str) -> tuple[str, ...]:
 
 
 def _project(pattern: str) -> str:
-    """The project that a pattern of target paths is about, or the pattern."""
+    """The project in a pattern of target paths; the pattern itself if it names none."""
     parts = pattern.split("/")
     return parts[1] if len(parts) == 3 and parts[0] in ("simple", "packages") else pattern
 
@@ -156,7 +156,7 @@ def _say(one: Listed) -> None:
 
 
 def _reach(project: str, one: Listed) -> str:
-    """What it speaks for, and who else may."""
+    """Which projects a repository is asked for, and whether others are asked too."""
     if project != "*":
         return f"{project} (nobody else)" if project in one.alone else project
     return (

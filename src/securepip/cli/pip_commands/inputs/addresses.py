@@ -1,7 +1,7 @@
-"""What the user names by address: requirements files, and distributions with their hashes.
+"""Fetches what the user names by address: requirements files, and distributions with hashes.
 
-Rule: a distribution is used only when its bytes have a hash that the user named. A requirements
-file is the user's to judge, like one on disk.
+Rule: a distribution is used only if its bytes have a hash that the user named. A requirements file
+is used as it comes, like one on disk: the user is responsible for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Addresses:
 
     Attributes:
         network: How servers are reached.
-        indexes: What is named.
+        indexes: The indexes that this run names.
     """
 
     network: Network
@@ -45,12 +45,12 @@ class Addresses:
         return (*self.network.trusted_hosts, *self.indexes.said.trusted_hosts)
 
     def connect(self, believed: Iterable[str] = ()) -> Transport:
-        """Connections to what is named, and to ``believed``, the addresses of repositories."""
+        """A client for the named indexes, and for ``believed``, the addresses of repositories."""
         named = (*self.indexes.named, *self.indexes.places.configured, *believed)
         return self.network.transport(named, self.indexes.said.trusted_hosts)
 
     def read(self, url: str) -> bytes:
-        """A requirements file or a lock file.
+        """Fetch a requirements file or a lock file.
 
         Raises:
             TransportError: It cannot be fetched, or is too long.
@@ -61,17 +61,22 @@ class Addresses:
             except TransportError as error:
                 if error.status is not None:
                     raise
-                # The word by which pip's users find this.
+                # pip's name for this kind of error, which users search for.
                 raise TransportError(
                     f"connection-failed: {error.what}", url=error.url, remedy=error.remedy
                 ) from None
 
     def fetch(self, url: str, hashes: frozenset[str], stack: ExitStack) -> Path:
-        """A distribution with one of the hashes; its file is deleted with ``stack``.
+        """Fetch a distribution, and check that it has one of the hashes.
+
+        Args:
+            url: The address.
+            hashes: ``algorithm:hex digits``, each.
+            stack: Deletes the file when it is closed.
 
         Raises:
             TransportError: It cannot be fetched.
-            VerificationError: It has another hash.
+            VerificationError: It has none of the hashes.
         """
         from securepip.redaction import redact
 
@@ -79,15 +84,15 @@ class Addresses:
         path = Path(folder, "direct")
         with self.connect() as transport, path.open("xb") as stream:
             transport.download(url, stream, max_bytes=_MAX_DISTRIBUTION_BYTES)
-        found = set()
+        actual = set()
         for algorithm in {one.partition(":")[0] for one in hashes}:
             with path.open("rb") as stream:
-                found.add(f"{algorithm}:{_digest(stream, algorithm)}")
-        if not found & hashes:
+                actual.add(f"{algorithm}:{_digest(stream, algorithm)}")
+        if not actual & hashes:
             raise VerificationError(
                 f"{redact(url)} does not have the hash that you named",
                 meaning=f"Expected {' or '.join(sorted(hashes))}\n"
-                f"     Got {', '.join(sorted(found))}",
+                f"     Got {', '.join(sorted(actual))}",
                 remedy="Nothing was installed. Ask whoever gave you the hash what changed.",
             )
         return path

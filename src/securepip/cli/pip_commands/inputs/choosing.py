@@ -1,4 +1,4 @@
-"""Turns the options that concern choosing into the resolver's types."""
+"""Turns the options that say how to choose releases and files into the resolver's types."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def resolve_options(request: PipRequest) -> ResolveOptions:
-    """The resolver's options, as far as every command decides them alike.
+    """The resolver's options, as far as all three commands set them in the same way.
 
     Raises:
-        UsageError: A value of ``--no-binary`` or the like is another option.
+        UsageError: The value of ``--no-binary`` or a similar option begins with a dash.
     """
     from securepip.resolver import FormatControl, ReleaseControl, ResolveOptions
 

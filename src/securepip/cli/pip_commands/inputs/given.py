@@ -1,4 +1,4 @@
-"""What is asked for: words, groups, editables, locks, files and scripts, as pip orders them."""
+"""Reads what a request names (arguments, groups, locks, files, scripts), in pip's order."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def read_given(
     request: PipRequest, environment: TargetEnvironment, locked: Locked | None, read_url: ReadUrl
 ) -> ResolveInput:
-    """Read all that the request names.
+    """Read everything that the request names.
 
     Args:
-        request: What is asked for.
+        request: What the command line asks for.
         environment: The target.
-        locked: What the lock files among it ask for.
+        locked: The contents of the lock files among the requirements files.
         read_url: Reads a file at an address.
 
     Raises:
-        SecurepipError: Something of it cannot be read, or cannot be honoured.
+        SecurepipError: Something cannot be read or honoured.
     """
     from securepip import resolver
 
@@ -52,7 +52,7 @@ def read_given(
 
 def _in_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
     if not groups:
-        return []  # and its libraries are not imported
+        return []  # without importing the libraries that are needed otherwise
     from securepip.wanted import read_groups
 
     return read_groups(groups)
@@ -64,7 +64,7 @@ def _in_script(
     """The requirements of a script's inline metadata.
 
     Raises:
-        SecurepipError: It cannot be read, has no metadata, or is for another Python.
+        SecurepipError: It cannot be read, has no valid metadata, or is for another Python.
     """
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -90,12 +90,12 @@ def _in_script(
 def read_lock_files(
     request: PipRequest, environment: TargetEnvironment, read_url: ReadUrl
 ) -> Locked | None:
-    """What the lock files among the requirements files ask for; they are read no other way.
+    """Read the lock files among the requirements files; None where there are none.
 
     Raises:
         SecurepipError: One cannot be read, or is not for the target.
     """
-    # Its libraries are imported only where there may be one.
+    # The libraries for lock files are imported only if one may be named.
     if not any("pylock" in name for name in request.named.requirements):
         return None
     from securepip.lock import is_lock_file, read_locks
@@ -117,7 +117,7 @@ def read_lock_files(
 
 
 def read_build_constraints(files: Sequence[str], read_url: ReadUrl) -> tuple[UserRequirement, ...]:
-    """What ``--build-constraint`` files say.
+    """The constraints in ``--build-constraint`` files.
 
     Raises:
         SecurepipError: One of them cannot be read.

@@ -1,11 +1,14 @@
-"""Which indexes are asked: those that a trusted repository signs, and the user's own.
+"""Decides which indexes are asked: those that stand for a trusted repository, and local folders.
 
-Rule: an index URL that a command names is one of three things. It stands for a trusted repository;
-or it is a folder of this machine, which is the user's own as a ``--find-links`` folder is; or it is
-refused. None of them is left out in silence. pip's default index, where no repository stands for
-it, is what pip asks anyway: naming it asks all that is trusted, as naming none does. The plugin,
-which cannot tell the two apart, does the same. What an environment says of itself decides nothing
-here.
+Rule: an index URL that a command names is one of these, and none is ignored silently:
+
+- it stands for a trusted repository;
+- it is a folder of this machine, which is the user's own, like a ``--find-links`` folder;
+- it is pip's default index, and no repository stands for it: all trusted repositories are asked, as
+  where no index is named. The plugin does the same, because it cannot tell these two cases apart;
+- anything else is refused.
+
+The ``pip.conf`` of an environment has no influence here.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Indexes:
-    """The indexes that one run asks.
+    """The indexes of one run.
 
     Attributes:
-        places: Where the request wants to look.
-        said: What requirements files say of indexes; those of other machines may name no folder.
+        places: The places that the request names.
+        said: The options in requirements files; those fetched from an address may name no folder.
     """
 
     places: Places
@@ -39,12 +42,12 @@ class Indexes:
 
     @property
     def none(self) -> bool:
-        """Whether no index is asked at all (``--no-index``)."""
+        """Whether no index may be asked at all (``--no-index``)."""
         return self.places.no_index or self.said.no_index
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The indexes that this run names, in pip's order: a file's word is the last."""
+        """The indexes that this run names, in pip's order; requirements files override options."""
         first = self.said.index_url or self.places.index_url
         extra = (*self.places.extra_index_urls, *self.said.extra_index_urls)
         return (first, *extra) if first else extra
@@ -53,9 +56,9 @@ class Indexes:
     def own(self) -> tuple[str, ...]:
         """The folders of this machine among the indexes that this run names, in pip's order.
 
-        Not those that stand for a trusted repository, whose signatures count there too. Nor those
-        of pip's configuration: they were made for pip, perhaps by somebody else for all users of
-        the machine, and whoever trusts a repository now does not think of them.
+        Files there need no signature, so two kinds of folder are left out: those that stand for a
+        trusted repository, whose signatures are checked, and those in pip's configuration. Somebody
+        else may have configured these for all users of the machine, before anything was verified.
         """
         local = [] if self.none else [url for url in self.named if _is_local(url)]
         if not local:
@@ -65,7 +68,7 @@ class Indexes:
 
     @property
     def ask_repositories(self) -> bool:
-        """Whether trusted repositories are asked: an ``--index-url`` replaces all others."""
+        """Whether trusted repositories are asked: not if ``--index-url`` names a folder instead."""
         if self.none:
             return False
         if not (self.said.index_url or self.places.index_url):
@@ -75,17 +78,17 @@ class Indexes:
         extra = self.places.configured[1:]
         return bool(extra) and any(_read_trust().for_index(url) is not None for url in extra)
 
-    def asked_of(self, trust: Trust) -> Trust:
-        """Of the trusted repositories those that the indexes stand for, in the same order.
+    def limited(self, trust: Trust) -> Trust:
+        """Limit the trusted repositories to those that the indexes stand for, in the same order.
 
-        An index that nobody vouches for must not be left out in silence where this run names it:
-        the user expects what is there to be looked at.
+        An index that this run names must not be ignored silently: the user expects files from it.
 
         Args:
-            trust: Whom this machine believes.
+            trust: All repositories that this machine trusts.
 
         Raises:
-            UntrustedError: One that this run names stands for none, and is not the user's own.
+            UntrustedError: An index that this run names stands for no trusted repository, and is
+                not a folder of the user's own.
         """
         from securepip.redaction import redact
 
@@ -99,35 +102,35 @@ class Indexes:
                 "repositories that this machine trusts (see `securepip trust list`)."
             )
         others = [url for url in self.named if url not in (*self.own, *for_all)]
-        found = [_vouched_for(trust, url) for url in others]
-        found += [each for url in extra if (each := trust.for_index(url)) is not None]
-        trust = trust.including(each.name for each in found)
+        meant = [_vouched_for(trust, url) for url in others]
+        meant += [each for url in extra if (each := trust.for_index(url)) is not None]
+        trust = trust.including(each.name for each in meant)
         limited = bool(self.said.index_url or self.places.index_url)
         if first and not limited:
             default = trust.for_index(first)
             if default is not None:
                 trust = trust.including([default.name])
-                found.insert(0, default)
+                meant.insert(0, default)
                 limited = True
             else:
                 console.say(
                     f"Not asking {redact(first)}, pip's index here: it stands for no repository "
                     "that this machine trusts (see `securepip trust list`)."
                 )
-        # Extra indexes alone are added to what is asked anyway: all that is trusted, as mapped.
-        names = list(dict.fromkeys(each.name for each in found))
+        # Without --index-url, extra indexes only add to the trusted repositories: no limit.
+        names = list(dict.fromkeys(each.name for each in meant))
         return trust.limited_to(names) if limited and not for_all else trust
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The indexes of servers that this run, or pip's configuration, names."""
+        """The indexes on servers that this run or pip's configuration names."""
         if self.none:
             return ()
         urls = (*self.named, *self.places.configured)
         return tuple(url for url in urls if url and not _is_local(url))
 
     def say_where(self) -> None:
-        """Where is looked, as pip says it, if it is not where is always looked; and where not."""
+        """Print the named indexes and links, in pip's words, and what is not obeyed or ignored."""
         from securepip.redaction import redact
 
         for option, value in self.places.named_by_environment:
@@ -164,7 +167,7 @@ def _read_trust() -> Trust:
 
 
 def _stands_for_all(trust: Trust, url: str) -> bool:
-    """Whether it is the index that pip asks when it is told none, and no repository's own."""
+    """Whether it is pip's default index, and stands for no single repository."""
     from securepip.formats.pip_configuration import default_index
     from securepip.trust import same_index
 
@@ -174,8 +177,8 @@ def _stands_for_all(trust: Trust, url: str) -> bool:
 def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
     from securepip.redaction import redact
 
-    found = trust.for_index(url)
-    if found is None:
+    repository = trust.for_index(url)
+    if repository is None:
         shown = redact(url)
         raise UntrustedError(
             f"The index {shown} stands for no repository that this machine trusts.",
@@ -187,4 +190,4 @@ def _vouched_for(trust: Trust, url: str) -> TrustedRepository:
             f"--index-url {shown}\n"
             "Or leave the index out: on the command line and in the requirements file.",
         )
-    return found
+    return repository

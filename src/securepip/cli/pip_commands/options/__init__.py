@@ -1,4 +1,4 @@
-"""pip's options of ``install``, ``download`` and ``lock``, as data (``table``)."""
+"""The options of ``install``, ``download`` and ``lock``, which are pip's, as data (``table``)."""
 
 from securepip.cli.pip_commands.options.table import COMMANDS, GENERAL
 from securepip.cli.pip_commands.options.types import Group, Handler, Option

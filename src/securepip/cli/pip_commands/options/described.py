@@ -1,6 +1,6 @@
-"""pip's options as an ``argparse`` parser has them, for what describes the whole command line.
+"""Adds pip's options to an ``argparse`` parser, for shell completion and man pages.
 
-Rule: nothing is parsed with it: ``pip_commands.parser`` does that, as pip does.
+Rule: no command line is parsed with it; ``pip_commands.parser`` does that, as pip does.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ def describe(parser: argparse.ArgumentParser, command: str) -> None:
     """Add the options of ``command`` to ``parser``."""
     parser.add_argument("arguments", nargs="*", metavar="REQUIREMENT", help="what is wanted")
     for group in COMMANDS[command]:
-        made = parser.add_argument_group(group.title.lower())
+        arguments = parser.add_argument_group(group.title.lower())
         for option in group.options:
             if option.action != "help" and option.help:
-                made.add_argument(*option.names, **_settings(option))
+                arguments.add_argument(*option.names, **_settings(option))
 
 
 def _settings(option: Option) -> dict[str, Any]:

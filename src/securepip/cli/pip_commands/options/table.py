@@ -433,7 +433,7 @@ _OWN = Group(
 )  # fmt: skip
 
 GENERAL = _GENERAL.options
-"""What may also stand before the command."""
+"""The options that may also come before the command."""
 
 COMMANDS: dict[str, tuple[Group, ...]] = {
     "install": (_INSTALL, _SELECTION, _INDEX, _OWN, _GENERAL),

@@ -1,4 +1,4 @@
-"""What is known of one option of pip's: its form, and who does what it asks for."""
+"""The description of one option of pip: its syntax, and which program handles it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Handler(Enum):
-    """Who does what an option asks for."""
+    """Which program does what an option asks for."""
 
     SECUREPIP = "securepip"
     PIP = "handed to pip"
@@ -19,18 +19,18 @@ class Option(NamedTuple):
     """One option.
 
     Attributes:
-        names: As pip spells it, short names first, aliases after the name that pip prints.
+        names: Its names in pip: short names first, then the name that pip prints, then aliases.
         dest: The attribute that holds its value, as in pip.
-        help: What it does, in a few words; empty for one that pip hides.
+        help: What it does, in a few words; empty for an option that pip hides.
         action: As in ``optparse``, or one of ``format_control``, ``release_control``,
             ``config_settings``, ``group``, ``python_version``, ``uploaded_prior_to``,
             ``refresh_package`` and ``no_cache_dir``, which have forms of their own.
         default: Its value when it is not given.
-        metavar: What its value is called; empty for one that takes none.
+        metavar: The name of its value in the help; empty for an option without a value.
         type: ``str``, ``int``, ``float`` or ``path`` (``~`` is the home folder).
-        choices: The only values that it takes.
-        handler: Who does it.
-        why: The reason, where that is nobody, or only some values are refused.
+        choices: The values that it accepts; empty for any.
+        handler: Which program does what it asks for.
+        why: The reason, where it has no effect or some of its values are refused.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which environment variables are settings of pip's."""
+"""Tells which environment variables are settings of pip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from securepip.formats.pip_configuration import option_of
 
 
 def variables_of_others(environ: Mapping[str, str]) -> dict[str, str]:
-    """The ``PIP_*`` variables that are no setting of pip's, but perhaps of somebody's build."""
+    """The ``PIP_*`` variables that are no settings of pip; a project's build may use them."""
     options = (option for group in chain(*COMMANDS.values()) for option in group.options)
     settings = {name.removeprefix("--") for option in options for name in option.names}
     return {
