@@ -1,7 +1,7 @@
-"""Lock files (PEP 751): ``pylock.toml`` in and out.
+"""Reads and writes lock files (``pylock.toml``, PEP 751).
 
-Rule: a lock says which files are wanted; it never says that they are to be trusted. What it names
-must be what a trusted repository signed, wherever the lock says that it is.
+Rule: a lock says which files to install, never that they may be trusted. A file that it names must
+be one that a trusted repository signed, whatever address the lock gives for it.
 """
 
 from securepip.lock.read import Locked, LockedFile, is_lock_file, read_locks

@@ -1,9 +1,9 @@
-"""From lock files to what is asked of the resolver: these versions with these hashes, no others.
+"""Turns lock files into requirements for the resolver, each with one version and one hash.
 
-Rule: every locked file has a hash, and one hash means that everything needs one. The resolver then
-finds the locked files and nothing beyond them, or says what the lock lacks. What a lock names by
-an address is taken from the repository that signs it, wherever the address points; what it names
-on this machine is the user's own, as it would be on the command line.
+Rule: every locked file needs a hash, and as soon as one requirement has a hash, all of them need
+one. So the resolver can only choose the locked files, or reports what the lock lacks. A file with
+an address is taken from the repository that signs it, wherever the address points. A file on this
+machine is the user's own, as if it were named on the command line.
 
 Sources: PEP 751, as ``packaging.pylock`` reads it; pip's documentation, "pip install" (-r).
 """
@@ -61,14 +61,15 @@ class LockedFile:
     """A wheel or sdist that a lock names.
 
     Attributes:
-        project: The normalized name.
-        version: The version.
-        filename: Its distribution name.
-        hashes: Hexadecimal digests by algorithm.
-        size: Bytes, if the lock says it.
-        upload_time: When it was uploaded, if the lock says it.
+        project: The normalized name of its project.
+        version: Its version.
+        filename: Its file name.
+        hashes: Hexadecimal digests by algorithm, in lower case.
+        size: Its size in bytes; None if the lock does not say it.
+        upload_time: When it was uploaded; None if the lock does not say it.
         lock: The lock that names it, for messages.
-        path: Where it is on this machine; None of what a repository must have signed.
+        path: The path of a file on this machine; None for a file that a repository must have
+            signed.
     """
 
     project: NormalizedName
@@ -88,11 +89,11 @@ class LockedFile:
 
 @dataclass(frozen=True)
 class Locked:
-    """What lock files ask for.
+    """The packages in lock files that apply to the target.
 
     Attributes:
-        requirements: One for each package that applies to the target, in the order of the locks.
-        files: The wheels and sdists among them.
+        requirements: One for each package, in the order of the locks.
+        files: The wheels and sdists among the packages.
         names: The lock files, as the user names them.
     """
 
@@ -102,7 +103,7 @@ class Locked:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The files on this machine, for ``ResolveOptions.locked_files``."""
+        """The paths of the files on this machine, for ``ResolveOptions.locked_files``."""
         return tuple(str(one.path) for one in self.files if one.path is not None)
 
     def check(
@@ -112,17 +113,18 @@ class Locked:
         environment: TargetEnvironment,
         index: Index,
     ) -> None:
-        """See that what is locked is what is signed, and that nothing else asked contradicts it.
+        """Check that the locked files are the signed ones, and fit the options and requirements.
 
         Args:
             options: How to choose.
-            asked: All requirements, of other sources too.
+            asked: All requirements of the run, also those from other sources.
             environment: The target.
-            index: The verified index; asked for what is not installed and not on this machine.
+            index: The verified index. It is only asked for files that are neither installed already
+                nor on this machine.
 
         Raises:
             RequirementError: The command line forbids a locked file.
-            ResolutionError: Another requirement excludes a locked version.
+            ResolutionError: Another requirement, or ``--only-final``, excludes a locked version.
             UntrustedError: No trusted repository knows a locked file.
             VerificationError: A file was signed with another hash or size than the lock says.
         """
@@ -149,16 +151,16 @@ def is_lock_file(name: str) -> bool:
 def read_locks(
     names: Sequence[str], environment: TargetEnvironment, read_url: ReadUrl | None = None
 ) -> Locked:
-    """Read lock files, and select from them what the target needs.
+    """Read lock files, and select the packages that the target needs.
 
     Args:
         names: Paths or URLs, as the user names them.
         environment: The target.
-        read_url: Reads lock files at addresses, bounded; without it these are refused.
+        read_url: Fetches a lock file, up to a limit of size; None refuses addresses.
 
     Raises:
         RequirementError: A lock cannot be read, is not valid, is not for the target, or names
-            what nothing could verify.
+            something that cannot be verified.
         TransportError: A lock at an address could not be fetched.
     """
     requirements: list[UserRequirement] = []
@@ -172,7 +174,7 @@ def read_locks(
                     requirements.append(_pinned(file))
                 else:
                     requirements.append(_direct(package, source, name))
-            except ValueError as error:  # an address that is none
+            except ValueError as error:  # an address that is not valid
                 raise RequirementError(
                     f"Invalid pylock file {name!r}: {package.name}: {_said(error)}"
                 ) from None
@@ -192,7 +194,7 @@ def _select(
     name: str, environment: TargetEnvironment, read_url: ReadUrl | None
 ) -> Iterator[tuple[Package, _Source]]:
     text = _text(name, read_url)
-    # The parsers meet what strangers wrote: whatever they raise, the lock is what is wrong.
+    # The parsers may raise anything on malformed input: then the lock is not valid.
     try:
         lock = Pylock.from_dict(parse_toml(text))
     except Exception as error:
@@ -243,31 +245,33 @@ def _path(name: str) -> Path:
 
 
 def _url_of(lock: str, path: str | None, url: str | None) -> str:
-    """Where a lock says that something is; its path counts before its address.
+    """The URL of a file or folder in a lock; its path takes precedence over its address.
 
     Raises:
-        RequirementError: A lock from elsewhere names something on this machine.
+        RequirementError: A lock from a server names something on this machine, or a path there
+            leads to another server.
     """
     if path is None:
-        found = url or ""
+        result = url or ""
     elif _is_remote(lock):
-        found = urljoin(lock, path)
-        here, there = urlsplit(lock), urlsplit(found)
-        # What is fetched from elsewhere must not choose files of this machine.
-        if os.path.isabs(path) or (here.scheme, here.netloc) != (there.scheme, there.netloc):  # noqa: PTH117 - any text
+        result = urljoin(lock, path)
+        base, target = urlsplit(lock), urlsplit(result)
+        # A server that sends a lock must not be able to choose files of this machine: they are
+        # installed without a signature.
+        if os.path.isabs(path) or (base.scheme, base.netloc) != (target.scheme, target.netloc):  # noqa: PTH117 - any text
             raise RequirementError(
                 f"Path {path!r} in pylock file obtained from a URL resolves outside its location: "
                 f"{lock!r}"
             )
-        return found
+        return result
     else:
         return path_to_url(os.path.join(_path(lock).parent, path))  # noqa: PTH118 - any text
-    if _is_remote(lock) and found.lower().startswith("file:"):
+    if _is_remote(lock) and result.lower().startswith("file:"):
         raise RequirementError(
-            f"Address {found!r} in pylock file obtained from a URL names a file on this machine: "
+            f"Address {result!r} in pylock file obtained from a URL names a file on this machine: "
             f"{lock!r}"
         )
-    return found
+    return result
 
 
 def _locked_file(package: Package, source: PackageWheel | PackageSdist, lock: str) -> LockedFile:
@@ -304,7 +308,7 @@ def _lower(hashes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """PEP 751 has all times in UTC; TOML has times without a zone."""
+    """A time without a zone, which TOML allows, is in UTC, as PEP 751 requires of all times."""
     if moment is None or moment.tzinfo is not None:
         return moment
     return moment.replace(tzinfo=timezone.utc)
@@ -318,10 +322,11 @@ def _pinned(file: LockedFile) -> UserRequirement:
 def _direct(
     package: Package, source: PackageVcs | PackageDirectory | PackageArchive, lock: str
 ) -> UserRequirement:
-    """What a package that no index has asks of the resolver.
+    """The requirement for a package that does not come from an index.
 
     Raises:
-        RequirementError: It cannot be verified, or names what a lock from elsewhere may not.
+        RequirementError: It comes from a lock on a server, so that nothing would verify it; or it
+            has no strong hash.
     """
     if _is_remote(lock):
         raise RequirementError(
@@ -345,7 +350,11 @@ def _direct(
 
 
 def _strongest(project: NormalizedName, hashes: Mapping[str, str], lock: str) -> list[str]:
-    """The hash that counts: the sha256, which is what signed pages name, else any strong one."""
+    """The hash to require: sha256, which signed pages contain, or else another strong one.
+
+    Raises:
+        RequirementError: There is no strong hash.
+    """
     for kind in STRONG_HASHES:
         if kind in hashes:
             return [f"{kind}:{hashes[kind]}"]
@@ -379,7 +388,7 @@ def _check_version(
 
 
 def _check_allowed(file: LockedFile, options: ResolveOptions) -> None:
-    """The command line may forbid what is locked: an error, as in pip, and no other choice."""
+    """Check that the command line does not forbid a locked file; no other file replaces it."""
     why = ""
     limit = options.uploaded_prior_to
     if file.is_wheel and not options.formats.allows_wheel(file.project):
@@ -409,18 +418,18 @@ def _check_signed(file: LockedFile, index: Index) -> None:
             meaning="Nobody whom you trust has signed it, so nothing could prove what it is.",
             remedy="Lock again, or trust the repository that signs it.",
         )
-    found, stated = str(signed.sha256), file.hashes.get("sha256")
-    # A sha256 that no page tells yet is compared when the file is here: see ``HashRules``.
-    if stated is not None and found and stated != found:
-        raise _disagreement(file, index, f"sha256 {stated}", f"sha256 {found}")
+    signed_sha256, locked_sha256 = str(signed.sha256), file.hashes.get("sha256")
+    # Where the page has no sha256 yet, the hash is compared after the download: see ``HashRules``.
+    if locked_sha256 is not None and signed_sha256 and locked_sha256 != signed_sha256:
+        raise _disagreement(file, index, f"sha256 {locked_sha256}", f"sha256 {signed_sha256}")
     if None not in (file.size, signed.size) and file.size != signed.size:
         raise _disagreement(file, index, f"{file.size} bytes", f"{signed.size} bytes")
 
 
-def _disagreement(file: LockedFile, index: Index, stated: str, signed: str) -> SecurepipError:
+def _disagreement(file: LockedFile, index: Index, locked: str, signed: str) -> SecurepipError:
     return VerificationError(
         f"{file.lock} and the signatures of {index.origin(file.project)} disagree about "
-        f"{file.filename}: locked is {stated}, signed is {signed}.",
+        f"{file.filename}: locked is {locked}, signed is {signed}.",
         meaning="The lock was changed, or was made where another file of that name was served.",
         remedy="Nothing was installed. Find out where the lock comes from; if that is well, lock "
         "again.",

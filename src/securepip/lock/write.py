@@ -1,7 +1,7 @@
-"""From a plan to a lock file: the chosen file of each project, with its hash, size and address.
+"""Makes a lock file from a plan: the chosen file of each project, with hash, size and address.
 
-Rule: the same plan makes the same bytes. As with pip, the lock is of the one environment that was
-resolved for, so it holds the files that were chosen and no others.
+Rule: the same plan gives the same bytes. As with pip, a lock is for one environment, the target, so
+it names the chosen files and no others.
 
 Source: PEP 751, in the form that pip's ``lock`` gives it.
 """
@@ -33,24 +33,24 @@ from securepip.index.types import UserDirectory, UserFile
 from securepip.resolver.plan import PlannedFile
 
 Locate = Callable[[NormalizedName, PageFile], str]
-"""Where a signed file is: an absolute URL without credentials."""
+"""Returns the URL of a signed file: absolute, and without credentials."""
 
 
 def is_lock_path(path: Path) -> bool:
-    """Whether installers will know a file of that name as a lock."""
+    """Whether installers will recognize a file of that name as a lock."""
     return is_valid_pylock_path(path)
 
 
 def make_lock(planned: Sequence[PlannedFile], folder: Path, locate: Locate) -> str:
-    """The contents of a lock file.
+    """Make the text of a lock file.
 
     Args:
-        planned: What is locked.
-        folder: Where the lock will be; folders of the user's are named relative to it.
-        locate: Says where a signed file is.
+        planned: The files to lock.
+        folder: The folder of the lock; the paths of the user's own folders are relative to it.
+        locate: Returns the URL of a signed file.
 
     Raises:
-        FormatError: A file has a name that no lock may hold, such as ``x-1.0.tar.bz2``.
+        FormatError: A file has a name that is not allowed in a lock, such as ``x-1.0.tar.bz2``.
     """
     lock = Pylock(
         lock_version=Version("1.0"),

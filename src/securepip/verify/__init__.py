@@ -1,8 +1,8 @@
-"""Is what is installed what was signed? An environment, compared with what stands behind it.
+"""Compares the distributions installed in an environment with the signed files.
 
-Rule: nothing of the environment is imported or run. What it says of itself (RECORD, entry points,
-names of folders) may be written by an enemy: it is read within bounds, no link is followed, and
-no path that leads out of the environment is opened.
+Rule: nothing in the environment is imported or run. An attacker may have written what it says of
+itself (RECORD, entry points, names of folders). So files are read up to a limit of size, no link is
+followed, and no path that leads out of the environment is opened.
 """
 
 from securepip.verify.environment import verify

@@ -1,7 +1,7 @@
-"""Byte code against the source beside it, by what its header says of that source.
+"""Compares byte code with its source by the header of the byte code.
 
-Rule: a header proves whether Python would take the byte code for that source. It does not prove
-that the code was compiled from it; nothing short of compiling again does.
+Rule: the header only shows whether Python would use the byte code in place of that source. It does
+not prove that the code was compiled from the source; only compiling again would.
 
 Source: PEP 552.
 """
@@ -25,7 +25,7 @@ CACHE_FOLDER = "__pycache__"
 
 
 def source_of(byte_code: Path) -> Path | None:
-    """The source that byte code in ``__pycache__`` stands for; None for what stands elsewhere."""
+    """The source of byte code in a ``__pycache__`` folder; None for other files."""
     if byte_code.parent.name != CACHE_FOLDER:
         return None
     match = _NAME.fullmatch(byte_code.name)
@@ -33,11 +33,11 @@ def source_of(byte_code: Path) -> Path | None:
 
 
 def wrong_with(byte_code: Path, source: Path) -> Finding | None:
-    """What is wrong with byte code for that source; None where nothing is.
+    """Compare the header of byte code with the source; None if they agree.
 
     Args:
         byte_code: A ``.pyc`` file.
-        source: The source that it stands for.
+        source: The file that it should have been compiled from.
     """
     try:
         with open_plain(byte_code) as stream:
@@ -57,13 +57,16 @@ def wrong_with(byte_code: Path, source: Path) -> Finding | None:
         return _finding(byte_code, f"has no source {source.name}")
     other = f"is not of the {source.name} that is there now"
     if not flags & _HASHED:
-        said = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
-        real = (int(status.st_mtime) & _MAX_32_BITS, status.st_size & _MAX_32_BITS)
-        return None if said == real else _finding(byte_code, other)
+        recorded = (
+            int.from_bytes(header[8:12], "little"),
+            int.from_bytes(header[12:16], "little"),
+        )
+        actual = (int(status.st_mtime) & _MAX_32_BITS, status.st_size & _MAX_32_BITS)
+        return None if recorded == actual else _finding(byte_code, other)
     data = read_bounded(source, _MAX_SOURCE_BYTES)
     if data is None:
         return _finding(byte_code, f"has a source {source.name} that cannot be read")
-    # The hash has the magic number of the Python that wrote it for its key.
+    # The key of the hash is the magic number of the Python that wrote the byte code.
     if _imp.source_hash(int.from_bytes(header[:4], "little"), data) == header[8:16]:
         return None
     if flags & _COMPARED:

@@ -1,4 +1,4 @@
-"""The files of one installed distribution against a signed wheel, or against its own RECORD."""
+"""Compares the files of one installed distribution with a signed wheel, or with its own RECORD."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from securepip.verify.wheel import Contents, Member
 WRITTEN = frozenset(
     {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
 )
-"""Files of ``.dist-info`` that installers write. None of them is code."""
+"""Files of ``.dist-info`` that installers write and no wheel contains. None of them is code."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What is there of one distribution.
+    """An installed distribution.
 
     Attributes:
-        area: Where its files may be.
+        area: The folders that its files may be in.
         dist_info: Its ``.dist-info`` folder.
-        rows: Its RECORD; None where it has none that can be read.
+        rows: The rows of its RECORD by normalized path; None without a readable RECORD.
         python: The environment's interpreter.
     """
 
@@ -39,47 +39,53 @@ class Installed:
 
 
 def against_wheel(installed: Installed, wheel: Contents) -> tuple[list[Finding], int]:
-    """What differs from a wheel, and how many files were compared."""
+    """Compare a distribution with a wheel: the differences, and the number of compared files."""
     rows = dict(installed.rows or {})
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if installed.rows is None:
-        found.append(_no_record(installed))
+        findings.append(_no_record(installed))
     for path, member in wheel.members.items():
-        found += _against_member(installed, path, member, rows.pop(path, None))
+        findings += _against_member(installed, path, member, rows.pop(path, None))
     for member in wheel.others:
         row = _row_of(rows, member, wheel.dist_info)
         if row is not None:
             del rows[row]
-            found += _against_other(installed, row, member)
+            findings += _against_other(installed, row, member)
         elif installed.rows is not None:
             what = f"{posixpath.basename(member.path)} of the wheel ({member.scheme}) is not there"
-            found.append(Finding(Kind.MISSING, what))
+            findings.append(Finding(Kind.MISSING, what))
     for path in rows:
-        found += _not_in_wheel(installed, path, wheel)
-    return found, len(wheel.members) + len(wheel.others)
+        findings += _not_in_wheel(installed, path, wheel)
+    return findings, len(wheel.members) + len(wheel.others)
 
 
 def against_record(installed: Installed) -> tuple[list[Finding], int]:
-    """What differs from its own RECORD, for what no signed wheel stands behind."""
+    """Compare a distribution without a signed wheel with its own RECORD.
+
+    This only finds accidental changes: whoever changes the files can change RECORD, too.
+
+    Returns:
+        The differences, and the number of compared files.
+    """
     if installed.rows is None:
         return [_no_record(installed)], 0
-    found: list[Finding] = []
+    findings: list[Finding] = []
     count = 0
     for path, row in installed.rows.items():
         try:
             place = installed.area.locate(row.path)
         except OutsideError:
-            found.append(_outside(installed, row.path))
+            findings.append(_outside(installed, row.path))
             continue
         if row.sha256 is None:
             continue
         count += 1
-        there = look(place, row.size)
-        if there is None:
-            found.append(_missing(place))
-        elif there.sha256 != row.sha256:
-            found.append(Finding(Kind.CHANGED, f"{path} is not what RECORD says", place))
-    return found, count
+        file = look(place, row.size)
+        if file is None:
+            findings.append(_missing(place))
+        elif file.sha256 != row.sha256:
+            findings.append(Finding(Kind.CHANGED, f"{path} is not what RECORD says", place))
+    return findings, count
 
 
 def _against_member(
@@ -90,10 +96,10 @@ def _against_member(
     except OutsideError:
         yield _outside(installed, path)
         return
-    there = look(place, member.size)
-    if there is None:
+    file = look(place, member.size)
+    if file is None:
         yield _missing(place)
-    elif there.sha256 != member.sha256:
+    elif file.sha256 != member.sha256:
         yield _changed(place, path)
     elif row is None and installed.rows is not None:
         yield Finding(Kind.RECORD, f"RECORD does not name {path}", place)
@@ -107,18 +113,18 @@ def _against_other(installed: Installed, path: str, member: Member) -> Iterator[
     except OutsideError:
         yield _outside(installed, path)
         return
-    there = look(place, None if member.is_rewritten else member.size)
-    if there is None:
+    file = look(place, None if member.is_rewritten else member.size)
+    if file is None:
         yield _missing(place)
     elif member.is_rewritten:
         if not same_script(place, member.sha256, member.size, installed.python):
             yield _changed(place, path)
-    elif there.sha256 != member.sha256:
+    elif file.sha256 != member.sha256:
         yield _changed(place, path)
 
 
 def _row_of(rows: Mapping[str, Row], member: Member, dist_info: str) -> str | None:
-    """The row of RECORD that stands for a file of another folder than the library."""
+    """The path in RECORD of a wheel's file that is installed outside of the library folder."""
     ends: tuple[str, ...] = (f"../{member.path}",)
     if member.scheme == "headers":
         project = dist_info.partition("-")[0]
@@ -129,7 +135,10 @@ def _row_of(rows: Mapping[str, Row], member: Member, dist_info: str) -> str | No
 
 
 def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[Finding]:
-    """A file that RECORD names and the wheel has not got: an installer wrote it, or somebody."""
+    """Judge a file that RECORD names and the wheel does not contain.
+
+    An installer may have written it. Otherwise it is a finding: an attacker may have added it.
+    """
     try:
         place = installed.area.locate(path)
     except OutsideError:
@@ -142,7 +151,7 @@ def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[
     if source is not None:
         own = os.path.relpath(source, installed.area.library).replace(os.sep, "/")
         if own in wheel.members or not os.path.lexists(place):
-            return  # Byte code is compared with its source elsewhere.
+            return  # `stale_byte_code` compares it with its source.
         others = (other.path for other in wheel.others if other.path.endswith(".py"))
         if posixpath.basename(own) in others:
             return
@@ -162,11 +171,11 @@ def _not_in_wheel(installed: Installed, path: str, wheel: Contents) -> Iterator[
 
 
 def stale_byte_code(installed: Installed, sources: Collection[str]) -> Iterator[Finding]:
-    """Byte code of a distribution that is not of the sources that are there.
+    """Find byte code of a distribution that does not belong to the present sources.
 
     Args:
         installed: The distribution.
-        sources: The paths of its Python files, from the library folder.
+        sources: The paths of its Python files, relative to the library folder.
     """
     folders: dict[Path, set[str]] = {}
     for path in sources:
@@ -192,9 +201,9 @@ def stale_byte_code(installed: Installed, sources: Collection[str]) -> Iterator[
 
 
 def digests_of(installed: Installed, names: Collection[str]) -> dict[str, Sha256]:
-    """The digests of some files of the ``.dist-info`` folder, for those that are there."""
-    found = {name: look(installed.dist_info / name, None) for name in names}
-    return {name: there.sha256 for name, there in found.items() if there is not None}
+    """The digests of files in the ``.dist-info`` folder, for those names that exist."""
+    files = {name: look(installed.dist_info / name, None) for name in names}
+    return {name: file.sha256 for name, file in files.items() if file is not None}
 
 
 def _no_record(installed: Installed) -> Finding:

@@ -1,8 +1,8 @@
-"""A whole environment: each distribution identified, fetched if need be, and compared.
+"""Checks a whole environment: identifies each distribution, fetches its wheel, and compares it.
 
-The index is asked first, from one thread and for all together. What was signed is then compared
-with what is there, in parallel. Files that belong to nobody are looked for last, when it is known
-what all of them own.
+First the index is asked for all distributions together, from one thread. Then each distribution is
+compared, in parallel. Files that belong to no distribution are looked for last, when it is known
+which files all distributions own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ _ALARMING = frozenset({Kind.CHANGED, Kind.MISSING, Kind.ADDED})
 
 @dataclass(frozen=True)
 class _Result:
-    """A comparison with one wheel."""
+    """The comparison of a distribution with one wheel.
+
+    Attributes:
+        findings: The differences.
+        count: How many files were compared.
+        contents: The contents of the wheel.
+    """
 
     findings: list[Finding]
     count: int
@@ -51,7 +57,20 @@ class _Result:
 
 @dataclass
 class _Case:
-    """One distribution while it is looked into."""
+    """The state of the check of one distribution.
+
+    Attributes:
+        found: The distribution, as the environment describes it.
+        installed: Its folder, and the rows of its RECORD.
+        own: The source that the user named directly; None if it came from an index.
+        page: The signed page of its project; None for none.
+        wanted: The signed wheels that may have been installed, the likeliest first.
+        has_sdist: Whether its release has a signed source distribution.
+        signed: Those of ``wanted`` that were fetched.
+        findings: The findings so far.
+        status: Set where it could not be checked; None otherwise.
+        results: The comparisons so far, by the name of the wheel; None for an unreadable wheel.
+    """
 
     found: InstalledDistribution
     installed: Installed
@@ -63,7 +82,6 @@ class _Case:
     findings: list[Finding] = field(default_factory=list)
     status: Status | None = None
     results: dict[str, _Result | None] = field(default_factory=dict)
-    """The comparisons so far, by the wheel's name; None for a wheel that cannot be read."""
 
 
 def verify(
@@ -73,18 +91,18 @@ def verify(
     projects: Sequence[NormalizedName] = (),
     written: Mapping[Path, bytes] = MappingProxyType({}),
 ) -> Report:
-    """Say of each installed distribution whether it is what was signed.
+    """Check of each installed distribution whether it is what was signed.
 
     Args:
-        environment: What is looked into.
-        index: What was signed.
-        built: The wheels that were built on this machine.
-        projects: Only these; all where none is named.
-        written: What securepip itself writes there, for its plugin, and with which contents.
+        environment: The environment to check.
+        index: The verified index.
+        built: The cache of wheels that were built on this machine.
+        projects: Check only these; empty for all.
+        written: The files that securepip itself writes there for its plugin, with their contents.
 
     Raises:
-        UntrustedError: This machine believes nobody yet.
-        RepositoryUnavailableError: A repository that it believes does not answer, or has expired.
+        UntrustedError: No repository is trusted.
+        RepositoryUnavailableError: A trusted repository does not answer, or has expired.
     """
     cases = {
         project: _Case(found, Installed(Area(folder.parent), folder, read_record(folder),
@@ -124,7 +142,7 @@ def verify(
 
 
 def _identify(cases: Sequence[_Case], environment: TargetEnvironment, index: Index) -> None:
-    """Ask the index for what may have been installed, and fetch it."""
+    """Find the signed wheels that may have been installed, and fetch the likeliest."""
     asked = [case for case in cases if case.own is None]
     index.prefetch_pages(case.found.project for case in asked)
     for case in asked:
@@ -136,9 +154,8 @@ def _identify(cases: Sequence[_Case], environment: TargetEnvironment, index: Ind
         except SecurepipError as error:
             case.findings.append(_refused(error))
             case.status = Status.UNCHECKED
-    wanted = [
-        (case, file) for case in asked for file in case.wanted[:1]
-    ]  # The others only where the first is not it.
+    # Other candidates are only fetched where the first one differs.
+    wanted = [(case, file) for case in asked for file in case.wanted[:1]]
     try:
         files = index.fetch([(case.found.project, file) for case, file in wanted])
         for (case, _), verified in zip(wanted, files, strict=True):
@@ -185,7 +202,7 @@ def _is_equal(case: _Case, file: VerifiedFile) -> bool:
 
 
 def _against(case: _Case, file: VerifiedFile) -> _Result | None:
-    """The comparison with a signed wheel, which is made once; None where it cannot be read."""
+    """Compare with a signed wheel, once; None where the wheel cannot be read."""
     if file.filename not in case.results:
         try:
             contents = read_wheel(file.path, file.filename)
@@ -200,7 +217,11 @@ def _against(case: _Case, file: VerifiedFile) -> _Result | None:
 def _compare(
     case: _Case, environment: TargetEnvironment, built: WheelCache
 ) -> tuple[Checked, Contents | None]:
-    """What one distribution is, and what is wrong with it."""
+    """Find the wheel that a distribution comes from, and compare it.
+
+    Returns:
+        The result, and the contents of the wheel, if there is one.
+    """
     checked = Checked(
         case.found.project,
         _version(case.found),
@@ -212,7 +233,7 @@ def _compare(
     if case.own is not None:
         more, count = against_record(case.installed)
         own = replace(checked, status=case.own.status, source=case.own.url, files=count)
-        return _done(own, case, [*findings, *more], None)
+        return _finished(own, case, [*findings, *more], None)
     best, other = _best(case), None
     if best is None or _alarming(best[1].findings):
         other = _built_or_bundled(case, environment, built)
@@ -221,7 +242,7 @@ def _compare(
         named = replace(
             checked, status=status, filename=path.name, sha256=_digest(path), files=result.count
         )
-        return _done(named, case, [*findings, *result.findings], result.contents)
+        return _finished(named, case, [*findings, *result.findings], result.contents)
     if best is not None:
         file, result = best
         signed = replace(
@@ -232,16 +253,17 @@ def _compare(
             sha256=file.sha256,
             files=result.count,
         )
-        return _done(signed, case, [*findings, *result.findings], result.contents)
+        return _finished(signed, case, [*findings, *result.findings], result.contents)
     more, count = against_record(case.installed)
     status, why = _unproved(case)
     if why is not None:
         more.insert(0, why)
-    return _done(replace(checked, status=status, files=count), case, [*findings, *more], None)
+    checked = replace(checked, status=status, files=count)
+    return _finished(checked, case, [*findings, *more], None)
 
 
 def _best(case: _Case) -> tuple[VerifiedFile, _Result] | None:
-    """The signed wheel from which least differs, and the comparison with it."""
+    """The signed wheel with the fewest differences, and the comparison with it."""
     results = [
         (file, result) for file in case.signed if (result := _against(case, file)) is not None
     ]
@@ -251,17 +273,20 @@ def _best(case: _Case) -> tuple[VerifiedFile, _Result] | None:
 def _built_or_bundled(
     case: _Case, environment: TargetEnvironment, built: WheelCache
 ) -> tuple[Status, Path, _Result] | None:
-    """A wheel built here from what is signed, or one that comes with Python, that is there."""
-    found: list[tuple[Status, Path]] = []
+    """Find a wheel that was built here or comes with Python, and that equals what is installed.
+
+    One that comes with Python is also accepted with differences if no signed wheel was fetched.
+    """
+    wheels: list[tuple[Status, Path]] = []
     if case.status is not None:
         return None
     version = case.found.version
     if case.has_sdist:
-        found += [(Status.BUILT, path) for path in built.built(case.found.project, version)]
-    # Also where a release of this name is signed: operating systems change the pip that they bring.
+        wheels += [(Status.BUILT, path) for path in built.built(case.found.project, version)]
+    # Also where this release is signed: operating systems modify the pip that they ship.
     bundled = origin.with_python(case.found.project, version, environment)
-    found += [(Status.WITH_PYTHON, path) for path in bundled]
-    for status, path in found:
+    wheels += [(Status.WITH_PYTHON, path) for path in bundled]
+    for status, path in wheels:
         try:
             contents = read_wheel(path, path.name)
         except FormatError:
@@ -273,7 +298,7 @@ def _built_or_bundled(
 
 
 def _unproved(case: _Case) -> tuple[Status, Finding | None]:
-    """What a distribution is that no wheel stands behind, and what is said of it."""
+    """The status of a distribution without a wheel to compare with, and the finding about it."""
     project, version = case.found.project, _version(case.found)
     if case.status is not None:
         return case.status, None
@@ -293,9 +318,10 @@ def _unproved(case: _Case) -> tuple[Status, Finding | None]:
     return Status.WITHDRAWN, Finding(Kind.WITHDRAWN, what, exit_code=NOT_SIGNED)
 
 
-def _done(
+def _finished(
     checked: Checked, case: _Case, findings: list[Finding], contents: Contents | None
 ) -> tuple[Checked, Contents | None]:
+    """Add the findings, and those about byte code, to a result."""
     names = contents.members if contents is not None else case.installed.rows or {}
     sources = [path for path in names if path.endswith(".py")]
     findings += stale_byte_code(case.installed, sources)
@@ -305,7 +331,7 @@ def _done(
 def _added(
     cases: Sequence[_Case], contents: Sequence[Contents | None], owned: Collection[str]
 ) -> Iterator[list[Finding]]:
-    """What was added to the folders of each distribution; a shared folder is looked at once."""
+    """Find files added to the folders of each distribution; a shared folder is checked once."""
     seen: set[Path] = set()
     for case, inside in zip(cases, contents, strict=True):
         library = case.installed.area.library

@@ -1,7 +1,7 @@
-"""Where an installed distribution comes from, as far as it says so, and which file it may be.
+"""Finds out where an installed distribution comes from, and which signed file it may be.
 
-Rule: RECORD does not say which wheel was installed. Its tags do, nearly always; where several
-wheels of a release have them, the one that it is equal to is meant.
+Rule: no metadata says which wheel was installed. The tags in the file WHEEL nearly always do; where
+several wheels of a release have these tags, the contents decide.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _OF_THE_SYSTEM = ("/usr/share/python-wheels",)
 
 @dataclass(frozen=True)
 class Own:
-    """What the user named, as ``direct_url.json`` says it (PEP 610).
+    """The source that the user named directly, according to ``direct_url.json`` (PEP 610).
 
     Attributes:
         status: ``EDITABLE``, ``LOCAL`` or ``DIRECT``.
-        url: The address or path, as it may be shown.
+        url: The address or path, without credentials.
     """
 
     status: Status
@@ -44,14 +44,14 @@ class Own:
 
 
 def own_of(dist_info: Path) -> Own | None:
-    """What the user named; None for what came from an index."""
+    """The source that the user named directly; None if the distribution came from an index."""
     data = read_bounded(dist_info / "direct_url.json", _MAX_TEXT_BYTES)
     if data is None:
         return None
     try:
-        said = json.loads(data)
-        url = redact(str(said["url"]))
-        folder = said.get("dir_info")
+        document = json.loads(data)
+        url = redact(str(document["url"]))
+        folder = document.get("dir_info")
         is_editable = isinstance(folder, dict) and folder.get("editable") is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Own(Status.LOCAL, "an address that cannot be read")
@@ -61,13 +61,13 @@ def own_of(dist_info: Path) -> Own | None:
 
 
 def installer_of(dist_info: Path) -> str:
-    """Who installed it, as it says."""
+    """The name of the program that installed it, from the file INSTALLER; "" for none."""
     text = (read_bounded(dist_info / "INSTALLER", 256) or b"").decode(errors="replace")
     return text.strip()
 
 
 def files_of(page: ProjectPage, version: Version) -> list[tuple[PageFile, DistributionName]]:
-    """The files of one release."""
+    """The files of one release, each with its parsed name."""
     named = ((file, parse_distribution(file.filename, page.project)) for file in page.files)
     return [(file, name) for file, name in named if name is not None and name.version == version]
 
@@ -77,8 +77,8 @@ def candidates(
     dist_info: Path,
     environment: TargetEnvironment,
 ) -> list[PageFile]:
-    """The wheels that may be what is installed, the likeliest first."""
-    said = tags_of(read_bounded(dist_info / "WHEEL", _MAX_TEXT_BYTES) or b"")
+    """The wheels that may have been installed, the likeliest first, up to ``_MAX_CANDIDATES``."""
+    installed_tags = tags_of(read_bounded(dist_info / "WHEEL", _MAX_TEXT_BYTES) or b"")
     rank = {tag: place for place, tag in enumerate(environment.tags)}
     exact: list[PageFile] = []
     fitting: list[tuple[int, PageFile]] = []
@@ -86,7 +86,7 @@ def candidates(
         if name.kind is not Kind.WHEEL:
             continue
         tags = parse_tag(name.tags)
-        if tags == said:
+        if tags == installed_tags:
             exact.append(file)
         elif places := [rank[tag] for tag in tags if tag in rank]:
             fitting.append((min(places), file))
@@ -102,9 +102,9 @@ def has_sdist(files: Sequence[tuple[PageFile, DistributionName]]) -> bool:
 def with_python(
     project: NormalizedName, version: Version, environment: TargetEnvironment
 ) -> Iterator[Path]:
-    """The wheels that the interpreter brings along for new environments (``ensurepip``).
+    """The wheels that come with the interpreter for new environments (``ensurepip``).
 
-    None of a folder into which packages are installed: a package could bring a false one.
+    Folders into which packages are installed are left out: a package could add a forged wheel.
     """
     if project not in _WITH_PYTHON:
         return

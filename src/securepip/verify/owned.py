@@ -1,9 +1,9 @@
-"""Which files belong to whom: what is owned is not looked for among what was added.
+"""Decides which files belong to a distribution; all others are reported as added.
 
-Rule: a RECORD is only a claim. That of a distribution that was compared with a wheel is judged row
-by row; any other may name a file to hide it. So what no wheel stands behind owns nothing in the
-folders of a distribution that was compared, nothing that Python would import in the place of one of
-its modules, and nothing that runs when Python starts.
+Rule: a RECORD is only a claim. Where a distribution was compared with a wheel, each row of its
+RECORD was judged. Any other RECORD may name a file in order to hide it, so its distribution owns
+nothing in the folders of a compared distribution, nothing that Python would import in place of one
+of that one's modules, and nothing that runs when Python starts.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Owner:
     """An installed distribution.
 
     Attributes:
-        installed: What is there of it.
-        compared: The wheel that it was compared with; None where there was none.
-        was_looked_at: Whether anybody asked for it. What nobody asked for is taken at its word.
+        installed: Its folder, and the rows of its RECORD.
+        compared: The wheel that it was compared with; None for none.
+        was_looked_at: Whether this run checks it. The RECORD of one that it does not check is
+            believed.
     """
 
     installed: Installed
@@ -35,7 +36,7 @@ class Owner:
 
 
 def owned_paths(owners: Sequence[Owner]) -> frozenset[str]:
-    """All paths that belong to a distribution, and the folders at the top that they are in."""
+    """All paths that belong to a distribution, and the top-level folders that they are in."""
     paths = {str(owner.installed.dist_info) for owner in owners}
     proved = _Proved()
     for owner in owners:
@@ -64,7 +65,7 @@ def owned_paths(owners: Sequence[Owner]) -> frozenset[str]:
 
 
 class _Proved:
-    """The folders and modules of what was compared."""
+    """The folders and modules of the distributions that were compared with a wheel."""
 
     def __init__(self) -> None:
         self._folders: set[str] = set()
@@ -73,7 +74,7 @@ class _Proved:
         self._packages: set[str] = set()
 
     def add(self, library: str, compared: Contents) -> set[str]:
-        """Take a wheel's files in; their paths."""
+        """Add the files of a wheel, and return their paths."""
         paths = {os.path.normpath(f"{library}{os.sep}{name}") for name in compared.members}
         for path in paths:
             folders = list(_folders_above(path, library))
@@ -84,7 +85,7 @@ class _Proved:
         return paths
 
     def forbids(self, library: str, path: str) -> bool:
-        """Whether what no wheel stands behind may not own a path."""
+        """Whether a distribution that was not compared with a wheel may not own a path."""
         folders = list(_folders_above(path, library))
         if runs_at_start(os.path.relpath(path, library)):
             return True
@@ -96,13 +97,13 @@ class _Proved:
 
 
 def start_up_rows(installed: Installed) -> Iterator[str]:
-    """The paths that RECORD names of what runs when Python starts."""
+    """The paths in RECORD of files that run when Python starts."""
     library = str(installed.area.library)
     return (path for path in _rows(installed) if runs_at_start(os.path.relpath(path, library)))
 
 
 def runs_at_start(name: str) -> bool:
-    """Whether Python runs a file when it starts, by its path from the library folder."""
+    """Whether Python runs a file when it starts, by its path relative to the library folder."""
     top, _, rest = name.partition(os.sep)
     return (not rest and name.endswith(_START_UP_SUFFIXES)) or (
         top.partition(".")[0] in _START_UP_MODULES and not top.endswith(".dist-info")
@@ -115,12 +116,12 @@ def _rows(installed: Installed) -> Iterator[str]:
 
 
 def _folders_above(path: str, library: str) -> Iterator[str]:
-    """The folders between a library folder and a path, the innermost first."""
+    """The folders between the library folder and a path, the innermost first."""
     while (path := path.rpartition(os.sep)[0]).startswith(f"{library}{os.sep}"):
         yield path
 
 
 def _module(library: str, path: str) -> str:
-    """The module at the top that a path is, or is a part of: ``six`` of ``six.cpython-311.so``."""
+    """The top-level module that a path belongs to: ``…/six`` for ``…/six.cpython-311.so``."""
     top = path.removeprefix(f"{library}{os.sep}").partition(os.sep)[0]
     return f"{library}{os.sep}{top.partition('.')[0]}"

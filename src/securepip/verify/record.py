@@ -1,8 +1,8 @@
-"""What an installed distribution says of its own files, and these files, read with suspicion.
+"""Reads RECORD of an installed distribution, and the files of an environment, without trust.
 
-Rule: RECORD is a text that anybody who could write into the environment may have written. Its
-paths are judged as text first; a file is opened only inside the environment, never through a link,
-and only if it is a plain file.
+Rule: an attacker who can write into the environment may have written RECORD, for example to have
+files elsewhere opened. Its paths are checked as text first. A file is opened only inside the
+environment, never through a link, and only if it is a regular file.
 
 Source: PyPA specification "Recording installed projects".
 """
@@ -36,9 +36,9 @@ class Row:
     """A line of RECORD.
 
     Attributes:
-        path: As it is written, with ``/``.
-        sha256: The digest that it says; None where it says none, or one of another kind.
-        size: The length that it says, in bytes; None where it says none.
+        path: The path as it is written, with ``/``.
+        sha256: The recorded digest; None if there is none, or it is of another algorithm.
+        size: The recorded length in bytes; None if there is none.
     """
 
     path: str
@@ -51,8 +51,8 @@ class Found:
     """A file on the disk.
 
     Attributes:
-        sha256: Its digest.
-        size: Bytes.
+        sha256: Its digest; "" if it was not read because its size is wrong.
+        size: Its length in bytes.
     """
 
     sha256: Sha256
@@ -64,7 +64,7 @@ class Area:
     """The folders of one environment that a distribution's files may be in.
 
     Attributes:
-        library: The folder that paths in RECORD start from.
+        library: The folder that paths in RECORD are relative to.
     """
 
     library: Path
@@ -72,16 +72,17 @@ class Area:
 
     @cached_property
     def prefix(self) -> Path:
-        """The top of the environment: ``lib/python3.X/site-packages`` is three folders below."""
+        """The top folder of the environment, above ``lib/python3.X/site-packages``."""
         above = self.library.parents
         levels = 1 if os.name == "nt" else 2
         return above[min(levels, len(above) - 1)] if above else self.library
 
     def locate(self, path: str) -> Path:
-        """Where a path of RECORD is.
+        """The place on the disk of a path in RECORD.
 
         Raises:
-            OutsideError: It leads out of the environment, by its words or by a link.
+            OutsideError: It leads out of the environment, by its text or through a link, or is not
+                a valid path.
         """
         if not path or "\0" in path or ("\\" in path and os.name == "nt"):
             raise OutsideError(path)
@@ -102,7 +103,7 @@ class Area:
 
 
 def read_record(dist_info: Path) -> dict[str, Row] | None:
-    """The rows of RECORD by their paths; None where there is none that can be read."""
+    """The rows of RECORD by their normalized paths; None if it is missing or not valid."""
     data = read_bounded(dist_info / "RECORD", _MAX_RECORD_BYTES)
     if data is None:
         return None
@@ -122,7 +123,7 @@ def read_record(dist_info: Path) -> dict[str, Row] | None:
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes | None:
-    """A plain file that is not longer than it may be; None where it is none."""
+    """The bytes of a regular file; None if it cannot be read or is longer than ``max_bytes``."""
     try:
         with open_plain(path) as stream:
             data = stream.read(max_bytes + 1)
@@ -132,11 +133,11 @@ def read_bounded(path: Path, max_bytes: int) -> bytes | None:
 
 
 def look(path: Path, size: int | None) -> Found | None:
-    """A plain file, hashed where it has the size that it should have; None where there is none.
+    """Hash a regular file; None if there is none that can be read.
 
     Args:
         path: The file.
-        size: How long it should be. A file of another size is another file, and not read.
+        size: Its expected length in bytes; a file of another length is not read. None for any.
     """
     try:
         with open_plain(path) as stream:
@@ -149,18 +150,18 @@ def look(path: Path, size: int | None) -> Found | None:
 
 
 class TooManyError(Exception):
-    """A folder holds more than anybody installs."""
+    """A folder holds more files than ``walk`` may look at."""
 
 
 def walk(folder: Path, max_entries: int) -> Iterator[Path]:
-    """All that is below a folder and is no folder. Links are named and not followed.
+    """All files below a folder. Links are included, and not followed.
 
     Args:
-        folder: Where to begin.
-        max_entries: The most that is looked at.
+        folder: The folder to begin with.
+        max_entries: The greatest number of files and folders to look at.
 
     Raises:
-        TooManyError: There is more. What was not looked at may be anything.
+        TooManyError: There are more. Whatever is wrong with the rest was not seen.
     """
     waiting = [str(folder)]
     while waiting:

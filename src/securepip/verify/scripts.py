@@ -1,6 +1,6 @@
-"""Scripts that installers write for entry points: in no wheel, and yet known to the last line.
+"""Recognizes the scripts that installers write for entry points; no wheel contains them.
 
-Rule: a script is known only if each of its lines is one that pip or uv writes for its entry point.
+Rule: a script is recognized only if pip or uv writes each of its lines for that entry point.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_LINE_BYTES = 8 << 10
 _SHELL_LINE = "#!/bin/sh"
 _LAUNCHER_SUFFIX = ".exe"
 _VERSIONED = {"pip", "easy_install"}
-"""pip writes these with the version of Python, too: ``pip3``, ``pip3.11``."""
+"""pip also writes these scripts with the version of Python in the name: ``pip3``, ``pip3.11``."""
 
 _KNOWN = frozenset(
     {
@@ -42,7 +42,11 @@ _SHELL = re.compile(r"'''exec' (?P<python>\"[^\"\\$`]+\"|[^\s\"'\\$`;&|]+) \"\$0
 def entry_point_of(
     filename: str, scripts: Mapping[str, tuple[str, str]]
 ) -> tuple[str, tuple[str, str]] | None:
-    """The entry point that a file in the folder of scripts stands for; None where it is none."""
+    """The entry point that a file in the folder of scripts belongs to, by its name; or None.
+
+    Returns:
+        The name of the script, and the module and attribute that it calls.
+    """
     stem = filename.removesuffix(_LAUNCHER_SUFFIX)
     stem = re.sub(r"-script\.pyw?$", "", stem)
     if stem in scripts:
@@ -74,22 +78,23 @@ def is_known_script(path: Path, calls: tuple[str, str], python: Path) -> bool:
         f"from {module} import {attribute.partition('.')[0]}",
         f"sys.exit({attribute}())",
     }
-    said = [re.sub(r'(?<!\\)"', "'", line.strip()) for line in rest]
-    return own <= set(said) and all(line in _KNOWN or line in own for line in said)
+    # Quotes are compared as single quotes: pip and uv write different ones.
+    normal = [re.sub(r'(?<!\\)"', "'", line.strip()) for line in rest]
+    return own <= set(normal) and all(line in _KNOWN or line in own for line in normal)
 
 
 def same_script(path: Path, sha256: Sha256, size: int, python: Path) -> bool:
-    """Whether a script is that of a wheel but for its first lines, which name the interpreter.
+    """Whether a script equals that of a wheel, except for the lines that name the interpreter.
 
     Args:
-        path: The script.
-        sha256: The digest of what follows them in the wheel.
-        size: Bytes of that.
-        python: The environment's interpreter.
+        path: The installed script.
+        sha256: The digest of the rest of the script in the wheel.
+        size: The length of that rest in bytes.
+        python: The environment's interpreter, which the first lines have to name.
     """
     try:
         with open_plain(path) as stream:
-            # With a long path the first line names a shell, and the next two the interpreter.
+            # If the path is long, the first line names a shell, and the next two the interpreter.
             first = [stream.readline(_MAX_LINE_BYTES)]
             if first[0].strip() == _SHELL_LINE.encode():
                 first += [stream.readline(_MAX_LINE_BYTES) for _ in range(2)]
@@ -102,11 +107,11 @@ def same_script(path: Path, sha256: Sha256, size: int, python: Path) -> bool:
 
 
 def _after_first_lines(lines: list[str], python: Path) -> list[str] | None:
-    """The lines after those that name the interpreter; None where these name another."""
+    """The lines after those that name the interpreter; None if they name another program."""
     first = lines[0].strip()
     if first == _SHELL_LINE and len(lines) > 2 and lines[2].strip() == "' '''":
-        found = _SHELL.fullmatch(lines[1].strip())
-        named, rest = (found["python"].strip('"') if found else ""), lines[3:]
+        match = _SHELL.fullmatch(lines[1].strip())
+        named, rest = (match["python"].strip('"') if match else ""), lines[3:]
     elif first.startswith("#!"):
         named, rest = first[2:].strip().strip('"'), lines[1:]
     else:
@@ -115,12 +120,12 @@ def _after_first_lines(lines: list[str], python: Path) -> list[str] | None:
 
 
 def _is_interpreter(named: Path, python: Path) -> bool:
-    """Whether a path names the environment's interpreter, by whichever of its names."""
+    """Whether a path is one of the names of the environment's interpreter."""
     if not named.is_absolute() or not re.fullmatch(r"(python|pypy)[0-9.]*w?(\.exe)?", named.name):
         return False
-    if named.name.endswith("w.exe"):  # Windows has a second one, for programs with windows.
+    if named.name.endswith("w.exe"):  # on Windows, `pythonw.exe` is for programs without a console
         named = named.with_name(f"{named.name[:-5]}.exe")
-    # Not by where its links lead alone: all environments of one Python lead to the same.
+    # The folder counts, too: in all environments of one Python, the links lead to the same file.
     own = python.resolve()
     folders = (python.parent.resolve(), own.parent)
     return named.parent.resolve() in folders and named.resolve() == own

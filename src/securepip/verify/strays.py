@@ -1,4 +1,4 @@
-"""What lies among installed distributions and belongs to none of them."""
+"""Finds files among installed distributions that belong to none of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _HARMLESS = frozenset({"README.txt", "README", byte_code.CACHE_FOLDER})
 
 
 def added_files(folders: Collection[Path], owned: Collection[str]) -> Iterator[Finding]:
-    """Files in a distribution's own folders that no RECORD of the environment names.
+    """Find files in a distribution's own folders that belong to no distribution.
 
     Args:
-        folders: Its packages, and its ``.dist-info`` folder.
-        owned: All paths that any RECORD of the environment names.
+        folders: The folders of its packages, and its ``.dist-info`` folder.
+        owned: The result of ``owned_paths``.
     """
     for folder in folders:
         if folder.is_symlink():
@@ -51,7 +51,7 @@ def _added(folder: Path, owned: Collection[str]) -> Iterator[Finding]:
 
 
 def _is_written(place: Path) -> bool:
-    """Whether an installer writes it beside the metadata: no RECORD may be left to say so."""
+    """Whether installers write a file of this name into ``.dist-info``, in RECORD or not."""
     return place.parent.suffix == ".dist-info" and place.name in WRITTEN
 
 
@@ -62,14 +62,14 @@ def stray_files(
     claimed: Mapping[str, str],
     written: Mapping[Path, bytes],
 ) -> Iterator[Finding]:
-    """What lies at the top of a library folder and belongs to no distribution.
+    """Find files and folders at the top of a library folder that belong to no distribution.
 
     Args:
         library: The folder that distributions are installed in.
-        owned: All paths that belong to a distribution, and the folders they are in.
-        known: The folders of metadata of the distributions that count.
-        claimed: What runs when Python starts and a RECORD names it: the project, by path.
-        written: What securepip's plugin consists of, and its contents.
+        owned: The result of ``owned_paths``.
+        known: The metadata folders, and other entries, of the installed distributions.
+        claimed: Files that run when Python starts and that a RECORD names: the project by path.
+        written: The files of securepip's plugin, with their contents.
     """
     try:
         entries = sorted(os.scandir(library), key=lambda entry: entry.name)
@@ -127,6 +127,7 @@ def _names_folders(place: Path) -> bool:
     data = read_bounded(place, _MAX_SMALL_BYTES) if place.suffix == ".pth" else None
     if data is None:
         return False
-    # Each line, by whatever Python may take for its end, and in whatever encoding.
+    # Split at everything that Python may take for the end of a line, in any encoding: an `import`
+    # that is overlooked would run.
     lines = re.split(rb"[\r\n\x0b\x0c\x1c-\x1e\x85]", data.removeprefix(b"\xef\xbb\xbf"))
     return not any(line.lstrip().startswith(b"import") for line in lines) and b"\0" not in data

@@ -1,7 +1,7 @@
-"""The nouns of a check: what was looked at, what it was found to be, and what is wrong with it.
+"""The types of a report: distributions, their status, and the findings.
 
-Rule: each finding says by itself which exit code it asks for; the whole run ends with the highest.
-1: something differs from what was installed, or should be replaced. 3: it is not what was signed.
+Rule: each finding has an exit code, and the run ends with the highest of them. 1: something differs
+from what was installed, or should be replaced. 3: something is not what was signed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_SIGNED = 3
 
 
 class Status(Enum):
-    """What an installed distribution is."""
+    """What an installed distribution was found to be."""
 
     SIGNED = "signed"
     """It was compared with a signed wheel."""
@@ -32,19 +32,19 @@ class Status(Enum):
     LOCAL = "local"
     """The user's own file or folder."""
     DIRECT = "direct-url"
-    """From an address that the user named."""
+    """It was installed from an address that the user named."""
     UNSIGNED = "unsigned"
-    """Nobody whom this machine believes has signed it."""
+    """No trusted repository has signed its project."""
     WITHDRAWN = "withdrawn"
-    """Its project is signed; this release is not, or not any more."""
+    """Its project is signed, but this release is not, or no longer."""
     UNCHECKED = "unchecked"
     """It could not be compared with anything."""
     MISSING = "not-installed"
-    """It was asked for and is not there."""
+    """It was asked for and is not installed."""
 
 
 class Kind(Enum):
-    """What is wrong."""
+    """The kinds of findings."""
 
     CHANGED = "changed"
     MISSING = "missing"
@@ -64,13 +64,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be.
+    """A difference, or a note about something that could not be compared.
 
     Attributes:
-        kind: What is wrong.
-        what: The same in words.
+        kind: The kind of finding.
+        what: The description for the user.
         path: The file that it is about, or None.
-        exit_code: What it asks the run to end with: 0, 1 or 3.
+        exit_code: The least exit code of the run: 0, 1 or 3.
     """
 
     kind: Kind
@@ -84,16 +84,16 @@ class Checked:
     """An installed distribution, and what was found.
 
     Attributes:
-        project: Its project.
-        version: Its version, as it says it.
+        project: The normalized name of its project.
+        version: Its version, according to its metadata.
         location: The folder that it is installed in.
-        status: What it is.
+        status: What it was found to be.
         findings: What is wrong with it.
-        repository: The trusted repository that signed what it was compared with; "" for none.
-        filename: The distribution that it was compared with; "" for none.
-        sha256: The digest of that; "" for none.
-        installer: Who installed it, as it says.
-        source: The address or path that the user named; "" where none was.
+        repository: The trusted repository that signed the file it was compared with; "" for none.
+        filename: The wheel that it was compared with; "" for none.
+        sha256: The digest of that wheel; "" for none.
+        installer: The program that installed it, according to its metadata.
+        source: The address or path that the user named; "" for none.
         files: How many files were compared.
     """
 
@@ -112,12 +112,12 @@ class Checked:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in an environment.
+    """The result for a whole environment.
 
     Attributes:
-        python: Its interpreter.
-        distributions: Each distribution that was asked for.
-        strays: What lies beside the distributions and belongs to none of them.
+        python: The environment's interpreter.
+        distributions: The distributions that were asked for, or all.
+        strays: Findings about files that belong to no distribution.
     """
 
     python: Path
@@ -127,5 +127,5 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0: all is as it was signed; 1: there are differences; 3: something was not signed."""
-        found = [finding for one in self.distributions for finding in one.findings]
-        return max((finding.exit_code for finding in (*found, *self.strays)), default=0)
+        findings = [finding for one in self.distributions for finding in one.findings]
+        return max((finding.exit_code for finding in (*findings, *self.strays)), default=0)

@@ -1,7 +1,7 @@
-"""What a wheel puts where, so that the files of an environment can be compared with it.
+"""Reads which files a wheel installs, so that an environment can be compared with it.
 
-Rule: what counts are the bytes of the wheel's members, which were verified as part of the wheel;
-never what the RECORD in it says of them.
+Rule: the digests are those of the members' bytes, which were verified as part of the wheel; its
+RECORD is not used.
 
 Sources: PyPA specifications "Binary distribution format" and "Entry points".
 """
@@ -27,7 +27,7 @@ _MAX_MEMBERS = 500_000
 _MAX_TEXT_BYTES = 4 << 20
 _PYTHON_LINE = b"#!python"
 _OF_INSTALLERS = ("RECORD", "RECORD.jws", "RECORD.p7s")
-"""Files of ``.dist-info`` that an installer writes anew, or leaves out."""
+"""Files of ``.dist-info`` that installers write themselves, or leave out."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Member:
     """A file that a wheel installs.
 
     Attributes:
-        path: Where, from the library folder; for a file of another scheme, how its path ends.
-        scheme: "" for the library folder; else ``scripts``, ``headers`` or ``data``.
-        sha256: The digest of its bytes; for a script, of what follows the first line.
-        size: Bytes, the first line of a script left out.
-        is_rewritten: Whether installers write another first line into it.
+        path: Its path relative to the library folder, or to the folder of its scheme.
+        scheme: "" for the library folder; otherwise ``scripts``, ``headers`` or ``data``.
+        sha256: The digest of its bytes; without the first line if ``is_rewritten``.
+        size: Its length in bytes; without the first line if ``is_rewritten``.
+        is_rewritten: Whether it is a script whose first line installers replace.
     """
 
     path: str
@@ -54,9 +54,9 @@ class Contents:
     """What a wheel installs.
 
     Attributes:
-        members: Its files, by path for those of the library folder.
+        members: Its files for the library folder, by path.
         others: Its files for other folders.
-        scripts: The names of its console and GUI scripts, each with module and attribute.
+        scripts: The module and attribute of each console or GUI script, by the script's name.
         dist_info: The name of its ``.dist-info`` folder.
     """
 
@@ -67,11 +67,11 @@ class Contents:
 
 
 def read_wheel(path: Path, filename: str) -> Contents:
-    """What a wheel installs, its members hashed.
+    """Read a wheel, and hash its members.
 
     Raises:
-        FormatError: It is no archive, or damaged.
-        SecurepipError: This machine cannot read it just now.
+        FormatError: It is not a valid archive, or has too many members.
+        SecurepipError: The file itself cannot be read on this machine.
     """
     members: dict[str, Member] = {}
     others: list[Member] = []
@@ -102,7 +102,7 @@ def read_wheel(path: Path, filename: str) -> Contents:
 
 
 def tags_of(wheel_text: bytes) -> frozenset[Tag]:
-    """The tags that the WHEEL file of an installed distribution says."""
+    """The tags in the WHEEL file of an installed distribution."""
     tags: set[Tag] = set()
     for line in wheel_text.decode(errors="replace").splitlines()[:1000]:
         key, _, value = line.partition(":")
@@ -128,7 +128,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Member:
 
 
 def _scripts(text: bytes) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Names of scripts, and what each calls."""
+    """The scripts in ``entry_points.txt``: each name, with module and attribute."""
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
     try:
@@ -139,6 +139,6 @@ def _scripts(text: bytes) -> Iterator[tuple[str, tuple[str, str]]]:
         if not parser.has_section(section):
             continue
         for name, value in parser.items(section):
-            found = re.fullmatch(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(\[.*\])?\s*", value)
-            if found:
-                yield name, (found[1], found[2])
+            match = re.fullmatch(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(\[.*\])?\s*", value)
+            if match:
+                yield name, (match[1], match[2])

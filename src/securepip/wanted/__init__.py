@@ -1,4 +1,4 @@
-"""What people have: the projects that their requirements, locks, scripts and tools name."""
+"""Reads which projects are named in requirements files, lock files, scripts and by tools."""
 
 from securepip.wanted.groups import read_groups
 from securepip.wanted.read import split_files

@@ -11,18 +11,18 @@ from securepip.wanted.tables import parse_tables, read_bytes
 
 
 def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
-    """The requirements of dependency groups.
+    """The requirements in dependency groups.
 
     Args:
         groups: Paths of ``pyproject.toml`` files, each with the name of a group.
 
     Raises:
-        SecurepipError: A file cannot be read, or a group is not there or not valid.
+        SecurepipError: A file cannot be read, or a group is missing or not valid.
     """
     from packaging.dependency_groups import DependencyGroupResolver
     from packaging.errors import ExceptionGroup
 
-    found: list[str] = []
+    requirements: list[str] = []
     for path, name in groups:
         tables = _read_toml(path).get("dependency-groups")
         if tables is None:
@@ -42,7 +42,7 @@ def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
                 f"[dependency-groups] data was invalid in {path}: {_joined(error)}"
             ) from None
         try:
-            found += [str(one) for one in resolver.resolve(name)]
+            requirements += [str(one) for one in resolver.resolve(name)]
         except RecursionError:
             raise SecurepipError(
                 f"[dependency-groups] of '{path}': '{name}' includes others too deeply"
@@ -52,7 +52,7 @@ def read_groups(groups: Sequence[tuple[str, str]]) -> list[str]:
                 f"[dependency-groups] resolution failed for '{name}' from '{path}': "
                 f"{_joined(error)}"
             ) from None
-    return found
+    return requirements
 
 
 def _read_toml(path: str) -> dict[str, object]:

@@ -15,16 +15,16 @@ _KNOWN = ("1", "2")
 
 
 def is_it(tables: Table) -> bool:
-    """Whether the content is that of such a file."""
+    """Whether these are the tables of such a file."""
     metadata = tables.values.get("metadata")
     return isinstance(metadata, dict) and "lock-version" in metadata
 
 
 def read(tables: Table) -> Iterator[UserRequirement]:
-    """The packages that it locks.
+    """The locked packages.
 
     Raises:
-        RequirementError: It is not of the documented form.
+        RequirementError: The file does not have the documented form.
     """
     version = tables.table("metadata").text("lock-version")
     if version.partition(".")[0] not in _KNOWN:
@@ -34,7 +34,7 @@ def read(tables: Table) -> Iterator[UserRequirement]:
 
 
 def _url(source: Table) -> str:
-    """Where it comes from, if that is no index."""
+    """The address of a package that does not come from an index; "" for one that does."""
     kind, url = source.text("type"), source.text("url")
     if kind in ("", "legacy"):
         return ""

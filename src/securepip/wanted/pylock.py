@@ -1,6 +1,6 @@
 """``pylock.toml``: PEP 751, as ``packaging.pylock`` reads it.
 
-Every package counts, for whatever platform it is: who signs a repository signs for all its users.
+The packages for all platforms are read, because a repository is signed for all its users.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from securepip.wanted.tables import Table
 
 
 def is_it(tables: Table) -> bool:
-    """Whether the content is that of such a file."""
+    """Whether these are the tables of such a file."""
     return {"lock-version", "packages"} <= tables.values.keys()
 
 
 def read(tables: Table) -> Iterator[UserRequirement]:
-    """The packages that it locks.
+    """The locked packages.
 
     Raises:
-        RequirementError: It is not valid.
+        RequirementError: The file is not valid.
     """
-    # The parser meets what strangers wrote: whatever it raises, the lock is what is wrong.
+    # The parser may raise anything on malformed input: then the lock is not valid.
     try:
         lock = Pylock.from_dict(tables.values)
     except Exception as error:
-        said = f"{str(error) or type(error).__name__:.300}"
-        raise RequirementError(f"Invalid pylock file {tables.where!r}: {said}") from None
+        reason = f"{str(error) or type(error).__name__:.300}"
+        raise RequirementError(f"Invalid pylock file {tables.where!r}: {reason}") from None
     for package in lock.packages:
         version = "" if package.version is None else str(package.version)
         values = {"name": str(package.name), "version": version}
@@ -38,7 +38,7 @@ def read(tables: Table) -> Iterator[UserRequirement]:
 
 
 def _url(package: Package) -> str:
-    """Where it comes from, if that is no index."""
+    """The address of a package that does not come from an index; "" for one that does."""
     if package.vcs is not None:
         return f"{package.vcs.type}+{package.vcs.url or package.vcs.path}@{package.vcs.commit_id}"
     if package.archive is not None:

@@ -1,6 +1,6 @@
-"""``pyproject.toml``: what the project depends on, with all its extras, and what a build needs.
+"""``pyproject.toml``: the dependencies of a project, with all extras, and its build requirements.
 
-Dependency groups are named one by one (``groups``), as for pip.
+Dependency groups are not read here: the user names those that are wanted (``groups``), as for pip.
 
 Sources: PEP 621, PEP 518.
 """
@@ -17,15 +17,15 @@ from securepip.wanted.tables import Table
 
 
 def is_it(tables: Table) -> bool:
-    """Whether the content is that of such a file."""
+    """Whether these are the tables of such a file."""
     return bool({"project", "build-system"} & tables.values.keys())
 
 
 def read(tables: Table) -> Iterator[UserRequirement]:
-    """What it names.
+    """The requirements in it.
 
     Raises:
-        RequirementError: It is not valid, or does not say what the project depends on.
+        RequirementError: It is not valid, or does not contain the dependencies of the project.
     """
     project, own = tables.table("project"), _own_name(tables)
     left_open = {"dependencies", "optional-dependencies"} & set(project.texts("dynamic"))
@@ -48,10 +48,10 @@ def _own_name(tables: Table) -> str:
 
 def _each(place: Table, texts: list[str], own: str) -> Iterator[UserRequirement]:
     for text in texts:
-        found = place.requirement(text)
-        # "app[test]" in an extra of app itself; all of its extras are read anyway.
-        if found.project != own:
-            yield found
+        requirement = place.requirement(text)
+        # An extra of "app" may require "app[test]"; all extras are read anyway.
+        if requirement.project != own:
+            yield requirement
 
 
 def _not_said(tables: Table, what: str) -> RequirementError:

@@ -1,7 +1,7 @@
-"""Which kind of file a name leads to, and what that names.
+"""Finds out of which kind a file is, and reads the requirements in it.
 
-Rule: the name says the kind where it is one of those that tools use; the content says it where the
-name does not. What is neither a lock, a project nor a script is a requirements file.
+Rule: a file name that tools use decides the kind; for other names, the content decides. A file that
+is neither a lock, a project nor a script is a requirements file.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _URL = re.compile(r"(https?|file):", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of file with tables.
+    """A kind of TOML file.
 
     Attributes:
-        name: What tools call such a file.
-        is_it: Whether the content is that of one.
-        read: What it names.
+        name: The file name that tools use.
+        is_it: Tells whether tables are those of such a file.
+        read: Reads the requirements in the tables.
     """
 
     name: str
@@ -47,29 +47,31 @@ _KINDS = (
 
 
 def split_files(names: Sequence[str]) -> tuple[list[str], list[UserRequirement]]:
-    """The requirements files among ``names``, and what the other files name.
+    """Separate requirements files from other files, and read the others.
 
     Args:
-        names: Paths, as ``-r`` has them; an address or a pipe is left to who reads requirements
-            files.
+        names: Paths, as for ``-r``. Addresses and pipes count as requirements files.
+
+    Returns:
+        The requirements files among ``names``, and the requirements in the other files.
 
     Raises:
         RequirementError: A file cannot be read, or is not valid.
     """
     plain, wanted = [], []
     for name in names:
-        # A pipe can be read once only: it is left to who reads requirements files, too.
+        # A pipe can only be read once, so its content cannot be looked at here.
         is_once = os.path.exists(name) and not os.path.isfile(name)  # noqa: PTH110, PTH113 - any text
-        found = None if _URL.match(name) or is_once else _read(name)
-        if found is None:
+        requirements = None if _URL.match(name) or is_once else _read(name)
+        if requirements is None:
             plain.append(name)
         else:
-            wanted += found
+            wanted += requirements
     return plain, wanted
 
 
 def _read(path: str) -> list[UserRequirement] | None:
-    """What a file names; None of a requirements file."""
+    """The requirements in a file; None if it is a requirements file."""
     by_name = next((kind for kind in _KINDS if _is_called(path, kind.name)), None)
     if by_name is not None:
         tables = parse_tables(path, read_bytes(path))

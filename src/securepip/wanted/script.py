@@ -16,11 +16,11 @@ _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)
 
 @dataclass(frozen=True)
 class ScriptMetadata:
-    """What a script says of itself.
+    """The inline metadata of a script.
 
     Attributes:
-        requires_python: The versions of Python that it is for; "" for any.
-        dependencies: What it requires.
+        requires_python: The versions of Python that it supports; "" for any.
+        dependencies: Its requirements.
     """
 
     requires_python: str
@@ -28,22 +28,22 @@ class ScriptMetadata:
 
 
 def has_block(text: str) -> bool:
-    """Whether a text is that of a script with inline metadata."""
-    return any(found["type"] == "script" for found in _BLOCK.finditer(text))
+    """Whether a text has inline metadata of a script."""
+    return any(block["type"] == "script" for block in _BLOCK.finditer(text))
 
 
 def read_script_metadata(path: str) -> ScriptMetadata:
-    """The inline metadata of a script.
+    """Read the inline metadata of a script.
 
     Raises:
-        RequirementError: It cannot be read, has none, or it is not valid.
+        RequirementError: The script cannot be read, or has no valid metadata.
     """
     tables = _tables(path)
     return ScriptMetadata(tables.text("requires-python"), tuple(tables.texts("dependencies")))
 
 
 def read(path: str) -> Iterator[UserRequirement]:
-    """What a script requires.
+    """The requirements of a script.
 
     Raises:
         RequirementError: As ``read_script_metadata``, or a requirement is not valid.
@@ -58,7 +58,7 @@ def _tables(path: str) -> Table:
     except UnicodeDecodeError as error:
         raise RequirementError(f"The script {path!r} cannot be read: {error}") from None
     text = text.replace("\r\n", "\n")
-    blocks = [found for found in _BLOCK.finditer(text) if found["type"] == "script"]
+    blocks = [block for block in _BLOCK.finditer(text) if block["type"] == "script"]
     if not blocks:
         raise RequirementError(f"File does not contain 'script' metadata: {path!r}")
     if len(blocks) > 1:

@@ -1,7 +1,7 @@
-"""A file of TOML tables, read within bounds; what is not of the documented form names its place.
+"""Reads TOML files up to a limit of size, and reports the place of what is not valid in them.
 
-Rule: these files come from projects, and projects come from anybody. Whatever one holds, the answer
-is a requirement or a ``RequirementError`` that names the file and the entry.
+Rule: these files come from projects of unknown authors. Whatever a file contains, the result is
+requirements, or a ``RequirementError`` that names the file and the entry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from securepip.formats.toml import parse_toml
 from securepip.resolver import UserRequirement, parse_requirement
 
 MAX_BYTES = 16 << 20
-"""Of one file; the longest locks that people have are a third of that."""
+"""The largest file that is read; the largest locks in use are a third of that."""
 
 
 @dataclass(frozen=True)
@@ -22,56 +22,56 @@ class Table:
     """One table of a file.
 
     Attributes:
-        where: The file, and the entry in it, for messages.
-        values: What it holds.
+        where: The file and the entry in it, for messages.
+        values: The values by key.
     """
 
     where: str
     values: Mapping[str, object]
 
     def text(self, key: str) -> str:
-        """The text under ``key``; "" where there is none.
+        """The text under ``key``; "" if there is none.
 
         Raises:
-            RequirementError: It is something else.
+            RequirementError: The value is not a text.
         """
-        found = self.values.get(key, "")
-        if not isinstance(found, str):
+        value = self.values.get(key, "")
+        if not isinstance(value, str):
             raise self.wrong(f"{key} is not a text")
-        return found
+        return value
 
     def texts(self, key: str) -> list[str]:
-        """The list of texts under ``key``; of nothing, none.
+        """The list of texts under ``key``; an empty one if there is none.
 
         Raises:
-            RequirementError: It is something else.
+            RequirementError: The value is not a list of texts.
         """
-        found = self.values.get(key, [])
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self.wrong(f"{key} is not a list of texts")
-        return list(found)
+        return list(value)
 
     def table(self, key: str) -> Table:
-        """The table under ``key``; an empty one where there is none.
+        """The table under ``key``; an empty one if there is none.
 
         Raises:
-            RequirementError: It is something else.
+            RequirementError: The value is not a table.
         """
-        found = self.values.get(key, {})
-        if not isinstance(found, dict):
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
             raise self.wrong(f"{key} is not a table")
-        return Table(f"{self.where}, {key}", found)
+        return Table(f"{self.where}, {key}", value)
 
     def packages(self, key: str) -> Iterator[Table]:
-        """The tables of the list under ``key``, each named after its ``name``.
+        """The tables in the list under ``key``; their ``name`` is in the place for messages.
 
         Raises:
-            RequirementError: It is something else, or one of them has no name.
+            RequirementError: The value is not a list of tables, or one of them has no name.
         """
-        found = self.values.get(key, [])
-        if not isinstance(found, list):
+        entries = self.values.get(key, [])
+        if not isinstance(entries, list):
             raise self.wrong(f"{key} is not a list of tables")
-        for number, values in enumerate(found, 1):
+        for number, values in enumerate(entries, 1):
             if not isinstance(values, dict):
                 raise self.wrong(f"{key} number {number} is not a table")
             if not Table(f"{self.where}, {key} number {number}", values).text("name"):
@@ -79,13 +79,13 @@ class Table:
             yield Table(f"{self.where}, {key} {values['name']!r:.100}", values)
 
     def locked(self, url: str = "") -> UserRequirement:
-        """The package that this table locks, by its ``name`` and ``version``.
+        """The requirement for the package that this table locks, by ``name`` and ``version``.
 
         Args:
-            url: Where it comes from, if that is no index.
+            url: Its address, if it does not come from an index.
 
         Raises:
-            RequirementError: There is no such requirement.
+            RequirementError: The name, version or address is not valid.
         """
         name, version = self.text("name"), self.text("version")
         if url:
@@ -93,15 +93,15 @@ class Table:
         return self.requirement(f"{name}=={version}" if version else name)
 
     def requirement(self, text: str) -> UserRequirement:
-        """``text``, with this place as its source; it is only read, an address is not judged.
+        """Parse a requirement, with this place as its source; whether it may be used is not judged.
 
         Raises:
-            RequirementError: It is none.
+            RequirementError: It is not a valid requirement.
         """
         return parse_requirement(text, self.where, must_be_verifiable=False)
 
     def wrong(self, what: str) -> RequirementError:
-        """An error that names this place."""
+        """Make an error that names this place."""
         return RequirementError(
             f"{self.where}: {what}.",
             remedy="Have the tool that wrote the file write it again; nothing was signed.",
@@ -109,7 +109,7 @@ class Table:
 
 
 def read_bytes(path: str) -> bytes:
-    """The bytes of a file.
+    """Read a file of at most ``MAX_BYTES``.
 
     Raises:
         RequirementError: It cannot be read, or is too large.
@@ -125,14 +125,14 @@ def read_bytes(path: str) -> bytes:
 
 
 def parse_tables(path: str, data: bytes) -> Table:
-    """The tables of a file.
+    """Parse the TOML tables of a file.
 
     Raises:
-        RequirementError: It is not TOML.
+        RequirementError: It is not valid TOML.
     """
-    # The parser meets what strangers wrote: whatever it raises, the file is what is wrong.
+    # The parser may raise anything on malformed input: then the file is not valid.
     try:
         return Table(path, parse_toml(data.decode("utf-8-sig")))
     except Exception as error:
-        said = f"{str(error) or type(error).__name__:.300}"
-        raise RequirementError(f"Failed to parse TOML in {path!r}: {said}") from None
+        reason = f"{str(error) or type(error).__name__:.300}"
+        raise RequirementError(f"Failed to parse TOML in {path!r}: {reason}") from None

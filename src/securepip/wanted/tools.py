@@ -1,8 +1,8 @@
-"""What tools fetch for themselves, besides what people ask them to install.
+"""The projects that tools install for themselves, besides what people ask them to install.
 
-Rule: a name is in the table because the tool installs it by itself somewhere: into the environments
-that it makes, as what a build needs by default (PEP 517), or beside itself. What these depend on is
-followed as any dependency is (``--with-dependencies``).
+Rule: a project is in the table if the tool installs it by itself: into the environments that it
+makes, as a default build requirement (PEP 517), or beside itself. The dependencies of these
+projects are not in the table; ``--with-dependencies`` follows them like all others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from securepip.errors import UsageError
 
 _SEEDS = ("pip", "setuptools", "wheel")
-"""What virtualenv puts into an environment, and what a build without ``[build-system]`` needs."""
+"""What virtualenv installs into an environment, and a build without ``[build-system]`` requires."""
 
 _BACKENDS = (
     "flit-core", "hatch-fancy-pypi-readme", "hatch-vcs", "hatchling", "maturin", "meson-python",
@@ -43,7 +43,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 
 
 def fetched_by(tools: Sequence[str]) -> list[str]:
-    """What ``tools`` fetch for themselves, and they themselves.
+    """The tools themselves, and the projects that they install for themselves.
 
     Raises:
         UsageError: One of them is not in the table.

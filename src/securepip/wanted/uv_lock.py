@@ -1,7 +1,7 @@
 """``uv.lock``.
 
 Source: uv's documentation, "Structure and files", and the files that uv writes: ``[[package]]`` has
-a ``source`` with one key, which is ``registry`` for what comes from an index.
+a ``source`` with one key, which is ``registry`` for a package that comes from an index.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _OF_THE_PROJECT = {"editable", "virtual"}
 
 
 def is_it(tables: Table) -> bool:
-    """Whether the content is that of such a file."""
+    """Whether these are the tables of such a file."""
     return isinstance(tables.values.get("version"), int) and "package" in tables.values
 
 
 def read(tables: Table) -> Iterator[UserRequirement]:
-    """The packages that it locks, without the project's own.
+    """The locked packages, without the project itself and the members of its workspace.
 
     Raises:
-        RequirementError: It is not of the documented form.
+        RequirementError: The file does not have the documented form.
     """
     if tables.values.get("version") != _VERSION:
         raise tables.wrong(f"version is not {_VERSION}, the only one that is known here")
@@ -36,10 +36,10 @@ def read(tables: Table) -> Iterator[UserRequirement]:
 
 
 def _url(source: Table) -> str:
-    """Where it comes from, if that is no index.
+    """The address of a package that does not come from an index; "" for one that does.
 
     Raises:
-        RequirementError: That is not of the documented form.
+        RequirementError: The source does not have the documented form.
     """
     if source.text("git"):
         return f"git+{source.text('git')}"
