@@ -4,11 +4,13 @@ Rule: a target path is built from a normalized project name and a checked file n
 from a page. Paths are grouped by project, so that a PEP 480 role can be delegated ``simple/<p>/*``
 and ``packages/<p>/*``.
 
-Sources: PEP 458 (targets), PEP 503 (normalized names), TUF specification 3 (consistent snapshots).
+Sources: PEP 458 (targets), PEP 503 (normalized names), TUF specification 3 (consistent snapshots),
+TAP 15 (hash bins).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from urllib.parse import quote
 
@@ -142,6 +144,17 @@ def shard_names(top: str, project: NormalizedName) -> list[str]:
     The outermost is first.
     """
     return [f"{top}.{project[:letters]}" for letters in SHARD_PREFIXES if letters <= len(project)]
+
+
+def bin_number(target_path: str, bits: int) -> int:
+    """The number of the hash bin that a target path belongs to (TAP 15).
+
+    Args:
+        target_path: The path.
+        bits: How many leading bits of the path's SHA-256 are the number: at most 32.
+    """
+    digest = hashlib.sha256(target_path.encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> (32 - bits)
 
 
 def consistent_path(target_path: str, sha256: Sha256) -> str:

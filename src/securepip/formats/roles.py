@@ -9,7 +9,6 @@ Sources: TUF specification 5.6 and TAP 15, which leave this open.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from securepip.formats.layout import (
     REASON_FIELD,
     REPOSITORY_FIELD,
     ROLE_FIELD,
+    bin_number,
     project_of_role,
 )
 from securepip.formats.words import parse_reason
@@ -162,8 +162,7 @@ def _check_bin(name: str, role: Targets, delegator: Root | Targets) -> None:
         number = int(name.removeprefix(f"{start}-"), 16)
 
         def belongs(path: str) -> bool:
-            digest = hashlib.sha256(path.encode()).digest()
-            return int.from_bytes(digest[:4], "big") >> (32 - bits) == number
+            return bin_number(path, bits) == number
 
     else:
         delegated = (delegations.roles or {}).get(name)

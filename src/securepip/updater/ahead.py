@@ -7,7 +7,6 @@ for each file in its own order, and verifies it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -21,6 +20,7 @@ from securepip.formats.layout import (
     BINS_ROLE,
     CLAIMED_ROLE,
     RECENTLY_CLAIMED_ROLE,
+    bin_number,
     project_of_target,
     project_role,
     shard_names,
@@ -75,10 +75,8 @@ class _Bins(NamedTuple):
     bits: int
 
     def role_of(self, target_path: str) -> str:
-        digest = hashlib.sha256(target_path.encode()).digest()
-        number = int.from_bytes(digest[:4], "big") >> (32 - self.bits)
         digits = len(f"{(1 << self.bits) - 1:x}")
-        return f"{self.prefix}-{number:0{digits}x}"
+        return f"{self.prefix}-{bin_number(target_path, self.bits):0{digits}x}"
 
 
 def begin(

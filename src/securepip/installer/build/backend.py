@@ -41,8 +41,6 @@ _SUBPROCESS_NOTE = (
 _PACKAGE_NOTE = "note: This is an issue with the package mentioned above, not securepip."
 # For the pip that `setup_requires` and easy_install would start: it finds no index and no network.
 _NO_WAY_OUT = {"PIP_NO_INDEX": "1", "PIP_PROXY": "http://127.0.0.1:9", "PIP_RETRIES": "0"}
-
-
 # pyproject_hooks raises these if the backend does not write its answer properly.
 _NO_ANSWER = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
