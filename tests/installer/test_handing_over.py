@@ -30,6 +30,7 @@ from securepip.interpreter.process import Pip
 from tests.installer.conftest import hand_off, site_packages, verified
 from tests.support.wheels import make_wheel
 
+_TRACEBACK = 'Traceback (most recent call last):\n  File "misc.py", line 145, in ensure_dir\n'
 _HERE = Interpreter.parse(_compile_worker.interpreter())
 
 
@@ -259,7 +260,16 @@ def test_pip_is_shared_out_and_watched_to_its_end_but_into_a_target_it_works_alo
 
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize(
-    ("said", "words"), [("ERROR: no room\n", "^no room$"), ("", "exit code 2")]
+    ("said", "words"),
+    [
+        ("ERROR: no room\n", "^no room$"),
+        ("", "exit code 2"),
+        (
+            f"ERROR: Exception:\n{_TRACEBACK}OSError: [Errno 30] Read-only file system: '/t'\n",
+            "^pip cannot install there: Read-only file system: '/t'\nLook",
+        ),
+        (f"ERROR: Exception:\n{_TRACEBACK}ValueError: 3\n", "(?s)^Exception:.*ValueError: 3$"),
+    ],
 )
 def test_what_pip_had_installed_when_it_failed_is_completed_and_its_words_are_told(
     tmp_path: Path, said: str, words: str

@@ -8,7 +8,9 @@ configuration. Afterwards what it has installed is compared with the plan.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
@@ -29,6 +31,7 @@ from securepip.installer.wheels import CheckedWheel, Copies, HandOff
 from securepip.interpreter.process import Pip
 from securepip.resolver.plan import PlannedFile
 
+_log = logging.getLogger(__name__)
 _PIP = (
     "install",
     "--isolated",
@@ -45,6 +48,11 @@ _PIP = (
     "--no-deps",
     "--force-reinstall",
     "--ignore-requires-python",
+)
+# pip has a traceback for a folder of --target, --prefix or --root that it cannot make.
+_OF_THE_SYSTEM = re.compile(
+    r"Exception:\nTraceback \(most recent call last\):\n.*\n\w+Error: \[Errno \d+\] ([^\n]+)",
+    re.DOTALL,
 )
 _MARGIN = "Defaulting to user installation"
 
@@ -179,12 +187,7 @@ class HandOver:
         # Also if pip has failed: as with pip alone, what it has installed so far stays.
         progress.complete()
         if code:
-            errors = errors.strip().removeprefix("ERROR: ")
-            full = full_folders()
-            raise InstallationError(
-                errors or f"pip failed with exit code {code}.",
-                meaning=f"There is no room left in {', '.join(full)}." if full else "",
-            )
+            raise _failed(code, errors.strip().removeprefix("ERROR: "))
         if in_place:
             progress.check()
         return InstallReport(progress.installed(), errors, _replaced(output))
@@ -194,6 +197,21 @@ class HandOver:
 
     def __exit__(self, *exception: object) -> None:
         self._opened.close()
+
+
+def _failed(code: int, said: str) -> InstallationError:
+    """Make the error for a pip that failed, of what it wrote on standard error."""
+    full = full_folders()
+    meaning = f"There is no room left in {', '.join(full)}." if full else ""
+    crash = _OF_THE_SYSTEM.fullmatch(said)
+    if crash is None:
+        return InstallationError(said or f"pip failed with exit code {code}.", meaning=meaning)
+    _log.debug("%s", said)
+    return InstallationError(
+        f"pip cannot install there: {crash[1]}",
+        meaning=meaning,
+        remedy="Look at the path and at who may write there, or name another folder.",
+    )
 
 
 def install(
