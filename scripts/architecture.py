@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""The picture of the house, drawn from its imports, and the rules that it has to keep.
+"""Draws diagrams of the package from its imports, and checks the rules for its structure.
 
-    scripts/architecture.py            writes the pictures into docs/architecture.md
-    scripts/architecture.py --check    says what is against the rules; the exit code is 1 then
+    scripts/architecture.py            writes the diagrams into docs/architecture.md
+    scripts/architecture.py --check    prints violations of the rules; then the exit code is 1
 
-A room is a package. Its entries are the modules and rooms in it; its door (`__init__`) says what is
-behind it. All imports count, also those inside functions and those for types alone. Rules:
+The house is the package `securepip`, and a room is a package in it. The entries of a room are the
+modules and rooms in it; its door is its `__init__`. All imports count, also those inside functions
+and those for type checking only. Rules:
 
-- imports lead downwards: the entries of a room can be put in an order in which none imports one
-  above it, and nothing behind a door imports that door;
+- imports lead downwards: the entries of a room can be sorted so that none imports one above it, and
+  no module in a room imports the door of that room;
 - a room has at most 12 entries, a module at most 500 lines, a class at most 300.
 """
 
@@ -28,20 +29,20 @@ MAX_ENTRIES = 12
 MAX_LINES = 500
 MAX_CLASS_LINES = 300
 
-# The house itself is no room: any number of rooms may stand on its ground floor, and its own door
-# holds only the version, which every room may read.
+# The limit on entries does not apply to the house itself. Its own door only holds the version,
+# which every room may import.
 _NO_ENTRIES = {"__init__", "__main__"}
 
 Arrows = Mapping[str, frozenset[str]]
-"""Each entry of a room, with those of the same room that it imports."""
+"""For each entry of a room, the entries of the same room that it imports."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """One file.
+    """A module.
 
     Attributes:
-        name: Its full name; that of its room for a door.
+        name: Its full name; for a door, that of its room.
         is_door: Whether it is the ``__init__`` of its room.
         text: Its source.
     """
@@ -52,7 +53,7 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """Its source, parsed."""
+        """The syntax tree of its source."""
         return ast.parse(self.text)
 
     @property
@@ -64,10 +65,10 @@ class Module:
 
 @dataclass(frozen=True)
 class House:
-    """All modules below a folder, and which imports which.
+    """All modules of a package, and their imports.
 
     Attributes:
-        folder: The package.
+        folder: The folder of the package.
     """
 
     folder: Path = field(default=CHECKOUT / "src" / "securepip")
@@ -80,45 +81,43 @@ class House:
     @cached_property
     def modules(self) -> dict[str, Module]:
         """All modules, by name."""
-        found = {}
+        modules = {}
         for path in sorted(self.folder.rglob("*.py")):
             parts = (self.name, *path.relative_to(self.folder).with_suffix("").parts)
             is_door = parts[-1] == "__init__"
             name = ".".join(parts[:-1] if is_door else parts)
-            found[name] = Module(name, is_door, path.read_text(encoding="utf-8"))
-        return found
+            modules[name] = Module(name, is_door, path.read_text(encoding="utf-8"))
+        return modules
 
     @cached_property
     def imports(self) -> dict[str, set[str]]:
-        """Each module, with those of the house that it imports anywhere in it."""
+        """For each module, the modules of the house that it imports."""
         return {name: set(self._imported_by(module)) for name, module in self.modules.items()}
 
     def entries(self, room: str) -> list[str]:
-        """What is in a room, without its door."""
+        """The names of the modules and rooms in a room, without its door."""
         depth = room.count(".") + 1
-        found = {
-            name.split(".")[depth] for name in self.modules if name.startswith(f"{room}.")
-        } - _NO_ENTRIES
-        return sorted(found)
+        names = {name.split(".")[depth] for name in self.modules if name.startswith(f"{room}.")}
+        return sorted(names - _NO_ENTRIES)
 
     def rooms(self) -> list[str]:
-        """All rooms, the house itself first."""
+        """The names of all rooms, with the house itself first."""
         return [name for name, module in self.modules.items() if module.is_door]
 
     def arrows(self, room: str) -> Arrows:
-        """Which entries of a room import which."""
+        """The imports between the entries of a room."""
         depth = room.count(".") + 1
-        found: dict[str, set[str]] = {entry: set() for entry in self.entries(room)}
+        arrows: dict[str, set[str]] = {entry: set() for entry in self.entries(room)}
         for importer, imported in self.imports.items():
             for name in imported:
                 if all(each.startswith(f"{room}.") for each in (importer, name)):
                     start, end = importer.split(".")[depth], name.split(".")[depth]
-                    if start != end and start in found:
-                        found[start].add(end)
-        return {entry: frozenset(ends) for entry, ends in found.items()}
+                    if start != end and start in arrows:
+                        arrows[start].add(end)
+        return {entry: frozenset(ends) for entry, ends in arrows.items()}
 
     def doors_entered_from_inside(self) -> Iterator[tuple[str, str]]:
-        """Modules that import the door of a room that they are in, each with the room."""
+        """The modules that import the door of a room that they are in, each with that room."""
         for importer, imported in self.imports.items():
             for name in imported - {self.name}:
                 if self.modules[name].is_door and importer.startswith(f"{name}."):
@@ -137,58 +136,58 @@ class House:
 
 
 def against_the_rules(house: House) -> list[str]:
-    """What is against the rules, a line each."""
-    found = []
+    """The violations of the rules, a line for each."""
+    violations = []
     for room in house.rooms():
         entries = house.entries(room)
         if room != house.name and len(entries) > MAX_ENTRIES:
-            found.append(f"{room} has {len(entries)} entries: {', '.join(entries)}")
+            violations.append(f"{room} has {len(entries)} entries: {', '.join(entries)}")
         cycle = find_cycle(house.arrows(room))
         if cycle:
-            found.append(f"{room}: imports in a circle: {' -> '.join(cycle)}")
+            violations.append(f"{room}: imports in a circle: {' -> '.join(cycle)}")
     for importer, door in house.doors_entered_from_inside():
-        found.append(f"{importer} imports {door}, the door of a room that it is in")
+        violations.append(f"{importer} imports {door}, the door of a room that it is in")
     for name, module in house.modules.items():
         count = module.text.count("\n")
         if count > MAX_LINES:
-            found.append(f"{name} has {count} lines")
+            violations.append(f"{name} has {count} lines")
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ClassDef) and node.end_lineno is not None:
                 length = node.end_lineno - node.lineno + 1
                 if length > MAX_CLASS_LINES:
-                    found.append(f"the class {name}.{node.name} has {length} lines")
-    return found
+                    violations.append(f"the class {name}.{node.name} has {length} lines")
+    return violations
 
 
 def find_cycle(arrows: Arrows) -> list[str]:
-    """Entries that import each other in a circle, the first repeated at the end; else nothing."""
-    done: set[str] = set()
+    """Entries that import each other in a circle, the first repeated at the end; [] if none do."""
+    visited: set[str] = set()
 
     def walk(entry: str, path: list[str]) -> list[str]:
         if entry in path:
             return [*path[path.index(entry) :], entry]
-        if entry not in done:
+        if entry not in visited:
             for end in sorted(arrows[entry]):
-                found = walk(end, [*path, entry])
-                if found:
-                    return found
-            done.add(entry)
+                cycle = walk(end, [*path, entry])
+                if cycle:
+                    return cycle
+            visited.add(entry)
         return []
 
     for start in sorted(arrows):
-        found = walk(start, [])
-        if found:
-            return found
+        cycle = walk(start, [])
+        if cycle:
+            return cycle
     return []
 
 
 def picture(arrows: Arrows) -> str:
-    """A Mermaid diagram. An arrow that follows from others (a over b to c) is not drawn."""
+    """A Mermaid diagram. Where a imports b and b imports c, an arrow from a to c is left out."""
     below: dict[str, set[str]] = {}
 
     def reached(entry: str) -> set[str]:
         if entry not in below:
-            below[entry] = set()  # ends a circle, which is against the rules
+            below[entry] = set()  # stops the recursion where the imports form a circle
             below[entry] = set(arrows[entry]).union(*map(reached, arrows[entry]))
         return below[entry]
 
@@ -200,7 +199,7 @@ def picture(arrows: Arrows) -> str:
 
 
 def chapters(house: House) -> str:
-    """The part of the document that is drawn: the house, then each room that has rooms in it."""
+    """The generated part of the document: the house, then each room that has rooms in it."""
     doors = {entry: house.modules[f"{house.name}.{entry}"] for entry in house.entries(house.name)}
     lines = [
         picture(house.arrows(house.name)),
@@ -219,7 +218,7 @@ def chapters(house: House) -> str:
 
 
 def drawn(text: str, house: House) -> str:
-    """The document with its pictures as they have to be now."""
+    """The document with its generated part brought up to date."""
     start, end = "<!-- drawn by scripts/architecture.py -->", "<!-- end of what is drawn -->"
     before, _, rest = text.partition(start)
     _, _, after = rest.partition(end)
@@ -227,18 +226,18 @@ def drawn(text: str, house: House) -> str:
 
 
 def _id(entry: str) -> str:
-    # `end` and the like are words of Mermaid's.
+    # With a prefix, because `end` and other names are keywords in Mermaid.
     return f"m_{entry}"
 
 
 def main() -> int:
     house = House()
     if sys.argv[1:] == ["--check"]:
-        found = against_the_rules(house)
+        violations = against_the_rules(house)
         if drawn(DOCUMENT.read_text(encoding="utf-8"), house) != DOCUMENT.read_text("utf-8"):
-            found.append("docs/architecture.md is out of date: run scripts/architecture.py")
-        print(*found, sep="\n", end="\n" if found else "")
-        return 1 if found else 0
+            violations.append("docs/architecture.md is out of date: run scripts/architecture.py")
+        print(*violations, sep="\n", end="\n" if violations else "")
+        return 1 if violations else 0
     DOCUMENT.write_text(drawn(DOCUMENT.read_text(encoding="utf-8"), house), encoding="utf-8")
     return 0
 

@@ -1,4 +1,4 @@
-"""Print `pylock.toml` as requirements with hashes, which every pip understands.
+"""Prints `pylock.toml` as requirements with hashes, which every version of pip can read.
 
 python scripts/locked.py > locked.txt
 python -m pip install --require-hashes --only-binary :all: -r locked.txt
@@ -13,7 +13,7 @@ from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
-else:  # Python 3.10 has none; the pip that is about to be run has one
+else:  # Python 3.10 has no `tomllib`; pip, which is needed anyway, includes a copy
     from pip._vendor import tomli as tomllib
 
 LOCK = Path(__file__).resolve().parent.parent / "pylock.toml"
@@ -28,12 +28,12 @@ def main() -> int:
 
 
 def read_lock() -> dict[str, Any]:
-    """What `pylock.toml` holds."""
+    """The contents of `pylock.toml`."""
     return tomllib.loads(LOCK.read_text())
 
 
 def files_of(package: dict[str, Any]) -> list[dict[str, Any]]:
-    """All files of a package of the lock."""
+    """All files of a package in the lock."""
     return [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
 
 

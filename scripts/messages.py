@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The page of all messages, read from where the errors are made.
+"""Collects all error messages from the sources into a page of the documentation.
 
     scripts/messages.py            writes docs/reference/messages.md
-    scripts/messages.py --check    says whether it is up to date; the exit code is 1 if not
+    scripts/messages.py --check    checks whether it is up to date; the exit code is 1 if not
 
-An error is made with what happened, what that may mean and what to do next (`errors.py`). What is
-only known at run time is shown as `…`.
+An error has up to three texts: what happened, what that may mean, and what to do next
+(`errors.py`). `…` stands for what is only known at run time.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ This page is written by `scripts/messages.py` from where the errors are made.
 
 @dataclass(frozen=True, order=True)
 class Message:
-    """One error as it is written in the sources.
+    """The texts of one error in the sources.
 
     Attributes:
         kind: The name of its class.
         what: What happened.
-        meaning: What that may mean, or "".
-        remedy: What to do next, or "".
+        meaning: What that may mean; "" for nothing.
+        remedy: What to do next; "" for nothing.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Message:
 
 
 def kinds() -> dict[str, type[errors.SecurepipError]]:
-    """All classes of errors that a person is told about, by name."""
+    """All classes of errors that are shown to users, by name."""
     return {
         name: each
         for name, each in vars(errors).items()
@@ -60,8 +60,8 @@ def kinds() -> dict[str, type[errors.SecurepipError]]:
 
 
 def messages() -> set[Message]:
-    """All errors that the sources make."""
-    found: set[Message] = set()
+    """All errors that the sources raise."""
+    collected: set[Message] = set()
     for path in sorted(SOURCES.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         constants, known = dict(_constants(tree)), set(_imported(tree)) & kinds().keys()
@@ -73,12 +73,12 @@ def messages() -> set[Message]:
                     texts = [node.args[0], given.get("meaning"), given.get("remedy")]
                     what, meaning, remedy = (_text(each, constants) for each in texts)
                     if re.search(r"\w", what):
-                        found.add(Message(name, what, meaning, remedy))
-    return found
+                        collected.add(Message(name, what, meaning, remedy))
+    return collected
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
-    """The names that a module has from ``errors``; others may have classes of the same name."""
+    """The names that a module imports from ``errors``; other classes may have the same names."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == errors.__name__:
             yield from (alias.name for alias in node.names)
@@ -91,7 +91,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _text(node: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:
-    """The text of an expression, with `…` for what is not written there."""
+    """The text of an expression, with `…` for everything that is not a literal."""
     if isinstance(node, ast.Name) and node.id in constants:
         return _text(constants[node.id], {})
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -107,16 +107,16 @@ def _text(node: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:
 
 
 def document() -> str:
-    """The page."""
-    lines, made = [HEAD], sorted(messages())
+    """The text of the page."""
+    lines, collected = [HEAD], sorted(messages())
     for name, kind in sorted(kinds().items(), key=lambda each: (-each[1].exit_code, each[0])):
-        about = [each for each in made if each.kind == name]
-        if not about:
+        of_kind = [each for each in collected if each.kind == name]
+        if not of_kind:
             continue
         summary = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
-        said = "" if "exit code" in summary else f" Exit code {kind.exit_code}."
-        lines += [f"## {name}", "", _plain(summary) + said, ""]
-        for each in about:
+        exit_code = "" if "exit code" in summary else f" Exit code {kind.exit_code}."
+        lines += [f"## {name}", "", _plain(summary) + exit_code, ""]
+        for each in of_kind:
             lines.append(f"- {_plain(each.what)}")
             lines += [f"    - {_plain(text)}" for text in (each.meaning, each.remedy) if text]
         lines.append("")
@@ -124,7 +124,7 @@ def document() -> str:
 
 
 def _plain(text: str) -> str:
-    """A line in which Markdown finds nothing to do."""
+    """The text with all characters escaped that have a meaning in Markdown."""
     return re.sub(r"([*_<>\[\]|#])", r"\\\1", text)
 
 

@@ -1,30 +1,29 @@
 #!/usr/bin/env python3
-"""Does securepip choose what pip chooses? Set after set, over one frozen index of real packages.
+"""Checks whether securepip chooses what pip chooses, over a frozen index of real packages.
 
     python scripts/parity.py [--scratch DIR] [--only-sets WORD] [--trees] [FILE…]
     python scripts/parity.py --only-files --trees requirements.txt
 
 A set is a requirements file: those in `parity_sets`, and each FILE (or folder of them). With
-`--only-files` yours alone are compared. A line `# options: …` in it holds options of the command
-line. Each set is resolved as it is and, where it does not choose between wheels and source
-distributions itself, with `--only-binary :all:` too.
+`--only-files`, only FILEs are compared. A line `# options: …` in it holds command line options.
+Each set is resolved as it is and, unless it chooses between wheels and source distributions itself,
+also with `--only-binary :all:`.
 
-1. Freezing: plain pip resolves each set once over a local index that keeps what it asks for of the
-   index that pip here is configured for. What was frozen before is not fetched again.
+1. Freezing: pip resolves each set once over a local index, which keeps everything that it fetches
+   from the index in pip's configuration. What was frozen before is not fetched again.
 2. Signing: `repo sync` signs that local index into a repository.
 3. Comparing: for each set, pip reads the frozen index and securepip the repository, both with
    `install --dry-run --report`, empty caches and an empty environment. Names, versions, file names,
-   digests, metadata, what was requested with which extras, and the order have to be the same; where
-   there is no solution, so has the error.
-
+   digests, metadata, what was requested with which extras, and the order must be the same; if there
+   is no solution, the error must be.
 4. With `--trees`, where the choice is equal: both install it, into an environment at the same path.
-   Every file that is left there has to be the same; of byte code, which holds times, its name.
+   The files must have the same contents; byte code, which contains times, only the same names.
 
-Printed for each set: whether it is equal, each difference with what it comes from, the rounds of
-both resolutions, and both times. Exit code 1 when a set differs.
+For each set it prints whether it is equal, each difference and its cause, the number of rounds of
+both resolutions, and both times. The exit code is 1 if a set differs.
 
-Run it with any Python of 3.10 or newer: without securepip it makes itself an environment. It keeps
-to its scratch folder.
+Run it with Python 3.10 or newer. If securepip is not installed there, it makes an environment. It
+only writes to its scratch folder.
 """
 
 from __future__ import annotations
@@ -58,35 +57,35 @@ _ROUND = re.compile(r"Reporter\.starting_round\(")
 
 @dataclass(frozen=True)
 class Set:
-    """What is resolved: a requirements file, and options of the command line."""
+    """A requirements file to resolve, and command line options."""
 
     path: Path
     options: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """What it is called in the output."""
+        """Its name in the output."""
         return " ".join((self.path.stem, *self.options))
 
     def words(self) -> list[str]:
-        """What both installers are given."""
+        """The command line words for both installers."""
         return ["-r", str(self.path), *self.options]
 
     def key(self) -> str:
-        """Of what freezing it depends on."""
+        """A hash of everything that freezing it depends on."""
         parts = (self.path.read_text(), self.name, sys.version)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one installer did.
+    """The result of one installer.
 
     Attributes:
         code: Its exit code.
-        errors: What it says after "ERROR:".
-        items: The items of its report, by project and in its order.
-        rounds: Of its resolution.
+        errors: The texts of its lines that begin with "ERROR:".
+        items: The items of its report by project, in the report's order.
+        rounds: The number of rounds of its resolution.
         seconds: How long it took.
     """
 
@@ -99,7 +98,7 @@ class Side:
 
 @dataclass
 class Total:
-    """How many sets were equal, which were not, and what they took."""
+    """How many sets were equal, which were not, and how long they took."""
 
     equal: int = 0
     different: list[str] = field(default_factory=list)
@@ -108,7 +107,7 @@ class Total:
 
 
 class Ground:
-    """The scratch folder, and how the installers are run in it."""
+    """Runs the installers in the scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -127,15 +126,15 @@ class Ground:
         self._empty()
 
     def pip(self, one: Set, index_url: str, *, steps: bool) -> Side:
-        """What pip chooses. ``steps``: whether it says each, which counts rounds and takes time."""
+        """Resolve with pip. ``steps`` has it print each step: this counts rounds, and is slower."""
         return self._run([*self._pip(), "--index-url", index_url, *one.words()], steps=steps)
 
     def securepip(self, one: Set) -> Side:
-        """What securepip chooses."""
+        """Resolve with securepip."""
         return self._run([*self._securepip(), *one.words()], steps=True)
 
     def trees(self, one: Set, index_url: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """What pip, and what securepip leaves in an empty environment: files and their digests."""
+        """Install with pip and with securepip; the digests of all files that each leaves behind."""
         options = ("--no-warn-script-location", *one.words())
         pip = self._tree([*self._pip(), "--index-url", index_url, *options])
         own = self._tree([*self._securepip(), *options])
@@ -144,26 +143,26 @@ class Ground:
 
     def _tree(self, command: Sequence[str]) -> Mapping[str, str]:
         self._empty()
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=False
         )
         files = (path for path in self.target.rglob("*") if path.is_file())
-        found = {path.relative_to(self.target).as_posix(): _content(path) for path in sorted(files)}
-        errors = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-        return {**found, "exit code": f"{done.returncode} {' '.join(errors)}".strip()}
+        tree = {path.relative_to(self.target).as_posix(): _content(path) for path in sorted(files)}
+        errors = process.stderr.strip().splitlines()[-1:] if process.returncode else []
+        return {**tree, "exit code": f"{process.returncode} {' '.join(errors)}".strip()}
 
     def _empty(self) -> None:
         shutil.rmtree(self.target, ignore_errors=True)
         venv.create(self.target, with_pip=False, symlinks=os.name != "nt")
 
     def _securepip(self) -> list[str]:
-        # As pip, which says nothing when it passes over a release.
+        # As in pip, which passes over a release that cannot be used.
         return [*SECUREPIP, "--python", str(self.target), "install", "--allow-older-releases"]
 
     def _pip(self) -> list[str]:
         pip = importlib.util.find_spec("pip")
         assert pip and pip.submodule_search_locations
-        # What `pip --python` runs with the target's interpreter, without starting twice.
+        # `pip --python` runs the same file, but starts two interpreters.
         runner = Path(pip.submodule_search_locations[0], "__pip-runner__.py")
         return [str(self.target / BIN / "python"), str(runner), "install"]
 
@@ -174,7 +173,7 @@ class Ground:
         report.unlink(missing_ok=True)
         began = time.monotonic()
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [*command, "--dry-run", "--report", str(report)],
                 env={**self.environment, **({"PIP_RESOLVER_DEBUG": "1"} if steps else {})},
                 capture_output=True,
@@ -187,16 +186,18 @@ class Ground:
         seconds = time.monotonic() - began
         items = json.loads(report.read_bytes())["install"] if report.exists() else []
         return Side(
-            done.returncode,
-            tuple(re.findall(r"^ERROR: (.*)$", f"{done.stdout}\n{done.stderr}", re.MULTILINE)),
+            process.returncode,
+            tuple(
+                re.findall(r"^ERROR: (.*)$", f"{process.stdout}\n{process.stderr}", re.MULTILINE)
+            ),
             {re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower(): item for item in items},
-            len(_ROUND.findall(done.stdout + done.stderr)),
+            len(_ROUND.findall(process.stdout + process.stderr)),
             seconds,
         )
 
     def must(self, *command: str) -> str:
-        """Run a command of securepip's that has to succeed; what it says."""
-        done = subprocess.run(
+        """Run a command of securepip that must succeed; returns its output."""
+        process = subprocess.run(
             [*SECUREPIP, *command],
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -204,9 +205,9 @@ class Ground:
             text=True,
             check=False,
         )
-        if done.returncode:
-            sys.exit(f"securepip {shlex.join(command)}\n{done.stdout}")
-        return done.stdout
+        if process.returncode:
+            sys.exit(f"securepip {shlex.join(command)}\n{process.stdout}")
+        return process.stdout
 
 
 def _content(path: Path) -> str:
@@ -230,7 +231,7 @@ def main() -> int:
 
 
 def in_own_environment(scratch: Path) -> int:
-    """Run this program again, where securepip is installed."""
+    """Run this program again, in an environment with securepip."""
     own = scratch / "securepip-env"
     if not (own / "pyvenv.cfg").exists():
         venv.create(own, with_pip=True, symlinks=os.name != "nt")
@@ -240,12 +241,12 @@ def in_own_environment(scratch: Path) -> int:
 
 
 def all_sets(places: Sequence[Path]) -> Iterator[Set]:
-    """The sets of these files and folders; twice where both kinds of files may be chosen."""
+    """The sets in these files and folders; each a second time with wheels only, if that differs."""
     for place in places:
         for path in sorted(place.glob("*.txt")) if place.is_dir() else [place]:
             text = path.read_text()
-            found = re.search(r"(?m)^# options: (.*)$", text)
-            options = tuple(shlex.split(found[1])) if found else ()
+            match = re.search(r"(?m)^# options: (.*)$", text)
+            options = tuple(shlex.split(match[1])) if match else ()
             yield Set(path, options)
             if "-binary" not in f"{text} {options}":
                 yield Set(path, (*options, *WHEELS_ONLY))
@@ -261,7 +262,7 @@ def compare_all(sets: Sequence[Set], ground: Ground, *, trees: bool) -> int:
     index = FrozenIndex(ground.scratch / "frozen", web, pip.transport)
     port = ground.scratch / "port"
     with serving(index, int(port.read_text()) if port.exists() else 0) as url:
-        # The same port each time, where it is free: files are signed with their addresses.
+        # The same port each time, if it is free: the signed addresses of files contain it.
         port.write_text(str(urlsplit(url).port))
         index.recording = True
         rounds = freeze(sets, ground, url)
@@ -279,23 +280,23 @@ def compare_all(sets: Sequence[Set], ground: Ground, *, trees: bool) -> int:
 
 
 def freeze(sets: Sequence[Set], ground: Ground, url: str) -> dict[str, int]:
-    """See to it that everything pip needs for the sets is kept; its rounds for each set."""
+    """Resolve the sets with pip, so that the index keeps what they need; the rounds of each."""
     folder = ground.scratch / "frozen" / "sets"
     folder.mkdir(exist_ok=True)
     rounds = {}
     for one in sets:
-        done = folder / one.key()
-        if not done.exists():
+        record = folder / one.key()
+        if not record.exists():
             print(f"freezing {one.name} …", end="", flush=True)
             side = ground.pip(one, url, steps=True)
             print(f" {side.seconds:.0f} s", flush=True)
-            done.write_text(str(side.rounds))
-        rounds[one.name] = int(done.read_text())
+            record.write_text(str(side.rounds))
+        rounds[one.name] = int(record.read_text())
     return rounds
 
 
 def sign(projects: Sequence[str], ground: Ground, url: str) -> None:
-    """Sign the frozen index."""
+    """Sign the frozen index into the repository."""
     began = time.monotonic()
     keys = ground.scratch / "keys"
     if not (ground.repository / "metadata" / "timestamp.json").exists():
@@ -305,11 +306,11 @@ def sign(projects: Sequence[str], ground: Ground, url: str) -> None:
             "repo", "init", str(ground.repository), "--expected-files", "100000",
             "--keys", str(keys / "online"), "--offline-keys", str(keys / "offline"),
         )  # fmt: skip
-    said = ground.must(
+    output = ground.must(
         "repo", "sync", str(ground.repository), "--upstream", url,
         "--keys", str(keys / "online"), *projects,
     )  # fmt: skip
-    print(f"signed in {time.monotonic() - began:.0f} s: {said.strip().splitlines()[-1]}")
+    print(f"signed in {time.monotonic() - began:.0f} s: {output.strip().splitlines()[-1]}")
 
 
 @contextmanager
@@ -331,31 +332,31 @@ def trusted(ground: Ground) -> Iterator[None]:
 
 
 def compare(one: Set, ground: Ground, url: str, rounds: int, total: Total, *, trees: bool) -> None:
-    """Compare one set, and print what was found."""
+    """Compare one set, and print the result."""
     theirs, ours = ground.pip(one, url, steps=False), ground.securepip(one)
-    found = list(differences(theirs, ours, ground.repository))
+    differing = list(differences(theirs, ours, ground.repository))
     if ours.rounds > rounds:
-        found.append(f"takes {ours.rounds} rounds, pip {rounds}")
-    if trees and not found and not theirs.code:
+        differing.append(f"takes {ours.rounds} rounds, pip {rounds}")
+    if trees and not differing and not theirs.code:
         pip, own = ground.trees(one, url)
         names = sorted(name for name in pip.keys() | own.keys() if pip.get(name) != own.get(name))
-        found += [f"{name}: pip {pip.get(name)}, securepip {own.get(name)}" for name in names]
-    verdict = "DIFFERENT" if found else "equal"
+        differing += [f"{name}: pip {pip.get(name)}, securepip {own.get(name)}" for name in names]
+    verdict = "DIFFERENT" if differing else "equal"
     what = f"{len(theirs.items)} distributions" if not theirs.code else "no solution"
     times = f"{theirs.seconds:5.1f} s {ours.seconds:5.1f} s, {ours.seconds / theirs.seconds:.2f}"
     print(f"{verdict:9} {one.name:50} {what:18} rounds {rounds} {ours.rounds}, {times}", flush=True)
-    for line in found:
+    for line in differing:
         print(f"    {line}")
     total.pip_seconds += theirs.seconds
     total.our_seconds += ours.seconds
-    if found:
+    if differing:
         total.different.append(one.name)
     else:
         total.equal += 1
 
 
 def differences(theirs: Side, ours: Side, repository: Path) -> Iterator[str]:
-    """Each difference, in words."""
+    """A line for each difference."""
     if theirs.code != ours.code:
         for name, side in (("pip", theirs), ("securepip", ours)):
             yield f"{name} ends with {side.code}: {side.errors[-1:] or 'no error'}"
@@ -382,7 +383,7 @@ def differences(theirs: Side, ours: Side, repository: Path) -> Iterator[str]:
 def item_differences(
     project: str, wanted: Mapping[str, Any], got: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Of one item of both reports: the same version of a project."""
+    """The differences between the items of one project, of the same version, in both reports."""
     for key, one, other in (
         ("file", filename(wanted), filename(got)),
         ("digest", digests(wanted), digests(got)),
@@ -399,7 +400,7 @@ _COMPARED = ("is_direct", "is_yanked", "requested", "requested_extras")
 def metadata_of(
     wanted: Mapping[str, Any], got: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:
-    """Each field of the metadata, of both."""
+    """The name of each field of the metadata, with both values."""
     one, other = wanted["metadata"], got["metadata"]
     for key in sorted(one.keys() | other.keys()):
         yield key, one.get(key), other.get(key)
@@ -414,7 +415,7 @@ def digests(item: Mapping[str, Any]) -> object:
 
 
 def signed(repository: Path, project: str, wanted: Mapping[str, Any] | None) -> str:
-    """What the repository signs of a project, in the words that explain a difference."""
+    """An explanation of a difference, by what the repository signs of the project."""
     try:
         page = json.loads((repository / "simple" / project / "index.json").read_bytes())
     except FileNotFoundError:

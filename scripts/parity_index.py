@@ -1,12 +1,13 @@
-"""One local index, frozen from the index that pip here uses: what was read once stays as it was.
+"""A local index that keeps what was once read from the index in pip's configuration.
 
-Rule: while it records, what nobody asked for before is fetched and kept; afterwards only a file
-whose digest a kept page names may still come from elsewhere. So everybody who reads it later, and
-as often as they like, sees the same projects, versions and bytes.
+Rule: while it records, everything new that is asked for is fetched and kept. Afterwards only files
+are still fetched, and only those whose digest is on a kept page. So all later readers see the same
+projects, versions and bytes.
 
-Pages are those of the index, word for word, but for two things. The addresses of files lead here.
-And each wheel whose ``.metadata`` was asked for while recording has its digest (PEP 714), also
-where the index that pip here uses does not tell it; while it records, every wheel has one.
+Its pages are those of the original index with two changes: the addresses of files lead to this
+index, and each wheel whose ``.metadata`` was asked for while recording has the digest of that
+(PEP 714), even where the original index does not give it. While it records, every wheel has the
+mark.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from securepip.transport import Transport, TransportOptions, join_url
 
 MAX_FILE_BYTES = 1 << 30
 MAX_TOTAL_BYTES = 8 << 30
-"""More than that is not frozen: the disk is somebody's."""
+"""The limit for everything that is kept, to protect the disk."""
 
 _UNKNOWN = (404, 410)
 
@@ -41,9 +42,10 @@ class FrozenIndex:
     """The pages, metadata and files that are kept in a folder.
 
     Args:
-        folder: Where; made if it is not there.
-        indexes: URLs of simple indexes, asked in this order; the first that knows a project has it.
-        options: How they are reached.
+        folder: The folder; it is made if it does not exist.
+        indexes: URLs of simple indexes. They are asked in this order; the first that knows a
+            project is used.
+        options: How the indexes are reached.
     """
 
     def __init__(self, folder: Path, indexes: tuple[str, ...], options: TransportOptions) -> None:
@@ -59,27 +61,27 @@ class FrozenIndex:
         (folder / "pages").mkdir(parents=True, exist_ok=True)
 
     def projects(self) -> list[str]:
-        """Every project that is kept."""
+        """The names of all projects that are kept."""
         return sorted(path.stem for path in (self._folder / "pages").iterdir())
 
     def page(self, project: str) -> bytes | None:
-        """The page of a project, as JSON (PEP 691); None when it is not kept or not known."""
+        """The page of a project, as JSON (PEP 691); None if it is not kept or does not exist."""
         if not self.recording and project in self._served:
             return self._served[project]
-        found = self._page(project)
-        if found is None:
+        page = self._page(project)
+        if page is None:
             return None
-        entries = [self._entry(project, entry) for entry in found["files"]]
-        served = json.dumps({**found, "files": entries}).encode()
+        entries = [self._entry(project, entry) for entry in page["files"]]
+        served = json.dumps({**page, "files": entries}).encode()
         if not self.recording:
             self._served[project] = served
         return served
 
     def file(self, project: str, sha256: str, filename: str) -> Path | None:
-        """A distribution, or its ``.metadata``; None when the page does not name it.
+        """A distribution or its ``.metadata``; None if the page does not name it.
 
         Raises:
-            SecurepipError: It cannot be had.
+            SecurepipError: It cannot be fetched, or has another digest.
         """
         whole = filename.removesuffix(METADATA_SUFFIX)
         page = self._page(project) or {"files": ()}
@@ -121,14 +123,14 @@ class FrozenIndex:
         return None
 
     def _entry(self, project: str, entry: dict[str, Any]) -> dict[str, Any]:
-        """A file of a page, as it is served."""
+        """The entry of a file on the page that this index serves."""
         sha256, filename = entry["hashes"].get("sha256"), entry["filename"]
         served = {**entry, "url": f"../../files/{project}/{sha256}/{filename}"}
         if sha256 is None or not filename.endswith(".whl") or entry.get("core-metadata"):
             return served
         kept = self._path(entry, METADATA_SUFFIX)
-        told = {"sha256": sha256_of(kept.read_bytes())} if kept.exists() else self.recording
-        return {**served, "core-metadata": told}
+        digest = {"sha256": sha256_of(kept.read_bytes())} if kept.exists() else self.recording
+        return {**served, "core-metadata": digest}
 
     def _distribution(self, entry: dict[str, Any]) -> Path:
         path = self._path(entry)
@@ -181,7 +183,7 @@ class FrozenIndex:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """What two ask for at the same time is fetched once."""
+        """Hold the lock of one file, so that it is fetched once for several requests."""
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
@@ -190,11 +192,11 @@ class FrozenIndex:
 
 @contextmanager
 def serving(index: FrozenIndex, port: int) -> Iterator[str]:
-    """Yields the URL of the simple index; on ``port`` where that is free."""
+    """Serve an index, on ``port`` if that is free; yields the URL of the simple index."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # or each answer waits for what its reader is slow to say
+        disable_nagle_algorithm = True  # otherwise answers wait for delayed acknowledgements
 
         def do_GET(self) -> None:
             parts = [unquote(part) for part in self.path.strip("/").split("/")]
@@ -227,7 +229,7 @@ def serving(index: FrozenIndex, port: int) -> Iterator[str]:
                 shutil.copyfileobj(stream, self.wfile)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the base's name
-            """Say nothing: the report is what counts."""
+            """Print nothing: only the report matters."""
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)

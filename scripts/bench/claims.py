@@ -1,12 +1,12 @@
-"""What ten thousand claims cost a client: bytes for each look-up, and time.
+"""Measures what ten thousand claims cost a client: bytes for each look-up, and time.
 
     python scripts/bench/claims.py [NAMES] [--projects 10000] [--keys 1]
 
-NAMES is a file with a project name on each line, for real ones; without it, made ones are taken
-that share beginnings as real ones do. The claims are laid out in memory, signed with one key, and
-looked up as python-tuf does it: role after role, each parsed once. A flat list of the same claims
-stands beside it. Times are of the processor. The
-budget is 100 kB and 5 ms for each look-up, the project's own role aside.
+NAMES is a file with a real project name on each line; without it, names are generated that share
+beginnings as real ones do. The claims are laid out in memory, signed with one key, and looked up as
+python-tuf does it: role after role, each parsed once. For comparison, the same is done with a flat
+list of the same claims. Times are processor times. The budget is 100 kB and 5 ms for each look-up,
+without the project's own role.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def main() -> None:
     packed = len(gzip.compress(data)) / 1e3
     print(f"all these roles in the snapshot: {len(data) / 1e3:.0f} kB, {packed:.0f} compressed")
     gc.collect()
-    gc.freeze()  # what a client does not have in memory
+    gc.freeze()  # a client does not have these objects, so the collector must not visit them
     report("shards", files, projects)
     flat = {CLAIMED_ROLE: signed(flat_list(holders), signer)}
     report("one flat list", flat, projects[: _SAMPLES // 50])
 
 
 def choose(names: Path | None, count: int) -> list[NormalizedName]:
-    """Names of projects, always the same ones."""
+    """The names of projects, the same at each run."""
     chance = random.Random(480)  # noqa: S311 # the same names each time; nothing secret
     if names is not None:
         known = sorted({canonicalize_name(line.strip()) for line in names.open()} - {""})
@@ -85,7 +85,7 @@ def no_role(name: str) -> Metadata[Targets]:
 
 
 def signed(metadata: Metadata[Targets], signer: CryptoSigner) -> bytes:
-    """A role as it is served."""
+    """Sign a role, and return the bytes that are served."""
     metadata.sign(signer)
     return metadata.to_bytes(COMPACT)
 
@@ -138,7 +138,7 @@ def report(what: str, files: Mapping[str, bytes], projects: list[NormalizedName]
 def walk(
     files: Mapping[str, bytes], parsed: dict[str, Metadata[Targets]], project: NormalizedName
 ) -> list[str]:
-    """The roles that a search for the project's page visits, as python-tuf goes."""
+    """The roles that python-tuf visits in a search for the project's page."""
     met, waiting = [], [CLAIMED_ROLE]
     while waiting:
         name = waiting.pop()

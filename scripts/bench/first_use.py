@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""How long does first use take, compared with `pip install`, from an index whose pages are long?
+"""Measures how long first use takes, compared with `pip install`, from an index with long pages.
 
     python scripts/bench/first_use.py [--files 3000] [--sets small,web] [--rounds 5]
 
-As `scripts/bench/install.py`, whose wheels, proxy and rows this uses, but the server is an index
-that does not sign: it serves the wheels, and pages as a public index has them, with as many files
-(`--files`), the fields that those have, an ETag and compression. Most of these files cannot be
-fetched, and nobody should. Beside pip and first use stands a repository that somebody else signs
-(`trusted`), which first use is to come up to once its caches are warm: `repo sync` has signed the
-same pages of the same index there, each file of them.
+It uses the wheels, the proxy and the rows of `scripts/bench/install.py`, but the server is an index
+that does not sign. Its pages are like those of a public index, with as many files (`--files`), the
+same fields, an ETag and compression. Only the wheels can be fetched; the other files do not exist.
+The third installer is securepip with a repository that somebody else signs (`trusted`): `repo sync`
+has signed all files on the same pages there. With warm caches, first use should be as fast as that.
 """
 
 from __future__ import annotations
@@ -83,14 +82,14 @@ def measure(
     url: str,
     arguments: argparse.Namespace,
 ) -> None:
-    """All rows of one set and one round trip."""
+    """Print all rows of one set and one round-trip time."""
     securepip = [str(python), "-m", "securepip"]
     with (
         tempfile.TemporaryDirectory(dir=scratch) as temporary,
         server.proxy(url, delay / 1000) as (slow_url, wire),
     ):
         folder = Path(temporary)
-        # Its pages lead to the files by the same slow way.
+        # The pages contain the proxy's address, so the files are fetched through it, too.
         repository = server.sync(folder, securepip, f"{slow_url}simple/", rows.SETS[name])
         with (
             server.serving(securepip, repository) as signed,
@@ -106,7 +105,7 @@ def measure(
 
 @contextmanager
 def serving(wheels: Path, files: int) -> Iterator[str]:
-    """Yields the URL of the index, which a process of its own serves until the block ends."""
+    """Serve the index in its own process inside the ``with`` block; yields its URL."""
     command = [sys.executable, __file__, "--serve", str(wheels), "--files", str(files)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -116,15 +115,15 @@ def serving(wheels: Path, files: int) -> Iterator[str]:
 
 
 def serve(wheels: Path, files: int) -> int:
-    """The index, until this process is ended."""
+    """Serve the index until this process is ended."""
     pages: dict[str, list[Path]] = {}
     for path in sorted(wheels.glob("*.whl")):
         pages.setdefault(canonicalize_name(path.name.split("-")[0]), []).append(path)
     answers: dict[str, tuple[str, bytes]] = {}
-    for project, found in pages.items():
-        page = json.dumps(make_page(project, found, files)).encode()
+    for project, paths in pages.items():
+        page = json.dumps(make_page(project, paths, files)).encode()
         answers[f"/simple/{project}/"] = JSON_TYPE, gzip.compress(page, 6)
-        for path in found:
+        for path in paths:
             answers[f"/files/{path.name}"] = "application/octet-stream", path.read_bytes()
             answers[f"/files/{path.name}.metadata"] = "binary/octet-stream", metadata_of(path)
 
@@ -149,7 +148,7 @@ def serve(wheels: Path, files: int) -> int:
                 self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     index = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"http://127.0.0.1:{index.server_port}/", flush=True)
@@ -158,7 +157,7 @@ def serve(wheels: Path, files: int) -> int:
 
 
 def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]:
-    """A page as long as that of a project with many releases, and wheels for many platforms."""
+    """Make a page as long as that of a project with many releases and many platforms."""
     tags = [
         f"cp3{minor}-cp3{minor}-{system}"
         for minor in range(8, 14)
@@ -186,9 +185,9 @@ def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]
     }
 
 
-def entry(name: str, sha256: str, size: int, told: str) -> dict[str, object]:
-    """One file, with the fields that a public index has; ``told`` is its metadata's digest."""
-    metadata = {"sha256": told}
+def entry(name: str, sha256: str, size: int, metadata_sha256: str) -> dict[str, object]:
+    """The entry of one file, with the fields that a public index has."""
+    metadata = {"sha256": metadata_sha256}
     _, version, *_ = parse_wheel_filename(name)
     return {
         "filename": name,

@@ -1,11 +1,11 @@
-"""What many clients cost a gateway: memory, time, requests to the repository.
+"""Measures what many clients cost a gateway: memory, time, and requests to the repository.
 
     python scripts/bench/gateway.py [--clients N] [--big MEGABYTES]
 
 Makes a signed repository with one big wheel and many small ones, serves it on loopback, starts
-`securepip gateway` as a process of its own, and lets clients loose on it. For each round it prints
-the time, the most memory that the gateway ever used until then (VmHWM), and how often the
-repository was asked for the files.
+`securepip gateway` in its own process, and runs clients against it. For each round it prints the
+time, the gateway's peak memory so far (VmHWM), and how often the repository was asked for the
+files.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ SLOW_BYTES, SLOW_SECONDS = 4096, 0.1
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway that runs."""
+    """A running gateway."""
 
     pid: int
     url: str
 
     def memory(self) -> tuple[float, int]:
-        """The most memory that it ever used, in megabytes, and its threads now."""
+        """Its peak memory so far, in megabytes, and its present number of threads."""
         fields = dict(
             line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines()
         )
         return int(fields["VmHWM"].split()[0]) / 1024, int(fields["Threads"])
 
     async def open(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Ask for a path; nothing of the answer is read."""
+        """Send a request for a path, without reading the answer."""
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=CHUNK)
         head = f"GET {parts.path}{path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
@@ -61,7 +61,7 @@ class Gateway:
         return reader, writer
 
     async def read(self, path: str, expected: str | None = None) -> float:
-        """Read all of an answer, which must have a digest; the seconds until its first byte."""
+        """Read a whole answer and check its digest; returns the seconds until its first byte."""
         begin = time.perf_counter()
         reader, writer = await self.open(path)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -77,7 +77,7 @@ class Gateway:
 
 
 def make_wheel(path: Path, size: int) -> Path:
-    """A wheel with ``size`` bytes that do not compress."""
+    """Make a wheel with ``size`` bytes that do not compress."""
     name, version = path.name.split("-")[:2]
     info = f"{name}-{version}.dist-info"
     block = random.Random(name).randbytes(min(size, 64 * CHUNK))  # noqa: S311 - filling
@@ -119,7 +119,7 @@ def started(folder: Path, url: str, root_sha256: str) -> Iterator[Gateway]:
 
 
 async def rounds(gateway: Gateway, files: dict[str, str], clients: int, seen: list[str]) -> None:
-    """Each round after the other; what was fetched before is in the gateway's store."""
+    """Run the rounds one after the other; files of earlier rounds stay in the gateway's store."""
     big, shared, *others = files
     peak, threads = gateway.memory()
     print(f"{'started':44} {'':>9} {peak:6.1f} MB peak, {threads} threads")
@@ -175,14 +175,14 @@ async def rounds(gateway: Gateway, files: dict[str, str], clients: int, seen: li
 
 
 async def trickle(reader: asyncio.StreamReader) -> None:
-    """Read like a client far away."""
+    """Read slowly, like a client with a slow connection."""
     with suppress(asyncio.CancelledError):
         while await reader.read(SLOW_BYTES):
             await asyncio.sleep(SLOW_SECONDS)
 
 
 def sign(folder: Path, wheels: list[Path]) -> tuple[Created, dict[str, str]]:
-    """A repository in ``folder`` with these; and their digests, by the paths at a gateway."""
+    """Make a repository with these wheels; also returns their digests by path at a gateway."""
     keys = folder / "keys"
     made = create(
         folder / "repository",

@@ -1,40 +1,42 @@
 #!/usr/bin/env python3
-"""How long does `securepip install` take, compared with `pip install`, over the same network?
+"""Measures how long `securepip install` takes, compared with `pip install` on the same network.
 
     python scripts/bench/install.py            all rows; an hour or two with `data` and `deep`
     python scripts/bench/install.py --quick    all but `deep`, few rounds: at most 12 minutes
 
 Both install the same wheels from one server on this machine: a repository made by `repo add`,
-which pip reads by its `simple/` URL. Each page also lists made older releases, so that it is as
-long as real ones are (`--releases`). A proxy in front of it adds a round trip (milliseconds) to
-each new connection and to each request, and counts requests and bytes in both directions. Nothing
-here judges a time. Tables in Markdown go to standard output, what is under way to standard error.
+which pip reads by its `simple/` URL. Each page also lists generated older releases (`--releases`),
+so that it is as long as a real one. A proxy in front of the server adds a round trip (milliseconds)
+to each new connection and to each request, and counts requests and bytes in both directions. No
+time makes the run fail. Tables in Markdown go to standard output, progress to standard error.
 
-What is measured, in this order, the installers taking turns in each:
+These scenarios are measured in this order, with the installers taking turns in each:
 
 * cold: empty caches (for securepip also: no metadata seen before), new environment;
-* warm: the caches that the cold run has left, new environment;
+* warm: the caches from the cold run, new environment;
 * nothing: the same command again, everything is installed;
-* upgrade: the same with `-U`, and there is nothing newer.
+* upgrade: the same with `-U`, and nothing is newer.
 
-`first-use` is securepip where nobody else signs: it signs what that index shows. uv compiles byte
-code as the others do. Last comes what the plugin adds to a pip that fetches, and to one that does
-not. Processor seconds are those of all processes; memory is the largest sum of what the processes
-of one run have in use at a time (PSS): a page that several share counts once, a part in each, as
-the copies of one pip share nearly all of theirs. Beside it is the largest single process (its
-VmHWM), which is what `time -v` shows of one. Both are looked at each 20 ms, and less often where
-looking takes longer: it may have a thirtieth of one processor. With five processes it had an
-eighth, which slows down those that use all processors, and not pip, which uses one.
+`first-use` is securepip with an index that nobody else signs. uv compiles byte code as the others
+do. At the end comes what the plugin adds to commands of pip.
 
-Fairness: the pip that runs is the one that securepip hands over to, started by the target's
-interpreter directly, which spares it the second start of `pip --python`. It is told to trust the
-host, because it caches nothing from plain http otherwise. Environments are made beforehand. After
-each cold and warm run all must have left the same files, byte code included. On a machine that
-others use, too, believe the processor seconds and the requests; and no time, only ratios.
+Processor seconds are those of all processes. Memory is the greatest sum (PSS) over the processes of
+one run at one moment: memory that processes share, as the copies of pip do, counts once. Beside it
+is the peak of the largest single process (VmHWM), which `time -v` shows, too. Both are read every
+20 ms, or less often if reading takes longer, so that it uses at most a thirtieth of one processor.
+(Without this limit it used an eighth with five processes, which slows down installers that use all
+processors, but not pip, which uses one.)
 
-securepip and uv are installed into an environment of their own, as users have them: what a
-developer has beside them is imported, too, and takes time. The scratch folder keeps it, the wheels
-and the repository for the next time. Linux alone.
+For a fair comparison, the pip that runs is the one that securepip uses, and the target's
+interpreter starts it directly, which saves the second start of `pip --python`. It is told to trust
+the host, because it would cache nothing from plain http otherwise. Environments are made
+beforehand. After each cold and warm run, all installers must have left the same files, including
+byte code. On a machine that others use, too, rely on processor seconds, requests and ratios of
+times, but not on the times themselves.
+
+securepip and uv are installed into their own environment, as users have them: further packages in a
+developer's environment would be imported, too, and take time. The scratch folder keeps that
+environment, the wheels and the repository for the next run. It only runs on Linux.
 """
 
 from __future__ import annotations
@@ -82,15 +84,15 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One run.
+    """The measurements of one run.
 
     Attributes:
-        seconds: That it took.
-        processor: Seconds of all processors.
-        memory: MB of all processes.
-        largest: MB of the largest process.
-        requests: Over the wire.
-        bytes: Over the wire.
+        seconds: The time that it took.
+        processor: The processor seconds of all processes.
+        memory: The peak memory of all processes together, in MB.
+        largest: The peak memory of the largest process, in MB.
+        requests: The requests that passed the proxy.
+        bytes: The bytes that passed the proxy, in both directions.
     """
 
     seconds: float
@@ -103,16 +105,17 @@ class Measure:
 
 @dataclass
 class Installer:
-    """One of those compared.
+    """One of the installers that are compared.
 
     Attributes:
         name: Its name.
-        command: The command line for a target environment and what to install.
-        environment: Its environment variables, given the folder of its caches.
-        forget: Makes that folder what it is for somebody who uses the installer the first time.
-        folder: That folder.
-        target: The environment it installs into now.
-        environments: How many it has had.
+        command: Returns the command line for a target environment and the words to install.
+        environment: Returns its environment variables for a folder of caches.
+        forget: Resets that folder to its state before the first use of the installer.
+        folder: The folder of its caches.
+        target: The environment that it installs into now.
+        environments: How many environments were made for it.
+        measures: The measurements so far, by scenario.
     """
 
     name: str
@@ -199,7 +202,7 @@ def parse() -> argparse.Namespace:
 def one_round(
     installers: Sequence[Installer], scenarios: Sequence[str], words: Sequence[str], wire: Wire
 ) -> None:
-    """Each scenario once with each installer, by turns."""
+    """Run each scenario once with each installer, by turns."""
     for scenario in SCENARIOS:
         for installer in installers:
             if scenario == "cold":
@@ -219,10 +222,10 @@ def one_round(
 
 
 def make_environment(installer: Installer) -> None:
-    """Give it a new environment to install into.
+    """Make a new environment for an installer.
 
-    The old one is kept to the end where there is room: for minutes after ten thousand files are
-    removed, ext4 looks over the places of all of them for each file that it makes.
+    The old one is kept if there is room on the disk: for minutes after ten thousand files were
+    deleted, ext4 is slow to create new ones.
     """
     if shutil.disk_usage(installer.folder.parent).free < ROOM_BYTES:
         shutil.rmtree(installer.target, ignore_errors=True)
@@ -234,26 +237,27 @@ def make_environment(installer: Installer) -> None:
 def run(command: Sequence[str], environment: Mapping[str, str], wire: Wire) -> Measure:
     before, used = Wire(wire.requests, wire.bytes), os.times()
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        with subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process:
+    with tempfile.TemporaryFile("w+") as output:
+        with subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
             memory, limit = Memory(process.pid), threading.Timer(LIMIT_SECONDS, process.kill)
             limit.start()
-            # A wait with a time-out looks each 50 ms alone whether the process has ended.
+            # Without a time-out: `wait` with one only checks every 50 ms whether the process ended.
             code = process.wait()
             seconds = time.perf_counter() - began
             limit.cancel()
             peak, largest = memory.peak()
         if code:
-            said.seek(0)
-            sys.exit(f"{command}\n{said.read()}")
-    now = os.times()
-    processor = now.children_user + now.children_system - used.children_user - used.children_system
+            output.seek(0)
+            sys.exit(f"{command}\n{output.read()}")
+    after = os.times()
+    processor = after.children_user + after.children_system
+    processor -= used.children_user + used.children_system
     moved = wire.requests - before.requests, wire.bytes - before.bytes
     return Measure(seconds, processor, peak, largest, *moved)
 
 
 class Memory:
-    """Watches how much memory a process and all that it starts have in use together."""
+    """Measures the memory of a process together with all its child processes, in a thread."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._ended = pid, threading.Event()
@@ -262,7 +266,7 @@ class Memory:
         self._thread.start()
 
     def peak(self) -> tuple[float, float]:
-        """The most that it was, and the most of one process, in MB; ends watching."""
+        """Stop measuring; the peak of all processes and of the largest one, in MB."""
         self._ended.set()
         self._thread.join()
         return self._peak / 1000, self._largest / 1000
@@ -286,7 +290,7 @@ def _tree(pid: str) -> Iterator[str]:
 
 
 def _kilobytes(pid: str, file: str) -> float:
-    """What a file of a process says of its memory: its part, or the most that it ever had."""
+    """The memory of a process: its PSS from ``smaps_rollup``, or its peak from ``status``."""
     try:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
@@ -296,7 +300,7 @@ def _kilobytes(pid: str, file: str) -> float:
 
 
 def check_same(installers: Sequence[Installer]) -> None:
-    """All have left the same distributions and the same byte code; pip and securepip all files."""
+    """Check that all installers left the same files; for uv, only metadata and byte code."""
     first = installers[0]
     for other in installers[1:]:
         ours = {path for path in files(first.target) if other.name != "uv" or is_common(path)}
@@ -317,7 +321,7 @@ def is_common(path: str) -> bool:
 
 
 def report(installers: Sequence[Installer], name: str, delay: float) -> None:
-    """Rows of medians, and the ratios to the first installer's."""
+    """Print the medians, and their ratios to those of the first installer."""
     first = installers[0]
     for scenario, measures in first.measures.items():
         base = summary(measures)

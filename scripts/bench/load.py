@@ -1,14 +1,14 @@
-"""A gateway under many clients for minutes, with a repository behind it that fails all the time.
+"""Runs many clients against a gateway for minutes, over a repository that often fails.
 
     python scripts/bench/load.py [--clients 200] [--minutes 10]
 
-One request in twenty the repository answers late, breaks off in the middle, or with 503. Each
-minute it publishes something, and the gateway's store is emptied, so that files are fetched anew.
-Clients ask for pages, metadata and files of all projects as fast as they are answered, and one in
-twenty goes away in the middle. An answer is good when it is the one that was signed, or an error
-(502, 503, 504) that says that the repository failed; any other ends the run with 1. Each minute a
-line says how many requests there were, how many got an error, the 50th and 99th percentile of
-their time, and the gateway's memory (VmRSS), files and threads.
+The repository answers one request in twenty late, incompletely, or with 503. Every minute it
+publishes something, and the gateway's store is emptied, so that files are fetched again. Clients
+ask for pages, metadata and files of all projects as fast as they get answers, and disconnect in the
+middle of one request in twenty. An answer is right if it is what was signed, or an error (502, 503,
+504) that says that the repository failed; after any other, the run ends with exit code 1. Every
+minute a line shows the number of requests and of errors, the 50th and 99th percentile of the times,
+and the gateway's memory (VmRSS), open files and threads.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ SECONDS_PER_LINE = 60
 
 
 class Faulty(ThreadingHTTPServer):
-    """Serves a folder; some answers are late, cut off, or 503."""
+    """An HTTP server that does not print the errors of connections."""
 
     daemon_threads = True
     request_queue_size = 512
 
     def handle_error(self, *args: object) -> None:
-        """Say nothing of those who went away."""
+        """Print nothing: clients disconnect on purpose."""
 
 
 @contextmanager
 def faulty(folder: Path, faults: Counter[str]) -> Iterator[str]:
-    """The server, on loopback, as long as the ``with`` lasts; ``faults`` counts what it did."""
+    """Serve a folder; some answers are late, cut off, or 503. ``faults`` counts these."""
     chance = random.Random(16)  # noqa: S311 - which faults come
 
     class Handler(BaseHTTPRequestHandler):
@@ -90,13 +90,13 @@ def faulty(folder: Path, faults: Counter[str]) -> Iterator[str]:
 
 @dataclass
 class Tally:
-    """What came of the requests since the last line.
+    """The results of the requests since the last line.
 
     Attributes:
-        times: Seconds of each request that was answered.
-        statuses: How many answers of each status.
-        away: How many clients went away in the middle.
-        wrong: Answers that are neither what was signed nor an error of the repository's.
+        times: The seconds that each answered request took.
+        statuses: The number of answers by status.
+        away: How many clients disconnected in the middle.
+        wrong: Descriptions of answers that are neither what was signed nor an expected error.
     """
 
     times: list[float] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Tally:
 
 
 async def client(gateway: Gateway, files: dict[str, str], tally: Tally, seed: int) -> None:
-    """Ask for one thing after the other, for ever."""
+    """Send one random request after the other, until it is cancelled."""
     chance, paths = random.Random(seed), list(files)  # noqa: S311 - what is asked for
     while True:
         path = chance.choice(paths)
@@ -132,7 +132,8 @@ async def client(gateway: Gateway, files: dict[str, str], tally: Tally, seed: in
         tally.times.append(time.perf_counter() - begin)
         tally.statuses[status] += 1
         if status == 200 and kind == "file":
-            # What breaks off after it has begun can only end: the client sees that it is too short.
+            # If the repository fails in the middle of a file, the gateway can only break off: a
+            # client sees that the answer is too short. Only a complete answer can be wrong.
             length = next(
                 int(line.split(b":")[1])
                 for line in head.lower().split(b"\r\n")
@@ -148,7 +149,7 @@ async def client(gateway: Gateway, files: dict[str, str], tally: Tally, seed: in
 
 
 def line(gateway: Gateway, tally: Tally, minute: float) -> str:
-    """What the last minute was like."""
+    """The line for the last minute."""
     folder = Path("/proc") / str(gateway.pid)
     fields = dict(each.split(":", 1) for each in (folder / "status").read_text().splitlines())
     times = sorted(tally.times) or [0.0]
@@ -170,7 +171,7 @@ async def load(
     minutes: float,
     each_minute: Callable[[], None],
 ) -> list[str]:
-    """All clients, for so long; what was wrong."""
+    """Run all clients for ``minutes``; the descriptions of wrong answers."""
     tally, wrong, begin = Tally(), [], time.monotonic()
     print(line(gateway, tally, 0), flush=True)
     tasks = [

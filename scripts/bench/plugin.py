@@ -1,13 +1,12 @@
-"""What the plugin costs: a Python that has nothing to do with pip, and commands of pip's.
+"""Measures what the plugin costs: the start of Python, and commands of pip.
 
     python scripts/bench/plugin.py [--rounds N] [--python PYTHON]
 
-Makes a virtual environment, enables the plugin there, and starts `python -c pass` in turns with the
-plugin's start-up line in place and out of the way. What differs is shown for the fastest start and
-for the median, and beside it what differs between two halves of the starts without the plugin: less
-than that is not measurable. Run it with a Python that has securepip installed.
-
-What it adds to pip's commands is measured by `install.py`, which has a server.
+Makes a virtual environment, enables the plugin there, and starts `python -c pass` by turns with and
+without the plugin's start-up file. It prints the fastest and the median start of each, and a second
+row without the plugin: a difference no greater than that between these two rows is not measurable.
+Run it with a Python that has securepip installed. What the plugin adds to pip's commands is
+measured by `install.py`, which has a server.
 """
 
 from __future__ import annotations
@@ -60,13 +59,13 @@ def main() -> int:
 def measure_commands(
     scratch: Path, securepip: Sequence[str], url: str, repository: Path, rounds: int
 ) -> None:
-    """Print what the plugin adds to a pip that fetches, and to one that does not.
+    """Print what the plugin adds to commands of pip that fetch something, and to others.
 
     Args:
         scratch: A folder for environments.
-        securepip: The command.
-        url: Where the repository is served.
-        repository: The repository.
+        securepip: The command line of securepip.
+        url: The URL of the repository.
+        repository: The folder of the repository.
         rounds: How many times each command runs with and without the plugin, by turns.
     """
     index = f"{url}simple/"
@@ -86,11 +85,11 @@ def measure_commands(
         for name in ("without", "with"):
             venv.create(folder / name, with_pip=True)
         must([*securepip, "plugin", "enable", "--python", str(folder / "with")], variables)
-        got = str(folder / "got")
-        there = ["--index-url", index, "--trusted-host", urlsplit(url).netloc]
+        downloads = str(folder / "downloads")
+        index_options = ["--index-url", index, "--trusted-host", urlsplit(url).netloc]
         commands = {
-            "fetches: download": ["download", "--no-deps", "-d", got, *there, "six"],
-            "does not: install what is there": ["install", *there, "pip"],
+            "fetches: download": ["download", "--no-deps", "-d", downloads, *index_options, "six"],
+            "does not: install what is there": ["install", *index_options, "pip"],
             "does not: list": ["list"],
         }
         print("\n| pip | without the plugin | with it | more |\n|---|---|---|---|")
@@ -98,7 +97,7 @@ def measure_commands(
             seconds: dict[str, list[float]] = {"without": [], "with": []}
             for _ in range(rounds):
                 for which, taken in seconds.items():
-                    shutil.rmtree(got, ignore_errors=True)
+                    shutil.rmtree(downloads, ignore_errors=True)
                     begin = time.perf_counter()
                     must([f"{folder / which}/bin/python", "-m", "pip", *words], variables)
                     taken.append(time.perf_counter() - begin)

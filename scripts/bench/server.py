@@ -1,6 +1,6 @@
-"""What the benchmarks install from: a signed repository, served on this machine, and a slow wire.
+"""What the benchmarks share: a signed repository, its server, and a proxy that adds delays.
 
-Rule: the standard library alone. securepip is a command here, that of an environment of its own.
+Rule: only the standard library is imported. securepip runs as a command of its own environment.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass
 class Wire:
-    """What has gone through the proxy: requests, and bytes in both directions."""
+    """Counts what passes the proxy: requests, and bytes in both directions."""
 
     requests: int = 0
     bytes: int = 0
 
 
 def make_securepip(scratch: Path) -> Path:
-    """An environment with this checkout as users install it, and uv; returns its interpreter."""
+    """Install this checkout, and uv, into an environment; returns the interpreter."""
     folder = scratch / "securepip"
     if not folder.exists():
         venv.create(folder, with_pip=True)
@@ -46,15 +46,15 @@ def make_securepip(scratch: Path) -> Path:
 def make_repository(
     scratch: Path, securepip: Sequence[str], sets: Mapping[str, Sequence[str]], releases: int
 ) -> Path:
-    """A signed repository of the wheels that pip would install for each set.
+    """Make a signed repository of the wheels that pip would install for each set.
 
-    It is kept for the next time that the same is asked for.
+    It is kept in the scratch folder, and used again for the same sets.
     """
     for words in sets.values():
         wheels = download(scratch, securepip, words)
     repository = scratch / f"repository-{'-'.join(sets)}-{releases}"
-    made = repository.with_suffix(".made")
-    if made.exists():
+    mark = repository.with_suffix(".made")
+    if mark.exists():
         return repository
     say("Signing the repository")
     shutil.rmtree(repository, ignore_errors=True)
@@ -66,35 +66,35 @@ def make_repository(
     }
     shutil.rmtree(operator, ignore_errors=True)
     must([*securepip, "repo", "init", str(repository), "--expected-files", "20000"], environment)
-    found = sorted(str(path) for path in wheels.glob("*.whl"))
+    paths = sorted(str(path) for path in wheels.glob("*.whl"))
     with tempfile.TemporaryDirectory(dir=scratch) as older:
-        projects = sorted({Path(path).name.split("-")[0] for path in found})
-        found += [
+        projects = sorted({Path(path).name.split("-")[0] for path in paths})
+        paths += [
             str(make_older(Path(older), project, number))
             for project in projects
             for number in range(releases)
         ]
-        for at in range(0, len(found), 2000):  # a command line has an end
-            add = [*securepip, "repo", "add", str(repository), *found[at : at + 2000]]
+        for start in range(0, len(paths), 2000):  # the length of a command line is limited
+            add = [*securepip, "repo", "add", str(repository), *paths[start : start + 2000]]
             must(add, environment)
-    made.touch()
+    mark.touch()
     return repository
 
 
 def download(scratch: Path, securepip: Sequence[str], words: Sequence[str]) -> Path:
-    """See to it that the wheels that pip would install are in a folder; returns it."""
+    """Download the wheels that pip would install, unless they are there; returns their folder."""
     wheels = scratch / "wheels"
-    done = wheels / f".{'-'.join(words)}"
-    if not done.exists():
+    mark = wheels / f".{'-'.join(words)}"
+    if not mark.exists():
         say(f"Downloading {' '.join(words)}")
         command = [securepip[0], "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
         must([*command, "--dest", str(wheels), *words], dict(os.environ))
-        done.touch()
+        mark.touch()
     return wheels
 
 
 def sync(folder: Path, securepip: Sequence[str], upstream: str, words: Sequence[str]) -> Path:
-    """A repository in ``folder`` that signs what an index shows of these, and of what they need."""
+    """Make a repository in ``folder`` that signs these projects of an index, and what they need."""
     say(f"Signing what {upstream} shows of {' '.join(words)}")
     repository = folder / "repository"
     environment = {
@@ -109,7 +109,7 @@ def sync(folder: Path, securepip: Sequence[str], upstream: str, words: Sequence[
 
 
 def make_older(folder: Path, project: str, number: int) -> Path:
-    """A wheel of an older release than any real one, which makes a page longer."""
+    """Make a wheel of a release that is older than all real ones, to make the page longer."""
     path = folder / f"{project}-0.0.0.dev{number}-py3-none-any.whl"
     info = f"{project}-0.0.0.dev{number}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: 0.0.0.dev{number}\n"
@@ -122,7 +122,7 @@ def make_older(folder: Path, project: str, number: int) -> Path:
 
 @contextmanager
 def serving(securepip: Sequence[str], repository: Path) -> Iterator[str]:
-    """Yields the URL of `repo serve`, which ends with the block."""
+    """Run `repo serve` inside the ``with`` block; yields its URL."""
     command = [*securepip, "repo", "serve", str(repository)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -136,16 +136,17 @@ def serving(securepip: Sequence[str], repository: Path) -> Iterator[str]:
 
 @contextmanager
 def proxy(url: str, delay: float, wire: Wire | None = None) -> Iterator[tuple[str, Wire]]:
-    """A proxy in front of ``url`` that adds ``delay`` seconds per connection and per request.
+    """Run a proxy in front of ``url`` that delays each connection and each request.
+
+    Every request must be a GET or HEAD without a body: the end of the headers is taken as its end.
 
     Args:
-        url: Where it passes everything on to.
-        delay: Those seconds.
-        wire: Counts on in it.
+        url: The URL of the server behind the proxy.
+        delay: The delay in seconds.
+        wire: The counts to add to; None for new ones.
 
     Yields:
-        Its URL, and the counts of what goes through it. Every request is a GET or HEAD without a
-        body, so the end of its headers is its end.
+        The URL of the proxy, and the counts of what passes it.
     """
     wire = wire or Wire()
     host, port = urlsplit(url).hostname, urlsplit(url).port
@@ -197,12 +198,12 @@ async def cancel_others() -> None:
 
 
 def say(text: str) -> None:
-    """Tell who waits; the tables alone go to standard output."""
+    """Print progress on standard error; only the tables go to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def must(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a command that has to work."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{command}\n{done.stdout}{done.stderr}")
+    """Run a command that must succeed."""
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        sys.exit(f"{command}\n{process.stdout}{process.stderr}")

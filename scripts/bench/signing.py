@@ -1,4 +1,4 @@
-"""The signing side at size: the tables of docs/scale.md, measured on this machine.
+"""Measures signing at scale, for the tables of docs/scale.md.
 
     python scripts/bench/signing.py sign [--targets 2273539]   # first signing, renewal, the wire
     python scripts/bench/signing.py commands FOLDER            # a repository that `sign` has kept
@@ -6,9 +6,9 @@
     python scripts/bench/signing.py add [--files 1000]         # one batch of uploads
     python scripts/bench/signing.py wire [--targets 22735390]  # computed from 60 bins, not signed
 
-Each prints markdown, the bar beside each figure. `sign --keep FOLDER` keeps its repository for
-`commands`. A plain script over python-tuf, which makes the same bins one after the other, stands
-beside `sign`; it is measured over 300 bins, and its rate is what counts.
+Each prints a table in Markdown, with the limit (`bar`) beside each figure. `sign --keep FOLDER`
+keeps its repository for `commands`. `sign` is compared with a plain loop over python-tuf that signs
+such bins one after the other; its rate is measured over 300 bins.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-# The other processes of a sync start with this file too, and take no part in it.
+# The worker processes of a sync import this file, too, and need none of these modules.
 if __name__ != "__mp_main__":
     from packaging.utils import NormalizedName
     from securesystemslib.signer import CryptoSigner
@@ -49,9 +49,9 @@ if __name__ != "__mp_main__":
 
 PEP_TARGETS = 2_273_539
 PEP_BYTES = 2_184_393
-"""The average distribution of PEP 458's Table 3."""
+"""The size of the average distribution in Table 3 of PEP 458."""
 FILES = 8
-"""Distributions of a project."""
+"""The number of distributions of each project."""
 _PLAIN_BINS = 300
 
 
@@ -100,7 +100,7 @@ def head(*cells: str) -> None:
 
 @contextmanager
 def workshop(keep: Path | None = None) -> Iterator[Path]:
-    """A folder for repository and keys."""
+    """A folder for the repository and its keys; a temporary one if ``keep`` is None."""
     if keep is not None:
         keep.mkdir(parents=True)
         yield keep
@@ -110,7 +110,7 @@ def workshop(keep: Path | None = None) -> Iterator[Path]:
 
 
 def new_repository(folder: Path, targets: int) -> Repository:
-    """An empty one, for so many targets."""
+    """Make an empty repository for this number of targets."""
     keys = folder / "keys"
     return create(
         folder / "repository",
@@ -121,12 +121,12 @@ def new_repository(folder: Path, targets: int) -> Repository:
 
 
 def made_targets(count: int) -> Iterator[tuple[str, TargetFile]]:
-    """Pages and distributions with names as long as real ones."""
+    """Generate pages and distributions with names as long as real ones."""
     yield from map(made_target, range(count))
 
 
 def made_target(number: int) -> tuple[str, TargetFile]:
-    """One of them."""
+    """One generated page or distribution."""
     project, which = divmod(number, FILES + 1)
     name = f"made-project-{project}"
     path = (
@@ -139,26 +139,26 @@ def made_target(number: int) -> tuple[str, TargetFile]:
 
 
 def peak() -> float:
-    """The most memory so far, in MB: of this process, and of each of its children together."""
+    """The peak memory in MB: of this process, plus the largest child's once per processor."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return (own + children * (os.cpu_count() or 1)) / 1024
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Its seconds."""
+    """Run ``work``; the seconds that it took."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
 def processor() -> float:
-    """Seconds of processor time so far, of this process and of its children that have ended."""
+    """The processor seconds so far, of this process and of its children that have ended."""
     return sum(os.times()[:4])
 
 
 def plain_rate(per_bin: int) -> tuple[float, float]:
-    """Targets a second, and a second of the processor, of the plain script."""
+    """The rate of the plain loop: targets per second, and per processor second."""
     signer = CryptoSigner.generate_ed25519()
     groups = [dict(made_targets(per_bin)) for _ in range(_PLAIN_BINS)]
     with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +178,7 @@ def plain_rate(per_bin: int) -> tuple[float, float]:
 
 
 def sign(count: int, keep: Path | None) -> None:
-    """First signing of ``count`` targets, renewal of all bins, and bytes on the wire."""
+    """Measure the first signing of ``count`` targets, a renewal of all bins, and the wire."""
     with workshop(keep) as folder:
         made = timed(lambda: new_repository(folder, count).state.close())
         with Repository.open(folder / "repository") as repository, repository.lock():
@@ -212,7 +212,7 @@ def sign(count: int, keep: Path | None) -> None:
 
 
 def wire(folder: Path) -> None:
-    """Bytes of metadata that clients fetch, compressed as `repo serve` does it."""
+    """Print how many bytes of metadata clients fetch, compressed as by `repo serve`."""
 
     def size(name: str) -> int:
         return len(gzip.compress((folder / "metadata" / name).read_bytes(), 9))
@@ -233,7 +233,7 @@ def wire(folder: Path) -> None:
 
 
 def computed_wire(count: int) -> None:
-    """The same for a repository that is not made: some of its bins, and a snapshot as long."""
+    """Print the same for a larger repository, of which only some bins and a snapshot are made."""
     bins, some = bin_count(count), 60
     chance, signer = random.Random(0), CryptoSigner.generate_ed25519()  # noqa: S311 # no secret
     digits = len(f"{bins - 1:x}")
@@ -267,7 +267,7 @@ def computed_wire(count: int) -> None:
 
 
 def show_wire(timestamp: int, snapshot: int, above: int, one_bin: float) -> None:
-    """The table, of compressed lengths; ``above`` is what stands above bins and snapshot."""
+    """Print the table from compressed lengths; ``above`` is that of root and upper roles."""
     print("\nMetadata on the wire, compressed, and its part of the distributions' bytes\n")
     head("user", "1 distribution", "30 distributions", "bar (1)", "PEP 458")
     users = (
@@ -282,7 +282,7 @@ def show_wire(timestamp: int, snapshot: int, above: int, one_bin: float) -> None
 
 
 def commands(folder: Path) -> None:
-    """Everyday commands over full bins, each a process of its own."""
+    """Measure everyday commands over full bins, each in its own process."""
     head("command", "seconds", "bar")
     repository = folder / "repository"
     with tempfile.TemporaryDirectory() as work:
@@ -302,14 +302,14 @@ def commands(folder: Path) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Run it, and show what it says where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(done.stderr[-800:], file=sys.stderr)
+    """Run a command, and print the end of its errors if it fails."""
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        print(process.stderr[-800:], file=sys.stderr)
 
 
 def make_wheel(folder: Path, project: str, version: str) -> Path:
-    """A small wheel."""
+    """Make a small wheel."""
     from zipfile import ZipFile
 
     stem = f"{project.replace('-', '_')}-{version}"
@@ -325,7 +325,7 @@ def make_wheel(folder: Path, project: str, version: str) -> Path:
 
 
 def add_many(count: int) -> None:
-    """One batch of uploads."""
+    """Measure one batch of uploads."""
     with workshop() as folder, new_repository(folder, PEP_TARGETS // 100) as repository:
         wheels = folder / "wheels"
         wheels.mkdir()
@@ -339,7 +339,7 @@ def add_many(count: int) -> None:
 
 
 def sync(sizes: list[int]) -> None:
-    """First sync, and one with nothing new, from an index on loopback."""
+    """Measure a first sync, and one with nothing new, from an index on loopback."""
     head("projects", "first sync", "targets/s", "peak MB", "nothing new", "projects/s")
     for projects in sizes:
         with workshop() as folder:
@@ -357,10 +357,10 @@ def sync(sizes: list[int]) -> None:
 
 
 def measured(arguments: list[str]) -> tuple[float, float]:
-    """Seconds and MB of one sync, which says them itself."""
+    """Run one sync in its own process; the seconds and MB that it prints."""
     command = [sys.executable, __file__, *arguments]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, memory = json.loads(said.splitlines()[-1])
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, memory = json.loads(output.splitlines()[-1])
     return seconds, memory
 
 
@@ -384,7 +384,7 @@ def one_sync(folder: Path, url: str, projects: int) -> None:
 
 @contextmanager
 def index(projects: int) -> Iterator[str]:
-    """An index of made pages, in a process of its own."""
+    """Serve an index of generated pages in its own process; yields its URL."""
     command = [sys.executable, __file__, "index", str(projects)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -395,7 +395,7 @@ def index(projects: int) -> Iterator[str]:
 
 
 async def serve_index(projects: int) -> None:
-    """Serve made JSON pages with ETags until killed."""
+    """Serve generated JSON pages with ETags until the process is ended."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError):  # the client has closed the connection
@@ -411,7 +411,7 @@ async def serve_index(projects: int) -> None:
 
 
 def answer(name: str, request: bytes) -> bytes:
-    """One answer: a page, or that it has not changed."""
+    """The answer to a request: a page, or 304 if the client has it."""
     etag = f'"{name}"'
     if f"If-None-Match: {etag}".encode() in request:
         return f"HTTP/1.1 304 Not Modified\r\nETag: {etag}\r\n\r\n".encode()
