@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from securepip.errors import FormatError, SecurepipError
+from securepip.errors import BrokenDistributionError, FormatError, SecurepipError
 from securepip.formats import core_metadata
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.wheel import check_installable
@@ -240,3 +240,20 @@ def test_a_read_that_fails_in_an_archive_of_tar_is_not_called_damage(
     except SecurepipError as error:
         assert f"{path.name} cannot be used: Input/output error" in error.what
     assert count > number
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_an_archive_that_lists_more_than_fits_in_memory_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    """A wheel of 512 MB that holds a list alone takes 5 GB of whoever looks into it."""
+    wheel = make_wheel(tmp_path, "app", "1.0")
+    with zipfile.ZipFile(wheel) as archive:
+        start, end = archive.start_dir, wheel.stat().st_size - 22
+    monkeypatch.setattr(core_metadata, "_MAX_DIRECTORY_BYTES", end - start - (not fits))
+    if fits:
+        assert read_core_metadata(wheel)
+        return
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it is opened"))
+    with pytest.raises(BrokenDistributionError, match="lists more members than any real archive"):
+        read_core_metadata(wheel)
