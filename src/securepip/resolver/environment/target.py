@@ -33,7 +33,7 @@ from securepip.interpreter.find import meant_interpreter
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 60
 _OLDEST_PYTHON = (3, 10)
-"""What `packaging` and pip, which run there, need."""
+"""The oldest Python that pip and ``packaging``, which run in the target, support."""
 # In the syntax of any Python. `-c` puts the current folder first in the path. It is removed before
 # anything is imported, so that nothing in it runs or counts as installed.
 _PROGRAM = f"""
