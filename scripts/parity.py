@@ -47,6 +47,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from environments import make_environment
+
 HERE = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 LIMIT_SECONDS = 900
@@ -233,8 +235,7 @@ def main() -> int:
 def in_own_environment(scratch: Path) -> int:
     """Run this program again, in an environment with securepip."""
     own = scratch / "securepip-env"
-    if not (own / "pyvenv.cfg").exists():
-        venv.create(own, with_pip=True, symlinks=os.name != "nt")
+    make_environment(own)
     python = str(own / BIN / "python")
     subprocess.run([python, "-m", "pip", "install", "--quiet", "-e", str(HERE.parent)], check=True)
     return subprocess.run([python, *sys.argv], check=False).returncode
