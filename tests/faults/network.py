@@ -149,7 +149,7 @@ class Network:
     """A machine that believes a repository on a server with faults.
 
     Attributes:
-        paths: What a cold download asks for, in order.
+        paths: What a cold download asks for, sorted: the order changes from run to run.
     """
 
     def __init__(
@@ -165,10 +165,10 @@ class Network:
         machine.trust(made, server.url)
         server.seen.clear()
         assert self._download().code == 0
-        self.paths = list(dict.fromkeys(server.seen))
+        self.paths = sorted(set(server.seen))
 
     def faults(self) -> list[Broken]:
-        """All that can happen; silence takes seconds, and is only tried with what comes early."""
+        """All that can happen; silence takes seconds, and is only tried with a few."""
         return [Broken("*", how, once) for how in STORMS for once in (True, False)] + [
             Broken(path, how, once)
             for path in self.paths

@@ -33,7 +33,7 @@ def test_a_fault_leaves_nothing_invalid_forgets_nothing_and_is_told_in_words() -
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{SCENES_A_DAY * FAULTS} faults" in done.stdout.splitlines()[-1]

@@ -71,7 +71,8 @@ def test_what_is_not_tried_again_is_found(
 ) -> None:
     """The faults come: a client that tries nothing twice does not survive them."""
     network = Network(tmp_path / "turns", machine, shared_repository, faulty, retries=0)
-    busy = Broken(network.paths[-1], "503", once=True)
+    busy = Broken("packages/lib/lib-1.0-py3-none-any.whl", "503", once=True)
+    assert busy.path in network.paths
     (wrong,) = network.wrong(busy)
     assert "it was not tried again" in wrong
 
