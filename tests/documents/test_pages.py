@@ -60,6 +60,22 @@ def test_every_variable_is_explained() -> None:
     assert used == set(re.findall(r"\bSECUREPIP_[A-Z_]+[A-Z]", page))
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("no answer from the server", "offline"),
+        ("signatures that have expired", "expired"),
+        ("other bytes than were signed", "tampered"),
+        ("a project that nobody signs", "unknown_project"),
+    ],
+)
+def test_the_page_of_exit_codes_tells_them_as_the_commands_end(row: str, message: str) -> None:
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text()
+    said = (ROOT / "tests" / "cli" / "messages" / f"{message}.txt").read_text()
+    code = said.removeprefix("exit code ").partition("\n")[0]
+    assert f"| {row} | {code} |" in page
+
+
 def test_the_page_of_all_messages_is_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "messages.py", "--check"],

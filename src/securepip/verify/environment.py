@@ -102,7 +102,7 @@ def verify(
 
     Raises:
         UntrustedError: No repository is trusted.
-        RepositoryUnavailableError: A trusted repository does not answer, or has expired.
+        RepositoryUnavailableError: A trusted repository does not answer.
     """
     cases = {
         project: _Case(found, Installed(Area(folder.parent), folder, read_record(folder),
