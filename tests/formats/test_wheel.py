@@ -37,6 +37,7 @@ HONEST = ["app/__init__.py", f"{FOLDER}/METADATA", f"{FOLDER}/RECORD"]
         ["app-1.data/scripts/x.dist-info"],
         ["app/y.dist-info/METADATA"],
         ["App.egg-info/PKG-INFO"],  # of itself, by mistake
+        ["app-1.data/scripts/python-app", "app-1.data/scripts/ipython3"],
         ["app-1.data/data/share/python/x.txt", "app-1.data/data/share/x.egg-info/PKG-INFO"],
     ],
 )
@@ -68,6 +69,10 @@ def test_a_wheel_has_one_folder_of_metadata(more: list[str]) -> None:
         ["app-1.data/purelib/other.EGG-INFO/PKG-INFO"],
         ["app.egg-link"],
         ["app-1.egg/EGG-INFO/PKG-INFO"],
+        ["app-1.data/scripts/python3.11"],
+        ["app-1.data/scripts/./Python.exe"],
+        ["app-1.data/data/bin/python"],
+        ["app-1.data/data/pyvenv.cfg"],
     ],
 )
 def test_no_second_name_leads_to_the_metadata_that_was_verified(more: list[str]) -> None:
@@ -139,6 +144,21 @@ def test_no_script_is_made_in_another_folder(tmp_path: Path, text: str) -> None:
     wheel = make_wheel(tmp_path, "app", "1.0", entry_points=text)
     with pytest.raises(FormatError, match="a script in another folder"):
         check_installable(wheel, wheel.name)
+
+
+@pytest.mark.parametrize("name", ["python", " Python3.14 ", "[python", "x = [python"])
+def test_no_script_replaces_the_interpreter(tmp_path: Path, name: str) -> None:
+    """What is installed after the wheel would be compiled by it, for example."""
+    text = f"[console_scripts]\n{name} = app:main [a]\n"
+    wheel = make_wheel(tmp_path, "app", "1.0", entry_points=text)
+    with pytest.raises(FormatError, match="does not belong to its project"):
+        check_installable(wheel, wheel.name)
+
+
+def test_scripts_may_be_called_like_the_interpreter(tmp_path: Path) -> None:
+    text = "[console_scripts]\npython-app = app:main\nipython3=python:main\n"
+    wheel = make_wheel(tmp_path, "app", "1.0", entry_points=text)
+    check_installable(wheel, wheel.name)
 
 
 def test_other_entry_points_may_be_called_like_paths(tmp_path: Path) -> None:

@@ -142,6 +142,29 @@ def test_a_wheel_cannot_write_whom_this_user_trusts(
     assert (state / "trust/map.json").read_text() == "evil"
 
 
+@pytest.mark.parametrize("is_plain_pip", [True, False])
+def test_nothing_of_a_wheel_runs_while_it_is_installed(
+    python: Path, tmp_path: Path, is_plain_pip: bool
+) -> None:
+    """A start-up file, and a source that has to be compiled where it is installed.
+
+    Other wheels wait to be installed then. pip starts no interpreter.
+    """
+    ran = tmp_path / "ran"
+    files = {
+        "one.pth": f"import os; open({str(ran)!r}, 'w')\n",
+        "one-1.data/scripts/run.py": "#!python\n1\n",
+    }
+    wheel = make_wheel(tmp_path / "store", "one", "1", files=files)
+    if is_plain_pip:
+        run_pip(python, "install", "--no-deps", "--no-index", wheel)
+    else:
+        install([hand_off(wheel)], python)
+    compiled = list((python.parent / "__pycache__").iterdir())
+    assert len(compiled) == 1
+    assert not ran.exists()
+
+
 def test_a_script_in_another_folder_is_refused_before_anything_is_installed(
     python: Path, tmp_path: Path
 ) -> None:

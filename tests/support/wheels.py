@@ -6,6 +6,7 @@ The same arguments make the same bytes, so that two builds of one release have o
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
 import hashlib
 import io
@@ -84,8 +85,10 @@ def make_wheel(
     ).encode()
     if entry_points is not None:
         members[f"{dist_info}/entry_points.txt"] = entry_points.encode()
-    record = "".join(f"{path},{_record(data)},{len(data)}\n" for path, data in members.items())
-    members[f"{dist_info}/RECORD"] = f"{record}{dist_info}/RECORD,,\n".encode()
+    rows = [(path, _record(data), str(len(data))) for path, data in members.items()]
+    record = io.StringIO()
+    csv.writer(record, lineterminator="\n").writerows([*rows, (f"{dist_info}/RECORD", "", "")])
+    members[f"{dist_info}/RECORD"] = record.getvalue().encode()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "-".join(filter(None, [escaped, version, build, f"{tag}.whl"]))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

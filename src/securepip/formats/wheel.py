@@ -41,6 +41,10 @@ _IN_A_LIBRARY = re.compile(
     rf"([^/]+({'|'.join(map(re.escape, _DISTRIBUTIONS))})|({'|'.join(_OF_THE_PLUGIN)})[^/]*)(/|$)"
 )
 """The path of such a file in a library folder, which has one of these names in every scheme."""
+_INTERPRETER = re.compile(r"python[\d.]*w?(\.exe)?", re.IGNORECASE)
+_OF_THE_ENVIRONMENT = re.compile(rf"pyvenv\.cfg|(.*/)?(bin|scripts)/{_INTERPRETER.pattern}")
+"""Paths by which an environment is started."""
+_SCRIPT_PYTHON = re.compile(rf"(?<![\w.-]){_INTERPRETER.pattern}\s*=", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
     Raises:
         FormatError: The file of entry points is larger than any real one. An installer would make
             scripts also from the part that is not read here. Or it names a script in another
-            folder.
+            folder, or one that would replace the interpreter.
 
     Source: the entry points specification, as ``importlib.metadata`` reads it.
     """
@@ -173,6 +177,8 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
                 f"{dist_info}/entry_points.txt has a script in another folder: {line!r:.200}",
                 meaning="An older pip writes it there, wherever that is.",
             )
+        if may_name_scripts and _SCRIPT_PYTHON.search(line):
+            raise _reaching(dist_info, line)
         if is_group:
             group = line.strip("[]")
         elif group in _SCRIPT_GROUPS and not line.startswith("#"):
@@ -278,7 +284,7 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
 
     Raises:
         FormatError: There is not exactly one such folder, or a file in it has two names; or there
-            is metadata of another project, or a file of the plugin.
+            is metadata of another project, a file of the plugin, or an interpreter.
     """
     folders: set[str] = set()
     seen: dict[str, str] = {}
@@ -287,7 +293,11 @@ def dist_info_of(members: Iterable[str], wheel: str) -> str:
         path = member.rstrip("/")
         scheme, inside = place_of(path)
         normal = inside if scheme in ("purelib", "platlib") else posixpath.normpath(path)
-        if scheme == "data" and _IN_A_LIBRARY.search(inside.lower()):
+        if scheme == "data" and (
+            _IN_A_LIBRARY.search(inside.lower()) or _OF_THE_ENVIRONMENT.fullmatch(inside.lower())
+        ):
+            raise _reaching(wheel, member)
+        if scheme == "scripts" and _INTERPRETER.fullmatch(inside):
             raise _reaching(wheel, member)
         folder = normal.partition("/")[0]
         lowered = folder.lower()
@@ -322,6 +332,6 @@ def _is_of(name: str, project: str) -> bool:
 def _reaching(wheel: str, member: str) -> FormatError:
     return FormatError(
         f"{wheel} holds {member!r:.200}, which does not belong to its project.",
-        meaning="It would make another project look installed, or replace a file of the plugin "
-        "through which pip verifies.",
+        meaning="It would make another project look installed, or replace the interpreter or a "
+        "file of the plugin through which pip verifies.",
     )

@@ -5,8 +5,8 @@ library, and has the syntax of Python 3.8.
 
 It is started in two ways:
 
-* with the argument ``installed``, as the target starts any program: it compiles installed files,
-  exactly as pip does;
+* with the argument ``installed``, and with ``-S``: it compiles installed files, as pip does in the
+  process that was started before anything was installed;
 * without it, and with ``-I -S``: it compiles sources in wheels. The byte code is kept and used in
   other environments too, so nothing of this one (a ``.pth`` file, ``sitecustomize``, a variable)
   may take part.

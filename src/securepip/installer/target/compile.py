@@ -84,6 +84,7 @@ class Compiler:
         self._lock = threading.Lock()
         self._closed = False
         self._interpreter: Interpreter | None = None
+        self._prefix: str | None = None  # of its byte code
         self._sources: SourceCompiler | None = None
         self._compiling: dict[Sources, list[Future[Part]]] = {}
         self._waiting: dict[Sources, _Waiting] = {}
@@ -107,6 +108,7 @@ class Compiler:
             interpreter = Interpreter.parse(description)
         except (OSError, ValueError, KeyError) as error:
             raise InstallationError(f"The target's interpreter does not run: {error}") from None
+        self._prefix = interpreter.prefix
         if interpreter.splits:
             self._interpreter = interpreter
         return schemes
@@ -260,8 +262,10 @@ class Compiler:
             if self._closed:
                 return None
             if self._target is None:
-                # Started as any program of the target is, so that it compiles as pip would.
-                self._target = Worker(str(self._python), arguments=["installed"])
+                # Without start-up files (-S): a wheel that was just installed may have brought
+                # one, and pip would not run it now. The settings are those of the process of pip.
+                prefix = ["-X", f"pycache_prefix={self._prefix}"] if self._prefix else []
+                self._target = Worker(str(self._python), "-S", *prefix, arguments=["installed"])
                 self._target.read()
         answer = self._target.ask(path)
         return Compiled(*answer) if answer else None
