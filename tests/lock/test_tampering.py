@@ -82,7 +82,7 @@ def test_a_file_that_nobody_signed_is_refused(
         lock.write_bytes(locked.read_bytes())
         done = client.install("-r", changed(lock, old, new))
         assert done.code == 1
-        assert "Nobody whom you trust has signed it" in done.err
+        assert "No trusted repository has signed it" in done.err
     assert client.freeze() == []
 
 

@@ -163,7 +163,7 @@ def test_a_project_has_no_more_keys_than_its_shard_can_bear() -> None:
     assert list(most.keyids) == sorted(most.keyids)
     with pytest.raises(FormatError, match="1 to 32 keys, not 33"):
         check_holders(keys, 1)
-    with pytest.raises(FormatError, match="one key is there twice"):
+    with pytest.raises(FormatError, match="a key is listed twice"):
         check_holders((keys[0], keys[0]), 1)
 
 

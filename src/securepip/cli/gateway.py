@@ -191,13 +191,13 @@ def _open(request: GatewayRequest, temporary: Path, stack: ExitStack) -> Gateway
     if port is None:
         port = STABLE_PORT if request.stable_url else 0
     if not 0 <= port <= 65535:
-        raise UsageError(f"--port: {port} is no port")
-    believed = TrustStore.of_user()
+        raise UsageError(f"--port: {port} is not a port number")
+    trust_store = TrustStore.of_user()
 
     named = _named_indexes(request.command)
 
     def read_trust() -> Trust:
-        trust = trust_named(named, believed, request.network.trusted_hosts)
+        trust = trust_named(named, trust_store, request.network.trusted_hosts)
         if request.read_only_state:
             trust = trust.with_state_copied_to(temporary / "state")
         return trust if request.repository is None else trust.only(request.repository)

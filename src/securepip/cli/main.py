@@ -59,9 +59,9 @@ _SUMMARIES = {
     "install": "install packages, verified",
     "download": "download packages, verified",
     "lock": "write a lock file, pylock.toml, of what install would take",
-    "trust": "whose packages this machine believes",
+    "trust": "whose packages this machine trusts",
     "gateway": "the verified index on loopback, for uv, poetry, pdm, pipx, tox and pip",
-    "explain": "why a file may be believed, or why the last run was refused",
+    "explain": "why a file may be trusted, or why the last run was refused",
     "verify": "whether what is installed is what was signed",
     "plugin": "let pip itself verify what it installs",
     "repo": "make and keep a signed repository",
@@ -214,7 +214,8 @@ def parse(words: Sequence[str]) -> Command:
     if own and own[0] in _LEFT_TO_PIP:
         verified = " after `securepip plugin enable`, so that what it fetches is verified"
         raise UsageError(
-            f"securepip has no command {own[0]!r}; of pip's it has install, download and lock",
+            f"securepip has no command {own[0]!r}; of pip's commands it has install, download and "
+            "lock",
             remedy=f"Type `pip {own[0]} …`{verified if own[0] in _FETCHES else ''}.",
         )
     parser = build_parser(own)

@@ -130,8 +130,8 @@ class BucketSite:
             raise RepositoryStateError(
                 f"this machine does not sign for {self.address} "
                 f"(there is no {state / CONFIG_NAME})",
-                meaning="What a repository remembers is not in its bucket: whoever could write "
-                "there could change it.",
+                meaning="The memory of a repository is not in its bucket, where others may be able "
+                "to change it.",
                 remedy="Run this on the machine that made it. If a database remembers for it, name "
                 "that with --database. If there is none yet, make it: "
                 f"securepip repo init {self.address}",

@@ -228,7 +228,7 @@ class PostgresConnection:
         if not locks:
             raise RepositoryStateError(
                 f"{self.address}: the lock of this publication is gone",
-                meaning="The connection is not this process's alone: a pooler hands it out for "
+                meaning="Other processes use the same connection: a pooler assigns it anew for "
                 "each transaction.",
                 remedy="Nothing was published. Name the database itself, or a pooler that keeps "
                 "sessions.",
@@ -248,8 +248,9 @@ class PostgresConnection:
             raise RepositoryStateError(
                 f"the clock of this machine is {abs(ahead):.0f} seconds "
                 f"{'ahead of' if ahead > 0 else 'behind'} that of the database {self.address}",
-                meaning="By a wrong clock, signatures would expire too early, or much too late.",
-                remedy="Nothing was published. Set both clocks (by NTP), and run the same again.",
+                meaning="With a wrong clock, signatures would expire too early, or much too late.",
+                remedy="Nothing was published. Set both clocks (by NTP), and run the same command "
+                "again.",
             )
 
     def close(self) -> None:
@@ -271,7 +272,8 @@ class DatabaseError(RepositoryStateError):
             f"the database {address} cannot be used: {reason:.300}",
             meaning="It may be gone for a moment, or refuse this user. Nothing that was not "
             "published before is current.",
-            remedy="See to it that the database runs and can be reached, and run the same again.",
+            remedy="Check that the database runs and can be reached. Then run the same command "
+            "again.",
         )
 
 

@@ -101,7 +101,7 @@ def _several(what: str, refusals: Sequence[tuple[TrustedRepository, str]]) -> Us
         f"  securepip trust accept-change {what} --repository {one.name}" for one, _ in refusals
     )
     return UsageError(
-        f"changes of {what} were refused at several indexes, and not the same",
+        f"different changes of {what} were refused at several indexes",
         meaning="\n".join(lines),
         remedy="\n".join(["Say which one you know to be right:", *ways]),
     )

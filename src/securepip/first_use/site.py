@@ -113,7 +113,7 @@ class Site:
             lock.acquire()
         except Timeout:
             raise SecurepipError(
-                "another process has signed for long what it saw at another index",
+                "another process has been busy for a long time, signing what another index shows",
                 remedy="Try again when it is done.",
             ) from None
         try:

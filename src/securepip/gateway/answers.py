@@ -334,8 +334,8 @@ class Answers:
                 raise required
             raise UnknownError(
                 f"no trusted repository knows the project {project}",
-                meaning="Nobody whom this machine believes has signed anything of that name.",
-                remedy="Check the name; `securepip trust list` says who is believed.",
+                meaning="No trusted repository has signed anything of that name.",
+                remedy="Check the name; `securepip trust list` shows the trusted repositories.",
             )
         return view, located
 

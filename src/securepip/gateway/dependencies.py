@@ -87,8 +87,8 @@ class Dependencies:
             return None
         return UnsignedDependencyError(
             f"no trusted repository knows the project {project}, which {filename} requires",
-            meaning="Nobody whom this machine believes has signed anything of that name. An older "
-            "release may not require it; but then whoever hides a project could choose versions.",
+            meaning="No trusted repository has signed anything of that name. An older release may "
+            "not require it; but then whoever hides a project could choose versions.",
             remedy=f"Have {project} signed, or ask for a version that does not require it. With "
             "--allow-older-releases a gateway lets tools take older releases.",
         )

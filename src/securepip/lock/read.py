@@ -415,7 +415,7 @@ def _check_signed(file: LockedFile, index: Index) -> None:
         verb = "knows" if page is None else "knows no"
         raise UntrustedError(
             f"{known} {verb} {file.filename}, which {file.lock} names.",
-            meaning="Nobody whom you trust has signed it, so nothing could prove what it is.",
+            meaning="No trusted repository has signed it, so nothing could prove what it is.",
             remedy="Lock again, or trust the repository that signs it.",
         )
     signed_sha256, locked_sha256 = str(signed.sha256), file.hashes.get("sha256")
@@ -431,6 +431,6 @@ def _disagreement(file: LockedFile, index: Index, locked: str, signed: str) -> S
         f"{file.lock} and the signatures of {index.origin(file.project)} disagree about "
         f"{file.filename}: locked is {locked}, signed is {signed}.",
         meaning="The lock was changed, or was made where another file of that name was served.",
-        remedy="Nothing was installed. Find out where the lock comes from; if that is well, lock "
-        "again.",
+        remedy="Nothing was installed. Find out where the lock comes from. If it comes from where "
+        "it should, lock again.",
     )

@@ -93,7 +93,7 @@ def _read_settings() -> Settings:
 
 
 def _serve(settings: Settings, stack: ExitStack) -> int:
-    believed = TrustStore.of_user()
+    trust_store = TrustStore.of_user()
     # pip's default index stands for all trusted repositories.
     named = [url for url in settings.indexes if not same_index(url, settings.default_index)]
     options = TransportOptions(
@@ -105,11 +105,11 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
         proxy_env=settings.proxy_env,
         trusted_hosts=tuple(settings.trusted_hosts),
         keyring=settings.keyring,
-        named=(*believed.read().addresses, *settings.indexes),
+        named=(*trust_store.read().addresses, *settings.indexes),
     )
     store = Store(_cache(settings, stack) / "store")
     answers = Answers(
-        lambda: trust_named(named, believed, settings.trusted_hosts),
+        lambda: trust_named(named, trust_store, settings.trusted_hosts),
         stack.enter_context(Transport(options)),
         store,
         signers=stack.enter_context(open_signers(options, store)),

@@ -303,7 +303,7 @@ def _unproved(case: _Case) -> tuple[Status, Finding | None]:
     if case.status is not None:
         return case.status, None
     if case.page is None:
-        what = f"nobody whom this machine believes signs {project}"
+        what = f"no trusted repository signs {project}"
         return Status.UNSIGNED, Finding(Kind.UNSIGNED, what, exit_code=NOT_SIGNED)
     if case.has_sdist:
         what = (

@@ -44,8 +44,8 @@ _ENDINGS = {
     "was refused was used.",
 }
 _KINDS = {
-    "UntrustedError": "Nobody whom this machine believes speaks for what was asked.",
-    "RepositoryUnavailableError": "A repository that this machine believes did not answer.",
+    "UntrustedError": "No trusted repository offers what was asked for.",
+    "RepositoryUnavailableError": "A trusted repository did not answer.",
     "ResolutionError": "No set of releases satisfies what was asked.",
     "ConflictError": "What was asked contradicts itself.",
 }
@@ -182,7 +182,7 @@ def _project_of(filename: str) -> str:
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         name = filename.rpartition("-")[0]
         if not name:
-            raise UsageError(f"{filename!r} does not say of which project it is") from None
+            raise UsageError(f"{filename!r} is not the name of a wheel or sdist") from None
         return name
 
 
@@ -205,7 +205,7 @@ def _signed_as(path: Path, index: VerifiedIndex) -> tuple[NormalizedName, PageFi
     page = index.page(project)
     if page is None:
         raise UntrustedError(
-            f"nobody whom this machine believes signs {project}, so {path.name} is signed by nobody"
+            f"no trusted repository signs {project}, so nobody has signed {path.name}"
         )
     file = page.file(path.name)
     if file is not None and file.sha256 == sha256:
@@ -298,8 +298,8 @@ def _explain_last(*, as_json: bool) -> int:
     last = read_last_run()
     if last is None:
         raise SecurepipError(
-            "nothing is known of a last run",
-            meaning="What is kept is the last install, download, lock or gateway of this user.",
+            "no last run is recorded",
+            meaning="Only the last install, download, lock or gateway of this user is recorded.",
         )
     if as_json:
         document = {

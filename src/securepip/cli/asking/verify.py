@@ -32,7 +32,7 @@ _SAID = {
     "editable": "your own folder, editable",
     "local": "your own file or folder",
     "direct-url": "from an address that somebody named",
-    "unsigned": "signed by nobody whom this machine believes",
+    "unsigned": "not signed by a trusted repository",
     "withdrawn": "of a signed project, but not signed (any more)",
     "unchecked": "not to be checked now",
     "not-installed": "not installed",
@@ -112,7 +112,7 @@ def run(request: VerifyRequest) -> int:
 
     Raises:
         UsageError: There is no such interpreter or repository, or a word names no project.
-        UntrustedError: This machine believes nobody yet.
+        UntrustedError: No repository is trusted yet.
         RepositoryUnavailableError: A repository does not answer.
     """
     from securepip import resolver

@@ -202,6 +202,6 @@ def _print(text: str, stream: TextIO) -> None:
         if stream is not sys.stderr:  # a failure of standard error could not be shown anyway
             raise SecurepipError(
                 f"standard output cannot be written: {error.strerror}",
-                meaning="What was done is done, but not all of it was told.",
-                remedy="Look at where the output goes to.",
+                meaning="The work is done, but part of the output is lost.",
+                remedy="Check where the output goes.",
             ) from None

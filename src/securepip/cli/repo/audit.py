@@ -106,7 +106,7 @@ def audit(request: AuditRequest) -> int:
     if request.second is None:
         return _rebuild(request) if request.rebuild else _audit_own(request)
     if request.rebuild:
-        raise UsageError("--rebuild: of one repository, in its own folder")
+        raise UsageError("--rebuild takes one repository, by its own folder")
     places = (request.first, request.second)
     own = (Place(request.first, database=request.database), Place(request.second))
     root_sha256 = _fingerprint(request.root_sha256, own)
@@ -172,8 +172,8 @@ def _fingerprint(known: str | None, places: Sequence[Place]) -> Sha256:
         except (NotARepositoryError, UsageError):
             continue  # a copy. Other errors are raised: the repository itself must be readable.
     raise UsageError(
-        "neither of the two says where trust begins",
-        remedy="--root-sha256 HEX is the fingerprint of the first root.",
+        "neither of the two is a repository's own folder, so the first root is not known",
+        remedy="Give the fingerprint of the first root: --root-sha256 HEX",
     )
 
 

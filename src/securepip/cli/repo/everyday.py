@@ -179,7 +179,7 @@ def _add_move(commands: Commands) -> None:
 def _move(arguments: argparse.Namespace) -> int:
     source = place_at(arguments)
     if arguments.to_folder and arguments.to_database:
-        raise UsageError("either a database is to remember, or a folder: not both")
+        raise UsageError("--to-database and --to-folder exclude each other")
     database = "" if arguments.to_folder else arguments.to_database or arguments.database
     target = Place(arguments.target, database=database)
     return move(replace(source, words=arguments.why), target)
@@ -263,7 +263,7 @@ def _introduction(name: str | None, url: str | None) -> tuple[str | None, str | 
         check_name(name)
     if url:
         if not url.lower().startswith(("https://", "http://")) or not url.isprintable():
-            raise UsageError(f"--url: an address that begins with https:// is asked for: {url!r}")
+            raise UsageError(f"--url: not an address that begins with https://: {url!r}")
         url = without_credentials(parse_location(url))
     return name, url
 

@@ -1,1 +1,1 @@
-"""``securepip trust``: whom this machine believes, and how."""
+"""``securepip trust``: which repositories this machine trusts, and how."""

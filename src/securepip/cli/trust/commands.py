@@ -55,7 +55,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Add the commands of ``trust``."""
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    add = verbs.add_parser("add", help="believe a repository that others sign", allow_abbrev=False)
+    add = verbs.add_parser("add", help="trust a repository that others sign", allow_abbrev=False)
     add.add_argument("name", metavar="NAME", help="what you want to call it")
     add.add_argument("location", metavar="LOCATION", help="its URL, or a folder")
     start = add.add_mutually_exclusive_group()
@@ -80,7 +80,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add.set_defaults(run=_add)
 
-    listing = verbs.add_parser("list", help="whom this machine believes, and for what")
+    listing = verbs.add_parser("list", help="show the trusted repositories, and their projects")
     listing.add_argument(
         "--python", action="append", default=[], metavar="PYTHON",
         help="say of this interpreter's pip too whether it verifies; may be given several times",
@@ -89,14 +89,14 @@ def complete(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(run=_list)
 
     for verb, run, text in (
-        ("show", _show, "say what is known of one"),
-        ("remove", _remove, "stop believing one"),
+        ("show", _show, "show what is known about a repository"),
+        ("remove", _remove, "stop trusting a repository"),
     ):
         one = verbs.add_parser(verb, help=text)
         one.add_argument("name", metavar="NAME")
         one.set_defaults(run=run)
 
-    forgetting = verbs.add_parser("forget", help="accept that a project is gone from one")
+    forgetting = verbs.add_parser("forget", help="accept that a repository has lost a project")
     forgetting.add_argument("name", metavar="NAME")
     forgetting.add_argument("projects", nargs="+", metavar="PROJECT")
     forgetting.set_defaults(run=_forget)
@@ -241,11 +241,11 @@ def _roots_of(known: TrustedRepository) -> tuple[bytes, ...]:
 def _no_root(request: TrustAddRequest) -> UsageError:
     command = f"  securepip trust add {request.name} {request.location}"
     return UsageError(
-        "a repository is believed from its root on, so securepip needs the root file or its "
+        "trust in a repository begins with its root, so securepip needs the root file or its "
         "sha256 fingerprint",
-        meaning="Who runs the repository publishes the fingerprint: in its documentation, on "
-        "its web page, or printed by `securepip repo init`. Do not take it from the "
-        "repository itself: that would prove nothing.",
+        meaning="The people who run the repository publish the fingerprint, for example in its "
+        "documentation or on its web page; `securepip repo init` has printed it. Do not take it "
+        "from the repository itself: that would prove nothing.",
         remedy=f"{command} --root-sha256 FINGERPRINT\n{command} --root FILE\n"
         "Add --index-url URL for each index URL that stands for it, in requirements files or in "
         "pip.conf.",

@@ -84,7 +84,7 @@ def parse_allowed(texts: Sequence[str]) -> frozenset[str]:
     for text in texts:
         match = _HOST.fullmatch(text)
         if match is None or int(match["port"] or 1) > _LAST_PORT:
-            raise UsageError(f"--allow: {text!r} is no HOST and no HOST:PORT")
+            raise UsageError(f"--allow: {text!r} is neither HOST nor HOST:PORT")
     return frozenset(text.lower() for text in texts)
 
 

@@ -120,13 +120,13 @@ def _check_target(here: Repository, target: Site) -> bytes | None:
             for each in target.storage.list(kind):
                 raise RepositoryStateError(
                     f"{target.address} is not empty: it holds {each.name!r:.200}",
-                    remedy="Name a place where there is nothing.",
+                    remedy="Name an empty folder or prefix.",
                 ) from None
         first = None
     if first is not None and sha256_of(first) != here.config.root_sha256:
         raise RepositoryStateError(
             f"{target.address} holds another repository",
-            remedy="Name a place where there is nothing.",
+            remedy="Name an empty folder or prefix.",
         )
     try:
         before = target.storage.read(_TIMESTAMP)
@@ -138,7 +138,7 @@ def _check_target(here: Repository, target: Site) -> bytes | None:
             f"what is current in {target.address} is not older than what is in {here.address}",
             meaning="Somebody has signed there too. Its clients have seen that, and would refuse "
             "what comes from here.",
-            remedy="Move the newer one, or name a place where there is nothing.",
+            remedy="Move the newer one, or name an empty folder or prefix.",
         )
     return before
 
@@ -176,7 +176,7 @@ def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool)
     if config.root_sha256 != here.config.root_sha256:
         raise RepositoryStateError(
             f"{target.address} holds another repository",
-            remedy="Name a place where there is nothing.",
+            remedy="Name an empty folder or prefix.",
         )
     was_moved_there = _is_moved(here.config, target)
     if config.is_away(target.address):
@@ -192,7 +192,7 @@ def _is_there(here: Repository, source: Site, target: Site, *, same_state: bool)
     if not was_moved_there:
         raise RepositoryStateError(
             f"{target.address} signs for the same repository",
-            meaning="It was copied and not moved: both go their own ways.",
+            meaning="It is a copy that `repo move` did not make: both could sign different states.",
             remedy="Keep the one whose clients have seen the newest state, and delete the other.",
         )
     return True

@@ -277,7 +277,7 @@ def _check_root_is_here(repository: Repository, newest: Metadata[Root]) -> None:
     if newest.signed.version < version:
         raise RepositoryStateError(
             f"{version}.root.json is missing: it was current on this machine before",
-            meaning="Clients that have seen it would believe no other root of that number.",
+            meaning="Clients that have seen it would accept no other root with that number.",
             remedy=f"Put it into {_metadata(repository).address}, from a mirror, a backup, or "
             "the state of any client.",
         )

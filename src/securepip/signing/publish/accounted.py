@@ -189,7 +189,7 @@ def _check_file(metadata: Reader, role: str, version: int, signed: SignedRole | 
     if signed is None or signed.sha256 != sha256:
         raise RepositoryStateError(
             f"{path} was not signed by this repository, by what its log says",
-            meaning="Somebody else has signed it, with a key that is not his.",
+            meaning="Somebody else has a key of this repository, and has signed it.",
             remedy="securepip repo recover replaces the keys and restores what was changed.",
         )
 

@@ -105,7 +105,7 @@ def parse_statement(data: bytes) -> SignedStatement:
         project, lost = parse_project(document["project"]), document["lost-keys"] is True
         return SignedStatement(Statement(project, version, holders, lost), envelope)
     except NO_KEYS as error:
-        raise FormatError(f"this is no statement about keys: {error!r:.200}") from None
+        raise FormatError(f"this is not a statement about keys: {error!r:.200}") from None
 
 
 def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
@@ -122,5 +122,5 @@ def check_holders(keys: tuple[Key, ...], threshold: Any) -> Keyholders:
     # One key under two ids would be two signatures by one person.
     distinct = {check_public_key(key).keyval["public"] for key in keys}
     if len(distinct) != len(keys):
-        raise FormatError("one key is there twice")
+        raise FormatError("a key is listed twice")
     return Keyholders(tuple(sorted(keys, key=lambda key: key.keyid)), threshold)

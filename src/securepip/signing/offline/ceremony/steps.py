@@ -160,7 +160,7 @@ class Signing:
         for name, metadata in self.proposal.roles.items():
             listed = self.roles.snapshot.signed.meta.get(f"{name}.json")
             if metadata.signed.version <= (listed.version if listed else 0):
-                raise RepositoryStateError(f"{bundle}: {name} is no later version")
+                raise RepositoryStateError(f"{bundle}: {name} is not a later version")
         self._check_names()
         self._compare_with_what_was_signed_here()
         self.duties()  # refuses a role that no role delegates to, before anything is shown of it
