@@ -34,7 +34,7 @@ from securepip.signing.repository.commit import Committer
 from securepip.signing.repository.repository import Repository
 from securepip.signing.repository.site import FolderSite
 from securepip.signing.repository.state.connection import Connection
-from securepip.signing.repository.state.known import Renewed, RoleFacts
+from securepip.signing.repository.state.known import RoleFacts
 from securepip.signing.repository.state.ledger import Ledger
 from securepip.signing.repository.state.lines import FileLines
 from securepip.signing.repository.state.log import Anchor, Log, Reason, SignedRole
@@ -95,7 +95,7 @@ def known_story(connection: Connection) -> object:
         )
     }
     read = known.follow("s1", dict.fromkeys(facts, 1), facts.__getitem__)
-    known.apply("s2", [RoleFacts("bin-0", 2, 9.5, {A: TWO}, 3)], [Renewed("bin-1", 7, 8.5)])
+    known.apply("s2", [RoleFacts("bin-0", 2, 9.5, {A: TWO}, 3), RoleFacts("bin-1", 7, 8.5, {}, 0)])
     again = known.rebuild("s2", {"bin-1": 1}, facts.__getitem__)
     return before, read, again, known.counts(), known.projects(), [*known.bins_until(9.0)]
 

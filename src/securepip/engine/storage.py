@@ -344,15 +344,13 @@ class ObjectStorage(ObjectReader):
         """As ``Storage.flush``: an object is durable when the store has answered."""
         self.settle()
 
-    def _begin(
-        self, name: str, action: Callable[[], None], size: int, *, writes: bool = True
-    ) -> None:
-        """Run ``action`` in the background, after earlier ones for the same name."""
+    def _begin(self, name: str, action: Callable[[], None], size: int) -> None:
+        """Write in the background by ``action``, after earlier ones for the same name."""
         self._settle(name)
         if self._bytes + size > _PENDING_BYTES:
             self.settle()
         with self._changing:
-            self._pending[name] = writes, self._pool.submit(action)
+            self._pending[name] = True, self._pool.submit(action)
             self._bytes += size
 
     def _settle(self, name: str) -> None:

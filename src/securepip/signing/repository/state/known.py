@@ -48,15 +48,6 @@ class RoleFacts:
 
 
 @dataclass(frozen=True)
-class Renewed:
-    """A role that was signed again with the same targets. ``expires`` is Unix time."""
-
-    name: str
-    version: int
-    expires: float
-
-
-@dataclass(frozen=True)
 class Counts:
     """How much is signed.
 
@@ -134,22 +125,15 @@ class Known:
             self._set_snapshot(snapshot)
         return differ
 
-    def apply(
-        self, snapshot: str, roles: Iterable[RoleFacts], renewed: Iterable[Renewed] = ()
-    ) -> None:
+    def apply(self, snapshot: str, roles: Iterable[RoleFacts]) -> None:
         """Bring the rows up to date with a new snapshot, in which only these roles were signed.
 
         Args:
             snapshot: The digest of the snapshot.
-            roles: The facts about roles that have changed.
-            renewed: The roles that were signed again with the same targets.
+            roles: The facts about these roles.
         """
         with self._connection:
             self._put(roles)
-            self._connection.executemany(
-                "UPDATE known_role SET version = ?, expires = ? WHERE name = ?",
-                [(each.version, each.expires, each.name) for each in renewed],
-            )
             self._set_snapshot(snapshot)
 
     def rebuild(
