@@ -21,7 +21,7 @@ def test_without_a_root_nothing_is_asked_of_the_repository_and_no_fingerprint_sh
     done = machine.run("trust", "add", "made", hostile.url)
     assert done.code == 2
     assert hostile.seen == []
-    assert "publishes the fingerprint" in done.err
+    assert "publish the fingerprint" in done.err
     assert f"securepip trust add made {hostile.url} --root-sha256 FINGERPRINT" in done.err
     assert not re.search("[0-9a-f]{64}", done.err + done.out)
     assert "No repository is trusted yet" in machine.run("trust", "list").out

@@ -439,7 +439,7 @@ def test_a_statement_about_another_project_or_version_is_refused(
     path = tmp_path / "odd.zip"
     members = [("metadata/project.app.json", b"{}"), ("metadata/keys.json", b"[]")]
     write_archive(path, members)
-    with open_archive(path) as archive, pytest.raises(RefusedError, match="no statement") as odd:
+    with open_archive(path) as archive, pytest.raises(RefusedError, match="not a statement") as odd:
         read_statement(archive)
     assert Property.CONSISTENT.value in odd.value.meaning
 

@@ -40,7 +40,7 @@ def other_hash(filename: str, told: str, found: str, url: str) -> VerificationEr
     return VerificationError(
         f"{filename}, from {url}, is not what its index says: {found}, the index says {told}",
         meaning="The file was changed or broken on its way, or where it is kept.",
-        remedy=f"{_NOTHING} Try again; if it stays, ask those who run the index.",
+        remedy=f"{_NOTHING} Try again; if that does not help, ask those who run the index.",
     )
 
 

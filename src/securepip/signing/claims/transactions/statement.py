@@ -88,7 +88,7 @@ def parse_statement(data: bytes) -> SignedStatement:
     """Parse a statement. Its signatures are not verified.
 
     Raises:
-        FormatError: ``data`` is no statement.
+        FormatError: ``data`` is not a valid statement.
     """
     try:
         envelope = Envelope.from_dict(json.loads(data))
