@@ -32,7 +32,7 @@ from securepip.trust import TrustedRepository
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a person has accepted.
+    """A change that a person has accepted.
 
     Attributes:
         repository: The name of the repository in which it was accepted.

@@ -57,7 +57,7 @@ def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
 
 @dataclass(frozen=True)
 class _Heard:
-    """What the index and the witnesses answered for one project."""
+    """The answers of the index and the witnesses for one project."""
 
     question: Question
     offered: Offered

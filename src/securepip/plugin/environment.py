@@ -59,7 +59,7 @@ LIMITS = (
     "ensurepip, which installs the pip that comes with Python, also into new environments",
     "other installers, such as uv: give them `securepip gateway -- COMMAND`",
 )
-"""What the plugin cannot cover, in words."""
+"""Descriptions of what the plugin cannot cover."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ _MAX_REQUIREMENTS_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Passing:
-    """What may pass the gateway.
+    """The connections that may pass the gateway.
 
     Attributes:
         hosts: Hosts in lower case: ``host`` for all its ports, or ``host:port``.

@@ -169,7 +169,7 @@ class Gateway:
         return self._process
 
     def _complaint(self) -> str:
-        """What the gateway has written to standard error."""
+        """The gateway's output on standard error."""
         if self._errors is None:
             return ""
         self._errors.seek(0)

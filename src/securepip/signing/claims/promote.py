@@ -34,7 +34,7 @@ from securepip.signing.repository.repository import Published, Repository, Signe
 
 @dataclass
 class Promotion:
-    """What a promotion changes, before anybody has signed it.
+    """The changes of a promotion, before anybody has signed them.
 
     Attributes:
         moved: Projects that move from ``recently-claimed`` to ``claimed``.
@@ -61,7 +61,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Promoted:
-    """What a promotion has done."""
+    """The result of a promotion."""
 
     promotion: Promotion
     published: Published

@@ -41,7 +41,7 @@ Versions = Mapping[str, tuple[int, Sha256]]
 
 @dataclass(frozen=True)
 class Remembered:
-    """What is remembered of one repository.
+    """The memory of one repository.
 
     Attributes:
         signed: What was signed here at ceremonies: the last version of each role under the role's
@@ -86,7 +86,7 @@ class Remembered:
 
 
 def recall(root_sha256: Sha256) -> Remembered | None:
-    """What is remembered of the repository with this first root; None if it is unknown.
+    """The memory of the repository with this first root; None if it is unknown.
 
     Raises:
         RepositoryStateError: The memory cannot be read.

@@ -31,7 +31,7 @@ _TIMESTAMP = f"{METADATA_DIR}/{TIMESTAMP_NAME}"
 
 @dataclass(frozen=True)
 class Moved:
-    """What was moved.
+    """The result of a move.
 
     Attributes:
         files: The number of files, metadata included.

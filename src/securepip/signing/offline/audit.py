@@ -67,7 +67,7 @@ class KeyChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the second state differs from the first.
+    """The differences between two states.
 
     Attributes:
         targets: The targets that differ, sorted by path.

@@ -70,7 +70,7 @@ _FINDINGS_NAME = "findings.json"
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong, before anything is done about it.
+    """The findings of a recovery, before anything is changed.
 
     Attributes:
         valid: Whether the current state is validly signed, by whomever.

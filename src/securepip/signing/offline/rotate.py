@@ -56,7 +56,7 @@ class NewKeys:
 
 @dataclass(frozen=True)
 class Rotated:
-    """What a rotation did.
+    """The result of a rotation.
 
     Attributes:
         out: The ids of the keys that no longer count, and where each is or was, if known.

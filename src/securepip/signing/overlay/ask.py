@@ -100,7 +100,7 @@ class Reader:
         self._files = files
 
     def read(self, question: Question) -> Offered:
-        """What the sources offer. An error is part of the answer."""
+        """Ask the sources. An error is part of the answer."""
         try:
             return self._read(question)
         except SecurepipError as error:

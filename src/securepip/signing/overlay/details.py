@@ -38,7 +38,7 @@ _REFUSED = dict.fromkeys((401, 403, 451), Reason.BLOCKED) | dict.fromkeys(
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned.
+    """The facts that servers gave about the files of a project.
 
     Attributes:
         files: The files that can be fetched, completed as far as possible.

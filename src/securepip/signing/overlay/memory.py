@@ -43,7 +43,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class PageState:
-    """What a project's page was made from, if nothing about it was left to do.
+    """The answers that a project's page was made from, if nothing about it was left to do.
 
     Attributes:
         settings: The options that decide what a page holds.
@@ -61,7 +61,7 @@ class PageState:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a project's distributions, by the sha256 of each.
+    """The known facts about a project's distributions, by the sha256 of each.
 
     Attributes:
         sizes: Their lengths in bytes.

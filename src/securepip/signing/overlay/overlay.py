@@ -48,7 +48,7 @@ _WORTH_ANOTHER_TRY = {Reason.NO_LENGTH, Reason.BLOCKED, Reason.MISSING, Reason.N
 
 
 class Standing(Enum):
-    """What the decision about a project is based on."""
+    """The facts that the decision about a project is based on."""
 
     CLAIMED = auto()
     """Its maintainers sign for it: what an index says of it does not count."""
@@ -233,7 +233,7 @@ class Overlay:
         )
 
     def read(self, question: Question) -> Offered:
-        """What the sources offer. Called from any thread; raises nothing."""
+        """Ask the sources. Called from any thread; an error is part of the answer."""
         return self._reader.read(question)
 
     def readers(self) -> Readers | None:

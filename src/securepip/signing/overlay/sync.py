@@ -51,7 +51,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """What the operator asks for.
+    """The operator's options for a sync.
 
     Attributes:
         requirements: The projects, as requirements or names (names take a tenth of the memory). If

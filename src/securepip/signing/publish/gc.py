@@ -43,7 +43,7 @@ _TWIN = re.compile(r"[0-9a-f]{64}\..+")
 
 @dataclass(frozen=True)
 class Swept:
-    """What was deleted, or would be.
+    """The files that were deleted, or would be.
 
     Attributes:
         files: The number of files.

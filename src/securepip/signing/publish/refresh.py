@@ -47,7 +47,7 @@ class Expiring:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a refresh did.
+    """The result of a refresh.
 
     Attributes:
         signed: The roles that were signed and are current now.

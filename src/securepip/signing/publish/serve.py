@@ -131,7 +131,7 @@ class _Compressed:
 
 
 class _Lines(io.BufferedReader):
-    """What comes over a connection.
+    """The bytes that arrive over a connection.
 
     The library also takes a line feed or a carriage return alone for the end of a header. A proxy
     that takes it for a character sends on a header that it does not see.

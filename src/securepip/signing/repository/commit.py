@@ -67,7 +67,7 @@ class BinWork:
 
 @dataclass(frozen=True)
 class Committed:
-    """What was signed and is current now.
+    """The roles that were signed and are current now.
 
     Attributes:
         names: The names of the roles.

@@ -65,7 +65,7 @@ class SignedProject:
 
 @dataclass(frozen=True)
 class Published:
-    """What a ``publish`` changed.
+    """The result of a ``publish``.
 
     Attributes:
         projects: The projects whose page or files changed.

@@ -38,7 +38,7 @@ from securepip.signing.repository.repository import Published, Repository, Signe
 
 @dataclass(frozen=True)
 class Accepted:
-    """What became of a transaction.
+    """The result of accepting a transaction.
 
     Attributes:
         checked: Its contents; None if it was accepted before.

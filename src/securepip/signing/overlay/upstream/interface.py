@@ -25,7 +25,7 @@ def _no_page() -> UpstreamPage | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a source answered for a project.
+    """The answer of a source for a project.
 
     Attributes:
         source: The source's ``location``.
@@ -52,7 +52,7 @@ class Source(Protocol):
         """Its address as it may be shown and stored: without credentials."""
 
     def read(self, project: NormalizedName, known: Reading | None) -> Reading:
-        """What the source says of ``project`` now. Called from several threads.
+        """Ask the source about ``project``. Called from several threads.
 
         Args:
             project: The project.

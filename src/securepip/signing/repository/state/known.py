@@ -25,7 +25,7 @@ _NOBODY_KNOWS = ""
 _AT_A_TIME = 128
 _FILES = f"{PACKAGES_DIR}/"
 _START, _END = f"{SIMPLE_DIR}/", f"/{PAGE_NAME}"
-"""What stands before and after the project in the path of its page."""
+"""The parts of a page's path before and after the name of the project."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RoleFacts:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much is signed.
+    """Counts of what is signed.
 
     Attributes:
         projects: The number of projects that have a page.
@@ -178,7 +178,7 @@ class Known:
             yield NormalizedName(project)
 
     def counts(self) -> Counts:
-        """How much is signed."""
+        """Count what is signed."""
         execute = self._connection.execute
         # Each role has its number of pages, so this adds up thousands of rows and not a million.
         projects, files = execute("SELECT sum(pages), sum(files) FROM known_role").fetchone()

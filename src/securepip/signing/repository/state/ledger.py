@@ -25,7 +25,7 @@ from securepip.signing.repository.state.later import Later, write
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What was revoked of one project, looked up once for all of its files.
+    """The revocations of one project, looked up once for all of its files.
 
     Attributes:
         project: The name of the project.
@@ -177,7 +177,7 @@ class Ledger:
             )
 
     def withdrawn(self, project: NormalizedName) -> Withdrawn:
-        """What was revoked of ``project``."""
+        """The revocations of ``project``."""
         rows = self.connection.execute(
             "SELECT version, filename FROM withdrawn WHERE project = ?", (project,)
         )

@@ -94,7 +94,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Anchor:
-    """What a timestamp says of the log: the number and the digest of its newest entry."""
+    """The number and the digest of the newest log entry, as a timestamp names them."""
 
     entries: int
     sha256: Sha256
@@ -109,7 +109,7 @@ def signed_aside() -> Aside[SignedRole]:
 
 
 def anchor_of(timestamp: Timestamp) -> Anchor | None:
-    """What ``timestamp`` says of the log; None if it says nothing, or something malformed."""
+    """The log entry that ``timestamp`` names; None if it names none, or is malformed there."""
     try:
         field = timestamp.unrecognized_fields[ANCHOR_FIELD]
         return Anchor(int(field["entries"]), parse_sha256(field["sha256"]))
