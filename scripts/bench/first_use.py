@@ -172,8 +172,10 @@ def make_page(project: str, wheels: list[Path], files: int) -> dict[str, object]
         listed.append(entry(name, made_up, 12345, made_up[::-1]))
     for path in wheels:
         data = path.read_bytes()
-        told = hashlib.sha256(metadata_of(path)).hexdigest()
-        listed.append(entry(path.name, hashlib.sha256(data).hexdigest(), len(data), told))
+        metadata_sha256 = hashlib.sha256(metadata_of(path)).hexdigest()
+        listed.append(
+            entry(path.name, hashlib.sha256(data).hexdigest(), len(data), metadata_sha256)
+        )
     versions = sorted({str(file["filename"]).split("-")[1] for file in listed})
     return {
         "meta": {"_last-serial": 12345678, "api-version": "1.4"},

@@ -295,8 +295,8 @@ def _kilobytes(pid: str, file: str) -> float:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return 0
-    found = (line.split() for line in lines if line.startswith(("Pss:", "VmHWM:")))
-    return sum(int(words[1]) * 1.024 for words in found)
+    fields = (line.split() for line in lines if line.startswith(("Pss:", "VmHWM:")))
+    return sum(int(words[1]) * 1.024 for words in fields)
 
 
 def check_same(installers: Sequence[Installer]) -> None:

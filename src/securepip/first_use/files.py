@@ -120,8 +120,8 @@ def _sign(
 ) -> set[tuple[NormalizedName, str]]:
     """Ask servers about the chosen files, and sign; the files that have targets now."""
     signed: set[tuple[NormalizedName, str]] = set()
-    at = UpstreamFiles((site.index_url,), site.transport)
-    learned = site.in_parallel(lambda choice: _learn(choice, at, site.store), choices)
+    upstream = UpstreamFiles((site.index_url,), site.transport)
+    learned = site.in_parallel(lambda choice: _learn(choice, upstream, site.store), choices)
     with repository.lock(finish=False), site.turn():
         projects: dict[NormalizedName, OnDemand] = {}
         for choice, found in zip(choices, learned, strict=True):
@@ -240,9 +240,9 @@ def _learn(choice: _Choice, at: UpstreamFiles, store: Store) -> _Found:
     read = {file.filename: read_whole(file, at, store) for file in chosen if file not in wanted}
     # An index that gives the metadata digest of one file gives those of all that have one, so one
     # such file is passed on as an example.
-    told = next((file for file in page.files if file.core_metadata is not None), None)
+    described = next((file for file in page.files if file.core_metadata is not None), None)
     files = [opened for file in wanted if (opened := _open(file, page.project)) is not None]
-    example = _open(told, page.project) if told and told not in wanted else None
+    example = _open(described, page.project) if described and described not in wanted else None
     learned = learn_details([*files, *([example] if example else [])], files, choice.known, at)
     return _Found(learned, read)
 

@@ -28,14 +28,14 @@ def environments_here(
     Raises:
         UsageError: One of ``named`` cannot be used.
     """
-    found = {environment.folder: environment for environment in map(find_environment, named)}
+    environments = {environment.folder: environment for environment in map(find_environment, named)}
     for python in _unnamed(variables):
         try:
             environment = find_environment(str(python))
         except SecurepipError:
             continue
-        found.setdefault(environment.folder, environment)
-    return [environment for environment in found.values() if environment.pip is not None]
+        environments.setdefault(environment.folder, environment)
+    return [environment for environment in environments.values() if environment.pip is not None]
 
 
 def _unnamed(variables: Mapping[str, str]) -> Iterator[Path]:

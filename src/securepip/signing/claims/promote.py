@@ -166,25 +166,25 @@ def _rekey(
             statement = read_statement(archive)
             if statement is None:
                 raise RepositoryStateError("it says nothing about keys")
-            said = statement.statement
-            if said.holders == state.claim.holders:
+            change = statement.statement
+            if change.holders == state.claim.holders:
                 promotion.done.append(project)
                 return
             checked = None
             with suppress(SecurepipError):
-                checked = check(archive, state, said.holders, Path(folder))
+                checked = check(archive, state, change.holders, Path(folder))
             if checked is not None:
                 check_statement(archive, checked, state.claim)
                 promotion.projects.append(as_signed_project(checked))
             elif not (
                 statement.is_signed_by(state.claim.holders)
-                and said.version > state.claim.since
+                and change.version > state.claim.since
                 and state.role is not None
-                and is_signed_by(state.role, said.holders)
+                and is_signed_by(state.role, change.holders)
             ):
                 raise RepositoryStateError("a release has come in between, without the new keys")
     except SecurepipError as error:
         promotion.outdated[project] = error.what
         return
-    claimed.put(project, said.holders, said.version)
+    claimed.put(project, change.holders, change.version)
     promotion.rekeyed.append(project)

@@ -68,9 +68,9 @@ def move(
             old_timestamp = _check_target(here, target)
             target.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as held:
-                there = held.enter_context(closing(target.take()))
+                target_state = held.enter_context(closing(target.take()))
                 if not same_state:
-                    held.enter_context(there.lock())
+                    held.enter_context(target_state.lock())
                 files = copy_files(here.storage, target.storage, progress)
                 timestamp = here.storage.read(_TIMESTAMP)
                 verify_copy(here, target.storage, timestamp)
@@ -78,16 +78,16 @@ def move(
                 away = _moved(settings, target)
                 if same_state:
                     # The settings name the new place, so that it finds its memory here.
-                    there.keep_settings(replace(away, remembered_in=""))
+                    target_state.keep_settings(replace(away, remembered_in=""))
                     target.storage.replace(_TIMESTAMP, timestamp, old_timestamp)
                 else:
-                    carry(here.state, there)
-                    carry_files(here.state, there)
+                    carry(here.state, target_state)
+                    carry_files(here.state, target_state)
                     # Until the move has ended, the new place says that it was moved to the old one.
-                    there.keep_settings(_moved(settings, source))
+                    target_state.keep_settings(_moved(settings, source))
                     here.state.keep_settings(away)
                     target.storage.replace(_TIMESTAMP, timestamp, old_timestamp)
-                    there.keep_settings(settings)
+                    target_state.keep_settings(settings)
     with Repository.open(target, reason=reason) as new:
         with new.lock():
             new.finish(projects)

@@ -178,7 +178,7 @@ def recover(
 
 
 def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
-    found = Findings(
+    findings = Findings(
         True,
         "",
         (),
@@ -188,9 +188,9 @@ def _look(repository: Repository, copy: Roles, good: Path) -> Findings:
     )
     try:
         current = read_state(_metadata(repository), repository.config.root_sha256)
-        return replace(found, changes=compare(copy, current).targets)
+        return replace(findings, changes=compare(copy, current).targets)
     except VerificationError as error:
-        return replace(found, valid=False, problem=error.what)
+        return replace(findings, valid=False, problem=error.what)
 
 
 def _unlogged(repository: Repository, copy: Roles, good: Path) -> str:

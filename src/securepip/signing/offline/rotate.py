@@ -233,11 +233,11 @@ def keys_of(roles: Roles, role: str, named: Iterable[str] = ()) -> dict[str, tup
     if role not in ROTATABLE:
         raise UsageError(f"not a role: {role!r:.80}", remedy=f"One of: {', '.join(ROTATABLE)}")
     names = ONLINE_ROLES if role == keys.ONLINE else (role,)
-    found = {name: tuple(keyids_of(roles, name)) for name in names}
+    before = {name: tuple(keyids_of(roles, name)) for name in names}
     starts = tuple(named)
     if not starts:
-        return found
-    everything = {keyid for keyids in found.values() for keyid in keyids}
+        return before
+    everything = {keyid for keyids in before.values() for keyid in keyids}
     for start in starts:
         if sum(keyid.startswith(start) for keyid in everything) != 1:
             raise UsageError(
@@ -246,7 +246,7 @@ def keys_of(roles: Roles, role: str, named: Iterable[str] = ()) -> dict[str, tup
             )
     return {
         name: tuple(keyid for keyid in keyids if keyid.startswith(starts))
-        for name, keyids in found.items()
+        for name, keyids in before.items()
     }
 
 

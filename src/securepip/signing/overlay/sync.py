@@ -234,9 +234,9 @@ class _Sync:
         if named is not None:
             self._name(named)
             return True
-        found = self._walk.next() if self._follows else None
-        if found is not None:
-            self._ask(found.project)
+        next_project = self._walk.next() if self._follows else None
+        if next_project is not None:
+            self._ask(next_project.project)
             return True
         # A settled project is looked at again only when nothing else is under way: a thousand
         # projects may want more of one, and one look answers all of them.

@@ -189,13 +189,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send a file, a redirect or an error."""
         try:
-            found = find(self.path, self.headers.get("Accept", ""))
-            if isinstance(found, Redirect):
-                self._answer_empty(HTTPStatus.MOVED_PERMANENTLY, ("Location", found.location))
+            reply = find(self.path, self.headers.get("Accept", ""))
+            if isinstance(reply, Redirect):
+                self._answer_empty(HTTPStatus.MOVED_PERMANENTLY, ("Location", reply.location))
             else:
-                opened = self.server.storage.open(found.name)
+                opened = self.server.storage.open(reply.name)
                 with opened.stream:
-                    self._send(found, opened)
+                    self._send(reply, opened)
         except StorageError:
             self._answer_empty(HTTPStatus.SERVICE_UNAVAILABLE, ("Retry-After", "10"))
         except (

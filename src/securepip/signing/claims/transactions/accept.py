@@ -87,8 +87,8 @@ def accept(repository: Repository, path: Path, *, restore: bool = False) -> Acce
             register.keep_pending(archive.project, path)
             return Accepted(checked, waiting=True)
         tree = repository.roles().claims_below(RECENTLY_CLAIMED_ROLE)
-        said = statement.statement
-        tree.put(archive.project, said.holders, said.version)
+        change = statement.statement
+        tree.put(archive.project, change.holders, change.version)
         return Accepted(checked, repository.publish_signed([signed], tree.changed))
 
 

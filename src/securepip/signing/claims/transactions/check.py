@@ -334,12 +334,12 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
         if file.size is None:
             raise FormatError(f"the page gives no length of {file.filename}")
         archive.extract(file.filename, file.size, path)
-        found = read_distribution(path, file.upload_time, filename=file.filename)
-        if (found.page_file.size, found.page_file.sha256) != (file.size, file.sha256):
+        distribution = read_distribution(path, file.upload_time, filename=file.filename)
+        if (distribution.page_file.size, distribution.page_file.sha256) != (file.size, file.sha256):
             raise FormatError(f"{file.filename} is not the file that its role signs for")
-        if found.new.project != archive.project:
-            raise FormatError(f"{file.filename} is a distribution of {found.new.project}")
-        if file._replace(yanked=None) != found.page_file:
+        if distribution.new.project != archive.project:
+            raise FormatError(f"{file.filename} is a distribution of {distribution.new.project}")
+        if file._replace(yanked=None) != distribution.page_file:
             # The address is compared too: another host could serve anything to clients that do not
             # verify.
             raise FormatError(
@@ -347,11 +347,11 @@ def _check_new(archive: Archive, file: PageFile, path: Path) -> NewFile:
                 f"it elsewhere than in the repository: {file.url!r:.200}"
             )
         metadata = archive.core_metadata(file.filename, MAX_METADATA_BYTES)
-        if metadata is not None and metadata != found.new.core_metadata:
+        if metadata is not None and metadata != distribution.new.core_metadata:
             raise FormatError(f"the .metadata of {file.filename} is not what it holds")
     except FormatError as error:
         raise refused(archive, Property.CONSISTENT, error.what) from None
-    return found.new
+    return distribution.new
 
 
 def refused(archive: Archive, failed: Property, what: str, remedy: str = "") -> RefusedError:

@@ -165,8 +165,8 @@ def draft(
     name_role(role.signed, project_role(state.project), state.naming.repository)
     statement = None
     if holders is not None:
-        said = Statement(state.project, version, holders, lost)
-        statement = SignedStatement(said, said.to_envelope())
+        body = Statement(state.project, version, holders, lost)
+        statement = SignedStatement(body, body.to_envelope())
     return Draft(role, data, tuple(files), statement, after, present, state.project)
 
 
@@ -275,12 +275,12 @@ def changed_holders(
     """
     keys = list(claim.holders.keys)
     for start in remove:
-        found = [key for key in keys if key.keyid.startswith(start)]
-        if len(found) != 1:
+        matching = [key for key in keys if key.keyid.startswith(start)]
+        if len(matching) != 1:
             raise UsageError(
-                f"{counted(len(found), 'key')} of {claim.project} with an id beginning {start!r}"
+                f"{counted(len(matching), 'key')} of {claim.project} with an id beginning {start!r}"
             )
-        keys.remove(found[0])
+        keys.remove(matching[0])
     return check_holders((*keys, *add), threshold or claim.holders.threshold)
 
 

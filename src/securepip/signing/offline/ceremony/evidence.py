@@ -106,9 +106,10 @@ def _is_proven(bundle: Path, was: Claim, claim: Claim) -> bool:
             signed = parse_statement(stream.read(MAX_ROLE_BYTES))
     except (OSError, SecurepipError):
         return False
-    said = signed.statement
+    change = signed.statement
     return (
-        (said.project, said.holders, said.version) == (claim.project, claim.holders, claim.since)
-        and said.version > was.since
+        (change.project, change.holders, change.version)
+        == (claim.project, claim.holders, claim.since)
+        and change.version > was.since
         and signed.is_signed_by(was.holders)
     )

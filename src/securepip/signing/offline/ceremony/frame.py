@@ -45,7 +45,7 @@ def misshapen(proposal: Proposal, roles: Roles) -> Iterator[str]:
 
 def _shape(delegator: Delegator) -> list[object]:
     """What ``delegator`` says of each role, except for the keys, in its order."""
-    found = delegated_roles(delegator).items()
+    roles = delegated_roles(delegator).items()
     if isinstance(delegator, Root):
-        found = sorted(found)  # type: ignore[assignment] # TUF gives these no order
-    return [(name, role.threshold, rest_of(role)) for name, role in found]
+        roles = sorted(roles)  # type: ignore[assignment] # TUF gives these no order
+    return [(name, role.threshold, rest_of(role)) for name, role in roles]

@@ -172,10 +172,10 @@ class Trail:
     def _read(self, project: NormalizedName, group: Group) -> Read:
         with ExitStack() as fetched:
             located = [self._locate(project, file, fetched) for file in group]
-            found = find_requirements(
+            requirements = find_requirements(
                 project, located, self._overlay.files, briefly=not self._signs
             )
-            return Read(project, group[0], found)
+            return Read(project, group[0], requirements)
 
     def _locate(self, project: NormalizedName, file: PageFile, fetched: ExitStack) -> PageFile:
         """``file`` with an absolute URL; for a file of the repository, that of a local copy."""
