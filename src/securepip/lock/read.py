@@ -176,7 +176,7 @@ def read_locks(
                     requirements.append(_direct(package, source, name))
             except ValueError as error:  # an address that is not valid
                 raise RequirementError(
-                    f"Invalid pylock file {name!r}: {package.name}: {_said(error)}"
+                    f"Invalid pylock file {name!r}: {package.name}: {_reason_of(error)}"
                 ) from None
     return Locked(tuple(requirements), tuple(files.values()), tuple(names))
 
@@ -198,7 +198,7 @@ def _select(
     try:
         lock = Pylock.from_dict(parse_toml(text))
     except Exception as error:
-        raise RequirementError(f"Invalid pylock file {name!r}: {_said(error)}") from None
+        raise RequirementError(f"Invalid pylock file {name!r}: {_reason_of(error)}") from None
     try:
         yield from list(
             lock.select(
@@ -208,11 +208,11 @@ def _select(
         )
     except Exception as error:
         raise RequirementError(
-            f"Cannot select requirements from pylock file {name!r}: {_said(error)}"  # noqa: S608 - no SQL
+            f"Cannot select requirements from pylock file {name!r}: {_reason_of(error)}"  # noqa: S608 - no SQL
         ) from None
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     return f"{str(error) or type(error).__name__:.500}"
 
 

@@ -257,14 +257,14 @@ def _send_page(request: Request, page: ProjectPage) -> Response:
 
 def _send_bytes(request: Request, body: bytes, content_type: str, tag: str) -> Response:
     headers = {**COMMON_HEADERS, "ETag": f'"{tag}"'}
-    if _has(request, tag):
+    if _client_has(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=content_type)
 
 
 def _send_file(request: Request, file: FileAnswer) -> Response:
     headers = {**COMMON_HEADERS, "ETag": f'"{file.sha256}"'}
-    if _has(request, file.sha256):
+    if _client_has(request, file.sha256):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     try:
         stat_result = file.path.stat()
@@ -286,7 +286,7 @@ def _not_read(path: Path, error: OSError) -> SecurepipError:
     )
 
 
-def _has(request: Request, tag: str) -> bool:
+def _client_has(request: Request, tag: str) -> bool:
     """Whether the client says that it has the file with this tag."""
     asked = ",".join(request.headers.getlist("if-none-match"))
     return any(one.strip().removeprefix("W/") in (f'"{tag}"', "*") for one in asked.split(","))
