@@ -160,7 +160,8 @@ def test_every_command_explains_itself(machine: Machine, command: Sequence[str])
 
 
 def test_without_a_word_all_commands_are_shown(machine: Machine) -> None:
-    assert machine.run() == machine.run("--help")
+    assert machine.run() == machine.run("help") == machine.run("--help")
+    assert machine.run("help", "install") == machine.run("install", "--help")
 
 
 def test_tracebacks_are_for_those_who_ask(client: Machine, hostile: HostileServer) -> None:

@@ -207,6 +207,8 @@ def parse(words: Sequence[str]) -> Command:
     """
     from securepip.cli.pip_commands import parser as pip_parser
 
+    if words[:1] == ["help"]:  # as `pip help install`
+        words = [*words[1:], "--help"]
     pips = pip_parser.split_command(words)
     if pips is not None:
         return _pips(*pips, words)
