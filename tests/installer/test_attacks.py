@@ -165,6 +165,21 @@ def test_nothing_of_a_wheel_runs_while_it_is_installed(
     assert not ran.exists()
 
 
+def test_nothing_of_a_wheel_runs_after_pip_has_failed_at_another(
+    python: Path, tmp_path: Path
+) -> None:
+    """Pip fails in a way that it does not know; where nothing is installed yet it is run again."""
+    ran = tmp_path / "ran"
+    start = {"one.pth": f"import os; open({str(ran)!r}, 'w')\n"}
+    one = make_wheel(tmp_path / "store", "one", "1", files=start)
+    scripts = "[console_scripts]\nx = two:main [bad\n"
+    two = make_wheel(tmp_path / "store", "two", "1", entry_points=scripts)
+    with pytest.raises(InstallationError, match="Invalid specification"):
+        install([hand_off(one), hand_off(two)], python)
+    assert (site_packages(python) / "one.pth").exists()
+    assert not ran.exists()
+
+
 def test_a_script_in_another_folder_is_refused_before_anything_is_installed(
     python: Path, tmp_path: Path
 ) -> None:

@@ -30,6 +30,8 @@ class Shares:
     """The first process with its copies, or, in a copy, that copy."""
 
     def __init__(self) -> None:
+        self.have_begun = False
+        """Whether the processes were told to install."""
         self._others: list[_Other] = []
         self._first: tuple[int, int] | None = None
 
@@ -122,6 +124,7 @@ class Shares:
         reports = [says, *(other.report() for other in self._others)]
         if b"" in reports:
             return False
+        self.have_begun = True
         for other in self._others:
             other.tell(_GO)
             if _REPLACES in reports and other.wait():

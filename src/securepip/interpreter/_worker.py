@@ -133,6 +133,21 @@ def ask_nobody() -> None:
         session.user_agent = lambda: "pip"
 
 
+def note_installs() -> list[None]:
+    """Have an entry added to the list that this returns, as soon as pip begins to install."""
+    command: Any = sys.modules.get(_INSTALL)
+    install: Any = getattr(command, "install_given_reqs", None)
+    begun: list[None] = []
+
+    def noted(*requirements: Any, **options: Any) -> Any:
+        begun.append(None)
+        return install(*requirements, **options)
+
+    if install is not None:
+        command.install_given_reqs = noted
+    return begun
+
+
 def _forget_pip() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "pip"]:
         del sys.modules[name]
@@ -196,8 +211,9 @@ def run(settings: dict[str, Any], instruction: dict[str, Any], *, spared: bool) 
     Args:
         settings: The first line that this process has read.
         instruction: The line with pip's arguments.
-        spared: Whether some modules are stand-ins. If pip then fails with an unknown error, it is
-            run again with all of its modules.
+        spared: Whether some modules are stand-ins. If pip then fails with an unknown error before
+            it installs anything, it is run again with all of its modules. Not after that: Python
+            would start again, and run a start-up file of a wheel that was just installed.
     """
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
@@ -205,6 +221,7 @@ def run(settings: dict[str, Any], instruction: dict[str, Any], *, spared: bool) 
     gc.freeze()
     keep_order(instruction["order"])
     ask_nobody()
+    begun = note_installs()
     shares, sharing = instruction["shares"], None
     own = [*chain(*shares)]
     if len(shares) > 1:
@@ -220,7 +237,9 @@ def run(settings: dict[str, Any], instruction: dict[str, Any], *, spared: bool) 
             code = sharing.finish(code)
         if not isinstance(end, SystemExit):
             raise
-    if code == _UNKNOWN_ERROR and spared and not (sharing is not None and sharing.is_copy):
+    if sharing is not None and (sharing.is_copy or sharing.have_begun):
+        begun.append(None)
+    if code == _UNKNOWN_ERROR and spared and not begun:
         begin_again({**settings, "packaging": None, "whole": True}, instruction)
     code = code or 0
     if not isinstance(code, int) or threading.active_count() > 1:
