@@ -1,4 +1,4 @@
-"""One repository and one empty environment for a whole run, and copies of them for each test."""
+"""Fixtures for all tests: a repository, an empty environment, and machines that use them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.wheels import make_wheel
 
 pytest_plugins = ["tests.attacks.marks", "tests.support.unchanged"]
 
-# A loaded machine is no defect, nor is an unlucky draw: examples are counted, not timed.
+# Hypothesis limits the number of examples and not their time, because the machine may be busy.
 settings.register_profile(
     "securepip",
     deadline=None,
@@ -41,9 +41,9 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is run in this process out of the user's own folders.
+    """Give each test its own data folder: a machine refuses older copies of what it has seen.
 
-    Each test is a machine of its own: one that has seen a repository refuses older copies of it.
+    The user's own folders are not touched.
     """
     folder = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("SECUREPIP_DATA_DIR", str(folder / f"securepip-data-{next(_NUMBERS)}"))
@@ -52,11 +52,9 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Begin as a new process does, and on a machine that is never slow.
+    """Reset the state of this process that a command leaves behind.
 
-    What an earlier test has begun and found out is forgotten, and how a command that ran in this
-    process says things. Nobody is told of a server that takes longer than a person expects: the
-    words of a command are compared.
+    The notice about a slow server is off, because tests compare the output of commands.
     """
     begun.forget()
     monkeypatch.setattr(mirrors, "_passed_over", {})
@@ -72,9 +70,15 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.signal(signal.SIGTERM, ended_by)
 
 
+@pytest.fixture(autouse=True)
+def no_flush_of_all_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not flush all disks: that takes seconds, and matters only in a power failure."""
+    monkeypatch.setattr(os, "sync", lambda: None)
+
+
 @pytest.fixture
 def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pip without any configuration: the machine that tests run on may have constraints."""
+    """Run pip without a configuration: that of this machine may have constraints."""
     for name in list(os.environ):
         if name.startswith("PIP_"):
             monkeypatch.delenv(name)
@@ -83,14 +87,14 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """The URL of an object store; where none can be started, tests are skipped with the reason."""
+    """The URL of an object store. If none can be started, the test is skipped with the reason."""
     with moto_server() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with nothing in it, not even pip. To be copied, not changed."""
+    """A virtual environment without pip. Tests copy it and do not change it."""
     folder = tmp_path_factory.mktemp("environment") / "empty"
     venv.create(folder, symlinks=True)
     return folder
@@ -98,7 +102,10 @@ def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
-    """``app`` 1.0 and 2.0 (2.0 requires ``lib``), ``lib`` 1.0, ``other`` 1.0. Not to be changed."""
+    """``app`` 1.0, ``app`` 2.0, which requires ``lib``, ``lib`` 1.0, and ``other`` 1.0.
+
+    Tests do not change it.
+    """
     folder = tmp_path_factory.mktemp("shared")
     built = folder / "built"
     return make_repository(
@@ -112,28 +119,28 @@ def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepositor
 
 @pytest.fixture
 def made(shared_repository: MadeRepository, tmp_path: Path) -> MadeRepository:
-    """A copy of the shared repository and of its keys, to be changed."""
+    """A copy of the shared repository and of its keys, which a test may change."""
     return copy_repository(shared_repository, tmp_path / "repository")
 
 
 @pytest.fixture
 def hostile(shared_repository: MadeRepository) -> Iterator[HostileServer]:
-    """Serves the shared repository, changed as told."""
+    """A server for the shared repository, which changes answers as it is told."""
     with serve_hostile(shared_repository.folder) as server:
         yield server
 
 
 @pytest.fixture
 def machine(tmp_path: Path, empty_environment: Path) -> Machine:
-    """A user's machine, which believes nobody yet."""
+    """A user's machine, which trusts no repository yet."""
     return Machine(tmp_path, empty_environment)
 
 
 @pytest.fixture
 def client(machine: Machine, shared_repository: MadeRepository, hostile: HostileServer) -> Machine:
-    """A user's machine that believes the shared repository, served by ``hostile``.
+    """A user's machine that trusts the shared repository, served by ``hostile``.
 
-    It has kept nothing of what it saw when it was told to: it asks for everything.
+    It has only the root: it asks for all other metadata again.
     """
     machine.trust(shared_repository, hostile.url)
     shutil.rmtree(machine.folder / "data" / "trust" / "made" / "metadata")

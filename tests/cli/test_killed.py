@@ -1,6 +1,6 @@
-"""SIGKILL at random moments: of those who sign, and of those who install.
+"""Commands that are killed at random moments: ``repo add``, ``repo sync`` and ``install``.
 
-``SECUREPIP_KILLS`` is how often each is killed (default 2); ``SECUREPIP_SEED`` is another seed.
+``SECUREPIP_KILLS`` sets how often each is killed (default 2), ``SECUREPIP_SEED`` the seed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.signing.clients import look_as_tuf_client
+from tests.signing.clients import fetch_everything, read_plainly
 from tests.support.hostile import HostileServer, flip_byte, serve_hostile
 from tests.support.machine import Machine
 from tests.support.repositories import MadeRepository, make_repository
@@ -24,7 +24,7 @@ from tests.support.wheels import make_wheel
 KILLS = int(os.environ.get("SECUREPIP_KILLS", "2"))
 SEED = int(os.environ.get("SECUREPIP_SEED", "458"))
 
-# Start-up is two thirds of a short run, and nothing happens in it: the clock starts after it.
+# The clock starts after the imports: they take two thirds of a short run, and change nothing.
 _READY = """
 import sys
 import securepip.installer.handoff, securepip.index, securepip.resolver, securepip.transport
@@ -36,7 +36,7 @@ sys.exit(main())
 
 
 class Killer:
-    """Runs securepip and kills it at a random moment of the time that a whole run takes."""
+    """Runs securepip, and kills it at a random moment of the time that a whole run takes."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -45,14 +45,14 @@ class Killer:
         self.killed = 0
 
     def turns(self) -> Iterator[int]:
-        """One whole run, and so many that are killed: more, where none was in time."""
+        """Count one whole run, and the runs to kill: more, if each ended before it was killed."""
         for turn in itertools.count():
             yield turn
             if turn >= KILLS and (self.killed or not KILLS):
                 return
 
     def run(self, *words: str | Path, kill: bool = True) -> None:
-        """Run it; the first time and with ``kill=False`` to its end, which must be a good one."""
+        """Run securepip. The first run, and one with ``kill=False``, must end with 0."""
         began, process = self._start(words)
         if kill and self._longest:
             time.sleep(self._random.random() * self._longest)
@@ -60,7 +60,7 @@ class Killer:
         _, err = process.communicate(timeout=120)
         if kill and self._longest:
             self.killed += process.returncode != 0
-            self._longest /= 1 if process.returncode else 2  # it takes less than was thought
+            self._longest /= 1 if process.returncode else 2  # it takes less time than that
         else:
             assert process.returncode == 0, err
             self._longest = max(self._longest, time.monotonic() - began)
@@ -81,7 +81,7 @@ class Killer:
 
 
 def assert_installs(machine: Machine, *names: str) -> None:
-    """What is signed now can be installed."""
+    """Check that these projects can be installed."""
     done = machine.install("-U", "--no-compile", *names)
     assert done.code == 0, done.err
 
@@ -91,7 +91,7 @@ def test_killing_add_never_leaves_a_repository_that_a_client_rejects(
 ) -> None:
     machine.trust(made, str(made.folder))
     killer = Killer(machine)
-    wheels = []
+    wheels, old = [], read_plainly(made.folder)
     for turn in killer.turns():
         new = [
             make_wheel(tmp_path / "new", "app", f"3.{turn}", requires=["lib"]),
@@ -99,10 +99,11 @@ def test_killing_add_never_leaves_a_repository_that_a_client_rejects(
         ]
         wheels += new
         killer.run("repo", "add", made.folder, *new)
-        look_as_tuf_client(made.folder, tmp_path / "tuf")
+        fetch_everything(made.folder, tmp_path / "tuf")
+        assert old <= read_plainly(made.folder)
         assert_installs(machine, "app")
     killer.run("repo", "add", made.folder, *wheels, kill=False)
-    paths = look_as_tuf_client(made.folder, tmp_path / "tuf")
+    paths = fetch_everything(made.folder, tmp_path / "tuf")
     assert {f"packages/app/app-3.{number}-py3-none-any.whl" for number in range(turn + 1)} <= paths
     assert_installs(machine, "app", *(f"project{number}" for number in range(turn + 1)))
     assert machine.version_of("app") == f"3.{turn}"
@@ -111,7 +112,7 @@ def test_killing_add_never_leaves_a_repository_that_a_client_rejects(
 def test_killing_sync_never_leaves_a_repository_that_a_client_rejects(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """``made`` is the index that does not sign, for those who read its plain pages."""
+    """``made`` is the upstream index: its plain pages have no signatures."""
     overlay = make_repository(tmp_path / "overlay")
     machine.trust(overlay, str(overlay.folder))
     killer = Killer(machine)
@@ -131,10 +132,10 @@ def test_killing_sync_never_leaves_a_repository_that_a_client_rejects(
             )
             names.append(f"project{turn}")
             killer.run(*sync, *names)
-            look_as_tuf_client(overlay.folder, tmp_path / "tuf")
+            fetch_everything(overlay.folder, tmp_path / "tuf", overlay=True)
             assert_installs(machine, "app")
         killer.run(*sync, *names, kill=False)
-        look_as_tuf_client(overlay.folder, tmp_path / "tuf")
+        fetch_everything(overlay.folder, tmp_path / "tuf", overlay=True)
         assert_installs(machine, *names)
     assert machine.version_of("app") == f"3.{turn}"
 
@@ -151,7 +152,7 @@ def test_killing_install_never_spoils_the_next_or_makes_it_trust_more(
         shutil.copytree(empty_environment, client.environment, symlinks=True)
 
     for turn in range(KILLS + 1):
-        if turn % 2:  # with a cache that earlier runs have filled, and without
+        if turn % 2:  # in turn with an empty cache and with that of earlier runs
             shutil.rmtree(tmp_path / "cache", ignore_errors=True)
         target = tmp_path / f"environment-{turn}"
         shutil.copytree(empty_environment, target, symlinks=True)
@@ -159,7 +160,7 @@ def test_killing_install_never_spoils_the_next_or_makes_it_trust_more(
 
         hostile.alter(r".*app.*\.whl", lambda _: evil)
         lied_to = client.install("app")
-        # Unless the genuine wheel was in the store by then: the lie is not even asked for.
+        # If the genuine wheel is in the store already, the forged one is not fetched.
         assert lied_to.code in (0, 3), lied_to.err
         assert client.version_of("app") == (None if lied_to.code else "2.0")
         hostile.honest()
@@ -173,7 +174,7 @@ def test_killing_install_never_spoils_the_next_or_makes_it_trust_more(
 def test_state_that_was_cut_off_is_mended_and_never_believed(
     client: Machine, hostile: HostileServer
 ) -> None:
-    """What a failing disk leaves, which is more than what a killed run does."""
+    """Files that a failing disk has cut off: a killed run leaves none of these."""
     assert client.install("--dry-run", "app").code == 0
     state = client.folder / "data" / "trust" / "made" / "metadata"
     for role in ("root", "timestamp", "snapshot", "targets", "bins"):

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the whole run, in which each test has a database of its own."""
+"""A PostgreSQL server for the whole run, with a database for each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.store import BUCKET, store_behind
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """The database server; where none can be started, tests are skipped with the reason."""
+    """The database server. If none can be started, the test is skipped with the reason."""
     with postgres() as running:
         yield running
 
@@ -29,7 +29,7 @@ def url(server: Postgres) -> str:
 
 @pytest.fixture
 def made(tmp_path: Path, url: str) -> Iterator[Made]:
-    """An empty repository that serves from a folder and remembers in a database."""
+    """An empty repository with its files in a folder and its state in a database."""
     folder = tmp_path / "repository"
     with make(str(folder), folder, url, tmp_path / "keys") as made:
         yield made
@@ -39,11 +39,11 @@ def made(tmp_path: Path, url: str) -> Iterator[Made]:
 def made_in_a_bucket(
     moto: str, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Made]:
-    """An empty repository that serves from a bucket and remembers in a database."""
+    """An empty repository with its files in a bucket and its state in a database."""
     with store_behind(moto) as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        # Clients alone go through the door: it has nothing to tell the machines, and takes time.
+        # Only clients use the proxy: for the machines it does nothing and takes time.
         monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
         address = f"s3://{BUCKET}/index"
         known, public = tmp_path / "known", store.public_url(address)

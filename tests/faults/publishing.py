@@ -14,7 +14,7 @@ from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository import commit
 from securepip.signing.repository.repository import Repository
 from tests.faults.scenes import Scene
-from tests.signing.clients import fetch_everything, look_as_tuf_client, read_plainly
+from tests.signing.clients import fetch_everything, read_plainly
 from tests.signing.test_recovery import attack
 from tests.support.machine import Finished
 from tests.support.maintainers import Maintainers, claim
@@ -158,7 +158,7 @@ class Sync(_Signing):
         return self.sync("app", "lib", "more")
 
     def signed(self, client: str = "client") -> Signed:
-        return sorted(look_as_tuf_client(self.made.folder, self.work / client)), []
+        return sorted(fetch_everything(self.made.folder, self.work / client, overlay=True)), []
 
     def learn(self) -> None:
         self.new, self.new_plain = self.signed(), read_plainly_overlay(self.made.folder)

@@ -1,4 +1,4 @@
-"""An index that does not sign, and a machine that believes it at first sight."""
+"""An index without signatures, and a machine that trusts it on first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @pytest.fixture
 def protected(machine: Machine, index: Index) -> Machine:
-    """A machine that believes the index at first sight."""
+    """A machine that trusts the index on first use."""
     done = machine.run("trust", "first-use", "--index-url", index.url)
     assert done.code == 0, done.err
     return machine
@@ -38,5 +38,5 @@ def protected(machine: Machine, index: Index) -> Machine:
 
 @pytest.fixture(autouse=True)
 def always_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are asked for again in each run: nobody waits for ten minutes here."""
+    """Fetch pages again in each run, and not only after ten minutes."""
     monkeypatch.setattr("securepip.first_use.memory.FRESH_SECONDS", 0.0)

@@ -18,7 +18,7 @@ from securepip.signing.publish.accounted import check_own
 from securepip.signing.repository.repository import Repository
 from securepip.transport import TransportOptions
 from securepip.trust import FirstUseRules, TrustStore
-from tests.signing.clients import look_as_tuf_client
+from tests.signing.clients import fetch_everything
 from tests.signing.killing import kill_points, run_until
 from tests.support.indexes import Index
 from tests.support.machine import Machine
@@ -50,7 +50,7 @@ def test_a_run_that_is_killed_leaves_a_valid_repository_and_forgets_nothing(
         shutil.copytree(before, folder)
         shutil.rmtree(client, ignore_errors=True)
         run_until(step, work)
-        look_as_tuf_client(folder, client)
+        fetch_everything(folder, client, overlay=True)
         with Repository.open(folder) as repository:
             check_own(repository)
             seen = {
@@ -61,7 +61,7 @@ def test_a_run_that_is_killed_leaves_a_valid_repository_and_forgets_nothing(
             for project, files in seen.items():
                 assert files.items() <= repository.ledger.known(project).items()
         assert run_until(1 << 30, work), "the next run comes to its end"
-        look_as_tuf_client(folder, client)
+        fetch_everything(folder, client, overlay=True)
         with Repository.open(folder) as repository:
             assert repository.page(APP) and repository.page(LIB)
 

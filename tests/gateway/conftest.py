@@ -32,7 +32,7 @@ JSON = "application/vnd.pypi.simple.v1+json"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a gateway answers."""
+    """An answer of a gateway."""
 
     status: int
     reason: str
@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass
 class Running:
-    """A gateway that runs, and what it works on."""
+    """A running gateway, with its trust and its store."""
 
     url: str
     trust: TrustStore
@@ -69,7 +69,7 @@ class Running:
         method: str = "GET",
         connection: http.client.HTTPConnection | None = None,
     ) -> Reply:
-        """Ask for a path below the gateway's address; one that begins with a slash is whole."""
+        """Send a request; a path without a leading slash is relative to the gateway's URL."""
         whole = path if path.startswith("/") else urlsplit(self.url).path + path
         used = connection or self.connect()
         used.request(method, whole, headers=dict(headers or {}))
@@ -85,7 +85,7 @@ class Running:
         return reply.json
 
     def by_url(self, url: str, *hashes: str, indexes: tuple[str, ...] = ()) -> Reply:
-        """What the plugin gets for an address."""
+        """The gateway's answer to the plugin for a URL."""
         words = [f"url={quote(url, safe='')}", *(f"hash={quote(one)}" for one in hashes)]
         words += [f"index={quote(one, safe='')}" for one in indexes]
         return self.get(f"by-url?{'&'.join(words)}", {"Accept": JSON})
@@ -105,7 +105,7 @@ def run_gateway(
     passing: Passing | None = None,
     cert: Path | None = None,
 ) -> Iterator[Running]:
-    """Run a gateway over whom the trust in ``folder`` believes."""
+    """Run a gateway with the trust and the store in ``folder``."""
     trust = TrustStore(folder / "trust")
     store = Store(folder / "store")
     options = TransportOptions(retries=0, timeout=60, cert=str(cert) if cert else None)
@@ -145,7 +145,7 @@ def run_gateway(
 def gateway(
     tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer
 ) -> Iterator[Running]:
-    """A gateway that believes the shared repository, served by ``hostile``."""
+    """A gateway that trusts the shared repository, served by ``hostile``."""
     trust = TrustStore(tmp_path / "gateway" / "trust")
     trust.add("made", hostile.url, shared_repository.root.read_bytes())
     with run_gateway(tmp_path / "gateway") as running:

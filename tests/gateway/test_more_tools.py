@@ -1,4 +1,4 @@
-"""poetry, pdm, pipx and tox through a gateway, as the registry has them."""
+"""poetry, pdm, pipx and tox install through a gateway, in the versions that the registry has."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ dependencies = []
 """
 REQUIRED = {
     "poetry": ["poetry>=2"],
-    # The newest pdm does not start together with what it requires.
+    # The newest pdm does not start with the newest versions of its requirements.
     "pdm": ["pdm==2.26.*", "unearth<0.18.1", "hishel<1.2"],
-    # Without uv, pipx first fetches the newest pip for itself, which nobody signs here.
+    # Without uv, pipx first fetches the newest pip, which this repository does not have.
     "pipx": ["pipx>=1.7", "uv"],
     "tox": ["tox>=4"],
 }
@@ -38,7 +38,7 @@ Tool = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
-    """As the one of all tests, with a command in ``app``, as pipx wants it."""
+    """The shared repository with a command in ``app``, which pipx requires."""
     folder = tmp_path_factory.mktemp("with-command")
     command = "[console_scripts]\napp = app:VERSION.strip\n"
     return make_repository(
@@ -51,7 +51,7 @@ def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepositor
 
 @pytest.fixture
 def tool(request: pytest.FixtureRequest) -> Tool:
-    """The path of a tool, which is installed when it is first wanted and kept."""
+    """Returns the path of a tool, which is installed on its first use and kept."""
 
     def installed(name: str) -> Path:
         folder = request.config.cache.mkdir("tools") / f"{name}-{VERSION}"
@@ -107,7 +107,7 @@ def pdm_add(client: Machine, tool: Tool) -> Finished:
 
 
 def pipx_install(client: Machine, tool: Tool) -> Finished:
-    # It prefers the uv that is beside it.
+    # It uses the uv of its own environment.
     return inside(client, tool("pipx"), "install", "app")
 
 
@@ -122,7 +122,7 @@ def tox_run(client: Machine, tool: Tool) -> Finished:
 
 
 def installed(client: Machine) -> set[str]:
-    """What is anywhere on the machine but in its environment."""
+    """The packages that a tool has installed, outside of the machine's environment."""
     return {
         path.parent.name
         for folder in ("project", "pipx")
@@ -148,11 +148,11 @@ def test_a_tool_installs_what_was_signed(
 @pytest.mark.parametrize(
     ("run", "changed"),
     [
-        (poetry_add, PAGE),
         (poetry_add, WHEEL),
         (pdm_add, PAGE),
         (pdm_add, WHEEL),
-        # These have uv or pip fetch for them, of which ``test_tools`` tries the other answers.
+        # These fetch by uv or pip, with which ``test_tools`` tries all answers. Poetry asks for a
+        # failed answer again for ten seconds: one answer is enough for it.
         (pipx_install, PAGE),
         (tox_run, WHEEL),
     ],

@@ -1,4 +1,4 @@
-"""One signed repository for the room, and a client that trusts it."""
+"""A signed repository, and a client that trusts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.wheels import make_sdist, make_wheel
 
 @dataclass(frozen=True)
 class Served:
-    """A repository and the server between it and the client."""
+    """A repository, and the server between it and the client."""
 
     made: MadeRepository
     server: HostileServer
@@ -44,7 +44,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(served: Served, tmp_path: Path) -> Iterator[Callable[..., VerifiedIndex]]:
-    """Makes the index of a new run; all runs share state and cache."""
+    """Makes the index of a new run. All runs have the same state and cache."""
     trust = TrustStore(tmp_path / "trust")
     trust.add("made", served.server.url, served.made.root.read_bytes())
     transport = Transport(TransportOptions(retries=0, timeout=60))
@@ -74,7 +74,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """What is asked from now on, of whom."""
+    """The requests of this test, with the place that each goes to."""
     found = Asked()
     early, get, download = Transport.early, Transport.get, Transport.download
     prefetch, look_anew = Session.prefetch, Session.look_anew

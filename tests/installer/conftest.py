@@ -1,4 +1,4 @@
-"""Environments to install into, verified wheels to hand off, and plain pip to compare with."""
+"""Environments to install into, verified wheels to hand to pip, and plain pip for comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 from securepip.formats.core_metadata import read_core_metadata
 from securepip.formats.digests import sha256_of
@@ -32,8 +32,9 @@ Tree = dict[str, object]
 
 
 def verified(path: Path) -> VerifiedFile:
-    """A file as the index would hand it out."""
-    project, version, _, _ = parse_wheel_filename(path.name)
+    """A verified wheel or sdist, as the index makes it."""
+    is_wheel = path.suffix == ".whl"
+    project, version, *_ = (parse_wheel_filename if is_wheel else parse_sdist_filename)(path.name)
     data = path.read_bytes()
     return VerifiedFile(
         project,
@@ -55,7 +56,7 @@ def hand_off(
     extras: tuple[str, ...] = (),
     core_metadata: bytes | None = None,
 ) -> HandOff:
-    """A wheel on disk as a planned and verified file."""
+    """A verified file of a plan, from a wheel on disk."""
     wheel = verified(path)
     if core_metadata is None:
         core_metadata = read_core_metadata(path)
@@ -75,7 +76,7 @@ def hand_off(
 def run_pip(
     python: Path, *arguments: str | Path, check: bool = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Plain pip in an environment that may have none of its own."""
+    """Run plain pip for an environment, which needs no pip of its own."""
     command = [str(python), str(pip_runner()), "--disable-pip-version-check", *map(str, arguments)]
     return subprocess.run(
         command,
@@ -87,9 +88,9 @@ def run_pip(
 
 
 def snapshot(folder: Path, *, same_paths: bool = True) -> Tree:
-    """Every file and folder under ``folder``: its mode and contents.
+    """The mode and contents of each file and folder below ``folder``.
 
-    Byte code stands for what it means: its header without the time, and its code object; the same
+    Byte code is compared by its header without the time and by its code object, because the same
     source can be marshalled in more than one way.
     """
     found: Tree = {}
@@ -101,7 +102,7 @@ def snapshot(folder: Path, *, same_paths: bool = True) -> Tree:
             continue
         data = path.read_bytes()
         if path.suffix == ".pyc" and data.startswith(MAGIC_NUMBER):
-            code = marshal.loads(data[16:])  # noqa: S302 - compiled here, from the test's sources
+            code = marshal.loads(data[16:])  # noqa: S302 - compiled here, from a test's source
             assert isinstance(code, CodeType)
             found[name] = (mode, data[:8], data[12:16], code, same_paths and code.co_filename)
         else:
@@ -111,7 +112,7 @@ def snapshot(folder: Path, *, same_paths: bool = True) -> Tree:
 
 @pytest.fixture
 def new_environment(tmp_path: Path) -> Callable[[], Path]:
-    """Make an empty environment, always at the same path; returns its interpreter."""
+    """Makes an empty environment, always at the same path, and returns its interpreter."""
 
     def make() -> Path:
         folder = tmp_path / "env"
@@ -130,13 +131,13 @@ def python(new_environment: Callable[[], Path]) -> Path:
 
 
 def site_packages(python: Path) -> Path:
-    """Where an environment keeps its packages."""
+    """The folder of an environment's packages."""
     (folder,) = (python.parent.parent / "lib").glob("python*/site-packages")
     return folder
 
 
 def installed(python: Path) -> Mapping[str, str]:
-    """Names and versions, as ``pip freeze`` has them."""
+    """The installed versions by name, from ``pip freeze``."""
     lines = run_pip(python, "freeze", "--all").stdout.split()
     return dict(line.split("==") for line in lines)
 
@@ -149,7 +150,7 @@ def _temporary_files_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("tempfile.tempdir", None)
 
 
-# The smallest of the wheels that come with this Python: what is compared takes pip some time.
+# The smallest of the wheels that come with this Python: pip takes time for the comparison.
 BUNDLED = sorted(
     Path(sys.base_prefix).glob("lib/python*/ensurepip/_bundled/*.whl"),
     key=lambda path: path.stat().st_size,
@@ -157,7 +158,7 @@ BUNDLED = sorted(
 
 
 def interrupted_install(wheels: Sequence[Path], python: Path, *, once_there: Sequence[Path]) -> int:
-    """Install in a process that is interrupted as soon as these are there; its exit code."""
+    """Interrupt an install as soon as these paths exist, and return its exit code."""
     program = textwrap.dedent(f"""
         from pathlib import Path
         from securepip.installer.handoff import install
@@ -170,7 +171,7 @@ def interrupted_install(wheels: Sequence[Path], python: Path, *, once_there: Seq
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": "src"},
         stderr=subprocess.DEVNULL,
-        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
+        # A shell makes its background jobs ignore interrupts, and so perhaps the tests.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from packaging.utils import canonicalize_name, parse_sdist_filename
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from securepip.dirs import Seal
@@ -17,36 +17,20 @@ from securepip.errors import InstallationError, VerificationError
 from securepip.formats.core_metadata import parse_core_metadata, read_core_metadata
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.page import PageFile
-from securepip.index.types import _SEAL, UserDirectory, VerifiedFile
+from securepip.index.types import UserDirectory
 from securepip.installer import HandOff, install
 from securepip.installer.build.backend import Backend, BuildSystem
 from securepip.installer.build.cache import BuiltWheel, Source, WheelCache
 from securepip.installer.build.source import Build, BuildSettings
 from securepip.installer.sdists import _lacking
 from securepip.resolver.plan import PlannedFile
-from tests.installer.conftest import hand_off, installed
+from tests.installer.conftest import hand_off, installed, verified
 from tests.support.wheels import make_sdist, make_wheel, metadata_text
-
-
-def verified_sdist(path: Path) -> VerifiedFile:
-    project, version = parse_sdist_filename(path.name)
-    data = path.read_bytes()
-    return VerifiedFile(
-        project,
-        version,
-        path.name,
-        path,
-        sha256_of(data),
-        len(data),
-        repository="example",
-        url=f"https://packages.example.org/{path.name}",
-        seal=_SEAL,
-    )
 
 
 @dataclass
 class Installer:
-    """Installs wheels of a folder into build environments, and remembers what was asked."""
+    """Installs wheels of a folder into build environments, and records the requirements."""
 
     folder: Path
     asked: list[list[str]] = field(default_factory=list)
@@ -122,7 +106,7 @@ def test_a_built_wheel_installs_like_any_other(
     python: Path, tmp_path: Path, settings: BuildSettings
 ) -> None:
     path = make_sdist(tmp_path / "store", "one", "1")
-    sdist = verified_sdist(path)
+    sdist = verified(path)
     metadata = prepare_metadata(sdist, settings)
     wheel = build_wheel(sdist, settings)
     page_file = PageFile(sdist.filename, sdist.url, sdist.sha256, sdist.size)
@@ -230,7 +214,7 @@ def test_build_requirements_are_installed_and_the_hook_for_metadata_is_used(
         files={"b.py": _BACKEND},
         pyproject=_PYPROJECT.format('"helper"'),
     )
-    sdist = verified_sdist(path)
+    sdist = verified(path)
     metadata = parse_core_metadata(prepare_metadata(sdist, settings))
     assert [str(each) for each in metadata.requires_dist] == ["prepared"]
     assert installer.asked == [["helper"], ["more"]]
@@ -254,14 +238,14 @@ def test_a_build_sees_nothing_of_its_surroundings(
         pyproject=_PYPROJECT.format(""),
     )
     with pytest.raises(InstallationError) as failed:
-        build_wheel(verified_sdist(path), settings)
+        build_wheel(verified(path), settings)
     assert "helper" in str(failed.value)
 
 
 def test_the_same_ingredients_are_built_once(
     tmp_path: Path, settings: BuildSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    sdist = verified(make_sdist(tmp_path / "store", "one", "1"))
     first = build_wheel(sdist, settings)
     time = first.path.stat().st_mtime_ns
     assert build_wheel(sdist, settings) == first
@@ -276,7 +260,7 @@ def test_the_same_ingredients_are_built_once(
 def test_an_sdist_that_changed_after_it_was_verified_never_runs(
     tmp_path: Path, settings: BuildSettings
 ) -> None:
-    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    sdist = verified(make_sdist(tmp_path / "store", "one", "1"))
     make_sdist(tmp_path / "store", "one", "1", files={"setup.py": "evil()"})
     with pytest.raises(VerificationError, match="not what was verified"):
         build_wheel(sdist, settings)
@@ -288,11 +272,11 @@ def test_a_build_that_makes_another_release_is_refused(
 ) -> None:
     path = make_sdist(tmp_path / "store", "one", "1", metadata=metadata_text(name, version))
     with pytest.raises(VerificationError, match="another release"):
-        build_wheel(verified_sdist(path), settings)
+        build_wheel(verified(path), settings)
 
 
 def test_nobody_else_makes_a_built_wheel(tmp_path: Path) -> None:
-    sdist = verified_sdist(make_sdist(tmp_path / "store", "one", "1"))
+    sdist = verified(make_sdist(tmp_path / "store", "one", "1"))
     with pytest.raises(TypeError):
         BuiltWheel("one-1-py3-none-any.whl", tmp_path, sdist.sha256, 1, sdist)
 

@@ -11,7 +11,7 @@ from tests.support.machine import Machine
 
 @pytest.fixture
 def locked(client: Machine, tmp_path: Path) -> Path:
-    """The lock file; ``client`` believes the repository."""
+    """The lock file; ``client`` trusts the repository."""
     place = tmp_path / "pylock.toml"
     done = client.run("lock", "--python", client.environment, "app", "-o", place)
     assert done.code == 0, done.err

@@ -1,4 +1,4 @@
-"""Environments with a pip of their own, plain or with the plugin, and a machine to run it on."""
+"""Environments that have a pip, plain or with the plugin, and machines that run it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(
     cwd: Path | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run a program with the machine's variables, and these."""
+    """Run a program with the machine's variables and further ones."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd or machine.folder,
@@ -43,12 +43,12 @@ def run(
 
 
 def run_pip(machine: Machine, *words: str | Path, **variables: str) -> Finished:
-    """Run the environment's own pip, as people do."""
+    """Run the environment's own pip, as users do."""
     return run(machine, machine.python, "-m", "pip", *words, variables=variables)
 
 
 def assert_refused(done: Finished, *reasons: str) -> None:
-    """The pip failed, said why in words, and did nothing."""
+    """Check that pip failed, gave the reasons, and did nothing."""
     assert done.code == 1, done
     for reason in reasons:
         assert reason in done.err, done.err
@@ -58,14 +58,14 @@ def assert_refused(done: Finished, *reasons: str) -> None:
 
 
 def put_pip(environment: Path, packages: Sequence[Path]) -> None:
-    """Give an environment a pip: links to the folders that it consists of."""
+    """Give an environment a pip, by links to its folders."""
     (folder,) = (environment / "lib").glob("python*/site-packages")
     for package in packages:
         (folder / package.name).symlink_to(package)
 
 
 def own_pip(machine: Machine) -> Path:
-    """A copy of the pip's folder instead of the link, to be changed."""
+    """Replace the link to pip's folder by a copy, which a test may change."""
     link = machine.site_packages / "pip"
     original = link.resolve()
     link.unlink()
@@ -74,7 +74,7 @@ def own_pip(machine: Machine) -> Path:
 
 @pytest.fixture(scope="session")
 def pip_environment(empty_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the pip that securepip has. To be copied, not changed."""
+    """A virtual environment with securepip's own pip. Tests copy it and do not change it."""
     folder = tmp_path_factory.mktemp("pip")
     shutil.copytree(empty_environment, folder / "environment", symlinks=True)
     package = Path(pip.__file__).parent
@@ -88,7 +88,7 @@ def pip_environment(empty_environment: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def enabled_environment(pip_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, with the plugin. To be copied, not changed."""
+    """The same environment with the plugin. Tests copy it and do not change it."""
     machine = Machine(tmp_path_factory.mktemp("enabled"), pip_environment)
     enabled = machine.run("plugin", "enable", "--python", machine.environment)
     assert enabled.code == 0, enabled.err
@@ -100,7 +100,7 @@ OLD_PIPS = ("23.0", "23.3.2", "24.3.1", "25.3", "26.0")
 
 @pytest.fixture(scope="session")
 def pip_of(request: pytest.FixtureRequest) -> dict[str, Path]:
-    """Old pips from the index that this machine uses, unpacked, by version; fetched only once."""
+    """The unpacked folders of old pips, by version, fetched once from this machine's index."""
     kept = request.config.cache.mkdir("pips") if request.config.cache else Path()
     found = {}
     for version in OLD_PIPS:
@@ -120,14 +120,14 @@ def pip_of(request: pytest.FixtureRequest) -> dict[str, Path]:
 
 @pytest.fixture
 def plain(tmp_path: Path, pip_environment: Path) -> Machine:
-    """A machine whose pip verifies nothing."""
+    """A machine whose pip does not have the plugin."""
     (tmp_path / "plain").mkdir()
     return Machine(tmp_path / "plain", pip_environment)
 
 
 @pytest.fixture
 def plugged(tmp_path: Path, enabled_environment: Path) -> Machine:
-    """A machine whose pip has the plugin, and which believes nobody yet."""
+    """A machine whose pip has the plugin, and which trusts no repository yet."""
     (tmp_path / "plugged").mkdir()
     return Machine(tmp_path / "plugged", enabled_environment)
 
@@ -136,7 +136,7 @@ def plugged(tmp_path: Path, enabled_environment: Path) -> Machine:
 def believer(
     plugged: Machine, shared_repository: MadeRepository, hostile: HostileServer
 ) -> Machine:
-    """The same, and it believes the shared repository, served by ``hostile``."""
+    """A machine with the plugin that trusts the shared repository, served by ``hostile``."""
     plugged.trust(shared_repository, hostile.url)
     shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
     return plugged
@@ -144,7 +144,7 @@ def believer(
 
 @pytest.fixture
 def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
-    """A repository whose ``built`` is an sdist that ``maker`` builds."""
+    """A server for a repository with the sdist ``built``, whose build backend is ``maker``."""
     made.add(make_built(tmp_path / "honest"), make_maker(tmp_path / "honest"))
     with serve_hostile(made.folder) as server:
         yield server
@@ -152,7 +152,7 @@ def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
 
 @pytest.fixture
 def believing(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
-    """A machine with the plugin that believes that repository, and has seen nothing of it yet."""
+    """A machine with the plugin that trusts that repository and has only its root."""
     plugged.trust(made, served.url)
     shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")
     return plugged

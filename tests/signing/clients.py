@@ -1,4 +1,4 @@
-"""Clients that are not ours: python-tuf's updater, and what reads the PEP 503 pages."""
+"""Clients other than securepip: python-tuf's updater, and a reader of HTML pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BASE = "http://repository.example.org/"
 
 
 class FolderFetcher(FetcherInterface):
-    """Reads what a web server would serve from the repository's folder."""
+    """Reads files of the repository's folder, in place of a web server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,12 +32,13 @@ class FolderFetcher(FetcherInterface):
 
 
 def updater(folder: Path, client: Path, url: str | None = None) -> Updater:
-    """python-tuf's client of the repository in ``folder``, by HTTP when it has a URL.
+    """Make python-tuf's client of a repository.
 
     Args:
-        folder: The repository; its first root is what the client trusts.
-        client: Where the client keeps its state.
-        url: Of the served repository, with a slash at the end.
+        folder: The repository's folder. The client trusts its first root.
+        client: The folder of the client's state.
+        url: The repository's URL, with a slash at the end. Without it, files are read from the
+            folder.
     """
     for name in ("metadata", "targets"):
         (client / name).mkdir(parents=True, exist_ok=True)
@@ -52,8 +53,17 @@ def updater(folder: Path, client: Path, url: str | None = None) -> Updater:
     )
 
 
-def fetch_everything(folder: Path, client: Path, url: str | None = None) -> set[str]:
-    """Let python-tuf fetch and verify every target that is signed; return their paths."""
+def fetch_everything(
+    folder: Path, client: Path, url: str | None = None, *, overlay: bool = False
+) -> set[str]:
+    """Let python-tuf fetch and verify each signed target, and return their paths.
+
+    Args:
+        folder: The repository's folder.
+        client: The folder of the client's state.
+        url: As for ``updater``.
+        overlay: Whether distributions are on another server. They are looked up and not fetched.
+    """
     with Repository.open(folder) as repository:
         roles = repository.roles()
         claimed = [claim.role for top in TOPS for claim in roles.claims_below(top).claims()]
@@ -64,7 +74,8 @@ def fetch_everything(folder: Path, client: Path, url: str | None = None) -> set[
     for path in paths:
         info = tuf_client.get_targetinfo(path)
         assert info is not None, path
-        tuf_client.download_target(info)
+        if not overlay or path.startswith("simple/") or (folder / path).parent.exists():
+            tuf_client.download_target(info)
     return paths
 
 
@@ -78,7 +89,7 @@ class _Links(HTMLParser):
 
 
 def read_plainly(folder: Path) -> set[str]:
-    """Follow every link from the list of projects, check its hash; return the file names."""
+    """Follow each link from the list of projects, check its hash, and return the file names."""
     found = set()
     for project in _links(folder / "simple" / "index.html"):
         page = folder / "simple" / project / "index.html"
@@ -94,31 +105,3 @@ def _links(page: Path) -> list[str]:
     parser = _Links()
     parser.feed(page.read_text())
     return parser.found
-
-
-def look_as_tuf_client(folder: Path, client: Path) -> set[str]:
-    """Let python-tuf, with the state it has, verify all that is signed; return the paths.
-
-    Files that are not in the repository itself (an overlay's) are looked up, not downloaded.
-    """
-    for name in ("metadata", "targets"):
-        (client / name).mkdir(parents=True, exist_ok=True)
-    base = "http://packages.example.org/"
-    updater = Updater(
-        str(client / "metadata"),
-        f"{base}metadata/",
-        str(client / "targets"),
-        base,
-        fetcher=FolderFetcher(folder),
-        bootstrap=(folder / "metadata" / "1.root.json").read_bytes(),
-    )
-    updater.refresh()
-    with Repository.open(folder) as repository:
-        roles = repository.roles()
-        paths = {path for name in roles.bin_names() for path in roles.role(name).signed.targets}
-    for path in paths:
-        info = updater.get_targetinfo(path)
-        assert info is not None, path
-        if path.startswith("simple/") or (folder / path).parent.exists():
-            updater.download_target(info)
-    return paths

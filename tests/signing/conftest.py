@@ -1,8 +1,6 @@
-"""What holds for all tests of the signing side."""
+"""Fixtures of the signing side's tests."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
@@ -11,15 +9,9 @@ from tests.signing.ceremonies import Ceremony
 from tests.support.machine import Machine
 
 
-@pytest.fixture(autouse=True)
-def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No flush of all disks: it can take seconds, and matters only when the power fails."""
-    monkeypatch.setattr(os, "sync", lambda: None)
-
-
 @pytest.fixture
 def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guess costs next to nothing: what it costs, ``test_key_rings`` holds."""
+    """Make passphrases cheap to check. ``test_key_rings`` tests their true cost."""
     monkeypatch.setattr(encrypted, "_COST", 16)
 
 

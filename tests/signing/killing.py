@@ -1,9 +1,14 @@
-"""Ending a process just before one of its steps: whatever changes a file that others may see."""
+"""Kills a process just before one of its steps, or after a time.
+
+A step is a call that changes a file which others may see, or the ledger.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
+import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +21,13 @@ _NEVER = 1 << 30
 
 
 def kill_points(work: Callable[[], object], most: int = 8) -> list[int]:
-    """Steps of ``work`` to be killed at, and one past the end.
+    """Choose steps of ``work`` to kill it at. The last one is past its end.
 
-    They are spread evenly; with the environment variable ``SECUREPIP_TEST_EVERY_KILL`` it is every
-    step.
+    They are spread evenly. With the environment variable ``SECUREPIP_TEST_EVERY_KILL``, these are
+    all steps.
     """
     reading, writing = os.pipe()
-    _fork(_NEVER, work, lambda taken: os.write(writing, str(taken).encode()))
+    _end(_fork(_NEVER, work, lambda taken: os.write(writing, str(taken).encode())))
     os.close(writing)
     with os.fdopen(reading) as stream:
         steps = int(stream.read())
@@ -32,15 +37,33 @@ def kill_points(work: Callable[[], object], most: int = 8) -> list[int]:
 
 
 def run_until(step: int, work: Callable[[], object]) -> bool:
-    """Run ``work`` in another process that dies just before its step of that number.
+    """Run ``work`` in another process, which dies just before the step of this number.
 
     Returns:
         Whether it came to its end.
     """
-    return _fork(step, work, lambda taken: None)
+    code = _end(_fork(step, work, lambda taken: None))
+    assert code in (0, _KILLED)
+    return code == 0
 
 
-def _fork(step: int, work: Callable[[], object], tell: Callable[[int], object]) -> bool:
+def kill_after(seconds: float | None, work: Callable[[], object]) -> float:
+    """Run ``work`` in another process, and kill that after so many seconds, or let it end.
+
+    Returns:
+        The seconds that it took.
+    """
+    began = time.monotonic()
+    child = _fork(_NEVER, work, lambda taken: None)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    code = _end(child)
+    assert code == 0 or (seconds is not None and code == -signal.SIGKILL)
+    return time.monotonic() - began
+
+
+def _fork(step: int, work: Callable[[], object], tell: Callable[[int], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
@@ -52,10 +75,12 @@ def _fork(step: int, work: Callable[[], object], tell: Callable[[int], object]) 
             traceback.print_exc()
         finally:
             os._exit(1)
+    return child
+
+
+def _end(child: int) -> int:
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in (0, _KILLED)
-    return code == 0
+    return os.waitstatus_to_exitcode(status)
 
 
 def _die_at(step: int) -> Iterator[int]:

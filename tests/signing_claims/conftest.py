@@ -1,8 +1,7 @@
-"""What holds for all tests of claims."""
+"""Fixtures of the claims' tests."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,6 @@ import pytest
 from tests.support.maintainers import Maintainers, claim
 from tests.support.repositories import MadeRepository, make_repository
 from tests.support.wheels import make_wheel
-
-
-@pytest.fixture(autouse=True)
-def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No flush of all disks: it can take seconds, and matters only when the power fails."""
-    monkeypatch.setattr(os, "sync", lambda: None)
 
 
 @pytest.fixture
@@ -39,6 +32,6 @@ def alice() -> Maintainers:
 
 @pytest.fixture
 def claimed(made: MadeRepository, alice: Maintainers) -> MadeRepository:
-    """The same repository, where ``app`` is Alice's."""
+    """The same repository, in which Alice has claimed ``app``."""
     claim(made, "app", alice)
     return made

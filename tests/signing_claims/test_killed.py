@@ -1,8 +1,7 @@
-"""Killed at any step, ``claim``, ``accept`` and ``promote`` leave what is valid, and can run again.
+"""``claim``, ``accept`` and ``promote`` are killed; the repository stays valid, and they run again.
 
-One client of python-tuf follows along: it must accept what it sees after each kill, and what the
-next run makes of it. With ``SECUREPIP_TEST_EVERY_KILL`` the steps are all there are, more than
-fifty in each case together with the moments by the clock.
+A python-tuf client must accept the repository after each kill and after the next run. With
+``SECUREPIP_TEST_EVERY_KILL`` they are killed at each step, and at more random moments.
 """
 
 from __future__ import annotations
@@ -10,9 +9,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +19,7 @@ from securepip.signing.claims.promote import promote
 from securepip.signing.claims.transactions.accept import accept, claim
 from securepip.signing.repository.repository import Repository
 from tests.signing.clients import fetch_everything, read_plainly
-from tests.signing.killing import kill_points, run_until
+from tests.signing.killing import kill_after, kill_points, run_until
 from tests.support.maintainers import Maintainers
 from tests.support.maintainers import claim as claim_for
 from tests.support.repositories import MadeRepository
@@ -110,25 +106,16 @@ def test_killing_at_random_moments_harms_nobody(
 ) -> None:
     wheel = make_wheel(tmp_path / "dist", "app", "3.0")
     path = alice.release(claimed, "app", tmp_path / "requests", wheel)
-    code = (
-        f"import sys; sys.path.insert(0, {str(_SOURCES)!r})\n"
-        "from pathlib import Path\n"
-        "from securepip.signing.claims.promote import promote\n"
-        "from securepip.signing.repository.repository import Repository\n"
-        "from securepip.signing.claims.transactions.accept import accept\n"
-        "repository = Repository.open(Path(sys.argv[1])); print('begin', flush=True)\n"
-        "promote(repository) if sys.argv[2] == 'promote' else accept(repository, Path(sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", code, str(claimed.folder), verb, str(path)]
+
+    def run() -> None:
+        with Repository.open(claimed.folder) as repository:
+            promote(repository) if verb == "promote" else accept(repository, path)
+
     moment = random.Random(480)
     for _ in range(50 if os.environ.get("SECUREPIP_TEST_EVERY_KILL") else 4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(moment.random() * 0.08)
-            process.kill()
+        kill_after(moment.random() * 0.15, run)
         fetch_everything(claimed.folder, tmp_path / "client")
-    subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    kill_after(None, run)
     fetch_everything(claimed.folder, tmp_path / "client")
     assert read_plainly(claimed.folder) >= {"app-1.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"}
     found = claimed.repository.roles().claim(APP)

@@ -1,4 +1,4 @@
-"""An index, an empty repository, and a sync of one over the other."""
+"""An index, an empty repository, and a sync of the repository from the index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def index() -> Iterator[Index]:
 
 
 def let_the_time_be_over(patched: pytest.MonkeyPatch) -> None:
-    """End the next sync when it has taken a few answers, however long that takes."""
+    """Let the time limit of the next sync end after a few answers, not after a time."""
     hours = itertools.count()
     patched.setattr(threads, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours)))
 
@@ -41,7 +41,7 @@ def overlay(tmp_path: Path) -> MadeRepository:
 
 @pytest.fixture
 def run(overlay: MadeRepository, index: Index) -> Sync:
-    """Sync the overlay: ``run("flask>=2", with_dependencies=True, indexes=[…])``."""
+    """Syncs the overlay: ``run("flask>=2", with_dependencies=True, indexes=[…])``."""
 
     def run(
         *requirements: str,

@@ -1,10 +1,10 @@
-"""What a client has begun and nobody has waited for: a test that looks at it waits first.
+"""Waits for the requests that a client sends in the background.
 
-A client asks early for what it may need, and gives up what it does not. Until that has its answer,
-or is not begun any more, the number of requests that a server has seen is a matter of chance.
+A client prefetches what it may need, and abandons what it does not need. While such requests are
+under way, the number of requests that a server has seen is a matter of chance.
 
-``all_answered()`` before requests are counted, or forgotten; ``with as_a_process():`` around what
-runs here in the place of a process.
+A test calls ``all_answered()`` before it counts requests or clears their list. Code that stands in
+for a process runs in ``with as_a_process():``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from securepip.transport.pool import Pool
 
 _SECONDS = 120.0
 _BEGINNING = "beginning"
-"""The name of the thread in which an index asks for pages before anybody needs them."""
+"""The name of the thread in which an index prefetches pages."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,17 +28,17 @@ R = TypeVar("R")
 _submit = Pool.submit
 _changed = threading.Condition()
 _under_way: set[Future[object]] = set()
-"""All that any pool of this process has begun since the test began."""
+"""The calls that the pools of this process have begun in this test and not ended."""
 
 
 def all_answered() -> None:
-    """Wait until all that was begun in this test has its answer."""
+    """Wait until every call that was begun in this test has ended."""
     _wait_without(frozenset())
 
 
 @contextmanager
 def as_a_process() -> Iterator[None]:
-    """Wait in the end for what is begun here: when a process has ended, nothing of it goes on."""
+    """At the end, wait for the calls begun inside: nothing of a process goes on after its end."""
     with _changed:
         before = frozenset(_under_way)
     try:
@@ -48,7 +48,7 @@ def as_a_process() -> Iterator[None]:
 
 
 def forget() -> None:
-    """Wait no more for what an earlier test has begun, or the process that this one comes from."""
+    """Forget the calls that an earlier test, or the parent process, has begun."""
     global _changed
     _changed = threading.Condition()
     _under_way.clear()
@@ -60,7 +60,7 @@ def _wait_without(others: frozenset[Future[object]]) -> None:
             thread.join(_SECONDS)
     with _changed:
         answered = _changed.wait_for(lambda: _under_way <= others, _SECONDS)
-    assert answered, "what was begun has no answer"
+    assert answered, "a request that was begun has no answer"
 
 
 def _noted(self: Pool, function: Callable[[T], R], item: T) -> Future[R]:

@@ -1,4 +1,4 @@
-"""A browser without a window: what it makes of a page, as a document or as a picture."""
+"""Opens a page in a headless browser, which returns the document or draws a picture."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ _SECONDS = 120
 
 
 def find_chromium() -> str | None:
-    """The Chromium of this machine, if it has one."""
+    """The path of this machine's Chromium, if it has one."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return next(filter(None, map(shutil.which, names)), None)
 
 
 def open_page(page: Path, profile: Path, *options: str, dark: bool = False) -> str:
-    """Let Chromium open ``page``, and return what it writes.
+    """Let Chromium open a page, and return its standard output.
 
     Args:
-        page: A file.
-        profile: A folder for what the browser writes.
-        options: What to do with the page: ``--dump-dom``, ``--screenshot=FILE``.
+        page: The file of the page.
+        profile: A folder for the browser's own files.
+        options: Chromium's options for the page: ``--dump-dom``, ``--screenshot=FILE``.
         dark: Whether the user prefers dark pages.
+
+    Raises:
+        FileNotFoundError: This machine has no Chromium.
     """
     chromium = find_chromium()
     if chromium is None:

@@ -1,4 +1,4 @@
-"""``built``, a source distribution, and ``maker``, which builds it: what a build requires runs."""
+"""``built``, an sdist, and ``maker``, its build backend, whose code runs in a build."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 
 def make_built(folder: Path, requires: str = "maker") -> Path:
-    """The source distribution ``built`` 1.0, which ``maker`` builds.
+    """Make the source distribution ``built`` 1.0, whose build backend is ``maker``.
 
     Args:
-        folder: Where it is written.
-        requires: How it names what builds it.
+        folder: The folder for it.
+        requires: Its build requirement.
     """
     pyproject = _PYPROJECT.format(requires)
     return make_sdist(folder, "built", "1.0", files={}, pyproject=pyproject)
 
 
 def make_maker(folder: Path, version: str = "1.0", code: str = MAKER_CODE) -> Path:
-    """A wheel of ``maker``.
+    """Make a wheel of ``maker``.
 
     Args:
-        folder: Where it is written.
+        folder: The folder for it.
         version: Its version.
-        code: Its module.
+        code: The source of its module.
     """
     return make_wheel(folder, "maker", version, files={"maker.py": code})

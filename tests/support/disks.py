@@ -13,7 +13,7 @@ from securepip.signing.repository.storage import local
 
 
 def fail_to_read(patch: pytest.MonkeyPatch, fails: Callable[[Path], bool], error: OSError) -> None:
-    """Let reading a file end with ``error`` where ``fails`` says so: in a repository or beside."""
+    """Let each read of a file fail with ``error`` if ``fails`` is true of its path."""
     read, begin = Path.read_bytes, builtins.open
 
     def failing(path: Path) -> bytes:

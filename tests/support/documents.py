@@ -1,6 +1,6 @@
-"""The documents, and the commands that they show.
+"""Reads the documents, and the commands that they show.
 
-A block that cannot run here has a comment above it, ``<!-- not run: WHY -->``.
+A block that cannot be run in a test has a comment above it, ``<!-- not run: WHY -->``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Block:
 
     Attributes:
         language: ``console``, ``yaml``, …
-        text: What is in it.
-        runs: Whether it is to be run.
+        text: Its contents.
+        runs: Whether the tests run it.
     """
 
     language: str
@@ -37,7 +37,7 @@ class Block:
         """The words of each ``securepip`` command, in order."""
         for line in self.text.replace("\\\n", "").splitlines():
             if line.startswith("$ securepip "):
-                # What stands after a pipe, or an ampersand, is the shell's.
+                # The rest after a pipe or an ampersand is another command.
                 line = re.split(r" [&|]( |$)", line.removeprefix("$ securepip "))[0]
                 yield shlex.split(line, comments=True)
 
@@ -52,7 +52,7 @@ def blocks(text: str, language: str = "console") -> list[Block]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each ``securepip`` command of a document that is to be run."""
+    """The words of each ``securepip`` command that the tests run, in a document."""
     for block in blocks(text):
         if block.runs:
             yield from block.commands()

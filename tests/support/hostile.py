@@ -1,4 +1,4 @@
-"""A web server over a folder that does what a test tells it: alters, delays, withholds, records."""
+"""A web server for a folder, which changes, delays, withholds and records as a test tells it."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Coded:
 
 
 Reply = bytes | int | str | Iterator[bytes] | Coded
-"""What is sent: a body; a number is an HTTP status; text is another server's URL, to whose file of
-the same path it redirects; an iterator is a body of unknown length, sent piece by piece."""
+"""An answer: bytes are a body; a number is an HTTP status; a string is another server's URL, to
+which the path is redirected; an iterator is a body of unknown length, sent piece by piece."""
 
 Alteration = Callable[[bytes], Reply]
-"""What is served instead of a file's bytes."""
+"""Makes the answer from a file's bytes."""
 
 
 @dataclass
 class HostileServer:
-    """Serves ``folder`` at ``url``, changed as told.
+    """A server that changes some of its answers.
 
     Attributes:
-        folder: What is served.
+        folder: The folder that it serves.
         url: Its address, ending in a slash.
-        seen: Paths of all requests, in order, without the leading slash.
-        authorized: The paths of those that came with a name and password, and these.
-        delay: Seconds before each answer, as a round trip would take.
-        date: What it says that the time is; the time, where that is "".
-        headers: What it sends with each answer besides.
+        seen: The paths of all requests, in order, without the leading slash.
+        authorized: The path and the ``Authorization`` of each request that had one.
+        delay: Seconds before each answer, as on a slow network.
+        date: The ``Date`` of its answers; if empty, the true one.
+        headers: Further headers of each answer.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class HostileServer:
     _alterations: list[tuple[re.Pattern[str], Alteration]] = field(default_factory=list)
 
     def alter(self, pattern: str, alteration: Alteration) -> None:
-        """Change every answer whose path matches the regular expression as a whole."""
+        """Change every answer whose whole path matches the regular expression."""
         self._alterations.append((re.compile(pattern), alteration))
 
     def withhold(self, pattern: str, status: int = 404) -> None:
@@ -75,7 +75,7 @@ class HostileServer:
         self.alter(pattern, lambda data: base)
 
     def forge(self, project: str, filename: str, wheel: bytes) -> None:
-        """Serve ``wheel`` in a genuine one's place, its digest and length on every page."""
+        """Serve ``wheel`` in place of a genuine one, with its digest and length on every page."""
         genuine = (self.folder / "packages" / project / filename).read_bytes()
         old, new = sha256_of(genuine).encode(), sha256_of(wheel).encode()
         lengths = (b'"size":%d' % len(genuine), b'"size":%d' % len(wheel))
@@ -83,11 +83,11 @@ class HostileServer:
         self.alter(rf"packages/{project}/[^/]*{filename}", lambda _: wheel)
 
     def honest(self) -> None:
-        """Serve everything as it is again."""
+        """Serve every file unchanged again."""
         self._alterations.clear()
 
     def answer(self, path: str) -> Reply:
-        """What is sent for a path below the folder."""
+        """The answer for a path below the folder."""
         file = self.folder / path
         if file.is_dir():
             file /= "index.html"
@@ -100,7 +100,7 @@ class HostileServer:
 
 @contextmanager
 def running(server: BaseServer) -> Iterator[None]:
-    """Let a server answer, in a thread, as long as the ``with`` lasts."""
+    """Run a server in a thread for as long as the ``with`` lasts."""
     thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     try:
@@ -159,7 +159,7 @@ def serve_hostile(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[H
             if body.coding:
                 self.send_header("Content-Encoding", body.coding)
             self.end_headers()
-            with suppress(OSError):  # the client has heard enough
+            with suppress(OSError):  # the client has closed the connection
                 for piece in body.pieces:
                     self.wfile.write(piece)
 
@@ -194,7 +194,7 @@ def flip_byte(data: bytes, at: int | None = None) -> bytes:
 
 
 def make_certificate(folder: Path) -> Path:
-    """A PEM file with a key and its certificate, for this machine's loopback address."""
+    """Make a PEM file with a key and its certificate for the loopback address."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
     now = datetime.now(timezone.utc)

@@ -1,4 +1,4 @@
-"""An index that does not sign, on loopback: as much or as little of the simple API as a test wants.
+"""An index without signatures, on loopback, with the parts of the simple API that a test wants.
 
 with serve_index() as index:
     index.offer(make_wheel(tmp_path, "flask", "3.0"))
@@ -34,7 +34,7 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 
 @dataclass
 class OfferedFile:
-    """A file of the index. Tests change its fields at will."""
+    """A file of the index. A test may change its fields."""
 
     filename: str
     data: bytes
@@ -47,30 +47,30 @@ class OfferedFile:
 
 @dataclass
 class Index:
-    """The index.
+    """An index. A test may change its fields while it is served.
 
     Attributes:
         host: ``127.0.0.1:PORT``.
         scheme: ``http`` or ``https``.
-        speaks_json: Whether it has the JSON form.
+        speaks_json: Whether it has JSON pages (PEP 691).
         says_sizes: Whether its JSON pages have lengths and upload times (PEP 700).
-        says_metadata: Whether its pages tell of ``.metadata`` files.
+        says_metadata: Whether its pages name ``.metadata`` files (PEP 714).
         says_sha256: Whether its pages have digests.
-        serves_metadata: Whether ``.metadata`` files are there.
+        serves_metadata: Whether it serves ``.metadata`` files.
         has_api: Whether it has PyPI's JSON API.
-        serves_parts: Whether it serves parts of files (range requests).
+        serves_parts: Whether it answers range requests.
         says_lengths: Whether its answers have a ``Content-Length``.
-        lie: Added to the length of a whole file wherever an answer of a part tells it.
-        credentials: ``user:password`` that every request needs.
-        etags: Whether it gives and honours ETags.
+        lie: How many bytes it adds to a file's length in a ``Content-Range``.
+        credentials: ``user:password``, which every request needs.
+        etags: Whether it sends ETags and answers them with 304.
         delay: Seconds before each answer.
-        status: PEP 792 status by project.
-        raw: Whole answers (status, content type, body) by path.
-        moved: Where a request for a path is sent, by path.
-        serials: The number of the last change of projects, where it counts changes.
+        status: The status of projects (PEP 792).
+        raw: Answers (status, content type, body) by path, in place of its own.
+        moved: Redirects: the new location by path.
+        serials: The last serial of projects, for ``X-PyPI-Last-Serial``.
         seen: ``METHOD /path`` of all requests.
-        anew: The paths of those that no cache on the way may answer.
-        sent: Bytes of all bodies.
+        anew: The paths of requests that no cache on the way may answer.
+        sent: The bytes of all bodies that it has sent.
     """
 
     host: str = ""
@@ -122,14 +122,14 @@ class Index:
         return offered
 
     def withdraw(self, project: str, *filenames: str) -> None:
-        """Take files away; without names, the project."""
+        """Remove files; without names, the project."""
         if not filenames:
             del self.projects[project]
         for filename in filenames:
             del self.projects[project][filename]
 
     def answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
-        """Status, content type and body for a path."""
+        """The status, content type and body for a path."""
         if path in self.raw:
             return self.raw[path]
         parts = path.strip("/").split("/")
@@ -203,19 +203,19 @@ def _digest(metadata: bytes | None) -> dict[str, str] | bool:
 
 
 def project(name: str) -> NormalizedName:
-    """``name``, normalized."""
+    """The normalized form of a project's name."""
     return canonicalize_name(name)
 
 
 def offer_flask(index: Index, folder: Path, text: str) -> None:
-    """Offer flask 3.1.3, whose version in its code is ``text``."""
+    """Publish flask 3.1.3, whose code says ``text`` as its version."""
     code = {"flask/__init__.py": f"VERSION = '{text}'\n"}
     index.offer(make_wheel(folder / text, "flask", "3.1.3", requires=["blinker>=1.9"], files=code))
 
 
 @contextmanager
 def serve_flask(folder: Path) -> Iterator[Index]:
-    """An index with a good flask 3.1.3, and blinker, which it requires: the documents' example."""
+    """Serve flask 3.1.3 and blinker, which it requires: the example of the documents."""
     with serve_index() as index:
         offer_flask(index, folder, "good")
         index.offer(make_wheel(folder, "blinker", "1.9.0"))
@@ -224,7 +224,7 @@ def serve_flask(folder: Path) -> Iterator[Index]:
 
 @contextmanager
 def serve_index(certificate: Path | None = None) -> Iterator[Index]:
-    """Run an ``Index`` for as long as the ``with`` lasts; over TLS with a key and certificate."""
+    """Serve an ``Index`` for as long as the ``with`` lasts; with a certificate, over TLS."""
     index = Index()
 
     class Handler(BaseHTTPRequestHandler):
@@ -278,14 +278,14 @@ def serve_index(certificate: Path | None = None) -> Iterator[Index]:
                 index.sent += len(body)
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             pass
 
     class Server(ThreadingHTTPServer):
-        request_queue_size = 64  # whoever finds a full queue waits for a second
+        request_queue_size = 64  # a client waits a second if the queue is full
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """Say nothing of a client that went away in the middle: tests read what is said."""
+            """Print nothing about a client that closed its connection: tests read the output."""
             if not isinstance(sys.exc_info()[1], OSError):
                 super().handle_error(request, client_address)
 

@@ -1,4 +1,4 @@
-"""One user's machine: a home with state and cache of its own, and an environment to install into.
+"""A user's machine: a home with its own state and cache, and an environment to install into.
 
 machine = Machine(tmp_path, empty_environment)
 machine.trust(made, url)
@@ -48,12 +48,12 @@ class Finished:
 
 
 class Machine:
-    """A machine that nothing outside of ``folder`` has an influence on.
+    """A machine, all of it in ``folder``: the settings of this one have no influence.
 
     Attributes:
-        environment: The virtual environment that is installed into.
-        variables: The environment variables of every command.
-        before: What every process is started with: a command that runs another.
+        environment: The virtual environment to install into.
+        variables: The environment variables of each command.
+        before: The beginning of each process's command line: a command that runs another one.
     """
 
     def __init__(self, folder: Path, empty_environment: Path) -> None:
@@ -75,8 +75,8 @@ class Machine:
             "SECUREPIP_DATA_DIR": str(folder / "data"),
             "SECUREPIP_CACHE_DIR": str(folder / "cache"),
             "PIP_CONFIG_FILE": os.devnull,
-            # Only programs of the system: each Python that a developer has there would be asked
-            # whether its pip verifies, and rustc for its version.
+            # Only the system's programs: securepip asks each Python of the PATH whether its pip
+            # verifies, and pip asks rustc for its version.
             "PATH": _PATH,
             "PIP_RETRIES": "0",
             "PIP_TIMEOUT": "60",
@@ -88,16 +88,16 @@ class Machine:
         return self.environment / "bin" / "python"
 
     def trust(self, made: MadeRepository, location: str, name: str = "made") -> None:
-        """Believe a repository that answers at ``location``."""
+        """Trust a repository that is served at ``location``."""
         done = self.run("trust", "add", name, location, "--root-sha256", made.root_sha256)
         assert done.code == 0, done.err
 
     def install(self, *words: str | Path, **variables: str) -> Finished:
-        """``securepip install --python ENVIRONMENT …``."""
+        """Run ``securepip install --python ENVIRONMENT …``."""
         return self.run("install", "--python", self.environment, *words, **variables)
 
     def run(self, *words: str | Path, **variables: str) -> Finished:
-        """Run securepip in this process, which spares the start of another."""
+        """Run securepip in this process, which is faster than to start one."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, {**self.variables, **variables}, clear=True),
@@ -107,12 +107,12 @@ class Machine:
         ):
             try:
                 code = main([str(word) for word in words])
-            except SystemExit as ended:  # as argparse ends: for help, and for a wrong option
+            except SystemExit as ended:  # argparse's end, for help and for a wrong option
                 code = ended.code if isinstance(ended.code, int) else 1
         return Finished(code, out.getvalue(), err.getvalue())
 
     def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
-        """Start securepip as a process of its own."""
+        """Start securepip in a new process."""
         return subprocess.Popen(
             [*self.before, sys.executable, "-m", "securepip", *map(str, words)],
             env={**self.variables, "PYTHONPATH": str(_SOURCES), **variables},
@@ -123,13 +123,13 @@ class Machine:
         )
 
     def process(self, *words: str | Path, **variables: str) -> Finished:
-        """Run securepip as a process of its own."""
+        """Run securepip in a new process."""
         with self.start(*words, **variables) as process:
             out, err = process.communicate(timeout=120)
         return Finished(process.returncode, out, err)
 
     def pip(self, *words: str | Path, **variables: str) -> Finished:
-        """Run plain pip in the environment, which needs none of its own."""
+        """Run plain pip for the environment, which needs no pip of its own."""
         return self.command(self.python, _PIP, *words, **variables)
 
     def command(self, *words: str | Path, **variables: str) -> Finished:
@@ -150,21 +150,21 @@ class Machine:
         return self.pip("install", *options, *words)
 
     def freeze(self) -> list[str]:
-        """What is installed, as ``pip freeze --all`` says it: its own code, in this process."""
+        """What is installed, as ``pip freeze --all`` prints it, by pip's code in this process."""
         return "\n".join(freeze(paths=[str(self.site_packages)])).split()
 
     def remove(self, *names: str) -> None:
-        """Take away what is installed, as ``pip uninstall`` does, without another process."""
+        """Uninstall distributions, as ``pip uninstall`` does, in this process."""
         for found in importlib.metadata.distributions(path=[str(self.site_packages)]):
             if found.metadata["Name"] in names:
                 for file in found.files or ():
                     path = Path(str(found.locate_file(file)))
                     path.unlink(missing_ok=True)
-                    with suppress(OSError):  # it is not empty yet, or it is gone already
+                    with suppress(OSError):  # not empty yet, or removed already
                         path.parent.rmdir()
 
     def installed(self) -> Mapping[str, bytes]:
-        """Every file of the environment and its bytes."""
+        """The bytes of each file of the environment."""
         return {
             path.relative_to(self.environment).as_posix(): path.read_bytes()
             for path in sorted(self.environment.rglob("*"))
@@ -173,20 +173,20 @@ class Machine:
 
     @property
     def site_packages(self) -> Path:
-        """Where the environment keeps its packages."""
+        """The folder of the environment's packages."""
         (folder,) = (self.environment / "lib").glob("python*/site-packages")
         return folder
 
     def version_of(self, package: str) -> str | None:
-        """The ``VERSION`` that an installed test package says, without running it."""
+        """The ``VERSION`` of an installed test package, read without importing it."""
         module = self.site_packages / package / "__init__.py"
         return module.read_text().split("'")[1] if module.exists() else None
 
 
 def like_anybody() -> tuple[str, ...]:
-    """What starts a process so that permissions stop it, as the administrator's are not stopped.
+    """A command that runs another one so that permissions bind it, even if root runs the tests.
 
-    Skips the test where nothing can.
+    Skips the test if root runs the tests and has no such command.
     """
     if os.geteuid():
         return ()

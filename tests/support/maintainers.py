@@ -1,4 +1,4 @@
-"""Maintainers of a project, with keys in memory, and what they hand in.
+"""Maintainers of a project, with keys in memory, and the requests and transactions that they sign.
 
 ``alice = Maintainers.of(1)``, then ``claim(made, "app", alice)``, and
 ``accept(made.repository, alice.release(made, "app", make_wheel(…)))``.
@@ -27,11 +27,11 @@ from tests.support.repositories import MadeRepository
 
 @dataclass(frozen=True)
 class Maintainers:
-    """Some maintainers.
+    """The maintainers of a project.
 
     Attributes:
         signers: Their keys.
-        threshold: How many of them have to sign.
+        threshold: How many of them must sign.
     """
 
     signers: tuple[CryptoSigner, ...]
@@ -39,7 +39,7 @@ class Maintainers:
 
     @classmethod
     def of(cls, count: int, threshold: int = 1) -> Maintainers:
-        """New ones."""
+        """Make maintainers with new keys."""
         return cls(tuple(CryptoSigner.generate_ed25519() for _ in range(count)), threshold)
 
     @property
@@ -49,13 +49,13 @@ class Maintainers:
         return Keyholders(tuple(keys), self.threshold)
 
     def ring(self, count: int | None = None) -> KeyRing:
-        """The private keys of the first of them."""
+        """The private keys of the first ones."""
         return KeyRing((), {}, no_passphrase, loaded=self.signers[:count])
 
     def request(
         self, made: MadeRepository, project: str, folder: Path, signatures: int | None = None
     ) -> Path:
-        """A request that the project signs for itself."""
+        """Make a request that the project may sign for itself."""
         state = state_in(made.repository, NormalizedName(project))
         made_draft = draft(state, state.page, holders=self.holders)
         return self.write(made_draft, folder, signatures)
@@ -68,7 +68,7 @@ class Maintainers:
         *distributions: Path,
         signatures: int | None = None,
     ) -> Path:
-        """A transaction that adds files."""
+        """Make a transaction that adds files."""
         moment = datetime.now(timezone.utc)
         read = [read_distribution(path, moment) for path in distributions]
         state = state_in(made.repository, NormalizedName(project))
@@ -82,7 +82,7 @@ class Maintainers:
         folder: Path,
         edit: Callable[[ProjectPage], ProjectPage],
     ) -> Path:
-        """A transaction that changes the page."""
+        """Make a transaction that changes the page."""
         state = state_in(made.repository, NormalizedName(project))
         return self.write(draft(state, edit(state.page)), folder)
 
@@ -95,9 +95,9 @@ class Maintainers:
         *,
         agree: bool = True,
     ) -> Path:
-        """A transaction that gives the project other keys; without ``agree``, signed by them only.
+        """Make a transaction that gives the project other keys.
 
-        Both sides have signed it as far as they have to.
+        Enough of the new maintainers sign it and, with ``agree``, enough of these.
         """
         state = state_in(made.repository, NormalizedName(project))
         made_draft = draft(state, state.page, holders=successors.holders)
@@ -106,7 +106,7 @@ class Maintainers:
         return successors.write(made_draft, folder)
 
     def write(self, made: Draft, folder: Path, signatures: int | None = None) -> Path:
-        """Sign a draft and write it."""
+        """Sign a draft, and write it to a file."""
         made.sign(self.ring(signatures))
         folder.mkdir(exist_ok=True, parents=True)
         path = folder / f"{made.project}-{secrets.token_hex(4)}.zip"
@@ -115,6 +115,6 @@ class Maintainers:
 
 
 def claim(made: MadeRepository, project: str, maintainers: Maintainers) -> accepting.Accepted:
-    """Let a project sign for itself."""
+    """Make a claim of a project for its maintainers."""
     folder = made.folder.with_name(f"{made.folder.name}.requests")
     return accepting.claim(made.repository, maintainers.request(made, project, folder))

@@ -1,6 +1,6 @@
-"""How long is waited for answers here: a moment for those of a slow server, long for all others.
+"""Shortens the time limit of some answers: those of a server that a test makes slow.
 
-A busy machine is no slow server: no test gives all answers less time than it waits for a hang.
+All other answers keep their limit, because on a busy machine they can be slow as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from securepip.transport import Transport
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch, pattern: str, seconds: float) -> None:
-    """Give each answer whose whole URL matches so many seconds, and others what they have."""
+    """Give up each answer whose whole URL matches after so many seconds."""
     opened = Transport._open
 
     def soon_over(

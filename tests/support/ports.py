@@ -1,4 +1,4 @@
-"""Ports of this machine that are known before somebody listens there, or where nobody does."""
+"""Ports on loopback: a free one for a server that needs its number, and a closed one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FIRST, _LAST = 10_000, 32_767
 
 
 def free_port() -> int:
-    """A port for a server that has to be told one.
+    """A free port for a server that must be told its port.
 
-    It is none of those that the system gives away: no connection gets it before that server does.
+    It is outside the system's range of ephemeral ports: no connection takes it meanwhile.
     """
     last = _LAST
     with suppress(OSError, ValueError):
@@ -29,12 +29,12 @@ def free_port() -> int:
 
 @contextmanager
 def closed_port(port: int = 0) -> Iterator[int]:
-    """A port where every connection is refused, for as long as the ``with`` lasts.
+    """A port that refuses every connection for as long as the ``with`` lasts.
 
     Args:
-        port: One that a server has just left; 0 for any.
+        port: The port of a server that has just ended; 0 for any port.
     """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", port))  # and nobody listens
+        held.bind(("127.0.0.1", port))  # but not listening
         yield int(held.getsockname()[1])

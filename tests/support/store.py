@@ -1,6 +1,6 @@
-"""An object store on this machine: moto's S3 over HTTP, behind a door that can be told to fail.
+"""An object store on loopback: moto's S3 server, behind a proxy that can be told to fail.
 
-``scripts/test`` puts moto into a folder of its own; where that is not, tests that need it say so.
+``scripts/test`` installs moto into a folder of its own. Without it, tests that need it are skipped.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ MOTO = Path(sys.prefix) / "store"
 BUCKET = "packages"
 _RUN = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"
 
-# As a CDN that may read a bucket for everybody; moto believes whoever names a key.
+# The credentials of a CDN that may read the bucket. Moto does not check the signature.
 _CDN = "AWS4-HMAC-SHA256 Credential=cdn/x/us-east-1/s3/aws4_request, SignedHeaders=, Signature=0"
 
 Answer = int | None
-"""The status that is answered in place of the store's; None for the store's own answer."""
+"""A status in place of the store's answer; None for the store's answer."""
 
 
 @dataclass
 class Store:
-    """An S3 on loopback, with one bucket that anybody may read.
+    """An S3 server on loopback, with one bucket that anybody may read and write.
 
     Attributes:
-        url: Where it is asked, by way of the door.
-        decide: Told of the method and name of each request; says what is answered.
-        seen: Each request, as ``PUT metadata/timestamp.json``.
+        url: Its address, which is the proxy's.
+        decide: Called with the method and key of each request; returns the answer.
+        seen: All requests, such as ``PUT metadata/timestamp.json``.
     """
 
     url: str
@@ -50,7 +50,7 @@ class Store:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings with which obstore finds it."""
+        """The environment variables by which obstore finds it."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ALLOW_HTTP": "true",
@@ -60,24 +60,24 @@ class Store:
         }
 
     def public_url(self, address: str) -> str:
-        """Where everybody reads a repository, with a slash at the end."""
+        """The URL at which clients read a repository, with a slash at the end."""
         return f"{self.url}/{address.removeprefix('s3://')}/"
 
     def put(self, key: str, data: bytes) -> None:
-        """What somebody else who may write to the bucket does."""
+        """Write an object, as somebody else who may write to the bucket."""
         self.ask("PUT", f"{BUCKET}/{key}", data)
 
     def get(self, key: str) -> bytes:
-        """An object, as anybody reads it."""
+        """Read an object, as anybody can."""
         return self.ask("GET", f"{BUCKET}/{key}")
 
     def names(self, folder: str) -> list[str]:
-        """The keys under a folder, without it."""
+        """The keys below a folder, relative to it."""
         listed = self.ask("GET", f"{BUCKET}?prefix={folder}/&max-keys=1000").decode()
         return [key.removeprefix(f"{folder}/") for key in re.findall("<Key>(.*?)</Key>", listed)]
 
     def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
-        """A request that nobody has signed."""
+        """Send a request without a signature, and return the body of the answer."""
         url = f"{self.url}/{quote(path, safe='/?&=')}"
         kind = {"Content-Type": "application/octet-stream"}
         asked = urllib.request.Request(url, data, kind, method=method)  # noqa: S310 # loopback
@@ -87,7 +87,7 @@ class Store:
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Moto's server, in a process of its own; its URL."""
+    """Run moto's server in a process, and yield its URL."""
     if not (MOTO / "moto").is_dir():
         pytest.skip("moto is not here: `scripts/test` puts it into its environment")
     environment = {**os.environ, "PYTHONPATH": str(MOTO), "PYTHONUNBUFFERED": "1"}
@@ -103,7 +103,7 @@ def _announced(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
         if "Running on " in line:
-            # It logs each request: somebody has to read that, or it stops.
+            # It logs each request, and would block if nobody read its log.
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return line.split("Running on ")[1].strip()
     raise AssertionError("moto did not start")
@@ -111,7 +111,7 @@ def _announced(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def store_behind(moto: str) -> Iterator[Store]:
-    """That store, empty, with a door in front of it."""
+    """Empty moto's store, and yield it with a proxy in front of it."""
     with _Doorway(moto) as server, running(server):
         store = server.store
         urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"").close()  # noqa: S310 # loopback
@@ -121,7 +121,7 @@ def store_behind(moto: str) -> Iterator[Store]:
 
 
 class _Doorway(ThreadingHTTPServer):
-    request_queue_size = 64  # whoever finds a full queue waits for a second
+    request_queue_size = 64  # a client waits a second if the queue is full
 
     def __init__(self, moto: str) -> None:
         super().__init__(("127.0.0.1", 0), _Door)
@@ -129,7 +129,7 @@ class _Doorway(ThreadingHTTPServer):
         self.store = Store(f"http://127.0.0.1:{self.server_address[1]}")
 
     def handle_error(self, *of: object) -> None:
-        """Tests kill who asks: nobody reads of it."""
+        """Print nothing: tests kill clients in the middle of a request."""
 
 
 class _Door(BaseHTTPRequestHandler):
@@ -173,4 +173,4 @@ class _Door(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
-        """Nobody reads it."""
+        """Print nothing."""

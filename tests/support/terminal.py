@@ -1,4 +1,4 @@
-"""A terminal, and what a command writes to it."""
+"""Runs a command in a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.machine import Finished, Machine
 
 
 def run_in_terminal(machine: Machine, *words: str, columns: int = 80, **variables: str) -> Finished:
-    """What securepip writes to a terminal of so many columns, errors included."""
+    """Run securepip in a terminal of so many columns; ``out`` has its errors, too."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     shown = {
@@ -35,7 +35,7 @@ def run_in_terminal(machine: Machine, *words: str, columns: int = 80, **variable
             try:
                 while piece := os.read(master, 4096):
                     written += piece
-            except OSError:  # how a terminal ends
+            except OSError:  # the end of a terminal's output
                 pass
     finally:
         os.close(master)

@@ -1,8 +1,8 @@
-"""What several tests share is afterwards what it was: else a test depends on those before it.
+"""Fails if a test changes what others share: the result of those would depend on their order.
 
-A folder that lives longer than a test (of a fixture whose value is a folder or a repository) is
-listed when it is made and when it is taken down. Variables and the working folder are looked at
-after each test.
+The folder of each fixture that several tests share (its value is a path or a repository) is listed
+when it is set up and when it is torn down. Environment variables and the working folder are
+compared before and after each test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.repositories import MadeRepository
 
 _OF_PYTEST = "PYTEST_CURRENT_TEST"
 _SERVED = ("metadata", "simple", "packages")
-"""Of a repository. What it remembers, readers write to as well: they look up what is current."""
+"""The folders of a repository that are listed. A reader may write to its ``state`` as well."""
 
 _PROCESS = pytest.StashKey[dict[str, str]]()
 Listing = Mapping[str, int]
@@ -28,7 +28,7 @@ Listing = Mapping[str, int]
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[object],
 ) -> Generator[None, object, object]:
-    """List the folders of a fixture that several tests share."""
+    """List the folders of a fixture that is not of a single test."""
     value = yield
     if fixturedef.scope != "function":
         before = {folder: _listing(folder) for folder in _folders(value)}
@@ -39,18 +39,18 @@ def pytest_fixture_setup(
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """Remember what the process is like before a test."""
+    """Remember the environment variables and the working folder before a test."""
     item.stash[_PROCESS] = _process()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Name what a test has left behind in the process."""
+    """Fail if the test has changed them."""
     result = yield
     before, after = item.stash[_PROCESS], _process()
     changed = sorted({name for name, _ in before.items() ^ after.items()})
-    assert not changed, f"{item.nodeid} leaves to later tests another {', '.join(changed)}"
+    assert not changed, f"{item.nodeid} has changed for later tests: {', '.join(changed)}"
     return result
 
 
@@ -67,7 +67,7 @@ def _folders(value: object) -> list[Path]:
 
 
 def _listing(folder: Path) -> Listing:
-    """The size of each file, and the length of what each link says."""
+    """The size of each file and link; -1 for a folder."""
     return {
         str(path.relative_to(folder)): -1 if path.is_dir() else path.lstat().st_size
         for path in folder.rglob("*")
@@ -78,4 +78,4 @@ def _listing(folder: Path) -> Listing:
 def _check(fixture: str, before: Mapping[Path, Listing]) -> None:
     for folder, listed in before.items():
         changed = sorted({name for name, _ in listed.items() ^ _listing(folder).items()})
-        assert not changed, f"a test has changed what others share, of {fixture}: {changed}"
+        assert not changed, f"a test has changed {fixture}, which others share: {changed}"

@@ -1,6 +1,6 @@
-"""Real distributions, made in a line: wheels with RECORD, sdists with PKG-INFO and a build backend.
+"""Makes wheels with a RECORD, and sdists with PKG-INFO and a build backend.
 
-The same arguments make the same bytes, so that two builds of one release have one digest.
+The same arguments make the same bytes, and so the same digest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def metadata_text(
     metadata_version: str = "2.2",
     dynamic: Sequence[str] = (),
 ) -> str:
-    """A METADATA or PKG-INFO file. Requirements of an extra carry their own ``extra ==`` marker."""
+    """The text of METADATA or PKG-INFO. A requirement of an extra has its ``extra ==`` marker."""
     lines = [f"Metadata-Version: {metadata_version}", f"Name: {name}", f"Version: {version}"]
     lines += [f"Dynamic: {field}" for field in dynamic]
     if requires_python is not None:
@@ -58,16 +58,16 @@ def make_wheel(
     """Make a wheel in ``folder`` and return its path.
 
     Args:
-        folder: Made when it is not there.
-        name: As its author writes it.
-        version: As in the file name.
+        folder: Its folder, which is made if it does not exist.
+        name: The project's name, as its author writes it.
+        version: Its version, as in the file name.
         requires: Its Requires-Dist lines.
         requires_python: Its Requires-Python.
-        files: Paths in the wheel and their contents; by default one package with ``VERSION``.
+        files: The contents of its files by path; by default, one package with ``VERSION``.
         tag: Its compatibility tag.
         extras: Its Provides-Extra lines.
         build: Its build number, if any.
-        metadata: METADATA as it is to be, instead of what the other arguments say.
+        metadata: The text of METADATA, in place of one from the other arguments.
         entry_points: The contents of ``entry_points.txt``.
     """
     escaped = canonicalize_name(name).replace("-", "_")
@@ -100,7 +100,7 @@ def make_wheel(
 
 
 def add_to_record(wheel: Path, *rows: str) -> Path:
-    """Have the RECORD of a wheel name more; returns the wheel."""
+    """Add rows to the RECORD of a wheel, and return the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         members = {info: archive.read(info) for info in archive.infolist()}
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -126,10 +126,10 @@ def make_sdist(
     metadata_version: str = "2.2",
     pyproject: str | None = None,
 ) -> Path:
-    """Make a ``.tar.gz`` in ``folder`` and return its path.
+    """Make an sdist in ``folder`` and return its path.
 
-    It carries its own build backend, which needs nothing, so that it builds without a network.
-    With ``pyproject`` (and ``files``) it is built in another way. The rest is as in ``make_wheel``.
+    It contains its build backend, which requires nothing: it is built without a network. Another
+    ``pyproject`` names another backend. The other arguments are those of ``make_wheel``.
     """
     escaped = canonicalize_name(name).replace("-", "_")
     if metadata is None:
@@ -165,7 +165,7 @@ def make_sdist(
     return path
 
 
-# A PEP 517 backend: METADATA is PKG-INFO, every package folder beside it is copied.
+# A PEP 517 backend: METADATA is PKG-INFO, and the wheel has a copy of each other file.
 _BACKEND = """\
 import base64, email, hashlib, pathlib, re, zipfile
 
@@ -203,7 +203,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def _expand(tag: str) -> list[str]:
-    python, abi, platform = re.fullmatch(r"([^-]+)-([^-]+)-([^-]+)", tag).groups()  # type: ignore[union-attr] # a tag of ours
+    python, abi, platform = re.fullmatch(r"([^-]+)-([^-]+)-([^-]+)", tag).groups()  # type: ignore[union-attr] # tests pass whole tags
     return [
         f"{one}-{two}-{three}"
         for one in python.split(".")

@@ -1,8 +1,7 @@
-"""A repository that takes uploads, on loopback."""
+"""A server on loopback that takes uploads for a repository."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +16,9 @@ from tests.support.repositories import MadeRepository, make_repository
 from tests.uploads.sending import Site
 
 
-@pytest.fixture(autouse=True)
-def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No flush of all disks: it can take seconds, and matters only when the power fails."""
-    monkeypatch.setattr(os, "sync", lambda: None)
-
-
 @contextmanager
 def taking_uploads(made: MadeRepository, limits: Limits | None = None) -> Iterator[Site]:
-    """Serve a repository, with a token for every project."""
+    """Take uploads for a repository, with a token for all projects."""
 
     def open_repository() -> Repository:
         return Repository.open(made.folder, keys=[made.online_keys])
@@ -39,7 +32,7 @@ def taking_uploads(made: MadeRepository, limits: Limits | None = None) -> Iterat
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A repository for a module: each test uploads a project of its own."""
+    """A server for a whole module, in which each test uploads a project of its own."""
     made = make_repository(tmp_path_factory.mktemp("uploads") / "repository")
     # Files of at most a megabyte.
     with taking_uploads(made, Limits(file_bytes=1 << 20)) as at:
