@@ -8,11 +8,20 @@ import ssl
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import load_pem_x509_certificate
 
 from securepip.errors import TransportError, UnreachableError
 from securepip.transport import Transport, TransportOptions
+from securepip.transport.connections import _check_certificates
 from tests.support.hostile import HostileServer, make_certificate, serve_hostile
 from tests.transport.test_transport import raw_server
 
@@ -119,6 +128,56 @@ def test_a_file_of_certificates_that_is_not_there_is_named(
         fetch(f"{server.url}file", **{option: "/no/such.pem"})
     assert "--client-cert" in raised.value.remedy
     assert server.seen == []
+
+
+@pytest.mark.parametrize("option", ["cert", "client_cert", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [b"", b"no certificate", bytes(range(256))])
+def test_a_file_that_holds_no_certificate_is_named_and_nothing_is_tried_with_it(
+    server: HostileServer,
+    pem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    option: str,
+    content: bytes,
+) -> None:
+    none = tmp_path / "none.pem"
+    none.write_bytes(content)
+    options: dict[str, Any] = {"cert": pem}
+    if option == "REQUESTS_CA_BUNDLE":
+        monkeypatch.setenv(option, str(none))
+        options = {}
+    else:
+        options[option] = str(none)
+    assert tries(caplog, f"{server.url}file", r"none\.pem .*PEM", options) == []
+
+
+def test_a_client_certificate_whose_key_is_encrypted_is_not_called_unreadable(
+    pem: str, tmp_path: Path
+) -> None:
+    locked = tmp_path / "locked.pem"
+    made = Path(pem).read_bytes()
+    key = load_pem_private_key(made, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    locked.write_bytes(key + load_pem_x509_certificate(made).public_bytes(Encoding.PEM))
+    _check_certificates(pem, str(locked), "https://packages.example.org/")
+
+
+def test_a_server_whose_certificate_is_not_believed_is_asked_once(
+    server: HostileServer, strange: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert tries(caplog, f"{server.url}file", "CERTIFICATE_VERIFY_FAILED", {"cert": strange}) == []
+
+
+def tries(
+    caplog: pytest.LogCaptureFixture, url: str, error: str, options: dict[str, Any]
+) -> list[str]:
+    """What a failing request says of its five retries."""
+    made = TransportOptions(retries=5, timeout=60, **options)
+    with Transport(made) as transport, pytest.raises(TransportError, match=error):
+        transport.get(url, max_bytes=2)
+    return caplog.messages
 
 
 def answer(connection: socket.socket) -> None:

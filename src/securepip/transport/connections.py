@@ -14,6 +14,7 @@ import ssl
 import warnings
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -30,6 +31,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
+    SSLError,
 )
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, parse_url
@@ -94,6 +96,38 @@ def _system_trust(options: TransportOptions) -> ssl.SSLContext | None:
     if options.cert:
         return None
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class _EncryptedKeyError(Exception):
+    """A private key is encrypted. It is decrypted when a server asks for it."""
+
+
+def _check_certificates(verify: bool | str, cert: str | None, url: str) -> None:
+    """Check that the files of certificates can be read. A connection would fail at each retry.
+
+    Raises:
+        TransportError: One of them holds no certificate, or a key that is not of the certificate.
+    """
+
+    def ask() -> str:
+        raise _EncryptedKeyError
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    path, what = "", ""
+    try:
+        if isinstance(verify, str) and not Path(verify).is_dir():
+            path, what = verify, "holds no certificates in PEM"
+            context.load_verify_locations(verify)
+        if cert is not None:
+            path, what = cert, "does not hold a certificate and its private key in PEM"
+            context.load_cert_chain(cert, password=ask)
+    except _EncryptedKeyError:
+        pass
+    except OSError as error:
+        why = getattr(error, "reason", None) or error.strerror or str(error)
+        raise TransportError(
+            f"{path} {what} ({why})", url=redact(url), remedy=_CERTIFICATES
+        ) from None
 
 
 class Session(requests.Session):
@@ -210,6 +244,11 @@ class _Retry(Retry):
     ) -> _Retry:
         watch = watching()
         watch.check()
+        if isinstance(error, SSLError) and isinstance(error.args[0], ssl.SSLCertVerificationError):
+            # The server shows the same certificate the next time: this is the last attempt.
+            return Retry.increment(
+                self.new(total=0), method, url, response, error, *others, **options
+            )
         after = super().increment(method, url, response, error, *others, **options)
         seconds = (response and after.get_retry_after(response)) or after.get_backoff_time()
         again = f"trying again in {seconds:g} s" if seconds else "trying again"
@@ -227,6 +266,7 @@ class _Adapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext | None, retry: Retry) -> None:
         self._context = context
         self._pools: dict[tuple[Any, ...], Any] = {}
+        self._readable: set[tuple[Any, Any]] = set()
         super().__init__(
             pool_connections=PARALLEL, pool_maxsize=PARALLEL, max_retries=retry, pool_block=False
         )
@@ -290,15 +330,18 @@ class _Adapter(HTTPAdapter):
         super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """As in the library.
+        """As in the library, but read the files of certificates before anything is connected.
 
         Raises:
-            TransportError: A file of certificates does not exist.
+            TransportError: A file of certificates does not exist, or holds none.
         """
         try:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call] # requests
         except OSError as error:
             raise TransportError(str(error), url=redact(url), remedy=_CERTIFICATES) from None
+        if url.lower().startswith("https") and (verify, cert) not in self._readable:
+            _check_certificates(verify, cert, url)
+            self._readable.add((verify, cert))
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """As in the library, without its search for a proxy if there is none."""
