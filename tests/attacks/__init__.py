@@ -1,1 +1,1 @@
-"""What somebody between the repository and the user can try; plain pip falls for it first."""
+"""Attacks by somebody between the repository and the user, shown to work on plain pip first."""

@@ -1,7 +1,7 @@
-"""Which tests try which attack, by which way in, beside the laboratory's own.
+"""Which tests outside of the laboratory try which attack, by which way in.
 
-A row is a module (its path below ``tests``), a kind of attack, the ways in, and the tests' names
-without ``test_``; no name stands for all tests of the module.
+A row is a module (its path below ``tests``), a kind of attack, the ways in, and names of tests
+without ``test_``. A row without names is for all tests of the module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Row:
     tests: tuple[str, ...] = ()
 
     def has(self, path: str, name: str) -> bool:
-        """Whether it names a test: the path of its module, and the name of its function."""
+        """Whether the row is for the test ``name`` of the module at ``path``."""
         return path == f"{self.module}.py" and (not self.tests or name[5:] in self.tests)
 
 
@@ -229,7 +229,7 @@ CATALOGUE = (
         "traversal",
         _INSTALL,
         "a_wheel_that_leaves_its_folders_is_refused_by_pip",
-        "a_record_that_names_the_files_of_others_compiles_none_of_them",
+        "a_wheel_cannot_have_pip_remove_files_of_another_project",
     ),
     _row(
         "installer/test_unpacking",
@@ -592,7 +592,7 @@ CATALOGUE = (
         "a_name_that_can_be_read_in_two_ways_is_of_the_project_that_the_file_says",
     ),
     _row("signing/test_serving", "traversal", _SIGNING, "no_path_leads_out_or_breaks_the_server"),
-    # By plain pip the same attacks work: these tests show it first.
+    # These tests first show that the attack works on plain pip.
     _row(
         "attacks/test_forged_index",
         "arbitrary software",
@@ -699,4 +699,4 @@ CATALOGUE = (
         "an_address_in_signed_metadata_is_not_fetched",
     ),
 )
-"""All of them. A test may try more than one kind."""
+"""All rows. A test may try more than one kind of attack."""

@@ -13,11 +13,11 @@ _REAL = datetime.datetime
 
 @contextmanager
 def clock_set_by(days: float) -> Iterator[None]:
-    """Have the reference implementation read a clock that is so many days ahead."""
+    """Let python-tuf read a clock that is so many days ahead."""
 
     class Wrong(_REAL):
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override] # as it is called
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override] # as python-tuf calls it
             return _REAL.now(tz) + timedelta(days=days)
 
     with mock.patch("tuf.ngclient._internal.trusted_metadata_set.datetime.datetime", Wrong):

@@ -1,4 +1,4 @@
-"""What an install reads, and what its refusal looks like."""
+"""The files that an install reads, and checks of its refusals."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SERVED = {
     "wheel": r"packages/app/[^/]*app-2[^/]*\.whl",
     "wheel-of-a-dependency": r"packages/lib/.*\.whl",
 }
-"""All kinds of files that an install reads, by patterns of their paths."""
+"""Patterns for the paths of all kinds of files that an install reads."""
 
 
 def assert_refused(done: Finished, hostile: HostileServer, pattern: str = "") -> None:
-    """It failed the way it must: by name, in words, with the exit code of failed verification.
+    """Check that verification failed, with an error that names the file and its URL.
 
     Args:
-        done: What securepip did.
-        hostile: The server, whose URL is named.
-        pattern: Of the path of the file that is named.
+        done: The command that has ended.
+        hostile: The server, whose URL the error names.
+        pattern: The pattern of the named file's path.
     """
     assert done.code == 3, done
     assert re.search(re.escape(hostile.url) + pattern, done.err), done.err
@@ -39,7 +39,7 @@ def assert_refused(done: Finished, hostile: HostileServer, pattern: str = "") ->
 
 
 def assert_explained(done: Finished) -> None:
-    """An error in words, and nothing that looks like success."""
+    """Check that the error is no traceback, and that nothing looks like success."""
     assert done.code in (1, 2, 3), done
     assert "ERROR: " in done.err
     assert "Traceback" not in done.err

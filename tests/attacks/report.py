@@ -1,8 +1,8 @@
-"""The attack table: which attacks are tried, by which ways in, and with which outcome.
+"""Prints the attack table: the attacks, the ways in, and the outcomes.
 
     python -m tests.attacks.report [--write FILE] [PYTEST ARGUMENT…]
 
-Runs every test that the ``attack`` mark names, and prints the table. Ends with 1 if a test fails.
+Runs every test that has the ``attack`` mark, and prints the table. Ends with 1 if a test fails.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ import pytest
 from tests.attacks.marks import APPENDIX_A, BEYOND, PIP_WITHSTANDS, PLAIN_PIP, WAYS
 
 _TESTS = Path(__file__).parents[1]
-_PAGE = """# Attacks that are tried
+_PAGE = """# Attacks that the tests try
 
-This page is written by `python -m tests.attacks.report --write docs/attacks.md`, which runs them.
-A number is the count of cases that were tried and withstood; with plain pip, of those in which the
-attacker got what he wanted. The exit codes are those of the laboratory, which tries each attack by
-each way in: 3 is a failed verification, and 0 an attack that was passed over, so that the genuine
-release was obtained, and nothing else. The plugin ends as pip does, with 1.
+`python -m tests.attacks.report --write docs/attacks.md` runs the attacks and writes this page.
+A number counts the cases in which the attack failed; for plain pip, those in which it worked. The
+exit codes are those of the laboratory, which tries each attack by each way in. 3 means that
+verification failed. 0 means that the attack had no effect: the genuine release was obtained, and
+nothing else. The plugin ends with pip's code, which is 1.
 
-An empty cell is one that no test tries, or that cannot be:
+A cell is empty if no test tries the attack there, or if the attack cannot be made there:
 
-- First use has no signatures of somebody else that an attacker could replay, delay or forge.
-- A lock needs no wheel where the signed page tells its metadata, and fetches none: it ends with 0.
-- The gateway opens no wheel and has no options; what its tool is told is `past the gateway`.
-- The plugin runs in a process of its own, whose clock and limits of time no test sets.
-- Plain pip refuses a wheel that is not what the page of the same server tells of it.
+- With first use, nobody else has signed anything that an attacker could replay, delay or forge.
+- `lock` fetches no wheel if the signed page names its metadata: it ends with 0.
+- The gateway opens no wheel and has no options. `past the gateway` tries its tool's options.
+- The plugin runs in a new process, in which a test cannot set the clock or the time limits.
+- Plain pip refuses a wheel that does not fit the page from the same server.
 """
 
 
 @dataclass
 class Collector:
-    """Counts the outcomes as pytest tells of them.
+    """A pytest plugin that counts the outcomes.
 
     Attributes:
-        cases: Passed cases by kind and way.
-        codes: Their exit codes, where a test records one.
+        cases: The number of passed cases, by kind and way.
+        codes: Their exit codes, if a test records one.
         failed: The tests that failed.
     """
 
@@ -52,14 +52,14 @@ class Collector:
     failed: list[str] = field(default_factory=list)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count one test; a set-up that fails is a failure as well."""
+        """Count one test. A failed set-up is a failure as well."""
         if report.failed:
             self.failed.append(report.nodeid)
         if report.when == "call" and report.passed:
             self.count(report.user_properties)
 
     def count(self, properties: Sequence[tuple[str, object]]) -> None:
-        """Count what one passed test says of itself."""
+        """Count a passed test by its marks."""
         codes = {int(str(code)) for name, code in properties if name == "outcome"}
         for name, value in properties:
             if name != "attack" or not isinstance(value, (list, tuple)):
@@ -71,7 +71,7 @@ class Collector:
 
 
 def table(found: Collector, kinds: dict[str, str]) -> str:
-    """The table of some kinds, as Markdown."""
+    """The table of these kinds, as Markdown."""
     lines = [f"| attack | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
     for kind, words in kinds.items():
         cells = [_cell(found, kind, way) for way in WAYS]
@@ -82,7 +82,7 @@ def table(found: Collector, kinds: dict[str, str]) -> str:
 def _cell(found: Collector, kind: str, way: str) -> str:
     count, codes = found.cases.get((kind, way), 0), sorted(found.codes.get((kind, way), ()))
     if way == PLAIN_PIP:
-        return f"falls for it, {count}" if count else PIP_WITHSTANDS.get(kind, "")
+        return f"works, {count}" if count else PIP_WITHSTANDS.get(kind, "")
     if not count:
         return ""
     code = f", exit {' or '.join(map(str, codes))}" if codes and codes != [0] else ""
@@ -90,7 +90,7 @@ def _cell(found: Collector, kind: str, way: str) -> str:
 
 
 def main() -> int:
-    """Run the tests, print the table, and write the page if asked."""
+    """Run the tests, print the page, and write it if asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.report", description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page for the docs")
     options, words = parser.parse_known_args()

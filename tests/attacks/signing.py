@@ -1,4 +1,4 @@
-"""A signer who signs whatever he is told: what no command of ours would publish."""
+"""Signs what no command of securepip would publish."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.repositories import MadeRepository
 
 
 def sign(made: MadeRepository, contents: Mapping[str, bytes]) -> None:
-    """Make ``contents`` the current targets of these paths, and put them where clients look."""
+    """Sign ``contents`` as the targets of these paths, and write the files that clients fetch."""
     repository: Repository = made.repository
     with repository.lock():
         roles = repository.roles()
@@ -29,13 +29,13 @@ def sign(made: MadeRepository, contents: Mapping[str, bytes]) -> None:
             for place in (path, consistent_path(path, sha256)):
                 file = made.folder / place
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.unlink(missing_ok=True)  # it is a hard link
+                file.unlink(missing_ok=True)  # it can be a hard link
                 file.write_bytes(data)
         repository.sign(changed)
 
 
 def read_page(made: MadeRepository, project: str) -> dict[str, Any]:
-    """The current page of a project, to be changed."""
+    """The current page of a project, which a test may change."""
     page: dict[str, Any] = json.loads(
         (made.folder / "simple" / project / "index.json").read_bytes()
     )
@@ -43,5 +43,5 @@ def read_page(made: MadeRepository, project: str) -> dict[str, Any]:
 
 
 def sign_page(made: MadeRepository, project: str, page: Mapping[str, Any]) -> None:
-    """Sign a page as that of a project, whatever it says."""
+    """Sign a project's page, whatever its contents."""
     sign(made, {f"simple/{project}/index.json": json.dumps(page).encode()})

@@ -1,4 +1,4 @@
-"""Servers that do not answer as they should: with errors, slowly, or not at all."""
+"""Servers that answer with errors, slowly, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.patience import impatient
 from tests.support.repositories import MadeRepository
 
 FALLS_BACK = {"metadata"}
-"""What an install can do without: the same bytes are in the wheel."""
+"""The files that an install does not need: the wheel has the same bytes."""
 
 
 @pytest.mark.parametrize("kind", SERVED)
@@ -42,7 +42,7 @@ def test_a_file_that_the_server_does_not_have_is_named(
 def test_data_that_drips_is_given_up(
     client: Machine, hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow server is waited for; one that wants to keep us waiting is not."""
+    """A slow server may take its time; one that sends next to nothing may not."""
     impatient(monkeypatch, re.escape(hostile.url) + SERVED[kind], 0.3)
 
     def drip(data: bytes) -> Reply:
@@ -67,7 +67,7 @@ def test_data_that_drips_is_given_up(
 def test_a_refusal_does_not_wait_for_what_else_is_under_way(
     client: Machine, hostile: HostileServer, shared_repository: MadeRepository
 ) -> None:
-    """In a process of its own, because it is the end of a process that could wait."""
+    """This runs in a new process, because its end could wait for other downloads."""
     bin_of = shared_repository.repository.roles().bin_of
     slow, ended = bin_of("packages/app/app-2.0-py3-none-any.whl"), threading.Event()
     assert slow not in (bin_of("simple/app/index.json"), bin_of("simple/lib/index.json"))
@@ -79,7 +79,7 @@ def test_a_refusal_does_not_wait_for_what_else_is_under_way(
 
         return pieces()
 
-    # Asked for early, needed late: the refusal comes in between.
+    # The wheel is prefetched and needed late: the refusal comes before that.
     hostile.alter(rf"metadata/\d+\.{slow}\.json", drip)
     hostile.alter(SERVED["metadata"], lambda data: data + b" ")
     try:
@@ -95,7 +95,7 @@ def test_a_refusal_does_not_wait_for_what_else_is_under_way(
 def test_a_redirect_to_where_nothing_can_be_fetched_is_an_error_in_words(
     client: Machine, hostile: HostileServer, kind: str, where: str
 ) -> None:
-    """To files of this machine, or round and round."""
+    """The redirect leads to files of this machine, or in circles."""
     hostile.redirect(SERVED[kind], hostile.url if where == "itself" else where)
     before = client.installed()
     done = client.install("app")

@@ -1,4 +1,4 @@
-"""Somebody changes what is served. Whatever it is, it is refused by name, and nothing happens."""
+"""A server changes any of its files: the error names the file, and nothing is installed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_endless_data_is_cut_off_after_what_may_be_there(
 
     hostile.alter(SERVED[kind], endless)
     assert_refused(client.install("app"), hostile, SERVED[kind])
-    # 128 MB is the most that python-tuf may be given before it has read a length.
+    # Before python-tuf knows a file's length, it may be given 128 MB at most.
     assert sent < 200
 
 

@@ -1,8 +1,8 @@
-"""The online key is replaced, and the new one is stolen: what a client has seen still counts.
+"""The online key is replaced, and the new one is stolen: claims that a client has seen still hold.
 
-New keys of the snapshot have a client forget the snapshot that it had, as TUF asks: what a thief
-of the old ones signed, however high its versions, must not stand in the way. With it goes what
-protects against older versions of all roles.
+If root names new keys for the snapshot, a client forgets the snapshot that it had, as TUF requires:
+a thief of the old keys may have signed high versions. The client then also forgets which versions
+of all other roles it has seen in that snapshot.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def test_a_claim_that_was_seen_is_not_hidden_by_a_thief_of_the_new_online_key(
         with client(made, state) as session:
             assert session.target(APP) is not None
         rotate(repository, "online", NewKeys(made.online_keys))
-        # Nothing but `claimed` from before, which the offline key has signed in its time.
+        # Only `claimed` is older, with a genuine signature of the offline key.
         with repository.lock():
             listed = repository.roles().snapshot.signed.meta
             before, listed["claimed.json"] = listed["claimed.json"], MetaFile(1)

@@ -1,4 +1,4 @@
-"""A wrong clock: set forth, what is good looks expired; set back, what is old looks good."""
+"""A wrong clock: to a fast one, good metadata looks expired; to a slow one, old looks good."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A tool inside a gateway connects to nobody else, whoever tells it to.
+"""A tool inside a gateway connects to no other server.
 
-What tells it here: the signed metadata of a project, a requirements file, a command line.
+The signed metadata of a project, a requirements file and the command line tell it to.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Command = Callable[..., list[str | Path]]
 
 
 def pip_install(client: Machine, *words: str | Path) -> list[str | Path]:
-    """The command that installs with pip."""
+    """The command line of an install with pip."""
     return [client.python, _PIP, "install", "--no-cache-dir", "--no-compile", *words]
 
 
 def uv_install(client: Machine, *words: str | Path) -> list[str | Path]:
-    """The command that installs with uv."""
+    """The command line of an install with uv."""
     options = ("--no-cache", "--python", client.python)
     return [uv.find_uv_bin(), "pip", "install", *options, *words]
 
@@ -42,7 +42,7 @@ TOOLS = pytest.mark.parametrize("command", [pip_install, uv_install])
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
-    """An index that nobody signs; it has ``evil`` and an ``app`` 99.0."""
+    """An index without signatures that has ``evil`` and ``app`` 99.0."""
     with serve_index() as index:
         index.offer(make_wheel(tmp_path, "evil", "1.0"), make_wheel(tmp_path, "app", "99.0"))
         yield index
@@ -50,20 +50,20 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @pytest.fixture
 def address(index: Index) -> str:
-    """Where ``evil`` is."""
+    """The URL of ``evil``."""
     return f"http://{index.host}/files/evil-1.0-py3-none-any.whl"
 
 
 @contextmanager
 def believing(machine: Machine, made: MadeRepository) -> Iterator[HostileServer]:
-    """Serve a repository that the machine believes."""
+    """Serve a repository that the machine trusts."""
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url)
         yield server
 
 
 def assert_refused(client: Machine, index: Index, done: Finished, *reasons: str) -> None:
-    """The command failed, said why, and nobody else was asked."""
+    """Check that the command failed with the reason, and sent no request to the index."""
     assert done.code != 0, done
     assert client.version_of("evil") is None
     assert client.version_of("app") is None
@@ -81,11 +81,11 @@ def test_an_address_in_signed_metadata_is_not_fetched(
     tmp_path: Path,
     scheme: str,
 ) -> None:
-    # uv takes no address from metadata; it says so itself.
+    # uv takes no URL from metadata, and says so.
     digest = sha256_of((tmp_path / "evil-1.0-py3-none-any.whl").read_bytes())
     requirement = {
         "http": f"evil @ {address}",
-        # Where any other user of the machine can put a file.
+        # A folder in which any other user can make files.
         "file": f"evil @ {(tmp_path / 'evil-1.0-py3-none-any.whl').as_uri()} ; python_version>'3'",
         "marked": f"evil @ {address} ; python_version > '3'",
         "hashed": f"evil @ {address}#sha256={digest}",
@@ -121,7 +121,7 @@ def test_an_index_that_a_requirements_file_names_is_not_asked(
     client.remove("evil")
     index.seen.clear()
     done = client.process("gateway", "--", *words)
-    # uv believes its variables more than a file: it asks the gateway alone.
+    # uv prefers its variables to a file: it asks only the gateway.
     overruled = command is uv_install and option == "--index-url"
     assert_refused(client, index, done, "evil" if overruled else _NO_REPOSITORY)
 

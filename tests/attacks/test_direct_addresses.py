@@ -1,4 +1,4 @@
-"""An address that the user names with a digest: what arrives must have it, before it is read."""
+"""The user names a URL with a digest, which the file must have before it is read."""
 
 from __future__ import annotations
 

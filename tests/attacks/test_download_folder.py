@@ -1,7 +1,4 @@
-"""The folder of ``download -d`` may be one that others write to: what they put there is not opened.
-
-It is replaced, as a file with other bytes is.
-"""
+"""Other users may write to the folder of ``download -d``: their files are replaced, not opened."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def test_what_is_no_plain_file_is_not_opened_and_replaced(
     elsewhere.write_bytes(genuine if kind == "link to the right bytes" else b"of the user")
     if kind == "fifo":
         os.mkfifo(place)
-        # Should it be opened after all, it ends, instead of waiting for ever.
+        # If securepip opened it nevertheless, this would end the wait.
         rescue = threading.Timer(30, lambda: os.close(os.open(place, os.O_RDWR)))
         request.addfinalizer(rescue.cancel)
         rescue.start()

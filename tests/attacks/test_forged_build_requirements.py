@@ -1,4 +1,4 @@
-"""A build requirement that somebody forged runs before anything is installed: in pip, not here."""
+"""A forged build requirement: with pip, its code runs before anything is installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHEEL = "maker-1.0-py3-none-any.whl"
 
 @pytest.fixture
 def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
-    """A repository whose ``built`` is an sdist that ``maker`` builds."""
+    """A server for a repository with the sdist ``built``, whose build backend is ``maker``."""
     made.add(make_built(tmp_path / "honest"), make_maker(tmp_path / "honest"))
     with serve_hostile(made.folder) as server:
         yield server
@@ -75,7 +75,7 @@ def test_an_author_cannot_have_a_build_run_what_nobody_signed(
     assert "names a direct URL" in done.err
     assert not ran.exists()
 
-    # What runs when nobody looks.
+    # The counterpart: without the check, it runs.
     monkeypatch.setattr(sdists, "_build_requirement", parse_requirement)
     assert machine.install("built").code == 0
     assert ran.exists()

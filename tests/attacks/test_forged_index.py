@@ -1,4 +1,4 @@
-"""A server that forges index page and distribution alike: pip has nothing to notice it by."""
+"""A server forges the index page and the distribution alike: pip cannot notice it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHEEL = "app-2.0-py3-none-any.whl"
 
 @pytest.fixture
 def evil(tmp_path: Path) -> bytes:
-    """A wheel with the name and the metadata of app 2.0, and other code."""
+    """A wheel with the name and metadata of app 2.0, and the attacker's code."""
     code = {"app/__init__.py": "VERSION = 'evil'\n"}
     return make_wheel(tmp_path / "evil", "app", "2.0", requires=["lib"], files=code).read_bytes()
 
@@ -52,7 +52,7 @@ def test_a_forged_wheel_behind_the_signed_page_is_refused(
 def test_the_wheel_of_another_version_in_its_place_is_refused(
     client: Machine, hostile: HostileServer
 ) -> None:
-    """A validly signed one: somebody wants the release with the known hole to be installed."""
+    """The wheel is signed: it is a release with a known vulnerability."""
     old = hostile.folder / "packages" / "app" / "app-1.0-py3-none-any.whl"
     hostile.alter(rf"packages/app/.*{WHEEL}", lambda data: old.read_bytes())
     assert_refused(client.install("app"), hostile, f"packages/app/.*{WHEEL}")
@@ -77,7 +77,7 @@ def test_a_release_that_nobody_signed_is_not_seen_on_unsigned_pages(
 def test_a_forged_dependency_makes_pip_install_it_and_securepip_refuse(
     client: Machine, hostile: HostileServer, tmp_path: Path
 ) -> None:
-    """Metadata is enough: what it requires is code that runs."""
+    """Forged metadata is enough: the code of its requirement runs."""
     evil = make_wheel(tmp_path / "evil", "app", "2.0", requires=["other"])
     lie = metadata_text("app", "2.0", ["other"]).encode()
     genuine = hostile.folder / "packages" / "app" / f"{WHEEL}.metadata"

@@ -1,4 +1,4 @@
-"""What is signed can still be wrong: by a mistake, or by somebody who has the online key."""
+"""Files that are signed and wrong: by a mistake, or by a thief of the online key."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WHEEL = "app-2.0-py3-none-any.whl"
 
 @pytest.fixture
 def victim(machine: Machine, made: MadeRepository) -> Machine:
-    """A machine that believes the repository that is to be changed, by its folder."""
+    """A machine that trusts the repository ``made``, by its folder."""
     machine.trust(made, str(made.folder))
     return machine
 
 
 def refused(victim: Machine, *words: str) -> Finished:
-    """Install, which must be refused and change nothing."""
+    """Check that an install is refused and changes nothing, and return it."""
     before = victim.installed()
     done = victim.install(*words)
     assert done.code == 3, done
@@ -41,7 +41,7 @@ def refused(victim: Machine, *words: str) -> Finished:
 
 
 def entry(path: Path, **changes: object) -> dict[str, Any]:
-    """What a page says of a distribution."""
+    """The entry of a distribution on a page."""
     data = path.read_bytes()
     return {
         "filename": path.name,
@@ -53,7 +53,7 @@ def entry(path: Path, **changes: object) -> dict[str, Any]:
 
 
 def offer(made: MadeRepository, project: str, wheel: Path, **changes: object) -> None:
-    """Sign a wheel as a file of a project, and its page with it as the only file."""
+    """Sign a wheel as a file of a project, and a page with only this file."""
     page = {**read_page(made, project), "files": [entry(wheel, **changes)]}
     sign(made, {f"packages/{project}/{wheel.name}": wheel.read_bytes()})
     sign_page(made, project, page)
@@ -62,7 +62,7 @@ def offer(made: MadeRepository, project: str, wheel: Path, **changes: object) ->
 def test_a_page_cannot_offer_the_signed_file_of_another_project(
     victim: Machine, made: MadeRepository
 ) -> None:
-    """Under its own name it is no candidate for the project."""
+    """The page names it as a file of its own project."""
     page = read_page(made, "app")
     other = read_page(made, "other")["files"][0]
     other["url"] = other["url"].replace("../../packages/app", "../../packages/other")
@@ -90,7 +90,7 @@ def test_a_page_cannot_offer_the_signed_file_of_another_project_under_its_own_na
 def test_a_file_whose_own_metadata_names_another_project_is_refused(
     victim: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """Even where page and target are signed: the METADATA is what pip would believe."""
+    """Page and target are signed, but pip would take the name from METADATA."""
     evil = make_wheel(tmp_path / "x", "app", "9.0", metadata=metadata_text("other", "9.0"))
     offer(made, "app", evil)
     assert evil.name in refused(victim, "app").err
@@ -99,7 +99,7 @@ def test_a_file_whose_own_metadata_names_another_project_is_refused(
 def test_a_wheel_that_was_renamed_to_another_project_stops_the_install(
     victim: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """It has no metadata under the name that it pretends to have: it cannot be what it says."""
+    """It has no ``.dist-info`` folder of the name that its file name claims."""
     theirs = make_wheel(tmp_path / "built", "other", "9.0")
     renamed = theirs.with_name("app-9.0-py3-none-any.whl")
     theirs.rename(renamed)
@@ -124,7 +124,7 @@ def test_a_file_whose_own_metadata_names_another_version_is_refused(
 def test_signed_metadata_that_is_not_the_metadata_of_the_wheel_is_refused(
     victim: Machine, made: MadeRepository, tmp_path: Path, lie: list[str]
 ) -> None:
-    """What was resolved must be what is installed."""
+    """The dependencies that were resolved must be those of the wheel."""
     wheel = make_wheel(tmp_path / "x", "app", "9.0", requires=["lib"])
     metadata = metadata_text("app", "9.0", lie).encode()
     wheel.with_name(f"{wheel.name}.metadata").write_bytes(metadata)
@@ -258,7 +258,7 @@ def test_a_url_that_cannot_be_fetched_is_an_error_in_words(
 def test_a_page_from_a_server_cannot_make_us_read_files_of_this_machine(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """A file that is not what was signed is refused; it is not sent anywhere, nor shown."""
+    """A file of this machine is refused, and its contents are not shown or sent."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"a secret of this machine")
     page = read_page(made, "app")
@@ -299,7 +299,7 @@ def test_a_page_of_ten_thousand_files_is_read_in_seconds(
 def test_a_page_that_was_signed_with_more_bytes_than_any_page_has_is_not_fetched(
     victim: Machine, made: MadeRepository
 ) -> None:
-    """Sparse on disk: nobody needs to read it."""
+    """The file is sparse: it takes no space, and nothing reads it."""
     repository = made.repository
     with repository.lock():
         roles = repository.roles()
@@ -313,7 +313,7 @@ def test_a_page_that_was_signed_with_more_bytes_than_any_page_has_is_not_fetched
 def test_metadata_beyond_any_size_is_not_read(
     victim: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """Beside the wheel, where its hash is right, and inside, where it is small while packed."""
+    """Beside the wheel its hash is right, and inside the wheel it is small while packed."""
     huge = metadata_text("app", "9.0").encode() + bytes(MAX_METADATA_BYTES)
     wheel = make_wheel(tmp_path / "x", "app", "9.0", metadata=huge.decode())
     assert wheel.stat().st_size < 100_000
@@ -331,7 +331,7 @@ def test_metadata_beyond_any_size_is_not_read(
 def test_what_a_terminal_would_obey_is_shown_as_text(
     victim: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """Else a name could clear the screen and write "Successfully installed" itself."""
+    """Otherwise a name could clear the screen and write "Successfully installed"."""
     name = "evil\x1b[2J\x9b2J\u202egnp"
     evil = make_wheel(tmp_path / "x", "app", "9.0", metadata=metadata_text(name, "9.0"))
     offer(made, "app", evil)
@@ -360,7 +360,7 @@ def test_what_a_terminal_would_obey_is_shown_as_text(
 def test_a_wheel_cannot_replace_its_verified_metadata_by_another_way(
     victim: Machine, made: MadeRepository, tmp_path: Path, member: str
 ) -> None:
-    """Pip would read, or install, the other."""
+    """Pip would read or install the other metadata."""
     other = metadata_text("app", "9.0")
     offer(made, "app", make_wheel(tmp_path / "x", "app", "9.0", ["lib"], files={member: other}))
     assert re.search(

@@ -1,4 +1,4 @@
-"""Who has stolen the online keys uses the names of roles twice, to get in the way of a claim."""
+"""A thief of the online keys gives a role the name of one of a claim, to replace that."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def session(made: MadeRepository, served: Path, state: Path) -> Iterator[Session
 
 
 def attack(made: MadeRepository, tmp_path: Path, role: str, evil: Mapping[str, Targets]) -> Path:
-    """Let the online keys delegate ``lib`` to a role that is called as one of the claim's.
+    """Let the online keys delegate ``lib`` to a role with the name of one of the claim's.
 
-    The versions that the snapshot lists stay those that clients have seen.
+    The snapshot lists the versions that clients have seen.
     """
     thief = CryptoSigner.generate_ed25519()
     key = thief.public_key
@@ -98,7 +98,7 @@ def test_a_role_of_a_claim_is_never_taken_from_another_delegator(
     claimed: MadeRepository, tmp_path: Path, first: NormalizedName, shard: bool
 ) -> None:
     # python-tuf keeps one role of each name: a look-up of `lib`, which the thief may answer,
-    # would put his role in the place of the one that was verified for `app`.
+    # would replace the role that was verified for `app` by his own.
     with session(claimed, claimed.folder, tmp_path / "client") as client:
         assert client.target(page_target(APP)) is not None
     evil = {"project.app": evil_project()}
@@ -112,7 +112,7 @@ def test_a_role_of_a_claim_is_never_taken_from_another_delegator(
             client.target(EVIL)
         with suppress(VerificationError):
             assert client.target(EVIL) is None
-    # The thief can break what is served, and no more.
+    # The thief can make the repository unusable, and nothing else.
     with session(claimed, served, tmp_path / "client") as client, suppress(VerificationError):
         assert client.target(EVIL) is None
 
@@ -121,8 +121,8 @@ def test_a_role_of_a_claim_is_never_taken_from_another_delegator(
 def test_a_shard_cannot_pass_for_another(
     claimed: MadeRepository, tmp_path: Path, other: str
 ) -> None:
-    # One key signs all shards, and TUF does not write into a role what it is called: with the list
-    # of another shard in place of its own, a claimed project would be looked for in the bins.
+    # One key signs all shards, and TUF does not write a role's name into it: with another shard in
+    # place of its own, a claimed project would be looked up in the bins.
     claim(claimed, "bob", Maintainers.of(1))
     promote(claimed.repository)
     with session(claimed, claimed.folder, tmp_path / "client") as client:
@@ -141,14 +141,14 @@ def test_a_shard_cannot_pass_for_another(
         repository.sign({name: changed})
     shutil.copytree(claimed.folder, served)
     (served / "metadata" / f"{version}.claimed.ap.json").write_bytes(data)
-    # Who has seen the shard knows that its number stands for something else.
+    # A client that has seen the shard has other contents for this version.
     for name, why in (("client", r"other contents|served as"), ("new", r"served as the role")):
         with (
             session(claimed, served, tmp_path / name) as client,
             pytest.raises(VerificationError, match=why),
         ):
             client.target(EVIL)
-    # Nor is it believed where it would be signed on top of it.
+    # No command signs on top of it either.
     roles = Roles(served / "metadata", claimed.root_sha256)
     with pytest.raises(RepositoryStateError):
         roles.claim(APP)

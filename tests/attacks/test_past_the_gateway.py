@@ -1,4 +1,4 @@
-"""A command inside a gateway asks nobody else, whatever pip is configured to do."""
+"""A command inside a gateway asks only the gateway, whatever pip's configuration says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIP = Path(pip.__file__).with_name("__pip-runner__.py")
 
 
 def download(client: Machine, **variables: str) -> Finished:
-    """``pip download evil``, which nobody has signed, inside a gateway."""
+    """Run ``pip download evil``, which nobody has signed, inside a gateway."""
     return client.process(
         "gateway", "--", client.python, _PIP, "download", "--no-deps", "--no-cache-dir",
         "--disable-pip-version-check", "-d", client.folder / "downloaded", "evil", **variables,
@@ -31,7 +31,7 @@ def download(client: Machine, **variables: str) -> Finished:
 
 
 def assert_nothing_came(client: Machine, done: Finished) -> None:
-    """The pip got no file."""
+    """Check that pip got no file."""
     assert done.code == 1, done
     assert "No matching distribution found for evil" in done.err
     assert not list(client.folder.glob("downloaded/*"))
@@ -39,7 +39,7 @@ def assert_nothing_came(client: Machine, done: Finished) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
-    """An index that nobody signs; it has ``evil``."""
+    """An index without signatures that has ``evil``."""
     with serve_index() as index:
         index.offer(make_wheel(tmp_path, "evil", "1.0"))
         yield index
@@ -47,9 +47,10 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @contextmanager
 def serve_proxy(index: Index) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that answers for ``evil`` itself, from an index; its address, and what it was asked.
+    """Run a proxy that answers requests for ``evil`` from an index, and passes on all others.
 
-    All else it passes on.
+    Yields:
+        Its URL, and the list of the requests.
     """
     asked: list[str] = []
 
@@ -73,7 +74,7 @@ def serve_proxy(index: Index) -> Iterator[tuple[str, list[str]]]:
                 self.wfile.write(body)
 
         def log_message(self, *words: object) -> None:
-            """Nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,))
@@ -89,8 +90,8 @@ def serve_proxy(index: Index) -> Iterator[tuple[str, list[str]]]:
 def test_a_proxy_of_pips_does_not_stand_between_pip_and_the_gateway(
     client: Machine, index: Index, tmp_path: Path, by_file: bool
 ) -> None:
-    # What the gateway sends is not signed any more: a proxy could answer in its place, and would
-    # see the key to it.
+    # The gateway's answers have no signatures: a proxy could answer in its place, and would see
+    # its token.
     with serve_proxy(index) as (address, asked):
         file = tmp_path / "pip.conf"
         file.write_text(f"[global]\nproxy = {address}\n")
@@ -124,7 +125,7 @@ def test_no_other_spelling_of_a_variable_adds_an_index(
 def test_who_has_the_port_of_a_gateway_that_was_killed_is_no_gateway(
     client: Machine, index: Index
 ) -> None:
-    # Any user of the machine can wait for the port, and would answer with files of their own.
+    # Any user of the machine can wait for the port, and then answer with other files.
     url = f"http://{index.host}/token/"
     index.raw["/token/"] = (200, "text/html", b"")
     left = client.folder / "data" / "gateway" / "1.json"

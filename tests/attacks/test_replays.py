@@ -1,4 +1,4 @@
-"""Old bytes that were signed once: replayed, frozen, or mixed with new ones."""
+"""Files that were signed once: replayed, frozen, or mixed with newer ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.wheels import make_wheel
 
 
 def expire(made: MadeRepository, tmp_path: Path) -> None:
-    """Sign everything that everyday keys sign as if it had been a month ago."""
+    """Sign everything that the online key signs as if it were a month ago."""
     then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=30)
     with mock.patch.object(commit, "now", lambda: then):
         made.add(make_wheel(tmp_path / "built", "other", "2.0"))
@@ -34,7 +34,7 @@ def release(made: MadeRepository, tmp_path: Path, version: str) -> None:
 def test_an_older_state_of_the_repository_fools_pip_and_is_refused(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """A rollback: the fixed release is hidden behind a state from before it."""
+    """Rollback: the server shows a state from before the fixed release."""
     old = tmp_path / "old"
     shutil.copytree(made.folder, old)
     release(made, tmp_path, "3.0")
@@ -56,7 +56,7 @@ def test_an_older_state_of_the_repository_fools_pip_and_is_refused(
 def test_trusting_a_repository_once_is_enough_to_notice_a_rollback(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """Also when nothing was ever installed from it."""
+    """Nothing has been installed from it before."""
     old = tmp_path / "old"
     shutil.copytree(made.folder, old)
     release(made, tmp_path, "3.0")
@@ -71,9 +71,9 @@ def test_trusting_a_repository_once_is_enough_to_notice_a_rollback(
 def test_trusted_state_that_cannot_be_read_once_is_not_taken_for_none(
     machine: Machine, made: MadeRepository, tmp_path: Path, name: str
 ) -> None:
-    """python-tuf goes on without it, and believes what it is shown: an older state, if it is one.
+    """python-tuf continues without it, and would then accept an older state.
 
-    Of a rotated root nothing but the new root itself is hidden.
+    Of a rotated root, only the new root is hidden.
     """
     shutil.copytree(made.folder, tmp_path / "old")
     with serve_hostile(made.folder) as server:
@@ -106,7 +106,7 @@ def test_trusted_state_that_cannot_be_read_once_is_not_taken_for_none(
 
 
 def keep_state(machine: Machine) -> dict[str, bytes]:
-    """What the machine has seen of the repository."""
+    """The metadata that the machine has seen of the repository."""
     state = machine.folder / "data" / "trust" / "made" / "metadata"
     files = (path for path in sorted(state.rglob("*.json")) if not path.is_symlink())
     return {path.name: path.read_bytes() for path in files}
@@ -115,7 +115,7 @@ def keep_state(machine: Machine) -> dict[str, bytes]:
 def test_a_repository_that_has_expired_is_refused_with_its_url_and_what_to_do(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """A freeze: somebody serves the same good state for ever."""
+    """Indefinite freeze: the server shows the same good state again and again."""
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url)
         assert machine.install("--dry-run", "app").code == 0
@@ -148,7 +148,7 @@ def test_an_expired_state_that_was_good_when_it_came_is_not_used_without_the_ser
 def test_old_metadata_among_new_is_refused(
     machine: Machine, made: MadeRepository, tmp_path: Path
 ) -> None:
-    """Mix and match: each file was signed, but not for the same moment."""
+    """Mix-and-match: each file was signed, but not at the same time."""
     past = tmp_path / "past"
     shutil.copytree(made.folder, past)
     before = sorted((past / "metadata").iterdir())

@@ -1,4 +1,4 @@
-"""A requirements file that somebody else serves must not choose bytes that nobody signed."""
+"""A requirements file from a server cannot choose files that nobody signed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_may_name_projects_and_their_hashes(client: Machine, tmp_path: Path) 
         "--trusted-host packages.example.org",
         "-c file:///etc/hosts",
         "-r http://localhost:9/more.txt",
-        # What decides who speaks, which release is taken, or what a build is told.
+        # Options that choose the index, the release, or the settings of a build.
         "--index-url https://packages.example.org/simple/",
         "--no-index",
         "evil --config-settings=cmake.define.CMAKE_C_COMPILER_LAUNCHER=/bin/sh",

@@ -1,6 +1,6 @@
-"""A bundle from a repository of the thief's own, in which the same people hold the root keys.
+"""A bundle from the thief's own repository, in which the same people hold the root keys.
 
-What two of them sign there is, validly signed, the next root of their real repository.
+A root that two of them sign there would be a valid next root of their real repository.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from tests.support.repositories import MadeRepository, make_repository
 
 @dataclass(frozen=True)
 class Scene:
-    """Two key holders at one machine, their repository, and what a thief would have them sign.
+    """Two key holders at one machine, their repository, and the thief's bundle.
 
     Attributes:
-        machine: Of the key holders.
+        machine: The key holders' machine.
         made: Their repository; both have signed for it before.
         strange: The fingerprint of the thief's repository.
-        bundle: From the thief.
+        bundle: The thief's bundle.
     """
 
     machine: Machine
@@ -50,7 +50,7 @@ class Scene:
     bundle: Path
 
     def sign(self, root_sha256: str | None = None, **variables: str) -> list[Finished]:
-        """Let both holders sign the thief's bundle; what came of each."""
+        """Let both holders sign the thief's bundle, and return the two commands."""
         known = ("--root-sha256", root_sha256) if root_sha256 else ()
         return [
             self.machine.run(
@@ -62,7 +62,7 @@ class Scene:
         ]
 
     def follows(self) -> bool:
-        """Whether what they have signed is the next root of their real repository."""
+        """Whether the signed root is a valid next root of their real repository."""
         real = Metadata[Root].from_file(str(self.made.root))
         new = Metadata[Root].from_file(str(self.bundle / "new" / "2.root.json"))
         try:
@@ -99,7 +99,7 @@ def scene(machine: Machine) -> Scene:
 
 
 def take_in(strange: MadeRepository, made: MadeRepository) -> Sha256:
-    """Put the root keys of ``made`` into the first root of the thief, beside his own."""
+    """Add the root keys of ``made`` to the thief's first root, beside his own."""
     metadata = Metadata[Root].from_file(str(strange.root))
     real = Metadata[Root].from_file(str(made.root)).signed
     for keyid in real.roles["root"].keyids:
@@ -116,7 +116,7 @@ def take_in(strange: MadeRepository, made: MadeRepository) -> Sha256:
 def test_who_has_never_signed_for_the_real_one_there_and_believes_the_bundle_makes_its_next_root(
     scene: Scene, tmp_path: Path
 ) -> None:
-    """The counterpart: on a new machine, with the fingerprint that the thief gives along."""
+    """The counterpart: on a new machine, with the thief's fingerprint, the attack works."""
     for done in scene.sign(scene.strange, SECUREPIP_DATA_DIR=str(tmp_path / "new-machine")):
         assert done.code == 0, done.err
     assert scene.follows()
@@ -143,7 +143,7 @@ def test_a_new_machine_has_to_be_told_the_fingerprint(scene: Scene, tmp_path: Pa
 def test_the_keys_that_come_since_the_last_root_that_was_signed_here_are_said_first(
     scene: Scene, machine: Machine, tmp_path: Path
 ) -> None:
-    """Also those that others have signed in between, and that the bundle calls current."""
+    """Also those of a root that others have signed since, and that the bundle calls current."""
     made = scene.made
     words = ("repo", "ceremony", "collect", made.folder, machine.folder / "first")
     assert machine.run(*words).code == 0
@@ -163,7 +163,7 @@ def test_the_keys_that_come_since_the_last_root_that_was_signed_here_are_said_fi
 def test_a_root_of_a_number_that_was_signed_here_for_another_is_noticed(
     scene: Scene, machine: Machine, tmp_path: Path
 ) -> None:
-    """What was signed was never collected; instead a threshold of others has signed version 2."""
+    """The root signed here was never collected; others have signed another version 2."""
     made = scene.made
     rotated = ("repo", "rotate", made.folder, "root", "--offline-keys", made.offline_keys)
     assert machine.run(*rotated).code == 0
@@ -193,9 +193,9 @@ COMMANDS: dict[str, Callable[[Repository, Path], object]] = {
 def test_no_command_signs_with_a_key_that_has_signed_for_another_repository_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who can write where a repository is puts another there, in which the same people hold keys.
+    """The thief replaces the repository by another one in which the same people hold keys.
 
-    The log and all that lies beside it are his own: nothing there tells that it is another one.
+    Its log and all its other files are the thief's: nothing there shows the difference.
     """
     made = make_repository(tmp_path / "repository", expected_files=1)
     strange = with_the_same_offline_keys(made, tmp_path / "strange", monkeypatch)
@@ -211,7 +211,7 @@ def test_no_command_signs_with_a_key_that_has_signed_for_another_repository_here
             command(repository, tmp_path)
         assert "has signed for another repository on this machine" in refused.value.what, name
     assert {path.name for path in (strange.folder / "metadata").iterdir()} == before
-    # The counterpart: on a machine that remembers nothing.
+    # The counterpart: a machine that has not seen the repository signs.
     monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "another-machine"))
     with opened(strange) as repository:
         COMMANDS["rotate"](repository, tmp_path)
@@ -223,7 +223,7 @@ def test_no_command_signs_with_a_key_that_has_signed_for_another_repository_here
 def with_the_same_offline_keys(
     made: MadeRepository, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MadeRepository:
-    """Another repository, of another online key."""
+    """Make another repository, with another online key."""
     roles = made.repository.roles()
     holders = [roles.holders(name) for name in FRAME]
     root = roles.root.signed

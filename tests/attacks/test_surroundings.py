@@ -1,4 +1,4 @@
-"""What lies around the user must not change what is run, nor what is checked."""
+"""Files, folders and variables around the user change no code that runs, and no check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.wheels import make_wheel
 def test_libraries_in_the_current_folder_are_not_run(
     client: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`python -m` would import them: somebody's checkout, a folder of downloads."""
+    """`python -m` would import them, from a checkout or a folder of downloads."""
     here = tmp_path / "here"
     here.mkdir()
     for name in ("requests", "packaging", "platformdirs", "tuf", "resolvelib", "pip", "filelock"):
@@ -52,7 +52,7 @@ def test_a_folder_of_trust_that_others_may_write_to_is_not_believed(
 
 
 def test_a_cache_that_others_may_write_to_is_not_used(client: Machine, tmp_path: Path) -> None:
-    """The cache of pip is often shared; wheels that were built are found there by name."""
+    """Pip's cache is often shared, and has built wheels by their name."""
     shared = tmp_path / "shared"
     (shared / "securepip").mkdir(parents=True)
     (shared / "securepip").chmod(0o777)
@@ -65,7 +65,7 @@ def test_a_cache_that_others_may_write_to_is_not_used(client: Machine, tmp_path:
 def test_a_file_of_a_configured_folder_is_never_taken_in_silence(
     client: Machine, tmp_path: Path
 ) -> None:
-    """The folder may have been configured for pip long ago, and others may write there."""
+    """The folder was perhaps configured for pip long ago, and others may write to it."""
     make_wheel(tmp_path / "shared", "app", "9.0")
     done = client.install("app", PIP_FIND_LINKS=str(tmp_path / "shared"))
     assert done.code == 0, done.err
@@ -82,7 +82,7 @@ def test_what_an_environment_says_of_itself_brings_no_unsigned_file(
     assert done.code == 0, done.err
     assert "app==2.0" in client.freeze()
     assert f"Not obeying find-links = {tmp_path / 'shared'}" in done.out
-    # The attack: pip obeys it.
+    # The attack works on plain pip.
     assert client.pip("install", "-U", "app", PIP_CONFIG_FILE="").code == 0
     assert "app==9.0" in client.freeze()
 
@@ -100,6 +100,6 @@ def test_neither_an_environment_nor_a_variable_chooses_which_repository_speaks(
     done = client.install("--dry-run", "app", PIP_CONFIG_FILE="", PIP_REPOSITORY="strange")
     assert "Would install app-2.0 lib-1.0" in done.out, done.err
     assert f"Not obeying index-url = {index}" in done.out
-    # Whoever names it on the command line gets it.
+    # Named on the command line, it is used.
     for named in (("--index-url", index), ("--repository", "strange")):
         assert "Would install app-99.0" in client.install("--dry-run", "app", *named).out

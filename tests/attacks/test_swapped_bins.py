@@ -1,7 +1,7 @@
 """A mirror without any key serves one signed bin under the name of another, and so hides projects.
 
-All bins are signed with one key. Of many, the snapshot gives no digests; TUF itself does not write
-into a role what it is called.
+One key signs all bins. If there are many, the snapshot has no digests of them, and TUF does not
+write a role's name into it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from tests.support.wheels import make_wheel
 
 APP, LIB = NormalizedName("app"), NormalizedName("lib")
 MANY = 3000
-"""So many expected files make 512 bins."""
+"""A number of expected files that makes 512 bins."""
 
 
 def build(folder: Path) -> MadeRepository:
-    """``app`` 2.0 requires ``lib``; 1.0 does not.
+    """Make a repository of ``app`` 1.0, ``app`` 2.0, which requires ``lib``, and ``lib`` 1.0.
 
-    The snapshot announces no lengths of bins, as another bin may have the same one.
+    Its snapshot has no lengths of bins, because another bin can have the same length.
     """
     made = make_repository(
         folder / "repository",
@@ -59,7 +59,7 @@ def build(folder: Path) -> MadeRepository:
 
 
 def build_unnamed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MadeRepository:
-    """The same, as other tools make it, and as earlier versions of securepip did."""
+    """The same, without names in the roles, as other tools and earlier versions make it."""
     with monkeypatch.context() as patched:
         patched.setattr(commit, "name_role", lambda role, name, repository: None)
         patched.setattr(creating, "ALL_ROLES", None)
@@ -78,7 +78,7 @@ def file_of(repository: Repository, name: str) -> str:
 
 
 def swap(made: MadeRepository, server: HostileServer, other: str) -> None:
-    """Serve another bin of the same version as the one in which ``lib`` stands."""
+    """Serve another bin of the same version in place of the one that has ``lib``."""
     repository = made.repository
     hidden = file_of(repository, repository.roles().bin_of(page_target(LIB)))
     served = file_of(repository, other)
@@ -106,7 +106,7 @@ def test_another_bin_in_place_of_its_own_hides_no_project(
         with monkeypatch.context() as unchecked, client(made, server.url, tmp_path / "a") as fooled:
             unchecked.setattr(checked, "check_role", lambda *arguments: None)
             assert fooled.target(page_target(LIB)) is None
-        # Also where an earlier version has kept the file that fooled it.
+        # Also if an earlier version has kept the swapped bin.
         for state in ("a", "b"):
             with client(made, server.url, tmp_path / state) as session:
                 assert session.target(page_target(APP)) is not None
@@ -169,7 +169,7 @@ def test_whoever_made_a_repository_a_bin_with_what_belongs_elsewhere_is_refused(
             pytest.raises(VerificationError, match="does not belong there"),
         ):
             session.target(page_target(LIB))
-        # An empty bin that says no name could be any: `trust show` and the documents say so.
+        # An empty bin without a name could be any bin: `trust show` and the documents say so.
         server.honest()
         swap(made, server, empty_bin(made.repository))
         with client(made, server.url, tmp_path / "b") as session:
@@ -210,10 +210,10 @@ def test_a_repository_of_an_earlier_version_gets_names_that_nobody_takes_back(
             assert session.naming.named == "all"
             assert "every role says its name" in describe_names(state)
             assert session.target(page_target(LIB)) is not None
-        # Nothing is left to do for names.
+        # All roles have names now.
         assert refresh(made.repository, offline=True).signed == ()
-        # New keys for the snapshot have clients forget the snapshot that they had: then nothing
-        # but what this client has been promised tells the older `targets` from the current one.
+        # If the snapshot has new keys, clients forget the snapshot that they had: then only the
+        # promise of names that this client has seen tells the older `targets` from the current one.
         for forgotten in (*state.glob("*.json"),):
             if forgotten.name != "root.json":
                 forgotten.unlink()
@@ -239,7 +239,7 @@ def test_who_pins_a_later_root_learns_the_name_of_the_repository_from_the_offlin
             with client(later, server.url, tmp_path / "state") as session:
                 assert session.target(page_target(LIB)) is not None
                 assert session.naming.repository == made.root_sha256
-        # What was promised once is not passed over where it cannot be read.
+        # If the file of the promise cannot be read, the client stops.
         promise = tmp_path / "state" / "names-of-roles"
         promise.write_bytes(promise.read_bytes().replace(b"all", b"any"))
         with (

@@ -1,4 +1,4 @@
-"""Metadata that is signed, but not by those whom the pinned root names, or by too few of them."""
+"""Metadata with signatures of keys that the pinned root does not name, or of too few keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONLINE_ROLES = ("timestamp", "snapshot")
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> MadeRepository:
-    """A whole repository of an attacker, with keys of his own and an evil app."""
+    """An attacker's repository, with his own keys and an evil ``app``."""
     code = {"app/__init__.py": "VERSION = 'evil'\n"}
     return make_repository(
         tmp_path / "theirs", make_wheel(tmp_path / "evil", "app", "3.0", files=code)
@@ -58,12 +58,12 @@ def test_a_repository_with_other_keys_is_refused_on_first_use_too(
 
 
 def next_root(made: MadeRepository, signers: int, attacker: CryptoSigner | None) -> bytes:
-    """Version 2 of the root, signed with some of the three root keys.
+    """Make version 2 of the root, signed with some of the three root keys.
 
     Args:
-        made: Whose root.
-        signers: How many of its keys sign.
-        attacker: Gets all online roles and a place among the root keys, and signs as well.
+        made: The repository.
+        signers: How many of its root keys sign.
+        attacker: A key that becomes a root key and the key of all online roles, and signs as well.
     """
     root: Metadata[Root] = Metadata.from_file(str(made.root))
     keys = [root.signed.keys[keyid] for keyid in root.signed.roles["root"].keyids]
@@ -89,7 +89,7 @@ def next_root(made: MadeRepository, signers: int, attacker: CryptoSigner | None)
 def test_a_new_root_signed_by_fewer_than_the_old_threshold_is_refused(
     client: Machine, hostile: HostileServer, shared_repository: MadeRepository, signers: int
 ) -> None:
-    """One stolen root key of three, and a key that the new root itself appoints, are not two."""
+    """A stolen root key, and a key that only the new root names, are no threshold of two."""
     attacker = CryptoSigner.generate_ed25519()
     forged = next_root(shared_repository, signers, attacker)
     hostile.alter(r"metadata/2\.root\.json", lambda _: forged)
@@ -101,7 +101,7 @@ def test_a_new_root_signed_by_fewer_than_the_old_threshold_is_refused(
 def test_a_new_root_signed_by_the_threshold_is_followed(
     client: Machine, hostile: HostileServer, shared_repository: MadeRepository
 ) -> None:
-    """The counterpart: what the test above makes is refused for its signatures alone."""
+    """The counterpart: the root of the test above is refused only for its signatures."""
     genuine = next_root(shared_repository, 2, None)
     hostile.alter(r"metadata/2\.root\.json", lambda _: genuine)
     done = client.install("--dry-run", "app")
@@ -130,7 +130,7 @@ def test_metadata_signed_with_a_key_that_root_does_not_name_is_refused(
 def test_a_role_without_its_signature_is_refused(
     client: Machine, hostile: HostileServer, role: str
 ) -> None:
-    """Where the snapshot pins only a version, the signature is all there is."""
+    """The snapshot has only the role's version: only the signature proves the contents."""
 
     def strip(data: bytes) -> bytes:
         metadata: Metadata[Root] = Metadata.from_bytes(data)

@@ -1,4 +1,4 @@
-"""Try every fault, and print how many there were."""
+"""Try each fault, and print their numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = "--in-this-process"
 
 
 def main() -> int:
-    """Run the scenes that are named, or all; 1 where something is wrong."""
+    """Run these scenes, or all, and return 1 if one has failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(SCENES))
     parser.add_argument("--jobs", type=int, default=2, help="scenes at a time (default: 2)")

@@ -1,8 +1,7 @@
-"""One place where commands are run again and again from the same beginning, in processes of theirs.
+"""Runs commands again and again from the same state, each in a forked process.
 
-Rule: everything that a scene prepares lies in ``work``, so that it is put back by copying; what
-serves it lies outside, in a process of its own. A process is forked for each run: it has loaded
-what it needs, and whatever it leaves behind in memory goes with it.
+Rule: everything that a scene prepares is in ``work``, which is restored from a copy. The server is
+a process outside of it. A forked process has all imports already, and leaves nothing in memory.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class Run:
     """A run that has ended.
 
     Attributes:
-        done: What it said; None where it was killed.
-        calls: What was counted.
+        done: Its outcome; None if it was killed.
+        calls: The counted calls.
         hit: The call that failed.
-        problem: A traceback of what the run raised.
+        problem: The traceback, if the run raised an error.
     """
 
     done: Finished | None
@@ -48,14 +47,14 @@ class Run:
 
 
 class Bench:
-    """A folder for one scene.
+    """The folder of a scene.
 
     Attributes:
-        folder: All of it.
-        work: What a run starts from, and changes.
+        folder: The whole folder.
+        work: The state, which each run starts from and changes.
         served: A link to the folder that ``url`` serves.
-        url: The server.
-        machine: Whose commands are run.
+        url: The server's URL.
+        machine: The machine that runs the commands.
     """
 
     def __init__(self, folder: Path, environment: Path, url: str) -> None:
@@ -70,26 +69,26 @@ class Bench:
         self.machine.variables |= {"TMPDIR": str(home / "tmp")}
 
     def serve(self, folder: Path) -> None:
-        """Let the server serve a folder."""
+        """Let the server serve this folder."""
         self.served.unlink(missing_ok=True)
         self.served.symlink_to(folder)
 
     def keep(self) -> None:
-        """Let what is there now be what runs start from."""
+        """Keep the present state as that which runs start from."""
         shutil.copytree(self.work, self.folder / "kept", symlinks=True)
 
     def restore(self) -> None:
-        """Begin again."""
+        """Restore that state."""
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.copytree(self.folder / "kept", self.work, symlinks=True)
 
     def run(
         self, work: Callable[[], Finished], but: Sequence[Path] = (), fault: Fault | None = None
     ) -> Run:
-        """Run something with its calls counted, or one of them failing."""
+        """Run something, and count its calls or let one of them fail."""
 
         def within(tell: Callable[[object], None]) -> None:
-            tempfile.tempdir = None  # it was found before: what is temporary is counted, too
+            tempfile.tempdir = None  # so that the fault also finds temporary files
             injector = Injector([self.work], but, fault)
             injector.install()
             done = work()
@@ -111,7 +110,7 @@ class Bench:
 
 @contextmanager
 def bench(folder: Path, environment: Path) -> Iterator[Bench]:
-    """A bench whose server runs as long as the ``with`` lasts."""
+    """Make a bench, whose server runs for as long as the ``with`` lasts."""
     folder.mkdir(parents=True)
     reading, writing = os.pipe()
     server = os.fork()
@@ -137,10 +136,10 @@ def bench(folder: Path, environment: Path) -> Iterator[Bench]:
 
 
 def in_child(work: Callable[[Callable[[object], None]], None]) -> tuple[int, Any]:
-    """Run ``work`` in a forked process, and wait for all that it started.
+    """Run ``work`` in a forked process, and wait for the processes that it started.
 
     Returns:
-        Its exit code, and what it told; what it raised, as text, where it raised.
+        The exit code, and the result; if it raised an error, the traceback.
     """
     before = _children()
     reading, writing = os.pipe()
@@ -149,7 +148,7 @@ def in_child(work: Callable[[Callable[[object], None]], None]) -> tuple[int, Any
         code = 1
         try:
             os.close(reading)
-            signal.alarm(_SECONDS)  # whatever hangs is a fault
+            signal.alarm(_SECONDS)  # a hang is a fault
             said: list[object] = []
             try:
                 work(said.append)
@@ -172,20 +171,20 @@ def in_child(work: Callable[[Callable[[object], None]], None]) -> tuple[int, Any
 
 
 def adopt_orphans() -> None:
-    """Let the children of those that are killed be ours, so that they can be waited for (Linux)."""
+    """Become the parent of a killed process's children, to wait for them (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _children() -> set[int]:
-    """Our own children; none where the system does not say."""
+    """The children of this process; none if the system does not list them."""
     with suppress(OSError):
         return set(map(int, Path("/proc/thread-self/children").read_text().split()))
     return set()
 
 
 def _wait_for_orphans(before: set[int]) -> None:
-    """What a killed run has started ends by itself: it has lost its input."""
+    """Wait for the processes that a killed run has started: they end because their input ends."""
     for orphan in _children() - before:
         with suppress(ChildProcessError):
             os.waitpid(orphan, 0)

@@ -1,8 +1,8 @@
-"""The calls that touch files below some folders, counted; one of them fails, or the process dies.
+"""Counts the calls that touch files below some folders; one of them fails or kills the process.
 
-Rule: a call is known by its kind and by how many of that kind came before, so that it is the same
-call in the next run. Python itself repeats a call of ``open``, ``read``, ``write``, ``fsync`` and
-``flock`` that a signal has interrupted (PEP 475): EINTR is one of the errors of the others.
+Rule: a call is identified by its kind and its number among those of this kind, so that it is the
+same call in the next run. Only calls that Python does not repeat after a signal can fail with EINTR
+(PEP 475): not ``open``, ``read``, ``write``, ``fsync`` and ``flock``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 KILLED = 99
-"""The exit code of a process that a fault ends."""
+"""The exit code of a process that a fault kills."""
 
 KILL = "kill"
 
@@ -42,7 +42,7 @@ ERRORS = {
     "lock": ("EIO", "ENOLCK", "EINTR", KILL),
     "sql": ("database or disk is full", "disk I/O error", "database is locked", KILL),
 }
-"""What a call of each kind can end with; those that change nothing need not be killed at."""
+"""The errors of each kind of call. No process is killed at a call that changes nothing."""
 
 _KINDS = {
     "rename": "name",
@@ -72,12 +72,12 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One call, and what it ends with.
+    """A call, and its error.
 
     Attributes:
-        kind: Of ``ERRORS``.
-        number: How many calls of that kind come before.
-        error: One of its errors.
+        kind: A key of ``ERRORS``.
+        number: The number of calls of that kind before it.
+        error: One of the errors of that kind.
     """
 
     kind: str
@@ -90,12 +90,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Call:
-    """A call that was counted.
+    """A counted call.
 
     Attributes:
         kind: Of ``ERRORS``.
         path: The file.
-        place: Who called, as ``module:line``.
+        place: The caller, as ``module:line``.
     """
 
     kind: str
@@ -107,11 +107,11 @@ class Call:
 
 
 class Injector:
-    """Counts, and lets one call fail. To be installed once in a process that ends afterwards.
+    """Counts calls, and lets one of them fail, for the rest of this process.
 
     Args:
-        folders: What lies below them is state.
-        but: What of it is not.
+        folders: The folders of the state.
+        but: Paths in them that are not state.
         fault: The call that fails; None to count only.
         stopped: Called before the process dies.
     """
@@ -133,7 +133,7 @@ class Injector:
         self._active = False
 
     def install(self) -> None:
-        """Take the place of the calls, for the rest of this process."""
+        """Replace the functions that make the calls."""
         opening, flock, connect = _Opening(self), fcntl.flock, sqlite3.connect
         self._replace(os, "open", self._os_open(os.open))
         for name, kind in _KINDS.items():
@@ -159,7 +159,7 @@ class Injector:
         self._active = True
 
     def stop(self) -> None:
-        """Count no more, and let nothing fail."""
+        """Stop counting, and let no call fail."""
         self._active = False
 
     def check(self, kind: str, path: Any, torn: Callable[[], object] | None = None) -> None:
@@ -168,7 +168,7 @@ class Injector:
         Args:
             kind: Of ``ERRORS``.
             path: A file, or its descriptor.
-            torn: Does half of the work: what a process that is killed in the middle leaves.
+            torn: Does half of the call, as a process that is killed in the middle.
         """
         if not self._active:
             return
@@ -235,7 +235,7 @@ class Injector:
 
 
 class _Opening:
-    """``open``, with a raw stream that is counted below the buffers of Python's own."""
+    """``open`` with a raw stream that counts, below Python's buffers."""
 
     def __init__(self, injector: Injector) -> None:
         self._open = io.open
@@ -340,7 +340,7 @@ def _texts(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _caller() -> str:
-    """The nearest caller that is securepip's own."""
+    """The innermost caller in securepip."""
     frame = sys._getframe(2)
     while frame.f_back is not None:
         path = Path(frame.f_code.co_filename)

@@ -1,4 +1,4 @@
-"""Faults of those who install: trusted state, cache, environment."""
+"""Scenes of users who install: trusted state, cache, environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.wheels import make_wheel
 
 
 class Install(Scene):
-    """``install``, on a machine that knows an older state of the repository."""
+    """``install`` on a machine that has seen an older state of the repository."""
 
     def prepare(self) -> None:
         made = self.make_repository("repository")
@@ -58,7 +58,7 @@ class Install(Scene):
 
 
 class ReplayedInstall(Install):
-    """``install`` from a mirror that shows an older state than this machine has seen."""
+    """``install`` from a mirror that shows an older state than the machine has seen."""
 
     code = 3
 
@@ -97,7 +97,7 @@ class Plugin(Scene):
         return self.machine.run("plugin", "enable", "--python", self.machine.python)
 
     def look(self) -> None:
-        """Nothing starts what is not whole."""
+        """No damaged plugin is started."""
         names = {path.name for path in self.machine.site_packages.iterdir()}
         starts = {"securepip-plugin.pth", "securepip-plugin-start.start"} & names
         if starts:

@@ -1,11 +1,11 @@
-"""Faults of the network: each request of a cold download fails, once or for good, in each way.
+"""Faults of the network: each request of a cold download fails in each way, once or always.
 
-Storms, too: every request fails, the first time or for good.
+In a storm, all requests fail, the first time or always.
 
     python -m tests.faults.network
 
-Rule: what can be tried again is, and the files are those that were signed; what cannot is told in
-words. Nothing that did not arrive whole is kept, and the next run comes to its end.
+Rule: a request is repeated if that can help, and the files are the signed ones; otherwise an error
+says what failed. No incomplete file is kept, and the next run succeeds.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _LOGIN = b"<!DOCTYPE html><title>Log in</title>"
 
 @dataclass(frozen=True)
 class Broken:
-    """One request that fails.
+    """A request that fails.
 
     Attributes:
-        path: Below the repository; ``*`` for every path.
-        how: ``reset`` before an answer, ``cut`` in the middle of one, a status such as ``503``,
-            ``silence`` until the client gives up, ``other`` (a page to log in), ``longer`` than it
-            is.
-        once: The next request of that path is answered.
+        path: Its path below the repository; ``*`` for all paths.
+        how: ``reset`` before the answer, ``cut`` in the middle of it, a status such as ``503``,
+            ``silence`` until the client gives up, ``other`` (a login page), ``longer`` than the
+            file.
+        once: Whether the next request for that path succeeds.
     """
 
     path: str
@@ -60,10 +60,10 @@ class Broken:
 
 @dataclass
 class FaultyServer:
-    """Serves a folder, with one fault.
+    """A server with a fault.
 
     Attributes:
-        folder: What it serves.
+        folder: The folder that it serves.
         url: Its address, ending in a slash.
         broken: The fault.
         seen: The paths of all requests.
@@ -75,7 +75,7 @@ class FaultyServer:
     seen: list[str] = field(default_factory=list)
 
     def fault_of(self, path: str) -> str:
-        """How a request fails; "" if it does not."""
+        """How a request fails; empty if it does not."""
         self.seen.append(path)
         broken = self.broken
         if broken is None or broken.path not in ("*", path):
@@ -85,7 +85,7 @@ class FaultyServer:
 
 @contextmanager
 def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[FaultyServer]:
-    """Serve a folder on loopback, as a proxy too: what is asked of any host is in the folder."""
+    """Serve a folder on loopback, also as a proxy that answers for all hosts."""
     state = FaultyServer(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -121,7 +121,7 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
             self.wfile.write(data)
 
         def _reset(self) -> None:
-            """End the connection as a host does that has lost all memory of it."""
+            """Reset the connection."""
             self.close_connection = True
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.wfile.flush()
@@ -135,7 +135,7 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
         request_queue_size = 64  # whoever finds a full queue waits for a second
 
         def handle_error(self, *args: object) -> None:
-            """Say nothing of a connection that was ended on purpose."""
+            """Print nothing about a connection that was ended on purpose."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         state.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/"
@@ -146,10 +146,10 @@ def serve_faulty(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Fa
 
 
 class Network:
-    """A machine that believes a repository on a server with faults.
+    """A machine that trusts a repository on a server with faults.
 
     Attributes:
-        paths: What a cold download asks for, sorted: the order changes from run to run.
+        paths: The paths that a cold download requests, sorted: the order changes from run to run.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Network:
         self.paths = sorted(set(server.seen))
 
     def faults(self) -> list[Broken]:
-        """All that can happen; silence takes seconds, and is only tried with a few."""
+        """All faults. Silence takes seconds, and is tried with a few requests only."""
         return [Broken("*", how, once) for how in STORMS for once in (True, False)] + [
             Broken(path, how, once)
             for path in self.paths
@@ -178,7 +178,7 @@ class Network:
         ]
 
     def wrong(self, broken: Broken) -> list[str]:
-        """Try a fault; what is wrong then, in words."""
+        """Try a fault, and describe what is wrong then."""
         self._server.broken = broken
         self._server.seen.clear()
         done = self._download()
@@ -215,7 +215,7 @@ class Network:
         return "2" if broken is not None and broken.how == "silence" else "60"
 
     def _data(self, folder: Path) -> Path:
-        """A machine that has seen nothing yet but the root."""
+        """The data folder of a machine that has seen only the root."""
         data = folder / "data"
         if not data.exists():
             shutil.copytree(self._machine.folder / "data", data)
@@ -237,7 +237,7 @@ class Network:
 
 
 def main() -> int:
-    """Try all; 1 where something is wrong."""
+    """Try all faults, and return 1 if something is wrong."""
     with tempfile.TemporaryDirectory(prefix="securepip-network-") as name:
         folder = Path(name)
         made = make_repository(

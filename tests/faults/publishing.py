@@ -1,4 +1,4 @@
-"""Faults of those who sign: a repository, its keys and its memory."""
+"""Scenes of users who sign: a repository, its keys and its ledger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Signed = tuple[list[str], list[str]]
 
 
 class _Signing(Scene):
-    """A command of ``repo``. One client of python-tuf follows along."""
+    """A command of ``repo``. A python-tuf client checks the repository after each run."""
 
     gone: frozenset[str] = frozenset()
 
@@ -38,14 +38,14 @@ class _Signing(Scene):
         self.plain = read_plainly(self.made.folder)
 
     def prepare_more(self, made: MadeRepository) -> None:
-        """What the command needs beside a repository."""
+        """Prepare what the command needs besides a repository."""
 
     def learn(self) -> None:
-        """What is signed after a run that nothing has failed in."""
+        """Note what is signed after a run without a fault."""
         self.new, self.new_plain = self.signed(), read_plainly(self.made.folder)
 
     def signed(self, client: str = "client") -> Signed:
-        """All that is signed, as a client sees it, and the keys of ``app`` where it has some."""
+        """The signed targets, as a client sees them, and the keys of ``app`` if it is claimed."""
         paths = sorted(fetch_everything(self.made.folder, self.work / client))
         with Repository.open(self.made.folder) as repository:
             found = repository.roles().claim(APP)
@@ -59,11 +59,11 @@ class _Signing(Scene):
             self.check_log(repository)
 
     def follow(self) -> Signed:
-        """What the client sees that follows along."""
+        """The targets that the client sees, which has seen all earlier states."""
         return self.signed()
 
     def check_log(self, repository: Repository) -> None:
-        """What is current is what the log says."""
+        """Check that the current metadata is that of the log."""
         check_own(repository)
 
     def look_at_end(self) -> None:
@@ -92,7 +92,7 @@ class Add(_Signing):
 
 
 class AddChanged(_Signing):
-    """``repo add`` of a file whose name has other bytes already."""
+    """``repo add`` of other bytes under a known file name."""
 
     code = 1
 
@@ -112,7 +112,7 @@ class AddChanged(_Signing):
 
 
 class Refresh(_Signing):
-    """``repo refresh``, when timestamp and snapshot are half over."""
+    """``repo refresh`` at the half-life of timestamp and snapshot."""
 
     def run(self) -> Finished:
         moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=4)
@@ -124,9 +124,9 @@ class Refresh(_Signing):
 
 
 class Sync(_Signing):
-    """``repo sync``: ``app`` has a new file at its index, and ``more`` is new.
+    """``repo sync``: ``app`` has a new file in its index, and ``more`` is new.
 
-    A project whose own page cannot be read is named, and keeps no other one waiting.
+    If the page of a project cannot be read, an error names it, and the others are signed.
     """
 
     said = ("ERROR", "WARNING: app: ", "WARNING: lib: ", "WARNING: more: ")
@@ -144,7 +144,7 @@ class Sync(_Signing):
         self.plain = read_plainly_overlay(self.made.folder)
 
     def change(self, index: MadeRepository) -> None:
-        """What happens at the index meanwhile."""
+        """Change the index."""
         index.add(
             make_wheel(self.work / "built", "app", "2.0"),
             make_wheel(self.work / "built", "more", "1.0"),
@@ -179,7 +179,7 @@ class Sync(_Signing):
 
 
 class SyncChanged(Sync):
-    """``repo sync`` when the index shows other bytes under a name that was signed."""
+    """``repo sync`` of an index that has other bytes under a signed file name."""
 
     code = 1
 
@@ -201,7 +201,7 @@ class SyncChanged(Sync):
 
 
 class Accept(_Signing):
-    """``repo accept``: ``app`` signs for itself, and has a new file."""
+    """``repo accept`` of a new file of ``app``, which is claimed."""
 
     def prepare_more(self, made: MadeRepository) -> None:
         alice = Maintainers.of(1)
@@ -228,7 +228,7 @@ class Rotate(_Signing):
         self.root = self.root_version()
 
     def root_version(self) -> int:
-        """Of the root that clients follow to."""
+        """The version of the root that clients reach."""
         with Repository.open(self.made.folder) as repository:
             return repository.roles().root.signed.version
 
@@ -243,10 +243,10 @@ class Rotate(_Signing):
 
 
 class Recover(Rotate):
-    """``repo recover``, after a thief has signed: until it is through, the log knows of nothing."""
+    """``repo recover``, after a thief has signed. The log is not valid before its end."""
 
     def follow(self) -> Signed:
-        """As a new client: one that has followed the thief comes back with the last step."""
+        """The targets for a new client: one that has seen the thief's state needs the last step."""
         shutil.rmtree(self.work / "new-client", ignore_errors=True)
         return self.signed("new-client")
 
@@ -268,5 +268,5 @@ class Recover(Rotate):
 
 
 def read_plainly_overlay(folder: Path) -> set[str]:
-    """The pages that plain clients see, by their bytes."""
+    """The bytes of the pages that plain clients read."""
     return {f"{path.parent.name} {path.read_text()}" for path in folder.glob("simple/*/index.html")}

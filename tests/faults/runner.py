@@ -1,4 +1,4 @@
-"""A scene, once for each call and each error; what is wrong then, in words."""
+"""Runs a scene for each of its faults, and describes what is wrong after it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _NOT_FOR_PEOPLE = ("Traceback", "securepip itself failed")
 
 @dataclass
 class Found:
-    """What a scene came to.
+    """The result of a scene.
 
     Attributes:
         name: The scene.
-        calls: How many of each kind the command makes.
-        cases: How many faults were tried.
-        missed: How many of them never came, because the run took another way.
-        survived: How many runs came to their end all the same.
+        calls: The number of calls of each kind.
+        cases: The number of faults that were tried.
+        missed: The number of them that did not occur, because the run made other calls.
+        survived: The number of runs that succeeded nevertheless.
         wrong: What was wrong, by fault.
     """
 
@@ -67,7 +67,7 @@ class Found:
 
 
 class Stage:
-    """A scene that is prepared, and knows which calls there are."""
+    """A prepared scene, whose calls are counted."""
 
     def __init__(self, name: str, place: Bench) -> None:
         self.name, self.bench = name, place
@@ -88,7 +88,7 @@ class Stage:
             self.scene.look_at_end()
 
     def faults(self) -> list[Fault]:
-        """All that can happen."""
+        """All of its faults."""
         return [
             Fault(kind, number, error)
             for kind, errors in ERRORS.items()
@@ -97,7 +97,7 @@ class Stage:
         ]
 
     def case(self, fault: Fault, found: Found) -> None:
-        """One fault, and the next run."""
+        """Try a fault, and run again."""
         self.bench.restore()
         run = self.bench.run(self.scene.run, self.scene.but, fault)
         found.cases += 1
@@ -114,8 +114,8 @@ class Stage:
             return
         done = run.done
         found.survived += done.code == self.scene.code
-        # What the system forbids may be taken for a wrong command line; and a folder that cannot
-        # be listed is an empty one for ``importlib.metadata``, as for pip: no pip is found in it.
+        # A forbidden call may look like a wrong command line. ``importlib.metadata`` takes a folder
+        # that cannot be listed for an empty one, as pip does: it finds no pip there.
         forbidden = fault.kind == "list" or fault.error in ("EACCES", "EPERM")
         if done.code not in (self.scene.code, 1, 2 if forbidden else 1):
             yield f"exit code {done.code}: {done.err[-1500:]}"
@@ -127,7 +127,7 @@ class Stage:
             yield f"no words for a person: {done.err[-3000:]}"
 
     def _of_end(self) -> Iterator[str]:
-        """What is left, and what the next run makes of it; each in a process of its own."""
+        """Check the state, and the next run, each in a new process."""
 
         def within(tell: Callable[[object], None]) -> None:
             problems: list[str] = []
@@ -154,7 +154,7 @@ class Stage:
         assert not any(words in done.err for words in _NOT_FOR_PEOPLE), done.err
 
     def _load(self) -> None:
-        """Load here whatever a run loads, so that no run has to."""
+        """Import in this process what a run imports, so that its forks need not."""
 
         def within(tell: Callable[[object], None]) -> None:
             self.scene.run()
@@ -170,30 +170,30 @@ class Stage:
 def _ignored() -> Iterator[None]:
     try:
         yield
-    except Exception:  # a name that only looks like a module
+    except Exception:  # not a module
         return
 
 
 def environment_in(folder: Path) -> Path:
-    """An empty environment to install into."""
+    """Make an empty environment to install into."""
     venv.create(folder, symlinks=True)
     return folder
 
 
 def try_all(name: str, folder: Path, environment: Path, kinds: Sequence[str] = ()) -> Found:
-    """A scene with all its faults, or those of some kinds."""
+    """Try all faults of a scene, or those of some kinds."""
     return _try(name, folder, environment, lambda stage: [
         fault for fault in stage.faults() if not kinds or fault.kind in kinds
     ])  # fmt: skip
 
 
 def try_some(name: str, folder: Path, environment: Path, count: int, seed: int) -> Found:
-    """A scene with so many of its faults, each kind of call and each error alike."""
+    """Try so many faults of a scene, with each kind of call and each error equally likely."""
     return _try(name, folder, environment, lambda stage: sample(stage.faults(), count, seed))
 
 
 def sample(faults: Sequence[Fault], count: int, seed: int) -> list[Fault]:
-    """So many faults; those of rare kinds are as likely as those of frequent ones."""
+    """Choose so many faults. Rare kinds are as likely as frequent ones."""
     chance = random.Random(seed)
     groups: dict[tuple[str, bool], list[Fault]] = {}
     for fault in faults:
@@ -224,12 +224,12 @@ def _try(
 
 
 def to_json(found: Found) -> str:
-    """For a process that asks another one."""
+    """The result as JSON, for another process."""
     return json.dumps(vars(found))
 
 
 def from_json(text: str) -> Found:
-    """The same, read."""
+    """Read a result from JSON."""
     found = Found(**json.loads(text))
     found.calls = Counter(found.calls)
     return found

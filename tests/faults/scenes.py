@@ -1,4 +1,4 @@
-"""The commands that faults happen to, and what has to hold after each."""
+"""The interface of a scene: a command, and what must hold after each of its faults."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.wheels import make_wheel
 
 
 class Scene(ABC):
-    """A command, on what is prepared for it.
+    """A command, with the state that it needs.
 
-    Each question is asked in a process of its own, with nothing failing any more.
+    Each method runs in a new process; only in ``run`` a call fails.
 
     Attributes:
-        code: What the command ends with when nothing fails.
-        said: One of these is in what a person reads of it when it ends with anything else.
+        code: The exit code without a fault.
+        said: Parts of messages: if it ends with another code, its messages contain one of them.
     """
 
     code = 0
@@ -29,7 +29,7 @@ class Scene(ABC):
         self.bench, self.machine, self.work = bench, bench.machine, bench.work
 
     def make_repository(self, name: str, expected_files: int = 10) -> MadeRepository:
-        """A repository of ``app`` and ``lib`` 1.0, in a folder of ``work``."""
+        """Make a repository of ``app`` and ``lib`` 1.0, in a folder of ``work``."""
         return make_repository(
             self.work / name,
             make_wheel(self.work / "built", "app", "1.0"),
@@ -39,25 +39,29 @@ class Scene(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make what the command starts from."""
+        """Make the state that the command starts from."""
 
     @abstractmethod
     def run(self) -> Finished:
-        """The command."""
+        """Run the command."""
 
     @abstractmethod
     def look(self) -> None:
-        """What holds whatever has failed: raises ``AssertionError``."""
+        """Check what must hold after each fault.
+
+        Raises:
+            AssertionError: It does not hold.
+        """
 
     @abstractmethod
     def look_at_end(self) -> None:
-        """What holds once the command has come to its end, too."""
+        """Check what must also hold after a run that has succeeded."""
 
     def again(self) -> Finished:
-        """The next run."""
+        """Run the command again."""
         return self.run()
 
     @property
     def but(self) -> Sequence[Path]:
-        """What below ``work`` is not state: a fault there is none of ours."""
+        """Paths below ``work`` that are not state, in which no call is counted."""
         return ()

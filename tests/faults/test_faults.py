@@ -1,4 +1,4 @@
-"""Some faults of some commands: other ones each day. ``python -m tests.faults`` tries all."""
+"""Some faults of some commands, others each day. ``python -m tests.faults`` tries all."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_what_is_no_state_is_not_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_temporary_is_counted(empty_environment: Path, tmp_path: Path) -> None:
-    """A disk is full most often where temporary files are."""
-    assert tempfile.gettempdir()  # found before, as in a process that has run something else
+    """A disk is most often full in the folder of temporary files."""
+    assert tempfile.gettempdir()  # it is known already, as in a process that has run something else
 
     def work() -> Finished:
         with mock.patch.dict(os.environ, place.machine.variables), tempfile.TemporaryFile() as one:

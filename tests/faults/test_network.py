@@ -1,4 +1,4 @@
-"""A network that fails: some requests each day, names, certificates, and a proxy that lies."""
+"""A network that fails: some requests, others each day; name look-ups, certificates and proxies."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SEED = int(os.environ.get("SECUREPIP_SEED", date.today().toordinal()))
 
 @pytest.fixture
 def faulty(shared_repository: MadeRepository) -> Iterator[FaultyServer]:
-    """The shared repository on a server with faults."""
+    """A machine, and the shared repository on a server with faults."""
     with serve_faulty(shared_repository.folder) as server:
         yield server
 
 
 def in_words(done: Finished, *words: str) -> None:
-    """It failed, and says so to a person."""
+    """Check that a command has failed, with these words and without a traceback."""
     assert done.code == 1, done
     assert "ERROR" in done.err
     assert "Traceback" not in done.err
@@ -60,7 +60,7 @@ def test_a_storm_is_outlived_where_it_ends_and_told_where_it_does_not(
     tmp_path: Path,
     how: str,
 ) -> None:
-    """Every request fails, once or for good: a server that is overloaded, a line that breaks."""
+    """Every request fails, once or always: the server is overloaded, or the connection breaks."""
     network = Network(tmp_path / "turns", machine, shared_repository, faulty)
     assert network.wrong(Broken("*", how, once=True)) == []
     assert network.wrong(Broken("*", how, once=False)) == []
@@ -69,7 +69,7 @@ def test_a_storm_is_outlived_where_it_ends_and_told_where_it_does_not(
 def test_what_is_not_tried_again_is_found(
     machine: Machine, shared_repository: MadeRepository, faulty: FaultyServer, tmp_path: Path
 ) -> None:
-    """The faults come: a client that tries nothing twice does not survive them."""
+    """The faults do occur: a client that repeats no request fails."""
     network = Network(tmp_path / "turns", machine, shared_repository, faulty, retries=0)
     busy = Broken("packages/lib/lib-1.0-py3-none-any.whl", "503", once=True)
     assert busy.path in network.paths
@@ -102,7 +102,7 @@ def test_a_name_that_cannot_be_looked_up_for_a_moment_is_looked_up_again_and_els
 
 
 def certificate(folder: Path, days: int) -> tuple[Path, Path]:
-    """A certificate for localhost that is good until so many days from now, and its key."""
+    """Make a certificate for localhost that expires in so many days, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(timezone.utc)
@@ -140,7 +140,7 @@ def test_a_certificate_that_has_expired_is_told_as_that(
         with serve_faulty(shared_repository.folder, context) as server:
             url = server.url.replace("127.0.0.1", "localhost")
             words = ("--root-sha256", shared_repository.root_sha256, "--cert", cert)
-            # What is named on the command line wins over what a company has in all environments.
+            # The command line comes before an environment variable.
             bundle = {"REQUESTS_CA_BUNDLE": certifi.where()}
             done = machine.run("trust", "add", f"made{days + 1}", url, *words, **bundle)
         assert done.code == outcome, done

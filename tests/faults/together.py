@@ -1,9 +1,9 @@
-"""Many installs at once on one home, again and again: state, cache and locks are shared.
+"""Runs many installs at once on one home, again and again: they share state, cache and locks.
 
     python -m tests.faults.together [--installs 20] [--times 50]
 
-Rule: each of them comes to its end, in an environment of its own, with the files that were signed;
-in between the repository moves on, so that each time there is new state to be kept.
+Rule: each install succeeds, in its own environment, with the signed files. Between the rounds the
+repository publishes, so that each round has new state to write.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.support.wheels import make_wheel
 
 
 def rounds(folder: Path, environment: Path, installs: int, times: int) -> list[str]:
-    """What was wrong, in words.
+    """Run the rounds, and describe what was wrong.
 
     Args:
-        folder: For everything.
-        environment: An empty one.
-        installs: How many at once.
-        times: How often.
+        folder: The folder for everything.
+        environment: An empty environment.
+        installs: The number of installs at once.
+        times: The number of rounds.
     """
     built = folder / "built"
     made = make_repository(
@@ -88,7 +88,7 @@ def _install(machine: Machine, target: Path, turn: int) -> str:
 
 
 def main() -> int:
-    """Run them; 1 where something is wrong."""
+    """Run the rounds, and return 1 if something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.together", description=__doc__)
     parser.add_argument("--installs", type=int, default=20, help="at once (default: 20)")
     parser.add_argument("--times", type=int, default=50, help="how often (default: 50)")

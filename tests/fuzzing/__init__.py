@@ -2,9 +2,8 @@
 
     python -m tests.fuzzing [TARGET…] [--today] [--seconds N] [--jobs N]
 
-With ``atheris`` (libFuzzer, which sees which lines an input reaches) where it is installed, and
-with bytes that are changed at random where it is not. What reaches something is kept in
-``corpus/reached.tar.xz``, from which runs go on; what broke a parser once stays in
-``corpus/TARGET``, which the tests read again. What is found counts only if it breaks the parser
-again in a process of its own.
+If ``atheris`` is installed, libFuzzer sees which lines an input reaches; otherwise bytes are
+changed at random. Runs start from the inputs in ``corpus/reached.tar.xz``, which reach different
+lines. The inputs that once broke a parser are in ``corpus/TARGET``, and the tests try them again.
+A fault counts only if its input breaks the parser again in a new process.
 """

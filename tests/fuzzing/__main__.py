@@ -1,4 +1,4 @@
-"""Run the fuzzer: each target in a process of its own, for so many seconds."""
+"""Run the fuzzer: each target in a new process, for so many seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 CORPUS = Path(__file__).with_name("corpus")
 REACHED = CORPUS / "reached.tar.xz"
-"""Inputs that reach other lines each, of all targets: a run begins with them."""
+"""Inputs of all targets, which reach different lines: a run starts from them."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOUND = CHECKOUT / "scratch" / "fuzzing"
@@ -33,7 +33,7 @@ _MEMORY_MB = 2048
 
 
 def main() -> int:
-    """Run the targets that are named, or all; end with 1 if one of them finds a fault."""
+    """Run these targets, or all, and return 1 if one of them has a fault."""
     from tests.fuzzing.targets import TARGETS
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
@@ -71,7 +71,7 @@ def _start(name: str, seconds: int) -> int:
 
 
 def _run(words: list[str], seconds: float) -> tuple[int, list[str]]:
-    """Run this module in a process of its own: its exit code, and what it says."""
+    """Run this module in a new process, and return its exit code and output."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.fuzzing", *words],
         cwd=CHECKOUT,
@@ -88,7 +88,7 @@ def _run(words: list[str], seconds: float) -> tuple[int, list[str]]:
 
 
 def _judge(name: str, lines: list[str]) -> int:
-    """Try what was found once more: a loaded machine, too, makes a run take long."""
+    """Try a found input again: on a busy machine, a run can be slow without a fault."""
     inputs = sorted(FOUND.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
     if not inputs:
         print(f"{name:16} FAULT\n" + "\n".join(lines[-60:]), flush=True)
@@ -107,7 +107,7 @@ def _judge(name: str, lines: list[str]) -> int:
 
 
 def _fuzz(name: str, seconds: int) -> int:
-    """Fuzz one target in this process, until its time is over or it finds a fault."""
+    """Fuzz a target in this process, until its time is over or it has a fault."""
     with _instrumented():
         from tests.fuzzing.targets import TARGETS
     target, known, found = TARGETS[name], CORPUS / name, FOUND / name
@@ -141,7 +141,7 @@ def _fuzz(name: str, seconds: int) -> int:
 
 
 def _keep(names: list[str]) -> int:
-    """Keep the inputs that runs on this machine have found to reach something."""
+    """Add the inputs of this machine's runs that reach further lines to the corpus."""
     with tarfile.open(REACHED, "w:xz") as archive:
         for name in names:
             for path in sorted((FOUND / name).iterdir()):
@@ -154,7 +154,7 @@ def _keep(names: list[str]) -> int:
 
 
 def _instrumented() -> AbstractContextManager[object]:
-    """Have the fuzzer see which lines of securepip an input reaches, where there is a fuzzer."""
+    """Let the fuzzer see which lines of securepip an input reaches, if there is one."""
     if importlib.util.find_spec("atheris") is None:
         return nullcontext()
     import atheris
@@ -166,7 +166,7 @@ def _instrumented() -> AbstractContextManager[object]:
 def _without_atheris(
     name: str, run: Callable[[bytes], None], files: list[Path], seconds: int
 ) -> int:
-    """Change bytes of what is known at random; what is tried lies on the disk if it breaks."""
+    """Change bytes of known inputs at random. Each input is on disk before it is tried."""
     seed = time.time_ns()
     chance, known = random.Random(seed), [path.read_bytes() for path in files]
     end, runs, tried = time.monotonic() + seconds, 0, FOUND / f"{name}-tried"

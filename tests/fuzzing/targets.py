@@ -1,6 +1,6 @@
-"""The parsers, each as a function of bytes: it returns, or raises an error of ours.
+"""The parsers, each as a function of bytes: it returns, or raises an error of securepip's.
 
-Everything else that it raises is a fault: an error that is not ours, a hang, memory without bound.
+Everything else is a fault: another error, a hang, unbounded memory.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 
 @dataclass(frozen=True)
 class Target:
-    """One parser.
+    """A parser.
 
     Attributes:
-        run: Gives it the bytes; raises what is a fault.
-        seeds: Bytes that it takes, to begin with.
+        run: Parses the bytes, and raises an error if there is a fault.
+        seeds: Valid inputs to start from.
     """
 
     run: Callable[[bytes], None]
@@ -132,7 +132,7 @@ def _pylock(data: bytes) -> None:
 
 
 def _in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
-    """Have ``read`` read a file of that name that holds the bytes."""
+    """Make a function that writes bytes to a file of that name, and lets ``read`` read it."""
 
     def run(data: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder, suppress(SecurepipError):
@@ -207,7 +207,7 @@ def _gateway() -> Any:
 
 
 def _request(data: bytes) -> None:
-    """A request as the gateway's server hands it over, and the whole answer."""
+    """Send a request to the gateway's application, and read the whole answer."""
     connection = h11.Connection(h11.SERVER)
     try:
         connection.receive_data(data + b"\r\n\r\n")
@@ -232,7 +232,7 @@ def _request(data: bytes) -> None:
         "state": {},
     }
     if event.method == b"CONNECT":
-        return  # it opens connections, which is what a fuzzer must not
+        return  # it opens connections, which a fuzzer must not do
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _request(data: bytes) -> None:
 
 
 def _upload(data: bytes) -> None:
-    """An upload: the first byte says in which pieces it comes, the first line what kind it is."""
+    """Parse an upload: the first byte is the pieces' size, the first line the content type."""
     piece, (kind, _, body) = 1 + (data[0] if data else 0), data[1:].partition(b"\n")
     token = Token("fuzzing", None, "", datetime.now(timezone.utc))
     with tempfile.TemporaryDirectory() as folder, suppress(UploadRefusedError):
@@ -367,4 +367,4 @@ TARGETS = {
         ],
     ),
 }
-"""All of them, by name."""
+"""All targets, by name."""

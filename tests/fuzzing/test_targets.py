@@ -1,4 +1,4 @@
-"""The parsers take their seeds, and what broke one once is kept and breaks none again."""
+"""The parsers take their seeds, and no input that once broke a parser breaks one again."""
 
 from __future__ import annotations
 

@@ -93,10 +93,10 @@ def test_a_wheel_that_leaves_its_folders_is_refused_by_pip(
 
 
 @pytest.mark.parametrize("is_plain_pip", [True, False])
-def test_what_a_record_names_and_the_wheel_does_not_hold_is_of_others(
+def test_a_wheel_cannot_have_pip_remove_files_of_another_project(
     python: Path, tmp_path: Path, is_plain_pip: bool
 ) -> None:
-    """Who publishes one project would have files of another removed, with the next release."""
+    """Its RECORD names files that it does not hold: an uninstall would remove them."""
     two = make_wheel(tmp_path / "store", "two", "1")
     one = add_to_record(make_wheel(tmp_path / "store", "one", "1"), "two/", "two/__init__.py")
     if is_plain_pip:
@@ -111,7 +111,7 @@ def test_what_a_record_names_and_the_wheel_does_not_hold_is_of_others(
 
 
 def test_a_wheel_makes_no_other_project_look_installed(python: Path, tmp_path: Path) -> None:
-    """Nobody would be asked for that project any more: it is there."""
+    """Otherwise that project would never be fetched: it looks installed."""
     library = site_packages(python).relative_to(python.parent.parent)
     other = f"one-1.data/data/{library}/other-9.dist-info/METADATA"
     files = {"one.py": "", other: metadata_text("other", "9")}

@@ -1,4 +1,4 @@
-"""Change the rooms that decide, one place at a time, and name the changes that no test notices."""
+"""Change the rooms that decide, one place at a time, and list the changes that no test notices."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.mutation.rooms import ROOMS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _MEMORY = Path("/dev/shm")  # noqa: S108
-"""Where a flush costs nothing: on a disk, tests that keep state wait for it most of the time."""
+"""A folder in memory: on a disk, tests that write state spend most of their time in flushes."""
 _NOT_COPIED = (".git", ".venv*", "scratch", "site", "__pycache__", ".*_cache")
 
 
 def main() -> int:
-    """Run the trial; end with 1 if it finds what is not by chance."""
+    """Run the trials, and return 1 if a result is worse than chance allows."""
     options = _parser().parse_args()
     rooms: list[str] = options.room or list(ROOMS)
     if options.one_room:
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _trial(room: str, options: argparse.Namespace, seconds: float) -> list[Outcome]:
-    """Try a room in a copy of the checkout, where its modules are changed one at a time."""
+    """Try a room in a copy of the checkout, in which its modules are changed one at a time."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="mutation-", dir=place) as folder:
         copy = Path(folder) / "checkout"
@@ -80,10 +80,10 @@ def _trial(room: str, options: argparse.Namespace, seconds: float) -> list[Outco
 
 
 def _report(outcomes: Sequence[Outcome], rooms: Sequence[str], options: argparse.Namespace) -> int:
-    """Print what was found; 1 if it is more than chance.
+    """Print the result, and return 1 if it is worse than chance allows.
 
-    What is listed as living and was noticed is only said of the room of a day: on a machine that
-    has much else to do a test may notice what no other run does.
+    If a test notices an accepted change, a run for the room of the day only prints it: on a busy
+    machine a test can fail for another reason.
     """
     allowed = accepted()
     unreached = sum(one.end == "unreached" for one in outcomes)

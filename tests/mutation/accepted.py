@@ -1,4 +1,4 @@
-"""The changes that may live: what they say, and why they change nothing that matters."""
+"""The accepted changes, which no test needs to notice, with the reason for each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Key = tuple[str, str, str]
 
 
 def accepted() -> dict[Key, str]:
-    """The reason by the change: its module, what the lines say, what they say instead.
+    """The reasons by change: its module, the lines before, and the lines after.
 
-    Where a module has such lines twice, it is the reason for each of them.
+    If a module has the same lines twice, the reason is for both.
     """
     entries = tomllib.loads(_FILE.read_text(encoding="utf-8")).get("accepted", [])
     return {(one["module"], one["before"], one["after"]): one["reason"] for one in entries}

@@ -1,14 +1,13 @@
 """Runs the tests of a room against its mutants, in one process that forks for each of them.
 
-A pytest plugin. It collects the tests once, runs each once to learn which lines it reaches
-(coverage), and keeps what the session has made: repositories, environments. Then it forks for each
-mutant: the child puts the changed function in the place of the live one, runs the tests that reach
-the changed lines, the quickest first, and ends with the first that fails. What a test starts as a
-process of its own sees the mutant too: the changed module is on disk for so long, in a copy of the
-checkout.
+This is a pytest plugin. It collects the tests once, runs each once with coverage to learn which
+lines it reaches, and keeps the session's fixtures, such as repositories and environments. Then it
+forks for each mutant: the child replaces the function by the changed one, runs the tests that reach
+the changed lines, the quickest first, and ends with the first that fails. Processes that a test
+starts see the mutant as well: the changed module is on disk meanwhile, in a copy of the checkout.
 
-A mutant of what runs when a module is imported (a constant, a default) is tried in a child that
-forgets all of ours that was imported, and begins anew with pytest.
+A mutant of code that runs at import (a constant, a default) is tried in a child that removes all
+modules of securepip and its tests, and starts pytest again.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ _Swap = tuple[FunctionType, CodeType]
 _IN_BODY = 1  # CO_OPTIMIZED: the code of a function, not of a module or a class
 _GRACE_SECONDS = 8.0
 
-# What a child says besides the names of the tests that it begins.
+# The messages of a child besides the names of the tests that it begins.
 _FAILED, _SURVIVED, _DONE = "failed", "survived", "done"
 _Say = Callable[[str], None]
 _Said = tuple[list[str], bool]
 
-# Few examples, as each change is tried with them, and no search for smaller ones.
+# Few examples, because each change is tried with them, and no search for smaller ones.
 settings.register_profile(
     "mutation",
     deadline=None,
@@ -69,11 +68,11 @@ class Judge:
     """The plugin.
 
     Attributes:
-        mutants: What to try, in this order.
+        mutants: The mutants to try, in this order.
         until: When to stop, by the monotonic clock.
-        each: How many seconds of tests are spent on one change, the first test not counted.
+        each: The seconds of tests for a change, without its first test.
         say: Takes each mutant with its end and the test that noticed it (see `Outcome`).
-        unfit: The tests that fail without any change, here; they judge nothing.
+        unfit: The tests that fail without a change; they are not used.
     """
 
     mutants: Sequence[Mutant]
@@ -88,11 +87,11 @@ class Judge:
     _unfit_anew: set[str] = field(default_factory=set)
 
     def pytest_sessionstart(self) -> None:
-        """Before the tests are imported, have Hypothesis look for no smaller examples."""
+        """Before the tests are imported, let Hypothesis search for no smaller examples."""
         settings.load_profile("mutation")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Instead of the tests, run the trial."""
+        """Run the trial in place of the tests."""
         self._items = {item.nodeid: item for item in session.items}
         self._learn(session)
         self._repeat(session)
@@ -108,7 +107,7 @@ class Judge:
         return True
 
     def _learn(self, session: pytest.Session) -> None:
-        """Run each test once, to know what it reaches and how long it takes."""
+        """Run each test once, to learn which lines it reaches and how long it takes."""
         watch = coverage.Coverage(
             data_file=None, source=[str(SOURCES)], config_file=False, messages=False
         )
@@ -127,7 +126,7 @@ class Judge:
             self._reached[module] = data.contexts_by_lineno(path)
 
     def _repeat(self, session: pytest.Session) -> None:
-        """Run each test again in a child: whoever fails now would call every mutant killed."""
+        """Run each test again in a child: a test that fails now would kill every mutant."""
         names = [name for name in self._items if name not in self.unfit]
 
         def work(say: _Say) -> None:
@@ -143,7 +142,7 @@ class Judge:
         self.unfit += [name for name, next_ in itertools.pairwise(said) if next_ == _FAILED]
 
     def _repeat_anew(self) -> None:
-        """The same for the way of `_anew`, where a test may fail for what was imported before."""
+        """The same as for `_anew`: a test can fail there because of earlier imports."""
         names = [name for name in self._items if name not in self.unfit]
         said, _ = _in_child(lambda say: _begin_anew(names, say), self._patience)
         self._unfit_anew = {name for name, next_ in itertools.pairwise(said) if next_ == _FAILED}
@@ -165,7 +164,7 @@ class Judge:
         return end, by
 
     def _tests_of(self, mutant: Mutant) -> list[str]:
-        """The tests that reach a line of the change; of a line of an import, all of its module."""
+        """The tests that reach a line of the change; if it runs at import, all of its module."""
         by_line = self._reached.get(mutant.module, {})
         first, last = mutant.lines
         found = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
@@ -183,7 +182,7 @@ class Judge:
         return names[: max(few, 1)]
 
     def _patience(self, said: str) -> float:
-        """How many seconds the test that a child has begun may take; or what it does between."""
+        """The seconds that a child may take for the test that it has begun, or between tests."""
         return _GRACE_SECONDS + 4 * self._seconds.get(said, 0.0)
 
     def _in_its_place(
@@ -202,12 +201,12 @@ class Judge:
         return _verdict(*_in_child(work, self._patience))
 
     def _anew(self, names: Sequence[str]) -> tuple[str, str]:
-        """Run the tests where nothing of ours is imported yet."""
+        """Run the tests in a child that imports securepip again."""
         return _verdict(*_in_child(lambda say: _begin_anew(["-x", *names], say), self._patience))
 
 
 def _begin_anew(words: Sequence[str], say: _Say) -> None:
-    """Forget what was imported of ours, run pytest, and tell what begins, what fails, the end."""
+    """Remove the imported modules, run pytest, and report each test's start and failure."""
     for name in list(sys.modules):
         if name.split(".")[0] in ("securepip", "tests") and not name.startswith("tests.mutation"):
             del sys.modules[name]
@@ -229,7 +228,7 @@ def _begin_anew(words: Sequence[str], say: _Say) -> None:
 
 
 def _verdict(said: Sequence[str], ended: bool) -> tuple[str, str]:
-    """What became of a change, and the test that noticed it: the last that was begun."""
+    """The outcome of a change, and the test that noticed it, which is the last begun one."""
     if said[-1:] == [_SURVIVED]:
         return "survived", ""
     by = [name for name in said if name != _FAILED]
@@ -237,7 +236,7 @@ def _verdict(said: Sequence[str], ended: bool) -> tuple[str, str]:
 
 
 def _run(item: pytest.Item, session: pytest.Session) -> bool:
-    """Run a test and take down all but what belongs to the session; whether it failed."""
+    """Run a test, tear down all but the session's fixtures, and return whether it failed."""
     # With the session itself as what comes next, pytest keeps what it made for the session.
     reports = runtestprotocol(item, log=False, nextitem=session)  # type: ignore[arg-type]
     return any(report.failed for report in reports)
@@ -247,11 +246,11 @@ def _run(item: pytest.Item, session: pytest.Session) -> bool:
 
 
 def _in_child(work: Callable[[_Say], None], patience: Callable[[str], float]) -> _Said:
-    """Do something in a fork of this process: what it said, and whether it ended in time.
+    """Do something in a fork of this process; return its messages, and whether it ended in time.
 
     Args:
-        work: What is done; it is given what takes a line of what is said.
-        patience: How many seconds may follow after what was said last.
+        work: What is done. It gets a function that sends a line.
+        patience: The seconds that may pass after a line.
     """
     read, write = os.pipe()
     folder = tempfile.mkdtemp(prefix="mutant-")
@@ -284,7 +283,7 @@ def _write(write: int, text: str) -> None:
 
 
 def _listen(read: int, child: int, patience: Callable[[str], float]) -> _Said:
-    """Read until a child is done; a server that it has left may keep the pipe open."""
+    """Read until a child is done, even if a server that it has left keeps the pipe open."""
     said: list[str] = []
     piece, waited = b"", 0.0
     until = time.monotonic() + patience("")
@@ -303,7 +302,7 @@ def _listen(read: int, child: int, patience: Callable[[str], float]) -> _Said:
 
 
 def _seconds_without_processor(group: int) -> float:
-    """How long a group of processes has waited for a processor: that is no hanging."""
+    """The seconds that a group of processes has waited for a processor, which is not a hang."""
     seconds = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):  # it has ended
@@ -314,7 +313,7 @@ def _seconds_without_processor(group: int) -> float:
 
 
 def _apart(folder: Path) -> None:
-    """Give the child folders of its own, and take its words away."""
+    """Give the child its own folders, and discard its output."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
@@ -327,7 +326,7 @@ def _apart(folder: Path) -> None:
 
 @functools.cache
 def _kept(kind: type[_T]) -> tuple[_T, ...]:
-    """All objects of a kind, as they were when this was asked first: before any child."""
+    """All objects of a kind, as of the first call, before any child."""
     return tuple(each for each in gc.get_objects() if isinstance(each, kind))
 
 
@@ -335,7 +334,7 @@ def _kept(kind: type[_T]) -> tuple[_T, ...]:
 
 
 def _live_functions() -> _Live:
-    """The functions of securepip in this process, by where they are written."""
+    """The functions of securepip in this process, by their place in the source."""
     found: _Live = defaultdict(list)
     for each in _kept(FunctionType):
         code = each.__code__
@@ -345,7 +344,7 @@ def _live_functions() -> _Live:
 
 
 def _swaps(mutant: Mutant, original: str, live: _Live) -> list[_Swap]:
-    """Which functions get which code; nothing where the change cannot be made in this way."""
+    """The functions and their new code; nothing if the change cannot be made in this way."""
     path = str(SOURCES / mutant.module)
     before, after = (
         compile(text, path, "exec", dont_inherit=True) for text in (original, mutant.code)
@@ -361,7 +360,7 @@ def _swaps(mutant: Mutant, original: str, live: _Live) -> list[_Swap]:
 
 
 def _functions(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
-    """The functions of a module and of its classes, before and after."""
+    """The functions of a module and of its classes, before and after the change."""
     for before, after in zip(_inner(old), _inner(new), strict=True):
         if before.co_flags & _IN_BODY:
             yield before, after
@@ -378,7 +377,7 @@ _TICKS = itertools.count(1)
 
 @contextmanager
 def _on_disk(mutant: Mutant) -> Iterator[str]:
-    """Have the changed module in the place of the original for so long, which is given back."""
+    """Replace the module on disk by the changed one for as long as the ``with`` lasts."""
     path = SOURCES / mutant.module
     original = path.read_text(encoding="utf-8")
     try:
@@ -389,7 +388,7 @@ def _on_disk(mutant: Mutant) -> Iterator[str]:
 
 
 def _put(path: Path, code: str) -> None:
-    """Write a module with a time of its own: byte code is kept by time, in whole seconds."""
+    """Write a module with another time: byte code is kept by the time in whole seconds."""
     path.write_text(code, encoding="utf-8")
     moment = time.time() + next(_TICKS)
     os.utime(path, (moment, moment))

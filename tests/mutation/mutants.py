@@ -1,7 +1,7 @@
-"""The changes that are made to a module: mutmut's, and those that take out a check.
+"""The changes of a module: mutmut's, and those that take out a check.
 
-Left out is what no test of behaviour should notice: annotations, the words of an error, a change
-of every string, and what only the type checker reads.
+Changes that no test of behaviour should notice are left out: of annotations, of the text of an
+error, of each string, and of code that only the type checker reads.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tests.mutation.rooms import SOURCES
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one change.
+    """A module with a change.
 
     Attributes:
         module: The module, relative to the package: ``formats/page.py``.
-        lines: The lines that are changed, first and last, from 1.
-        before: What these lines say, in one line.
-        after: What they say instead.
+        lines: The first and last changed line, from 1.
+        before: The text of these lines, in one line.
+        after: Their new text.
         code: The whole changed module.
-        inside: Whether the change is in the body of a function, which can be put in its place.
-        nth: Which it is, from 0, of those of the module that read alike.
+        inside: Whether the change is in the body of a function, which can be replaced.
+        nth: Its number, from 0, among changes of the module with the same text.
     """
 
     module: str
@@ -42,7 +42,7 @@ class Mutant:
 
     @property
     def place(self) -> tuple[str, str, str, int]:
-        """What names it when the lines around it move."""
+        """What identifies it when the lines around it move."""
         return (self.module, self.before, self.after, self.nth)
 
 
@@ -74,7 +74,7 @@ def _one_line(lines: list[str]) -> str:
 
 
 def _walk(node: cst.CSTNode, *, inside: bool) -> Iterator[tuple[cst.CSTNode, bool]]:
-    """Every node that may be changed, and whether it is in the body of a function."""
+    """Each node that may be changed, and whether it is in the body of a function."""
     if isinstance(node, cst.Annotation | cst.Raise | cst.Import | cst.ImportFrom | cst.Decorator):
         return
     if isinstance(node, cst.If) and _names_type_checking(node.test):
@@ -103,11 +103,11 @@ def _changes(node: cst.CSTNode) -> Iterator[_Pair]:
 
 
 def _condition_is_fixed(node: cst.If) -> Iterator[_Pair]:
-    """Take out a check; and make what is done sometimes be done always."""
+    """Take out a check, or make a conditional step unconditional."""
     yield node.test, cst.Name("False")
     last = node.body.body[-1]
     refuses = isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[0], cst.Raise)
-    if not refuses:  # what refuses everything is noticed by anything
+    if not refuses:  # any test notices a check that refuses everything
         yield node.test, cst.Name("True")
 
 

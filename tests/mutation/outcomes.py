@@ -1,4 +1,4 @@
-"""What became of each change, one in a line of a file; and what that amounts to."""
+"""The outcomes of changes, each in a line of a file, and their score."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from tests.mutation.accepted import Key
 
 GOAL = 0.95
-"""The share that the tests of a room should notice."""
+"""The share of changes that the tests of a room should notice."""
 FLOOR = 0.85
-"""The share below which a run fails: what is written anew has not been tried yet."""
+"""The share below which a run fails. It is lower, because new code has not been tried yet."""
 
 _ONE_IN = 1000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one change.
+    """The outcome of a change.
 
     Attributes:
         room: The room.
         module: The module, relative to the package.
-        line: The first line that was changed.
-        before: What the lines say.
-        after: What they say instead.
+        line: The first changed line.
+        before: The text of the lines.
+        after: Their new text.
         end: ``killed``; ``hung`` (killed, too: the tests did not end); ``survived``; ``unreached``
             (no test of the room reaches the lines).
         by: The test that failed.
-        nth: Which it is, from 0, of the changes of the module that read alike.
+        nth: Its number, from 0, among changes of the module with the same text.
     """
 
     room: str
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def key(self) -> Key:
-        """What the change says, as the list of those that may live names it."""
+        """The change, as the list of accepted changes identifies it."""
         return (self.module, self.before, self.after)
 
     @property
@@ -54,12 +54,12 @@ class Outcome:
         return self.end in ("survived", "unreached")
 
     def written(self) -> str:
-        """As a line of a file."""
+        """The outcome as a line of a file."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def read(path: Path) -> list[Outcome]:
-    """The outcomes in a file, which may not be there; the last one of each change."""
+    """The last outcome of each change in a file, which may not exist."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -68,7 +68,7 @@ def read(path: Path) -> list[Outcome]:
 
 
 def score(killed: int, tried: int) -> str:
-    """The share that was noticed, with what is left to chance (Wilson, 95 %)."""
+    """The noticed share, with its confidence interval (Wilson, 95 %)."""
     if not tried:
         return "nothing tried"
     share, z = killed / tried, 1.96
@@ -79,7 +79,7 @@ def score(killed: int, tried: int) -> str:
 
 
 def is_below(share: float, killed: int, tried: int) -> bool:
-    """Whether a true score of ``share`` gives so few in less than one of a thousand samples."""
+    """Whether a true score of ``share`` is this low in fewer than one of a thousand samples."""
     chances = (
         math.comb(tried, number) * share**number * (1 - share) ** (tried - number)
         for number in range(killed + 1)
@@ -88,7 +88,7 @@ def is_below(share: float, killed: int, tried: int) -> bool:
 
 
 def faults(outcomes: Sequence[Outcome], allowed: dict[Key, str]) -> list[str]:
-    """What is wrong with the list of what may live: a test notices what stands there."""
+    """The accepted changes that a test has noticed."""
     lives = {one.key for one in outcomes if one.lives}
     return [
         f"{one.module}:{one.line}: accepted, but {one.by or 'a test'} notices: {one.after}"

@@ -1,4 +1,4 @@
-"""The rooms that decide, and the tests that hold each of them."""
+"""The rooms that decide, and their tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Room:
 
     Attributes:
         places: Modules and folders, relative to the package.
-        near: Its own tests, files and folders, relative to ``tests``: quick, and in one process.
-        far: Other tests that attack it by the commands of a person. What the near ones miss is
-            tried with them when ``--far`` asks for it.
+        near: Files and folders of its own tests, relative to ``tests``: quick, and in one process.
+        far: Other tests, which run whole commands. With ``--far``, they try the changes that the
+            near tests do not notice.
     """
 
     places: tuple[str, ...]

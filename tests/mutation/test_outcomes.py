@@ -1,4 +1,4 @@
-"""The list of changes that may live, and when a sample is no chance any more."""
+"""The list of accepted changes, and the score of a sample."""
 
 from __future__ import annotations
 

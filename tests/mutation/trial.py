@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    """Try the changes that have no outcome yet, in the order that the seed gives."""
+    """Try the changes that have no outcome yet, in the seed's order."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--room", required=True)
     parser.add_argument("--seed", required=True)

@@ -1,1 +1,1 @@
-"""The laboratory: each attack, tried by each way in, with plain pip beside it."""
+"""The laboratory tries each attack by each way in, and on plain pip."""

@@ -1,4 +1,4 @@
-"""What the attacker does: each attack changes what one server serves."""
+"""The attacks of a server: each one changes its answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def serve_the_copy(world: World) -> None:
 
 
 def let_it_expire(world: World) -> None:
-    """Sign what everyday keys sign as if it had been a month ago: nothing newer ever came."""
+    """Sign everything that the online key signs as if it were a month ago."""
     then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=30)
     with mock.patch.object(commit, "now", lambda: then):
         world.release("3.0")
@@ -72,7 +72,7 @@ def send_a_timestamp_without_end(world: World) -> None:
 
 
 def send_a_bomb_for_the_page(world: World) -> None:
-    """Send what is small on the wire and unpacks to MB after MB, and then to what belongs there."""
+    """Send a page that is small on the wire and begins with many MB once it is unpacked."""
 
     def bomb(data: bytes) -> Reply:
         def pieces() -> Iterator[bytes]:
@@ -108,7 +108,7 @@ def forge_a_dependency(world: World) -> None:
 
 
 def serve_old_bins_with_the_new_snapshot(world: World) -> None:
-    """Each file was signed, but never for the same moment."""
+    """Each file was signed, but not at the same time."""
     _serve_old(world, lambda name: ".bin-" in name)
 
 
@@ -117,7 +117,7 @@ def serve_the_old_snapshot_with_the_new_timestamp(world: World) -> None:
 
 
 def _serve_old(world: World, which: Callable[[str], bool]) -> None:
-    """Some old metadata, and the old page as plain clients ask for it, among all that is new."""
+    """Serve some old metadata, and the old page of plain clients, among the new files."""
     keep_a_copy(world)
     world.made.add(make_wheel(world.folder / "new", "lib", "2.0"))
     page = world.folder / "kept" / "simple" / world.project / "index.html"
@@ -154,7 +154,7 @@ def withhold_the_wheel(world: World) -> None:
 
 
 def sign_with_other_keys(world: World) -> None:
-    """A whole repository of the attacker's."""
+    """Serve a whole repository of the attacker's."""
     theirs = make_repository(
         world.folder / "theirs",
         world.evil_release("9.0"),
@@ -164,7 +164,7 @@ def sign_with_other_keys(world: World) -> None:
 
 
 def do_nothing(_world: World) -> None:
-    """Leave everything as it is."""
+    """Change nothing."""
 
 
 def redirect_in_circles(world: World) -> None:
@@ -172,12 +172,12 @@ def redirect_in_circles(world: World) -> None:
 
 
 def nest_the_timestamp(world: World) -> None:
-    """More deeply than a reader that calls itself can follow."""
+    """Nest it deeper than a recursive parser can go."""
     _replace(world.server, "metadata/timestamp.json", b'{"signed":' * 100_000)
 
 
 def hide_the_project(world: World) -> None:
-    """What depends on it could be had in an older release that does without."""
+    """Without it, an older release of the project that depends on it would be chosen."""
     world.server.withhold(world.pages)
 
 
@@ -245,4 +245,4 @@ SERVED = {
     ),
     "clock set forth": Attack("clocks", do_nothing, needs_signatures=True, days=20),
 }
-"""Each attack by what is served."""
+"""The attacks by name."""

@@ -1,4 +1,4 @@
-"""A world to attack for each test, and the machines of its victims."""
+"""A world to attack, and the machines of its victims."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ __all__ = ["enabled_environment", "pip_environment"]
 
 @pytest.fixture(scope="session")
 def laboratory_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
-    """``app`` (requires ``lib``) and ``built`` (``maker`` builds it). Not to be changed."""
+    """``app``, which requires ``lib``, and ``built``, whose build backend is ``maker``.
+
+    Tests do not change it.
+    """
     folder = tmp_path_factory.mktemp("laboratory")
     built = folder / "wheels"
     return make_repository(
@@ -38,7 +41,7 @@ def laboratory_repository(tmp_path_factory: pytest.TempPathFactory) -> MadeRepos
 
 @pytest.fixture
 def world(laboratory_repository: MadeRepository, tmp_path: Path) -> Iterator[World]:
-    """A world of the test's own."""
+    """A world with a copy of that repository, which a test may change."""
     folder = tmp_path / "world"
     made = copy_repository(laboratory_repository, folder / "repository")
     with serve_hostile(made.folder) as server:
@@ -53,7 +56,7 @@ def victim_of(
     enabled_environment: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Victim]:
-    """Make the machine of somebody who goes a way."""
+    """Makes the machine of a user who uses this way in."""
 
     def victim_of(way: str) -> Victim:
         monkeypatch.setattr("securepip.first_use.memory.FRESH_SECONDS", 0.0)

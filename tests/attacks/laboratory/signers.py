@@ -1,6 +1,6 @@
-"""What the holder of the online key does: he signs what he likes, and shows plain clients the same.
+"""The attacks of a thief of the online key: he signs wrong files, and shows them to plain clients.
 
-An index that signs nothing can show the same: first use meets it on its pages.
+An index without signatures can show the same files, which first use then sees on its pages.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.support.wheels import metadata_text
 
 CLEAR_SCREEN = "\x1b[2J\x1b[1;1H\x9b2J"
 NOT_OPENED_BY = ("gateway",)
-"""It serves wheels, and leaves it to its tool to open them."""
+"""The gateway does not open wheels: its tool does."""
 OPENED_BY = ("install", "lock", "build", "plugin", "first use")
-"""They read a page as `download` does, and are tried with what a wheel's metadata says."""
+"""These read a page as `download` does. They are tried with a wheel's metadata only."""
 PAGE_LEFT_OUT_BY = ("first use",)
-"""It signs what it understands of an index's page, and nobody has signed the rest."""
+"""First use signs only the files of a page that it can read."""
 RELEASE_LEFT_OUT_BY = ("install", "download", "lock", "build", "first use")
-"""A release with metadata that is none is passed over, as by pip, and said."""
+"""As with pip, a release with invalid metadata is skipped, and a message names it."""
 
 
 def _offer(world: World, wheel: Path, filename: str) -> None:
@@ -44,10 +44,10 @@ def _offer(world: World, wheel: Path, filename: str) -> None:
     sign(world.made, {f"packages/{world.project}/{wheel.name}": data})
     sign_page(world.made, world.project, {**page, "files": [*page["files"], entry]})
     html = world.made.folder / "simple" / world.project / "index.html"
-    # Who reads HTML takes the name from the address.
+    # A reader of HTML takes the name from the URL.
     link = f'<a href="{place}{quote(filename, safe="")}#sha256={sha256}">{escape(filename)}</a>'
     text = html.read_text().replace("</body>", f"{link}<br>\n</body>")
-    html.unlink()  # it may be a link
+    html.unlink()  # it can be a link
     html.write_text(text)
 
 
@@ -57,16 +57,16 @@ def name_the_file(world: World, name: str) -> None:
 
 
 def require(world: World, requires: Sequence[str]) -> None:
-    """Offer a release that depends on something strange."""
+    """Offer a release with a malformed requirement."""
     wheel = world.evil_release("9.0", requires)
     _offer(world, wheel, wheel.name)
 
 
 def tell_two_readers_two_things(world: World) -> None:
-    """Offer a release with two METADATA files, of which each reader takes another."""
+    """Offer a release with two METADATA files, of which two readers take different ones."""
     wheel = world.evil_release("9.0")
     with catch_warnings(), zipfile.ZipFile(wheel, "a") as archive:
-        simplefilter("ignore", UserWarning)  # zipfile says that there are two of that name
+        simplefilter("ignore", UserWarning)  # zipfile warns of the duplicate name
         other = metadata_text(world.project, "9.0", ["other"])
         archive.writestr(f"{world.project}-9.0.dist-info/METADATA", other)
     _offer(world, wheel, wheel.name)
@@ -112,4 +112,4 @@ SIGNED = {
         fools_pip=plain_pip.has("app", "9.0"),
     ),
 }
-"""Each attack by what is signed."""
+"""The attacks by name."""

@@ -1,6 +1,6 @@
-"""What lies around the user: other indexes, files of his tools, caches, links, and passwords.
+"""Attacks from around the user: other indexes, files of tools, caches, links, and passwords.
 
-None of it is the server's, and none of it changes what is obtained: the attack is passed over.
+The server takes no part in them. They have no effect: the genuine release is installed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from tests.support.indexes import serve_index
 
 SECRET = "hunter2"
 NO_TOOL = ("gateway",)
-"""The options and files of a tool are the tool's: `past the gateway` tries what they can do."""
+"""`past the gateway` tries the options and files of the gateway's tool."""
 
 
 @dataclass(frozen=True)
 class Surrounding:
-    """One attack from around the user.
+    """An attack from around the user.
 
     Attributes:
-        kind: Which of the kinds of attacks it is.
-        around: Makes it so for as long as the ``with`` lasts, for somebody who goes a way, and
-            looks afterwards at what came of it.
-        fools_pip: Whether plain pip takes what the attacker offers.
-        not_by: Ways by which the attack cannot come.
-        refused_by: Ways that do not pass it over, but stop; nothing is installed then.
-        credentials: What stands before the host in the location of the repository.
+        kind: The kind of attack.
+        around: Prepares it for a victim for as long as the ``with`` lasts, and checks the result
+            at its end.
+        fools_pip: Whether plain pip takes the attacker's file.
+        not_by: Ways in that the attack cannot take.
+        refused_by: Ways in that stop and install nothing.
+        credentials: The credentials in the repository's location, with an ``@`` at the end.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Surrounding:
 
 
 def another_index(victim: Victim, _way: str) -> Iterator[None]:
-    """A variable names one more index, which has a newer release of an internal name."""
+    """A variable names a further index, which has a newer release of an internal project."""
     with serve_index() as index:
         index.offer(victim.world.evil_release("9.0"))
         victim.machine.variables["PIP_EXTRA_INDEX_URL"] = index.url
@@ -49,7 +49,7 @@ def another_index(victim: Victim, _way: str) -> Iterator[None]:
 
 
 def a_file_of_the_environment(victim: Victim, _way: str) -> Iterator[None]:
-    """The environment came with a configuration of pip's that names a folder of wheels."""
+    """The environment has a configuration file of pip's that names a folder of wheels."""
     folder = victim.world.evil_release("9.0").parent
     file = victim.machine.environment / "pip.conf"
     file.write_text(f"[global]\nfind-links = {folder}\n")
@@ -58,7 +58,7 @@ def a_file_of_the_environment(victim: Victim, _way: str) -> Iterator[None]:
 
 
 def a_server_that_sends_on(victim: Victim, _way: str) -> Iterator[None]:
-    """The server, which asks for a password, sends whoever wants a file to another one."""
+    """The server, which requires a password, redirects requests for files to another server."""
     server = victim.world.server
     server.authorized.clear()
     with serve_hostile(server.folder) as other:
@@ -69,7 +69,7 @@ def a_server_that_sends_on(victim: Victim, _way: str) -> Iterator[None]:
 
 
 def other_bytes_in_the_cache(victim: Victim, way: str) -> Iterator[None]:
-    """Each file that is kept of the genuine wheel has the attacker's bytes now."""
+    """The attacker has replaced each cached copy of the genuine wheel."""
     evil = victim.world.evil()
     for file in _kept(victim, way):
         file.chmod(0o600)
@@ -78,7 +78,7 @@ def other_bytes_in_the_cache(victim: Victim, way: str) -> Iterator[None]:
 
 
 def links_in_the_cache(victim: Victim, way: str) -> Iterator[None]:
-    """Each of them is a link now, to a file of the user's."""
+    """The attacker has replaced each cached copy by a link to a file of the user."""
     theirs = victim.machine.folder / "theirs"
     theirs.write_bytes(victim.world.evil())
     before = theirs.read_bytes()
@@ -90,7 +90,7 @@ def links_in_the_cache(victim: Victim, way: str) -> Iterator[None]:
 
 
 def _kept(victim: Victim, way: str) -> list[Path]:
-    """What the caches have of the genuine wheel, after an honest download."""
+    """The cached copies of the genuine wheel, after an honest download."""
     victim.words = ()
     first = Victim(victim.machine, victim.world, victim.world.project, words=())
     done = gateway(first) if way == "gateway" else _fetched(first)
@@ -116,7 +116,7 @@ SURROUNDINGS = {
         another_index,
         fools_pip=True,
         not_by=NO_TOOL,
-        refused_by=("plugin",),  # it stops at what nobody vouches for
+        refused_by=("plugin",),  # it stops if no digest proves the file
     ),
     "a file of the environment": Surrounding(
         "the user's surroundings", a_file_of_the_environment, fools_pip=True, not_by=NO_TOOL
@@ -127,4 +127,4 @@ SURROUNDINGS = {
     "other bytes in the cache": Surrounding("poisoned caches", other_bytes_in_the_cache),
     "links in the cache": Surrounding("links in folders", links_in_the_cache),
 }
-"""Each of them by what lies there."""
+"""The attacks by name."""

@@ -1,4 +1,4 @@
-"""Every attack of the laboratory by every way in: plain pip falls for it, securepip does not."""
+"""Each attack of the laboratory, by each way in: it works on plain pip, and not on securepip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.patience import impatient
 
 ATTACKS = SERVED | SIGNED
 OWN_PROCESS = {"plugin"}
-"""Ways that run in a process of their own, whose limits of time no test shortens."""
+"""Ways in that run in a new process, in which a test cannot shorten the time limits."""
 
 CASES = [
     pytest.param(way, name, marks=attack(what.kind, way), id=f"{way}-{name.replace(' ', '-')}")
@@ -61,7 +61,7 @@ def test_an_attack_is_refused_in_words_and_changes_nothing(
     what, victim = ATTACKS[name], victim_of(way)
     if what.kind == "slow retrieval":
         impatient(monkeypatch, re.escape(world.server.url) + world.wheels, 0.3)
-    monkeypatch.setattr(details, "MAX_READ_BYTES", 8 << 20)  # read to learn how long a file is
+    monkeypatch.setattr(details, "MAX_READ_BYTES", 8 << 20)  # read to learn the length of a file
     if what.before:
         what.before(world)
     trust(victim, way)

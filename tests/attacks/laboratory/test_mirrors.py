@@ -1,6 +1,6 @@
-"""A repository with mirrors: a bad, stale, slow or dead place is passed over and named.
+"""A repository with mirrors: a bad, stale, slow or dead mirror is skipped, and a message names it.
 
-What is installed comes from a place that is honest. Where none is, nothing is installed.
+The files come from an honest mirror. If there is none, nothing is installed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def be_incomplete(world: World, server: HostileServer) -> None:
 
 
 def be_stale(world: World, server: HostileServer) -> None:
-    """It shows a state that was seen to be overtaken."""
+    """Show an older state than the one that the client has seen."""
     server.folder = world.folder / "kept"
 
 
@@ -58,12 +58,12 @@ def be_slow(world: World, server: HostileServer) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a place.
+    """A fault of a mirror.
 
     Attributes:
-        act: Makes it so.
-        is_named: Whether that place is named; a file that it does not have is asked for elsewhere
-            without a word.
+        act: Brings it about.
+        is_named: Whether a message names the mirror. A missing file is fetched from another mirror
+            without a message.
     """
 
     act: Callable[[World, HostileServer], None]
@@ -82,7 +82,7 @@ FAULTS = {
 
 @pytest.fixture
 def mirror(world: World) -> Iterator[HostileServer]:
-    """Another place that has the same files."""
+    """Another server with the same files."""
     with serve_hostile(world.made.folder) as server:
         yield server
 
@@ -95,7 +95,7 @@ def victim_of(
     empty_environment: Path,
     enabled_environment: Path,
 ) -> Callable[[str], Victim]:
-    """Make the machine of somebody who knows both places, and has seen the newest state."""
+    """Makes the machine of a user who knows both servers, and has seen the newest state."""
 
     def victim_of(way: str) -> Victim:
         shutil.copytree(world.made.folder, world.folder / "kept")
@@ -116,7 +116,7 @@ def victim_of(
 
 
 def genuine(victim: Victim, way: str) -> None:
-    """See to it that what was obtained is what was signed; `lock` and the gateway have done so."""
+    """Check that the installed files are the signed ones. `lock` and the gateway did so before."""
     world = victim.world
     if way == "download":
         assert (victim.place / world.wheel).read_bytes() == world.genuine
@@ -129,7 +129,7 @@ CASES = [
     pytest.param(way, name, marks=attack("several mirrors", way), id=f"{way}-{name}")
     for name in FAULTS
     for way in OF_SIGNATURES
-    # Each waits for half a second. The plugin's limits of time no test shortens.
+    # Each takes half a second. The plugin's time limits cannot be shortened.
     if name != "slow" or way in ("install", "download", "gateway")
 ]
 
@@ -182,7 +182,7 @@ def test_where_every_place_fails_nothing_is_installed(
 def test_a_place_that_is_passed_over_is_asked_for_nothing_more(
     victim_of: Callable[[str], Victim], world: World, mirror: HostileServer
 ) -> None:
-    """Not even early: all threads that fetch would wait for one that is silent."""
+    """Nothing is prefetched from it either: all threads would wait for a silent server."""
     victim = victim_of("install")
     FAULTS["dead"].act(world, world.server)
     assert WAYS["install"](victim).code == 0

@@ -1,4 +1,4 @@
-"""What lies around the user changes nothing by any way in, and tells nobody a password."""
+"""Attacks from around the user have no effect by any way in, and reveal no password."""
 
 from __future__ import annotations
 

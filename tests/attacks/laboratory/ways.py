@@ -1,4 +1,4 @@
-"""The ways in: what a user runs while the server is not to be believed, and what comes of it."""
+"""The ways in: the commands that a user runs while the server is hostile, and their outcome."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LIB = "lib-1.0-py3-none-any.whl"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt.
+    """The outcome of an attempt.
 
     Attributes:
-        code: The exit code; of the gateway, the HTTP status as an exit code (3 for 502).
-        said: What the user reads.
+        code: The exit code. For the gateway, the exit code that its HTTP status means (3 for 502).
+        said: The messages for the user.
     """
 
     code: int
@@ -37,13 +37,13 @@ class Outcome:
 
 @dataclass
 class Victim:
-    """A user's machine, and the world that it lives in.
+    """A user's machine, and its world.
 
     Attributes:
         machine: The machine.
         world: The world.
-        name: What the user asks for.
-        words: Options of every command.
+        name: The project that the user asks for.
+        words: Options for each command.
     """
 
     machine: Machine
@@ -53,18 +53,18 @@ class Victim:
 
     @property
     def place(self) -> Path:
-        """Where the user's downloads and locks go."""
+        """The folder for the user's downloads and locks."""
         folder = self.machine.folder / "place"
         folder.mkdir(exist_ok=True)
         return folder
 
     def everything(self) -> dict[str, bytes]:
-        """All that a success would change: the environment, and what was written for the user."""
+        """Everything that a success would change: the environment, downloads and locks."""
         written = {path.name: path.read_bytes() for path in self.place.iterdir()}
         return {**self.machine.installed(), **written}
 
     def versions(self) -> dict[str, int]:
-        """The versions of the metadata that the machine has believed so far."""
+        """The versions of the metadata that the machine has accepted so far."""
         found = {}
         for path in (self.machine.folder / "data" / "trust").glob("*/metadata/*.json"):
             if path.stem in ("root", "timestamp", "snapshot", "targets"):
@@ -88,7 +88,7 @@ def download(victim: Victim) -> Outcome:
 
 
 def lock(victim: Victim) -> Outcome:
-    """A wheel that nobody fetched is no harm: the lock names the signed one."""
+    """Make a lock. A forged wheel that it does not fetch has no effect: it names the signed one."""
     place = victim.place / "pylock.toml"
     words = ("lock", "--python", victim.machine.environment, "-o", place, victim.name)
     done = victim.machine.run(*words)
@@ -106,7 +106,7 @@ def plugin(victim: Victim) -> Outcome:
 
 
 def _installed(victim: Victim, outcome: Outcome) -> Outcome:
-    """See to it that a success has installed what is genuine, and nothing else."""
+    """Check that a success has installed the genuine files, and nothing else."""
     if outcome.code == 0:
         freeze = [each for each in victim.machine.freeze() if not each.startswith("pip==")]
         if victim.name == "built":
@@ -119,7 +119,7 @@ def _installed(victim: Victim, outcome: Outcome) -> Outcome:
 
 
 def gateway(victim: Victim) -> Outcome:
-    """Ask as a tool asks: for the page, then for the wheel."""
+    """Fetch the page and then the wheel, as a tool does."""
     project = victim.world.project
     folder = victim.machine.folder / "data"
     with run_gateway(folder) as running:
@@ -141,13 +141,13 @@ WAYS: dict[str, Callable[[Victim], Outcome]] = {
     "gateway": gateway,
     "first use": install,
 }
-"""What is run, by the name of the way."""
+"""The commands, by the name of the way in."""
 
 
 def trust(victim: Victim, way: str, credentials: str = "") -> None:
-    """Make the machine believe the repository, or the index at first sight.
+    """Let the machine trust the repository, or the index on first use.
 
-    Every machine has seen the honest answer once, and has kept no file of it.
+    The machine has seen the honest answer once, and has no file in its cache.
     """
     machine, world = victim.machine, victim.world
     location = world.server.url.replace("://", f"://{credentials}")
@@ -163,7 +163,7 @@ def trust(victim: Victim, way: str, credentials: str = "") -> None:
 
 
 def assert_harmless(said: str) -> None:
-    """Nothing in it is obeyed by a terminal, or looks like a line of securepip's own."""
+    """Check that the messages have no terminal codes, and no line that imitates securepip's."""
     assert "Traceback" not in said
     assert all(each.isprintable() or each in "\n\t" for each in said), repr(said)
     assert ALL_IS_WELL not in said.splitlines()

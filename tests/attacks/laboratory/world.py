@@ -1,4 +1,4 @@
-"""What is attacked: a repository, the server in front of it, and what an attack on them is."""
+"""The world of an attack: a repository, and the server in front of it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tests.support.repositories import MadeRepository
 from tests.support.wheels import make_wheel
 
 PIECES = 48
-"""Of one MB each: what an endless answer sends before it ends after all."""
+"""The number of MB of an endless answer: it must end when no client gives it up."""
 ALL_IS_WELL = "All is well"
-"""What a line would say that an attacker began himself."""
+"""The text of a line that an attacker injects."""
 BOMB = 1 << 16
-"""MB that a bomb unpacks to; on the wire each is a kB, and networks buffer thousands of these."""
+"""MB that a bomb unpacks to. On the wire each is a kB, and networks buffer thousands of these."""
 
 
 @dataclass
 class World:
-    """A repository, and the server in front of it that the attacker has taken.
+    """A repository, and the server in front of it, which the attacker controls.
 
     Attributes:
-        made: The repository; it is the world's own.
-        server: Serves it.
-        folder: For what the attacker makes.
-        project: Whom he attacks: what is named, or what a build needs.
+        made: The repository, which a test may change.
+        server: The server.
+        folder: The folder for the attacker's files.
+        project: The project that he attacks: a requirement, or a build requirement.
         code: The files of a genuine wheel of that project.
         bomb: How many MB a bomb unpacks to.
         sent: How many MB of an endless answer were sent.
@@ -43,7 +43,7 @@ class World:
 
     @property
     def wheel(self) -> str:
-        """The name of the wheel that would be chosen."""
+        """The name of the wheel that a client chooses."""
         return f"{self.project}-2.0-py3-none-any.whl"
 
     @property
@@ -63,17 +63,17 @@ class World:
 
     @property
     def evidence(self) -> Path:
-        """A file that the attacker's code makes as soon as it runs."""
+        """A file that the attacker's code writes when it runs."""
         return self.folder / "ran"
 
     @property
     def evil_code(self) -> dict[str, str]:
-        """The files of a wheel of the attacker's, whose code says that it ran."""
+        """The files of the attacker's wheel, whose code writes ``evidence``."""
         ran = f"open({str(self.evidence)!r}, 'w').close()\n"
         return {name: ran + text for name, text in self.code.items()}
 
     def evil(self, requires: list[str] | None = None) -> bytes:
-        """A wheel under the genuine one's name with that code."""
+        """A wheel with that code under the genuine one's name."""
         needed = requires or (["lib"] if self.project == "app" else [])
         return self.evil_release("2.0", needed).read_bytes()
 
@@ -83,35 +83,35 @@ class World:
         return make_wheel(folder, self.project, version, requires, files=self.evil_code)
 
     def forge(self, wheel: bytes) -> None:
-        """Serve ``wheel`` in the genuine one's place, with its digest on every page."""
+        """Serve ``wheel`` in place of the genuine one, with its digest on every page."""
         self.server.forge(self.project, self.wheel, wheel)
 
     def release(self, version: str) -> None:
-        """The genuine operator publishes another release."""
+        """Publish another release, as the genuine operator."""
         wheel = make_wheel(self.folder / "new", self.project, version, files=self.code)
         self.made.add(wheel)
 
 
 Wanted = Callable[[Machine, World, Finished], bool]
-"""Whether pip, which has ended so, has done what the attacker wants."""
+"""Whether an attack has worked on the pip that ended so."""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack.
+    """An attack.
 
     Attributes:
-        kind: Which of the kinds of attacks it is.
-        act: Does it.
-        codes: The exit codes with which it may end: 3, or 1 where the server is in question only.
-        unseen_codes: The same at first use, where nobody has signed yet what there is.
-        needs_signatures: Whether it changes signed metadata, which first use makes by itself.
-        before: What happens before the client has seen the repository for the first time.
-        fools_pip: Whether plain pip has done what the attacker wants; ``None`` where it does not.
-        not_by: Ways by which the attack cannot come.
-        passed_over_by: Ways that install the genuine release nevertheless, and nothing else.
-        names_server: Whether what is said names the server.
-        days: By how many days the user's clock is wrong.
+        kind: The kind of attack.
+        act: Makes it.
+        codes: The exit codes with which securepip may end: 3, or 1 if the server has only failed.
+        unseen_codes: The same on first use of a release, which nobody has signed yet.
+        needs_signatures: Whether it changes signed metadata, which an index for first use lacks.
+        before: Prepares it, before the client has seen the repository.
+        fools_pip: Whether it has worked on plain pip; ``None`` if it does not.
+        not_by: Ways in that the attack cannot take.
+        passed_over_by: Ways in that install the genuine release nevertheless, and nothing else.
+        names_server: Whether the messages name the server.
+        days: The number of days by which the user's clock is fast.
     """
 
     kind: str

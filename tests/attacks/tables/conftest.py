@@ -1,4 +1,4 @@
-"""The worlds, each made once, and the clients that are attacked."""
+"""The worlds, each made once, and attacks on their clients."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Worlds = Callable[[int], World]
 
 @pytest.fixture(scope="session")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
-    """The world whose past is so many days ago."""
+    """Makes the world whose past is so many days ago."""
     made: dict[int, World] = {}
 
     def of(days: int) -> World:
         if days not in made:
-            with mock.patch.object(os, "sync"):  # the power stays on
+            with mock.patch.object(os, "sync"):  # no test needs protection from a power failure
                 made[days] = build(tmp_path_factory.mktemp(f"world-{days}"), days)
         return made[days]
 
@@ -32,7 +32,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
 
 
 class Attack:
-    """An attack on a real client, and what comes of it."""
+    """Makes attacks on a real client, and returns what it installs."""
 
     def __init__(self, machine: Machine, worlds: Worlds, tmp_path: Path) -> None:
         self._machine = machine
@@ -40,7 +40,7 @@ class Attack:
         self._folder = tmp_path
 
     def malicious_update(self, stolen: Collection[str], project: str, via: str) -> str:
-        """What a client that saw the genuine state installs, when it is offered the evil one."""
+        """What a client that has seen the genuine state installs from the evil one."""
         world = self._worlds(10)
         thief = Thief(world, self._folder / "thief", stolen)
         thief.offer(project, "9.0", via)
@@ -54,7 +54,7 @@ class Attack:
         return self._install(world, None, thief, project)[0]
 
     def replaced_past(self, stolen: Collection[str], days: int, project: str, via: str) -> str:
-        """As ``freeze``, where what has expired is signed anew by the thief's own keys."""
+        """As ``freeze``, and the thief's own keys sign the expired roles again."""
         world = self._worlds(days)
         thief = Thief(world, self._folder / "thief", stolen, world.earlier)
         thief.offer(project, "1.0", via)
@@ -63,9 +63,9 @@ class Attack:
     def inconsistency(
         self, stolen: Collection[str], old: str, new: str, via: str | None = None
     ) -> list[str]:
-        """What a client installs that is shown ``old`` as it was, and ``new`` as it is.
+        """What a client installs that is shown the old state of ``old`` and the new one of ``new``.
 
-        With ``via``, the old state is signed anew; else the snapshot lists the earlier role.
+        With ``via``, the old state is signed again; otherwise the snapshot lists the earlier role.
         """
         world = self._worlds(10)
         thief = Thief(world, self._folder / "thief", stolen)
@@ -76,7 +76,7 @@ class Attack:
         return self._install(world, None, thief, old, new)
 
     def _install(self, world: World, seen: Path | None, thief: Thief, *projects: str) -> list[str]:
-        """The versions of ``projects`` that are installed; or that it was refused."""
+        """The installed versions of ``projects``, or that the install was refused."""
         refused = ["refused"] * len(projects)
         with serve_hostile(seen or thief.folder) as server:
             words = ("made", server.url, "--root-sha256", world.made.root_sha256)
@@ -96,5 +96,5 @@ class Attack:
 
 @pytest.fixture
 def attack(machine: Machine, worlds: Worlds, tmp_path: Path) -> Attack:
-    """What a thief can try."""
+    """The attacks that a thief can make."""
     return Attack(machine, worlds, tmp_path)

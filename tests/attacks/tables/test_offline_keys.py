@@ -1,7 +1,7 @@
-"""What a thief of the online key has prepared for the offline keys to sign.
+"""A thief of the online key prepares a state for the offline keys to sign.
 
-He has put his own signed state on the server, in place of the genuine one. Whoever has the offline
-keys comes by, and uses them as every month.
+He has replaced the state on the server by his own, which the online key has signed. Then the
+holders of the offline keys run their monthly commands.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Command = Callable[[Repository, Path], object]
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Victim:
-    """So old that `claimed` from before the claim is due to be renewed."""
+    """Its `claimed` from before the claim is so old that it is due to be renewed."""
     return Victim(tmp_path, 20)
 
 
@@ -77,7 +77,7 @@ def _unchecked(repository: Repository) -> Iterator[None]:
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody accounts for the state that is built on."""
+    """Take out the check of the state on the server."""
     for module in (promoting, rotating, refreshing, steps):
         monkeypatch.setattr(module, "accounted", _unchecked)
     monkeypatch.setattr(promoting, "_check_not_claimed", lambda claimed, claim: None)
@@ -111,7 +111,7 @@ COMMANDS: dict[str, Command] = {
     "ceremony": lambda repository, folder: steps.prepare(
         repository, folder / "bundle", renew=["claimed"]
     ),
-    # Not an offline key: but it would cover the traces of the thief for those that come later.
+    # The online key signs here: it would cover the thief's traces for later commands.
     "add": lambda repository, folder: add(repository, [make_wheel(folder, "new", "1.0")]),
     "online refresh": lambda repository, folder: repository.renew_timestamp(),
 }
@@ -134,7 +134,7 @@ def test_no_command_signs_on_top_of_what_the_thief_has_prepared(
     audit = machine.run("repo", "audit", made.folder)
     assert audit.code == 1
     assert "It was not signed by this repository" in audit.err
-    # The way out: a person says which of two states is true.
+    # The remedy: a person decides which of two states is genuine.
     keys = ("--keys", made.online_keys, "--offline-keys", made.offline_keys)
     done = machine.run("repo", "recover", made.folder, "--good", victim.good, "--yes", *keys)
     assert done.code == 0, done.err
@@ -167,7 +167,7 @@ def test_a_client_that_knows_a_version_is_given_no_other_under_its_number(
     monkeypatch: pytest.MonkeyPatch,
     checked: bool,
 ) -> None:
-    """Should an offline key have signed the claim away after all: as version 2 once more."""
+    """An offline key has nevertheless signed `claimed` without the claim, as version 2 again."""
     made = victim.world.made
     if not checked:
         monkeypatch.setattr(checking, "check_same_version", lambda *arguments, **more: None)
@@ -176,7 +176,7 @@ def test_a_client_that_knows_a_version_is_given_no_other_under_its_number(
         assert machine.install("--dry-run", "app").code == 0
         forgets_the_claim(victim)
         for path in (made.folder / "metadata").glob("2.claimed*.json"):
-            path.unlink()  # or the number would be passed over
+            path.unlink()  # otherwise the version would be skipped
         with opened(made) as repository:
             refresh(repository, offline=True)
         thief = Thief(victim.world, machine.folder / "another-thief", ONLINE)

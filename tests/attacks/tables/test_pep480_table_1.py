@@ -33,7 +33,7 @@ ALONE = [
     ("bin-n", "other"),
     ("project", "app"),
 ]
-"""What is stolen alone, and a project that it speaks for."""
+"""The role whose key is stolen, and a project that it can sign for."""
 
 
 class TestTimestamp:

@@ -1,4 +1,4 @@
-"""The server is taken over, with the key that is on it: what a claim is worth then, and recovery.
+"""A thief has the server and its online key: what a claim protects then, and the recovery.
 
 ``app`` is claimed now. In the earlier state it was not.
 """
@@ -29,7 +29,7 @@ def victim(tmp_path: Path) -> Victim:
 
 @pytest.fixture
 def server(victim: Victim) -> Iterator[HostileServer]:
-    """Serves the genuine repository, until it is told otherwise."""
+    """A server for the genuine repository, until a test changes its folder."""
     with serve_hostile(victim.world.made.folder) as hostile:
         yield hostile
 
@@ -57,7 +57,7 @@ def test_a_client_that_has_seen_the_claim_is_given_nothing_else(
 def test_the_same_thief_changes_what_is_not_claimed(
     victim: Victim, seen: Machine, server: HostileServer
 ) -> None:
-    """The counterpart: the attack above fails because of the claim alone."""
+    """The counterpart: the attack above fails only because of the claim."""
     thief = victim.thief()
     thief.offer("other", "9.0", "bin-n")
     server.folder = thief.folder
@@ -68,7 +68,7 @@ def test_the_same_thief_changes_what_is_not_claimed(
 def test_a_claim_is_not_hidden_from_a_client_that_has_seen_it(
     victim: Victim, seen: Machine, server: HostileServer
 ) -> None:
-    """`claimed` as it was before the claim is still signed, and not expired."""
+    """`claimed` from before the claim is still signed, and not expired."""
     thief = victim.thief()
     thief.forget_claims()
     thief.offer("app", "9.0", "bin-n")
@@ -92,7 +92,7 @@ def test_a_claimed_project_is_not_rolled_back_for_a_client_that_has_seen_it(
 def test_a_new_client_is_deceived_only_until_the_last_claimed_from_before_the_claim_expires(
     machine: Machine, tmp_path: Path, days: int, expected: str | None
 ) -> None:
-    """It has seen nothing: for it, nothing is newer than the old `claimed` is."""
+    """It has seen no newer `claimed` than the old one."""
     victim = Victim(tmp_path, days)
     thief = victim.thief()
     thief.forget_claims()
@@ -111,7 +111,7 @@ def test_a_new_client_is_deceived_only_until_the_last_claimed_from_before_the_cl
 def test_recovery_brings_the_repository_and_its_clients_back(
     victim: Victim, seen: Machine, server: HostileServer, ahead: int
 ) -> None:
-    """Also a client that believed the thief; and what `app` released since is kept."""
+    """Also a client that accepted the thief's state; and the later releases of `app` are kept."""
     made, good = victim.world.made, victim.good
     thief = victim.thief()
     thief.fast_forward(ahead)
@@ -132,7 +132,7 @@ def test_recovery_brings_the_repository_and_its_clients_back(
     assert seen.version_of("app") == "2.0"
     assert seen.version_of("other") == "1.0"
     assert seen.run("repo", "audit", made.folder).code == 0
-    # The stolen key is worth nothing any more, and the claim still stands.
+    # The stolen key can sign nothing any more, and the claim still holds.
     victim.reopen()
     victim.release("3.0")
     assert seen.install("-U", "app").code == 0
@@ -142,7 +142,7 @@ def test_recovery_brings_the_repository_and_its_clients_back(
 def test_what_was_claimed_by_leave_of_the_online_key_alone_claims_again(
     victim: Victim, machine: Machine
 ) -> None:
-    """PEP 480: recently-claimed is cleared. The project is as in the copy, and signed by us."""
+    """PEP 480: recently-claimed is cleared. The project is as in the copy, and the bins have it."""
     made = victim.world.made
     newcomer = Maintainers.of(1)
     claim(made, "other", newcomer)

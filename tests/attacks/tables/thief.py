@@ -1,7 +1,7 @@
-"""Who has stolen some keys and sits between the repository and its clients.
+"""A thief who has some of the keys, and is between the repository and its clients.
 
-He serves a copy of the repository, changed as well as he can. What he must sign without having the
-key he signs with one of his own, under the versions that promise most.
+He serves a changed copy of the repository. If he does not have the key of a role that he must sign,
+he signs it with one of his own, under the versions that are most likely to be accepted.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Thief:
     """A thief.
 
     Args:
-        world: Whom he has stolen from.
-        folder: Where he keeps what he serves.
+        world: The world of the repository.
+        folder: The folder that he serves.
         stolen: The roles whose keys he has; of ``root``, a threshold.
-        state: What he begins with: the state of now, or the earlier one.
+        state: The folder of the state that he begins with: the current one, or the earlier one.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Thief:
         self._edits: dict[str, tuple[Metadata[Targets], tuple[Signer, ...]]] = {}
 
     def offer(self, project: str, version: str, via: str) -> None:
-        """Let clients install ``version`` of a project: ``EVIL``, or one that was genuine once.
+        """Let clients install ``version`` of a project: ``EVIL``, or an earlier genuine one.
 
         Args:
             project: The project.
-            version: The only one that is left.
-            via: The role from which on he changes everything; whose key he has or has not.
+            version: The only version on the page.
+            via: The first role that he changes, whether he has its key or not.
         """
         contents = self._contents(project, version)
         targets = Targets(targets=contents, expires=_later())
@@ -87,13 +87,13 @@ class Thief:
             for name, part in _by_bin(succinct, contents).items():
                 self._edit(name, Targets(targets=part), (self._own,))
         else:
-            # Under a name of his own: with that of the project's role he would be in his own way.
+            # He needs another name than that of the project's role, which would come first.
             self._hand_to_own(via, f"project.thief-{project}", project)
             self._edit(f"project.thief-{project}", targets, (self._own,))
         self._finish()
 
     def renew(self) -> None:
-        """Sign what he has keys for again, so that it expires later; all else stays as it is."""
+        """Sign the roles of his keys again, so that they expire later, and change nothing else."""
         if "root" in self._signers:
             self._take_root()
         if "project" in self._signers:
@@ -110,7 +110,7 @@ class Thief:
         self._finish()
 
     def mix(self, project: str) -> None:
-        """List the earlier file of a project's role, or bins, beside what is listed now."""
+        """List the earlier file of a project's role, or its bins, beside the current ones."""
         if "root" in self._signers:
             self._take_root()
         earlier = self._world.earlier
@@ -126,7 +126,7 @@ class Thief:
         self._finish()
 
     def forget_claims(self) -> None:
-        """Lead clients to ``claimed`` as it was earlier, before anybody had claimed anything."""
+        """Lead clients to the earlier ``claimed``, from before any claim."""
         before = self._earlier_snapshot()
         meta = before.signed.meta["claimed.json"]
         file = f"{meta.version}.claimed.json"
@@ -134,13 +134,13 @@ class Thief:
         self._snapshot.signed.meta["claimed.json"] = meta
 
     def claim(self, project: str) -> None:
-        """Claim a project for a key of his own, by leave of the online key alone."""
+        """Claim a project for a key of his own, with only the online key."""
         self._edit("recently-claimed", self._role("recently-claimed"), self._signers["snapshot"])
         self._hand_to_own("recently-claimed", f"project.{project}", project)
         self._finish()
 
     def finish(self) -> None:
-        """Sign what he has changed."""
+        """Sign the roles that he has changed."""
         self._finish()
 
     @property
@@ -182,12 +182,12 @@ class Thief:
             sha256 = sha256_of(contents)
             found[path] = TargetFile(len(contents), {"sha256": sha256}, path)
             for place in (self.folder / path, self.folder / consistent_path(path, sha256)):
-                place.unlink(missing_ok=True)  # it may be a hard link
+                place.unlink(missing_ok=True)  # it can be a hard link
                 place.write_bytes(contents)
         return found
 
     def _take_root(self) -> None:
-        """A new root: all that is signed below is his."""
+        """Make a new root, in which all roles have his key."""
         metadata = self.folder / "metadata"
         version = len(list(metadata.glob("*.root.json")))
         root: Metadata[Root] = self._load(f"{version}.root.json")
@@ -217,7 +217,7 @@ class Thief:
             self._edit(name, changed, self._signers.get(via, (self._own,)))
 
     def _hand_to_own(self, delegator: str, role: str, project: str | None = None) -> None:
-        """Let ``delegator`` delegate to a role of his own key, before all others."""
+        """Let ``delegator`` delegate to a role with his own key, before all others."""
         signed = self._edits[delegator][0].signed
         paths = ["simple/*/*", "packages/*/*"]
         if project is not None:
@@ -255,10 +255,10 @@ class Thief:
         return [name for name in names if name.startswith(prefix)]
 
     def _finish(self) -> None:
-        """Write what was edited, and lead clients there as far as he can.
+        """Write the edited roles, and lead clients there as far as he can.
 
-        With the timestamp's key he names a new snapshot, signed or forged. Without it he writes
-        over what the genuine timestamp names.
+        With the timestamp's key he names a new snapshot, signed or forged. Without it he replaces
+        the snapshot that the genuine timestamp names.
         """
         onward = 1 if "timestamp" in self._signers else 0
         listed = self._snapshot.signed.meta
@@ -281,7 +281,7 @@ class Thief:
             self._write(f"{self._snapshot.signed.version}.snapshot.json", data)
             meta = MetaFile.from_data(self._snapshot.signed.version, data, ["sha256"])
         else:
-            # The genuine snapshot, for a freeze.
+            # The genuine snapshot, for a freeze attack.
             self._snapshot.signed.version -= onward
             meta = self._timestamp.signed.snapshot_meta
         if onward:
@@ -318,7 +318,7 @@ def _later() -> datetime:
 def _by_bin(
     succinct: SuccinctRoles, contents: dict[str, TargetFile]
 ) -> dict[str, dict[str, TargetFile]]:
-    """What goes into which bin: clients refuse one that holds what belongs to another."""
+    """The targets by bin: clients refuse a bin with targets of another one."""
     parts: dict[str, dict[str, TargetFile]] = {}
     for path, target in contents.items():
         parts.setdefault(succinct.get_role_for_target(path), {})[path] = target

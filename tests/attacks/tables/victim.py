@@ -1,4 +1,4 @@
-"""A repository whose online key is stolen, and what its thief makes of it."""
+"""A repository whose online key is stolen, and its thief."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Victim:
     """A repository whose online key is stolen, and a client of it.
 
     Attributes:
-        world: The repository: one online key for all that is signed on the server.
+        world: The world of the repository, which has one online key.
         owner: The maintainers of ``app``.
         good: A copy from before the theft.
     """
@@ -56,23 +56,23 @@ class Victim:
         self.release("2.0")
 
     def release(self, version: str) -> None:
-        """A release of ``app``, by its maintainers."""
+        """Publish a release of ``app``, signed by its maintainers."""
         wheel = make_wheel(self._folder / "built", "app", version)
         requests = self._folder / "requests"
         made = self.world.made
         accept(made.repository, self.owner.release(made, "app", requests, wheel))
 
     def reopen(self) -> None:
-        """Read the repository's settings anew: another process has changed them."""
+        """Open the repository again, because another process has changed its settings."""
         made = self.world.made
         self.world = replace(self.world, made=replace(made, repository=opened(made)))
 
     def thief(self) -> Thief:
-        """Who has the online key."""
+        """A thief who has the online key."""
         return Thief(self.world, self._folder / "thief", ONLINE)
 
 
 def copy_served(folder: Path, to: Path) -> None:
-    """Copy what is served, over what is there."""
+    """Copy the served folders over those of another folder."""
     for name in SERVED:
         shutil.copytree(folder / name, to / name, dirs_exist_ok=True)

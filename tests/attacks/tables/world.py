@@ -1,7 +1,7 @@
-"""A repository in which every role has a key of its own, so that each can be stolen by itself.
+"""A repository in which each role has its own key, so that each key can be stolen alone.
 
-``app`` is claimed, ``fresh`` was claimed recently, ``other`` is not claimed. At first all are at
-1.0; that state is kept. Then 2.0 of each is published.
+``app`` is claimed, ``fresh`` is recently claimed, ``other`` is not claimed. The earlier state has
+version 1.0 of each. Then 2.0 of each is published.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class World:
     """A repository, its past, and all of its private keys.
 
     Attributes:
-        made: As it is now, everything at 2.0 and signed now.
-        earlier: What it served before, everything at 1.0 and signed some days ago.
-        keys: The private keys by role; ``project`` is that of ``app``.
+        made: The repository, with 2.0 of everything, signed now.
+        earlier: The folder of the earlier state, with 1.0 of everything, signed some days ago.
+        keys: The private keys by role; ``project`` is the key of ``app``.
     """
 
     made: MadeRepository
@@ -55,10 +55,10 @@ class World:
 
 
 def build(folder: Path, days: int) -> World:
-    """Make a world whose past is ``days`` ago.
+    """Make a world whose earlier state was signed ``days`` ago.
 
-    Of that past the timestamp has expired after 1 day, the snapshot after 12, ``claimed`` after
-    35, bins after 60, and everything after a year; then nobody has claimed anything either.
+    In that state, the timestamp expires after 1 day, the snapshot after 12, ``claimed`` after 35,
+    bins after 60, and everything after a year. With a year, the earlier state has no claims.
     """
     built = folder / "built"
     owner, newcomer = Maintainers.of(1), Maintainers.of(1)
@@ -103,7 +103,7 @@ def build(folder: Path, days: int) -> World:
 
 
 def ago(days: int) -> ExitStack:
-    """Sign as if it had been so many days ago."""
+    """Sign as if it were so many days ago."""
     then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=days)
     stack = ExitStack()
     for module in _CLOCKS:
@@ -112,7 +112,7 @@ def ago(days: int) -> ExitStack:
 
 
 def opened(made: MadeRepository) -> Repository:
-    """The repository with all of its keys."""
+    """Open the repository with all of its keys."""
     return Repository.open(made.folder, keys=[made.online_keys, made.offline_keys])
 
 
