@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.machine import Finished, Machine
-from tests.support.repositories import MadeRepository, serve
+from tests.support.repositories import MadeRepository, make_repository, serve
 from tests.support.wheels import make_sdist, make_wheel
 
 
@@ -113,6 +113,25 @@ def test_two_maintainers_release_from_two_homes_and_one_alone_cannot(place: Plac
     assert accepted.startswith("release.zip\n    because: it has become faster\n")
     ok(place.user.install("-U", "app"))
     assert place.user.version_of("app") == "3.0"
+
+
+def test_a_second_signature_is_for_the_repository_that_the_transaction_names(
+    place: Place, tmp_path: Path
+) -> None:
+    keys = [keygen(place.alice, place.desk, "alice"), keygen(place.bob, place.desk, "bob")]
+    request = place.desk / "claim.zip"
+    words = ("--key", keys[0], "--key", keys[1], "--threshold", "2", "-o", request)
+    ok(place.alice.run("sign", "claim", "app", *words))
+    wheel = make_wheel(tmp_path / "built", "app", "1.0")
+    other = make_repository(tmp_path / "other", wheel, expected_files=1)
+    with serve(other.folder) as url:
+        ok(place.bob.run("trust", "remove", "made"))
+        place.bob.trust(other, url, "other")
+        place.bob.trust(place.made, place.url, "made")
+        assert place.bob.run("sign", "add-signature", request, "--repository", "other").code == 3
+        out = ok(place.bob.run("sign", "add-signature", request))
+    assert f"The repository is made ({place.url}" in out
+    place.publish("claim", request)
 
 
 def test_the_life_of_a_project_that_signs_for_itself(place: Place) -> None:

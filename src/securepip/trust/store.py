@@ -218,9 +218,7 @@ class Trust:
             UsageError: There is no such repository.
         """
         if named is None:
-            names = (name for each in self.assigned(project) for name in each.repositories)
-            others = (one for one in map(self.named, names) if one.first_use is None)
-            first = next(others, None)
+            first = next(self.run_by_others(project), None)
             if first is None:
                 raise UsageError(
                     f"no repository that others run, and that this machine trusts, speaks for "
@@ -234,6 +232,11 @@ class Trust:
             if index_address(named) in map(index_address, places):
                 return repository
         return self.for_index(named) or self.named(named)
+
+    def run_by_others(self, project: NormalizedName) -> Iterator[TrustedRepository]:
+        """The repositories that speak for a project and that others run, in the asked order."""
+        names = dict.fromkeys(name for each in self.assigned(project) for name in each.repositories)
+        return (one for one in map(self.named, names) if one.first_use is None)
 
     def limited_to(self, names: Sequence[str]) -> Trust:
         """The same trust, but only these repositories fill the free assignments, in this order.

@@ -53,11 +53,13 @@ def _new(inner: Commands, name: str, summary: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_repository_options(parser: argparse.ArgumentParser) -> None:
+def _add_repository_options(
+    parser: argparse.ArgumentParser,
+    default: str = "the first that speaks for PROJECT, and that others run",
+) -> None:
     parser.add_argument(
         "--repository", metavar="NAME|URL",
-        help="the repository, which this machine has to trust (default: the first that speaks "
-        "for PROJECT, and that others run)",
+        help=f"the repository, which this machine has to trust (default: {default})",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where the transaction is written"
@@ -383,7 +385,7 @@ def keys(request: KeysRequest) -> int:
 def _add_signature(inner: Commands) -> None:
     parser = _new(inner, "add-signature", "check what another maintainer has signed, and sign it")
     parser.add_argument("transaction", type=Path, metavar="TRANSACTION")
-    _add_repository_options(parser)
+    _add_repository_options(parser, "the one that TRANSACTION names")
     parser.set_defaults(run=_sign, why="")  # the reason is in the transaction, signed already
 
 
@@ -394,12 +396,12 @@ def _sign(arguments: argparse.Namespace) -> int:
 def add_signature(maintainer: Maintainer, transaction: Path) -> int:
     """Check what another maintainer has signed, show it, and sign it too."""
     from securepip.signing.claims.transactions.archive import open_archive
-    from securepip.signing.claims.transactions.check import check, read_statement
+    from securepip.signing.claims.transactions.check import check, named_repository, read_statement
     from securepip.signing.claims.transactions.compose import again, not_claimed
 
     with (
         open_archive(transaction) as archive,
-        maintainer.project(archive.project) as state,
+        maintainer.project(archive.project, named_repository(archive)) as state,
         TemporaryDirectory() as folder,
     ):
         statement = read_statement(archive)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from securepip.signing.claims.transactions.state import ProjectState
     from securepip.signing.keys.ring import KeyRing
     from securepip.signing.repository.claim_tree import Keyholders
+    from securepip.trust import TrustedRepository
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,17 @@ class Maintainer:
         return self if self.output is not None else replace(self, output=path)
 
     @contextmanager
-    def project(self, name: str) -> Iterator[ProjectState]:
-        """Open the verified state of a project in the repository."""
+    def project(self, name: str, signed_for: object = None) -> Iterator[ProjectState]:
+        """Open the verified state of a project in the repository.
+
+        Args:
+            name: The project.
+            signed_for: The sha256 of the first root of the repository that a transaction names, if
+                there is one. It only chooses among trusted repositories: ``check`` compares it with
+                what the chosen one has signed.
+        """
         from securepip.dirs import usable_cache
+        from securepip.formats.digests import sha256_of
         from securepip.formats.layout import parse_project
         from securepip.index import Store, VerifiedIndex, untrusted
         from securepip.signing.claims.transactions.state import state_at
@@ -66,14 +75,29 @@ class Maintainer:
         trust = TrustStore.of_user().read()
         if not trust.repositories:
             raise untrusted()
-        repository = trust.for_maintainer(self.repository, project)
-        meant = repository.name
-        if self.repository is None and len(trust.repositories) > 1:
-            console.say(f"The repository is {repository.shown}; --repository NAME means another.")
         with ExitStack() as stack, self.network.transport() as transport:
             store = Store(usable_cache(stack) / "store")
-            index = VerifiedIndex(trust.only(meant), transport, store)
-            yield state_at(index, meant, project)
+
+            def index_of(one: TrustedRepository) -> VerifiedIndex:
+                return VerifiedIndex(trust.only(one.name), transport, store)
+
+            def is_meant(one: TrustedRepository) -> bool:
+                # A root that was pinned later has another sha256 than the first one.
+                return (
+                    sha256_of(one.root) == signed_for
+                    or index_of(one).session(one.name).naming.repository == signed_for
+                )
+
+            repository = trust.for_maintainer(self.repository, project)
+            if self.repository is None and signed_for is not None:
+                others = list(trust.run_by_others(project))
+                if len(others) > 1:
+                    repository = next(filter(is_meant, others), repository)
+            if self.repository is None and len(trust.repositories) > 1:
+                console.say(
+                    f"The repository is {repository.shown}; --repository NAME means another."
+                )
+            yield state_at(index_of(repository), repository.name, project)
 
     def finish(
         self, made: Draft, default: str | None = None, command: str = "securepip repo accept"

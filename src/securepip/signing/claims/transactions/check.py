@@ -190,6 +190,18 @@ def check(
     return Checked(role, page, page_bytes, files, statement, signed_by, state)
 
 
+def named_repository(archive: Archive) -> object:
+    """The repository that the role says it is for; nobody has verified it yet.
+
+    Returns:
+        The sha256 of the repository's first root; None if the role names none.
+
+    Raises:
+        RefusedError: The role cannot be read.
+    """
+    return _read_role(archive).signed.unrecognized_fields.get(REPOSITORY_FIELD)
+
+
 def is_signed_by(role: Metadata[Targets], holders: Keyholders) -> bool:
     """Whether enough of these keys have signed ``role``."""
     valid = 0
@@ -202,7 +214,7 @@ def is_signed_by(role: Metadata[Targets], holders: Keyholders) -> bool:
     return valid >= holders.threshold
 
 
-def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
+def _read_role(archive: Archive) -> Metadata[Targets]:
     try:
         role = Metadata[Targets].from_bytes(archive.role())
         if type(role.signed.version) is not int:
@@ -213,6 +225,11 @@ def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
         raise refused(archive, Property.SIGNATURES, f"its role cannot be read: {error}") from None
     if not isinstance(role.signed, Targets):
         raise refused(archive, Property.SIGNATURES, "its role is metadata of another kind")
+    return role
+
+
+def _parse_role(archive: Archive, naming: Naming) -> Metadata[Targets]:
+    role = _read_role(archive)
     try:
         check_name(project_role(archive.project), role.signed, naming)
         reason_of(role.signed)
