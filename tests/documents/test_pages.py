@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -74,6 +75,49 @@ def test_the_page_of_exit_codes_tells_them_as_the_commands_end(row: str, message
     said = (ROOT / "tests" / "cli" / "messages" / f"{message}.txt").read_text()
     code = said.removeprefix("exit code ").partition("\n")[0]
     assert f"| {row} | {code} |" in page
+
+
+_OWN_CODES = {
+    ("asking/verify.py", "run"): "`verify` has",
+    ("gateway.py", "_command"): "`gateway -- COMMAND` ends",
+    ("main.py", "main"): "has 120",
+    ("pip_commands/plain.py", "run"): "`--unsafely-disable-package-verification` hands to pip has",
+    ("plugin.py", "status"): "`plugin status` has",
+    ("repo/audit.py", "_rebuild"): "`--rebuild`",
+    ("repo/audit.py", "audit"): "`repo audit` has",
+    ("repo/ceremony.py", "sign"): "`repo ceremony sign`",
+    ("repo/claims.py", "promote"): "`repo promote`",
+    ("repo/everyday.py", "add"): "`repo add`",
+    ("repo/everyday.py", "refresh"): "`repo refresh`",
+    ("repo/recover.py", "run"): "`repo recover`",
+    ("repo/status.py", "show"): "`repo status`",
+    ("repo/sync.py", "sync"): "`repo sync`",
+}
+"""The functions that return a code of their own, with what the page says of each."""
+
+
+def test_the_page_of_exit_codes_names_each_command_that_chooses_its_own() -> None:
+    cli = ROOT / "src" / "securepip" / "cli"
+    found = {
+        (str(path.relative_to(cli)), function.name)
+        for path in cli.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        if function.returns is not None and ast.unparse(function.returns) == "int"
+        for each in ast.walk(function)
+        if isinstance(each, ast.Return) and _is_no_mere_0(each.value)
+    }
+    assert found == _OWN_CODES.keys()
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text()
+    for phrase in _OWN_CODES.values():
+        assert phrase in page
+
+
+def _is_no_mere_0(value: ast.expr | None) -> bool:
+    """Whether a function that returns ``value`` chooses an exit code: no 0, and no call's code."""
+    if isinstance(value, ast.IfExp):
+        return _is_no_mere_0(value.body) or _is_no_mere_0(value.orelse)
+    return not isinstance(value, ast.Call) and ast.unparse(value or ast.Constant(0)) != "0"
 
 
 def test_the_page_of_all_messages_is_up_to_date() -> None:
