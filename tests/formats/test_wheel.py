@@ -180,6 +180,13 @@ def test_a_record_is_no_longer_than_what_it_lists(tmp_path: Path) -> None:
         check_installable(wheel, wheel.name)
 
 
+@pytest.mark.parametrize("name", ["direct_url.json", "Provenance_URL.json"])
+def test_no_wheel_states_its_own_origin(tmp_path: Path, name: str) -> None:
+    wheel = make_wheel(tmp_path, "app", "1.0", files={f"app-1.0.dist-info/{name}": "{}"})
+    with pytest.raises(FormatError, match="only installers write that file"):
+        check_installable(wheel, wheel.name)
+
+
 def test_what_a_record_names_beside_what_the_wheel_holds_is_known(tmp_path: Path) -> None:
     rows = ("other/x.py", "app/", '"a, b"', "./app/__init__.py", "app-1.0.dist-info/RECORD.jws")
     wheel = add_to_record(make_wheel(tmp_path, "app", "1.0"), *rows)

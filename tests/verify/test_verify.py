@@ -366,6 +366,37 @@ def test_what_an_index_advises_against_and_what_is_edited_in_place_is_said(
     assert "1 your own folder, editable: mine 0.1" in told.out
 
 
+def test_a_wheel_that_states_its_own_origin_is_not_the_users_own(
+    restored: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would be compared then, and ``pip freeze`` would write the wheel's URL."""
+    url = "https://evil.example/sly-1.0-py3-none-any.whl"
+    stated = "sly-1.0.dist-info/direct_url.json"
+    files = {
+        "sly.py": "",
+        stated: json.dumps({"url": url, "archive_info": {}}),
+        "sly-1.0.dist-info/INSTALLER": "sly\n",
+        "sly-1.0.dist-info/REQUESTED": "sly\n",
+    }
+    wheel = make_wheel(tmp_path / "built", "sly", "1.0", files=files)
+    monkeypatch.setattr("securepip.signing.publish.add.check_installable", lambda *_: None)
+    restored.made.add(wheel)
+    refused = restored.machine.install("sly")
+    assert refused.code == 3
+    assert "only installers write that file" in refused.err
+    links = ("--no-index", "--find-links", str(wheel.parent))
+    done = restored.machine.pip("install", *links, "sly")
+    assert done.code == 0, done.err
+    assert f"sly @ {url}" in restored.machine.pip("freeze").out, "pip believes the wheel"
+    row = restored.found("sly")["sly"]
+    assert (row["status"], _kinds(row)) == ("signed", [("note", 1)])
+    (restored.packages / "sly.py").write_text("changed")
+    row = restored.found("sly")["sly"]
+    assert ("changed", 3) in _kinds(row)
+    (restored.packages / stated).write_text(json.dumps({"url": "file:///mine", "dir_info": {}}))
+    assert restored.found("sly")["sly"]["status"] == "local", "an installer wrote it"
+
+
 def test_the_pip_that_an_operating_system_changed_came_with_python(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ _MAX_RECORD_BYTES, _MAX_ROW_BYTES = 1 << 20, 1_000
 """The longest RECORD, beside so many bytes for each member: a few kB of an archive can hold 64 MB
 of lines."""
 _OWN, _OLD = ".dist-info", ".egg-info"
+_ORIGINS = ("direct_url.json", "provenance_url.json")
+"""Files of ``.dist-info`` in which an installer records the URL that it installed from."""
 _DISTRIBUTIONS = (_OWN, _OLD, ".egg-link", ".egg")
 """Endings of the files and folders by which Python and pip find installed distributions."""
 _OF_THE_PLUGIN = ("securepip-plugin", "_securepip_plugin")
@@ -67,12 +69,13 @@ def look_inside(archive: zipfile.ZipFile, filename: str) -> Inside:
     """Read the parts of a wheel that decide what pip does with it.
 
     Raises:
-        FormatError: It holds or names files that do not belong to its project, or does not have
-            exactly one ``.dist-info`` folder.
+        FormatError: It holds or names files that do not belong to its project, or states its own
+            origin, or does not have exactly one ``.dist-info`` folder.
         zipfile.BadZipFile: Or another of ``ARCHIVE_ERRORS``: the archive is damaged.
     """
     members = archive.namelist()
     dist_info = dist_info_of(members, filename)
+    _check_origin(members, dist_info)
     return Inside(
         dist_info,
         script_names(archive, dist_info),
@@ -184,6 +187,26 @@ def script_names(archive: zipfile.ZipFile, dist_info: str) -> tuple[str, ...]:
         elif group in _SCRIPT_GROUPS and not line.startswith("#"):
             names.append(line.partition("=")[0].strip())
     return tuple(filter(None, names))
+
+
+def _check_origin(members: Iterable[str], dist_info: str) -> None:
+    """Check that a wheel holds no file in which an installer records its origin.
+
+    pip and uv keep such a file of a wheel from an index. ``pip freeze`` then writes the URL in it
+    as a requirement, and the next install fetches from there.
+
+    Raises:
+        FormatError: It holds one.
+
+    Sources: PEP 610, PEP 710.
+    """
+    stated = {f"{dist_info}/{name}".lower() for name in _ORIGINS}
+    for member in members:
+        if member.lower() in stated:
+            raise FormatError(
+                f"{member:.200} is in the wheel, but only installers write that file.",
+                meaning="The wheel would look as if you had installed it from another URL.",
+            )
 
 
 def _unheld(archive: zipfile.ZipFile, members: Collection[str], dist_info: str) -> frozenset[str]:

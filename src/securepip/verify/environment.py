@@ -30,7 +30,13 @@ from securepip.index import Index, VerifiedFile
 from securepip.installer import WheelCache
 from securepip.resolver import InstalledDistribution, TargetEnvironment
 from securepip.verify import origin
-from securepip.verify.compare import Installed, against_record, against_wheel, stale_byte_code
+from securepip.verify.compare import (
+    Installed,
+    against_record,
+    against_wheel,
+    digests_of,
+    stale_byte_code,
+)
 from securepip.verify.owned import Owner, owned_paths, start_up_rows
 from securepip.verify.record import Area, read_record
 from securepip.verify.strays import added_files, stray_files
@@ -62,7 +68,8 @@ class _Case:
     Attributes:
         found: The distribution, as the environment describes it.
         installed: Its folder, and the rows of its RECORD.
-        own: The source that the user named directly; None if it came from an index.
+        own: The source that the user named directly; None if it came from an index. A wheel that
+            says so of itself came from an index.
         page: The signed page of its project; None for none.
         wanted: The signed wheels that may have been installed, the likeliest first.
         has_sdist: Whether its release has a signed source distribution.
@@ -143,19 +150,21 @@ def verify(
 
 def _identify(cases: Sequence[_Case], environment: TargetEnvironment, index: Index) -> None:
     """Find the signed wheels that may have been installed, and fetch the likeliest."""
-    asked = [case for case in cases if case.own is None]
-    index.prefetch_pages(case.found.project for case in asked)
-    for case in asked:
+    index.prefetch_pages(case.found.project for case in cases)
+    for case in cases:
         try:
             case.page = index.page(case.found.project)
             _choose(case, environment)
-        except (RepositoryUnavailableError, UntrustedError):
+        except RepositoryUnavailableError:
             raise
+        except UntrustedError:
+            if case.own is None:
+                raise
         except SecurepipError as error:
             case.findings.append(_refused(error))
             case.status = Status.UNCHECKED
     # Other candidates are only fetched where the first one differs.
-    wanted = [(case, file) for case in asked for file in case.wanted[:1]]
+    wanted = [(case, file) for case in cases for file in case.wanted[:1]]
     try:
         files = index.fetch([(case.found.project, file) for case, file in wanted])
         for (case, _), verified in zip(wanted, files, strict=True):
@@ -163,10 +172,12 @@ def _identify(cases: Sequence[_Case], environment: TargetEnvironment, index: Ind
     except SecurepipError:
         for case, file in wanted:
             _fetch_one(case, file, index)
-    for case in asked:
+    for case in cases:
         if len(case.wanted) > 1 and case.signed and not _is_equal(case, case.signed[0]):
             for file in case.wanted[1:]:
                 _fetch_one(case, file, index)
+        if case.own is not None:
+            _check_own(case)
 
 
 def _choose(case: _Case, environment: TargetEnvironment) -> None:
@@ -184,6 +195,29 @@ def _choose(case: _Case, environment: TargetEnvironment) -> None:
         why = next((file.yanked for file, _ in files if file.yanked), "")
         what = f"{case.found.version} was yanked by its project{why and f': {why}'}"
         case.findings.append(Finding(Kind.YANKED, what))
+
+
+def _check_own(case: _Case) -> None:
+    """Check who says that a distribution is the user's own: an installer, or the wheel itself.
+
+    A signed wheel may contain a ``direct_url.json``. Without this check, nobody would compare what
+    was installed from it.
+    """
+    name = origin.DIRECT_URL
+    installed = digests_of(case.installed, [name]).get(name)
+    for file in case.signed:
+        result = _against(case, file)
+        if result is None:
+            continue
+        member = result.contents.members.get(f"{result.contents.dist_info}/{name}")
+        if member is not None and member.sha256 == installed:
+            case.own = None
+            what = f"its wheel contains the {name} that says where you installed it from"
+            case.findings.append(Finding(Kind.NOTE, what, case.installed.dist_info / name))
+            return
+    # Apart from these, what is said of a release of an index is not said of the user's own one.
+    telling = {Kind.REFUSED, *([Kind.QUARANTINED] if case.wanted else [])}
+    case.findings = [finding for finding in case.findings if finding.kind in telling]
 
 
 def _fetch_one(case: _Case, file: PageFile, index: Index) -> None:

@@ -24,6 +24,7 @@ from securepip.verify.record import read_bounded
 from securepip.verify.types import Status
 from securepip.verify.wheel import tags_of
 
+DIRECT_URL = "direct_url.json"
 _MAX_TEXT_BYTES = 1 << 20
 _MAX_CANDIDATES = 3
 _WITH_PYTHON = frozenset({"pip", "setuptools", "wheel"})
@@ -45,7 +46,7 @@ class Own:
 
 def own_of(dist_info: Path) -> Own | None:
     """The source that the user named directly; None if the distribution came from an index."""
-    data = read_bounded(dist_info / "direct_url.json", _MAX_TEXT_BYTES)
+    data = read_bounded(dist_info / DIRECT_URL, _MAX_TEXT_BYTES)
     if data is None:
         return None
     try:

@@ -26,8 +26,10 @@ from securepip.formats.wheel import dist_info_of
 _MAX_MEMBERS = 500_000
 _MAX_TEXT_BYTES = 4 << 20
 _PYTHON_LINE = b"#!python"
-_OF_INSTALLERS = ("RECORD", "RECORD.jws", "RECORD.p7s")
-"""Files of ``.dist-info`` that installers write themselves, or leave out."""
+_OF_INSTALLERS = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED")
+"""Files of ``.dist-info`` that installers write themselves, or leave out.
+
+Some wheels hold one, with contents that installers replace."""
 
 
 @dataclass(frozen=True)
