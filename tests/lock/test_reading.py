@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -108,6 +109,14 @@ def test_nesting_without_end_and_files_without_end_are_refused(
         read_locks([str(tmp_path / "pylock.nowhere.toml")], environment)
     with pytest.raises(RequirementError, match="Error reading pylock file"):
         read_locks(["https://packages.example.org/pylock.toml"], environment)
+
+
+def test_a_server_may_send_no_lock_that_takes_gigabytes(environment: TargetEnvironment) -> None:
+    text = f"{HEAD}packages = []\n#"
+    for length, most in ((4 << 20, True), (4 << 20 | 1, False)):
+        data = text.ljust(length, "x").encode()
+        with nullcontext() if most else pytest.raises(RequirementError, match="4194304 bytes, the"):
+            read_locks(["https://packages.example.org/pylock.toml"], environment, lambda _: data)
 
 
 def test_a_time_without_a_zone_is_in_utc(environment: TargetEnvironment, tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ from securepip.resolver.requirements.parse import parse_editable, parse_requirem
 from securepip.resolver.requirements.types import UserRequirement
 
 _MAX_LOCK_BYTES = 16 << 20
+_MAX_REMOTE_BYTES = 4 << 20
+"""The largest lock that a server may send, which is twice the largest in use. The parser needs 100
+times as much memory."""
 _URL = re.compile(r"(https?|file)://", re.IGNORECASE)
 
 _Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
@@ -218,6 +221,7 @@ def _reason_of(error: Exception) -> str:
 
 def _text(name: str, read_url: ReadUrl | None) -> str:
     wrong = f"Error reading pylock file {name!r}"
+    most = _MAX_REMOTE_BYTES if _is_remote(name) else _MAX_LOCK_BYTES
     if _is_remote(name):
         if read_url is None:
             raise RequirementError(f"{wrong}: it is not on this machine")
@@ -225,11 +229,16 @@ def _text(name: str, read_url: ReadUrl | None) -> str:
     else:
         try:
             with _path(name).open("rb") as stream:
-                data = stream.read(_MAX_LOCK_BYTES + 1)
+                data = stream.read(most + 1)
         except (OSError, ValueError) as error:
             raise RequirementError(f"{wrong}: {error}") from None
-    if len(data) > _MAX_LOCK_BYTES:
-        raise RequirementError(f"{wrong}: it is larger than {_MAX_LOCK_BYTES} bytes")
+    if len(data) > most:
+        larger = f"it is larger than {most} bytes"
+        raise RequirementError(
+            f"{wrong}: {larger}, the most that a server may send"
+            if _is_remote(name)
+            else f"{wrong}: {larger}"
+        )
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
