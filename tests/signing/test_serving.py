@@ -236,6 +236,7 @@ def test_other_methods_are_refused(url: str) -> None:
         "Transfer-Encoding : chunked",
         "no header\r\nContent-Length: 47",
         " Content-Length: 47",
+        "From Content-Length: 47",
         "X: one\r\n two\r\nContent-Length: 47",
         "X: one\r\r\nContent-Length: 47",
         "Content-Type: multipart/mixed\r\nno header\r\nContent-Length: 47",

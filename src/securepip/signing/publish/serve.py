@@ -258,6 +258,7 @@ def _is_plain(headers: Message) -> bool:
     """Whether every parser finds the same headers. The library parses them like an email."""
     return (
         all(isinstance(defect, _OF_NO_BODY) for defect in headers.defects)
+        and headers.get_unixfrom() is None  # a first line that begins with `From `
         and not headers.get_payload()  # text that the email parser takes for the body
         and all(_HEADER_NAME.fullmatch(name) for name in headers.keys())  # noqa: SIM118 # repeated
         and not any("\r" in value or "\n" in value for value in headers.values())
