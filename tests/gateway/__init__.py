@@ -1,1 +1,1 @@
-"""The gateway: what it serves, to whom, and what it refuses."""
+"""Tests of the gateway: its answers, its clients, and its refusals."""

@@ -1,4 +1,4 @@
-"""Which gateway a user's tools find: one that runs, and nobody in its place."""
+"""A user's tools find the running gateway, and no other program in its place."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from securepip.gateway.address import announced, running
 
 @pytest.fixture
 def asked() -> list[str]:
-    """The paths that a server was asked for."""
+    """The paths of a server's requests."""
     return []
 
 
 @pytest.fixture
 def server(asked: list[str]) -> HTTPServer:
-    """Answers 200 to what begins with /token/, and 404 to all else."""
+    """Answers paths below /token/ with 200, and all others with 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -39,7 +39,7 @@ def server(asked: list[str]) -> HTTPServer:
 
 @pytest.fixture
 def url(server: HTTPServer) -> str:
-    """The address of a gateway that runs."""
+    """The URL of a running gateway."""
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}/token/"
 
@@ -68,7 +68,7 @@ def test_a_gateway_that_runs_is_found_by_its_user_alone_and_not_afterwards(
 def test_the_file_of_one_that_ends_is_held_until_it_is_gone(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who finds it until then waits, and who has opened it then finds it free and gone."""
+    """A client that finds the file waits, and then sees that it is unlocked and deleted."""
     held, unlink = [], Path.unlink
 
     def looked_at(path: Path, **options: bool) -> None:
@@ -84,7 +84,7 @@ def test_the_file_of_one_that_ends_is_held_until_it_is_gone(
 def test_whoever_took_the_port_of_one_that_was_killed_is_not_told_its_token(
     tmp_path: Path, url: str, asked: list[str]
 ) -> None:
-    """The process is gone, and with it the lock of its file; any user may have the port now."""
+    """The process and the lock of its file are gone; any user may have its port now."""
     left = tmp_path / "1.json"
     left.write_text(json.dumps({"url": url, "pid": 1}))
     assert running(tmp_path) is None

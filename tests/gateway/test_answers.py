@@ -1,4 +1,4 @@
-"""What the gateway answers with, by itself: a repository in a folder, and a clock of ours."""
+"""``Answers`` without a server: with a repository in a folder, and a clock that tests set."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The time for the gateway alone: ``clock.now``, 1000 at first."""
+    """The gateway's clock: ``clock.now``, 1000 at first."""
     found = SimpleNamespace(now=1000.0)
     found.monotonic = lambda: found.now
     for one in (module, moments):
@@ -139,7 +139,7 @@ def test_a_state_is_as_old_as_it_may_be_and_not_older(
         third = answers._now()
         assert third is not second
         assert before(answers) is second
-        answers._owner.submit(str, 0).result(60)  # what was submitted before is done
+        answers._owner.submit(str, 0).result(60)  # the earlier calls have ended
         (seen,) = (tmp_path / "trust").rglob("projects-seen")
         assert "lib" in seen.read_text(encoding="utf-8")
         clock.now += 61
@@ -170,7 +170,7 @@ def test_while_a_repository_does_not_answer_what_was_known_a_while_ago_is_the_an
         monkeypatch.setattr(View, "page", hangs)
         assert ask(answers, LIB) == page
         with pytest.raises(asyncio.TimeoutError):
-            ask(answers, MORE, 0.2)  # which the moment before has not got
+            ask(answers, MORE, 0.2)  # which the state before does not have
         clock.now = 1659.9
         answers._moment = replace_began(answers._moment, clock)
         assert ask(answers, LIB) == page

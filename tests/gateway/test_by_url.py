@@ -1,4 +1,4 @@
-"""The seam of the plugin: what pip would have fetched from an address, or a refusal."""
+"""The plugin's requests: the file that pip would have fetched from a URL, or a refusal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_file_is_known_by_the_address_on_its_signed_page(
     assert gateway.by_url(url).body == wheel
     assert gateway.by_url(f"{url}#sha256=0").body == wheel
     assert b"Name: lib" in gateway.by_url(f"{url}.metadata").body
-    # As pip writes it.
+    # As pip writes the URL.
     assert gateway.by_url(url.replace("-py3", "%2Dpy3")).body == wheel
 
 
@@ -158,7 +158,7 @@ def test_an_address_is_understood_or_refused_whatever_it_is(url: str) -> None:
 def test_of_several_indexes_the_one_that_speaks_for_the_project_answers(
     tmp_path: Path, shared_repository: MadeRepository
 ) -> None:
-    """A project of the company's cannot be taken over by one of its name elsewhere."""
+    """A project of the same name in another index cannot replace a company's project."""
     public = make_repository(
         tmp_path / "public",
         make_wheel(tmp_path / "built", "lib", "99.0"),
@@ -176,11 +176,11 @@ def test_of_several_indexes_the_one_that_speaks_for_the_project_answers(
             assert refused.status == 404
             assert "'company' does" in refused.json["what"]
             assert running.by_url(f"{other}extra/", indexes=both).status == 200
-            # Who names one index means that one.
+            # A single index is used as it is named.
             (file,) = running.by_url(f"{other}lib/").json["files"]
             assert file["filename"].startswith("lib-99.0")
             swapped = (other, company)
             assert running.by_url(f"{company}lib/", indexes=swapped).status == 404
-            # pip's own default stands for all, as they are mapped.
+            # pip's default index stands for all repositories, by their mapping.
             (file,) = running.by_url(f"{DEFAULT_INDEX}/lib/").json["files"]
             assert file["filename"].startswith("lib-1.0")

@@ -1,4 +1,4 @@
-"""``securepip gateway`` as a process: what it says, what it runs, and how it ends."""
+"""The command ``securepip gateway``: its output, the command inside it, and its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fetch(url: str) -> bytes:
 def gone(url: str) -> bool:
     try:
         fetch(url)
-    except requests.RequestException:  # nobody, or another server that has got the port since
+    except requests.RequestException:  # no server, or another one that has the port now
         return True
     return False
 
@@ -132,8 +132,8 @@ def test_the_command_asks_the_gateway_and_nobody_else(client: Machine, tmp_path:
     assert seen["PIP_CONFIG_FILE"] == os.devnull
     assert seen["PIP_REQUIRE_VIRTUALENV"] == "true"
     assert seen["PIP_FIND_LINKS"] == "/here"
-    # All other connections go there too, also those to this machine; a securepip inside, which
-    # verifies by itself, is told the user's own proxies.
+    # All other connections go there too, also those to this machine. A securepip inside verifies
+    # by itself, and gets the user's own proxies.
     gateway = urlsplit(seen["PIP_INDEX_URL"])
     token = gateway.path.split("/")[1]
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):

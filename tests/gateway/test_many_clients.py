@@ -1,4 +1,4 @@
-"""Many clients at once: one download for all, and nobody waits for another's troubles."""
+"""Many clients at once: one download for all, and no client waits because of another one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVED = f"packages/lib/{LIB}"
 
 
 def raw_request(running: Running, path: str) -> socket.socket:
-    """A connection on which a file was asked for; nothing of the answer is read."""
+    """A connection with a request for a file, whose answer nobody has read."""
     host, port = running.host.split(":")
     connection = socket.create_connection((host, int(port)))
     token = running.url.partition(running.host)[2]
@@ -104,7 +104,7 @@ def test_a_slow_server_of_one_page_delays_nobody_else(
 
 @pytest.fixture
 def big(tmp_path: Path) -> bytes:
-    """Bytes that neither compress nor fit into the buffers of a socket."""
+    """Bytes that do not compress and do not fit into the buffers of a socket."""
     return b"".join(sha256_of(str(at).encode()).encode() for at in range(300_000))
 
 

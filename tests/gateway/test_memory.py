@@ -1,4 +1,4 @@
-"""A gateway runs for weeks: nothing that it remembers grows without a bound."""
+"""A gateway runs for weeks: its memory does not grow without a bound."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FILES = [
 def test_nothing_refers_to_a_state_that_was_replaced_or_to_a_connection_that_ended(
     gateway: Running, tmp_path: Path
 ) -> None:
-    """There is another state of each repository every minute."""
+    """Each repository has a new state every minute."""
 
     def alive() -> Counter[type]:
         gc.collect()
@@ -53,7 +53,7 @@ def test_nothing_refers_to_a_state_that_was_replaced_or_to_a_connection_that_end
             running.get("simple/lib/", connection=connection)
             connection.close()
         kept = alive() - before
-    # The state that counts, and the one before it, which answers while a repository does not.
+    # The current state, and the one before it, which is used while a repository does not answer.
     assert 1 <= kept[View] <= 2
     assert 1 <= kept[Session] <= 2
     assert kept[_Protocol] <= 2
@@ -63,7 +63,7 @@ def test_nothing_refers_to_a_state_that_was_replaced_or_to_a_connection_that_end
 def answers(
     tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer
 ) -> Iterator[Answers]:
-    """What a gateway answers with that believes the shared repository."""
+    """The answers of a gateway that trusts the shared repository."""
     trust = TrustStore(tmp_path / "trust")
     trust.add("made", hostile.url, shared_repository.root.read_bytes())
     with Transport(TransportOptions(retries=0)) as transport:
@@ -104,7 +104,7 @@ def test_what_is_remembered_is_bounded(
             sizes.append(len(remembered(answers)))  # type: ignore[arg-type] # a collection
         return max(sizes)
 
-    if not bound:  # it is over when it is answered
+    if not bound:  # it has ended when it is answered
         assert asyncio.run(ask()) == 0
         return
     monkeypatch.setattr(module, bound, 1)

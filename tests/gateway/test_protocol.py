@@ -1,4 +1,4 @@
-"""The simple API as tools know it, and nobody else's requests."""
+"""The simple API for tools, and requests from others, which are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway as a proxy: who may use it, what it answers, and what passes through it."""
+"""The gateway as a proxy: who may use it, what it answers, and what it lets through."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.repositories import MadeRepository
 
 @pytest.fixture
 def folder(tmp_path: Path, shared_repository: MadeRepository, hostile: HostileServer) -> Path:
-    """What a gateway works on that believes the shared repository."""
+    """The folder of a gateway that trusts the shared repository."""
     trust = TrustStore(tmp_path / "gateway" / "trust")
     trust.add("made", hostile.url, shared_repository.root.read_bytes())
     return tmp_path / "gateway"
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, shared_repository: MadeRepository, hostile: HostileSe
 
 @pytest.fixture
 def proxy(folder: Path) -> Iterator[Running]:
-    """A gateway that is a proxy, through which nothing passes."""
+    """A gateway as a proxy that lets no connection through."""
     with run_gateway(folder, by_url=False, passing=Passing()) as running:
         yield running
 
@@ -44,7 +44,7 @@ def token_of(running: Running) -> str:
 
 
 def ask(running: Running, url: str, token: str | None = None, method: str = "GET") -> Reply:
-    """Ask for an address by way of the proxy."""
+    """Send a request through the proxy."""
     login = f"securepip:{token_of(running) if token is None else token}"
     headers = {
         "Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
@@ -68,7 +68,7 @@ def test_a_trusted_index_is_answered_with_the_gateways_own_files(
     assert reply.status == 200
     (file,) = reply.json["files"]
     assert file["url"] == f"{proxy.url}files/lib/{LIB}"
-    # The tool asks its proxy for that too.
+    # The tool sends that request through the proxy as well.
     whole = ask(proxy, file["url"])
     assert whole.status == 200
     assert whole.body == ask(proxy, f"{hostile.url}packages/lib/{LIB}").body

@@ -1,4 +1,4 @@
-"""What is not what was signed is sent to nobody, and everybody is told why."""
+"""The gateway sends no file that was not signed, and tells the tool why."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_wheel_that_reaches_for_what_is_not_its_own_is_given_to_no_tool(
     member: str,
     says: str,
 ) -> None:
-    """A tool would install it: whoever signed one project would speak for others."""
+    """A tool would install it, and the signer of one project could change others."""
     monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
     monkeypatch.setenv("SECUREPIP_DATA_DIR", str(tmp_path / "user" / "share" / "securepip"))
     evil = make_wheel(tmp_path / "built", "evil", "1.0", files={"evil.py": "", member: ""})
@@ -157,7 +157,7 @@ def test_metadata_that_a_mirror_has_not_got_is_read_from_the_verified_file(
 def test_a_tool_that_would_take_an_older_release_gets_an_error_that_ends_it(
     gateway: Running, hostile: HostileServer, tool: str
 ) -> None:
-    """What whole pips do with it is in test_tools."""
+    """``test_tools`` tests the same with real pips."""
     hostile.alter(r"simple/lib/.*", flip_byte)
     reply = gateway.get(PAGE, {"User-Agent": tool})
     assert reply.status in (502, 590)
@@ -201,7 +201,7 @@ def test_what_a_server_puts_into_a_reason_breaks_no_answer(
     assert "x-evil" not in reply.headers
     assert reply.reason.startswith(r"a\x1b[31m\r X-Evil: 1\x00 ? \x7f, b")
     assert len(reply.reason) <= 300
-    # Tools print the words as they are.
+    # Tools print the text as it is.
     assert all(each.isprintable() or each == "\n" for each in reply.json["detail"])
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_another_repository_signed_for_another_project_is_not_served
 def test_a_file_that_was_looked_into_is_looked_into_again_when_more_is_said_of_it(
     made: MadeRepository, hostile: HostileServer, tmp_path: Path, lie: str
 ) -> None:
-    """Its bytes are the same, and what was found right of them is not what is signed now."""
+    """Its bytes are the same, but other metadata is signed now."""
     hostile.folder = made.folder
     TrustStore(tmp_path / "trust").add("made", hostile.url, made.root.read_bytes())
     with run_gateway(tmp_path, refresh_seconds=0) as gateway:
@@ -250,7 +250,7 @@ def test_a_file_that_was_looked_into_is_looked_into_again_when_more_is_said_of_i
 def test_a_file_that_was_changed_in_the_store_since_it_was_sent_is_not_sent_again(
     gateway: Running, tmp_path: Path
 ) -> None:
-    """What was hashed in this process is not hashed again as long as it is the same file."""
+    """A file that this process has hashed is hashed again only if it is another file."""
     right = gateway.get(WHEEL).body
     stored = [path for path in (tmp_path / "gateway" / "store").rglob("*") if path.is_file()]
     changed = [path for path in stored if path.read_bytes() == right]
@@ -265,7 +265,7 @@ def test_a_file_that_was_changed_in_the_store_since_it_was_sent_is_not_sent_agai
 def test_a_release_that_requires_an_address_is_sent_in_no_form(
     made: MadeRepository, hostile: HostileServer, tmp_path: Path, with_sidecar: bool
 ) -> None:
-    """Nobody signs what an address answers, and a tool would fetch it past the gateway."""
+    """Nobody signs the file at a URL, and a tool would fetch it past the gateway."""
     address = "evil @ https://packages.example.org/evil-1.0-py3-none-any.whl"
     made.add(make_wheel(tmp_path / "built", "app", "3.0", requires=[address]))
     hostile.folder = made.folder
@@ -273,7 +273,7 @@ def test_a_release_that_requires_an_address_is_sent_in_no_form(
         hostile.withhold(r"packages/app/.*\.metadata", 404)
     TrustStore(tmp_path / "trust").add("made", hostile.url, made.root.read_bytes())
     for asked in ("", ".metadata"):
-        with run_gateway(tmp_path) as gateway:  # which has looked at nothing yet
+        with run_gateway(tmp_path) as gateway:  # which has opened no wheel yet
             reply = gateway.get(f"files/app/app-3.0-py3-none-any.whl{asked}")
             assert "an address that nobody signs" in reply.reason
             assert gateway.get(f"files/app/app-2.0-py3-none-any.whl{asked}").status == 200
@@ -282,7 +282,7 @@ def test_a_release_that_requires_an_address_is_sent_in_no_form(
 def test_a_file_that_goes_away_between_its_check_and_its_opening_is_answered_in_words(
     tmp_path: Path,
 ) -> None:
-    """Somebody empties the cache; nothing of an answer that cannot be given was sent by then."""
+    """Somebody empties the cache: the gateway has not yet sent any part of the answer."""
     path = tmp_path / "file"
     path.write_bytes(b"data")
     request = Request({"type": "http", "method": "GET", "headers": [], "path": "/"})

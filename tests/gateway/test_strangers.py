@@ -1,4 +1,4 @@
-"""What those get who do not know the token: little, and not for long."""
+"""Clients without the token get little, and their connections are closed soon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_who_sends_no_whole_request_is_not_waited_for(
         began = time.monotonic()
         with pytest.raises(OSError, match=r"reset|roken"):
             while time.monotonic() - began < 60:
-                # Now and then a little more of a head that never ends.
+                # Send a little more of a header section that never ends.
                 stranger.sendall(b"X")
                 time.sleep(0.1)
 

@@ -37,7 +37,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
 
 @pytest.fixture
 def server(many: MadeRepository) -> Iterator[HostileServer]:
-    """Serves it, changed as told."""
+    """A server for that repository, which changes answers as it is told."""
     with serve_hostile(many.folder) as server:
         yield server
 
@@ -46,7 +46,7 @@ def server(many: MadeRepository) -> Iterator[HostileServer]:
 def running(
     tmp_path: Path, many: MadeRepository, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Running]:
-    """A gateway that believes it, and has little patience."""
+    """A gateway that trusts it, with short time limits."""
     monkeypatch.setattr(tasks, "PATIENCE_SECONDS", _PATIENCE)
     monkeypatch.setattr("securepip.gateway.answers.PATIENCE_SECONDS", _PATIENCE)
     trust = TrustStore(tmp_path / "gateway" / "trust")
@@ -65,10 +65,10 @@ def bin_of(made: MadeRepository, project: str) -> str:
 
 
 class Dripping:
-    """A body of which a byte comes now and then, until the test is over or lets it end.
+    """A body of which a byte comes now and then, until the test ends it.
 
     Attributes:
-        begun: How many are waited for.
+        begun: The number of clients that wait for one.
     """
 
     def __init__(self) -> None:
@@ -82,11 +82,11 @@ class Dripping:
             yield b" "
 
     def end(self) -> None:
-        """Let the bodies end."""
+        """End the bodies."""
         self._let_go.set()
 
     def wait_for(self, count: int = 1) -> None:
-        """Until so many are waited for."""
+        """Wait until so many clients wait for one."""
         deadline = time.monotonic() + 60
         while self.begun < count:
             assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Real tools through a gateway, unmodified: they install what was signed, or nothing.
+"""Unmodified tools through a gateway: they install the signed files, or nothing.
 
 Those that the registry must give first are in ``test_more_tools``.
 """
@@ -89,11 +89,11 @@ def test_a_tool_installs_what_was_signed(client: Machine, tool: Tool) -> None:
 def test_a_tool_fails_and_says_why_when_one_answer_was_changed(
     client: Machine, hostile: HostileServer, tool: Tool, changed: str
 ) -> None:
-    """Nothing older is taken either: that is what whoever changes the answer would choose."""
+    """No older release is installed either: an attacker would want that."""
     hostile.alter(CHANGED[changed], flip_byte)
     done = tool(client)
     assert done.code != 0
-    # Once by the gateway, and by the tool itself, which breaks long lines.
+    # Once from the gateway, and once from the tool, which breaks long lines.
     said = " ".join((done.out + done.err).replace("│", " ").split())
     assert said.count("is not what") >= 2, said
     assert client.version_of("lib") is None

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the plugin makes pip stop, with the reason: never silently unverified."""
+"""If anything is wrong with the plugin, pip stops with the reason, and never goes on unverified."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lock_away(path: Path) -> None:
 
 
 def assert_stops(machine: Machine, reason: str) -> None:
-    """Then pip does nothing at all, says why, and how to get out of it; Python itself runs."""
+    """Check that pip does nothing and says why and what to do, and that Python itself runs."""
     for words in (("--version",), ("list",), ("install", "--no-index", "app")):
         done = run_pip(machine, *words)
         assert done.code == 1, done
@@ -144,14 +144,14 @@ def test_pip_was_imported_by_an_earlier_start_up_file(plugged: Machine) -> None:
         assert done.code == 1, done
         assert "pip was imported before the plugin could look at it" in done.err
         assert not done.out
-    # Python says on standard error that the other file fails, and goes on.
+    # Python prints the error of the other file, and continues.
     assert run(plugged, plugged.python, "-c", "print(1)").out == "1\n"
 
 
 def test_pip_was_imported_by_a_later_start_up_file(
     believer: Machine, hostile: HostileServer
 ) -> None:
-    # That one finds the plugin there already.
+    # For that file, the plugin is already loaded.
     (believer.site_packages / "sitecustomize.py").write_text("import pip._internal.cli.main\n")
     hostile.alter("simple/app/.*", flip_byte)
     assert_refused(run_pip(believer, "install", "app"), f"{hostile.url}simple/app/")

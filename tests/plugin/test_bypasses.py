@@ -31,12 +31,12 @@ _NO_HASH = "without a hash"
 
 @dataclass(frozen=True)
 class Place:
-    """Where all of it happens. Nothing is installed here, so that one is enough for all tests.
+    """The machines and the index of all tests, which install nothing there.
 
     Attributes:
         plain: A machine whose pip verifies nothing.
-        plugged: One whose pip has the plugin, and which believes the shared repository.
-        index: An index that nobody signs; it has ``evil``.
+        plugged: A machine whose pip has the plugin, and which trusts the shared repository.
+        index: An index without signatures that has ``evil``.
         trusted: The URL of the index of the shared repository.
         wheel: ``evil``, on this machine.
     """
@@ -49,15 +49,15 @@ class Place:
 
     @property
     def address(self) -> str:
-        """Where the index has ``evil``."""
+        """The URL of ``evil``."""
         return f"http://{self.index.host}/files/{self.wheel.name}"
 
     def download(self, machine: Machine, *words: str | Path, **variables: str) -> Finished:
-        """``pip download`` to a folder of its own."""
+        """Run ``pip download`` to a new folder."""
         return run_pip(machine, "download", "--no-deps", "-d", "downloaded", *words, **variables)
 
     def is_refused(self, *words: str | Path, because: str, **variables: str) -> None:
-        """It works without the plugin, and is refused with it, before anything is asked for."""
+        """Check that it works without the plugin, and that with it pip stops before any request."""
         done = self.download(self.plain, *words, **variables)
         assert done.code == 0, done.err
         self.index.seen.clear()
@@ -72,7 +72,7 @@ def place(
     enabled_environment: Path,
     shared_repository: MadeRepository,
 ) -> Iterator[Place]:
-    """The place; one gateway serves every pip of it, which spares its start."""
+    """The place. All its pips use one gateway, which saves time."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "plain").mkdir()
     (folder / "plugged").mkdir()
@@ -179,7 +179,7 @@ def test_a_dependency_at_an_address_without_a_hash(place: Place, tmp_path: Path)
 
 
 def make_source(folder: Path, *requires: str) -> Path:
-    """The sources of ``evil``, and what building it requires."""
+    """Make a source tree of ``evil`` with these build requirements."""
     folder.mkdir()
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "evil"\nversion = "1.0"\n[build-system]\n'
@@ -250,7 +250,7 @@ def test_a_python_where_the_plugin_is_not_enabled(place: Place, by_variable: boo
 
 
 def test_a_way_to_connect_that_the_plugin_does_not_know(place: Place, tmp_path: Path) -> None:
-    # A pip that fetches without its session: this module stands for it.
+    # This module stands for a pip that fetches without its session.
     leak = tmp_path / "leak.py"
     leak.write_text(
         "__name__ = 'pip._internal.leak'\n"
@@ -346,7 +346,7 @@ def test_a_requirements_file_from_elsewhere_is_read_and_looked_at(
 ) -> None:
     (tmp_path / "good.txt").write_text("app\n-c constraints.txt\n")
     (tmp_path / "constraints.txt").write_text("app<2\n")
-    # A comment goes on in no other line, so that the last line here is one by itself.
+    # A comment cannot be continued: the last line is a separate one.
     (tmp_path / "bad.txt").write_text(f"app\n# app \\\n{place.wheel}\n")
     with serve_hostile(tmp_path) as server:
         words = ("-i", place.trusted, "-r")
@@ -379,7 +379,7 @@ def test_the_environments_own_file_decides_nothing(place: Place, what: str) -> N
     value = {"find-links": str(folder), "no-index": "true"}.get(what, place.index.url)
     for machine in (place.plain, place.plugged):
         machine.environment.joinpath("pip.conf").write_text(f"[global]\n{what} = {value}\n")
-    # Both read it: it is not pip's `PIP_CONFIG_FILE` that is empty.
+    # Both pips read it, because `PIP_CONFIG_FILE` is not set.
     variables = {"PIP_CONFIG_FILE": str(folder / "no.conf")}
     try:
         if what != "no-index":

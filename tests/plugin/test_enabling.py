@@ -28,9 +28,9 @@ def test_disabled_again_the_environment_is_as_it_was(plain: Machine) -> None:
         "_securepip_plugin.py",
         "_securepip_plugin_start.py",
     }
-    # It is no distribution.
+    # The plugin is not a distribution.
     assert "securepip" not in run_pip(plain, "list").out
-    # As where Python runs the `.start` file.
+    # As a Python that runs the `.start` file.
     run(plain, plain.python, "-c", "import _securepip_plugin_start")
     disabled = plain.run("plugin", "disable", "--python", plain.environment)
     assert disabled.code == 0
@@ -61,7 +61,7 @@ def test_status_notices_what_does_not_work(plugged: Machine) -> None:
     done = plugged.run("plugin", "status", "--python", plugged.environment)
     assert done.code == 1
     assert "_securepip_plugin.py is missing" in done.err
-    # A line that Python cannot run is one that it skips: nothing would be verified.
+    # Python skips a line that it cannot run: nothing would be verified.
     (plugged.site_packages / "securepip-plugin.pth").write_text("import sys; (")
     done = plugged.run("plugin", "status", "--python", plugged.environment)
     assert done.code == 1
@@ -114,7 +114,7 @@ def test_where_nothing_can_be_locked_no_environment_is_called_the_reason(
     plain: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))  # as a network file system says it
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))  # the error of a network file system
 
     monkeypatch.setattr(fcntl, "flock", refused)
     done = plain.run("plugin", "enable", "--python", plain.environment)
@@ -125,7 +125,7 @@ def test_where_nothing_can_be_locked_no_environment_is_called_the_reason(
 
 
 def test_the_start_file_does_what_the_line_does(plugged: Machine) -> None:
-    # No Python before 3.15 reads it; what that one does with it is done here by hand.
+    # Only Python 3.15 and newer reads it; this test does the same by hand.
     (plugged.site_packages / "securepip-plugin.pth").unlink()
     entry = (plugged.site_packages / "securepip-plugin-start.start").read_text().strip()
     module, _, function = entry.partition(":")
@@ -152,7 +152,7 @@ def test_the_console_script_of_pip_is_held_to_it_too(plugged: Machine) -> None:
     assert done.err.startswith("ERROR: pip is stopped by securepip's plugin")
 
 
-# The oldest, and one of each year since; of 2026 there is the one that securepip itself has.
+# The oldest one, and one of each year since. For 2026, it is securepip's own pip.
 @pytest.mark.registry
 @pytest.mark.parametrize("version", OLD_PIPS)
 def test_pips_of_each_year(

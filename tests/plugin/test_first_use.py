@@ -1,4 +1,4 @@
-"""pip itself, by the plugin and by the gateway, over an index that is believed at first sight."""
+"""pip with the plugin or the gateway, and an index that is trusted on first use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pip = Callable[..., Finished]
 def index(tmp_path: Path) -> Iterator[Index]:
     """``app`` 2.0, which requires ``lib``.
 
-    Its index says neither lengths nor metadata, and of ``lib`` no sha256.
+    The index has no lengths and no metadata, and no digest of ``lib``.
     """
     with serve_index() as index:
         index.says_sizes = index.says_metadata = False
@@ -35,7 +35,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @pytest.fixture(params=["plugin", "gateway"])
 def machine_and_pip(request: pytest.FixtureRequest, index: Index) -> tuple[Machine, Pip]:
-    """A machine that believes the index at first sight, and a pip that is verified."""
+    """A machine that trusts the index on first use, and a pip that verifies."""
     machine: Machine
     if request.param == "plugin":
         machine = request.getfixturevalue("plugged")
@@ -54,14 +54,14 @@ def machine_and_pip(request: pytest.FixtureRequest, index: Index) -> tuple[Machi
 
 
 def forget_freshness(machine: Machine, name: str = "127.0.0.1") -> None:
-    """Let ten minutes pass."""
+    """Make the pages as old as after ten minutes."""
     ledger = machine.folder / "data" / "first-use" / name / "state" / "ledger.sqlite3"
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("DELETE FROM asked")
 
 
 def test_pip_installs_from_an_index_that_says_little(machine_and_pip: tuple[Machine, Pip]) -> None:
-    """What is refused then, ``first_use/test_by_each_way`` tries."""
+    """``first_use/test_by_each_way`` tests what is refused."""
     machine, pip = machine_and_pip
     done = pip("install", "--no-compile", "app")
     assert done.code == 0, done.err

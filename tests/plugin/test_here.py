@@ -1,4 +1,4 @@
-"""Whom `trust list` asks whether their pip verifies."""
+"""The interpreters that `trust list` asks whether their pip verifies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from securepip.plugin.here import environments_here
 
 
 def python(path: Path, target: Path | None = None, *, virtual: bool = False) -> Path:
-    """An interpreter to look at, or a link to one; nothing starts it."""
+    """Make an interpreter, or a link to one, which no test starts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if target is None:
         path.touch(0o700)
@@ -27,7 +27,7 @@ def python(path: Path, target: Path | None = None, *, virtual: bool = False) -> 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The interpreters that are started. Which they are is the question here, not what they say."""
+    """The interpreters that are asked. The tests do not look at their answers."""
     started: list[Path] = []
 
     def find(named: str) -> Environment:

@@ -1,4 +1,4 @@
-"""The shim's parts, each beside pip's own modules, without a pip that runs."""
+"""The parts of the shim with pip's own modules, without running pip."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILE = "https://packages.example.org/app-1.0.zip"
 
 
 class Found(Gateway):
-    """A gateway that is there."""
+    """A running gateway."""
 
     runs = True
 
@@ -58,7 +58,7 @@ class Found(Gateway):
 
 
 class Response:
-    """What the gateway has answered."""
+    """The gateway's answer."""
 
     def __init__(self, status: int, body: bytes = b"", *, kept: bool = False) -> None:
         self.status_code, self.reason = status, "A reason"
@@ -77,7 +77,7 @@ class Response:
 
 @pytest.fixture(autouse=True)
 def _no_gateway_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that is started is named in the environment, for what pip starts."""
+    """The environment names a started gateway, for the processes that pip starts."""
     monkeypatch.setenv(GATEWAY, "")
     monkeypatch.delenv(GATEWAY)
 
@@ -88,7 +88,7 @@ def gateway() -> Found:
 
 
 class Sent:
-    """An adapter that keeps what it was given."""
+    """An adapter that keeps its requests."""
 
     answer: Response | OSError = Response(200)
 
@@ -122,13 +122,13 @@ ASKS_FOR_A_PAGE = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
 def called_from(module: str, work: Callable[[], Any]) -> Any:
-    """Do something as if a module of that name did it."""
+    """Call a function as from a module of that name."""
     caller: dict[str, Any] = {"__name__": module}
     exec("def call(work):\n    return work()\n", caller)  # noqa: S102 - a caller of that name
     return caller["call"](work)
 
 
-# What is asked of the gateway.
+# Requests to the gateway.
 
 
 def test_the_gateway_is_asked_for_the_address_and_gets_no_secrets(gateway: Found) -> None:
@@ -160,7 +160,7 @@ def test_user_name_and_password_are_in_the_address_that_is_asked_for(
     encoded = base64.b64encode(login.encode("latin-1")).decode()
     for url in (PAGE, PAGE.replace("//", "//other:word@")):
         asked = request(url)
-        asked.headers["Authorization"] = f"Basic {encoded}"  # as pip's session puts it there
+        asked.headers["Authorization"] = f"Basic {encoded}"  # as in pip's session
         made.send(asked)
         (sent, _) = made.sent.pop()
         found = dict(part.partition("=")[::2] for part in sent.url.partition("?")[2].split("&"))
@@ -199,7 +199,7 @@ def test_nothing_is_sent_anywhere(gateway: Found, method: str) -> None:
     assert "index=" not in made.sent[1][0].url
 
 
-# What it answers.
+# Its answers.
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_what_pip_was_told_of_the_network_is_told_to_the_gateway(session: Any) -
         assert gateways._settings(session)["keyring"] == keyring
     session.auth._keyring_provider = "import"
     assert gateways._settings(session)["keyring"] == "import"
-    # Those of the command that runs are found in its frame, by this name.
+    # The shim finds the command's options in its frame, by this name.
     options: Any = SimpleNamespace(timeout=7, retries=0, find_links=["x"])
 
     def within(options: Any) -> dict[str, Any]:
@@ -647,7 +647,7 @@ def held(gateway: Found) -> seams._Seams:
 
 
 def copy_of(kind: type) -> Any:
-    """A class of pip's, to be changed."""
+    """A copy of a class of pip's, which a test may change."""
     return type(kind.__name__, (kind,), {})
 
 

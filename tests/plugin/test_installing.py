@@ -1,4 +1,4 @@
-"""In an enabled environment pip does what it does without the plugin, with verified bytes."""
+"""With the plugin, pip does the same as without it, with verified files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LIST = "app[more]>=1  # a comment\nother==1.0\nbuilt\n"
 
 
 def packages(machine: Machine) -> dict[str, bytes]:
-    """What is installed, without what differs from one machine or moment to another."""
+    """The installed files, without those that differ between machines or runs."""
     kept = {}
     for path, data in machine.installed().items():
         if "/pip" in path or "securepip" in path or "__pycache__" in path or "/RECORD" in path:
@@ -40,14 +40,14 @@ def packages(machine: Machine) -> dict[str, bytes]:
 
 
 def normal(machine: Machine, said: str) -> list[str]:
-    """What pip said, without the names of temporary folders and digests of what was built here."""
+    """Pip's output, without temporary folders and digests of built wheels."""
     said = said.replace(str(machine.folder), "")
     said = re.sub(r"sha256=[0-9a-f]{64}", "sha256=…", said)
     return re.sub(r"(?<=Stored in directory: )\S*", "…", said).splitlines()
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait a reasonable time for something to happen."""
+    """Wait for something to happen, for a limited time."""
     deadline = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline
@@ -62,7 +62,7 @@ def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
         (machine.folder / "constraints.txt").write_text("app<3\n")
     words = ("install", "-r", "requirements.txt", "-c", "constraints.txt", "--index-url",
              f"{served.url}simple/")  # fmt: skip
-    # pip also looks whether there is a newer pip, which this index does not know.
+    # pip also looks for a newer pip, which this index does not have.
     look = {"PIP_DISABLE_PIP_VERSION_CHECK": "0"}
     without, verified = run_pip(plain, *words, **look), run_pip(believing, *words, **look)
     assert without.code == verified.code == 0, verified.err
@@ -73,7 +73,7 @@ def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
         )
         if line.startswith(("+ ", "- "))
     ]
-    assert len(changes) <= 2, changes  # one line that differs is one less and one more
+    assert len(changes) <= 2, changes  # a different line is one missing and one further line
     assert packages(believing) == packages(plain)
     assert believing.version_of("built") == "1.0"
 
@@ -109,7 +109,7 @@ def test_one_changed_answer_and_pip_installs_nothing(
     served.alter(pattern, flip_byte)
     done = run_pip(believing, "install", "app", "built")
     assert_refused(done)
-    # What a build needs is installed by a process of its own, whose words pip repeats on either.
+    # Another process installs build requirements, and pip repeats its output on both streams.
     assert re.search(f"{served.url}{pattern}", done.out + done.err), done
     assert believing.installed() == before
 
@@ -162,7 +162,7 @@ def test_a_wheel_that_was_built_before_is_not_taken_from_pips_cache(
     assert (plain.site_packages / "evil.py").exists()
     assert run_pip(believing, *words).code == 0
     assert not (believing.site_packages / "evil.py").exists()
-    # What was built of verified files is kept, and found again.
+    # A wheel that was built from verified files is cached and used again.
     believing.remove("built")
     assert "Using cached built-1.0" in run_pip(believing, *words).out
 
@@ -196,7 +196,7 @@ def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
 ) -> None:
     served.seen.clear()
     assert run_pip(believing, "install", "built").code == 0
-    # The timestamp is fetched once by each gateway.
+    # Each gateway fetches the timestamp once.
     assert served.seen.count("metadata/timestamp.json") == 1
     wait_until(lambda: not any((believing.folder / "data" / "plugin").iterdir()))
 
@@ -221,7 +221,7 @@ def test_the_gateway_loads_while_pip_does_where_the_command_fetches(
     gateway = Gateway([sys.executable, "-S", "-c", program, str(started)])
     if will_fetch(words):
         gateway.begin()
-    # Nothing else of it runs at once: its port is known when it is asked for.
+    # The gateway does nothing else yet: its port is known before its first request.
     assert gateway.port is None
     if loads:
         wait_until(started.exists)
@@ -289,14 +289,14 @@ def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: Hostil
         ended.wait(60)
         return data
 
-    served.alter("(simple|packages)/.*", hold)  # which pip asks for when it has begun
+    served.alter("(simple|packages)/.*", hold)  # which pip fetches after its start
     with subprocess.Popen(
         [believing.python, "-m", "pip", "install", "app", "built"],
         env={**believing.variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell has what runs in its background ignore interrupts, and so the tests perhaps.
+        # A shell makes its background jobs ignore interrupts, and so perhaps the tests.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         gateways = believing.folder / "data" / "plugin"

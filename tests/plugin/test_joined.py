@@ -1,4 +1,4 @@
-"""The one file that an environment gets is the modules of the shim, and needs no securepip."""
+"""An environment gets one file: the modules of the shim, which do not import securepip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from securepip.plugin.joined import LATER, MODULES, joined_shim
 
 
 def _parts() -> list[ast.Module]:
-    """What runs for every command of pip's, and what is a text until pip fetches."""
+    """The part that runs in each command, and the part that is compiled only when pip fetches."""
     now = ast.parse(joined_shim(), feature_version=(3, 10))
     (later,) = (
         node.value.value

@@ -1,4 +1,4 @@
-"""A server without offline keys, and the people who have them."""
+"""A server without offline keys, and the holders of these keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing two copies of a repository, in folders or at addresses."""
+"""``repo audit`` of two copies of a repository, in folders or at URLs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def own(tmp_path: Path) -> MadeRepository:
 
 @pytest.fixture
 def copy(own: MadeRepository, tmp_path: Path) -> Path:
-    """What was served at first."""
+    """A copy of what was served at first."""
     for name in ("metadata", "simple", "packages"):
         shutil.copytree(own.folder / name, tmp_path / "copy" / name)
     return tmp_path / "copy"
@@ -152,7 +152,7 @@ def test_a_copy_that_was_tampered_with_proves_nothing(
 def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
     own: MadeRepository, copy: Path, machine: Machine, name: str
 ) -> None:
-    """Neither here, where it is a path to write to, nor there, where it is an address to ask."""
+    """Neither of the folder, to which it is written, nor of the URL, from which it is fetched."""
     with own.repository.lock():
         own.repository.roles().snapshot.signed.meta[name] = MetaFile(1)
         own.repository.sign({})
@@ -166,7 +166,7 @@ def test_no_name_that_a_mirror_lists_leads_out_of_its_folder(
 
 def _fail_to_read(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
     """Let the disk fail at files of the folder that end with ``name``."""
-    error = OSError(errno.EIO, "Input/output error")  # as a read says it: without the name
+    error = OSError(errno.EIO, "Input/output error")  # as of a read: without the name
     fail_to_read(
         monkeypatch, lambda path: path.parent == folder and path.name.endswith(name), error
     )
@@ -175,7 +175,7 @@ def _fail_to_read(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> N
 def test_a_repository_that_cannot_be_read_just_now_leaves_it_to_no_copy_where_trust_begins(
     own: MadeRepository, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second has a root of its own, by which the first would be found to be forged."""
+    """The second copy has another root, by which the first one would look forged."""
     another = make_repository(tmp_path / "another", make_wheel(tmp_path, "app", "1.0"))
     _fail_to_read(monkeypatch, own.folder / "state", "config.json")
     done = machine.run("repo", "audit", own.folder, another.folder)
@@ -207,7 +207,7 @@ def test_what_signs_calls_no_disk_that_fails_an_attack(
 def test_a_copy_that_cannot_be_read_just_now_is_not_called_damaged(
     own: MadeRepository, copy: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A disk that fails proves nothing against who made the copy: exit code 1, and not 3."""
+    """A failing disk does not mean that somebody changed the copy: exit code 1, not 3."""
     _fail_to_read(monkeypatch, copy / "metadata", name)
     done = machine.run("repo", "audit", own.folder, copy)
     assert done.code == 1

@@ -1,4 +1,4 @@
-"""Offline signing by way of files: two key holders, a server that has no offline key."""
+"""Offline signing by files: two key holders, and a server without offline keys."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_all_keys_are_replaced_by_keys_that_the_holders_made_themselves(
 
 
 def test_one_root_key_alone_changes_nothing(ceremony: Ceremony) -> None:
-    """Also when the new root names as many new keys as it likes."""
+    """Even if the new root names any number of new keys."""
     (own,) = generate(ceremony.folder / "mallory", ["root"], None)
     public = ceremony.folder / "mallory.json"
     public.write_text(json.dumps({"keyid": own.public_key.keyid, **own.public_key.to_dict()}))
@@ -233,7 +233,7 @@ def test_a_bundle_that_cannot_be_read_just_now_is_not_called_damaged(
 def test_nothing_but_plain_files_is_opened_in_a_bundle(
     ceremony: Ceremony, tmp_path: Path, kind: str, name: str
 ) -> None:
-    """A pipe would be waited for without end; a link leads to other files of the key holder."""
+    """A read of a pipe would never end; a link leads to other files of the key holder."""
     ceremony.prepare("--renew", "claimed")
     path = tmp_path / "bundle" / name
     path.parent.mkdir(exist_ok=True)
@@ -251,7 +251,7 @@ def test_nothing_but_plain_files_is_opened_in_a_bundle(
 def test_claims_that_wait_are_put_under_the_offline_keys(
     ceremony: Ceremony, tmp_path: Path
 ) -> None:
-    """Two, one of which asks for other keys later; and one more that comes while it is signed."""
+    """Two claims, one of which changes its keys later, and a third during the ceremony."""
     alice, bob, carol = (Maintainers.of(1) for _ in range(3))
     made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
     made.add(make_wheel(tmp_path, "lib", "1.0"), make_wheel(tmp_path, "late", "1.0"))
@@ -339,17 +339,17 @@ def test_claimed_shards_are_renewed_and_get_new_keys_with_claimed(
 def test_a_server_that_was_taken_over_cannot_have_a_claim_signed_away(
     ceremony: Ceremony, tmp_path: Path
 ) -> None:
-    """It shows the state from before the claim as the current one: no difference is to be seen."""
+    """It shows the state from before the claim as the current one, without a visible difference."""
     made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
     shutil.copytree(made.folder, tmp_path / "before")
     claim(made, "app", Maintainers.of(1))
     ceremony.prepare()
     assert ceremony.sign("cem").code == 0
-    assert ceremony.sign("ann").code == 1  # none of her keys is asked for
+    assert ceremony.sign("ann").code == 1  # the proposal needs none of her keys
     assert ceremony.collect().code == 0
     where = (tmp_path / "before", tmp_path / "again")
     words = ("repo", "ceremony", "prepare", *where, "--renew", "claimed")
-    # A server that is the machine of before remembers; the thief's has forgotten.
+    # The genuine server knows its ceremonies; the thief's does not.
     assert "put back an older state" in ceremony.machine.run(*words).err
     thief = str(tmp_path / "thief")
     assert ceremony.machine.run(*words, SECUREPIP_DATA_DIR=thief).code == 0
@@ -357,7 +357,7 @@ def test_a_server_that_was_taken_over_cannot_have_a_claim_signed_away(
     assert done.code == 1
     assert "nothing else changes" in done.out
     assert "version 2 of claimed was signed on this machine before" in done.err
-    # Signing the same once more is nothing new.
+    # To sign the same again changes nothing.
     assert "is signed already" in ceremony.sign("cem").err
 
 
@@ -380,7 +380,7 @@ def test_no_name_in_a_bundle_can_speak_for_the_machine_that_shows_it(ceremony: C
 
 
 def test_a_key_holder_signs_no_key_under_the_id_of_another(ceremony: Ceremony) -> None:
-    # The holder compares ids; the server has put its own key under the one that he knows.
+    # The holder compares key ids; the server has put its own key under an id that he knows.
     ceremony.prepare("--new-key", f"claimed={ceremony.public_key('cem')}")
     own = CryptoSigner.generate_ed25519().public_key
 
@@ -397,7 +397,7 @@ def test_a_key_holder_signs_no_key_under_the_id_of_another(ceremony: Ceremony) -
 
 
 def test_a_key_holder_signs_no_role_under_the_name_of_another(ceremony: Ceremony) -> None:
-    # One key signs all shards: signed as one of them, it would be shown to clients as another.
+    # One key signs all shards: a thief could show clients the signed shard as another one.
     ceremony.prepare("--renew", "claimed")
     new = ceremony.folder / "bundle" / "new"
     (new / "2.claimed.json").rename(new / "2.claimed.zz.json")

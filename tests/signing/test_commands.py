@@ -1,4 +1,4 @@
-"""``securepip repo …`` as an operator types it."""
+"""The commands ``securepip repo …``, as an operator types them."""
 
 from __future__ import annotations
 

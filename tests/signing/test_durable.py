@@ -1,4 +1,4 @@
-"""A power cut: all that a timestamp relies on is on the disk before the timestamp is."""
+"""Power failures: all files that a timestamp leads to are on disk before the timestamp."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _page(number: int) -> ProjectPage:
 
 
 class Disk:
-    """What was waited for, at the moment at which a timestamp becomes current."""
+    """The files that were flushed before a timestamp became current."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.commits = folder, 0
@@ -51,7 +51,7 @@ class Disk:
             assert {path for path in new if path not in self.waited} == set()
             assert {path.parent for path in new} <= self.waited
             remembered = [each.split()[0] for each in self.statements if "NORMAL" not in each]
-            # The last transaction was waited for, and takes those before it along.
+            # The flush of the last transaction includes the earlier ones.
             assert remembered[-4:] == ["PRAGMA", "BEGIN", "INSERT", "COMMIT"]
             self.commits += 1
             replace(storage, name, data, before)
@@ -119,7 +119,7 @@ def test_a_page_that_cannot_be_written_in_its_thread_leaves_everything_as_it_was
 def test_a_file_that_cannot_be_written_binds_its_name_to_no_bytes(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its next build could not be published for ever."""
+    """Otherwise a new build of the file could never be published."""
 
     def full(storage: LocalStorage, source: Path, name: str, sha256: str) -> None:
         time.sleep(0.2)
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_written_binds_its_name_to_no_bytes(
 def test_nothing_is_written_any_more_when_the_lock_is_given_back(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process has the lock then: what came late would be in the place of what is newer."""
+    """Another process has the lock then: a late write would replace newer files."""
     asked, ended = threading.Event(), threading.Event()
     write = LocalStorage.write
 
@@ -160,7 +160,7 @@ def test_nothing_is_written_any_more_when_the_lock_is_given_back(
 def test_what_a_killed_run_has_linked_is_waited_for_too(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name may not be on the disk yet, and the next run finds it there."""
+    """The next run sees the name, but perhaps it is not on disk yet."""
     storage = many.repository.storage
     storage.write("simple/a", b"a")
     digest = sha256_of(b"a")
@@ -177,7 +177,7 @@ def test_what_a_killed_run_has_linked_is_waited_for_too(
 def test_a_timestamp_that_another_process_has_signed_meanwhile_is_not_written_over(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a lock keeps nobody away: on some network file systems, or in another storage."""
+    """A lock has no effect on some network file systems, or in another storage."""
     timestamp = many.folder / "metadata" / "timestamp.json"
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(LocalStorage, "flush", lambda storage: timestamp.write_bytes(b"theirs"))

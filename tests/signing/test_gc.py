@@ -1,4 +1,4 @@
-"""Deleting old snapshots: nothing that a client may still be led to, and never a root."""
+"""``repo gc`` deletes old snapshots, but no file that a client may still need, and no root."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_damaged_old_snapshot_leads_to_nothing(old: MadeRepository, damaged: b
 
 
 def test_nothing_is_deleted_while_a_current_role_cannot_be_read(old: MadeRepository) -> None:
-    """As in an overlay, whose distributions are elsewhere: only the role leads to the pages."""
+    """As in an overlay, whose distributions are elsewhere: only the role names the pages."""
     for folder in (old.folder / "packages").iterdir():
         shutil.rmtree(folder)
     with Repository.open(old.folder) as repository:
@@ -101,7 +101,7 @@ UNREADABLE = (
 def test_nothing_is_deleted_while_an_old_page_cannot_be_read_just_now(
     old: MadeRepository, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    """Nothing else says which files it leads to."""
+    """Only the page names its files."""
     with Repository.open(old.folder, keys=[old.online_keys]) as repository:
         remove(repository, "app==1.5")
         current = repository.known().page(NormalizedName("app"))
@@ -137,7 +137,7 @@ def test_only_what_is_current_is_left_and_every_root(old: MadeRepository, tmp_pa
 def test_what_was_current_within_the_grace_period_stays(
     old: MadeRepository, tmp_path: Path
 ) -> None:
-    """The snapshot that the last one replaced a week ago was current until then."""
+    """The snapshot before the last one was current until a week ago."""
     client = updater(old.folder, tmp_path / "client")
     client.refresh()
     before = (old.folder / "metadata" / "timestamp.json").read_bytes()
@@ -145,7 +145,7 @@ def test_what_was_current_within_the_grace_period_stays(
         add(repository, [make_wheel(tmp_path, "app", "2.0")])
     done = swept(old)
     assert done.kept_snapshots == 2
-    # A client that is in the middle of the older one goes on undisturbed.
+    # A client that has begun with the older one can continue.
     info = client.get_targetinfo("simple/app/index.json")
     assert info is not None
     client.download_target(info)

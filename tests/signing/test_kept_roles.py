@@ -1,4 +1,4 @@
-"""What a process that signs keeps of the roles from one signature to the next is what is signed."""
+"""The roles that a signing process keeps between signatures are the signed ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_bin_that_was_read_before_it_was_changed_in_place_is_read_again(
 
 
 def test_a_root_that_was_written_is_verified_when_it_is_read(made: MadeRepository) -> None:
-    """It is the object that is kept, changed: whoever believes that would believe anything."""
+    """The kept object is the changed one: a role is verified by the file, not by itself."""
     repository = made.repository
     with repository.lock():
         root = repository.roles().root

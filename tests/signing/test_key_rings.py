@@ -1,4 +1,4 @@
-"""Where keys are looked for, who is asked for their secrets, and what a key that fails says."""
+"""Key rings: where keys are found, who is asked for their secrets, and the errors of keys."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ DIGESTS = [Sha256(letter * 64) for letter in "cdef"]
 
 
 def ring(*folders: Path, at: str | None = None, secret: bytes = b"sesame") -> keys.KeyRing:
-    """Looks into folders; ``at`` is where the key is by default."""
+    """Makes a key ring over folders; ``at`` is the key's default place."""
     return keys.KeyRing(folders, {KEY.keyid: at} if at else {}, lambda: secret)
 
 
@@ -456,7 +456,7 @@ def test_a_maintainers_keys_are_listed_once_wherever_they_are(
 
 
 class Broken(CryptoSigner):
-    """A device that was pulled out."""
+    """A device that is no longer there."""
 
     def sign(self, payload: bytes) -> Signature:
         raise ValueError("no device")
@@ -514,7 +514,7 @@ def test_what_canonical_json_cannot_say_is_not_signed(field: dict[str, Any]) -> 
             CANONICAL.serialize(signed)
 
 
-# What a machine with offline keys remembers.
+# The memory of a machine with offline keys.
 
 
 def test_the_last_and_each_number_of_a_role_are_remembered() -> None:

@@ -1,4 +1,4 @@
-"""Key files: private, encrypted when asked, found by their id."""
+"""Key files: private, encrypted on request, found by their id."""
 
 from __future__ import annotations
 

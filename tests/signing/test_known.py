@@ -1,4 +1,4 @@
-"""What is current is looked up, and the rows are true whatever happened to them."""
+"""The rows of the current targets are correct, even after a kill or a change of the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of what was signed: chained, named by the timestamp, noticed when it is tampered with."""
+"""The signing log: its entries are chained, the timestamp names the last; changes are noticed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Lines = list[bytes]
 
 @pytest.fixture
 def log(made: MadeRepository, tmp_path: Path) -> Path:
-    """The log of a repository in which something was signed three times."""
+    """The log of a repository with three signed states."""
     for minor in range(3):
         made.add(make_wheel(tmp_path / "built", "more", f"1.{minor}"))
     return made.folder / "state" / "log.jsonl"
@@ -213,7 +213,7 @@ def test_an_entry_is_never_whole_in_memory_while_it_is_written_and_little_more_w
 def test_an_entry_for_what_never_became_current_is_harmless(
     made: MadeRepository, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the trace of a run that was killed before its timestamp."""
+    """A run that was killed before its timestamp leaves such an entry."""
     with monkeypatch.context() as broken:
         broken.setattr(
             "securepip.signing.repository.storage.local.LocalStorage.flush", lambda self: 1 / 0
@@ -229,7 +229,7 @@ def test_an_entry_for_what_never_became_current_is_harmless(
 def test_what_never_became_current_is_harmless_also_where_nobody_signs_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
-    """A killed run has logged a bin that the next runs, which are about others, leave alone."""
+    """A killed run has logged a bin, and the next runs change other bins."""
     made = make_repository(tmp_path / "many", expected_files=20_000)
     bin_of = made.repository.roles().bin_of
     names = [f"p{number}" for number in range(20)]
@@ -265,7 +265,7 @@ def test_a_long_entry_is_found_from_the_end(made: MadeRepository, tmp_path: Path
 def test_a_state_that_was_put_back_is_noticed_before_anything_is_signed(
     made: MadeRepository, machine: Machine, tmp_path: Path
 ) -> None:
-    """The whole served folder is rolled back to a state that was validly signed."""
+    """All served files are replaced by an older signed state."""
     before = tmp_path / "before"
     for name in ("metadata", "simple", "packages"):
         shutil.copytree(made.folder / name, before / name)

@@ -1,4 +1,4 @@
-"""Bins that are changed in place, by processes beside each other."""
+"""Several processes change bins in place."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_bin_that_somebody_changed_is_not_signed_again(many: MadeRepository) -
 def test_a_bin_that_a_thief_of_the_key_has_signed_is_not_signed_again(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch, forgery: str
 ) -> None:
-    """Its signature is good. A pinned bin is known by its digest, others by what they say."""
+    """Its signature is valid. A bin with a digest is checked by that, others by their contents."""
     monkeypatch.setattr(commit, "MAX_PINNED_BINS", 256 if forgery == "other contents" else 0)
     repository = many.repository
     name, other, *_ = repository.roles().bin_names()
@@ -142,7 +142,7 @@ def test_the_bytes_that_are_made_fast_are_those_of_the_libraries(path: str) -> N
 def test_what_other_processes_have_written_is_waited_for(
     many: MadeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a power cut could leave a timestamp that leads to empty files."""
+    """Otherwise a power failure could leave a timestamp that leads to empty files."""
     monkeypatch.setattr(bins, "WORTH_PROCESSES", 1)
     noted: list[str] = []
     monkeypatch.setattr(LocalStorage, "note", lambda self, name: noted.append(name))

@@ -1,4 +1,4 @@
-"""What a machine with offline keys remembers, and how it is kept."""
+"""The memory of a machine with offline keys, and its files."""
 
 from __future__ import annotations
 

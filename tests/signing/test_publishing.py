@@ -1,4 +1,4 @@
-"""What a repository holds after its owner has changed it, as other clients see it."""
+"""The contents of a repository after changes of its owner, as other clients see them."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_bin_whose_targets_did_not_change_is_not_signed_again(
     published = made.add(make_wheel(tmp_path, "flask", "3.1"))
     after = made.repository.roles()
     changed = {name for name in before if after.meta(name).version != before[name]}
-    # The page, and the new file: the old file's bin stays, unless one of the two falls into it.
+    # The page and the new file: the bin of the old file changes only if it has one of these.
     new = ["simple/flask/index.json", "packages/flask/flask-3.1-py3-none-any.whl"]
     assert changed == {after.bin_of(path) for path in new}
     assert set(published.signed) == {*changed, "snapshot", "timestamp"}
@@ -233,7 +233,7 @@ def test_a_published_file_name_never_gets_other_bytes(made: MadeRepository, tmp_
     with pytest.raises(RepositoryStateError, match="signed before with other bytes"):
         made.add(other)
     assert _files(made.folder / "packages") == before
-    # Not after it was removed either, and not when its removal is taken back.
+    # Also not after it was removed, or after the removal is undone.
     remove(made.repository, "flask-3.0-py3-none-any.whl")
     with pytest.raises(RepositoryStateError, match="signed before with other bytes"):
         add(made.repository, [other], restore=True)
@@ -361,7 +361,7 @@ def test_the_number_of_bins_is_where_a_client_downloads_least() -> None:
 
 
 class RepositoryMachine(RuleBasedStateMachine):
-    """Adding and removing at random, beside a set of file names."""
+    """Adds and removes files at random, and compares the repository with a set of names."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""Coming back after the online key was stolen: what is restored, and who comes back by himself."""
+"""``repo recover`` after the online key was stolen: the restored state, and the clients."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def own(tmp_path: Path) -> MadeRepository:
 
 
 def attack(made: MadeRepository, tmp_path: Path, ahead: int = 0) -> None:
-    """With the stolen key and the server: an evil app 3.0 instead of 2.0, and lib is gone.
+    """As a thief of the online key and the server, replace app 2.0 by an evil 3.0, and remove lib.
 
     Args:
-        made: Whose.
-        tmp_path: For the evil wheel.
-        ahead: By how much the versions of timestamp and snapshot are too high.
+        made: The repository.
+        tmp_path: The folder for the evil wheel.
+        ahead: The number by which the versions of timestamp and snapshot are too high.
     """
     wheel = make_wheel(tmp_path / "evil", "app", "3.0", files=EVIL)
     with Repository.open(made.folder, keys=[made.online_keys]) as repository:
@@ -85,7 +85,7 @@ def attack(made: MadeRepository, tmp_path: Path, ahead: int = 0) -> None:
             sha256 = sha256_of(data)
             changed[name].signed.targets[path] = TargetFile(len(data), {"sha256": sha256}, path)
             for place in (made.folder / path, made.folder / consistent_path(path, sha256)):
-                place.unlink(missing_ok=True)  # it may be a hard link
+                place.unlink(missing_ok=True)  # it can be a hard link
                 place.write_bytes(data)
         for path in ("simple/lib/index.json", "packages/lib/lib-1.0-py3-none-any.whl"):
             name = roles.bin_of(path)
@@ -96,7 +96,7 @@ def attack(made: MadeRepository, tmp_path: Path, ahead: int = 0) -> None:
         for name in changed:
             meta = roles.snapshot.signed.meta[f"{name}.json"]
             roles.snapshot.signed.meta[f"{name}.json"] = MetaFile(meta.version + ahead)
-        # The thief has his own program, and our log on the server stays as it is.
+        # The thief uses his own program, which does not write to the log.
         log = (made.folder / "state" / "log.jsonl").read_bytes()
         repository.sign(changed, base=roles)
         (made.folder / "state" / "log.jsonl").write_bytes(log)
@@ -181,7 +181,7 @@ def test_the_command_shows_what_is_wrong_asks_and_reports(
 def test_a_copy_for_which_the_log_does_not_vouch_needs_a_person_who_knows_it(
     own: MadeRepository, machine: Machine, tmp_path: Path, how: str
 ) -> None:
-    """A copy of what the thief has signed is as validly signed as any other."""
+    """The signatures of a copy of the thief's state are valid as well."""
     if how == "copied too late":
         attack(own, tmp_path)
         for name in ("metadata", "simple", "packages"):
@@ -203,7 +203,7 @@ def test_a_copy_for_which_the_log_does_not_vouch_needs_a_person_who_knows_it(
 def test_a_copy_with_another_file_for_one_of_many_bins_is_not_vouched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The snapshot is genuine, and gives no digests of so many bins."""
+    """The snapshot is genuine, and has no digests because there are many bins."""
     monkeypatch.setattr("securepip.signing.repository.commit.MAX_PINNED_BINS", 0)
     wheel = make_wheel(tmp_path, "app", "1.0")
     made = make_repository(tmp_path / "many", wheel, expected_files=1)
@@ -297,7 +297,7 @@ def test_killed_at_any_step_it_is_never_worse_and_is_finished_by_running_it_agai
 
     def copy(number: int) -> MadeRepository:
         folder, keys = tmp_path / f"copy-{number}", tmp_path / f"copy-{number}.keys"
-        # A machine of its own: another one would refuse the older state.
+        # A new machine: one that has seen the newer state would refuse the older one.
         os.environ["SECUREPIP_DATA_DIR"] = str(tmp_path / f"copy-{number}.data")
         shutil.copytree(own.folder, folder)
         shutil.copytree(own.online_keys.parent, keys)
@@ -445,7 +445,7 @@ def test_an_older_version_of_a_role_is_not_taken_because_the_last_cannot_be_read
 def test_what_the_log_says_after_a_recovery_is_what_is_current(
     own: MadeRepository, machine: Machine, tmp_path: Path
 ) -> None:
-    """A role of which the log knows a newer version than the copy, and that nobody signs anew."""
+    """The log has a newer version of a role than the copy, and nobody signs the role again."""
     maintainers = Maintainers.of(1)
     with Repository.open(own.folder, keys=[own.online_keys]) as repository:
         made = replace(own, repository=repository)
@@ -464,7 +464,7 @@ def test_what_the_log_says_after_a_recovery_is_what_is_current(
 def test_what_offline_keys_have_signed_and_nobody_has_any_more_is_said(
     own: MadeRepository, tmp_path: Path
 ) -> None:
-    """This machine has seen a claim; the thief has removed it from the server, and all traces."""
+    """This machine has seen a claim; the thief has removed all of its files from the server."""
     with Repository.open(own.folder, keys=[own.online_keys, own.offline_keys]) as repository:
         claim(replace(own, repository=repository), "app", Maintainers.of(1))
         promote(repository)

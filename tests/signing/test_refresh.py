@@ -1,4 +1,4 @@
-"""Renewing signatures, and being told in time when the offline keys are needed."""
+"""``repo refresh`` renews signatures, and commands warn in time that offline keys are needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> MadeRepository:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    """Let the signing side believe that so many days have passed; clients keep the real time."""
+    """Set the clock of the signing side so many days ahead; clients keep the real time."""
 
     def pass_days(days: float) -> None:
         moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=days)
@@ -101,7 +101,7 @@ def test_a_role_that_needs_offline_keys_is_announced_before_it_expires(
 def test_commands_warn_from_a_third_of_the_time_left_and_fail_in_its_last_days(
     made: MadeRepository, later: Later, machine: Machine, days: int, code: int
 ) -> None:
-    """`claimed` is good for 35 days; when it has expired, no client can install anything."""
+    """`claimed` is valid for 35 days; if it has expired, no client can install anything."""
     later(days)
     for command in ("refresh", "status"):
         done = machine.run("repo", command, made.folder)

@@ -1,4 +1,4 @@
-"""Replacing keys: every role, every client that is behind, killed at every step."""
+"""``repo rotate`` for each role: with clients that are behind, and killed at its steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.wheels import make_wheel
 
 @pytest.fixture
 def own(tmp_path: Path) -> MadeRepository:
-    """A repository with keys of its own, which the test may use up."""
+    """A repository with its own keys, which a test may replace."""
     return make_repository(tmp_path / "own", make_wheel(tmp_path, "app", "1.0"), expected_files=1)
 
 
@@ -50,7 +50,7 @@ def rotated(made: MadeRepository, role: str, *going: str) -> Rotated:
 
 
 def destroy(done: Rotated) -> None:
-    """Destroy the old keys, as the operator is told to."""
+    """Destroy the old keys, as the command tells the operator to."""
     for uri in done.out.values():
         assert uri is not None
         Path(uri.partition(":")[2]).unlink()
@@ -149,7 +149,7 @@ def test_new_keys_are_not_put_where_they_would_be_served(own: MadeRepository) ->
 
 
 def test_the_first_new_root_does_not_lengthen_the_life_of_stolen_keys(own: MadeRepository) -> None:
-    """It names the old key too: who holds the second one back must gain nothing by it."""
+    """It also names the old key: withholding the second root must be of no use to a thief."""
     rotated(own, "online")
     first, both, final = (
         Metadata[Root].from_file(str(own.folder / "metadata" / f"{version}.root.json")).signed
@@ -190,7 +190,7 @@ def test_a_rotation_that_is_killed_at_any_step_harms_nobody_and_is_finished_late
 def test_bins_with_a_key_of_their_own_are_pinned_by_the_snapshot(
     own: MadeRepository, role: str, pinned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or who has stolen that key could serve another file of the same version."""
+    """Otherwise a thief of that key could serve another file of the same version."""
     monkeypatch.setattr(commit, "MAX_PINNED_BINS", 0)
     rotated(own, role)
     with opened(own) as repository:

@@ -1,4 +1,4 @@
-"""The tables of a repository's memory: what an earlier securepip has written goes on working."""
+"""The tables of the ledger: those of an earlier securepip continue to work."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_file_of_the_first_version_keeps_all_that_it_knew(first: Path) -> None
         assert Memory(connection).upstream() == Upstream(
             ("https://two.example.org/simple", "https://one.example.org/simple"), named=True
         )
-        # And goes on.
+        # It continues to work.
         ledger.record([(APP, "app-2.0-py3-none-any.whl", Sha256("2" * 64))])
         ledger.flush()
     with closing(open_sqlite(first)) as connection:

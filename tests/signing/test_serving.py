@@ -1,4 +1,4 @@
-"""The repository's own HTTP server: what it serves, what it does not, and in which form."""
+"""``repo serve``: the files that it serves and those that it does not, and their headers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WHEEL = "/packages/flask/flask-3.0-py3-none-any.whl"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
-    """With files and a link in it that no repository has."""
+    """A repository with a link and files that no repository has."""
     folder = tmp_path_factory.mktemp("serving")
     data = os.urandom(300_000)
     wheel = make_wheel(folder, "Flask", "3.0", files={"flask/data": data})
@@ -50,7 +50,7 @@ def url(made: MadeRepository) -> Iterator[str]:
 
 
 class Got:
-    """An answer with its body as it was sent."""
+    """An answer, with its body as it was sent."""
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self.status = answer.status
@@ -60,7 +60,7 @@ class Got:
 
 @pytest.fixture(scope="module")
 def connection(url: str) -> Iterator[http.client.HTTPConnection]:
-    """One connection for all: a request that broke it would fail the next test."""
+    """One connection for all tests: if a request broke it, the next test would fail."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     yield connection
     connection.close()
@@ -244,14 +244,14 @@ def test_other_methods_are_refused(url: str) -> None:
     ],
 )
 def test_no_part_of_a_request_is_taken_for_the_next_one(url: str, headers: str) -> None:
-    """Behind a proxy, the next one may be somebody else's, with a token in it."""
+    """Behind a proxy, the next request may be from somebody else, with a token in it."""
     smuggled = "GET /metadata/1.root.json HTTP/1.1\r\nHost: a\r\n\r\n"
     sent = f"GET /metadata/timestamp.json HTTP/1.1\r\n{headers}\r\n\r\n{smuggled}"
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), 60) as connection:
         connection.sendall(sent.encode())
         with connection.makefile("rb") as answers:
-            assert answers.read().count(b"HTTP/1.1 ") == 1  # and the connection has ended
+            assert answers.read().count(b"HTTP/1.1 ") == 1  # and the connection is closed
 
 
 @pytest.mark.parametrize("end", ["\r", "\n"])
@@ -266,7 +266,7 @@ def test_a_line_ends_for_this_server_as_for_a_proxy_or_not_at_all(url: str, end:
 
 
 def test_small_answers_wait_for_no_acknowledgement(made: MadeRepository) -> None:
-    """With Nagle's algorithm and delayed acknowledgements, each would cost 40 ms."""
+    """With Nagle's algorithm and delayed acknowledgements, each answer would take 40 ms."""
     seen: SimpleQueue[int] = SimpleQueue()
 
     class Watched(RepositoryServer):

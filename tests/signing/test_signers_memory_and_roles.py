@@ -1,4 +1,4 @@
-"""What a repository remembers of its files, and which roles its signers believe."""
+"""The files that a repository remembers, and the roles that its signers accept."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_file_keeps_the_bytes_that_were_accepted_last(ledger: Ledger) -> None:
     assert ledger.known(APP) == {WHEEL: B}
     assert ledger.signed_as(WHEEL) == [(APP, A), (APP, B)]
     assert ledger.refused_as(WHEEL) == []
-    # Back to the first: it was signed before, and becomes the last one all the same.
+    # Back to the first one: it was signed before, and is now the last one again.
     ledger.refuse(APP, WHEEL, A)
     ledger.accept_change(WHEEL)
     assert ledger.known(APP) == {WHEEL: A}
@@ -75,7 +75,7 @@ def test_a_file_keeps_the_bytes_that_were_accepted_last(ledger: Ledger) -> None:
 def test_a_page_is_no_indexs_alone_when_files_of_the_repositorys_own_are_signed(
     ledger: Ledger,
 ) -> None:
-    """Else an index could offer the next release of a name that is nobody else's."""
+    """Otherwise the index could add releases to a project that this repository publishes itself."""
     connection = ledger.connection
     with connection:
         connection.executemany(
@@ -160,7 +160,7 @@ def test_what_is_left_to_do_is_remembered_until_it_is_done(ledger: Ledger) -> No
         ledger.current()
 
 
-# Roles, as they lie on the disk.
+# Roles on disk.
 
 
 def read(made: MadeRepository) -> Roles:
@@ -232,7 +232,7 @@ def test_no_role_is_believed_because_it_lies_there(
         path.write_text(json.dumps(document))
     elif damage == b"gone":
         path.unlink()
-    elif damage is None:  # validly signed, and another role
+    elif damage is None:  # with a valid signature, but another role
         other = metadata / "timestamp.json" if name != "timestamp" else metadata / "1.root.json"
         path.write_bytes(other.read_bytes())
     else:
@@ -273,7 +273,7 @@ def test_a_role_under_another_number_is_not_believed(made: MadeRepository) -> No
     with pytest.raises(RepositoryStateError, match="not the one that was made current"):
         read(made).role(name)
 
-    # Also where the snapshot gives no digests.
+    # Also if the snapshot has no digests.
     def without_digests(signed: Any) -> None:
         signed.meta[f"{name}.json"] = MetaFile(signed.meta[f"{name}.json"].version)
 
@@ -359,7 +359,7 @@ def test_a_role_that_is_called_otherwise_is_not_believed(made: MadeRepository) -
 
 
 def test_names_are_promised_when_all_roles_say_theirs(made: MadeRepository) -> None:
-    """A repository that an earlier version has made."""
+    """The repository was made by an earlier version."""
     roles = read(made)
     name = roles.bin_of(page_target(APP))
     del roles.role(name).signed.unrecognized_fields[ROLE_FIELD]
@@ -489,7 +489,7 @@ def test_as_many_keys_sign_as_have_to(made: MadeRepository) -> None:
             committer(ring).add_signatures(metadata, roles.root.signed, "root")
     committer(repository.keys).add_signatures(metadata, roles.root.signed, "root")
     assert len(metadata.signatures) == needed
-    # A root that is signed anew keeps nothing of who has signed it before.
+    # A root that is signed again has no signatures of earlier signers.
     strange = CryptoSigner.generate_ed25519()
     metadata.sign(strange, append=True)
     metadata.signed.version += 1

@@ -1,4 +1,4 @@
-"""A server that was taken over asks key holders for what no command of securepip asks for."""
+"""A hostile server proposes to key holders what no command of securepip proposes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.maintainers import Maintainers, claim
 def test_an_older_state_is_not_signed_again_under_a_number_that_is_new_here(
     ceremony: Ceremony, tmp_path: Path, shown: bool
 ) -> None:
-    """The same, where the server proposes a number above all that the holder has signed."""
+    """The server proposes the state under a higher version than any that the holder has signed."""
     made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
     shutil.copytree(made.folder, tmp_path / "before")
     claim(made, "app", Maintainers.of(1))
@@ -47,7 +47,7 @@ def test_an_older_state_is_not_signed_again_under_a_number_that_is_new_here(
 def test_the_first_of_two_roots_takes_no_number_that_was_signed_here(
     ceremony: Ceremony, tmp_path: Path
 ) -> None:
-    """What new keys are put into between two roots would be another history of root."""
+    """New keys in a root between two signed ones would be another history of root."""
     shutil.copytree(ceremony.made.folder, tmp_path / "before")
     ceremony.prepare("--renew", "root")
     assert ceremony.sign("ann").code == 0
@@ -93,7 +93,7 @@ def claim_before_shard(claimed: Targets) -> None:
 def test_a_claim_is_not_cut_off_above_the_shard_in_which_it_stands(
     ceremony: Ceremony, edit: Callable[[Targets], None], warning: str
 ) -> None:
-    """The shard itself stays as it is, and so is not in the bundle."""
+    """The shard itself is unchanged, and so it is not in the bundle."""
     made = replace(ceremony.made, repository=Repository.open(ceremony.made.folder))
     claim(made, "app", Maintainers.of(1))
     ceremony.prepare()
