@@ -125,6 +125,19 @@ def test_an_address_with_a_strong_hash_is_fetched_and_compared(
         assert gateway.by_url(url, good).status == 502
 
 
+def test_a_hash_vouches_for_no_wheel_that_reaches_for_what_is_not_its_own(
+    gateway: Running, tmp_path: Path
+) -> None:
+    """The tool would install it, and another project would look installed."""
+    files = {"direct.py": "", "other.egg-info": ""}
+    direct = make_wheel(tmp_path / "elsewhere", "direct", "1.0", files=files)
+    with serve_hostile(direct.parent) as server:
+        hashed = f"sha256:{sha256(direct.read_bytes()).hexdigest()}"
+        reply = gateway.by_url(f"{server.url}{direct.name}", hashed)
+    assert (reply.status, reply.json["kind"]) == (502, "verification")
+    assert "does not belong to its project" in str(reply.json)
+
+
 def test_a_weak_hash_vouches_for_nothing(gateway: Running, tmp_path: Path) -> None:
     direct = make_wheel(tmp_path / "elsewhere", "direct", "1.0")
     with serve_hostile(direct.parent) as server:

@@ -381,9 +381,11 @@ def test_a_wheel_that_states_its_own_origin_is_not_the_users_own(
     wheel = make_wheel(tmp_path / "built", "sly", "1.0", files=files)
     monkeypatch.setattr("securepip.signing.publish.add.check_installable", lambda *_: None)
     restored.made.add(wheel)
-    refused = restored.machine.install("sly")
-    assert refused.code == 3
-    assert "only installers write that file" in refused.err
+    download = ("download", "--no-deps", "-d", tmp_path / "files", "sly")
+    for refused in (restored.machine.install("sly"), restored.machine.run(*download)):
+        assert refused.code == 3
+        assert "only installers write that file" in refused.err
+    assert not list((tmp_path / "files").iterdir())
     links = ("--no-index", "--find-links", str(wheel.parent))
     done = restored.machine.pip("install", *links, "sly")
     assert done.code == 0, done.err

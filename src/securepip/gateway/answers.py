@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import site
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,19 +26,17 @@ from urllib.parse import quote
 
 from packaging.utils import NormalizedName
 
-from securepip.dirs import chosen_data
 from securepip.errors import FormatError, TransportError, UntrustedError, VerificationError
 from securepip.formats.digests import Sha256, sha256_of
 from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.page import PageFile, ProjectPage
-from securepip.formats.wheel import check_reach
 from securepip.gateway import by_url
 from securepip.gateway.dependencies import Dependencies
 from securepip.gateway.moment import Moment, View
 from securepip.gateway.tasks import PATIENCE_SECONDS, PatientPool, Shared, in_pool
 from securepip.index import Store, VerifiedFile, VerifiedIndex
 from securepip.index.on_demand import Signers
-from securepip.index.verified import LocatedPage, SignedFile, metadata_inside
+from securepip.index.verified import LocatedPage, SignedFile, check_given, metadata_inside
 from securepip.transport import Transport
 from securepip.transport.pool import Pool
 from securepip.trust import Trust, same_index
@@ -392,7 +389,7 @@ class Answers:
     async def _fetch_direct(self, url: str, hashes: frozenset[str]) -> FileAnswer:
         return await in_pool(
             self._fetchers,
-            lambda one: FileAnswer(*by_url.fetch(one, hashes, self._transport, self._store)),
+            lambda one: _given(by_url.fetch(one, hashes, self._transport, self._store)),
             url,
         )
 
@@ -417,18 +414,26 @@ class Answers:
 
 
 def _inside(verified: VerifiedFile, file: PageFile) -> bytes:
-    """Read the metadata inside a distribution; check that a wheel reaches for nothing of others.
-
-    Another program installs it, and need not check that itself.
+    """Read the metadata inside a distribution that another program installs, and check it.
 
     Raises:
-        VerificationError: It is not the metadata that the page signs.
-        FormatError: It cannot be read, or the wheel does reach for something of others.
+        VerificationError: It is not the metadata that the page signs, or as ``check_given``.
+        FormatError: It cannot be read.
     """
     metadata = metadata_inside(verified, file)
-    if verified.filename.endswith(WHEEL_SUFFIX):
-        check_reach(verified.path, verified.filename, {"data": site.getuserbase()}, chosen_data())
+    check_given(verified.path, verified.filename)
     return metadata
+
+
+def _given(fetched: tuple[str, Path, Sha256, int]) -> FileAnswer:
+    """Check a file whose hash the user named, and make the answer.
+
+    Raises:
+        VerificationError: As ``check_given``.
+    """
+    filename, path, *_ = fetched
+    check_given(path, filename)
+    return FileAnswer(*fetched)
 
 
 def _listed(located: LocatedPage, filename: str) -> PageFile:

@@ -17,13 +17,16 @@ may fetch what was looked up (``read_page``, ``read_metadata``, ``fetch_signed``
 
 from __future__ import annotations
 
+import site
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
+from pathlib import Path
 
 from packaging.utils import NormalizedName
 from tuf.api.metadata import TargetFile
 
+from securepip.dirs import chosen_data
 from securepip.errors import (
     FormatError,
     SecurepipError,
@@ -34,8 +37,10 @@ from securepip.errors import (
 )
 from securepip.formats.core_metadata import MAX_METADATA_BYTES, read_core_metadata
 from securepip.formats.digests import NOT_KNOWN_YET, sha256_of
+from securepip.formats.distribution import WHEEL_SUFFIX
 from securepip.formats.layout import METADATA_SUFFIX, file_target
 from securepip.formats.page import PageFile, ProjectPage
+from securepip.formats.wheel import check_reach
 from securepip.index.on_demand import OnDemand, Signers
 from securepip.index.received import SILENT, Downloads, Received
 from securepip.index.signed import (
@@ -58,6 +63,7 @@ __all__ = [
     "SignedFile",
     "SignedPage",
     "VerifiedIndex",
+    "check_given",
     "metadata_inside",
     "untrusted",
 ]
@@ -401,3 +407,28 @@ def metadata_inside(verified: VerifiedFile, file: PageFile) -> bytes:
             remedy="Nothing was installed. Tell the people who run the repository.",
         )
     return data
+
+
+def check_given(path: Path, filename: str) -> None:
+    """Check a distribution that another program will install, which need not check it itself.
+
+    ``installer`` checks the same where securepip installs. Every other way out of the index passes
+    here: what a gateway answers, and what ``download`` saves.
+
+    Args:
+        path: The verified file.
+        filename: Its distribution file name.
+
+    Raises:
+        VerificationError: It is a wheel that cannot be read, or ``check_reach`` refuses it.
+    """
+    if not filename.endswith(WHEEL_SUFFIX):
+        return
+    try:
+        check_reach(path, filename, {"data": site.getuserbase()}, chosen_data())
+    except FormatError as error:
+        raise VerificationError(
+            f"{filename} cannot be used: {error.what}",
+            meaning=error.meaning,
+            remedy="Ask for another version, and tell those who publish it.",
+        ) from None

@@ -69,10 +69,12 @@ def _save(file: VerifiedFile | UserFile, folder: Path) -> None:
 
     Raises:
         SecurepipError: It cannot be written.
-        VerificationError: The file has changed since it was verified.
+        VerificationError: The file has changed since it was verified, or as ``check_given``.
     """
+    from securepip.index.verified import check_given
     from securepip.installer import copy_verified
 
+    check_given(file.path, file.filename)
     place = folder / check_filename(file.filename)
     if os.path.lexists(place):
         console.say(f"  File was already downloaded {place}")
