@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from hashlib import md5
@@ -144,6 +145,10 @@ def test_a_file_that_is_too_young_is_left_out_and_said(machine: Machine, index: 
     assert done.code == 0, done.err
     assert machine.freeze() == ["app==1.0"]
     assert f"younger than 3 days and left out, the newest {WHEEL}" in done.out
+    # It is too young because it comes from the future: a person has to hear of the clock.
+    assert re.search(rf"clock says that it is {date.today():%Y}-.*\n?.*{WHEEL}", done.err)
+    assert done.err.count("2999-01-01 00:00 UTC") == 1
+    assert "set it right" in " ".join(done.err.split())
 
 
 @pytest.fixture

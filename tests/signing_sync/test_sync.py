@@ -278,6 +278,20 @@ def test_a_file_younger_than_the_minimum_age_waits_and_is_signed_when_it_is_due(
     assert run("app", min_age=timedelta(days=5)).files == 2
 
 
+@pytest.mark.parametrize(("minutes", "is_said"), [(5, False), (60, True)])
+def test_a_file_from_the_future_tells_once_that_the_clock_is_wrong_and_is_signed(
+    index: Index, run: Sync, tmp_path: Path, minutes: int, is_said: bool
+) -> None:
+    moment = datetime.now(timezone.utc) + timedelta(minutes=minutes)
+    for wheel in (make_wheel(tmp_path, "app", "1.0"), make_wheel(tmp_path, "lib", "1.0")):
+        index.offer(wheel)[0].upload_time = format_time(moment)
+    report = run("app", "lib")
+    assert report.files == 2
+    assert [f"{moment:%Y-%m-%d %H:%M UTC}" in notice for notice in report.notices] == (
+        [True] if is_said else []
+    )
+
+
 def test_a_minimum_age_without_upload_times_is_an_error(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:

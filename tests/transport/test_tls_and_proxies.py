@@ -7,6 +7,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,17 @@ def tries(
     with Transport(made) as transport, pytest.raises(TransportError, match=error):
         transport.get(url, max_bytes=2)
     return caplog.messages
+
+
+def test_a_clock_that_is_years_back_is_not_told_with_a_line_of_a_library(
+    server: HostileServer, pem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The clock stays as it is, and the library's limit moves to the future.
+    monkeypatch.setattr("urllib3.connection.RECENT_DATE", date(2999, 1, 1))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert fetch(f"{server.url}file", cert=pem) == b"ok"
+    assert seen == []
 
 
 def answer(connection: socket.socket) -> None:

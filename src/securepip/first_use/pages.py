@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
@@ -19,11 +20,13 @@ from securepip.formats.digests import NOT_KNOWN_YET
 from securepip.formats.distribution import parse_distribution
 from securepip.formats.page import PageFile, ProjectPage
 from securepip.signing.overlay.ask import Offered, Question
-from securepip.signing.overlay.judge import Rules
+from securepip.signing.overlay.judge import Rules, wrong_clock
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.upstream.page import LeftOut, Reason
 from securepip.signing.publish.on_demand import OnDemand, publish_on_demand
 from securepip.signing.repository.repository import Repository
+
+_log = logging.getLogger(__name__)
 
 
 def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
@@ -51,6 +54,10 @@ def sign_pages(site: Site, projects: Sequence[NormalizedName]) -> None:
         heard = site.in_parallel(
             lambda question: _hear(site, overlay, question, known[question.project]), asked
         )
+        warning = wrong_clock((one.offered for one in heard), now)
+        if warning is not None and not site.clock_is_said:
+            site.clock_is_said = True
+            _log.warning("%s", warning)
         with repository.lock(finish=False), site.turn():
             _Round(site, repository, memory, overlay).sign(heard)
 

@@ -61,6 +61,7 @@ class Site:
         believed: The folders of the other first-use repositories that are trusted.
         errors: The errors for projects that may not be installed.
         refused: The errors for files (project and file name) that may not be installed.
+        clock_is_said: Whether people have been warned that this machine's clock is wrong.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Site:
     believed: tuple[Path, ...] = ()
     errors: dict[NormalizedName, SecurepipError] = field(default_factory=dict)
     refused: dict[tuple[NormalizedName, str], SecurepipError] = field(default_factory=dict)
+    clock_is_said: bool = False
     _pages: dict[NormalizedName, tuple[Sha256, ProjectPage]] = field(default_factory=dict)
 
     @cached_property

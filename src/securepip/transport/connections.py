@@ -32,6 +32,7 @@ from urllib3.exceptions import (
     NewConnectionError,
     ProtocolError,
     SSLError,
+    SystemTimeWarning,
 )
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, parse_url
@@ -82,6 +83,8 @@ def new_session(options: TransportOptions) -> Session:
     if options.proxy:
         session.proxies = {"http": options.proxy, "https": options.proxy}
     session.trust_env = options.proxy_env and not options.proxy
+    # It would name a line of urllib3. Where the clock matters, the error says what it shows.
+    warnings.filterwarnings("ignore", category=SystemTimeWarning)
     for host in options.trusted_hosts:
         # As in pip: the user has named the host, and needs no warning for each file.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)

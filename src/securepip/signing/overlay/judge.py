@@ -8,6 +8,7 @@ silently fall back to an older release.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +24,8 @@ from securepip.signing.overlay.upstream.page import LeftOut, Reason
 from securepip.signing.repository.state.ledger import Ledger, Withdrawn
 
 _FEW = 4
+_SAME_TIME = timedelta(minutes=10)
+"""Two clocks that differ by less than this count as equal."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,30 @@ class Settled:
     refused: tuple[PageFile, ...] = ()
     review_at: datetime | None = None
     held_back: bool = False
+
+
+def wrong_clock(offered: Iterable[Offered], now: datetime) -> str | None:
+    """A warning if a file was uploaded in the future of this machine's clock, ``now``; else None.
+
+    It is only a warning, and changes no clock. Nobody signs upload times: if they decided, an index
+    could stop every run, or make expired signatures valid again. What depends on the clock fails
+    closed without it: such a file is too young for every minimum age.
+    """
+    times = (
+        (file.upload_time, file.filename)
+        for each in offered
+        for file in each.files
+        if file.upload_time is not None
+    )
+    newest, filename = max(times, default=(now, ""))
+    if newest <= now + _SAME_TIME:
+        return None
+    return (
+        f"This machine's clock says that it is {now:%Y-%m-%d %H:%M UTC}, but the index says that "
+        f"{filename} was uploaded on {newest:%Y-%m-%d %H:%M UTC}. Most likely the clock is wrong: "
+        "set it right and try again. With a wrong clock new releases look too young, and expired "
+        "signatures valid."
+    )
 
 
 def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules: Rules) -> Settled:

@@ -25,7 +25,7 @@ from securepip.signing.overlay.ask import Offered, Question
 from securepip.signing.overlay.follow.follower import Follower, want_of
 from securepip.signing.overlay.follow.trail import Read, Trail
 from securepip.signing.overlay.follow.walk import Walk
-from securepip.signing.overlay.judge import Rules
+from securepip.signing.overlay.judge import Rules, wrong_clock
 from securepip.signing.overlay.memory import Memory
 from securepip.signing.overlay.overlay import Judged, Overlay, Standing
 from securepip.signing.overlay.report import Problem, SyncReport
@@ -125,7 +125,7 @@ def sync(
         traffic = transport.traffic
         sent, received = traffic.requests, traffic.bytes
         overlay = Overlay(repository, sources, transport, rules)
-        run = _Sync(repository, overlay, options, Walk(connection))
+        run = _Sync(repository, overlay, options, Walk(connection), rules.now)
         report = run.run(progress)
         report.requests, report.received = traffic.requests - sent, traffic.bytes - received
         return report
@@ -135,8 +135,15 @@ class _Sync:
     """One run over one repository."""
 
     def __init__(
-        self, repository: Repository, overlay: Overlay, options: SyncOptions, walk: Walk
+        self,
+        repository: Repository,
+        overlay: Overlay,
+        options: SyncOptions,
+        walk: Walk,
+        now: datetime,
     ) -> None:
+        self._now = now
+        self._clock: str | None = None
         self._repository = repository
         self._overlay = overlay
         self._options = options
@@ -293,6 +300,9 @@ class _Sync:
     def _settle(self, judged: Judged) -> None:
         """Report the decision about a project, and begin the third stage."""
         project, settled = judged.project, judged.settled
+        if judged.offered is not None and self._clock is None:
+            self._clock = wrong_clock([judged.offered], self._now)
+            self._report.notices += [self._clock] if self._clock else []
         self._open.discard(project)
         self._done += 1
         if settled.problems:
