@@ -326,6 +326,25 @@ def test_a_changed_file_stays_as_it_was_signed_while_everything_else_is_signed(
     assert accepted.sha256 == changed.sha256
 
 
+def test_an_index_that_changes_a_file_again_after_a_person_accepted_it_stops_no_other_project(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    index.offer(make_wheel(tmp_path / "a", "app", "1.0"), make_wheel(tmp_path, "lib", "1.0"))
+    run("app", "lib")
+    signed = page_of(overlay, "app").files[0]
+    index.offer(make_wheel(tmp_path / "b", "app", "1.0", requires=["b"]))
+    run("app", "lib")
+    overlay.repository.ledger.accept_change(signed.filename)
+    (third,) = index.offer(make_wheel(tmp_path / "c", "app", "1.0", requires=["c"]))
+    index.offer(make_wheel(tmp_path, "app", "1.1"), make_wheel(tmp_path, "lib", "1.1"))
+    report = run("app", "lib")
+    assert reasons(report, "app") == {signed.filename: Reason.CHANGED}
+    assert page_of(overlay, "app").file(signed.filename) == signed
+    assert report.signed == ["app", "lib"]
+    refused = overlay.repository.ledger.refused_as(signed.filename)
+    assert refused == [(project("app"), third.sha256)]
+
+
 def test_bytes_are_remembered_after_their_file_disappeared(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:

@@ -123,7 +123,13 @@ def settle(offered: Offered, current: ProjectPage | None, ledger: Ledger, rules:
     if current and bare:
         # Their sha256 was known before, from an index or by reading them. Their signed entries
         # protect installs, and stay.
-        read = [f for f in current.files if f.filename in bare and f.size is not None]
+        read = [
+            file
+            for file in current.files
+            if file.filename in bare
+            and file.size is not None
+            and not withdrawn.covers(file.filename)
+        ]
         kept += read
         names = {file.filename for file in read}
         left_out = [each for each in left_out if each.filename not in names]

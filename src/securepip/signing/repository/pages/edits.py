@@ -45,8 +45,11 @@ def check_page(
     known, withdrawn = ledger.bounds(project)
     coming = {file.filename for file in files if file.project == project}
     for file in page.files:
+        before = current.file(file.filename) if current else None
+        stays = before is not None and before.sha256 == file.sha256
         # Published files never change: a stolen account must not replace a release that people use.
-        if known.get(file.filename, file.sha256) != file.sha256:
+        # A person may have accepted other bytes, but until these come, those on the page stay.
+        if not stays and known.get(file.filename, file.sha256) != file.sha256:
             ledger.refuse(project, file.filename, file.sha256)
             raise RepositoryStateError(
                 f"{file.filename} was signed before with other bytes",
@@ -60,7 +63,6 @@ def check_page(
                 remedy="With --restore it can be published again.",
             )
         if is_own_url(file.url, project, check_filename(file.filename)):
-            before = current.file(file.filename) if current else None
             if before and before.sha256 != file.sha256 and before.url == file.url:
                 raise RepositoryStateError(
                     f"{file.filename} is here with other bytes",
