@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from securepip.errors import FormatError
 from securepip.formats.digests import sha256_of
+from securepip.formats.page import JSON_TYPE
 from securepip.signing.overlay.upstream.page import Reason, parse_upload_time
 from securepip.signing.overlay.upstream.simple_api import parse_simple_page
 from tests.signing_sync.conftest import Sync
@@ -153,6 +155,23 @@ def test_a_name_that_stands_for_thousands_of_tags_is_none() -> None:
         [],
         [Reason.NOT_A_DISTRIBUTION],
     )
+
+
+@pytest.mark.parametrize("kind", ["text/html", JSON_TYPE, "base"])
+def test_short_links_to_a_long_place_do_not_fill_the_memory(kind: str) -> None:
+    """50 kB of links and an address of 60 kB would take 120 MB, and a longer page any memory."""
+    place = f"https://packages.example.org/{'x' * 60_000}/"
+    names = [f"cur-{n}.zip" for n in range(2_000)]
+    if kind == JSON_TYPE:
+        files = [{"filename": name, "url": name, "hashes": {"sha256": "0" * 64}} for name in names]
+        page = {"meta": {"api-version": "1.0"}, "name": "cur", "files": files}
+        body = json.dumps(page)
+    else:
+        body = "".join(f'<a href="{name}">{name}</a>' for name in names)
+    if kind == "base":
+        kind, body = "text/html", f'<base href="{place}{"x" * 60_000}/">{body}'
+    with pytest.raises(FormatError, match=r"URLs of its files are longer|base of more than 65536"):
+        parse_simple_page(body.encode(), kind, place, canonicalize_name("cur"))
 
 
 @pytest.mark.parametrize("base", ["", '<base href="/files/">'])

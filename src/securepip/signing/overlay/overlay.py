@@ -23,8 +23,8 @@ from enum import Enum, auto
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import RepositoryStateError, SecurepipError
-from securepip.formats.page import PageFile, ProjectPage, parse_page
+from securepip.errors import FormatError, RepositoryStateError, SecurepipError
+from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
 from securepip.signing.overlay.ask import Offered, Question, Reader, Wanted
 from securepip.signing.overlay.details import is_metadata_unknown, newest_first
 from securepip.signing.overlay.judge import Rules, Settled, own_files, settle
@@ -345,6 +345,8 @@ class Overlay:
         if settled.page is not None and settled.page != current:
             # Clients will parse these bytes: a page that cannot be parsed again is not signed.
             written = settled.page.to_json()
+            if len(written) > MAX_PAGE_BYTES:
+                raise FormatError(f"its page would be longer than {MAX_PAGE_BYTES} bytes")
             settled = replace(settled, page=parse_page(written, project))
         for file in settled.refused:
             self._repository.ledger.refuse(project, file.filename, file.sha256)

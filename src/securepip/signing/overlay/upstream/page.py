@@ -7,11 +7,11 @@ plain name, at a URL that can be published for ever.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
 from packaging.utils import NormalizedName
@@ -20,6 +20,7 @@ from securepip.errors import FormatError
 from securepip.formats.digests import NOT_KNOWN_YET, Sha256, parse_sha256
 from securepip.formats.distribution import DistributionName, parse_distribution
 from securepip.formats.layout import check_filename
+from securepip.formats.page import MAX_PAGE_BYTES
 from securepip.transport import is_local, join_url, without_credentials
 
 # Parts of the names of query parameters that expire or are secret, at object stores and CDNs (S3,
@@ -120,11 +121,15 @@ class UpstreamPage:
 
     @classmethod
     def of(cls, project: NormalizedName, judged: Iterable[UpstreamFile | LeftOut]) -> UpstreamPage:
-        """Make a page of judged files. Of files with one name, the first one counts."""
+        """Make a page of judged files. Of files with one name, the first one counts.
+
+        Raises:
+            FormatError: As ``limited``.
+        """
         files: dict[str, UpstreamFile] = {}
         without_sha256: dict[str, UpstreamFile] = {}
         left_out: list[LeftOut] = []
-        for each in judged:
+        for each in limited(judged):
             if isinstance(each, LeftOut):
                 left_out.append(each)
             elif each.sha256 == NOT_KNOWN_YET:
@@ -155,6 +160,26 @@ class Offer(NamedTuple):
     has_metadata: bool | None = None
     core_metadata: str | None = None
     other_hash: str | None = None
+
+
+_Link = TypeVar("_Link", bound="Offer | UpstreamFile | LeftOut")
+
+
+def limited(links: Iterable[_Link]) -> Iterator[_Link]:
+    """Yield links as long as their URLs together are no longer than a page may be.
+
+    Links are short on a page, and are joined to its URL or base, which a hostile index can make as
+    long as it likes: 500,000 links and a base of a megabyte would fill any memory.
+
+    Raises:
+        FormatError: They are longer.
+    """
+    length = 0
+    for link in links:
+        length += 0 if isinstance(link, LeftOut) else len(link.url)
+        if length > MAX_PAGE_BYTES:
+            raise FormatError(f"the URLs of its files are longer than {MAX_PAGE_BYTES} bytes")
+        yield link
 
 
 def judge(offer: Offer, base: str, project: NormalizedName) -> UpstreamFile | LeftOut:

@@ -25,6 +25,7 @@ from securepip.signing.overlay.upstream.page import (
     clean,
     filename_of,
     judge,
+    limited,
     parse_upload_time,
     plausible_size,
 )
@@ -36,6 +37,8 @@ ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.2, text/html; q
 MAX_HTML_BYTES = 16 << 20
 """The longest HTML page. HTML takes ten times the time and memory of JSON with the same files."""
 
+_MAX_BASE = 1 << 16
+"""The longest URL to which the links of an HTML page are joined; each is as long then."""
 _HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html")
 _STATUSES = ("active", "archived", "deprecated", "quarantined")
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -142,8 +145,10 @@ def _read_html(body: bytes, url: str, encoding: str | None) -> tuple[list[Offer]
     _check_version(page.meta.get("repository-version", "1.0"), url)
     status = _status(page.meta.get("project-status"), page.meta.get("project-status-reason"), url)
     base = urljoin(url, page.base or "")
+    if len(base) > _MAX_BASE:
+        raise FormatError(f"{redact(url):.200} has a base of more than {_MAX_BASE} characters")
     offers = (_html_offer(base, attributes) for attributes in page.anchors)
-    return [offer for offer in offers if offer is not None], status
+    return list(limited(offer for offer in offers if offer is not None)), status
 
 
 def _html_offer(base: str, attributes: Attributes) -> Offer | None:
