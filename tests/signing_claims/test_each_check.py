@@ -123,7 +123,7 @@ def test_a_member_that_is_damaged_is_said_to_be(
     with pytest.raises(FormatError, match="cannot be read: Bad CRC-32"):
         accept(claimed.repository, path)
 
-    with pytest.raises(FormatError, match="No such file"):
+    with pytest.raises(FormatError, match="there is no such file"):
         accept(claimed.repository, tmp_path / "missing.zip")
 
 

@@ -343,11 +343,8 @@ class Overlay:
         settled = settle(offered, current, self._repository.ledger, self._rules)
         written: bytes | None = None
         if settled.page is not None and settled.page != current:
-            # Clients will parse these bytes: a page that cannot be parsed again is not signed.
-            written = settled.page.to_json()
-            if len(written) > MAX_PAGE_BYTES:
-                raise FormatError(f"its page would be longer than {MAX_PAGE_BYTES} bytes")
-            settled = replace(settled, page=parse_page(written, project))
+            written, page = _as_clients_read_it(settled.page, project)
+            settled = replace(settled, page=page)
         for file in settled.refused:
             self._repository.ledger.refuse(project, file.filename, file.sha256)
         if offered.page is None:
@@ -417,6 +414,18 @@ def _left_alone(
     """The decision for a project that no source is asked about: its page stays as it is."""
     current = signed.load() if signed else None
     return Judged(project, standing, current, Settled(current), facts)
+
+
+def _as_clients_read_it(page: ProjectPage, project: NormalizedName) -> tuple[bytes, ProjectPage]:
+    """The bytes of a page, and the page that clients parse from them.
+
+    Raises:
+        FormatError: Clients cannot parse them, so they are not signed.
+    """
+    written = page.to_json()
+    if len(written) > MAX_PAGE_BYTES:
+        raise FormatError(f"its page would be longer than {MAX_PAGE_BYTES} bytes")
+    return written, parse_page(written, project)
 
 
 def _unreadable(question: Question, current: ProjectPage | None, error: SecurepipError) -> Judged:
