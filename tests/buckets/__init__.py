@@ -1,1 +1,1 @@
-"""Repositories in object stores."""
+"""Tests of repositories in object stores."""

@@ -1,4 +1,4 @@
-"""A repository in a bucket, as its operator and its clients see it."""
+"""A repository in a bucket, for its operator and its clients."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class BucketIndex:
 
     @property
     def url(self) -> str:
-        """What clients ask."""
+        """The URL for clients."""
         return self.store.public_url(self.address)
 
     def key(self, name: str) -> str:
-        """The key of a name in the bucket."""
+        """The key of a file in the bucket."""
         return f"{self.address.partition('://')[2].partition('/')[2]}/{name}"
 
     def read(self, name: str) -> bytes:
-        """A file, as anybody reads it."""
+        """Read a file, as anybody can."""
         return self.store.get(self.key(name))
 
     def run(self, command: str, *words: str | Path, **variables: str) -> Finished:
-        """``securepip repo COMMAND ADDRESS …``."""
+        """Run ``securepip repo COMMAND ADDRESS …``."""
         return self.operator.run("repo", command, self.address, *words, **variables)
 
     def add(self, *wheels: Path) -> None:
@@ -49,7 +49,7 @@ class BucketIndex:
         assert done.code == 0, done.err
 
     def look(self, folder: Path, *paths: str) -> list[bool]:
-        """Let python-tuf look, with the state that it has; whether each of these targets is there.
+        """Let python-tuf refresh its state, and return whether each of these targets is there.
 
         Everything that is there is fetched.
         """

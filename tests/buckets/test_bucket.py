@@ -1,4 +1,4 @@
-"""A repository in a bucket: the whole way, and everything that the bucket may do to it."""
+"""A repository in a bucket: all of its commands, and failures of the bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with keys, once each by the commands, on a repository in a bucket."""
+"""Each command that uses offline keys, on a repository in a bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects that are longer than one part: sent and read by parts, and held to their digest."""
+"""Objects that are longer than a part: they are sent and read in parts, and have a digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repository moves from a folder into a bucket and back, and its clients notice nothing."""
+"""A repository moves from a folder into a bucket and back, and its clients continue to work."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NEW = "packages/new/new-1.0-py3-none-any.whl"
 
 
 class Client:
-    """One client of python-tuf, which is led to one place after the other."""
+    """A python-tuf client that uses one place after the other."""
 
     def __init__(self, made: MadeRepository, folder: Path) -> None:
         self._made = made
         self._folder = folder
 
     def look(self, url: str, *paths: str) -> list[bool]:
-        """Whether each target is there and can be fetched; it is told of no older state."""
+        """Whether each target is there and can be fetched. An older state would raise an error."""
         client = updater(self._made.folder, self._folder, url)
         client.refresh()
         found = [client.get_targetinfo(path) for path in paths]
@@ -45,7 +45,7 @@ class Client:
 
 @pytest.fixture
 def moved(operator: Machine, store: Store, made: MadeRepository) -> BucketIndex:
-    """The shared repository's copy, in a bucket by now."""
+    """A copy of the shared repository, after its move into a bucket."""
     made.repository.state.tokens.create(None)
     made.repository.state.close()
     done = operator.run("repo", "move", made.folder, ADDRESS)

@@ -1,1 +1,1 @@
-"""The command line, from end to end."""
+"""Tests of the command line."""

@@ -1,4 +1,4 @@
-"""Small things that pip's users rely on: what it says, and what it leaves behind."""
+"""Details of pip that its users rely on: its output, and the files that it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A newest release that cannot be what it says it is stops the install, as with pip."""
+"""If the newest release contradicts its own metadata, the install stops, as with pip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command has in common: usage, exit codes, errors, imports."""
+"""The usage, exit codes, errors and imports of all commands."""
 
 from __future__ import annotations
 

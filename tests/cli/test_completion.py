@@ -1,4 +1,4 @@
-"""``securepip completion`` and the manual pages: shells and ``man`` can use what is printed."""
+"""``securepip completion`` and the manual pages: shells and ``man`` can use the output."""
 
 from __future__ import annotations
 

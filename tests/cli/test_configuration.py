@@ -67,7 +67,7 @@ def by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def read_with_pip(command: str) -> dict[str, list[str]]:
-    """What pip's own parser takes as the defaults of a command's options."""
+    """The defaults of a command's options in pip's own parser."""
     parser = ConfigOptionParser(name=command, prog="pip")
     parser.config.load()
     items = by_name(parser._get_ordered_configuration_items())

@@ -1,4 +1,4 @@
-"""Where pip's errors take several lines that begin with `ERROR:`, so do ours."""
+"""Errors have several lines with `ERROR:` in the same places as pip's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people wrote for pip works when it says `securepip`: images, tox, compiled requirements."""
+"""Files that were written for pip work with `securepip`: images, tox, compiled requirements."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_run_of_tox(machine: Machine, made: MadeRepository) -> None:
 
 @pytest.fixture
 def compiled(machine: Machine, made: MadeRepository) -> Path:
-    """A requirements file with hashes, made by pip-tools, which knows nothing of signatures."""
+    """A requirements file with hashes, made by pip-tools without securepip."""
     (machine.folder / "requirements.in").write_text("app\n")
     with serve(made.folder) as url:
         words = ["--generate-hashes", "--no-emit-index-url", "--index-url", f"{url}simple/"]

@@ -1,4 +1,4 @@
-"""Which index is asked: what this command names must be vouched for, what pip was told may be."""
+"""Which index is used: one that the command names must be trusted, one of pip's settings may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`securepip install` from end to end: what is typed, what is said, and what is left."""
+"""`securepip install`: its arguments, its output, and the installed files."""
 
 from __future__ import annotations
 

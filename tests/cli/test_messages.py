@@ -1,4 +1,4 @@
-"""What people are told when something is wrong: each message as a text that is kept and read.
+"""The messages about failures, compared with the texts that are kept beside the tests.
 
 ``messages/NAME.txt`` is what standard error holds, after the exit code. With the variable
 ``WRITE_MESSAGES`` set the test writes them, for a person to read before they are kept.
@@ -34,14 +34,14 @@ MESSAGES = Path(__file__).with_name("messages")
 
 @pytest.fixture
 def company(machine: Machine, made: MadeRepository) -> Iterator[HostileServer]:
-    """Serves ``made`` to a machine that believes it and has seen it."""
+    """A server for ``made``, and a machine that trusts it and has seen it."""
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url, "company")
         yield server
 
 
 def in_days(days: int, machine: Machine) -> Finished:
-    """An install on a machine whose clock says that it is so many days later."""
+    """An install on a machine whose clock is so many days ahead."""
 
     class Later(dates.datetime):
         @classmethod
@@ -166,7 +166,7 @@ def test_each_failure_says_what_happened_what_it_may_mean_and_what_to_do(
 
 
 def same_everywhere(done: Finished, machine: Machine) -> str:
-    """The message without what differs between two runs."""
+    """The message without parts that differ between runs."""
     # What conflicts is said on standard output, as by pip.
     conflict = re.search(r"(?s)\n(The conflict is caused by:.*)", done.out)
     text = done.err + (conflict[1] if conflict else "")

@@ -1,4 +1,4 @@
-"""Every option of pip's is known here, with pip's names, arity and default, and is written down."""
+"""Each option of pip's is known, with its names, arity and default, and is documented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def options_of(command: str) -> Iterator[Option]:
 
 
 def pips(command: str) -> list[tuple[str, optparse.Option, object]]:
-    """The options of the pip that is installed: the group's title, the option, its default."""
+    """The options of the installed pip: the title of the group, the option, and its default."""
     parser = create_command(command).parser
     return [
         (group.title, option, parser.defaults.get(option.dest or ""))

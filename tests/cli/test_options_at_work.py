@@ -1,4 +1,4 @@
-"""Options of install and download from end to end: reports, downloads, groups, scripts, targets."""
+"""The effect of options of install and download: reports, downloads, groups, scripts, targets."""
 
 from __future__ import annotations
 

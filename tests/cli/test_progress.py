@@ -1,4 +1,4 @@
-"""What people see while they wait: what moves on a terminal, and plain lines elsewhere."""
+"""The progress of downloads: bars on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
 
 
 def slowly(data: bytes) -> Iterator[bytes]:
-    """``data`` in pieces, over some seconds."""
+    """Send ``data`` in pieces, over some seconds."""
     step = len(data) // 20
     for at in range(0, len(data), step):
         yield data[at : at + step]
@@ -41,7 +41,7 @@ def slowly(data: bytes) -> Iterator[bytes]:
 
 @pytest.fixture
 def slow(large: MadeRepository, machine: Machine) -> Iterator[HostileServer]:
-    """Serves ``large``, its wheels slowly, to a machine that believes it."""
+    """A server for ``large``, which sends wheels slowly, and a machine that trusts it."""
     with serve_hostile(large.folder) as server:
         machine.trust(large, server.url, "company")
         server.alter(r"packages/.*\.whl", slowly)
@@ -49,7 +49,7 @@ def slow(large: MadeRepository, machine: Machine) -> Iterator[HostileServer]:
 
 
 def seen(machine: Machine, columns: int, *words: str, **variables: str) -> str:
-    """What a download writes to a terminal of so many columns."""
+    """The output of a download in a terminal of so many columns."""
     command = ("download", "-d", str(machine.folder / "got"), *words)
     done = run_in_terminal(machine, *command, columns=columns, **variables)
     assert done.code == 0, done.out

@@ -1,4 +1,4 @@
-"""The metadata in a report are those of pip's report, also where they are oddly written."""
+"""The metadata in a report is the same as in pip's report, even if it is oddly written."""
 
 from __future__ import annotations
 

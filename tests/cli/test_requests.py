@@ -1,4 +1,4 @@
-"""What a command line asks for is a value, which a caller from Python can make and run too."""
+"""A command line becomes a request, which Python code can make and run as well."""
 
 from __future__ import annotations
 

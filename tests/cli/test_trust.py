@@ -1,4 +1,4 @@
-"""`securepip trust` from end to end."""
+"""The commands `securepip trust …`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pip installs what the resolver decided, whatever is there already, and decides nothing again."""
+"""pip installs the resolver's choice, whatever is installed already, and chooses nothing itself."""
 
 from __future__ import annotations
 

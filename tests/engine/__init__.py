@@ -1,1 +1,1 @@
-"""Repositories for many machines: database, queue, workers."""
+"""Tests of repositories for many machines: database, queue, workers."""

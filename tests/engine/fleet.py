@@ -1,4 +1,4 @@
-"""Front ends and workers as processes of their own, that are killed and started again."""
+"""Front ends and workers in processes, which are killed and started again."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Fleet:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return len(self.ports) + self.workers
 
     def upload_url(self, number: int) -> str:
-        """Where the front end of that number takes uploads."""
+        """The URL at which the front end of this number takes uploads."""
         return f"http://127.0.0.1:{self.ports[number % len(self.ports)]}/legacy/"
 
     def kill_one(self, chance: random.Random) -> None:
-        """Kill a process, wherever it is, and start another in its place."""
+        """Kill a process at any point, and start another one in its place."""
         with self._lock:
             number = chance.randrange(len(self))
             self._processes[number].kill()
@@ -91,7 +91,7 @@ class Fleet:
                     time.sleep(0.1)
 
     def stop(self) -> None:
-        """End all as an operator does; they finish what is under way."""
+        """End all as an operator does: they finish their work first."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -106,7 +106,7 @@ class Fleet:
 def fleet(
     address: str, url: str, keys: Path, log: Path, *, fronts: int, workers: int
 ) -> Iterator[Fleet]:
-    """So many front ends and workers."""
+    """Run so many front ends and workers."""
     ports = [free_port() for _ in range(fronts)]
     started = Fleet(address, url, keys, log, ports, workers)
     try:

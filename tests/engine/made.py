@@ -1,4 +1,4 @@
-"""A repository that remembers in a database."""
+"""A repository with its state in a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.repositories import MadeRepository
 
 @dataclass(frozen=True)
 class Made(MadeRepository):
-    """It. The folder of a bucket has the first root alone, as clients have it.
+    """The repository. If it is in a bucket, its folder has only the first root, for clients.
 
     Attributes:
         address: Where it is.
@@ -29,7 +29,7 @@ class Made(MadeRepository):
     public: str | None = None
 
     def open(self) -> Repository:
-        """The repository once more, as another machine opens it."""
+        """Open the repository again, as another machine."""
         return Repository.open(site_of(self.address, self.url), keys=[self.online_keys])
 
 
@@ -37,7 +37,7 @@ class Made(MadeRepository):
 def make(
     address: str, folder: Path, url: str, keys: Path, public: str | None = None
 ) -> Iterator[Made]:
-    """An empty one, with its keys in a new folder; the rest is as in ``Made``."""
+    """Make an empty one, with its keys in a new folder. The other arguments are as in ``Made``."""
     online, offline = keys / "online", keys / "offline"
     created = create(
         site_of(address, url), expected_files=10, online_keys=online, offline_keys=offline

@@ -1,4 +1,4 @@
-"""The compose file of the documents: commands that there are, and no secret in plain sight."""
+"""The compose file of the documents: its commands exist, and it contains no secret."""
 
 from __future__ import annotations
 

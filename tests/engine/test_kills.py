@@ -1,4 +1,4 @@
-"""Front ends and workers are killed at random while many upload: what was answered with 200 is so.
+"""Front ends and workers are killed during uploads: each one that was answered with 200 is there.
 
 The suite does it in small, in a folder and in a bucket. In full, by hand, with the uploads a second
 in the end::
@@ -60,7 +60,7 @@ class Seen:
 
 
 def upload(at: Fleet, wheel: Path, token: str, number: int, seen: Seen) -> None:
-    """Upload by twine's own library; to the next front end where one is gone, as people do."""
+    """Upload by twine's library, and to the next front end if one is gone."""
     end = time.monotonic() + _PATIENCE
     for attempt in itertools.count():
         assert time.monotonic() < end, f"{wheel.name} is not taken: {seen.statuses}"
@@ -80,7 +80,7 @@ def upload(at: Fleet, wheel: Path, token: str, number: int, seen: Seen) -> None:
 
 
 def look(made: Made, client: Path, seen: Seen, done: threading.Event) -> None:
-    """Be python-tuf's client, over and over: what was answered is a target, at every moment."""
+    """Check with python-tuf, again and again, that each answered upload is a target."""
     chance = random.Random(1)
     while not done.is_set():
         known = seen.answered[-1:] + ([chance.choice(seen.answered)] if seen.answered else [])

@@ -1,4 +1,4 @@
-"""What a repository remembers moves into a database and back, and what was begun is in it too."""
+"""The state of a repository moves into a database and back, with unfinished work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def repo(capsys: pytest.CaptureFixture[str]) -> Run:
-    """``securepip repo …`` in this process: its exit code, and what it says in one line."""
+    """Run ``securepip repo …`` in this process: its exit code, and its output in one line."""
 
     def run(*words: str | Path) -> tuple[int, str]:
         code = main(["repo", *map(str, words)])

@@ -1,4 +1,4 @@
-"""What a repository remembers in a database: the same as in a file, and for many machines."""
+"""The state of a repository in a database: the same as in a file, and for many machines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ONE, TWO = Sha256("1" * 64), Sha256("2" * 64)
 
 
 def ledger_story(connection: Connection) -> object:
-    """Everything that a ledger can be told and asked."""
+    """The results of all methods of a ledger."""
     ledger = Ledger(connection)
     ledger.record([(A, "a-1.tar.gz", ONE), (B, "b-1.tar.gz", TWO)])
     ledger.record([(A, "a-1.tar.gz", ONE)])
@@ -133,7 +133,7 @@ def overlay_story(connection: Connection) -> object:
 
 
 def walk_story(connection: Connection) -> object:
-    """A sync that is killed once, and what it goes on with."""
+    """A sync that is killed once, and continues."""
     walk = Walk(connection)
     old = Want(SpecifierSet("<2"), frozenset([A]))
     # Strangers write what is wanted: longer than a key may be, and with what is no text.

@@ -1,4 +1,4 @@
-"""Uploads that a front end takes and a worker publishes: all that is promised without them."""
+"""A front end takes uploads and a worker publishes them, with the guarantees of one machine."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def site(made: Made) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is silent is thought dead soon, and what failed is tried again soon."""
+    """Shorten the times after which a worker is taken for dead, and a failed job is repeated."""
     monkeypatch.setattr(workers, "HEARTBEAT_SECONDS", 0.5)
     monkeypatch.setattr(workers, "STALLED_SECONDS", 2.0)
     monkeypatch.setattr(workers, "_RETRY_SECONDS", 1)
@@ -293,7 +293,7 @@ def test_a_bucket_that_answers_503_costs_no_upload_and_nothing_half_is_current(
 
 
 def until_taken(site: Site, wheel: Path) -> int:
-    """As people do: again, when the server says later."""
+    """Upload, and repeat it if the server answers that it is busy."""
     for _ in range(20):
         answer = site.send(wheel)
         if answer.status_code not in (503, 507):

@@ -1,4 +1,4 @@
-"""What a person accepts, and in which of the repositories: by itself, without a command."""
+"""What a person accepts, and in which repository, without the command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ X, Y = (parse_sha256(letter * 64) for letter in "ab")
 
 @dataclass
 class Own:
-    """Two repositories of this machine's own, over two indexes with the same ``app``."""
+    """Two first-use repositories, of two indexes that have the same ``app``."""
 
     store: TrustStore
     indexes: dict[str, Index]
@@ -58,11 +58,11 @@ class Own:
             yield signers(self.store.read())[name]
 
     def demand(self, name: str, rules: FirstUseRules) -> None:
-        """Change what is demanded of the files of an index at first sight."""
+        """Change the demands on new files of an index."""
         self.store.change_first_use(name, FirstUse(self.indexes[name].url, rules))
 
     def sign(self, *names: str) -> None:
-        """Sign the page of ``app`` and the wheel as the indexes show them."""
+        """Sign the page of ``app`` and the wheel as they are in the indexes."""
         for name in names:
             with self.signer(name) as signer:
                 signer.prepare_pages([APP])
@@ -78,7 +78,7 @@ class Own:
             Memory(opened.ledger.connection, 0.0).refuse_loss(APP)
 
     def known(self, name: str) -> Sha256:
-        """The bytes that the wheel has to have there."""
+        """The bytes that are signed for the wheel there."""
         with self.open(name) as opened:
             return opened.ledger.known(APP)[WHEEL]
 
@@ -87,7 +87,7 @@ class Own:
             return opened.ledger.refused_as(WHEEL)
 
     def change_bytes(self, name: str) -> Sha256:
-        """Offer other bytes of the wheel, of which the pages tell no sha256."""
+        """Offer other bytes of the wheel, and pages without digests."""
         code = {"app/__init__.py": "VERSION = 'other'\n"}
         (offered,) = self.indexes[name].offer(
             make_wheel(self.files / "other", "app", "2.0", files=code)

@@ -1,4 +1,4 @@
-"""What became known of a file after its page was signed binds its bytes, too."""
+"""A digest that becomes known after the page was signed also binds the file."""
 
 from __future__ import annotations
 

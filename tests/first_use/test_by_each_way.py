@@ -1,4 +1,4 @@
-"""What first use refuses is refused by each way in: install, the gateway, and pip with the plugin.
+"""Each way in refuses the same with first use: install, the gateway, and pip with the plugin.
 
 Each server is honest first. Plain pip, beside them, takes its second answer.
 """
@@ -29,7 +29,7 @@ EVIL = {"app/__init__.py": "VERSION = 'evil'\n"}
 
 @dataclass
 class World:
-    """An index, the machine that believes it, and what the attacker has.
+    """An index, a machine that trusts it, and the attacker's files.
 
     Attributes:
         index: ``app`` 1.0 and 2.0, and six releases of ``lib``.
@@ -53,7 +53,7 @@ class World:
         assert done.code == 0, done.err
 
     def see(self, *names: str) -> None:
-        """Look at the index, as an install does."""
+        """See the index, as an install does."""
         seen = self.machine.install("--dry-run", *names)
         assert seen.code == 0, seen.err
 
@@ -61,7 +61,7 @@ class World:
         return make_wheel(self.folder / "evil", "app", version, files=EVIL)
 
     def forget_caches(self) -> None:
-        """Let ten minutes pass, and drop what can be fetched again."""
+        """Make the pages as old as after ten minutes, and empty the cache."""
         for ledger in (self.machine.folder / "data" / "first-use").glob("*/state/ledger.sqlite3"):
             never_asked = suppress(sqlite3.OperationalError)
             with never_asked, closing(sqlite3.connect(ledger)) as connection, connection:
@@ -86,7 +86,7 @@ def other_bytes_after_it_had_vanished(world: World) -> Index:
 
 
 def other_bytes_from_another_mirror(world: World) -> Index:
-    """The user has moved to a mirror that is nobody's friend."""
+    """The user has changed to a hostile mirror."""
     world.trust(world.index)
     world.see("app")
     (name,) = (each.name for each in (world.machine.folder / "data" / "first-use").iterdir())
@@ -137,7 +137,7 @@ def what_a_witness_does_not_show(world: World) -> Index:
 
 @dataclass(frozen=True)
 class Case:
-    """One refusal.
+    """A refusal.
 
     Attributes:
         act: Lets the machine see the honest answer, and changes it; returns the index to ask.
@@ -177,7 +177,7 @@ def world(
     enabled_environment: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    """A world in which nothing has been seen yet."""
+    """A world whose machine has seen nothing yet."""
     (tmp_path / "plugged").mkdir()
     plugged = Machine(tmp_path / "plugged", enabled_environment)
     certificate = make_certificate(tmp_path)
@@ -209,7 +209,7 @@ def by_plugin(world: World, case: Case) -> tuple[int, str]:
 
 
 def by_gateway(world: World, case: Case) -> tuple[int, str]:
-    """Ask as a tool asks: for the page, and for the newest file on it."""
+    """Fetch the page and its newest file, as a tool does."""
     with run_gateway(world.machine.folder / "data", cert=world.certificate) as running:
         page = running.get(
             f"simple/{case.name}/", {"Accept": "application/vnd.pypi.simple.v1+json"}

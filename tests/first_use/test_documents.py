@@ -1,4 +1,4 @@
-"""What README and the guide to first use say is true: the commands, and the refusal."""
+"""The commands and the refusal in README and in the guide to first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_RUN_HERE = {"plugin enable", "gateway --", "repo serve"}
 
 @pytest.fixture
 def flask(tmp_path: Path) -> Iterator[Index]:
-    """An index with flask 3.1.3, and blinker, which it requires."""
+    """An index with flask 3.1.3 and blinker, which it requires."""
     with serve_flask(tmp_path / "published") as index:
         yield index
 
@@ -39,7 +39,7 @@ def newcomer(
 
 
 def without_what_varies(text: str) -> str:
-    """Without digests, days and the index's address."""
+    """The text without digests, dates and the index's URL."""
     for pattern in (r"[0-9a-f]{64}", r"\d{4}-\d\d-\d\d", r"https?://\S+"):
         text = re.sub(pattern, "…", text)
     return text.strip()

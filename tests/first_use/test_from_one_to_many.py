@@ -1,4 +1,4 @@
-"""A person's first-use repository becomes a team's overlay: what was seen is kept."""
+"""A first-use repository becomes the overlay of a team, with everything that it has seen."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_sync_says_why_it_keeps_a_page_of_which_nobody_has_read_a_file(
 
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
-    """Let those who sign believe that so many days have passed since today."""
+    """Set the clock of the signing side so many days ahead."""
     moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=days)
     for module in ("repository.commit", "publish.refresh"):
         monkeypatch.setattr(f"securepip.signing.{module}.now", lambda: moment)

@@ -1,4 +1,4 @@
-"""One command, and then ``install``: over an index that does not sign."""
+"""``trust first-use`` and then ``install``, from an index without signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any step, and several at once: what was seen is not forgotten, the repository valid."""
+"""Runs that are killed, and several at once: nothing seen is forgotten, the repository is valid."""
 
 from __future__ import annotations
 

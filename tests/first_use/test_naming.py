@@ -1,4 +1,4 @@
-"""Whom a tool believes that was told some indexes."""
+"""The indexes that a tool trusts, by those that it names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEW = "https://new.example.org/simple/"
 
 
 def speakers(named: list[str], store: TrustStore) -> list[str]:
-    """The indexes of those who may speak, in their order."""
+    """The indexes of the chosen signers, in order."""
     trust = trust_named(named, store, ())
     order = [name for entry in trust.mapping for name in entry.repositories]
     return [trust.named(name).index_urls[0] for name in order]

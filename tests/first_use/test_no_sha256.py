@@ -1,4 +1,4 @@
-"""What becomes of files of which a page tells no sha256, before anybody wants them."""
+"""Files without a digest on their page, before anybody installs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data folder that nobody may write to, as in an image: what was seen protects."""
+"""A read-only data folder, as in an image: the files that were seen stay protected."""
 
 from __future__ import annotations
 

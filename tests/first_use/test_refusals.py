@@ -1,4 +1,4 @@
-"""An index whose first answer was honest, and whose second is not: pip takes it, we do not."""
+"""An index whose second answer is forged: pip accepts it, and securepip does not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHEEL = "app-2.0-py3-none-any.whl"
 
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
-    """A wheel with the name and the metadata of app 2.0, and other code."""
+    """A wheel with the name and metadata of app 2.0, and other code."""
     code = {"app/__init__.py": "VERSION = 'evil'\n"}
     return make_wheel(tmp_path / "evil", "app", "2.0", requires=["lib"], files=code)
 
@@ -42,7 +42,7 @@ def seen(protected: Machine) -> Machine:
 
 
 def fool_pip(machine: Machine, index: Index) -> None:
-    """Show that plain pip installs what the index offers now."""
+    """Check that plain pip installs the index's present file."""
     fooled = machine.pip_install(index.url, "app")
     assert fooled.code == 0, fooled.err
     assert machine.version_of("app") == "evil"
@@ -50,7 +50,7 @@ def fool_pip(machine: Machine, index: Index) -> None:
 
 
 def tell_md5(index: Index) -> None:
-    """Have the pages tell the md5 of app 2.0, in either form, as it is now."""
+    """Put the present md5 of app 2.0 on the pages of both forms."""
     file = index.projects["app"][WHEEL]
     digest = md5(file.data, usedforsecurity=False).hexdigest()
     file.fields["hashes"] = {"md5": digest}

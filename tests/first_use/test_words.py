@@ -1,4 +1,4 @@
-"""What is said of a refusal, and who signs for whom, by themselves."""
+"""The text of refusals, and the names of signers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The verified index, against real repositories over real HTTP."""
+"""Tests of the verified index, with real repositories over HTTP."""

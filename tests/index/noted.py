@@ -1,4 +1,4 @@
-"""A signer and downloads that write down what is asked of them, and an index over them."""
+"""A signer and downloads that record their calls, and an index that uses them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DELTA_1 = "delta-1.0-py3-none-any.whl"
 
 @dataclass(eq=False)
 class Signer:
-    """A signer of this machine's own that writes down what it is asked."""
+    """A first-use signer that records its calls."""
 
     current: bytes = b"1"
     asked: list[tuple[object, ...]] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Signer:
         self.when_files()
 
     def take(self, kind: str) -> list[tuple[object, ...]]:
-        """What was asked of one kind; all is forgotten."""
+        """The calls of a kind; the record is emptied."""
         found = [one[1:] for one in self.asked if one[0] == kind]
         self.asked.clear()
         return found
@@ -69,7 +69,7 @@ class Signer:
 
 @dataclass
 class Told(Downloads):
-    """Writes down what is told of downloads."""
+    """Records the reports about downloads."""
 
     sizes: list[list[int]] = field(default_factory=list)
     kept: list[tuple[str, int]] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Told(Downloads):
 
 @dataclass
 class Asked:
-    """The ends of the URLs that are fetched early, or now, and what sessions prefetch."""
+    """The ends of the URLs that are prefetched or fetched, and the roles that sessions prefetch."""
 
     early: list[str] = field(default_factory=list)
     now: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Asked:
 
 
 def trusting(folder: Path, *repositories: MadeRepository) -> Trust:
-    """Trust in repositories where they are; each has the name of its folder's parent, shortened."""
+    """Trust in repositories at their folders; the names are shortened from the parent folders'."""
     store = TrustStore(folder / "trust")
     for each in repositories:
         name = "made" if "made" in each.folder.parent.name else "other"
@@ -120,7 +120,7 @@ def opened(
 
 
 def copied(made: MadeRepository, folder: Path) -> MadeRepository:
-    """The same repository, for a test that changes what it serves."""
+    """The same repository for a test that changes its files."""
     place = folder / "made-copy" / "repository"
     shutil.copytree(made.folder, place)
     return replace(made, folder=place)

@@ -1,4 +1,4 @@
-"""Whom a command begins to ask before it has opened the index."""
+"""The requests that a command begins before it has opened the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project that was seen in a repository does not vanish into "nobody knows it"."""
+"""A project that was seen in a repository does not become an unknown one."""
 
 from __future__ import annotations
 

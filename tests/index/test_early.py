@@ -1,4 +1,4 @@
-"""What the index begins before it is asked, and that it is verified as anything else."""
+"""The index prefetches, and verifies prefetched files as all others."""
 
 from __future__ import annotations
 

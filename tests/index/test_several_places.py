@@ -1,4 +1,4 @@
-"""A place that draws out what it is asked for keeps nobody from the next one."""
+"""If a mirror answers too slowly, the next one is asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.wheels import make_wheel
 
 @pytest.fixture
 def mirror(served: Served) -> Iterator[HostileServer]:
-    """Another place that has the same files."""
+    """Another server with the same files."""
     with serve_hostile(served.made.folder) as server:
         yield server
 
@@ -240,12 +240,12 @@ DIVIDED = b'{"signed":{"delegations":{"succinct_roles":{"bit_length":%s,"name_pr
 
 
 def hint_without_meaning(served: Served, tmp_path: Path) -> None:
-    """A number that is none: it is looked at before anybody has verified what it stands in."""
+    """The number is no number: it is read before its file is verified."""
     served.server.alter(r"metadata/\d+\.bins\.json", lambda _: DIVIDED % b"Infinity")
 
 
 def time_of_no_calendar(served: Served, tmp_path: Path) -> None:
-    """Of what has expired the server's clock is asked, so that a person is told why."""
+    """If metadata has expired, the server's clock is read to tell the user the reason."""
     expired = copy_repository(served.made, tmp_path / "expired")
     then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=30)
     with mock.patch.object(commit, "now", lambda: then):

@@ -1,4 +1,4 @@
-"""Each step of the index by itself: what it asks, of whom, before it answers.
+"""The steps of the index, with the requests that each one makes.
 
 A repository in a folder and no server; what is asked of sessions and transport is written down.
 """

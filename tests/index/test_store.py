@@ -1,4 +1,4 @@
-"""The store has what is whole, and goes on where there is no room for it."""
+"""The store keeps only whole files, and does without if the disk is full."""
 
 from __future__ import annotations
 

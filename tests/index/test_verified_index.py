@@ -1,4 +1,4 @@
-"""What the index returns was signed; what was not signed it refuses, by name."""
+"""The index returns signed files only, and its errors name the others."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_only_a_repository_of_this_machine_may_leave_a_sha256_open(client: Clien
 
 
 class _SignsNothing:
-    """A signer of this machine's own that has nothing to do."""
+    """A first-use signer that does nothing."""
 
     def state(self) -> bytes:
         return b""

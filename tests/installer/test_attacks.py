@@ -1,4 +1,4 @@
-"""What stands in the way of a hand-off: a changed store, contradicting wheels, a hostile place."""
+"""Attacks on a hand-off: a changed store, contradictory wheels, a hostile environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wheels from sdists: only what was verified runs, and the wheel is the release it should be."""
+"""Wheels from sdists: only verified code runs, and the wheel is the expected release."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def settings(tmp_path: Path, installer: Installer) -> BuildSettings:
 
 
 def build_of(source: Source, settings: BuildSettings, **config_settings: str) -> Build:
-    """A build in a folder of its own; that of an sdist has to be ``one``."""
+    """A build in a new folder; an sdist must be of ``one``."""
     return Build(source, None, config_settings, settings, Path(mkdtemp()))
 
 

@@ -1,4 +1,4 @@
-"""Byte code that is kept: whose it is, what it belongs to, and what is done with too much of it."""
+"""The byte code cache: its owner, the sources of its files, and its size."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def wheel(tmp_path: Path) -> HandOff:
 
 
 def _code_of(source: bytes, *, beside: bytes, member: str = "one.py") -> mmap:
-    """What a forger keeps: the code of a source, said to be that of another."""
+    """A forged entry: the code of one source under the name of another."""
     row, code = _compiled(source)
     return WheelCode.join([([member], [[sha256_of(beside), *row[1:]]], code)])
 
 
 def _compiled(source: bytes) -> tuple[list[Any], Path]:
-    """What a worker answers of a source, and the file that it writes."""
+    """A worker's answer for a source, and the file that it writes."""
     code = Path(tempfile.mkdtemp()) / "code"
     with code.open("xb") as stream:
         row = compile_member(source, 0, stream)
@@ -75,7 +75,7 @@ def _compiled(source: bytes) -> tuple[list[Any], Path]:
 
 
 def _import(python: Path, expression: str, *options: str) -> str:
-    """What an expression is in the environment; byte code is used and none is written."""
+    """The value of an expression in the environment, which uses byte code and writes none."""
     command = [str(python), "-B", *options, "-c", f"import one; print({expression})"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 

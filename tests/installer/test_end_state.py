@@ -1,4 +1,4 @@
-"""What a hand-off leaves is what plain pip leaves, file by file."""
+"""A hand-off leaves the same files as plain pip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCRIPT = "#!python\nprint('run')\n"
 
 @pytest.fixture
 def odd_wheels(tmp_path: Path) -> list[Path]:
-    """Wheels that hold what real ones do; the first asks for the others."""
+    """Wheels with all kinds of files; the first one requires the others."""
     folder = tmp_path / "store"
     app = make_wheel(
         folder,
@@ -131,7 +131,7 @@ def _remove(folder: Path) -> None:
 def compiled_before(
     odd_wheels: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], ByteCodeCache]]:
-    """Fills a cache by an install somewhere else; from then on no wheel is compiled."""
+    """Fills the cache by an install elsewhere. No wheel is compiled after that."""
 
     def fill() -> ByteCodeCache:
         folder = tmp_path / "temporary" / "elsewhere \u00e9"

@@ -1,4 +1,4 @@
-"""What pip is told to install, and what is read from what it says."""
+"""The arguments for pip, and the reading of its output."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_hand_over_uses_what_it_is_given(
 
 
 class Idle:
-    """A pip, or what compiles: it does nothing and says what it was told to."""
+    """A pip or a compiler that does nothing and prints a given output."""
 
     def __init__(self, code: int = 0, errors: str = "") -> None:
         self.said = (code, "", errors)
@@ -197,7 +197,7 @@ class Idle:
 
 
 class Watched:
-    """What watches pip: it writes down what it is given and asked."""
+    """A watcher of pip, which records its calls."""
 
     given: tuple[Any, ...] = ()
     asked: tuple[str, ...] = ()
@@ -219,7 +219,7 @@ class Watched:
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> Idle:
-    """What compiles; and nothing is watched."""
+    """A compiler, without a watcher."""
     compiler = Idle()
     monkeypatch.setattr(handoff, "Compiler", lambda *given: compiler)
     monkeypatch.setattr(handoff, "Progress", Watched)

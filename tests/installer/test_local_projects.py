@@ -1,4 +1,4 @@
-"""What the user names by path: installed as by plain pip, file by file, and uninstalled clean."""
+"""Projects that the user names by path: they are installed as by plain pip, and uninstalled."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The folder of ``one`` 1.0, which has a backend of its own."""
+    """The folder of ``one`` 1.0, which contains its build backend."""
     folder = tmp_path / "a project"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(_PYPROJECT)
@@ -54,7 +54,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def words(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> list[str | Path]:
-    """What the user types for ``one`` 1.0."""
+    """The arguments that the user types for ``one`` 1.0."""
     built = tmp_path / "built"
     wheel = make_wheel(built, "one", "1.0")
     sdist = make_sdist(built, "one", "1.0", files={"b.py": _BACKEND}, pyproject=_PYPROJECT)
@@ -70,7 +70,7 @@ def words(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> list
 
 
 def _left(machine: Machine) -> Tree:
-    """All files: whether an empty folder is left is not for us to say."""
+    """All files. Empty folders are not compared."""
     found = snapshot(machine.environment)
     return {path: state for path, state in found.items() if isinstance(state, tuple)}
 

@@ -1,4 +1,4 @@
-"""pip is started before it is known what it is to do: what it must not do meanwhile, and after."""
+"""pip is started before its work is known: what it must not do before and after that."""
 
 from __future__ import annotations
 

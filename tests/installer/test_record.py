@@ -1,4 +1,4 @@
-"""RECORD after what is added to and taken from what pip has installed."""
+"""RECORD after files are added to a distribution that pip has installed, or removed from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = "one.py,sha256=x,1\r\none-1.dist-info/RECORD,,\r\none-1.dist-info/REQUEST
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The folder of a distribution that pip has installed, as one that the user named."""
+    """The ``.dist-info`` folder of a requested distribution, as pip installs it."""
     folder = tmp_path / "site" / "one-1.dist-info"
     folder.mkdir(parents=True)
     (folder / "RECORD").write_bytes(ROWS.encode())

@@ -1,4 +1,4 @@
-"""Wheels that write no file in common are installed at a time; what is left is what pip leaves."""
+"""Wheels without a common file are installed at the same time, with the same result as pip's."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _SCHEME = {
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each wheel is worth a process."""
+    """Use a process for each wheel."""
     monkeypatch.setattr(shares, "_WORTH_BYTES", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
 
 
 @pytest.fixture
 def python(new_environment: Callable[[], Path]) -> Path:
-    """An interpreter that writes a file for each time it was forked."""
+    """An interpreter that writes a file after each fork."""
     python = new_environment()
     (site_packages(python) / "tells.pth").write_text(
         "import os, sys; os.register_at_fork(after_in_child="

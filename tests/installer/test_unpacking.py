@@ -1,4 +1,4 @@
-"""Unpacking of source distributions: as pip does it, within bounds, and never out of the folder."""
+"""Source distributions are unpacked as by pip, within bounds, and never outside of the folder."""
 
 from __future__ import annotations
 

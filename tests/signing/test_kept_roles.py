@@ -50,7 +50,7 @@ def test_a_bin_that_was_read_before_it_was_changed_in_place_is_read_again(
 
 
 def test_a_root_that_was_written_is_verified_when_it_is_read(made: MadeRepository) -> None:
-    """The kept object is the changed one: a role is verified by the file, not by itself."""
+    """The written object stays in memory: without the check, any change of it would be accepted."""
     repository = made.repository
     with repository.lock():
         root = repository.roles().root

@@ -1,1 +1,1 @@
-"""Fetching bytes, bounded."""
+"""Tests of the transport."""

@@ -1,4 +1,4 @@
-"""Bodies and addresses by themselves: what is announced, packed, broken off, or another's."""
+"""Bodies and URLs, without a server: lengths, compression, broken answers, other origins."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHOWN = "https://packages.example.org/file"
 
 
 class Raw(io.BytesIO):
-    """A body; after its bytes comes what is raised, if anything is."""
+    """A body, which raises an error after its bytes if there is one."""
 
     ends_with: BaseException | None = None
 

@@ -1,4 +1,4 @@
-"""A transport by itself: what it counts, shares and gives up, and what it says of a failure."""
+"""A transport: its counts, shared downloads, abandoned requests and errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def transport() -> Iterator[Transport]:
 def answers(
     body: bytes, *headers: str, status: str = "200 OK", short: int = 0
 ) -> Callable[[socket.socket], None]:
-    """What sends one answer, perhaps without its last bytes, and closes the connection."""
+    """Sends an answer, perhaps without its last bytes, and closes the connection."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     head = "\r\n".join([*lines, "", ""]).encode()
     return lambda connection: connection.sendall(head + body[: len(body) - short])

@@ -1,4 +1,4 @@
-"""User names and passwords are found where pip finds them, and reach nobody else."""
+"""User names and passwords come from the same sources as pip's, and go to no other server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from securepip.transport import Transport, TransportOptions
 
 @dataclass
 class Guarded:
-    """A server that answers those who say ``user:secret``, and redirects ``/away`` elsewhere."""
+    """A server that requires ``user:secret``, and redirects ``/away`` to another one."""
 
     port: int = 0
     elsewhere: str = ""
@@ -89,7 +89,7 @@ def server() -> Iterator[Guarded]:
 
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No netrc file and no keyring of whoever runs the tests."""
+    """Hide the netrc file and the keyring of the user who runs the tests."""
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("PATH", str(tmp_path / "programs"))
     monkeypatch.setitem(sys.modules, "keyring", None)
@@ -100,7 +100,7 @@ Program = Callable[..., Path]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Makes a ``keyring`` program that prints an answer; returns the file it notes its words in."""
+    """Makes a ``keyring`` program with an answer, and returns the file of its arguments."""
 
     def make(answer: str, code: int = 0) -> Path:
         folder, log = tmp_path / "programs", tmp_path / "log"

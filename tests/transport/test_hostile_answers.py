@@ -1,4 +1,4 @@
-"""Answers that no honest server gives: none hangs, fills the memory or ends in a traceback."""
+"""Answers of hostile servers: none leads to a hang, a full memory or a traceback."""
 
 from __future__ import annotations
 

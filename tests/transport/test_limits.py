@@ -1,4 +1,4 @@
-"""What an answer may take, by a clock of ours; and the thread that shuts what takes more."""
+"""The limits of an answer, with a clock that tests set, and the thread that enforces them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONG = 60.0
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The time of these modules: ``clock.now``. Who sleeps is in ``clock.slept``."""
+    """The clock of these modules: ``clock.now``. ``clock.slept`` has the sleeps."""
     found = SimpleNamespace(now=START, slept=[])
     found.monotonic = lambda: found.now
     found.sleep = found.slept.append
@@ -309,7 +309,7 @@ def shut_within(seconds: float, theirs: socket.socket) -> bool:
 
 
 def is_waiting(dog: Watchdog) -> bool:
-    """Whether its thread has looked at all that there is."""
+    """Whether the thread has checked all answers."""
     with dog._changed:
         return dog._wakes > 0
 

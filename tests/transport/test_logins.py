@@ -1,4 +1,4 @@
-"""Which user name and password goes where, by themselves: no server, no keyring, no .netrc."""
+"""Which user name and password is sent to which URL, without a server, a keyring or a .netrc."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ELSEWHERE = "https://elsewhere.example.org"
 
 @pytest.fixture(autouse=True)
 def netrc(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The URLs that .netrc was asked for; it holds nothing unless a test says so."""
+    """The URLs that were looked up in .netrc, which is empty unless a test fills it."""
     asked: list[str] = []
 
     def find(url: str) -> tuple[str, str] | None:
@@ -33,7 +33,7 @@ def netrc(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class Keyring:
-    """Holds logins by service and user, and writes down who was looked for."""
+    """A keyring with logins by service and user, which records the look-ups."""
 
     def __init__(self, held: dict[tuple[str, str | None], Login]) -> None:
         self.held = held
@@ -45,7 +45,7 @@ class Keyring:
 
 
 def with_keyring(monkeypatch: pytest.MonkeyPatch, **held: Login) -> Keyring:
-    """A keyring that holds a login for each host, whoever asks."""
+    """A keyring with a login for each host."""
     keyring = Keyring({(f"{name}.example.org", None): login for name, login in held.items()})
     monkeypatch.setattr(module, "_open_keyring", lambda provider: keyring)
     return keyring
@@ -58,13 +58,13 @@ def request_to(credentials: Credentials, url: str) -> requests.PreparedRequest:
 
 
 def said(request: requests.PreparedRequest) -> str | None:
-    """``user:password`` that a request says."""
+    """The ``user:password`` of a request."""
     header = request.headers.get("Authorization")
     return None if header is None else base64.b64decode(header.split()[1]).decode("latin-1")
 
 
 def sent(credentials: Credentials, url: str) -> str | None:
-    """What is sent with a first request for a URL."""
+    """The credentials of the first request for a URL."""
     request = request_to(credentials, url)
     assert request.url is not None
     assert "@" not in request.url.split("/")[2]
@@ -72,7 +72,7 @@ def sent(credentials: Credentials, url: str) -> str | None:
 
 
 class Server:
-    """Refuses each request but one that says what is right."""
+    """Refuses each request without the right credentials."""
 
     def __init__(self, right: str | None = "") -> None:
         self.right = right
@@ -95,7 +95,7 @@ class Server:
 
 
 def asked(credentials: Credentials, server: Server, url: str) -> requests.Response:
-    """The answer that somebody gets in the end."""
+    """The final answer."""
     request = request_to(credentials, url)
     (hook,) = request.hooks["response"]
     answer: requests.Response = hook(server.answer(request))

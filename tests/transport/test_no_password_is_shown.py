@@ -1,4 +1,4 @@
-"""No message holds a password, whatever it is made of and however the address was mistyped."""
+"""No message shows a password, whatever its characters, and however the URL is mistyped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRETS = st.text(string.punctuation + string.ascii_letters + string.digits, max
 
 
 def spellings(password: str) -> list[str]:
-    """As it should be in an address, and as people and other programs write it."""
+    """The password as a URL should have it, and as people and other programs write it."""
     return [quote(password, safe=""), password]
 
 

@@ -1,4 +1,4 @@
-"""Threads that wait for servers: as many as have something to do, and what they remember."""
+"""The threads that wait for servers: their number, and the results that they keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A download that breaks off goes on where it ended, and never becomes a mixture of two files."""
+"""An interrupted download continues at its end, and is never a mixture of two files."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def server() -> Iterator[Breaking]:
 
 
 def download(server: Breaking, *, retries: int = 5, max_bytes: int = 200_000) -> tuple[bytes, int]:
-    """The file, and what the progress adds up to."""
+    """The file, and the sum of the progress."""
     into = io.BytesIO()
     received: list[int] = []
     options = TransportOptions(retries=0, timeout=60, resume_retries=retries)

@@ -1,4 +1,4 @@
-"""How requests are sent, tried again and led elsewhere: by themselves, without a server."""
+"""Requests, their repetitions and their redirects, without a server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def watched(
     clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Watch]:
-    """This thread fetches something that has a minute."""
+    """Let this thread fetch with a time limit of a minute."""
     caplog.set_level(logging.INFO, "securepip.waiting")
     dog = Watchdog()
     monkeypatch.setattr(dog, "_run", lambda: None)  # nothing is shut but by the test
@@ -54,7 +54,7 @@ def watched(
 
 
 def sent(monkeypatch: pytest.MonkeyPatch, session: Session, url: str) -> requests.PreparedRequest:
-    """What a session sends for a URL."""
+    """The request that a session sends for a URL."""
     found: list[tuple[requests.PreparedRequest, dict[str, Any]]] = []
     monkeypatch.setattr(
         session, "send", lambda request, **settings: found.append((request, settings))
@@ -363,7 +363,7 @@ ADDRESSES = [
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
-    """The addresses that were tried, and for how long; ``outcome`` says what became of it."""
+    """The addresses that were tried, with their time limits; ``outcome`` has the results."""
     found: list[tuple[str, float]] = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*ADDRESSES, ADDRESSES[0]])
     return found

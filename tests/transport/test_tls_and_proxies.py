@@ -1,4 +1,4 @@
-"""Whose certificate is believed, and who is asked instead of a server: pip's options."""
+"""pip's options for certificates and proxies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A certificate that no server here has."""
+    """A certificate of no server in these tests."""
     return str(make_certificate(tmp_path_factory.mktemp("strange")))
 
 
@@ -174,7 +174,7 @@ def test_a_server_whose_certificate_is_not_believed_is_asked_once(
 def tries(
     caplog: pytest.LogCaptureFixture, url: str, error: str, options: dict[str, Any]
 ) -> list[str]:
-    """What a failing request says of its five retries."""
+    """The messages of a failing request about its five retries."""
     made = TransportOptions(retries=5, timeout=60, **options)
     with Transport(made) as transport, pytest.raises(TransportError, match=error):
         transport.get(url, max_bytes=2)
@@ -255,7 +255,7 @@ def test_the_certificate_of_a_server_behind_a_proxy_is_looked_at_too(
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    """Pass on what either says until one of them has ended."""
+    """Pass on the bytes of both sides until one of them closes."""
     while True:
         for ready in select.select([one, other], [], [], 5)[0]:
             data = ready.recv(65536)

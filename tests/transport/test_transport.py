@@ -1,4 +1,4 @@
-"""Every download is bounded in bytes and time, and what cannot be fetched is named."""
+"""Every download is bounded in bytes and time, and an error names its URL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def transport() -> Iterator[Transport]:
 def raw_server(
     talk: Callable[[socket.socket], None], seen: list[bytes] | None = None
 ) -> Iterator[str]:
-    """A server that reads one request a connection and then does what ``talk`` does.
+    """A server that reads a request of each connection, and then calls ``talk``.
 
     Args:
         talk: Given the connection, which is closed afterwards.

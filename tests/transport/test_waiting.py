@@ -1,4 +1,4 @@
-"""Who waits is told for whom; and a path is asked for as pip asks."""
+"""A notice names the server that a user waits for; and questions for a path are as in pip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer has one time and one number of raw bytes, however a server draws it out.
+"""An answer has one limit of time and one of raw bytes, however slowly a server sends it.
 
 Each attack is run twice: as it is, and on a copy of the client whose watch was taken out, which
 goes on for as long as the server likes.
@@ -63,7 +63,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seconds_of(talk: Callable[[socket.socket], None], scheme: str = "http") -> float:
-    """How long a client listens before it gives up."""
+    """The seconds after which a client gives up."""
     with (
         raw_server(talk) as url,
         Transport(TransportOptions(timeout=60, retries=20)) as transport,
@@ -78,7 +78,7 @@ def seconds_of(talk: Callable[[socket.socket], None], scheme: str = "http") -> f
 def seconds_without_a_watch(
     talk: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch, scheme: str = "http"
 ) -> float:
-    """How long the same client listens when its watch is taken out."""
+    """The seconds after which the same client gives up with its watch taken out."""
     monkeypatch.setattr(watch.Watch, "due", lambda self: time.monotonic() + 100)
     monkeypatch.setattr(watch.Watch, "count", lambda self, received: None)
     began = time.monotonic()
@@ -89,7 +89,7 @@ def seconds_without_a_watch(
 
 
 def drip(endless: Endless, seconds: float) -> Callable[[socket.socket], None]:
-    """What sends ``endless`` for so long from its first client on, or until that has gone."""
+    """A function that sends ``endless`` for so long, or until the client has gone."""
     first, again = endless
     stop = 0.0
 

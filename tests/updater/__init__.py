@@ -1,1 +1,1 @@
-"""The TUF session."""
+"""Tests of the TUF session."""

@@ -1,4 +1,4 @@
-"""Which files are asked for early, by what is known here: no server, and no python-tuf."""
+"""The files that are prefetched, by the local state: without a server and python-tuf."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINS = [*SIXTEEN.get_roles()]
 
 
 class Early:
-    """Takes what is begun early, as a transport does."""
+    """Records the downloads that are begun, in place of a transport."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int]] = []
@@ -66,7 +66,7 @@ def divided(bits: object = 4, prefix: str = "bin") -> dict[str, Any]:
 
 
 class Asked:
-    """Roles ahead over a snapshot, and what they have asked for."""
+    """Prefetching of roles by a snapshot, and its requests."""
 
     def __init__(
         self, state: Path, snapshot: Mapping[str, Any], answers: Mapping[str, object] | None = None

@@ -1,4 +1,4 @@
-"""What is fetched before python-tuf asks for it is bounded by what the snapshot announces."""
+"""The snapshot bounds the files that are fetched before python-tuf asks for them."""
 
 from __future__ import annotations
 

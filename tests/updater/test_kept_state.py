@@ -1,4 +1,4 @@
-"""What a machine keeps of a repository beside its metadata, and does not let be taken back."""
+"""The state that a machine keeps besides the metadata, and that a server cannot take back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which place of a repository is asked, in which order, and what is said of one that fails."""
+"""The order in which mirrors are asked, and the messages about one that fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def places() -> Mirrors:
 
 
 class Places:
-    """Fetches from those that have no error, and remembers whom it has asked."""
+    """Fetches from mirrors without an error, and records the requests."""
 
     def __init__(self, **errors: SecurepipError) -> None:
         self.errors = errors

@@ -1,4 +1,4 @@
-"""What a snapshot may say of a role that a client has seen before, and what it may not."""
+"""What a snapshot may list, and may not list, for a role that a client has seen before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def client(made: MadeRepository, state: Path) -> Iterator[Session]:
 
 
 def sign_again(made: MadeRepository, name: str, *, without: str | None = None) -> None:
-    """Sign a role a second time under the number that it has."""
+    """Sign a role again under the same version."""
     repository = made.repository
     with repository.lock():
         roles = repository.roles()

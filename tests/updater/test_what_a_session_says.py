@@ -1,4 +1,4 @@
-"""What a session says when something is wrong, to the person who has to do something about it."""
+"""The errors of a session, which say what is wrong and what to do."""
 
 from __future__ import annotations
 
