@@ -212,6 +212,12 @@ def test_what_has_expired_is_named_by_its_own_address(
             "It is ill. Nothing is installed without it.",
             f"the address ({URL})",
         ),
+        (
+            TransportError("a password", url=URL, status=401, meaning="Not in.", remedy="Sign in."),
+            "the repository 'made' does not let this machine in: a password",
+            "Not in. Nothing is installed without it.",
+            "Sign in.",
+        ),
         (UnreachableError("silence", url=URL), "silence", "cannot be reached", "your network"),
     ],
     ids=lambda value: repr(value)[:30],

@@ -139,7 +139,13 @@ def check_range(headers: Mapping[str, str], position: int, shown: str) -> None:
 
 def refused(response: requests.Response, shown: str) -> TransportError:
     """The error for an answer with an unexpected status."""
-    why = ""
+    why = meaning = remedy = ""
+    if response.status_code == _UNAUTHORIZED:
+        meaning = "The server is there, and does not let this machine in."
+        remedy = (
+            "Put the right user name and password into .netrc, a keyring or the address, and try "
+            "again."
+        )
     if response.status_code == _UNAUTHORIZED and "Authorization" in response.request.headers:
         why = (
             ": the user name and password that were found (in the address, .netrc or a keyring) "
@@ -156,6 +162,8 @@ def refused(response: requests.Response, shown: str) -> TransportError:
         f"the server answers {status}{why}",
         url=shown,
         status=response.status_code,
+        meaning=meaning,
+        remedy=remedy,
     )
 
 

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -308,7 +309,9 @@ class Session:
     def _unavailable(self, error: DownloadError) -> SecurepipError:
         cause = self._fetcher.last_error
         reason = cause.what if cause is not None else f"{redact(self._fetcher.last_url)}: {error}"
-        if not isinstance(cause, UnreachableError):
+        if cause is not None and cause.status == HTTPStatus.UNAUTHORIZED:
+            reason = f"the repository {self.name!r} does not let this machine in: {reason}"
+        elif not isinstance(cause, UnreachableError):
             reason = f"the repository {self.name!r} did not answer: {reason}"
         meaning, remedy = _meaning_and_remedy(error, cause, redact(self._fetcher.address))
         return RepositoryUnavailableError(
