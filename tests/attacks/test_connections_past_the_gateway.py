@@ -55,7 +55,7 @@ def address(index: Index) -> str:
 
 
 @contextmanager
-def believing(machine: Machine, made: MadeRepository) -> Iterator[HostileServer]:
+def trusted(machine: Machine, made: MadeRepository) -> Iterator[HostileServer]:
     """Serve a repository that the machine trusts."""
     with serve_hostile(made.folder) as server:
         machine.trust(made, server.url)
@@ -91,7 +91,7 @@ def test_an_address_in_signed_metadata_is_not_fetched(
         "hashed": f"evil @ {address}#sha256={digest}",
     }[scheme]
     made.add(make_wheel(tmp_path / "signed", "thing", "1.0", requires=[requirement]))
-    with believing(machine, made) as server:
+    with trusted(machine, made) as server:
         words = pip_install(machine, "thing", "--index-url", f"{server.url}simple/")
         fooled = machine.command(*words)
         assert fooled.code == 0, fooled.err
@@ -159,7 +159,7 @@ def test_a_dependency_that_nobody_signs_brings_no_older_release(
         make_wheel(tmp_path, "grown", "1.0"),
         make_wheel(tmp_path, "grown", "2.0", requires=["unsigned"]),
     )
-    with believing(machine, made) as server:
+    with trusted(machine, made) as server:
         fooled = machine.command(*command(machine, "grown", "--index-url", f"{server.url}simple/"))
         assert (fooled.code, machine.version_of("grown")) == (0, "1.0")
         machine.remove("grown")

@@ -133,7 +133,7 @@ def plugged(tmp_path: Path, enabled_environment: Path) -> Machine:
 
 
 @pytest.fixture
-def believer(
+def trusting(
     plugged: Machine, shared_repository: MadeRepository, hostile: HostileServer
 ) -> Machine:
     """A machine with the plugin that trusts the shared repository, served by ``hostile``."""
@@ -151,7 +151,7 @@ def served(made: MadeRepository, tmp_path: Path) -> Iterator[HostileServer]:
 
 
 @pytest.fixture
-def believing(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
+def trusting_built(plugged: Machine, made: MadeRepository, served: HostileServer) -> Machine:
     """A machine with the plugin that trusts that repository and has only its root."""
     plugged.trust(made, served.url)
     shutil.rmtree(plugged.folder / "data" / "trust" / "made" / "metadata")

@@ -91,13 +91,13 @@ def test_securepip_does_not_start(plugged: Machine) -> None:
 
 @pytest.mark.parametrize("folder", ["data", "data/trust/made"])
 def test_state_that_cannot_be_written_is_named_with_the_ways_out(
-    believer: Machine, folder: str
+    trusting: Machine, folder: str
 ) -> None:
     words = ("-m", "pip", "install", "app")
-    locked = believer.folder / folder
+    locked = trusting.folder / folder
     locked.chmod(0o500)
     try:
-        done = run(believer, *like_anybody(), believer.python, *words)
+        done = run(trusting, *like_anybody(), trusting.python, *words)
     finally:
         locked.chmod(0o700)
     assert_refused(done, str(locked), "SECUREPIP_DATA_DIR", "securepip install --read-only-state")
@@ -149,12 +149,12 @@ def test_pip_was_imported_by_an_earlier_start_up_file(plugged: Machine) -> None:
 
 
 def test_pip_was_imported_by_a_later_start_up_file(
-    believer: Machine, hostile: HostileServer
+    trusting: Machine, hostile: HostileServer
 ) -> None:
     # For that file, the plugin is already loaded.
-    (believer.site_packages / "sitecustomize.py").write_text("import pip._internal.cli.main\n")
+    (trusting.site_packages / "sitecustomize.py").write_text("import pip._internal.cli.main\n")
     hostile.alter("simple/app/.*", flip_byte)
-    assert_refused(run_pip(believer, "install", "app"), f"{hostile.url}simple/app/")
+    assert_refused(run_pip(trusting, "install", "app"), f"{hostile.url}simple/app/")
 
 
 @pytest.mark.parametrize(

@@ -55,38 +55,39 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 
 def test_a_list_is_installed_as_without_the_plugin_and_in_the_same_words(
-    plain: Machine, believing: Machine, served: HostileServer
+    plain: Machine, trusting_built: Machine, served: HostileServer
 ) -> None:
-    for machine in (plain, believing):
+    for machine in (plain, trusting_built):
         (machine.folder / "requirements.txt").write_text(_LIST)
         (machine.folder / "constraints.txt").write_text("app<3\n")
     words = ("install", "-r", "requirements.txt", "-c", "constraints.txt", "--index-url",
              f"{served.url}simple/")  # fmt: skip
     # pip also looks for a newer pip, which this index does not have.
     look = {"PIP_DISABLE_PIP_VERSION_CHECK": "0"}
-    without, verified = run_pip(plain, *words, **look), run_pip(believing, *words, **look)
+    without, verified = run_pip(plain, *words, **look), run_pip(trusting_built, *words, **look)
     assert without.code == verified.code == 0, verified.err
     changes = [
         line
         for line in difflib.ndiff(
-            normal(plain, without.out + without.err), normal(believing, verified.out + verified.err)
+            normal(plain, without.out + without.err),
+            normal(trusting_built, verified.out + verified.err),
         )
         if line.startswith(("+ ", "- "))
     ]
     assert len(changes) <= 2, changes  # a different line is one missing and one further line
-    assert packages(believing) == packages(plain)
-    assert believing.version_of("built") == "1.0"
+    assert packages(trusting_built) == packages(plain)
+    assert trusting_built.version_of("built") == "1.0"
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_pips_own_index_stands_for_all_that_is_trusted(
-    believer: Machine, tmp_path: Path, named: bool
+    trusting: Machine, tmp_path: Path, named: bool
 ) -> None:
     wanted = tmp_path / "wanted.txt"
     wanted.write_text(f"--index-url {default_index()}\napp\n")
-    done = run_pip(believer, "install", *(("-r", wanted) if named else ("app",)))
+    done = run_pip(trusting, "install", *(("-r", wanted) if named else ("app",)))
     assert done.code == 0, done.err
-    assert believer.version_of("app") == "2.0"
+    assert trusting.version_of("app") == "2.0"
 
 
 @pytest.mark.parametrize(
@@ -103,19 +104,19 @@ def test_pips_own_index_stands_for_all_that_is_trusted(
     ],
 )
 def test_one_changed_answer_and_pip_installs_nothing(
-    believing: Machine, served: HostileServer, pattern: str
+    trusting_built: Machine, served: HostileServer, pattern: str
 ) -> None:
-    before = believing.installed()
+    before = trusting_built.installed()
     served.alter(pattern, flip_byte)
-    done = run_pip(believing, "install", "app", "built")
+    done = run_pip(trusting_built, "install", "app", "built")
     assert_refused(done)
     # Another process installs build requirements, and pip repeats its output on both streams.
     assert re.search(f"{served.url}{pattern}", done.out + done.err), done
-    assert believing.installed() == before
+    assert trusting_built.installed() == before
 
 
 def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
-    plain: Machine, believing: Machine, served: HostileServer, tmp_path: Path
+    plain: Machine, trusting_built: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
     code = f"open({json.dumps(str(ran))}, 'w').close()\n{MAKER_CODE}"
@@ -125,32 +126,32 @@ def test_a_forged_build_requirement_runs_with_plain_pip_and_not_with_the_plugin(
     assert run_pip(plain, "install", "built", "-i", f"{served.url}simple/").code == 0
     assert ran.exists()
     ran.unlink()
-    assert_refused(run_pip(believing, "install", "built", "-i", f"{served.url}simple/"))
+    assert_refused(run_pip(trusting_built, "install", "built", "-i", f"{served.url}simple/"))
     assert not ran.exists()
-    assert believing.version_of("built") is None
+    assert trusting_built.version_of("built") is None
 
 
 def test_download_wheel_lock_and_index_versions_are_verified_too(
-    believing: Machine, served: HostileServer, tmp_path: Path
+    trusting_built: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
-    assert run_pip(believing, "download", "app", "-d", place).code == 0
-    assert run_pip(believing, "wheel", "built", "-w", place).code == 0
+    assert run_pip(trusting_built, "download", "app", "-d", place).code == 0
+    assert run_pip(trusting_built, "wheel", "built", "-w", place).code == 0
     assert sorted(path.name for path in place.iterdir()) == [
         "app-2.0-py3-none-any.whl",
         "built-1.0-py3-none-any.whl",
         "lib-1.0-py3-none-any.whl",
     ]
-    assert run_pip(believing, "lock", "app", "-o", place / "pylock.toml").code == 0
+    assert run_pip(trusting_built, "lock", "app", "-o", place / "pylock.toml").code == 0
     assert f"{served.url}packages/lib/" in (place / "pylock.toml").read_text()
-    assert "Available versions: 2.0, 1.0" in run_pip(believing, "index", "versions", "app").out
+    assert "Available versions: 2.0, 1.0" in run_pip(trusting_built, "index", "versions", "app").out
     served.alter(r"simple/app/.*", flip_byte)
-    shutil.rmtree(believing.folder / "cache")
-    assert_refused(run_pip(believing, "index", "versions", "app"), f"{served.url}simple/app/")
+    shutil.rmtree(trusting_built.folder / "cache")
+    assert_refused(run_pip(trusting_built, "index", "versions", "app"), f"{served.url}simple/app/")
 
 
 def test_a_wheel_that_was_built_before_is_not_taken_from_pips_cache(
-    plain: Machine, believing: Machine, served: HostileServer, tmp_path: Path
+    plain: Machine, trusting_built: Machine, served: HostileServer, tmp_path: Path
 ) -> None:
     cache = tmp_path / "pip-cache"
     words = ("install", "built", "-i", f"{served.url}simple/", "--cache-dir", cache)
@@ -160,45 +161,45 @@ def test_a_wheel_that_was_built_before_is_not_taken_from_pips_cache(
     plain.remove("built")
     assert run_pip(plain, *words).code == 0
     assert (plain.site_packages / "evil.py").exists()
-    assert run_pip(believing, *words).code == 0
-    assert not (believing.site_packages / "evil.py").exists()
+    assert run_pip(trusting_built, *words).code == 0
+    assert not (trusting_built.site_packages / "evil.py").exists()
     # A wheel that was built from verified files is cached and used again.
-    believing.remove("built")
-    assert "Using cached built-1.0" in run_pip(believing, *words).out
+    trusting_built.remove("built")
+    assert "Using cached built-1.0" in run_pip(trusting_built, *words).out
 
 
-def test_what_pip_is_told_of_the_network_holds_for_the_gateway(believer: Machine) -> None:
+def test_what_pip_is_told_of_the_network_holds_for_the_gateway(trusting: Machine) -> None:
     words = ("install", "app", "--proxy", "http://user:secret@127.0.0.1:9", "--retries", "0")
-    done = run_pip(believer, *words)
+    done = run_pip(trusting, *words)
     assert_refused(done, "Unable to connect to proxy")
     assert "secret" not in done.err
 
 
 def test_what_was_fetched_before_is_said_to_be_cached_where_pip_would_have_a_cache(
-    believer: Machine, hostile: HostileServer
+    trusting: Machine, hostile: HostileServer
 ) -> None:
     words = ("download", "lib", "-d", "place", "--trusted-host", "127.0.0.1", "-i",
              f"{hostile.url}simple/")  # fmt: skip
-    assert "Downloading" in run_pip(believer, *words).out
-    shutil.rmtree(believer.folder / "place")
-    done = run_pip(believer, *words)
+    assert "Downloading" in run_pip(trusting, *words).out
+    shutil.rmtree(trusting.folder / "place")
+    done = run_pip(trusting, *words)
     assert "Downloading" not in done.out
     assert "Using cached lib-1.0-py3-none-any.whl (" in done.out
 
 
-def test_without_a_cache_nothing_is_kept(believer: Machine) -> None:
-    assert run_pip(believer, "install", "app", "--no-cache-dir").code == 0
-    assert not (believer.folder / "cache").exists()
+def test_without_a_cache_nothing_is_kept(trusting: Machine) -> None:
+    assert run_pip(trusting, "install", "app", "--no-cache-dir").code == 0
+    assert not (trusting.folder / "cache").exists()
 
 
 def test_one_gateway_serves_pip_and_what_it_starts_and_ends_with_it(
-    believing: Machine, served: HostileServer
+    trusting_built: Machine, served: HostileServer
 ) -> None:
     served.seen.clear()
-    assert run_pip(believing, "install", "built").code == 0
+    assert run_pip(trusting_built, "install", "built").code == 0
     # Each gateway fetches the timestamp once.
     assert served.seen.count("metadata/timestamp.json") == 1
-    wait_until(lambda: not any((believing.folder / "data" / "plugin").iterdir()))
+    wait_until(lambda: not any((trusting_built.folder / "data" / "plugin").iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -230,58 +231,60 @@ def test_the_gateway_loads_while_pip_does_where_the_command_fetches(
         assert not started.exists()
 
 
-def test_a_gateway_that_is_gone_is_not_relied_on(believer: Machine, tmp_path: Path) -> None:
+def test_a_gateway_that_is_gone_is_not_relied_on(trusting: Machine, tmp_path: Path) -> None:
     stale = tmp_path / "stale"
     stale.write_text('{"url": "http://127.0.0.1:9/token/"}')
     stale.chmod(0o600)
-    done = run_pip(believer, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(stale))
+    done = run_pip(trusting, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(stale))
     assert done.code == 0, done.err
 
 
 def test_a_gateway_file_that_others_may_read_is_not_believed(
-    believer: Machine, hostile: HostileServer, tmp_path: Path
+    trusting: Machine, hostile: HostileServer, tmp_path: Path
 ) -> None:
     planted = tmp_path / "planted"
     planted.write_text(json.dumps({"url": hostile.url, "pid": os.getpid()}))
     planted.chmod(0o644)
-    done = run_pip(believer, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(planted))
+    done = run_pip(trusting, "install", "app", SECUREPIP_PLUGIN_GATEWAY=str(planted))
     assert done.code == 0, done.err
     assert not [path for path in hostile.seen if "by-url" in path]
 
 
-def test_a_project_that_nobody_signs_is_not_found_as_pip_says_it(believer: Machine) -> None:
-    done = run_pip(believer, "install", "nosuch")
+def test_a_project_that_nobody_signs_is_not_found_as_pip_says_it(trusting: Machine) -> None:
+    done = run_pip(trusting, "install", "nosuch")
     assert done.code == 1
     assert "No matching distribution found for nosuch" in done.err
 
 
 def test_pip_of_another_environment_is_held_to_it_by_python(
-    plain: Machine, believer: Machine, hostile: HostileServer
+    plain: Machine, trusting: Machine, hostile: HostileServer
 ) -> None:
-    words = ("--python", believer.python, "install", "app")
-    variables = {name: value for name, value in believer.variables.items() if "SECUREPIP" in name}
+    words = ("--python", trusting.python, "install", "app")
+    variables = {name: value for name, value in trusting.variables.items() if "SECUREPIP" in name}
     done = run_pip(plain, *words, **variables)
     assert done.code == 0, done.err
-    assert believer.version_of("app") == "2.0"
-    shutil.rmtree(believer.folder / "cache")
+    assert trusting.version_of("app") == "2.0"
+    shutil.rmtree(trusting.folder / "cache")
     hostile.alter(r"packages/lib/.*\.whl", flip_byte)
     done = run_pip(plain, *words, "--force-reinstall", **variables)
     assert_refused(done, f"{hostile.url}packages/lib/")
 
 
-def test_securepip_installs_into_an_enabled_environment(believer: Machine) -> None:
-    done = believer.install("app")
+def test_securepip_installs_into_an_enabled_environment(trusting: Machine) -> None:
+    done = trusting.install("app")
     assert done.code == 0, done.err
-    assert believer.version_of("app") == "2.0"
+    assert trusting.version_of("app") == "2.0"
 
 
-def test_inside_a_gateway_that_the_user_runs_pip_takes_its_index(believer: Machine) -> None:
-    done = believer.process("gateway", "--", believer.python, "-m", "pip", "install", "app")
+def test_inside_a_gateway_that_the_user_runs_pip_takes_its_index(trusting: Machine) -> None:
+    done = trusting.process("gateway", "--", trusting.python, "-m", "pip", "install", "app")
     assert done.code == 0, done.err
-    assert believer.version_of("app") == "2.0"
+    assert trusting.version_of("app") == "2.0"
 
 
-def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: HostileServer) -> None:
+def test_an_interrupted_pip_leaves_no_gateway(
+    trusting_built: Machine, served: HostileServer
+) -> None:
     asked, ended = threading.Event(), threading.Event()
 
     def hold(data: bytes) -> bytes:
@@ -291,19 +294,19 @@ def test_an_interrupted_pip_leaves_no_gateway(believing: Machine, served: Hostil
 
     served.alter("(simple|packages)/.*", hold)  # which pip fetches after its start
     with subprocess.Popen(
-        [believing.python, "-m", "pip", "install", "app", "built"],
-        env={**believing.variables},
+        [trusting_built.python, "-m", "pip", "install", "app", "built"],
+        env={**trusting_built.variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         # A shell makes its background jobs ignore interrupts, and so perhaps the tests.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        gateways = believing.folder / "data" / "plugin"
+        gateways = trusting_built.folder / "data" / "plugin"
         assert asked.wait(60)
         assert any(gateways.iterdir())
         process.send_signal(signal.SIGINT)
         assert "Operation cancelled by user" in process.communicate(timeout=60)[1]
     ended.set()
     wait_until(lambda: not any(gateways.iterdir()))
-    assert believing.version_of("app") is None
+    assert trusting_built.version_of("app") is None
