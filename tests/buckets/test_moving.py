@@ -67,6 +67,7 @@ def test_a_folder_moves_into_a_bucket_and_back(
     wheel = make_wheel(tmp_path, "new", "1.0")
     refused = moved.operator.run("repo", "add", made.folder, wheel, *keys)
     assert f"was moved to {ADDRESS}" in refused.err
+    assert f"Name {ADDRESS} instead. " in refused.err and "database" not in refused.err
     done = moved.run("add", wheel, *keys)
     assert done.code == 0, done.err
     assert client.look(moved.url, NEW) == [True]

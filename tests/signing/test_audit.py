@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_what_was_added_changed_and_removed_is_listed(
     assert "older" not in done.out
     back = machine.run("repo", "audit", own.folder, copy)
     assert "older    timestamp: version " in back.out
+    assert re.search(r"^older    \d+ bins?$", back.out, re.MULTILINE)
+    assert "older    bin-" not in back.out
+    assert "older    bin-" in machine.run("repo", "audit", "-v", own.folder, copy).out
     machines = json.loads(machine.run("repo", "audit", copy, own.folder, "--json").out)
     assert {change["path"] for change in machines["targets"] if change["before"] is None} == {
         "packages/app/app-2.0-py3-none-any.whl"

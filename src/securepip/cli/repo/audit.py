@@ -207,8 +207,14 @@ def _show(comparison: Comparison) -> None:
             console.say(
                 f"threshold of {change.role}: {change.thresholds[0]} and {change.thresholds[1]}"
             )
+    bins = 0
     for role, before, after in comparison.older:
-        console.say(f"older    {role}: version {before}, then {after}")
+        is_bin = role.startswith("bin-")
+        bins += is_bin
+        # There may be thousands of them, and the targets that differ are listed above.
+        console.say(f"older    {role}: version {before}, then {after}", level=int(is_bin))
+    if bins:
+        console.say(f"older    {counted(bins, 'bin')}")
     if not comparison:
         console.say("No difference.")
 

@@ -384,7 +384,8 @@ def _check_here(config: Config, site: Site, moving_to: Site | None) -> None:
     target = moving_to and (moving_to.address, moving_to.memory)
     if not config.is_away(site.address) or (place, memory or site.memory) == target:
         return
-    is_known = "://" in memory
+    # What a bucket remembers is in the bucket: its memory has the bucket's own address.
+    is_known = "://" in memory and memory != place
     known, which = (f", with --database, which is {memory}", f" --to-database {memory}")
     raise RepositoryStateError(
         f"the repository in {site.address} was moved to "
