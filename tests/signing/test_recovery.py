@@ -161,6 +161,8 @@ def test_the_command_shows_what_is_wrong_asks_and_reports(
     assert "restored: simple/app/index.json" in done.out
     assert "restored: packages/lib/lib-1.0-py3-none-any.whl" in done.out
     assert "dropped: packages/app/app-3.0-py3-none-any.whl" in done.out
+    assert f"The new online key is in {own.online_keys}\n" in done.out
+    assert f"The new offline keys are in {own.offline_keys}: take them away" in done.out
     (report,) = (own.folder / "state" / "reports").iterdir()
     assert json.loads(report.read_text())["dropped"] == ["packages/app/app-3.0-py3-none-any.whl"]
     (aside,) = (own.folder / "state" / "set-aside").iterdir()

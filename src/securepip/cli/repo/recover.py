@@ -118,14 +118,16 @@ def run(request: RecoverRequest) -> int:
         return request.sure or place.keys.confirm("Go on?", "securepip repo recover DIR")
 
     with place.open("repo recover") as repository:
-        default = keys.default_folder(repository.config.repository_id, keys.ONLINE)
+        online = place.keys.folder or keys.default_folder(
+            repository.config.repository_id, keys.ONLINE
+        )
         secret = cache(place.keys.new_passphrase)
         uris = request.new_key_uris
         folder = next(iter(place.offline_keys), Path())
         recovered = recover(
             repository,
             request.good,
-            online=NewKeys(place.keys.folder or default, None if uris else secret(), uris),
+            online=NewKeys(online, None if uris else secret(), uris),
             offline=OfflineKeys(
                 NewKeys(folder, None if request.bundle else secret()),
                 public_keys(request.new_keys),
@@ -142,6 +144,10 @@ def run(request: RecoverRequest) -> int:
         console.say("Then run this command again.")
         return 0
     _show_report(recovered)
+    if not uris:
+        console.say(f"The new online key is in {online}")
+    if request.bundle is None:
+        console.say(f"The new offline keys are in {folder}: take them away again.")
     return 0
 
 
