@@ -345,6 +345,18 @@ def test_an_index_that_changes_a_file_again_after_a_person_accepted_it_stops_no_
     assert refused == [(project("app"), third.sha256)]
 
 
+def test_no_page_is_signed_that_is_longer_than_clients_take(
+    index: Index, run: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.offer(*(make_wheel(tmp_path, "app", f"1.{n}") for n in range(9)))
+    index.offer(make_wheel(tmp_path, "lib", "1.0"))
+    monkeypatch.setattr("securepip.formats.page.MAX_PAGE_BYTES", 2_000)
+    report = run("app", "lib")
+    assert report.signed == ["lib"]
+    (problem,) = report.problems
+    assert "the page of app is longer than 2000 bytes" in str(problem)
+
+
 def test_bytes_are_remembered_after_their_file_disappeared(
     index: Index, run: Sync, tmp_path: Path
 ) -> None:

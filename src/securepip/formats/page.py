@@ -128,8 +128,11 @@ def parse_page(data: bytes, project: NormalizedName) -> ProjectPage:
     long page takes as long as fetching it.
 
     Raises:
-        FormatError: It is not a PEP 691 page of that project in the form that securepip signs.
+        FormatError: It is not a PEP 691 page of that project in the form that securepip signs, or
+            is longer than ``MAX_PAGE_BYTES``.
     """
+    if len(data) > MAX_PAGE_BYTES:
+        raise FormatError(f"the page of {project} is longer than {MAX_PAGE_BYTES} bytes")
     key = project, sha256_of(data)
     page = _parsed.get(key)
     if page is None:

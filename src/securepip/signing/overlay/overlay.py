@@ -23,8 +23,8 @@ from enum import Enum, auto
 
 from packaging.utils import NormalizedName
 
-from securepip.errors import FormatError, RepositoryStateError, SecurepipError
-from securepip.formats.page import MAX_PAGE_BYTES, PageFile, ProjectPage, parse_page
+from securepip.errors import RepositoryStateError, SecurepipError
+from securepip.formats.page import PageFile, ProjectPage, parse_page
 from securepip.signing.overlay.ask import Offered, Question, Reader, Wanted
 from securepip.signing.overlay.details import is_metadata_unknown, newest_first
 from securepip.signing.overlay.judge import Rules, Settled, own_files, settle
@@ -423,8 +423,6 @@ def _as_clients_read_it(page: ProjectPage, project: NormalizedName) -> tuple[byt
         FormatError: Clients cannot parse them, so they are not signed.
     """
     written = page.to_json()
-    if len(written) > MAX_PAGE_BYTES:
-        raise FormatError(f"its page would be longer than {MAX_PAGE_BYTES} bytes")
     return written, parse_page(written, project)
 
 
