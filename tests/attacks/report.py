@@ -31,7 +31,7 @@ A cell is empty if no test tries the attack there, or if the attack cannot be ma
 
 - With first use, nobody else has signed anything that an attacker could replay, delay or forge.
 - `lock` fetches no wheel if the signed page names its metadata: it ends with 0.
-- The gateway opens no wheel and has no options. `past the gateway` tries its tool's options.
+- The gateway installs nothing and has no options. `past the gateway` tries its tool's options.
 - The plugin runs in a new process, in which a test cannot set the clock or the time limits.
 - Plain pip refuses a wheel that does not fit the page from the same server.
 """
