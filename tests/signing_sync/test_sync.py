@@ -382,6 +382,23 @@ def test_what_was_removed_is_not_signed_again_unless_restored(
     assert run("app", restore=True).files == 2
 
 
+def test_what_was_revoked_by_a_killed_run_leaves_the_page_though_its_hash_is_gone(
+    index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
+) -> None:
+    """A killed `repo remove` has revoked the file, and the page still has it."""
+    bad, good = index.offer(make_wheel(tmp_path, "app", "1.0"), make_wheel(tmp_path, "app", "2.0"))
+    run("app")
+    overlay.repository.ledger.withdraw(project("app"), filename=bad.filename)
+    entries: list[dict[str, object]] = [
+        {"filename": bad.filename, "url": bad.url, "hashes": {"md5": "0" * 32}},
+        {"filename": good.filename, "url": good.url, "hashes": {"sha256": good.sha256}},
+    ]
+    body = json.dumps({"meta": {"api-version": "1.0"}, "name": "app", "files": entries}).encode()
+    index.raw["/simple/app/"] = (200, "application/vnd.pypi.simple.v1+json", body)
+    assert run("app").signed == ["app"]
+    assert [file.filename for file in page_of(overlay, "app").files] == [good.filename]
+
+
 def test_a_page_that_loses_most_of_its_files_is_held_back(
     index: Index, overlay: MadeRepository, run: Sync, tmp_path: Path
 ) -> None:
